@@ -1,0 +1,18 @@
+"""The library behind the command line: all of it is usable from Python.
+
+Data flows down this list, and a file imports only from entries above its own::
+
+    errors, config, artifacts, runtime      what every room needs
+    manifest, imagefile                     one row per observation; one image file -> pixels
+    datasets, synthetic                     a folder in some layout -> Manifest
+    batches                                 Manifest -> pixels on the device
+    encoders                                CLIP's two towers
+    methods                                 what is learnt, and with which losses
+    training                                one loop for every stage and method
+    embeddings                              encoder + files -> unit vectors
+    pairs                                   exact scores of single pairs
+    index                                   vectors + rows -> a searchable file
+    evaluation                              CMC, mAP, mINP
+    figures                                 the ranked montage
+    workflows                               one public function per command
+"""

@@ -1,0 +1,31 @@
+"""Everything on disk: names, stamps, digests, atomic writes, run folders."""
+
+from scing_cli.core.artifacts.files import (
+    FORMAT,
+    cache_folder,
+    file_digest,
+    read_json,
+    replacing,
+    text_digest,
+    write_json,
+    write_text,
+)
+from scing_cli.core.artifacts.run import Run, check_free, choose_run, create_run, fresh_folder, open_run, update_run
+
+__all__ = [
+    "FORMAT",
+    "Run",
+    "cache_folder",
+    "check_free",
+    "choose_run",
+    "create_run",
+    "file_digest",
+    "fresh_folder",
+    "open_run",
+    "read_json",
+    "replacing",
+    "text_digest",
+    "update_run",
+    "write_json",
+    "write_text",
+]

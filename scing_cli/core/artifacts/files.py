@@ -1,0 +1,92 @@
+"""Everything on disk: names, stamps, digests and atomic writes. A file appears whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from scing_cli.core.errors import RunError, ScingError
+
+FORMAT = 1
+
+
+@contextlib.contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Give a temporary path beside `target`; on a clean exit it becomes `target` in one rename, else it is removed.
+
+    Raises:
+        ScingError: If the folder cannot be written.
+    """
+    temporary = target.parent / f".{target.name}.{secrets.token_hex(4)}.part"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # the umask applies
+    except OSError as error:
+        raise ScingError(f"Cannot write {target}: {error.strerror}.", "Choose another place for it.") from error
+    try:
+        yield temporary
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(target)
+    except OSError as error:
+        raise ScingError(
+            f"Cannot write {target}: {error.strerror or error}.", "The former file is untouched."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write UTF-8 text in one rename."""
+    with replacing(target) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def write_json(target: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON object in one rename."""
+    write_text(target, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(source: Path, *, remedy: str = "") -> dict[str, Any]:
+    """Read a JSON object of this program's own format.
+
+    Raises:
+        RunError: If the file is missing, no JSON object, or of a newer format.
+    """
+    try:
+        content = json.loads(source.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{source} is missing.", remedy) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{source} cannot be read: {error}.", remedy) from error
+    if not isinstance(content, dict):
+        raise RunError(f"{source} holds no JSON object.", remedy)
+    if content.get("format", FORMAT) != FORMAT:
+        raise RunError(
+            f"{source} has format {content['format']}; this version reads {FORMAT}.", "Install a newer scing-cli."
+        )
+    return content
+
+
+def file_digest(source: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    with source.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def text_digest(text: str) -> str:
+    """Return the SHA-256 of a text's UTF-8 bytes, in hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def cache_folder() -> Path:
+    """Return the user's cache folder of this program: `SCING_CACHE`, else `~/.cache/scing`."""
+    if own := os.environ.get("SCING_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scing"

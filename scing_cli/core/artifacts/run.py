@@ -1,0 +1,179 @@
+"""A run folder: what both stages wrote, and whether stage n fits stage n-1.
+
+`run.json` says what the run is (settings, data, identity map, versions, seed, time made); `manifest.csv` its rows,
+relative to the data root; `prompts/` and `visual/` hold weights with a stamp each; `metrics.jsonl` the course of
+training. A stage is complete when its stamp is there: the stamp is written last.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from scing_cli import __version__
+from scing_cli.core.artifacts.files import FORMAT, read_json, write_json
+from scing_cli.core.errors import RunError
+
+RUNS = Path("runs")
+STAGES = {"prompts": "train-prompts", "visual": "train-visual"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """An opened run folder.
+
+    Args:
+        path: The folder.
+        info: What run.json holds.
+    """
+
+    path: Path
+    info: Mapping[str, Any]
+
+    @property
+    def prompts(self) -> Path:
+        """Where stage 1 leaves the prompts and w_k."""
+        return self.path / "prompts"
+
+    @property
+    def visual(self) -> Path:
+        """Where stage 2 leaves the image encoder."""
+        return self.path / "visual"
+
+    @property
+    def manifest(self) -> Path:
+        """The rows the run was trained on."""
+        return self.path / "manifest.csv"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object a line: the course of both stages."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """The identity map: place k in it is class k."""
+        return tuple(self.info["identities"])
+
+    def has(self, stage: str) -> bool:
+        """Tell whether `prompts` or `visual` is complete."""
+        return (self.path / stage / "stamp.json").is_file()
+
+    def need(self, stage: str) -> None:
+        """Check that a stage is complete.
+
+        Raises:
+            RunError: Naming the command that makes it.
+        """
+        if not self.has(stage):
+            noun = "prompts" if stage == "prompts" else "trained image encoder"
+            extra = " --data DIR" if stage == "prompts" else ""
+            remedy = f"Make it first: scing {STAGES[stage]}{extra} --run {self.path}"
+            if stage == "prompts" and self.path.joinpath("run.json").exists():
+                remedy = "Stage 1 did not finish there; start it anew in another folder: scing train-prompts --data DIR"
+            raise RunError(f"{self.path} has no {noun}.", remedy)
+
+
+def check_free(folder: Path) -> None:
+    """Check that a run may be made there: asked before the work starts.
+
+    Raises:
+        RunError: If the folder already holds anything.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(f"{folder} is not empty; a run is never overwritten.", "Name another folder with --run.")
+
+
+def create_run(folder: Path, info: Mapping[str, Any]) -> Run:
+    """Make a run folder and write its run.json.
+
+    Raises:
+        RunError: If the folder already holds anything.
+    """
+    check_free(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    full = {"format": FORMAT, "made": _now().isoformat(), "versions": versions(), **info}
+    write_json(folder / "run.json", full)
+    return Run(folder, full)
+
+
+def update_run(run: Run, changes: Mapping[str, Any]) -> Run:
+    """Write run.json again with some entries replaced."""
+    info = {**run.info, **changes}
+    write_json(run.path / "run.json", info)
+    return Run(run.path, info)
+
+
+def fresh_folder(name: str) -> Path:
+    """Return a folder in `runs/` that does not exist yet, named by the data and the time."""
+    stem = f"{name}-{_now():%Y%m%d-%H%M%S}"
+    candidates = (RUNS / (f"{stem}-{count}" if count else stem) for count in range(1000))
+    return next(folder for folder in candidates if not folder.exists())
+
+
+def open_run(folder: Path) -> Run:
+    """Open a run folder.
+
+    Raises:
+        RunError: If it is none, or of a newer format.
+    """
+    if not (folder / "run.json").is_file():
+        raise RunError(
+            f"{folder} is no run: it has no run.json.",
+            "Runs are made by: scing train-prompts --data DIR [--run FOLDER]",
+        )
+    info = read_json(folder / "run.json")
+    missing = {"made", "data", "identities", "model", "settings"} - set(info)
+    if missing:
+        raise RunError(f"{folder / 'run.json'} lacks {', '.join(sorted(missing))}.", "Take another run, or train anew.")
+    return Run(folder, info)
+
+
+def choose_run(folder: Path | None, *, stage: str) -> Run:
+    """Return the named run, or the newest in `runs/` whose `stage` (`prompts` or `visual`) is complete.
+
+    Raises:
+        RunError: If there is none; the message names the command that makes one.
+    """
+    if folder is not None:
+        run = open_run(folder)
+        run.need(stage)
+        return run
+    found = [path.parent for path in sorted(RUNS.glob("*/run.json"))]
+    complete = [run for run in map(_readable, found) if run is not None and run.has(stage)]
+    if not complete:
+        noun = "prompts" if stage == "prompts" else "a trained image encoder"
+        command = "scing train-prompts --data DIR" if stage == "prompts" or not found else "scing train-visual"
+        raise RunError(f"No run in ./{RUNS} has {noun}.", f"Make one with: {command}, or name a run with --run FOLDER.")
+    return max(complete, key=lambda run: str(run.info["made"]))
+
+
+def _readable(folder: Path) -> Run | None:
+    """Open a run, or pass over one that is damaged: it must not stand in the way of the others."""
+    try:
+        return open_run(folder)
+    except RunError:
+        return None
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that numbers may depend on."""
+    names = ("torch", "open_clip_torch", "faiss-cpu", "numpy", "pillow")
+    return {"scing-cli": __version__, "python": platform.python_version()} | {name: _version(name) for name in names}
+
+
+def _version(name: str) -> str:
+    """Return the version of a distribution; another build of it, such as faiss-gpu, may stand in its place."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)

@@ -1,0 +1,167 @@
+"""Settings of both stages: frozen, checked once at the door, saved with the run. Messages name the option.
+
+One TOML file may hold the tables `[data]`, `[train-prompts]` and `[train-visual]`; a key is the option's name without
+its dashes in front (`fused-tokens = 2`). Order: defaults < file < options.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from scing_cli.core.errors import SettingError
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Rate = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Descriptor = Literal["projected", "concat"]
+
+
+class Settings(BaseModel):
+    """What every table of settings shares: frozen, no unknown key, names with dashes or underscores."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, alias_generator=lambda name: name.replace("_", "-")
+    )
+
+
+class DataSettings(Settings):
+    """Where the images are (`[data]`)."""
+
+    path: Path | None = None
+    layout: str = "auto"
+
+
+class Schedule(Settings):
+    """What both stages share: Adam with coupled weight decay, P x K batches, a stepped rate (paper, 4.2)."""
+
+    epochs: Count = 120
+    lr: Rate = 5e-5
+    weight_decay: Weight = 5e-4
+    milestones: tuple[Count, ...] = (30, 50)
+    warmup_epochs: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    batch_size: Annotated[int, Field(ge=2, le=65_536)] = 64
+    instances: Annotated[int, Field(ge=1, le=1024)] = 4
+    flip: Probability = 0.5
+    erase: Probability = 0.5
+    crop: Probability = 0.5
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+    @model_validator(mode="after")
+    def _batch_holds_identities(self) -> Self:
+        if list(self.milestones) != sorted(set(self.milestones)):
+            raise ValueError("--milestones must rise, as in 30,50")
+        if self.batch_size % self.instances or self.batch_size // self.instances < 2:
+            raise ValueError(
+                f"--batch-size {self.batch_size} must be a multiple of --instances {self.instances}, "
+                "of at least two identities"
+            )
+        return self
+
+    @property
+    def identities_per_batch(self) -> int:
+        """P of the P x K batches."""
+        return self.batch_size // self.instances
+
+
+class PromptSettings(Schedule):
+    """Stage 1 (`[train-prompts]`): the model, the prompts and their losses."""
+
+    method: str = "scing"
+    model: str = "ViT-B-16-quickgelu"
+    pretrained: str = "openai"
+    stride: Annotated[int, Field(ge=1, le=64)] | None = None
+    statistics: Literal["half", "clip"] = "half"
+    gate: Literal["channel", "token"] = "channel"
+    tokens: Annotated[int, Field(ge=2, le=32)] = 4
+    fused_tokens: Annotated[int, Field(ge=1, le=31)] = 2
+    consistency_weight: Weight = 1.0
+    contrast: Literal["supervised", "infonce"] = "supervised"
+    feature_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    occlusion: Probability = 0.5
+    identity_text: Literal["mean-condition", "mean-text"] = "mean-condition"
+
+    @model_validator(mode="after")
+    def _some_tokens_stay(self) -> Self:
+        if self.fused_tokens >= self.tokens:
+            raise ValueError(f"--fused-tokens {self.fused_tokens} must be less than --tokens {self.tokens} (M < L)")
+        return self
+
+
+class VisualSettings(Schedule):
+    """Stage 2 (`[train-visual]`): the image encoder's tuning."""
+
+    warmup_epochs: Annotated[int, Field(ge=0, le=1_000_000)] = 10
+    triplet_weight: Weight = 1.0
+    margin: Annotated[float, Field(ge=0, le=2)] = 0.2
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+TABLES: Mapping[str, type[Settings]] = {
+    "data": DataSettings,
+    "train-prompts": PromptSettings,
+    "train-visual": VisualSettings,
+}
+Kind = TypeVar("Kind", bound=Settings)
+
+
+def read_config(source: Path | None) -> dict[str, dict[str, Any]]:
+    """Read a settings file into its tables; no file gives empty ones. Every table is checked, used or not.
+
+    Raises:
+        SettingError: If the file cannot be read, or holds an unknown table or key, or a value of the wrong kind.
+    """
+    if source is None:
+        return {name: {} for name in TABLES}
+    try:
+        content = tomllib.loads(source.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingError(f"--config {source}: there is no such file.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise SettingError(
+            f"--config {source} cannot be read: {error}.", "It must be TOML, as in examples/configs."
+        ) from error
+    for name, table in content.items():
+        if name not in TABLES or not isinstance(table, dict):
+            raise SettingError(f"{source} has an unknown entry [{name}].", f"Known tables: [{'], ['.join(TABLES)}].")
+    tables = {name: dict(content.get(name, {})) for name in TABLES}
+    for name, kind in TABLES.items():
+        build_settings(kind, tables[name], {}, source=str(source))
+    return tables
+
+
+def build_settings(kind: type[Kind], table: Mapping[str, Any], options: Mapping[str, Any], *, source: str = "") -> Kind:
+    """Return checked settings: defaults < `table` of a file < `options` that are not None.
+
+    Raises:
+        SettingError: Naming every option that is unknown or out of range, with its value.
+    """
+    given = {name.replace("_", "-"): value for name, value in table.items()}
+    given |= {name.replace("_", "-"): value for name, value in options.items() if value is not None}
+    try:
+        return kind.model_validate(given)
+    except ValidationError as error:
+        faults = [_fault(entry) for entry in error.errors(include_url=False)]
+        where = f"{source}: " if source else ""
+        known = ", ".join(field.replace("_", "-") for field in kind.model_fields)
+        unknown = any(entry["type"] == "extra_forbidden" for entry in error.errors())
+        raise SettingError(where + "\n".join(faults), f"Known settings here: {known}." if unknown else "") from None
+
+
+def _fault(entry: Any) -> str:
+    option = "--" + str(entry["loc"][0]) if entry["loc"] else ""
+    if entry["type"] == "extra_forbidden":
+        return f"unknown setting {entry['loc'][0]!r}"
+    reason = str(entry["msg"]).removeprefix("Value error, ")
+    return f"{option} {entry['input']}: {reason}" if option else reason
+
+
+def saved_settings(settings: Settings) -> dict[str, Any]:
+    """Return settings as JSON-ready values, keyed by option name."""
+    return settings.model_dump(mode="json", by_alias=True)

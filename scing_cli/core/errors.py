@@ -1,0 +1,50 @@
+"""What can go wrong and be mended by the user: one message that says what, where, and what to do next."""
+
+
+class ScingError(Exception):
+    """A failure the user can mend; the command line prints it without a traceback and exits with 2.
+
+    Args:
+        what: What is wrong, with the value and the place.
+        remedy: What to do next; printed on a line of its own.
+    """
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        super().__init__(what, remedy)
+        self.what = what
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.what}\n{self.remedy}" if self.remedy else self.what
+
+
+class SettingError(ScingError):
+    """An option or a line of a settings file has a value that cannot be used."""
+
+
+class DataError(ScingError):
+    """A data set, manifest or image cannot be used as it is."""
+
+
+class ImageError(DataError):
+    """One image file cannot be decoded; the message names it."""
+
+
+class WeightsError(ScingError):
+    """A model, a tag or a weights file is unknown, missing or does not fit."""
+
+
+class RunError(ScingError):
+    """A run folder lacks what is needed, or holds what does not fit."""
+
+
+class IndexFileError(ScingError):
+    """An index or its rows are missing, damaged, or made by another model."""
+
+
+class TrainingError(ScingError):
+    """Training cannot go on: a loss that is not finite, or memory that ran out."""
+
+
+class NoTruthError(ScingError):
+    """A query has no true match left, so that no average precision exists for it."""

@@ -1,0 +1,179 @@
+"""Where the machine is known: device, precision, threads, seeds, progress and metrics."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import operator
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from scing_cli.core.errors import ScingError, SettingError
+
+if TYPE_CHECKING:
+    import torch
+
+DEVICES = ("auto", "cpu", "cuda")
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+class Advance(Protocol):
+    """Moves a progress bar on by `steps`; `text` (the current loss, say) replaces what stands beside it."""
+
+    def __call__(self, steps: int, text: str = "") -> None:
+        """Advance the bar."""
+        ...
+
+
+class Reporter(Protocol):
+    """Where core tells what it does; the command line draws it, a library user may ignore it."""
+
+    def progress(self, description: str, total: int) -> contextlib.AbstractContextManager[Advance]:
+        """Open a progress bar of `total` steps; the yielded function advances it."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Say something worth knowing."""
+        ...
+
+    def warn(self, text: str) -> None:
+        """Say something that may be wrong."""
+        ...
+
+
+def _stay(steps: int, text: str = "") -> None:
+    del steps, text
+
+
+class Silent:
+    """A reporter that says nothing: the library's default."""
+
+    @contextlib.contextmanager
+    def progress(self, description: str, total: int) -> Iterator[Advance]:
+        """Open a bar that nobody sees."""
+        del description, total
+        yield _stay
+
+    def note(self, text: str) -> None:
+        """Say nothing."""
+
+    def warn(self, text: str) -> None:
+        """Say nothing."""
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of `auto`, `cpu` or `cuda`; auto takes CUDA where it works.
+
+    Raises:
+        SettingError: If the name is unknown, or CUDA is asked for and missing.
+    """
+    import torch
+
+    if name not in DEVICES:
+        raise SettingError(f"--device {name!r} is unknown.", f"Known: {', '.join(DEVICES)}.")
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise SettingError("--device cuda: torch finds no CUDA device here.", "Use --device cpu, or check the driver.")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def choose_precision(name: str, device: torch.device, *, auto: str) -> str:
+    """Return `fp32` or `bf16` for the two towers (R17).
+
+    Args:
+        name: `auto`, `fp32` or `bf16`.
+        device: Where the towers run.
+        auto: What `auto` means to the caller: `bf16` for training (where the machine has it), `fp32` for embedding.
+
+    Raises:
+        SettingError: If the name is unknown.
+    """
+    if name not in PRECISIONS:
+        raise SettingError(f"--precision {name!r} is unknown.", f"Known: {', '.join(PRECISIONS)}.")
+    if name != "auto":
+        return name
+    return auto if auto == "fp32" or has_bf16(device) else "fp32"
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Tell whether bf16 matrix products are fast here: CUDA from Ampere on, CPUs with AMX or AVX512-BF16."""
+    import torch
+
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    with contextlib.suppress(OSError):
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
+        return "amx_bf16" in flags or "avx512_bf16" in flags
+    return False
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Return the autocast context of the towers; everything outside it stays float32 (R17)."""
+    import torch
+
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+def default_workers() -> int:
+    """Return how many threads decode images: the cores this process may use, at most 8."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, 8)
+
+
+def draw_seed(*key: int | str) -> int:
+    """Return the 63-bit seed that belongs to a key such as (seed, stage, epoch, step, purpose).
+
+    Every draw is a function of its key alone, so a resume needs no generator's state. NumPy's integers count as int.
+
+    >>> draw_seed(0, "train-prompts", 3, 17) == draw_seed(0, "train-prompts", 3, 17)
+    True
+    """
+    text = "\0".join(f"str:{part}" if isinstance(part, str) else f"int:{operator.index(part)}" for part in key)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def generator(*key: int | str, device: torch.device | str = "cpu") -> torch.Generator:
+    """Return a fresh torch generator seeded by `draw_seed(*key)`."""
+    import torch
+
+    return torch.Generator(device=device).manual_seed(draw_seed(*key))
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed torch's global CPU generator for a block (modules initialise from it), and put its state back afterwards."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
+
+
+@contextlib.contextmanager
+def memory_advice(options: str) -> Iterator[None]:
+    """Turn torch's out-of-memory failures into a message that names the options which help."""
+    import torch
+
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise ScingError("The device ran out of memory.", f"Options that help: {options}.") from error
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and ("alloc" not in str(error) or "memory" not in str(error)):
+            raise
+        raise ScingError("This machine ran out of memory.", f"Options that help: {options}.") from error
+
+
+class MetricsLog:
+    """Appends one JSON object a line to metrics.jsonl."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Append one row; numbers are written as they are."""
+        with self.path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(dict(row), allow_nan=False) + "\n")

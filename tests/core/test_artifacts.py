@@ -1,0 +1,228 @@
+"""Files that appear whole or not at all, and run folders."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+import threading
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from scing_cli.core import artifacts
+from scing_cli.core.errors import RunError, ScingError
+
+
+def test_a_file_appears_whole_with_ordinary_permissions(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "ä b.txt"
+    with artifacts.replacing(target) as temporary:
+        temporary.write_text("half")
+        assert not target.exists()
+        assert temporary.parent == target.parent
+    assert target.read_text() == "half"
+    ordinary = tmp_path / "ordinary"
+    ordinary.touch()
+    assert stat.S_IMODE(target.stat().st_mode) == stat.S_IMODE(ordinary.stat().st_mode)
+
+
+@pytest.mark.parametrize("failure", [ValueError("mine"), KeyboardInterrupt()])
+def test_a_failure_leaves_the_former_file_and_nothing_else(tmp_path: Path, failure: BaseException) -> None:
+    target = tmp_path / "x.json"
+    artifacts.write_json(target, {"a": 1})
+
+    def fail() -> None:
+        with artifacts.replacing(target) as temporary:
+            temporary.write_text("half")
+            raise failure
+
+    with pytest.raises(type(failure)):
+        fail()
+    assert artifacts.read_json(target) == {"a": 1}
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_failing_disk_is_a_message_not_a_traceback(tmp_path: Path) -> None:
+    target = tmp_path / "x.txt"
+    target.write_text("former")
+
+    def fail() -> None:
+        with artifacts.replacing(target):
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(
+        ScingError, match=r"(?s)Cannot write .*x\.txt: No space left on device\..*former file is untouched"
+    ):
+        fail()
+    assert target.read_text() == "former"
+
+
+def test_a_target_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ScingError, match=r"Cannot write .*x\.txt"):
+        artifacts.write_text(tmp_path / "file" / "x.txt", "")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ScingError, match=r"Cannot write .*folder: Is a directory"):
+        artifacts.write_text(tmp_path / "folder", "")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_many_writers_leave_one_whole_file(tmp_path: Path) -> None:
+    target = tmp_path / "x.txt"
+    texts = [str(number) * 10_000 for number in range(8)]
+    threads = [threading.Thread(target=artifacts.write_text, args=(target, text)) for text in texts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert target.read_text() in texts
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_text_is_written_as_it_is(tmp_path: Path) -> None:
+    target = tmp_path / "x.txt"
+    artifacts.write_text(target, "a\r\nb\n\rü")
+    assert target.read_bytes() == "a\r\nb\n\rü".encode()
+
+
+def test_json_is_utf8_and_strict(tmp_path: Path) -> None:
+    target = tmp_path / "x.json"
+    content = {"format": artifacts.FORMAT, "name": "Müller", "rows": [1, 2.5, None]}
+    artifacts.write_json(target, content)
+    assert "Müller" in target.read_text(encoding="utf-8")
+    assert artifacts.read_json(target) == content
+    with pytest.raises(ValueError, match="JSON compliant"):
+        artifacts.write_json(target, {"loss": float("nan")})
+    assert artifacts.read_json(target) == content
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"x\.json is missing"),
+        (b"", r"x\.json cannot be read: Expecting value"),
+        (b"{", r"cannot be read"),
+        (b"\xff\xfe", r"cannot be read: 'utf-8' codec"),
+        (b"[" * 100_000, r"cannot be read"),
+        (b"[1]", r"holds no JSON object"),
+        (b'{"format": 2}', r"(?s)has format 2; this version reads 1\..*Install a newer scing-cli"),
+    ],
+)
+def test_json_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes | None, message: str) -> None:
+    source = tmp_path / "x.json"
+    if content is not None:
+        source.write_bytes(content)
+    with pytest.raises(RunError, match=message):
+        artifacts.read_json(source, remedy="Make it again.")
+
+
+def test_a_missing_json_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(RunError) as caught:
+        artifacts.read_json(tmp_path / "x.json", remedy="Make it again.")
+    assert caught.value.remedy == "Make it again."
+
+
+def test_digests_are_sha256_of_the_bytes(tmp_path: Path) -> None:
+    source = tmp_path / "x"
+    source.write_bytes(b"abc" * 100_000)
+    assert artifacts.file_digest(source) == hashlib.sha256(b"abc" * 100_000).hexdigest()
+    assert artifacts.text_digest("ü") == hashlib.sha256("ü".encode()).hexdigest()
+
+
+def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SCING_CACHE", str(tmp_path / "own"))
+    assert artifacts.cache_folder() == tmp_path / "own"
+    monkeypatch.delenv("SCING_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert artifacts.cache_folder() == tmp_path / "xdg" / "scing"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert artifacts.cache_folder() == tmp_path / ".cache" / "scing"
+
+
+INFO = {"data": "d", "identities": ["1", "2"], "model": "m", "settings": {}}
+
+
+def finish(run: artifacts.Run, stage: str) -> None:
+    artifacts.write_json(run.path / stage / "stamp.json", {"format": artifacts.FORMAT})
+
+
+def test_a_run_is_made_opened_and_updated(tmp_path: Path) -> None:
+    run = artifacts.create_run(tmp_path / "run", INFO)
+    assert artifacts.open_run(run.path).info == run.info
+    assert run.identities == ("1", "2")
+    assert {"scing-cli", "torch", "python"} <= set(run.info["versions"])
+    changed = artifacts.update_run(run, {"settings": {"lr": 1}})
+    assert artifacts.open_run(run.path).info == changed.info
+    assert changed.info["made"] == run.info["made"]
+
+
+def test_another_build_of_a_dependency_does_not_stop_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        if name == "faiss-cpu":
+            raise metadata.PackageNotFoundError(name)
+        return "1.0"
+
+    monkeypatch.setattr(metadata, "version", version)
+    found = artifacts.create_run(tmp_path / "run", INFO).info["versions"]
+    assert (found["faiss-cpu"], found["torch"]) == ("unknown", "1.0")
+
+
+def test_a_run_is_never_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "x").touch()
+    with pytest.raises(RunError, match="a run is never overwritten"):
+        artifacts.create_run(tmp_path, INFO)
+    with pytest.raises(RunError, match="a run is never overwritten"):
+        artifacts.create_run(tmp_path / "x", INFO)
+
+
+def test_stages_count_once_their_stamp_is_there(tmp_path: Path) -> None:
+    run = artifacts.create_run(tmp_path / "run", INFO)
+    (run.path / "visual").mkdir()
+    assert not run.has("visual")
+    with pytest.raises(RunError, match=r"(?s)has no trained image encoder\..*scing train-visual"):
+        run.need("visual")
+    with pytest.raises(RunError, match="has no prompts"):
+        run.need("prompts")
+    finish(run, "visual")
+    assert run.has("visual")
+    run.need("visual")
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"(?s)is no run: it has no run\.json.*scing train-prompts"):
+        artifacts.open_run(tmp_path)
+    artifacts.write_json(tmp_path / "run.json", {"made": "x", "model": "m"})
+    with pytest.raises(RunError, match="lacks data, identities, settings"):
+        artifacts.open_run(tmp_path)
+
+
+def test_the_newest_run_that_is_complete_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RunError, match="has prompts"):
+        artifacts.choose_run(None, stage="prompts")
+    for name, made, stages in [
+        ("b", "1", ["prompts", "visual"]),
+        ("a", "3", ["prompts"]),
+        ("c", "2", ["prompts", "visual"]),
+    ]:
+        run = artifacts.create_run(Path("runs") / name, {**INFO, "made": made})
+        for stage in stages:
+            finish(run, stage)
+    assert artifacts.choose_run(None, stage="visual").path == Path("runs/c")
+    assert artifacts.choose_run(None, stage="prompts").path == Path("runs/a")
+    assert artifacts.choose_run(Path("runs/b"), stage="visual").path == Path("runs/b")
+    with pytest.raises(RunError, match="has no trained image encoder"):
+        artifacts.choose_run(Path("runs/a"), stage="visual")
+
+
+def test_a_fresh_folder_does_not_exist_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    seen = set()
+    for _ in range(3):
+        folder = artifacts.fresh_folder("market")
+        assert not folder.exists()
+        folder.mkdir(parents=True)
+        seen.add(folder)
+    assert len(seen) == 3
+    assert all(folder.name.startswith("market-") for folder in seen)

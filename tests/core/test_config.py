@@ -1,0 +1,123 @@
+"""Settings: the paper's defaults, the order of sources, and messages that name the option."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scing_cli.core.config import (
+    TABLES,
+    PromptSettings,
+    VisualSettings,
+    build_settings,
+    read_config,
+    saved_settings,
+)
+from scing_cli.core.errors import SettingError
+
+CONFIGS = sorted((Path(__file__).parents[2] / "examples" / "configs").glob("*.toml"))
+
+
+def test_defaults_are_the_papers():
+    prompts, visual = PromptSettings(), VisualSettings()
+    for stage in (prompts, visual):
+        assert (stage.epochs, stage.lr, stage.weight_decay, stage.milestones) == (120, 5e-5, 5e-4, (30, 50))
+        assert (stage.batch_size, stage.instances, stage.identities_per_batch) == (64, 4, 16)
+        assert (stage.flip, stage.erase, stage.crop) == (0.5, 0.5, 0.5)
+    assert (prompts.tokens, prompts.fused_tokens, prompts.consistency_weight, prompts.gate) == (4, 2, 1.0, "channel")
+    assert (prompts.model, prompts.pretrained, prompts.warmup_epochs) == ("ViT-B-16-quickgelu", "openai", 0)
+    assert (visual.triplet_weight, visual.margin, visual.warmup_epochs, visual.label_smoothing) == (1.0, 0.2, 10, 0.0)
+
+
+def test_options_go_before_the_file_and_the_file_before_defaults(tmp_path):
+    file = tmp_path / "own.toml"
+    file.write_text('[train-prompts]\nepochs = 7\nfused-tokens = 1\nmilestones = [3, 5]\n[data]\npath = "x"\n')
+    tables = read_config(file)
+    settings = build_settings(PromptSettings, tables["train-prompts"], {"epochs": 9, "lr": None})
+    assert (settings.epochs, settings.fused_tokens, settings.milestones, settings.lr) == (9, 1, (3, 5), 5e-5)
+
+
+def test_no_file_gives_empty_tables():
+    assert read_config(None) == {name: {} for name in TABLES}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fused_tokens": 4}, "--fused-tokens 4 must be less than --tokens 4 (M < L)"),
+        ({"gate": "door"}, "--gate door: Input should be 'channel' or 'token'"),
+        ({"lr": -1}, "--lr -1: Input should be greater than 0"),
+        ({"lr": float("nan")}, "--lr nan"),
+        ({"batch_size": 10}, "--batch-size 10 must be a multiple of --instances 4"),
+        ({"milestones": (50, 30)}, "--milestones must rise"),
+        ({"flip": 1.5}, "--flip 1.5: Input should be less than or equal to 1"),
+        ({"contrast": "triplet"}, "--contrast triplet: Input should be 'supervised' or 'infonce'"),
+        ({"precision": "fp16"}, "--precision fp16"),
+    ],
+)
+def test_a_value_out_of_range_names_the_option(options, message):
+    with pytest.raises(SettingError) as caught:
+        build_settings(PromptSettings, {}, options)
+    assert message in str(caught.value)
+
+
+def test_all_faults_come_at_once():
+    with pytest.raises(SettingError) as caught:
+        build_settings(VisualSettings, {}, {"margin": 5, "lr": 0, "epochs": 0})
+    assert [option for option in ("--margin", "--lr", "--epochs") if option in str(caught.value)] == [
+        "--margin",
+        "--lr",
+        "--epochs",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[train-prompts]\nfusedtokens = 2\n", "unknown setting 'fusedtokens'"),
+        ("[training]\nepochs = 2\n", "unknown entry [training]"),
+        ("epochs = 2\n", "unknown entry [epochs]"),
+        ("[train-visual\n", "cannot be read"),
+        ("[train-visual]\nepochs = 'many'\n", "--epochs many"),
+        ("a = " + "[" * 5000, "cannot be read"),
+    ],
+)
+def test_a_faulty_file_is_named(tmp_path, text, message):
+    file = tmp_path / "own.toml"
+    file.write_text(text)
+    with pytest.raises(SettingError) as caught:
+        read_config(file)
+    assert message in str(caught.value)
+    assert str(file) in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(SettingError, match="there is no such file"):
+        read_config(tmp_path / "none.toml")
+
+
+@given(st.integers(2, 32), st.integers(1, 31), st.integers(2, 40), st.integers(1, 8))
+def test_what_is_accepted_is_consistent(tokens, fused, batch_size, instances):
+    options = {"tokens": tokens, "fused_tokens": fused, "batch_size": batch_size, "instances": instances}
+    fits = fused < tokens and batch_size % instances == 0 and batch_size // instances >= 2
+    try:
+        settings = build_settings(PromptSettings, {}, options)
+    except SettingError:
+        assert not fits
+        return
+    assert fits
+    assert build_settings(PromptSettings, saved_settings(settings), {}) == settings
+
+
+@pytest.mark.parametrize("file", CONFIGS, ids=[file.stem for file in CONFIGS])
+def test_shipped_settings_are_read(file):
+    tables = read_config(file)
+    build_settings(PromptSettings, tables["train-prompts"], {})
+    build_settings(VisualSettings, tables["train-visual"], {})
+
+
+def test_some_settings_are_shipped():
+    assert CONFIGS

@@ -1,0 +1,142 @@
+"""Device, precision, seeds, progress and metrics."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scing_cli.core import runtime
+from scing_cli.core.errors import ScingError, SettingError
+
+CPU = torch.device("cpu")
+KEYS = st.lists(
+    st.one_of(
+        st.integers(-5, 2**63), st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=4)
+    ),
+    max_size=4,
+).map(tuple)
+
+
+def test_devices_are_chosen_by_name() -> None:
+    assert runtime.choose_device("cpu") == CPU
+    assert runtime.choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    with pytest.raises(SettingError, match=r"(?s)--device 'gpu' is unknown\..*auto, cpu, cuda"):
+        runtime.choose_device("gpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_cuda_that_is_missing_is_refused() -> None:
+    with pytest.raises(SettingError, match=r"(?s)finds no CUDA device.*--device cpu"):
+        runtime.choose_device("cuda")
+
+
+def test_precision_is_bf16_only_where_the_caller_wants_it_and_the_machine_has_it(monkeypatch) -> None:
+    for has, auto, chosen in [(True, "bf16", "bf16"), (False, "bf16", "fp32"), (True, "fp32", "fp32")]:
+        monkeypatch.setattr(runtime, "has_bf16", lambda _device, has=has: has)
+        assert runtime.choose_precision("auto", CPU, auto=auto) == chosen
+        assert runtime.choose_precision("bf16", CPU, auto=auto) == "bf16"
+        assert runtime.choose_precision("fp32", CPU, auto=auto) == "fp32"
+    with pytest.raises(SettingError, match=r"(?s)--precision 'fp16' is unknown\..*auto, fp32, bf16"):
+        runtime.choose_precision("fp16", CPU, auto="bf16")
+
+
+def test_bf16_of_this_cpu_is_a_plain_answer() -> None:
+    assert isinstance(runtime.has_bf16(CPU), bool)
+
+
+def test_autocast_covers_its_block_only() -> None:
+    left, right = torch.ones(4, 4), torch.ones(4, 4)
+    with runtime.autocast(CPU, "bf16"):
+        assert (left @ right).dtype == torch.bfloat16
+    with runtime.autocast(CPU, "fp32"):
+        assert (left @ right).dtype == torch.float32
+    assert (left @ right).dtype == torch.float32
+
+
+def test_workers_are_at_least_one_and_at_most_eight() -> None:
+    assert 1 <= runtime.default_workers() <= 8
+
+
+@given(KEYS, KEYS)
+def test_a_draw_is_a_function_of_its_key_alone(one, other) -> None:
+    seed = runtime.draw_seed(*one)
+    assert 0 <= seed < 2**63
+    assert (seed == runtime.draw_seed(*other)) == (one == other)
+
+
+def test_draws_do_not_change_between_versions() -> None:
+    assert runtime.draw_seed(0, "train-prompts", 3, 17) == 1992110529926511286
+
+
+def test_kinds_of_integers_do_not_matter_but_text_does() -> None:
+    assert runtime.draw_seed(np.int64(3), "a") == runtime.draw_seed(3, "a")
+    assert runtime.draw_seed("3", "a") != runtime.draw_seed(3, "a")
+    with pytest.raises(TypeError):
+        runtime.draw_seed(0.5)  # type: ignore[arg-type]
+
+
+def test_generators_are_fresh_and_equal_for_equal_keys() -> None:
+    one, other = (torch.rand(3, generator=runtime.generator(7, "crop")) for _ in range(2))
+    assert torch.equal(one, other)
+    assert not torch.equal(one, torch.rand(3, generator=runtime.generator(7, "flip")))
+
+
+def test_a_seeded_block_leaves_the_global_state_alone() -> None:
+    before = torch.random.get_rng_state()
+    drawn = []
+    for _ in range(2):
+        with runtime.seeded(5):
+            drawn.append(torch.nn.Linear(2, 2).weight)
+    assert torch.equal(drawn[0], drawn[1])
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        torch.cuda.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 40 bytes"),
+        MemoryError(),
+    ],
+)
+def test_memory_that_ran_out_names_the_options_that_help(failure: BaseException) -> None:
+    with (
+        pytest.raises(ScingError, match=r"(?s)ran out of memory\..*Options that help: --batch-size"),
+        runtime.memory_advice("--batch-size"),
+    ):
+        raise failure
+
+
+def test_a_real_allocation_that_fails_is_recognised() -> None:
+    with pytest.raises(ScingError, match="This machine ran out of memory"), runtime.memory_advice("--batch-size"):
+        torch.empty(2**59, dtype=torch.uint8)
+
+
+def test_other_failures_pass_through() -> None:
+    with pytest.raises(RuntimeError, match="mat1 and mat2"), runtime.memory_advice("--batch-size"):
+        torch.ones(2, 3) @ torch.ones(2, 3)
+
+
+def test_the_silent_reporter_takes_every_call() -> None:
+    reporter: runtime.Reporter = runtime.Silent()
+    with reporter.progress("Embedding", 3) as advance:
+        advance(1)
+        advance(steps=1, text="loss 0.5")
+    reporter.note("a")
+    reporter.warn("b")
+
+
+def test_metrics_are_one_json_object_a_line(tmp_path: Path) -> None:
+    log = runtime.MetricsLog(tmp_path / "metrics.jsonl")
+    rows = [{"step": 1, "loss": 0.5}, {"step": 2, "loss": 1e-9, "text": "two\nlines"}]
+    for row in rows:
+        log.write(row)
+    assert [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == rows
+    with pytest.raises(ValueError, match="JSON compliant"):
+        log.write({"loss": float("inf")})
