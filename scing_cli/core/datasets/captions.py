@@ -1,0 +1,46 @@
+"""`captions.csv` beside a folder layout: columns path and caption, joined to the rows by path."""
+
+from __future__ import annotations
+
+import dataclasses
+import posixpath
+from pathlib import Path
+
+from scing_cli.core.datasets.dataset import raise_faults
+from scing_cli.core.datasets.table import read_table
+from scing_cli.core.manifest import Sample
+
+CAPTIONS = "captions.csv"
+
+
+def join_captions(root: Path, samples: tuple[Sample, ...]) -> tuple[tuple[Sample, ...], tuple[str, ...]]:
+    """Give each sample the caption that `captions.csv` in `root` has for its path, where there is such a file.
+
+    Args:
+        root: The data set's folder; paths in the file are relative to it.
+        samples: Rows without captions.
+
+    Returns:
+        The rows with captions, and a note where the file names no image of these.
+
+    Raises:
+        DataError: If the file lacks a column or has a faulty row; all faults are listed.
+    """
+    source = root / CAPTIONS
+    if not source.exists():
+        return samples, ()
+    table = read_table(source, needed=("path", "caption"))
+    faults = list(table.faults)
+    captions: dict[str, str] = {}
+    for line, row in table.rows:
+        path = posixpath.normpath(row["path"])
+        if not row["path"]:
+            faults.append((line, "the path is empty"))
+        elif path in captions:
+            faults.append((line, f"{row['path']!r} has a caption already"))
+        captions[path] = row["caption"]
+    raise_faults(source, faults, "Mend these rows, or move the file away.")
+    joined = tuple(dataclasses.replace(sample, caption=captions.pop(sample.path, "")) for sample in samples)
+    if not captions:
+        return joined, ()
+    return joined, (f"{CAPTIONS} names {len(captions)} files that are no rows here, such as {next(iter(captions))!r}.",)

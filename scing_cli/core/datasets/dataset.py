@@ -1,0 +1,78 @@
+"""What every reader returns, and the words the readers share."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from scing_cli.core.errors import DataError
+from scing_cli.core.manifest import Manifest
+
+SHOWN_FAULTS = 10
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Dropped:
+    """A file that is no row of the manifest, and why.
+
+    Args:
+        path: POSIX path relative to the data set's root.
+        reason: Why it was left out, as the end of a sentence about the file.
+    """
+
+    path: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DataSet:
+    """A data set as it was found on disk.
+
+    Args:
+        manifest: The rows that count.
+        layout: Which row of `LAYOUTS` read it.
+        junk: How many files the data set itself marks as junk; they are no rows.
+        dropped: Files left out for another reason.
+        notes: What a person should know about the reading, a sentence each.
+    """
+
+    manifest: Manifest
+    layout: str
+    junk: int = 0
+    dropped: tuple[Dropped, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def display_name(path: Path) -> str:
+    """Return what to call the data of a folder or file.
+
+    >>> display_name(Path("data/Market-1501")), display_name(Path("mine.csv"))
+    ('Market-1501', 'mine')
+    """
+    named = path if path.name not in ("", "..") else path.resolve()
+    return (named.stem if named.suffix.lower() == ".csv" else named.name) or "data"
+
+
+def is_text(name: str) -> bool:
+    """Tell whether a file name is UTF-8; other names cannot be written to a manifest or an index.
+
+    >>> is_text("Müller 1.jpg"), is_text(chr(0xDCFF) + ".jpg")  # what Python makes of the byte 0xff in a name
+    (True, False)
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def raise_faults(source: Path, faults: Sequence[tuple[int, str]], remedy: str) -> None:
+    """Raise one DataError that lists the first faults of a file, each with its line, or return if there is none."""
+    if not faults:
+        return
+    shown = [f"  line {line}: {what}" for line, what in sorted(faults)[:SHOWN_FAULTS]]
+    if len(faults) > SHOWN_FAULTS:
+        shown.append(f"  ... and {len(faults) - SHOWN_FAULTS} more")
+    count = "one fault" if len(faults) == 1 else f"{len(faults)} faults"
+    raise DataError(f"{source} has {count}:\n" + "\n".join(shown), remedy)

@@ -1,0 +1,53 @@
+"""Listing folders without a system call per file."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+from scing_cli.core.errors import DataError
+from scing_cli.core.imagefile import IMAGE_SUFFIXES
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Listing:
+    """What lies directly in a folder, sorted by code point; hidden entries are left out.
+
+    Args:
+        images: Names of files that look like images; dangling links among them, so that they are not lost silently.
+        folders: Names of folders.
+        others: Names of other files.
+    """
+
+    images: tuple[str, ...]
+    folders: tuple[str, ...]
+    others: tuple[str, ...]
+
+
+def list_folder(folder: Path) -> Listing:
+    """List a folder with `os.scandir`, which tells files from folders without asking for each (links apart).
+
+    Raises:
+        DataError: If the folder cannot be read.
+    """
+    images: list[str] = []
+    folders: list[str] = []
+    others: list[str] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    folders.append(entry.name)
+                elif not (entry.is_file() or entry.is_symlink()):
+                    others.append(entry.name)
+                else:
+                    suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 - ten times as fast as Path
+                    (images if suffix in IMAGE_SUFFIXES else others).append(entry.name)
+    except OSError as error:
+        raise DataError(
+            f"{folder} cannot be listed: {error.strerror}.", "Check the path and its permissions."
+        ) from error
+    return Listing(tuple(sorted(images)), tuple(sorted(folders)), tuple(sorted(others)))

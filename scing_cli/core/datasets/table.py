@@ -1,0 +1,151 @@
+"""A CSV of one's own: one row per observation, only `path` is needed. What `write_manifest` writes, this reads back."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from scing_cli.core.datasets.dataset import DataSet, display_name, raise_faults
+from scing_cli.core.errors import DataError
+from scing_cli.core.manifest import COLUMNS, SPLITS, Manifest, Sample
+
+COLUMNS_REMEDY = f"Columns read here: {', '.join(COLUMNS)}; only path is needed, further ones are kept."
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Table:
+    """The rows of a CSV file that have as many fields as its header.
+
+    Args:
+        header: Names of the columns; an empty name marks a column that is not read.
+        rows: The line a row begins on, and its fields by column.
+        faults: The line and what is wrong, of every other row.
+    """
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[int, dict[str, str]], ...]
+    faults: tuple[tuple[int, str], ...]
+
+
+def read(source: Path) -> DataSet:
+    """Read a CSV manifest; paths are relative to its folder.
+
+    Returns:
+        The rows in the file's order; columns beyond `COLUMNS` stand in `Sample.extra`, in the file's order.
+
+    Raises:
+        DataError: If the file is no UTF-8 CSV, lacks `path`, has no row, or has faulty rows: all of them are gathered.
+    """
+    table = read_table(source, needed=("path",))
+    faults = [*table.faults, *_faults(table)]
+    raise_faults(source, faults, f"Mend these rows. Splits are {', '.join(SPLITS)}, or empty.")
+    if not table.rows:
+        raise DataError(f"{source} has a header and no row.", "Add one row per image.")
+    further = [name for name in table.header if name and name not in COLUMNS]
+    samples = tuple(
+        Sample(
+            **{name: row.get(name, "") for name in COLUMNS},
+            extra=tuple((name, row[name]) for name in further),
+        )
+        for _, row in table.rows
+    )
+    return DataSet(Manifest(source.parent, samples, display_name(source)), "csv", notes=tuple(_notes(samples)))
+
+
+def read_table(source: Path, *, needed: Iterable[str]) -> Table:
+    """Read a UTF-8 CSV file (with or without a byte order mark) whose header has the `needed` columns.
+
+    Names of `COLUMNS` are known in any case and with spaces around them. Blank lines are passed over.
+
+    Raises:
+        DataError: If the file cannot be read, is no UTF-8 text or lacks a column; the message names those it has.
+    """
+    try:
+        with source.open(encoding="utf-8-sig", newline="") as stream:
+            rows = _rows(stream)
+            header = _header(source, next(rows, (1, []))[1], needed)
+            return _table(header, rows)
+    except OSError as error:
+        raise DataError(f"{source} cannot be read: {error.strerror}.", "Check the path and its permissions.") from error
+    except UnicodeDecodeError as error:
+        found = f"byte 0x{error.object[error.start]:02x}"
+        raise DataError(f"{source} is no UTF-8 text ({found}).", "Save it as CSV in UTF-8.") from error
+    except csv.Error as error:
+        raise DataError(
+            f"{source} is no CSV: {error}.", "Fields are parted by commas; quotes stand in pairs."
+        ) from error
+
+
+def _rows(stream: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+    """Yield each row that is not blank with the line it begins on, counted from 1."""
+    reader = csv.reader(_lines(stream), strict=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise csv.Error(f"line {line}: {error}") from error
+        if row:
+            yield line, row
+
+
+def _lines(stream: Iterable[str]) -> Iterator[str]:
+    for line in stream:
+        if "\0" in line:
+            raise csv.Error("it holds a NUL character")
+        yield line
+
+
+def _header(source: Path, fields: list[str], needed: Iterable[str]) -> tuple[str, ...]:
+    header = tuple(name.strip().lower() if name.strip().lower() in COLUMNS else name for name in fields)
+    missing = [name for name in needed if name not in header]
+    if missing:
+        has = f"its columns are: {', '.join(map(repr, fields))}" if fields else "it is empty"
+        parted = next(
+            (f" by {word}" for mark, word in ((";", "semicolons"), ("\t", "tabs")) if mark in "".join(fields)), ""
+        )
+        hint = f"Its fields seem to be parted{parted}; part them by commas. " if parted else ""
+        raise DataError(f"{source} has no column `{missing[0]}`; {has}.", hint + COLUMNS_REMEDY)
+    twice = [name for name, count in Counter(name for name in header if name).items() if count > 1]
+    if twice:
+        raise DataError(f"{source} has the column `{twice[0]}` more than once.", COLUMNS_REMEDY)
+    return header
+
+
+def _table(header: tuple[str, ...], fields: Iterator[tuple[int, list[str]]]) -> Table:
+    rows: list[tuple[int, dict[str, str]]] = []
+    faults: list[tuple[int, str]] = []
+    for line, row in fields:
+        if len(row) == len(header):
+            rows.append((line, dict(zip(header, row, strict=True))))
+        else:
+            faults.append((line, f"it has {len(row)} fields, the header {len(header)}"))
+    return Table(header, tuple(rows), tuple(faults))
+
+
+def _faults(table: Table) -> Iterator[tuple[int, str]]:
+    """Yield what is wrong with rows that have the right number of fields."""
+    first: dict[tuple[str, str], int] = {}
+    for line, row in table.rows:
+        path, split = row["path"], row.get("split", "")
+        if not path:
+            yield line, "the path is empty"
+        if split and split not in SPLITS:
+            yield line, f"the split {split!r} is unknown"
+        if path and first.setdefault((path, split), line) != line:
+            where = f"the split {split}" if split else "no split"
+            yield line, f"{path!r} stands in {where} already, in line {first[path, split]}"
+
+
+def _notes(samples: tuple[Sample, ...]) -> Iterator[str]:
+    nobody = sum(not sample.identity for sample in samples)
+    nowhere = sum(not sample.split for sample in samples)
+    if nobody:
+        yield f"{nobody} of {len(samples)} rows have no identity: no ground for training or scores."
+    if nowhere:
+        yield f"{nowhere} of {len(samples)} rows have no split: only the split `all` holds them."

@@ -1,0 +1,67 @@
+"""Is a manifest enough for training, for evaluation?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scing_cli.core.datasets.checks import check_evaluation, check_training
+from scing_cli.core.errors import DataError
+from scing_cli.core.manifest import Manifest, Sample
+
+
+def manifest(*rows: tuple[str, str]) -> Manifest:
+    """Rows of (identity, split), each with a path of its own."""
+    samples = tuple(Sample(f"{place}.jpg", identity, "", split) for place, (identity, split) in enumerate(rows))
+    return Manifest(Path("data"), samples, "mine")
+
+
+def test_two_identities_are_enough_to_train() -> None:
+    check_training(manifest(("1", "train"), ("2", "train"), ("", "query")))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([("1", "train"), ("1", "train"), ("2", "query")], r"mine has fewer than two identities .*there is only '1'"),
+        ([("", "train"), ("", "train")], r"fewer than two identities in the split 'train' \(no row names one\)"),
+        ([("1", "query"), ("2", "query")], r"mine has no image in the split 'train'"),
+        ([("1", ""), ("2", "")], r"(?s)no image in the split 'train'.*no row names a split"),
+        (
+            [("1", "train"), ("2", "train"), ("", "train")],
+            r"1 rows without an identity in the split 'train', such as 2\.jpg",
+        ),
+    ],
+)
+def test_what_cannot_be_trained_on_is_refused(rows: list[tuple[str, str]], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        check_training(manifest(*rows))
+
+
+def test_one_shared_identity_is_enough_to_score() -> None:
+    check_evaluation(manifest(("1", "query"), ("2", "query"), ("1", "gallery"), ("", "gallery")), "query")
+
+
+def test_a_split_other_than_query_is_its_own_gallery() -> None:
+    check_evaluation(manifest(("1", "val"), ("1", "val")), "val")
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([("1", "gallery")], r"(?s)no image in the split 'query'.*Splits it has: gallery"),
+        ([("1", "query")], r"no image in the split 'gallery'"),
+        ([("", "query"), ("1", "gallery")], r"no identity in the split 'query': nothing to score"),
+        ([("1", "query"), ("", "gallery")], r"no identity in the split 'gallery'"),
+        ([("1", "query"), ("2", "gallery")], r"no identity that stands in the splits 'query' and 'gallery'"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused(rows: list[tuple[str, str]], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        check_evaluation(manifest(*rows), "query")
+
+
+def test_an_unknown_split_lists_the_known() -> None:
+    with pytest.raises(DataError, match=r"(?s)no split 'test'.*Known splits: train, val, query, gallery, all"):
+        check_evaluation(manifest(("1", "query")), "test")

@@ -1,0 +1,100 @@
+"""Opening every image, counting parts, and published counts."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from scing_cli.core.datasets import Dropped, read_data
+from scing_cli.core.datasets.inspect import PUBLISHED, PartCount, count_parts, fitting, verify_images
+from scing_cli.core.manifest import SPLITS, Manifest, Sample
+from scing_cli.core.runtime import Advance, Silent
+
+
+class Counting(Silent):
+    """A reporter that adds up the steps of its one bar."""
+
+    def __init__(self) -> None:
+        self.total = self.steps = 0
+
+    @contextlib.contextmanager
+    def progress(self, description: str, total: int) -> Iterator[Advance]:
+        self.total = total
+
+        def advance(steps: int, text: str = "") -> None:
+            self.steps += steps
+
+        yield advance
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_unreadable_images_are_returned_in_manifest_order(tmp_path: Path, workers: int) -> None:
+    good = tmp_path / "good.jpg"
+    Image.effect_noise((40, 80), 60).save(good)
+    whole = good.read_bytes()
+    contents = {"z.jpg": b"", "good.jpg": whole, "cut.jpg": whole[: len(whole) // 2], "words.jpg": b"hello there\n"}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    names = [*contents, "gone.jpg", *["good.jpg"] * 100, "z.jpg"]
+    samples = tuple(Sample(name, split="query") for name in names)
+    reporter = Counting()
+    dropped = verify_images(Manifest(tmp_path, samples, "mine"), workers=workers, reporter=reporter)
+    assert [entry.path for entry in dropped] == ["z.jpg", "cut.jpg", "words.jpg", "gone.jpg"]
+    reasons = [entry.reason for entry in dropped]
+    assert "empty" in reasons[0]
+    assert "truncated" in reasons[1]
+    assert "text" in reasons[2]
+    assert "missing" in reasons[3]
+    assert not any(str(tmp_path) in reason or reason.endswith(".") for reason in reasons)
+    assert (reporter.total, reporter.steps) == (5, 5)
+
+
+def test_more_images_than_one_window_are_all_opened(tmp_path: Path) -> None:
+    for number in range(80):
+        (tmp_path / f"{number:02}.jpg").touch()
+    samples = tuple(Sample(f"{number:02}.jpg") for number in range(80))
+    dropped = verify_images(Manifest(tmp_path, samples, "mine"), workers=2, reporter=Silent())
+    assert [entry.path for entry in dropped] == [f"{number:02}.jpg" for number in range(80)]
+    assert isinstance(dropped[0], Dropped)
+
+
+def test_parts_are_counted_distractors_included(make_market) -> None:
+    root = make_market(
+        train=["0001_c1_a.jpg", "0001_c2_a.jpg", "0002_c2_a.jpg"],
+        query=["0003_c1_a.jpg"],
+        gallery=["0003_c2_a.jpg", "0000_c3_a.jpg", "-1_c4_a.jpg"],
+    )
+    assert count_parts(read_data(root).manifest) == {
+        "train": PartCount(2, 3, 2),
+        "query": PartCount(1, 1, 1),
+        "gallery": PartCount(2, 2, 2),
+    }
+
+
+def test_parts_without_rows_count_zero_and_unknown_people_do_not_count() -> None:
+    samples = (Sample("a", "1", "", "val"), Sample("b", "", "7", "val"), Sample("c", "9", "9", ""))
+    parts = count_parts(Manifest(Path(), samples, "mine"))
+    nothing = PartCount(0, 0, 0)
+    assert parts == {"train": nothing, "val": PartCount(1, 2, 1), "query": nothing, "gallery": nothing}
+    assert list(parts) == list(SPLITS)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_counts_fit_themselves_alone(name: str) -> None:
+    published = PUBLISHED[name]
+    assert fitting(published.parts) == (name, published.parts)
+    assert published.source
+    other_gallery = {**published.parts, "gallery": PartCount(1, 1, 1)}
+    assert fitting(other_gallery)[0] == name
+
+
+@pytest.mark.parametrize("part", ["train", "query"])
+def test_one_image_more_or_a_missing_part_fits_nothing(part: str) -> None:
+    parts = dict(PUBLISHED["Market-1501"].parts)
+    market = parts.pop(part)
+    assert fitting(parts) == (None, {})
+    assert fitting({**parts, part: PartCount(market.identities, market.images + 1, market.cameras)}) == (None, {})

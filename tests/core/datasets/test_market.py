@@ -1,0 +1,157 @@
+"""Market-1501's layout, from folders of empty files."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from scing_cli.core.datasets import Dropped, read_data
+from scing_cli.core.errors import DataError
+from scing_cli.core.manifest import Sample
+
+
+def test_names_give_identity_camera_and_split_in_sorted_order(make_market) -> None:
+    root = make_market(
+        train=["0007_c3s3_077419_03.jpg", "0002_c1s1_000451_03.jpg"],
+        query=["0005_c2_f0046985.jpg"],
+        gallery=["1501_c6s4_002877_01.jpg", "0005_c12_f0046985.JPG"],
+    )
+    data = read_data(root)
+    assert data.layout == "market1501"
+    assert data.manifest.root == root
+    assert data.manifest.name == "Market-1501"
+    assert data.manifest.samples == (
+        Sample("bounding_box_train/0002_c1s1_000451_03.jpg", "0002", "1", "train"),
+        Sample("bounding_box_train/0007_c3s3_077419_03.jpg", "0007", "3", "train"),
+        Sample("query/0005_c2_f0046985.jpg", "0005", "2", "query"),
+        Sample("bounding_box_test/0005_c12_f0046985.JPG", "0005", "12", "gallery"),
+        Sample("bounding_box_test/1501_c6s4_002877_01.jpg", "1501", "6", "gallery"),
+    )
+    assert (data.junk, data.dropped, data.notes) == (0, (), ())
+
+
+def test_junk_is_counted_and_distractors_stay_in_the_gallery_only(make_market) -> None:
+    root = make_market(
+        train=["0000_c1s1_000001_00.jpg", "0002_c1s1_000001_00.jpg"],
+        query=["0000_c2s1_000001_00.jpg", "-1_c2s1_000001_00.jpg"],
+        gallery=["-1_c1s1_000001_00.jpg", "-1_c3s1_000001_00.jpg", "0000_c4s1_000001_00.jpg"],
+    )
+    data = read_data(root)
+    assert data.junk == 3
+    assert [sample.path for sample in data.manifest] == [
+        "bounding_box_train/0002_c1s1_000001_00.jpg",
+        "bounding_box_test/0000_c4s1_000001_00.jpg",
+    ]
+    assert [dropped.path for dropped in data.dropped] == [
+        "bounding_box_train/0000_c1s1_000001_00.jpg",
+        "query/0000_c2s1_000001_00.jpg",
+    ]
+    assert all("distractors, which belong in the gallery alone" in dropped.reason for dropped in data.dropped)
+
+
+@pytest.mark.parametrize("name", ["photo.jpg", "Copy of 0001_c1.jpg", "0001_camera1.jpg", "-2_c1s1.jpg", "٣_c1.jpg"])
+def test_other_names_are_dropped_with_a_reason(make_market, name: str) -> None:
+    data = read_data(make_market(train=[name, "0001_c1s1_000001_00.jpg"]))
+    reason = "its name does not begin as IDENTITY_cCAMERA, such as 0001_c1"
+    assert data.dropped == (Dropped(f"bounding_box_train/{name}", reason),)
+    assert len(data.manifest) == 1
+
+
+def test_hidden_files_and_files_that_are_no_images_are_passed_over(make_market) -> None:
+    root = make_market(query=["Thumbs.db", ".0001_c1.jpg", ".DS_Store", "readme.txt", "0001_c1.png"])
+    data = read_data(root)
+    assert [sample.path for sample in data.manifest] == ["query/0001_c1.png"]
+    assert data.dropped == ()
+
+
+def test_a_name_that_is_no_utf8_is_dropped(make_market) -> None:
+    root = make_market(query=["0001_c1.jpg"])
+    try:
+        Path(os.fsdecode(os.fsencode(root) + b"/query/0002_c1_\xff.jpg")).touch()
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    data = read_data(root)
+    assert data.dropped == (Dropped("query/0002_c1_\ufffd.jpg", "its name is not UTF-8"),)
+    assert len(data.manifest) == 1
+
+
+def test_links_count_and_dangling_ones_are_not_lost(make_market, tmp_path: Path) -> None:
+    root = make_market()
+    photo = tmp_path / "photo.jpg"
+    photo.touch()
+    (root / "query" / "0001_c1.jpg").symlink_to(photo)
+    (root / "query" / "0002_c1.jpg").symlink_to(tmp_path / "gone.jpg")
+    assert [sample.identity for sample in read_data(root).manifest] == ["0001", "0002"]
+
+
+def test_a_fifo_is_never_read_as_an_image(make_market) -> None:
+    root = make_market(query=["0001_c1.jpg"])
+    os.mkfifo(root / "query" / "0002_c1.jpg")
+    assert [sample.identity for sample in read_data(root).manifest] == ["0001"]
+
+
+def test_folders_inside_a_marker_folder_are_noted(make_market) -> None:
+    root = make_market(query=["0001_c1.jpg"])
+    (root / "query" / "0001_c2.jpg").mkdir()
+    data = read_data(root)
+    assert len(data.manifest) == 1
+    assert any("query holds a folder (0001_c2.jpg), not read" in note for note in data.notes)
+
+
+def test_complete_but_empty_marker_folders_are_read(make_market) -> None:
+    data = read_data(make_market())
+    assert len(data.manifest) == 0
+    assert data.layout == "market1501"
+
+
+def test_twenty_thousand_files_are_listed_in_a_moment_without_asking_for_each(make_market, monkeypatch) -> None:
+    root = make_market()
+    for number in range(20_000):
+        os.close(
+            os.open(
+                root / "bounding_box_train" / f"{number // 20 + 1:04}_c{number % 6 + 1}s1_{number:06}_00.jpg",
+                os.O_CREAT,
+            )
+        )
+    asked = []
+    ask = os.stat
+    monkeypatch.setattr(os, "stat", lambda path, **options: asked.append(path) or ask(path, **options))
+    start = time.perf_counter()
+    data = read_data(root)
+    assert time.perf_counter() - start < 10
+    assert len(data.manifest) == 20_000
+    assert len(data.manifest.identities()) == 1_000
+    assert len(asked) < 20
+
+
+def test_captions_are_joined_by_path(make_market) -> None:
+    root = make_market(train=["0001_c1.jpg", "0002_c1.jpg"])
+    (root / "captions.csv").write_text(
+        'path,caption\n./bounding_box_train/0001_c1.jpg,"A woman in red,\nwith a bag"\nelsewhere/x.jpg,Nobody\n',
+        encoding="utf-8",
+    )
+    data = read_data(root)
+    assert [sample.caption for sample in data.manifest] == ["A woman in red,\nwith a bag", ""]
+    assert data.notes == ("captions.csv names 1 files that are no rows here, such as 'elsewhere/x.jpg'.",)
+
+
+def test_faulty_captions_are_refused_with_their_lines(make_market) -> None:
+    root = make_market(train=["0001_c1.jpg"])
+    (root / "captions.csv").write_text("path,caption\na.jpg,x\n,y\n./a.jpg,z\nb.jpg\n", encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        read_data(root)
+    text = str(caught.value)
+    assert "captions.csv has 3 faults" in text
+    assert "line 3: the path is empty" in text
+    assert "line 4: './a.jpg' has a caption already" in text
+    assert "line 5: it has 1 fields, the header 2" in text
+
+
+def test_captions_without_their_column_are_refused(make_market) -> None:
+    root = make_market()
+    (root / "captions.csv").write_text("path,text\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"captions\.csv has no column `caption`; its columns are: 'path', 'text'"):
+        read_data(root)

@@ -1,0 +1,162 @@
+"""CSV files of one's own, and their round trip through `write_manifest`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from scing_cli.core.datasets import read_data
+from scing_cli.core.errors import DataError
+from scing_cli.core.manifest import COLUMNS, SPLITS, Manifest, Sample, write_manifest
+
+# Any text that UTF-8 and a CSV can hold: no lone surrogates, no NUL.
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
+NASTY = st.sampled_from(
+    ["Ünï cödé.jpg", 'a "quoted" word', "comma, here", "two\nlines", "\r", "a\r\nb", " led", "led ", "'", ";\t"]
+)
+ANY = st.one_of(TEXT, NASTY)
+# Path turns "//" into "/" and drops "./": written paths are compared as they are only where no such part stands.
+PATHS = st.lists(
+    ANY.map(lambda part: part.replace("/", "_")).filter(lambda part: part not in {"", ".", ".."}),
+    min_size=1,
+    max_size=3,
+)
+
+
+@st.composite
+def sample_rows(draw: st.DrawFn) -> tuple[Sample, ...]:
+    names = draw(
+        st.lists(ANY.filter(lambda name: name and name.strip().lower() not in COLUMNS), max_size=3, unique=True)
+    )
+    rows = st.builds(
+        Sample,
+        path=PATHS.map("/".join),
+        identity=ANY,
+        camera=ANY,
+        split=st.sampled_from(["", *SPLITS]),
+        caption=ANY,
+        extra=st.tuples(*(st.tuples(st.just(name), ANY) for name in names)),
+    )
+    return tuple(draw(st.lists(rows, min_size=1, max_size=6, unique_by=lambda row: (row.path, row.split))))
+
+
+@settings(deadline=None, max_examples=150)
+@given(samples=sample_rows())
+@example(samples=(Sample("a.jpg", caption="\r"), Sample(" a.jpg", identity='"', camera=",", caption="\n\n")))
+def test_what_is_written_is_read_back(samples, tmp_path_factory) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    target = folder / "rows.csv"
+    write_manifest(Manifest(folder, samples, "rows"), target)
+    data = read_data(target)
+    assert data.manifest == Manifest(folder, samples, "rows")
+    assert data.layout == "csv"
+
+
+@settings(deadline=None, max_examples=60)
+@given(samples=sample_rows())
+def test_a_manifest_written_elsewhere_leads_to_the_same_files(samples, tmp_path_factory) -> None:
+    base = tmp_path_factory.getbasetemp()
+    manifest = Manifest(base / "data set" / "Märkte", samples, "rows")
+    target = base / "outputs" / "rows.csv"
+    write_manifest(manifest, target)
+    read = read_data(target).manifest
+    assert [file.resolve() for file in read.files()] == [file.resolve() for file in manifest.files()]
+    assert [(row.identity, row.camera, row.split, row.caption, row.extra) for row in read] == [
+        (row.identity, row.camera, row.split, row.caption, row.extra) for row in samples
+    ]
+
+
+def table(folder: Path, content: str | bytes) -> Path:
+    file = folder / "mine.csv"
+    file.write_bytes(content.encode() if isinstance(content, str) else content)
+    return file
+
+
+def test_only_the_path_is_needed(tmp_path: Path) -> None:
+    data = read_data(table(tmp_path, "path\na b.jpg\nsub/ü.png\n"))
+    assert data.manifest.samples == (Sample("a b.jpg"), Sample("sub/ü.png"))
+    assert data.manifest.root == tmp_path
+    assert data.manifest.name == "mine"
+    assert data.notes == (
+        "2 of 2 rows have no identity: no ground for training or scores.",
+        "2 of 2 rows have no split: only the split `all` holds them.",
+    )
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_byte_order_mark_line_ends_and_blank_lines_do_not_matter(tmp_path: Path, end: str, mark: bytes) -> None:
+    text = end.join(["Path, IDENTITY ,split", "a.jpg,7,query", "", "b.jpg,,", ""])
+    rows = read_data(table(tmp_path, mark + text.encode())).manifest.samples
+    assert rows == (Sample("a.jpg", "7", "", "query"), Sample("b.jpg"))
+
+
+def test_further_columns_are_kept_in_order_and_nameless_ones_are_not(tmp_path: Path) -> None:
+    rows = read_data(table(tmp_path, ",path,weather,split,hour,\n0,a.jpg,rain,val,,\n")).manifest.samples
+    assert rows == (Sample("a.jpg", split="val", extra=(("weather", "rain"), ("hour", ""))),)
+
+
+def test_all_faults_are_gathered_with_their_lines(tmp_path: Path) -> None:
+    text = (
+        'path,identity,split,caption\na.jpg,1,train,"two\nlines"\n,1,train,\nb.jpg,1,test,\nc.jpg,1\na.jpg,2,train,\n'
+    )
+    with pytest.raises(DataError) as caught:
+        read_data(table(tmp_path, text))
+    assert str(caught.value).splitlines() == [
+        f"{tmp_path / 'mine.csv'} has 4 faults:",
+        "  line 4: the path is empty",
+        "  line 5: the split 'test' is unknown",
+        "  line 6: it has 2 fields, the header 4",
+        "  line 7: 'a.jpg' stands in the split train already, in line 2",
+        "Mend these rows. Splits are train, val, query, gallery, or empty.",
+    ]
+
+
+def test_ten_faults_are_shown_and_the_rest_is_counted(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        read_data(table(tmp_path, "path,split\n" + "".join(f"{number}.jpg,x\n" for number in range(25))))
+    text = str(caught.value)
+    assert "has 25 faults" in text
+    assert text.count("is unknown") == 10
+    assert "line 11:" in text
+    assert "line 12:" not in text
+    assert "... and 15 more" in text
+
+
+def test_the_same_path_may_stand_in_two_splits(tmp_path: Path) -> None:
+    assert len(read_data(table(tmp_path, "path,split\na.jpg,query\na.jpg,gallery\n")).manifest) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("image,identity\na.jpg,1\n", r"has no column `path`; its columns are: 'image', 'identity'"),
+        (
+            "path;split\na.jpg;query\n",
+            r"(?s)its columns are: 'path;split'\..*parted by semicolons; part them by commas",
+        ),
+        ("path\tsplit\n", r"(?s)parted by tabs"),
+        ("", r"has no column `path`; it is empty"),
+        ("\n\n", r"it is empty"),
+        ("path,split\n", r"has a header and no row"),
+        ("path,split,Split\na.jpg,,\n", r"has the column `split` more than once"),
+        ('path\n"a.jpg\n', r"is no CSV: line 2: unexpected end of data"),
+        ('path\n"a"b.jpg\n', r"is no CSV: line 2: ',' expected"),
+        ("path\na\0b.jpg\n", r"is no CSV: line 2: it holds a NUL character"),
+        (b"path\nM\xfcller.jpg\n", r"(?s)is no UTF-8 text \(byte 0xfc\)\..*Save it as CSV in UTF-8"),
+        ("path\na.jpg\n".encode("utf-16"), r"is no UTF-8 text \(byte 0xff\)"),
+        ("path\n" + "x" * 200_000, r"line 2: field larger than field limit"),
+    ],
+)
+def test_a_file_that_is_no_manifest_is_refused(tmp_path: Path, content: str | bytes, message: str) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        read_data(table(tmp_path, content))
+    assert str(tmp_path / "mine.csv") in caught.value.what
+
+
+def test_further_columns_have_a_message_that_says_what_is_read(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="Columns read here: path, identity, camera, split, caption"):
+        read_data(table(tmp_path, "a,b\n"))
