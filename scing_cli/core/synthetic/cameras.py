@@ -1,0 +1,202 @@
+"""Cameras: each with its own place, light, colour cast, optics, noise, framing and compression."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import io
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFilter
+
+from scing_cli.core.synthetic.canvas import HEIGHT, SCALE, WIDTH, Bytes
+from scing_cli.core.synthetic.dice import around, between, chance, dice
+from scing_cli.core.synthetic.scenes import PLACES, Scene, draw_scene
+
+Pixels = npt.NDArray[np.float32]
+_MIDDLE = 115.0
+_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Camera:
+    """One fixed camera.
+
+    Args:
+        scene: What it looks at.
+        gain: Light, as a factor.
+        cast: Factor of each channel.
+        gamma: Exponent of the tone curve.
+        saturation: 0 grey, 1 as it is.
+        contrast: Factor round the middle grey.
+        haze: Share of fog.
+        vignette: Darkening at the corners.
+        side_light: Light from the left (negative) or right, as a share.
+        blur: Gaussian sigma in final pixels.
+        detail: Share of the resolution that the sensor has.
+        noise: Standard deviation, of 1.
+        quality: JPEG quality, lowest and highest.
+        elevation: How far it looks down.
+        scale: A person's height by the box's.
+        slack: Spread of boxes round people, a share of the box.
+        heading: Mean direction of walkers to it, in radians.
+        occluded: Share of images with something in front of the person.
+        crowd: Share of images with somebody else at the edge.
+    """
+
+    scene: Scene
+    gain: float
+    cast: tuple[float, float, float]
+    gamma: float
+    saturation: float
+    contrast: float
+    haze: float
+    vignette: float
+    side_light: float
+    blur: float
+    detail: float
+    noise: float
+    quality: tuple[int, int]
+    elevation: float
+    scale: float
+    slack: float
+    heading: float
+    occluded: float
+    crowd: float
+
+
+def draw_cameras(count: int, *key: int | str) -> tuple[Camera, ...]:
+    """Return `count` cameras; neighbours look at other kinds of place, in an order of the key's own."""
+    kinds = list(PLACES)
+    dice(*key, "places").shuffle(kinds)
+    return tuple(_draw_camera(kinds[place % len(kinds)], place, key) for place in range(count))
+
+
+def _draw_camera(kind: str, place: int, key: tuple[int | str, ...]) -> Camera:
+    rng = dice(*key, "camera", place)
+    warm, green = around(rng, 0.0, 0.075), around(rng, 0.0, 0.03)
+    indoors = kind == "hall"
+    quality = int(between(rng, 42, 86))
+    return Camera(
+        scene=draw_scene(kind, rng),
+        gain=float(np.exp(around(rng, -0.08 if indoors else 0.02, 0.16))),
+        cast=(1 + warm, 1 + green, 1 - warm),
+        gamma=float(np.exp(around(rng, 0.0, 0.17))),
+        saturation=between(rng, 0.6, 1.2),
+        contrast=between(rng, 0.7, 1.2),
+        haze=between(rng, 0.05, 0.28) if chance(rng, 0.35) else 0.0,
+        vignette=between(rng, 0.0, 0.4),
+        side_light=around(rng, 0.0, 0.25),
+        blur=between(rng, 0.2, 1.0),
+        detail=between(rng, 0.5, 0.9) if chance(rng, 0.4) else 1.0,
+        noise=between(rng, 0.004, 0.034),
+        quality=(quality - 10, quality + 10),
+        elevation=between(rng, 0.06, 0.32),
+        scale=between(rng, 0.84, 0.98),
+        slack=between(rng, 0.02, 0.06),
+        heading=between(rng, -np.pi, np.pi),
+        occluded=between(rng, 0.08, 0.3),
+        crowd=between(rng, 0.1, 0.35),
+    )
+
+
+def develop(picture: Image.Image, person: Image.Image, camera: Camera, rng: np.random.Generator) -> Image.Image:
+    """Return what the camera makes of a picture.
+
+    Args:
+        picture: RGB, `SIZE` pixels.
+        person: Mode L, the same size: 255 where the person shows; folds and side light fall on it.
+        camera: The camera.
+        rng: The image's own dice: exposure, noise and blur vary a little from image to image.
+
+    Returns:
+        RGB, 64 pixels wide and 128 high.
+    """
+    light: Pixels = np.array(picture.reduce(SCALE), dtype=np.float32)
+    body = np.asarray(person.reduce(SCALE), dtype=np.float32)[..., None] / 255
+    light *= (1 + body * (_folds(rng) - 1)) * _illumination(camera, rng)
+    mix, shift = _colour_matrix(camera, float(np.exp(around(rng, 0.0, 0.09))))
+    # written out: a matrix product's last bit differs between machines
+    coloured: Pixels = light[..., 0:1] * mix[0] + light[..., 1:2] * mix[1] + light[..., 2:3] * mix[2] + shift
+    toned = _tone_curve(camera)[_bytes(coloured)]
+    soft = np.asarray(_soften(_image(toned), camera, rng), dtype=np.float32)
+    return _image(_bytes(soft + _grain(rng) * np.float32(camera.noise * 255)))
+
+
+def _colour_matrix(camera: Camera, exposure: float) -> tuple[Pixels, Pixels]:
+    """Return what saturation, contrast, light and cast make of a row (r, g, b) of 0 to 255: row @ (3, 3) + (3,)."""
+    saturate = camera.saturation * np.eye(3, dtype=np.float32) + (1 - camera.saturation) * _LUMA[:, None]
+    factors = np.array(camera.cast, dtype=np.float32) * np.float32(camera.gain * exposure)
+    return saturate * np.float32(camera.contrast) * factors, np.float32(_MIDDLE * (1 - camera.contrast)) * factors
+
+
+@functools.lru_cache(maxsize=64)
+def _tone_curve(camera: Camera) -> Bytes:
+    """Return the table, uint8 (256,), that gamma and haze make."""
+    curve = (np.arange(256) / 255) ** camera.gamma
+    hazy = curve + camera.haze * (0.72 - curve)
+    return (hazy * 255 + 0.5).astype(np.uint8)
+
+
+def _grain(rng: np.random.Generator) -> Pixels:
+    """Return noise of about unit spread, (HEIGHT, WIDTH, 3): a cut from a fixed field, since normal draws are dear."""
+    field = _noise_field()
+    y, x = (int(rng.integers(size - part)) for size, part in zip(field.shape, (HEIGHT, WIDTH), strict=False))
+    cut = field[y : y + HEIGHT, x : x + WIDTH]
+    return cut[::-1] if chance(rng, 0.5) else cut
+
+
+@functools.cache
+def _noise_field() -> Pixels:
+    """Return noise whose channels go together in part, as a sensor's do: float32 (384, 320, 3)."""
+    rng = dice("noise field")
+    return 0.5 * rng.standard_normal((384, 320, 3), dtype=np.float32) + 0.8 * rng.standard_normal(
+        (384, 320, 1), dtype=np.float32
+    )
+
+
+def compress(image: Image.Image, camera: Camera, rng: np.random.Generator) -> bytes:
+    """Return the JPEG that the camera sends."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=int(rng.integers(camera.quality[0], camera.quality[1] + 1)), subsampling=2)
+    return buffer.getvalue()
+
+
+def _bytes(light: Pixels) -> Bytes:
+    """Return light of 0 to 255 as whole numbers."""
+    whole: Bytes = np.clip(light + np.float32(0.5), 0, 255).astype(np.uint8)
+    return whole
+
+
+def _image(pixels: Bytes) -> Image.Image:
+    return Image.fromarray(pixels.reshape(HEIGHT, WIDTH, 3))
+
+
+def _folds(rng: np.random.Generator) -> Pixels:
+    """Return the light on cloth, float32 (HEIGHT, WIDTH, 1): soft creases, another for every image."""
+    coarse = rng.standard_normal((HEIGHT // 8, WIDTH // 8), dtype=np.float32)
+    smooth = Image.fromarray(coarse).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
+    field: Pixels = 1 + 0.09 * np.asarray(smooth, dtype=np.float32)[..., None]
+    return field
+
+
+def _illumination(camera: Camera, rng: np.random.Generator) -> Pixels:
+    """Return the light that falls on the box, float32 (HEIGHT, WIDTH, 1): side light, vignette, at times a shadow."""
+    x = np.linspace(-1, 1, WIDTH, dtype=np.float32)[None, :]
+    y = np.linspace(-1, 1, HEIGHT, dtype=np.float32)[:, None]
+    field = 1 + np.float32(camera.side_light) * x - np.float32(camera.vignette) * 0.5 * (x * x + y * y)
+    if chance(rng, 0.2):
+        slope, edge = between(rng, -1.5, 1.5), between(rng, -0.7, 0.7)
+        field = field * np.where(y + slope * x > edge, np.float32(between(rng, 0.55, 0.8)), np.float32(1.0))
+    return np.maximum(field, 0.15)[..., None].astype(np.float32)
+
+
+def _soften(image: Image.Image, camera: Camera, rng: np.random.Generator) -> Image.Image:
+    """Return the image as lens and sensor resolve it, now and then smeared by motion."""
+    if camera.detail < 1.0:
+        small = (round(WIDTH * camera.detail), round(HEIGHT * camera.detail))
+        image = image.resize(small, Image.Resampling.BILINEAR).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
+    if chance(rng, 0.12):
+        image = image.filter(ImageFilter.BoxBlur((between(rng, 0.6, 1.6), 0)))
+    return image.filter(ImageFilter.GaussianBlur(camera.blur * between(rng, 0.7, 1.3)))

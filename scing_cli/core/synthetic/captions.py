@@ -1,0 +1,212 @@
+"""Words for one image: only what can be seen in it, told in varied ways.
+
+Captions are coarse on purpose: they name kinds, colours and patterns, never an exact shade, a proportion or a trimming,
+so that re-identification has something left to learn.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from scing_cli.core.synthetic.canvas import Part
+from scing_cli.core.synthetic.dice import chance, pick
+from scing_cli.core.synthetic.people import Person
+
+LEAST = 3
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Seen:
+    """What an image shows: final pixels per part, and the turn of the person from the camera (radians)."""
+
+    pixels: Mapping[Part, int]
+    yaw: float
+
+    def shows(self, parts: tuple[Part, ...], least: float) -> bool:
+        """Tell whether the parts together show at least so many pixels, and two at all events."""
+        return sum(self.pixels[part] for part in parts) >= max(2.0, least)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fact:
+    """One visible attribute.
+
+    Args:
+        role: `worn` (after "wearing"), `with` or `carried`.
+        words: A noun phrase with its article.
+        weight: How readily a caption takes it up.
+    """
+
+    role: str
+    words: str
+    weight: float
+
+
+_TOP_WORDS: Mapping[str, tuple[str, ...]] = {
+    "t-shirt": ("t-shirt", "tee", "short-sleeved top"),
+    "vest top": ("vest top", "tank top", "sleeveless top"),
+    "sweater": ("sweater", "jumper", "pullover"),
+    "shirt": ("shirt", "button-up shirt", "collared shirt"),
+    "hoodie": ("hoodie", "hooded top", "hooded sweatshirt"),
+    "jacket": ("jacket", "open jacket", "short jacket"),
+    "coat": ("coat", "long coat", "overcoat"),
+}
+_PATTERN_WORDS: Mapping[str, tuple[str, ...]] = {
+    "striped": ("{a} and {b} striped {n}", "{a} {n} with {b} stripes", "striped {a} {n}"),
+    "pinstriped": ("{a} {n} with thin {b} lines", "{a} {n} with upright {b} stripes", "pinstriped {a} {n}"),
+    "checked": ("{a} and {b} checked {n}", "{a} {n} with {b} checks", "checked {a} {n}"),
+    "dotted": ("{a} {n} with {b} dots", "{a} and {b} dotted {n}", "dotted {a} {n}"),
+    "two-tone": ("{a} and {b} {n}", "two-tone {n} in {a} and {b}", "{n} that is {a} above and {b} below"),
+    "banded": ("{a} {n} with a {b} band", "{a} {n} with a broad {b} stripe"),
+}
+_BOTTOM_WORDS: Mapping[str, tuple[str, ...]] = {
+    "trousers": ("trousers", "pants", "long trousers"),
+    "jeans": ("jeans", "denim trousers"),
+    "shorts": ("shorts", "short trousers"),
+    "skirt": ("a {} skirt", "a {} knee-length skirt"),
+    "long skirt": ("a long {} skirt", "a {} maxi skirt"),
+}
+_SHOE_WORDS: Mapping[str, tuple[str, ...]] = {
+    "trainers": ("trainers", "sneakers"),
+    "shoes": ("shoes",),
+    "boots": ("boots", "high boots"),
+}
+_BAG_WORDS: Mapping[str, tuple[str, ...]] = {
+    "backpack": ("backpack", "rucksack"),
+    "shoulder bag": ("shoulder bag", "crossbody bag"),
+    "handbag": ("handbag", "small bag"),
+    "shopping bag": ("shopping bag", "carrier bag"),
+}
+_HAT_WORDS: Mapping[str, tuple[str, ...]] = {
+    "cap": ("cap", "baseball cap"),
+    "woolly hat": ("woolly hat", "beanie", "knitted hat"),
+    "sun hat": ("sun hat", "brimmed hat"),
+}
+_WHO = ("a person", "a pedestrian", "someone", "a walker", "a passer-by")
+_VIEWS: Mapping[str, tuple[str, ...]] = {
+    "front": ("seen from the front", "facing the camera"),
+    "back": ("seen from behind", "turned away"),
+    "side": ("seen from the side", "in profile"),
+}
+_WEAR = ("wearing", "in", "dressed in", "who wears")
+
+
+def write_caption(person: Person, seen: Seen, rng: np.random.Generator) -> tuple[str, tuple[str, ...]]:
+    """Return a sentence about one image, and the phrases of the attributes (three or more) that it names."""
+    facts = visible_facts(person, seen, rng)
+    wanted = max(LEAST, min(len(facts), LEAST + int(rng.random() * 3)))
+    chosen = facts[:LEAST] if len(facts) <= LEAST else _choose(facts, wanted, rng)
+    return _compose(chosen, seen, rng), tuple(fact.words for fact in chosen)
+
+
+def visible_facts(person: Person, seen: Seen, rng: np.random.Generator) -> list[Fact]:
+    """Return what can be said of the person in this image, at least three attributes; wording by the dice."""
+    facts: list[Fact] = []
+    for share in (1.0, 0.4, 0.1):
+        facts = [*_worn(person, seen, rng, share), *_bodily(person, seen, rng, share)]
+        if len(facts) >= LEAST:
+            return facts
+    return [*facts, *_last_resort(person, seen)][: max(LEAST, len(facts))]
+
+
+def _worn(person: Person, seen: Seen, rng: np.random.Generator, share: float) -> Iterator[Fact]:
+    """Yield the clothes and bags that show at least `share` of the pixels one needs to make them out."""
+    if seen.shows((Part.TOP, Part.SLEEVE, Part.PRINT), 60 * share):
+        yield Fact("worn", _top_words(person, rng), 6)
+    if seen.shows((Part.LEGS,), 60 * share):
+        yield Fact("worn", _bottom_words(person, rng), 5)
+    if seen.shows((Part.SHOES,), 14 * share):
+        yield Fact("worn", f"{person.shoes.shade.name} {pick(rng, _SHOE_WORDS[person.shoes.kind])}", 2)
+    if seen.shows((Part.HAT,), 16 * share):
+        yield Fact("worn", _article(f"{person.hat.shade.name} {pick(rng, _HAT_WORDS[person.hat.kind])}"), 3)
+    if person.scarf and seen.shows((Part.SCARF,), 10 * share):
+        yield Fact("worn", _article(f"{person.scarf.name} scarf"), 2)
+    if seen.shows((Part.BAG,), 24 * share):
+        yield Fact("carried", _article(f"{person.bag.shade.name} {pick(rng, _BAG_WORDS[person.bag.kind])}"), 3)
+
+
+def _bodily(person: Person, seen: Seen, rng: np.random.Generator, share: float) -> Iterator[Fact]:
+    """Yield hair, prints and bare limbs that show enough."""
+    if seen.shows((Part.HAIR,), 18 * share):
+        yield Fact("with", _hair_words(person), 3)
+    elif person.head.hair == "no" and not person.hat.kind and seen.shows((Part.SCALP,), 18 * share):
+        yield Fact("with", pick(rng, ("a bald head", "no hair")), 2)
+    if seen.shows((Part.PRINT,), 12 * share):
+        yield Fact("with", f"a print on the {'front' if math.cos(seen.yaw) > 0 else 'back'}", 1.5)
+    if seen.shows((Part.BARE_ARM,), 40 * share):
+        yield Fact("with", "bare arms", 0.8)
+    if seen.shows((Part.BARE_LEG,), 40 * share):
+        yield Fact("with", "bare legs", 0.8)
+
+
+def _last_resort(person: Person, seen: Seen) -> list[Fact]:
+    """Return attributes for an image that shows hardly anything: sleeves by their length, then the turn."""
+    sleeves = (
+        "long sleeves" if person.top.cut.sleeve > 0.5 else "short sleeves" if person.top.cut.sleeve else "bare arms"
+    )
+    facts = [Fact("with", sleeves, 1)] if seen.pixels[Part.SLEEVE] + seen.pixels[Part.BARE_ARM] else []
+    turned = {"front": "the face to the camera", "back": "the back to the camera", "side": "one side to the camera"}
+    return [*facts, Fact("with", turned[_side(seen.yaw)], 1), Fact("with", "much of the body hidden", 1)]
+
+
+def _choose(facts: list[Fact], count: int, rng: np.random.Generator) -> list[Fact]:
+    """Return `count` facts, weightier ones likelier, in the order given."""
+    keys = [float(rng.random()) ** (1 / fact.weight) for fact in facts]
+    best = sorted(range(len(facts)), key=lambda place: -keys[place])[:count]
+    return [facts[place] for place in sorted(best)]
+
+
+def _compose(facts: list[Fact], seen: Seen, rng: np.random.Generator) -> str:
+    """Return one sentence that names the facts, at times with the turn of the person."""
+    words = {role: [fact.words for fact in facts if fact.role == role] for role in ("worn", "with", "carried")}
+    if chance(rng, 0.4):
+        words["worn"].reverse()
+    tail = [f"{pick(rng, _WEAR)} {_join(words['worn'])}"] if words["worn"] else []
+    tail += [f"{pick(rng, ('carrying', 'with'))} {_join(words['carried'])}"] if words["carried"] else []
+    if words["with"]:
+        tail.insert(0 if chance(rng, 0.5) else len(tail), f"with {_join(words['with'])}")
+    glue = pick(rng, (", ", " and ")) if len(tail) == 2 else ", "
+    text = f"{pick(rng, _WHO)} {glue.join(tail)}"
+    if chance(rng, 0.3):
+        view = pick(rng, _VIEWS[_side(seen.yaw)])
+        text = f"{view}, {text}" if chance(rng, 0.5) else f"{text}, {view}"
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _side(yaw: float) -> str:
+    turn = math.cos(yaw)
+    return "front" if turn > 0.6 else "back" if turn < -0.6 else "side"
+
+
+def _join(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
+
+
+def _article(words: str) -> str:
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
+
+
+def _top_words(person: Person, rng: np.random.Generator) -> str:
+    style = person.top.style
+    noun = pick(rng, _TOP_WORDS[style.kind])
+    if style.pattern == "plain":
+        return _article(f"{pick(rng, ('', '', 'plain ')) if not style.printed else ''}{style.colour} {noun}")
+    return _article(pick(rng, _PATTERN_WORDS[style.pattern]).format(a=style.colour, b=style.second, n=noun))
+
+
+def _bottom_words(person: Person, rng: np.random.Generator) -> str:
+    words, colour = pick(rng, _BOTTOM_WORDS[person.bottom.kind]), person.bottom.shade.name
+    return (
+        words.format(colour).replace("a olive", "an olive").replace("a orange", "an orange")
+        if "{}" in words
+        else f"{colour} {words}"
+    )
+
+
+def _hair_words(person: Person) -> str:
+    colour = person.head.shade.name
+    return f"{colour} hair tied back" if person.head.hair == "tied" else f"{person.head.hair} {colour} hair"

@@ -1,0 +1,185 @@
+"""One person before one camera at one moment: pose, place in the box, company, what stands in front; and its image."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from scing_cli.core.synthetic.cameras import Camera, compress, develop
+from scing_cli.core.synthetic.canvas import HEIGHT, SCALE, SIZE, WIDTH, Canvas, Part
+from scing_cli.core.synthetic.captions import Seen, write_caption
+from scing_cli.core.synthetic.dice import around, between, chance, dice, pick
+from scing_cli.core.synthetic.figure import draw_figure
+from scing_cli.core.synthetic.occluders import THINGS, Layer, cover, draw_thing, passer_by, slide_in
+from scing_cli.core.synthetic.people import Person, draw_people
+from scing_cli.core.synthetic.rig import Place, Pose, Rig
+from scing_cli.core.synthetic.scenes import paint_scene
+
+LEAST_HIDDEN, MOST_HIDDEN = 0.3, 0.6
+_TRIES = 12
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Rendering:
+    """One image with its words.
+
+    Args:
+        jpeg: The file's bytes: RGB, 64 pixels wide, 128 high.
+        caption: A sentence about what this image shows.
+        named: The attributes that the caption names, in its own words; at least three.
+        hidden: Share of the person's pixels that something in front hides.
+    """
+
+    jpeg: bytes
+    caption: str
+    named: tuple[str, ...]
+    hidden: float
+
+
+def render(person: Person, camera: Camera, *key: int | str) -> tuple[Image.Image, str]:
+    """Return one image of a person, 64 x 128 RGB as decoded from the camera's JPEG, and its caption.
+
+    Args:
+        person: Whom to draw.
+        camera: Who looks.
+        key: What pose, place, light and words are a function of. `write_world` uses keys that begin with "world".
+    """
+    result = render_view(person, camera, *key)
+    return Image.open(io.BytesIO(result.jpeg)).convert("RGB"), result.caption
+
+
+def render_view(person: Person, camera: Camera, *key: int | str, occluded: bool = False) -> Rendering:
+    """Return one image of a person as a file's bytes, its caption, and how much of the body is hidden.
+
+    Args:
+        person: Whom to draw.
+        camera: Who looks.
+        key: What the image is a function of, with person and camera.
+        occluded: Whether something must hide 30-60 % of the body; otherwise the camera's own share has less in front.
+    """
+    rng = dice(*key, "view")
+    canvas = Canvas(paint_scene(camera.scene, dice(*key, "scene")))
+    pose, place = _draw_pose(camera, rng), _draw_place(camera, rng)
+    if chance(rng, camera.crowd):
+        _draw_company(canvas, camera, place, (*key, "company"))
+    _draw_shadow(canvas, place)
+    draw_figure(canvas, Rig(person, pose, place))
+    body = _shown(canvas)
+    if occluded:
+        _hide(canvas, camera, place, key)
+    elif chance(rng, camera.occluded):
+        _cover_some(canvas, camera, place, (*key, "thing"))
+    shown = _shown(canvas)
+    hidden = 1 - int(shown.sum()) / max(1, int(body.sum()))
+    seen = Seen(_count_parts(canvas), pose.yaw)
+    caption, named = write_caption(person, seen, dice(*key, "words"))
+    light = dice(*key, "light")
+    image = develop(canvas.picture, Image.fromarray(shown.astype(np.uint8) * 255), camera, light)
+    return Rendering(compress(image, camera, light), caption, named, hidden)
+
+
+def _draw_pose(camera: Camera, rng: np.random.Generator) -> Pose:
+    """Return a pose: people walk past a camera along its way, in either direction, or stand and look about."""
+    walking = chance(rng, 0.75)
+    yaw = camera.heading + (math.pi if chance(rng, 0.5) else 0.0) + around(rng, 0.0, 0.5)
+    if not walking:
+        yaw = between(rng, -math.pi, math.pi)
+    return Pose(
+        yaw=yaw,
+        stride=between(rng, 0.25, 0.55) if walking else between(rng, 0.0, 0.1),
+        phase=between(rng, 0.0, 2 * math.pi),
+        bend=(between(rng, 0.0, 0.5), between(rng, 0.0, 0.5)),
+        raised=pick(rng, (-1, 1)) if chance(rng, 0.12) else 0,
+        lean=between(rng, 0.0, 0.025),
+    )
+
+
+def _draw_place(camera: Camera, rng: np.random.Generator) -> Place:
+    """Return where the person stands in a box that a detector has drawn, not quite in its middle."""
+    width, height = SIZE
+    unit = height * camera.scale * math.exp(around(rng, 0.0, camera.slack))
+    middle = height * (0.5 + around(rng, 0.0, camera.slack * 0.6))
+    return Place(
+        x=width * (0.5 + around(rng, 0.0, camera.slack * 1.5)),
+        top=middle - unit * (0.5 + camera.elevation * 0.03),
+        unit=unit,
+        stretch=between(rng, 0.9, 1.16),
+        elevation=camera.elevation,
+    )
+
+
+def _draw_company(canvas: Canvas, camera: Camera, place: Place, key: tuple[int | str, ...]) -> None:
+    """Draw somebody else at the edge of the box, behind the person."""
+    rng = dice(*key)
+    side = pick(rng, (-1, 1))
+    beside = dataclasses.replace(
+        place,
+        x=place.x + side * place.unit * between(rng, 0.2, 0.34),
+        top=place.top - between(rng, 0, 14),
+        unit=place.unit * between(rng, 0.8, 1.0),
+    )
+    silent = Canvas(canvas.picture, marks=False)
+    draw_figure(silent, Rig(draw_people(1, *key)[0], _draw_pose(camera, rng), beside))
+
+
+def _draw_shadow(canvas: Canvas, place: Place) -> None:
+    foot = (place.x, place.top + place.unit * 0.985)
+    red, green, blue = canvas.picture.getpixel((SIZE[0] // 2, min(SIZE[1] - 1, max(0, round(foot[1])))))  # type: ignore[misc]
+    canvas.ellipse(
+        foot, place.unit * 0.13, place.unit * 0.022, (red * 5 // 8, green * 5 // 8, blue * 5 // 8), Part.SCENE
+    )
+
+
+def _thing(camera: Camera, place: Place, key: tuple[int | str, ...]) -> tuple[Layer, np.random.Generator]:
+    """Return something to put in front."""
+    rng = dice(*key)
+    kind = draw_thing(rng)
+    if kind in THINGS:
+        return THINGS[kind](rng), rng
+    stranger = Canvas(Image.new("RGB", SIZE))
+    near = dataclasses.replace(place, x=SIZE[0] / 2, unit=place.unit * 1.08, top=place.top + between(rng, 0, 20))
+    draw_figure(stranger, Rig(draw_people(1, *key)[0], _draw_pose(camera, rng), near))
+    return passer_by(stranger, rng), rng
+
+
+def _cover_some(canvas: Canvas, camera: Camera, place: Place, key: tuple[int | str, ...]) -> None:
+    """Let something hide a little of the person, at most some 40 %."""
+    layer, rng = _thing(camera, place, key)
+    share = slide_in(layer, _shown(canvas), between(rng, 0.08, 0.35))
+    cover(canvas, layer, share)
+
+
+def _hide(canvas: Canvas, camera: Camera, place: Place, key: tuple[int | str, ...]) -> None:
+    """Let something hide 30-60 % of the person: things are tried until one does, at last a plain wall."""
+    body = _shown(canvas)
+    total = int(body.sum())
+    for attempt in range(_TRIES):
+        layer, rng = _thing(camera, place, (*key, "hide", attempt))
+        share = slide_in(layer, body, between(rng, LEAST_HIDDEN + 0.04, MOST_HIDDEN - 0.04))
+        trial = Canvas(canvas.picture.copy())
+        trial.parts = canvas.parts.copy()
+        cover(trial, layer, share)
+        if LEAST_HIDDEN <= 1 - int(_shown(trial).sum()) / total <= MOST_HIDDEN:
+            canvas.picture, canvas.parts = trial.picture, trial.parts
+            return
+    from_below = np.cumsum(body.sum(axis=1)[::-1])[::-1] / total
+    row = int(np.argmin(np.abs(from_below - 0.45)))
+    wall = Image.new("RGB", SIZE, camera.scene.accent)
+    cover(canvas, Layer(wall, Image.new("L", SIZE, 255), (0, row), (0, row)), 1.0)
+
+
+def _shown(canvas: Canvas) -> npt.NDArray[np.bool_]:
+    """Return where the person is to be seen: bool, shape (height, width) of the canvas."""
+    shown: npt.NDArray[np.bool_] = np.asarray(canvas.parts) != int(Part.SCENE)
+    return shown
+
+
+def _count_parts(canvas: Canvas) -> dict[Part, int]:
+    """Return how many final pixels show each part."""
+    counts = np.bincount(np.asarray(canvas.parts)[::SCALE, ::SCALE].reshape(WIDTH * HEIGHT), minlength=len(Part))
+    return {part: int(counts[part]) for part in Part}

@@ -1,0 +1,117 @@
+"""Write a rendered world to disk in Market-1501's layout.
+
+```text
+FOLDER/bounding_box_train/0001_c1s1_000001_00.jpg   identities 1 .. N
+FOLDER/query/, FOLDER/bounding_box_test/            identities N + 1 .. 2 N: other people, the same cameras
+FOLDER/captions.csv                                 path, caption: one row per image
+```
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import shutil
+import tempfile
+from pathlib import Path
+
+from scing_cli.core.errors import DataError, ScingError, SettingError
+from scing_cli.core.runtime import Reporter, Silent, default_workers
+from scing_cli.core.synthetic.plan import FOLDERS, GALLERY, QUERY, TRAIN, Settings, plan
+from scing_cli.core.synthetic.worker import draw_all
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WorldCounts:
+    """What was written: people per part (train and test have as many), cameras, and images per part."""
+
+    identities: int
+    cameras: int
+    train: int
+    query: int
+    gallery: int
+
+
+def write_world(
+    folder: Path,
+    *,
+    identities: int = 32,
+    cameras: int = 4,
+    images_per_camera: int = 2,
+    occluded_queries: bool = False,
+    seed: int = 0,
+    workers: int | None = None,
+    reporter: Reporter | None = None,
+) -> WorldCounts:
+    """Draw a data set of pedestrians: the same bytes for the same arguments, whatever the number of workers.
+
+    Args:
+        folder: Where to write it; it must not exist, or be empty.
+        identities: People in training; as many others are there to test.
+        cameras: Cameras; train and test share them.
+        images_per_camera: Images of each person by each camera in training and gallery. Each test person has one
+            query per camera besides.
+        occluded_queries: Whether something hides 30-60 % of the body in every query. All other images stay the same.
+        seed: Which world.
+        workers: Processes; by default as many as there are cores.
+        reporter: Where progress is told.
+
+    Returns:
+        What was written.
+
+    Raises:
+        SettingError: If a number is too small.
+        DataError: If the folder holds something; nothing is touched.
+        ScingError: If it cannot be written; nothing is left behind.
+    """
+    _check(identities=identities, cameras=cameras, images_per_camera=images_per_camera)
+    target = folder.absolute()
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise DataError(f"{folder} is no folder.", "Name a new folder for the drawn world.")
+    try:
+        if target.is_dir() and any(target.iterdir()):
+            raise DataError(f"{folder} is not empty.", "Name a new folder for the drawn world, or empty this one.")
+        settings = Settings(identities, cameras, images_per_camera, occluded_queries, seed)
+        return _write(target, settings, workers or default_workers(), reporter or Silent())
+    except OSError as error:
+        raise ScingError(
+            f"Cannot write {folder}: {error.strerror or error}.", "Choose another place for it."
+        ) from error
+
+
+def _check(**numbers: int) -> None:
+    for name, value in numbers.items():
+        if value < 1:
+            option = name.replace("_", "-")
+            raise SettingError(f"--{option} {value}: a drawn world needs at least 1.", "Give a larger number.")
+
+
+def _write(target: Path, settings: Settings, workers: int, reporter: Reporter) -> WorldCounts:
+    """Draw all images beside the target, then put them in its place by one rename."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
+    try:
+        for name in FOLDERS:
+            (temporary / name).mkdir()
+        paths = [shot.path for shot in plan(settings)]
+        captions = []
+        with reporter.progress("drawing", len(paths)) as advance:
+            for caption in draw_all(temporary, settings, len(paths), workers):
+                captions.append(caption)
+                advance(1)
+        _write_captions(temporary / "captions.csv", paths, captions)
+        shutil.copymode(temporary / QUERY, temporary)
+        if target.is_dir():
+            target.rmdir()
+        temporary.rename(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    counts = [sum(path.startswith(f"{name}/") for path in paths) for name in (TRAIN, QUERY, GALLERY)]
+    return WorldCounts(settings.identities, settings.cameras, *counts)
+
+
+def _write_captions(target: Path, paths: list[str], captions: list[str]) -> None:
+    with target.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(("path", "caption"))
+        writer.writerows(zip(paths, captions, strict=True))
