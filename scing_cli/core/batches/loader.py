@@ -1,0 +1,105 @@
+"""Image files -> batches of uint8 pixels, decoded ahead by threads."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from scing_cli.core.batches.pixels import resize_to_tensor
+from scing_cli.core.errors import ImageError, SettingError
+from scing_cli.core.imagefile import read_image
+
+
+def sequential(count: int, batch_size: int) -> list[list[int]]:
+    """Return the rows 0 .. count-1 in order, cut into batches; the last one may be smaller but is never empty.
+
+    >>> sequential(5, 2)
+    [[0, 1], [2, 3], [4]]
+    """
+    return [list(range(start, min(start + batch_size, count))) for start in range(0, count, batch_size)]
+
+
+class _Pending(NamedTuple):
+    rows: list[int]
+    pixels: Tensor
+    jobs: list[Future[None]]
+
+
+class ImageLoader:
+    """Decodes and resizes batches of image files in a pool of threads, some batches ahead of the consumer.
+
+    Threads are enough: Pillow decodes and resizes without holding Python's lock.
+
+    Args:
+        files: The image files; a plan names them by their places here.
+        height: In pixels.
+        width: In pixels.
+        interpolation: A key of `INTERPOLATIONS`.
+        workers: Threads that decode.
+        ahead: How many batches are decoded beyond the one that is being used; bounds the memory.
+
+    Raises:
+        SettingError: If `workers` or `ahead` is below 1.
+    """
+
+    def __init__(
+        self, files: Sequence[Path], *, height: int, width: int, interpolation: str, workers: int, ahead: int = 4
+    ) -> None:
+        if workers < 1 or ahead < 1:
+            raise SettingError(f"{workers} workers that decode {ahead} batches ahead: both take at least 1.")
+        self.files = files
+        self.height = height
+        self.width = width
+        self.interpolation = interpolation
+        self.workers = workers
+        self.ahead = ahead
+
+    def batches(self, plan: Iterable[Sequence[int]]) -> Iterator[tuple[list[int], Tensor]]:
+        """Decode a plan's batches, in its order.
+
+        Closing the iterator early, or an error, drops what is waiting and ends the threads.
+
+        Args:
+            plan: The rows of each batch, as `sequential` or `identity_batches` gives them.
+
+        Yields:
+            The rows, and their pixels: shape (B, 3, height, width), uint8, on the CPU.
+
+        Raises:
+            ImageError: When a batch holds a file that cannot be decoded; names the file.
+        """
+        pool = ThreadPoolExecutor(self.workers, thread_name_prefix="decode")
+        waiting: deque[_Pending] = deque()
+        try:
+            for rows in plan:
+                waiting.append(self._start(pool, rows))
+                if len(waiting) > self.ahead:
+                    yield _finished(waiting.popleft())
+            while waiting:
+                yield _finished(waiting.popleft())
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _start(self, pool: ThreadPoolExecutor, rows: Sequence[int]) -> _Pending:
+        pixels = torch.empty((len(rows), 3, self.height, self.width), dtype=torch.uint8)
+        jobs = [pool.submit(self._decode, self.files[row], pixels[place]) for place, row in enumerate(rows)]
+        return _Pending(list(rows), pixels, jobs)
+
+    def _decode(self, file: Path, place: Tensor) -> None:
+        decoded = resize_to_tensor(read_image(file), self.height, self.width, self.interpolation)
+        place.numpy()[...] = decoded.numpy()  # by numpy: torch's copy would wake its own threads in each of ours
+
+
+def _finished(pending: _Pending) -> tuple[list[int], Tensor]:
+    try:
+        for job in pending.jobs:
+            job.result()
+    except ImageError as error:
+        raise ImageError(error.what, "Mend or remove it; scing prepare DIR lists all of them.") from error
+    return pending.rows, pending.pixels

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from scing_cli.core.batches import ImageLoader, resize_to_tensor, sequential
+from scing_cli.core.errors import ImageError, SettingError
+from scing_cli.core.imagefile import read_image
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("photos")
+    draw = np.random.default_rng(0)
+    for number in range(23):
+        image = Image.fromarray(draw.integers(0, 256, (40 + number, 30, 3), dtype=np.uint8))
+        image.save(folder / f"{number:02}.png")
+    return sorted(folder.iterdir())
+
+
+def loader(files: list[Path], **changes: int) -> ImageLoader:
+    return ImageLoader(files, **{"height": 32, "width": 16, "interpolation": "bicubic", "workers": 3, **changes})
+
+
+def decoding() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("decode")]
+
+
+@pytest.mark.parametrize(("workers", "ahead"), [(1, 1), (3, 4), (8, 50)])
+def test_batches_come_in_order_and_hold_the_right_pixels(files: list[Path], workers: int, ahead: int) -> None:
+    plan = [[5, 2, 2], [22], [], *sequential(23, 4)]
+    seen = []
+    for rows, pixels in loader(files, workers=workers, ahead=ahead).batches(plan):
+        seen.append(rows)
+        assert (pixels.shape, pixels.dtype) == ((len(rows), 3, 32, 16), torch.uint8)
+        for row, image in zip(rows, pixels, strict=True):
+            assert torch.equal(image, resize_to_tensor(read_image(files[row]), 32, 16))
+    assert seen == plan
+    assert not decoding()
+
+
+def test_one_loader_serves_many_plans(files: list[Path]) -> None:
+    several = loader(files)
+    first, second = (torch.cat([pixels for _, pixels in several.batches(sequential(23, 7))]) for _ in range(2))
+    assert torch.equal(first, second)
+
+
+def test_no_batch_for_no_image(files: list[Path]) -> None:
+    assert list(loader(files).batches([])) == []
+
+
+def test_only_so_many_batches_are_decoded_ahead(files: list[Path]) -> None:
+    asked = []
+
+    def plan() -> Iterator[list[int]]:
+        for batch in range(20):
+            asked.append(batch)
+            yield [batch]
+
+    batches = loader(files, ahead=3).batches(plan())
+    next(batches)
+    assert len(asked) == 4
+    next(batches)
+    time.sleep(0.05)
+    assert len(asked) == 5
+    batches.close()
+
+
+def test_an_unreadable_image_is_named_with_what_to_do(files: list[Path], tmp_path: Path) -> None:
+    bad = tmp_path / "kaputt é.jpg"
+    bad.write_bytes(b"\xff\xd8\xff\xe0 and no more")
+    batches = loader([*files, bad]).batches([[0, 1], [2, 23], [3]])
+    assert next(batches)[0] == [0, 1]
+    with pytest.raises(ImageError, match=r"kaputt é\.jpg cannot be decoded") as caught:
+        next(batches)
+    assert "scing prepare DIR lists all of them" in caught.value.remedy
+    assert not decoding()
+    assert next(batches, None) is None
+
+
+def test_closing_early_leaves_no_thread(files: list[Path]) -> None:
+    batches = loader(files).batches(sequential(23, 2))
+    next(batches)
+    batches.close()
+    assert not decoding()
+
+
+def test_leaving_the_loop_leaves_no_thread(files: list[Path]) -> None:
+    def first_rows() -> list[int]:
+        for rows, _ in loader(files).batches(sequential(23, 2)):
+            return rows
+        return []
+
+    assert first_rows() == [0, 1]
+    assert not decoding()
+
+
+def test_a_failing_plan_leaves_no_thread(files: list[Path]) -> None:
+    def plan() -> Iterator[list[int]]:
+        yield [0]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(loader(files).batches(plan()))
+    assert not decoding()
+
+
+def test_a_pool_of_nobody_is_refused(files: list[Path]) -> None:
+    with pytest.raises(SettingError, match="0 workers"):
+        loader(files, workers=0)
+    with pytest.raises(SettingError, match="at least 1"):
+        loader(files, ahead=0)
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "expected"),
+    [(0, 4, []), (4, 4, [[0, 1, 2, 3]]), (5, 4, [[0, 1, 2, 3], [4]]), (3, 8, [[0, 1, 2]]), (2, 1, [[0], [1]])],
+)
+def test_sequential_never_ends_in_an_empty_batch(count: int, size: int, expected: list[list[int]]) -> None:
+    assert sequential(count, size) == expected
