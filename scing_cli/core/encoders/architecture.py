@@ -1,0 +1,220 @@
+"""Which CLIP models can be used, and the sizes of their towers. Imports neither torch nor open_clip.
+
+A model is described by a JSON file in open_clip's own form: those that open_clip ships, ours in `assets/models`, or a
+user's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import importlib.util
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from scing_cli.core.errors import WeightsError
+
+OWN_MODELS = Path(__file__).parents[2] / "assets" / "models"
+PERSON_SIZE = (256, 128)
+VOCABULARY = 49408
+_VISION = frozenset({"image_size", "patch_size", "width", "layers", "head_width", "mlp_ratio"})
+_TEXT = frozenset({"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"})
+_TOP = frozenset({"embed_dim", "quick_gelu", "vision_cfg", "text_cfg"})
+_PLAIN = {"pool_type": ("tok", "argmax"), "pos_embed_type": ("learnable",), "proj_type": ("linear",)}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ImageTower:
+    """Arguments of `image.ImageEncoder`, but for the geometry."""
+
+    width: int
+    layers: int
+    heads: int
+    embed_dim: int
+    mlp_ratio: float
+    quick_gelu: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TextTower:
+    """Arguments of `text.TextEncoder`."""
+
+    width: int
+    layers: int
+    heads: int
+    embed_dim: int
+    context_length: int
+    vocab_size: int
+    mlp_ratio: float
+    quick_gelu: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Architecture:
+    """A CLIP of two plain transformers.
+
+    Args:
+        name: The model's name, or the absolute path of its JSON file.
+        image: The image tower.
+        text: The text tower.
+        patch: Side of a patch, in pixels.
+        native: Height and width that the model's own weights were trained at.
+        size: Height and width to use unless told otherwise: 256x128 where the model's own are square.
+    """
+
+    name: str
+    image: ImageTower
+    text: TextTower
+    patch: int
+    native: tuple[int, int]
+    size: tuple[int, int]
+
+
+@functools.cache
+def known_models() -> tuple[str, ...]:
+    """Return the names of all models that can be used, sorted: plain vision transformers with a plain causal text."""
+    return tuple(sorted(name for name, path in _files().items() if _is_plain(name, path)))
+
+
+def find_architecture(name: str) -> Architecture:
+    """Read a model's architecture.
+
+    Args:
+        name: A model's name, or the path of a JSON file in open_clip's form (it must end in `.json`). An `image_size`
+            of two numbers there is height and width; one number means square pretraining, and people are then read
+            at 256x128.
+
+    Raises:
+        WeightsError: If the name is unknown (with close matches), or the model is no plain CLIP (with the reason).
+    """
+    if name.endswith(".json"):
+        path = Path(name).absolute()
+        return _parse(path.as_posix(), _read(path))
+    files = _files()
+    if name not in files:
+        close = difflib.get_close_matches(name.replace("/", "-"), known_models(), n=4, cutoff=0.5)
+        near = f"Close matches: {', '.join(close)}." if close else f"Known: {', '.join(known_models())}."
+        raise WeightsError(f"There is no model {name!r}.", f"{near} A model of your own: --model FILE.json.")
+    return _parse(name, _read(files[name]))
+
+
+@functools.cache
+def _files() -> dict[str, Path]:
+    """Return every model's JSON file; open_clip's are found without importing it."""
+    spec = importlib.util.find_spec("open_clip")
+    folders = [Path(place) / "model_configs" for place in (spec and spec.submodule_search_locations) or ()]
+    return {path.stem: path for folder in (*folders, OWN_MODELS) for path in sorted(folder.glob("*.json"))}
+
+
+def _is_plain(name: str, path: Path) -> bool:
+    try:
+        _parse(name, _read(path))
+    except WeightsError:
+        return False
+    return True
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WeightsError(f"--model {path}: there is no such file.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise WeightsError(f"--model {path} cannot be read as JSON: {error}.") from error
+    if not isinstance(content, dict):
+        raise WeightsError(f"--model {path} holds no JSON object.")
+    return content
+
+
+def _parse(name: str, content: Mapping[str, Any]) -> Architecture:
+    """Turn open_clip's form into an architecture, or say why the model cannot be used."""
+    vision, text = content.get("vision_cfg"), content.get("text_cfg")
+    if not isinstance(vision, Mapping) or not isinstance(text, Mapping):
+        raise _unsuitable(name, "it has no vision_cfg and text_cfg")
+    if reason := _foreign(content, vision, text):
+        raise _unsuitable(name, reason)
+    try:
+        return _build(name, content, vision, text)
+    except (TypeError, ValueError) as error:
+        raise _unsuitable(name, str(error)) from error
+
+
+def _unsuitable(name: str, reason: str) -> WeightsError:
+    return WeightsError(
+        f"The model {name} cannot be used: {reason}.",
+        "Choose a CLIP with a plain vision transformer, such as ViT-B-16-quickgelu.",
+    )
+
+
+def _foreign(content: Mapping[str, Any], vision: Mapping[str, Any], text: Mapping[str, Any]) -> str:
+    """Say what makes a model other than two plain transformers; empty for a plain one."""
+    if "timm_model_name" in vision:
+        return "its image tower is one of timm's, no plain vision transformer"
+    if isinstance(vision.get("layers"), list):
+        return "its image tower is a ResNet, no vision transformer"
+    if "hf_model_name" in text:
+        return "its text tower is another language model, not CLIP's causal transformer"
+    if text.get("hf_tokenizer_name"):
+        return "its text tower needs another tokenizer than CLIP's"
+    for title, section, known in (("", content, _TOP), ("vision_cfg.", vision, _VISION), ("text_cfg.", text, _TEXT)):
+        for key, value in section.items():
+            if key not in known and value and value not in _PLAIN.get(key, ()):
+                return f"{title}{key} = {value!r} is not part of a plain CLIP"
+    return ""
+
+
+def _build(name: str, content: Mapping[str, Any], vision: Mapping[str, Any], text: Mapping[str, Any]) -> Architecture:
+    embed_dim = _whole(content, "embed_dim", None)
+    quick_gelu = bool(content.get("quick_gelu", False))
+    width = _whole(vision, "width", 768)
+    native, size = _sizes(vision.get("image_size", 224))
+    image = ImageTower(
+        width=width,
+        layers=_whole(vision, "layers", 12),
+        heads=width // _whole(vision, "head_width", 64),
+        embed_dim=embed_dim,
+        mlp_ratio=float(vision.get("mlp_ratio", 4.0)),
+        quick_gelu=quick_gelu,
+    )
+    words = TextTower(
+        width=_whole(text, "width", 512),
+        layers=_whole(text, "layers", 12),
+        heads=_whole(text, "heads", 8),
+        embed_dim=embed_dim,
+        context_length=_whole(text, "context_length", 77),
+        vocab_size=_whole(text, "vocab_size", VOCABULARY),
+        mlp_ratio=float(text.get("mlp_ratio", 4.0)),
+        quick_gelu=quick_gelu,
+    )
+    _check_heads("vision_cfg", image)
+    _check_heads("text_cfg", words)
+    if words.vocab_size != VOCABULARY:
+        raise ValueError(f"text_cfg.vocab_size is {words.vocab_size}, but CLIP's tokenizer has {VOCABULARY} tokens")
+    patch = _whole(vision, "patch_size", 16)
+    if patch > min(*native, *size):
+        raise ValueError(f"vision_cfg.patch_size {patch} is larger than the image")
+    return Architecture(name=name, image=image, text=words, patch=patch, native=native, size=size)
+
+
+def _sizes(image_size: Any) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the model's own (height, width) and the one to use unless told otherwise."""
+    if isinstance(image_size, list) and len(image_size) == 2:
+        height, width = (_whole({"image_size": side}, "image_size", None) for side in image_size)
+        return (height, width), (height, width)
+    side = _whole({"image_size": image_size}, "image_size", None)
+    return (side, side), PERSON_SIZE
+
+
+def _check_heads(title: str, tower: ImageTower | TextTower) -> None:
+    if tower.heads < 1 or tower.width % tower.heads:
+        raise ValueError(f"{title}: a width of {tower.width} cannot be shared by {tower.heads} heads")
+
+
+def _whole(section: Mapping[str, Any], key: str, default: int | None) -> int:
+    value = section.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{key} must be a whole number above 0, not {value!r}")
+    return value

@@ -1,0 +1,162 @@
+"""A CLIP model: two towers, its temperature, its tokenizer.
+
+Legend: B batch, T places of a text, W width of the image tower, D width of the joint embedding, d width of a token.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from open_clip.tokenizer import SimpleTokenizer
+from torch import Tensor
+
+from scing_cli.core.encoders import hub, weights
+from scing_cli.core.encoders.architecture import Architecture, find_architecture, known_models
+from scing_cli.core.encoders.geometry import STATISTICS, Geometry
+from scing_cli.core.encoders.image import ImageEncoder
+from scing_cli.core.encoders.initial import LOGIT_SCALE, fill_image, fill_text
+from scing_cli.core.encoders.position import resize_positions, source_grid
+from scing_cli.core.encoders.text import TextEncoder
+from scing_cli.core.errors import SettingError, WeightsError
+from scing_cli.core.runtime import Reporter, Silent
+
+__all__ = ["ClipModel", "known_models", "load_clip"]
+
+Tokenizer = Callable[[str], list[int]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ClipModel:
+    """Both towers of a CLIP and what belongs to them.
+
+    Args:
+        image: The image tower.
+        text: The text tower.
+        logit_scale: 1 / temperature, such as 100.0: what cosines are multiplied by (R4, R7).
+        name: The model's name, or the absolute path of its JSON file.
+        pretrained: The tag, the absolute path of the weights file, or `random`.
+        tokenizer: Words to token ids: start token, the words' tokens, end token; neither padded nor cut.
+    """
+
+    image: ImageEncoder
+    text: TextEncoder
+    logit_scale: float
+    name: str
+    pretrained: str
+    tokenizer: Tokenizer
+
+
+def load_clip(
+    name: str,
+    pretrained: str,
+    *,
+    stride: int | None = None,
+    size: tuple[int, int] | None = None,
+    statistics: str = "half",
+    seed: int = 0,
+    reporter: Reporter | None = None,
+) -> ClipModel:
+    """Build a CLIP model and fill it with weights: float32, evaluation mode, on the CPU.
+
+    Args:
+        name: One of `known_models()`, or the path of a JSON file in open_clip's form that describes a model of one's
+            own (`--model FILE.json`).
+        pretrained: A tag that open_clip knows for the model, the path of a weights file, or `random`.
+        stride: Step between patches in pixels; by default the patch's side (R15).
+        size: Height and width in pixels; by default 256x128, or the model's own where that is not square.
+        statistics: `half` (mean = std = 0.5) or `clip` (CLIP's own), R11.
+        seed: For `random`: the same seed gives the same bytes, and no global generator is touched.
+        reporter: Told what may be wrong, such as random weights.
+
+    Raises:
+        WeightsError: If the model or the tag is unknown, weights are missing, unreadable or of another model.
+        SettingError: If stride, size or statistics cannot be used.
+    """
+    reporter = reporter or Silent()
+    architecture = find_architecture(name)
+    geometry = _geometry(architecture, stride, size, statistics)
+    source = hub.locate(name, pretrained, reporter=reporter)
+    if source is None:
+        reporter.warn(f"{name} starts from random weights (seed {seed}): its features mean nothing before training.")
+        return _random(architecture, geometry, seed)
+    label = source.as_posix() if hub.is_file_name(pretrained) else pretrained
+    return _loaded(architecture, geometry, source, label, reporter)
+
+
+@functools.cache
+def _words() -> SimpleTokenizer:
+    return SimpleTokenizer()
+
+
+def tokenize(text: str) -> list[int]:
+    """Return CLIP's token ids of a text: start token, words, end token; neither padded nor cut."""
+    words = _words()
+    return [words.sot_token_id, *words.encode(text), words.eot_token_id]
+
+
+def _geometry(
+    architecture: Architecture, stride: int | None, size: tuple[int, int] | None, statistics: str
+) -> Geometry:
+    if statistics not in STATISTICS:
+        raise SettingError(f"Pixel statistics {statistics!r} are unknown.", f"Known: {', '.join(STATISTICS)}.")
+    mean, std = STATISTICS[statistics]
+    height, width = size or architecture.size
+    return Geometry(
+        height=height,
+        width=width,
+        patch=architecture.patch,
+        stride=architecture.patch if stride is None else stride,
+        mean=mean,
+        std=std,
+    )
+
+
+def _towers(architecture: Architecture, geometry: Geometry) -> tuple[ImageEncoder, TextEncoder]:
+    """Build both towers without memory behind their weights, so that none is ever held twice."""
+    with torch.device("meta"):
+        image = ImageEncoder(geometry=geometry, **dataclasses.asdict(architecture.image))
+        text = TextEncoder(**dataclasses.asdict(architecture.text))
+    return image, text
+
+
+def _random(architecture: Architecture, geometry: Geometry, seed: int) -> ClipModel:
+    image, text = _towers(architecture, geometry)
+    image.to_empty(device="cpu")
+    text.to_empty(device="cpu")
+    fill_image(image, seed)
+    fill_text(text, seed)
+    return ClipModel(image.eval(), text.eval(), LOGIT_SCALE, architecture.name, "random", tokenize)
+
+
+def _loaded(
+    architecture: Architecture, geometry: Geometry, source: Path, pretrained: str, reporter: Reporter
+) -> ClipModel:
+    """Fill both towers from a file; the positions are resized to the geometry's grid."""
+    state = weights.read_state(source)
+    if weights.is_archive(source) and not architecture.image.quick_gelu:
+        reporter.warn(
+            f"{source} is a TorchScript archive, as OpenAI publishes; its weights need QuickGELU, which "
+            f"{architecture.name} has not: use {architecture.name}-quickgelu."
+        )
+    image, text = _towers(architecture, geometry)
+    scale = state.pop("logit_scale", None)
+    parts = weights.split_state(state)
+    _resize(parts.image, architecture, geometry)
+    weights.fill(image, text, parts, source)
+    if scale is None or scale.numel() != 1:
+        raise WeightsError(f"{source} holds no logit_scale, the temperature of a CLIP.", "Use the whole model's file.")
+    return ClipModel(image.eval(), text.eval(), float(scale.exp()), architecture.name, pretrained, tokenize)
+
+
+def _resize(state: dict[str, Tensor], architecture: Architecture, geometry: Geometry) -> None:
+    """Replace the image tower's positions, where there are any, by those of the geometry's grid."""
+    positions = state.get("positional_embedding")
+    if positions is None or positions.ndim != 2:
+        return
+    (height, width), patch = architecture.native, architecture.patch
+    learnt = source_grid(len(positions), (height // patch, width // patch), geometry.grid)
+    state["positional_embedding"] = resize_positions(positions, learnt, geometry.grid)

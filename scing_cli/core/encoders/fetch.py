@@ -1,0 +1,132 @@
+"""One weights file from the network, or soon a message that says how to fetch it by hand."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import re
+import socket
+import threading
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from scing_cli.core.artifacts import replacing
+from scing_cli.core.errors import WeightsError
+from scing_cli.core.runtime import Reporter
+
+PROBE_SECONDS = 3.0
+STALL_SECONDS = 30.0
+_CHUNK = 1 << 20
+_TRUE = frozenset({"1", "ON", "YES", "TRUE"})
+_DIGEST = re.compile(r"/([0-9a-f]{64})/|-([0-9a-f]{8})\.pt$")
+
+
+def fetch(url: str, target: Path, *, reporter: Reporter) -> None:
+    """Fetch a file, whole or not at all; its SHA-256 is checked where the address tells it.
+
+    A short probe comes first, so that without a network, or with `HF_HUB_OFFLINE=1`, this fails within 5 seconds.
+
+    Args:
+        url: The file's address.
+        target: Where it is kept.
+        reporter: Shows the progress, in MiB.
+
+    Raises:
+        FileNotFoundError: If the server has no such file.
+        WeightsError: If it cannot be fetched; the message names the address, and the file to put it at.
+    """
+    if reason := _offline(url):
+        raise _unfetched(url, target, reason)
+    reporter.note(f"Fetching {url}")
+    request = urllib.request.Request(url, headers={"User-Agent": "scing-cli"})  # noqa: S310 - from a literal table
+    try:
+        with urllib.request.urlopen(request, timeout=STALL_SECONDS) as response:  # noqa: S310
+            _keep(response, url, target, reporter)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == http.HTTPStatus.NOT_FOUND:
+            raise FileNotFoundError(url) from None
+        raise _unfetched(url, target, f"the server answers {error.code} {error.reason}") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise _unfetched(url, target, str(error) or type(error).__name__) from error
+
+
+def _keep(response: http.client.HTTPResponse, url: str, target: Path, reporter: Reporter) -> None:
+    """Write a response to its place, then hold its size and digest against what they should be."""
+    length = int(response.headers.get("Content-Length") or 0)
+    digest, count = hashlib.sha256(), 0
+    with (
+        reporter.progress(f"Fetching {target.name} (MiB)", max(1, -(-length // _CHUNK))) as advance,
+        replacing(target) as temporary,
+        temporary.open("wb") as stream,
+    ):
+        for chunk in _chunks(response, url, target):
+            stream.write(chunk)
+            digest.update(chunk)
+            count += len(chunk)
+            advance(1)
+        if length and count != length:
+            raise _unfetched(url, target, f"it broke off after {count:,} of {length:,} bytes")
+        if not digest.hexdigest().startswith(known_digest(url)):
+            raise _unfetched(url, target, "what came has another SHA-256 than the address says")
+
+
+def _chunks(response: http.client.HTTPResponse, url: str, target: Path) -> Iterator[bytes]:
+    """Read a response piece by piece; a failure of the network is told apart from one of the disk."""
+    try:
+        while chunk := response.read(_CHUNK):
+            yield chunk
+    except (OSError, http.client.HTTPException) as error:
+        raise _unfetched(url, target, f"it broke off: {error or type(error).__name__}") from error
+
+
+def known_digest(url: str) -> str:
+    """Return the SHA-256 that an address tells, or its beginning, or nothing.
+
+    >>> known_digest("https://host/vit_b_16-laion400m_e32-55e67d44.pt")
+    '55e67d44'
+    """
+    found = _DIGEST.search(urllib.parse.urlsplit(url).path)
+    return (found[1] or found[2]) if found else ""
+
+
+def _unfetched(url: str, target: Path, reason: str) -> WeightsError:
+    return WeightsError(
+        f"The weights {target.stem} are not on this machine and cannot be fetched: {reason}.",
+        f"Fetch {url}\nand put it at {target}\nor name the file wherever it lies: --pretrained FILE.",
+    )
+
+
+def _offline(url: str) -> str:
+    """Say why no connection can be made; empty where one can, or where it took too long to know."""
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE:
+        return "HF_HUB_OFFLINE is set"
+    host, port = _first_hop(url)
+    answer: list[str] = []
+    probe = threading.Thread(target=_connect, args=(host, port, answer), daemon=True)
+    probe.start()
+    probe.join(PROBE_SECONDS)
+    return answer[0] if answer else f"{host} does not answer within {PROBE_SECONDS:g} seconds"
+
+
+def _connect(host: str, port: int, answer: list[str]) -> None:
+    """Append why a host cannot be reached, or an empty text; looking its name up may take long, hence the thread."""
+    try:
+        socket.create_connection((host, port), PROBE_SECONDS).close()
+    except OSError as error:
+        answer.append(f"{host} cannot be reached ({error.strerror or error})")
+    else:
+        answer.append("")
+
+
+def _first_hop(url: str) -> tuple[str, int]:
+    """Return host and port that a request goes to first: the proxy's where one is set."""
+    parts = urllib.parse.urlsplit(url)
+    proxy = urllib.request.getproxies().get(parts.scheme)
+    if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
+        parts = urllib.parse.urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)

@@ -1,0 +1,96 @@
+"""What an image encoder expects of its pixels: size, patches, statistics. It travels with the weights (R11, R15)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from scing_cli.core.errors import SettingError
+
+Grid = tuple[int, int]
+HALF = (0.5, 0.5, 0.5)
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+STATISTICS = {"half": (HALF, HALF), "clip": (CLIP_MEAN, CLIP_STD)}
+INTERPOLATIONS = ("bicubic", "bilinear")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Geometry:
+    """Size and statistics of the pixels, and how they are cut into patches.
+
+    Args:
+        height: Of the image, in pixels.
+        width: Of the image, in pixels.
+        patch: Side of a square patch, in pixels.
+        stride: Step from one patch to the next, in pixels; below `patch` the patches overlap.
+        mean: Of the three channels, on a scale of 0 to 1.
+        std: Of the three channels, on the same scale.
+        interpolation: How images are resized: `bicubic` or `bilinear`.
+
+    Raises:
+        SettingError: If the stride is not within 1 to `patch`, a side is smaller than a patch, a deviation is not
+            positive, or the interpolation is unknown.
+    """
+
+    height: int = 256
+    width: int = 128
+    patch: int = 16
+    stride: int = 16
+    mean: tuple[float, float, float] = HALF
+    std: tuple[float, float, float] = HALF
+    interpolation: str = "bicubic"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.stride <= self.patch:
+            raise SettingError(
+                f"--stride {self.stride} does not suit patches of {self.patch} pixels.", f"Use 1 to {self.patch}."
+            )
+        if min(self.height, self.width) < self.patch:
+            raise SettingError(f"{self.height}x{self.width} pixels hold no patch of {self.patch}x{self.patch}.")
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise SettingError(f"mean {self.mean} and std {self.std} must be three numbers each, std above 0.")
+        if self.interpolation not in INTERPOLATIONS:
+            raise SettingError(
+                f"Interpolation {self.interpolation!r} is unknown.", f"Known: {', '.join(INTERPOLATIONS)}."
+            )
+
+    @property
+    def grid(self) -> Grid:
+        """Rows and columns of patches.
+
+        >>> Geometry(stride=16).grid, Geometry(stride=12).grid
+        ((16, 8), (21, 10))
+        """
+        return (self.height - self.patch) // self.stride + 1, (self.width - self.patch) // self.stride + 1
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON can hold them."""
+        return {**dataclasses.asdict(self), "mean": list(self.mean), "std": list(self.std)}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Geometry:
+        """Return the geometry that `as_dict` described.
+
+        Raises:
+            SettingError: If a field is unknown, of another kind, or has a value that cannot be used.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(content) - known):
+            raise SettingError(f"A geometry has no field {', '.join(unknown)}.", f"It has: {', '.join(sorted(known))}.")
+        try:
+            values = {name: _value(name, content[name]) for name in content}
+            return cls(**values)
+        except (TypeError, ValueError) as error:
+            raise SettingError(f"This geometry cannot be used: {dict(content)} ({error}).") from error
+
+
+def _value(name: str, value: Any) -> Any:
+    if name in {"mean", "std"}:
+        return tuple(float(part) for part in value)
+    if name == "interpolation":
+        return str(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be a whole number")
+    return value

@@ -1,0 +1,180 @@
+"""Where published weights lie, on this machine or in the network. Imports neither torch nor open_clip at first.
+
+Looked for, in this order: `weights/<model>-<tag>.<safetensors|pt|bin>` in this program's cache folder, OpenAI's cache
+(`~/.cache/clip`), the Hugging Face cache. Only then is a file fetched, and only one whose tag the user named.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import urllib.parse
+from pathlib import Path
+
+from scing_cli.core.artifacts import cache_folder
+from scing_cli.core.encoders.architecture import find_architecture
+from scing_cli.core.encoders.fetch import fetch
+from scing_cli.core.errors import WeightsError
+from scing_cli.core.runtime import Reporter
+
+SUFFIXES = (".safetensors", ".pt", ".bin", ".pth")
+_HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+_OPENAI = "https://openaipublic.azureedge.net/clip/models"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Published:
+    """Where the weights of one tag are published.
+
+    Args:
+        url: A file, or empty.
+        hub: `owner/name/` of a hub repository, perhaps with a file's name behind it, or empty.
+        quick_gelu: Whether they were trained with QuickGELU.
+    """
+
+    url: str = ""
+    hub: str = ""
+    quick_gelu: bool = False
+
+
+def _openai(digest: str, file: str, repository: str) -> Published:
+    return Published(f"{_OPENAI}/{digest}/{file}", f"timm/{repository}.openai/", quick_gelu=True)
+
+
+# The default tag stands here, so that a missing file is reported before torch and open_clip are loaded.
+OPENAI = {
+    "ViT-B-32-quickgelu": _openai(
+        "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af", "ViT-B-32.pt", "vit_base_patch32_clip_224"
+    ),
+    "ViT-B-16-quickgelu": _openai(
+        "5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f", "ViT-B-16.pt", "vit_base_patch16_clip_224"
+    ),
+    "ViT-L-14-quickgelu": _openai(
+        "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836", "ViT-L-14.pt", "vit_large_patch14_clip_224"
+    ),
+}
+
+
+def locate(name: str, pretrained: str, *, reporter: Reporter) -> Path | None:
+    """Return the weights file that `--model` and `--pretrained` mean; None for random weights.
+
+    Worth calling before torch is loaded: what is missing is said at once.
+
+    Args:
+        name: A model's name, or the path of its JSON file.
+        pretrained: A tag, the path of a file (which is not opened here), or `random`.
+        reporter: Shows a download's progress.
+
+    Raises:
+        WeightsError: As `find_architecture` and `find_weights` do, or if the named file is not there.
+    """
+    architecture = find_architecture(name)
+    if pretrained == "random":
+        return None
+    if not is_file_name(pretrained):
+        return find_weights(architecture.name, pretrained, reporter=reporter)
+    path = Path(pretrained).absolute()
+    if not path.is_file():
+        raise WeightsError(f"There is no weights file {path}.", "Name it with --pretrained FILE.")
+    return path
+
+
+def is_file_name(pretrained: str) -> bool:
+    """Tell whether `--pretrained` names a file and no tag: by its ending, its folder, or because it is there."""
+    path = Path(pretrained)
+    return path.suffix in SUFFIXES or len(path.parts) > 1 or path.is_file()
+
+
+def find_weights(name: str, tag: str, *, reporter: Reporter) -> Path:
+    """Return the weights file of a published tag, fetched where this machine has it not.
+
+    Without a network this fails within 5 seconds; it never waits for ever.
+
+    Args:
+        name: A model's name.
+        tag: A tag that open_clip knows for it, such as `openai`.
+        reporter: Shows a download's progress.
+
+    Raises:
+        WeightsError: If the model or the tag is unknown, needs another activation, or cannot be fetched; the message
+            then names the address and where to put the file.
+    """
+    published = find_published(name, tag)
+    if found := _local(name, tag, published):
+        return found
+    urls = _urls(published)
+    for place, url in enumerate(urls, start=1):
+        target = weights_folder() / f"{name}-{tag}{Path(urllib.parse.urlsplit(url).path).suffix}"
+        try:
+            fetch(url, target, reporter=reporter)
+        except FileNotFoundError:
+            if place == len(urls):
+                raise WeightsError(
+                    f"{url} is not there any more.", f"Put the file at {target}, or name it: --pretrained FILE."
+                ) from None
+        else:
+            return target
+    raise WeightsError(f"open_clip names no file for the tag {tag!r} of {name}.", "Name one: --pretrained FILE.")
+
+
+def weights_folder() -> Path:
+    """Return where fetched weights are kept, and where a user may put them: `<cache>/weights`."""
+    return cache_folder() / "weights"
+
+
+def find_published(name: str, tag: str) -> Published:
+    """Return where a tag is published.
+
+    Raises:
+        WeightsError: If the model has no such tag (its tags are listed), or if the weights need QuickGELU and the model
+            has none: features would be wrong without a sign of it.
+    """
+    published, tags = _tags(name, tag)
+    if published is None:
+        known = f"Its tags: {', '.join(tags)}." if tags else "It has no published weights."
+        raise WeightsError(
+            f"{name} has no weights of the tag {tag!r}.", f"{known} Else use --pretrained FILE or --pretrained random."
+        )
+    if published.quick_gelu and not find_architecture(name).image.quick_gelu:
+        raise WeightsError(
+            f"The weights {tag!r} were trained with QuickGELU, which {name} has not: its features would be wrong.",
+            f"use {name}-quickgelu",
+        )
+    return published
+
+
+def _tags(name: str, tag: str) -> tuple[Published | None, list[str]]:
+    """Return what is published under a tag, or None and the tags there are."""
+    clean = tag.lower().replace("-", "_")
+    if clean == "openai" and name in OPENAI:
+        return OPENAI[name], []
+    from open_clip import get_pretrained_cfg, list_pretrained_tags_by_model
+
+    if not (content := get_pretrained_cfg(name, clean)):
+        return None, list(list_pretrained_tags_by_model(name))
+    quick_gelu = bool(content.get("quick_gelu")) or clean == "openai"
+    return Published(content.get("url") or "", content.get("hf_hub") or "", quick_gelu), []
+
+
+def _local(name: str, tag: str, published: Published) -> Path | None:
+    places = [weights_folder() / f"{name}-{tag}{suffix}" for suffix in SUFFIXES]
+    if published.url:
+        places.append(Path.home() / ".cache" / "clip" / Path(published.url).name)
+    if published.hub:
+        from huggingface_hub import try_to_load_from_cache
+
+        found = (try_to_load_from_cache(repository, file) for repository, file in _hub_files(published))
+        places.extend(Path(path) for path in found if isinstance(path, str))
+    return next((place for place in places if place.is_file()), None)
+
+
+def _hub_files(published: Published) -> list[tuple[str, str]]:
+    repository, _, file = published.hub.rpartition("/")
+    return [(repository, each) for each in ((file,) if file else _HUB_FILES)]
+
+
+def _urls(published: Published) -> list[str]:
+    if published.url or not published.hub:
+        return [published.url] if published.url else []
+    from huggingface_hub import hf_hub_url
+
+    return [hf_hub_url(repository, file) for repository, file in _hub_files(published)]

@@ -1,0 +1,83 @@
+"""Seeded first weights of both towers: CLIP's own spreads, drawn uniformly.
+
+Uniform draws are whole numbers scaled once, so that the same seed gives the same bytes on every processor, and every
+tensor has a generator of its own, so that threads share the work. The spread is given as a standard deviation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from scing_cli.core.encoders.image import ImageEncoder
+from scing_cli.core.encoders.text import TextEncoder
+from scing_cli.core.runtime import default_workers, draw_seed
+
+LOGIT_SCALE = 1 / 0.07
+
+
+def fill_image(encoder: ImageEncoder, seed: int) -> None:
+    """Draw all weights of an image tower on the CPU; no global generator is touched."""
+    spread = encoder.width**-0.5
+    own = [
+        (encoder.conv1.weight, encoder.conv1.weight[0].numel() ** -0.5),
+        (encoder.class_embedding, spread),
+        (encoder.positional_embedding, spread),
+        (encoder.proj, spread),
+    ]
+    _level(encoder)
+    _draw([*own, *_blocks(encoder, encoder.width)], seed, "image")
+
+
+def fill_text(encoder: TextEncoder, seed: int) -> None:
+    """Draw all weights of a text tower on the CPU; no global generator is touched."""
+    own: list[tuple[Tensor, float]] = [
+        (encoder.token_embedding.weight, 0.02),
+        (encoder.positional_embedding, 0.01),
+        (encoder.text_projection, encoder.width**-0.5),
+    ]
+    _level(encoder)
+    _draw([*own, *_blocks(encoder, encoder.width)], seed, "text")
+
+
+@torch.no_grad()
+def _level(tower: nn.Module) -> None:
+    """Set biases to 0 and the layer norms' weights to 1."""
+    for module in tower.modules():
+        if isinstance(module, nn.LayerNorm):
+            nn.init.ones_(module.weight)
+        if isinstance(module, nn.MultiheadAttention):
+            nn.init.zeros_(module.in_proj_bias)
+        elif isinstance(module, nn.LayerNorm | nn.Linear):
+            nn.init.zeros_(module.bias)
+
+
+def _blocks(tower: nn.Module, width: int) -> Iterator[tuple[Tensor, float]]:
+    """Yield the weights of attention and MLPs; what is added to the tokens starts smaller the deeper the tower is."""
+    layers = sum(isinstance(module, nn.MultiheadAttention) for module in tower.modules())
+    for module in tower.modules():
+        if isinstance(module, nn.MultiheadAttention):
+            yield module.in_proj_weight, width**-0.5
+        elif isinstance(module, nn.Linear):  # out_proj (W to W), c_fc (W to 4 W), c_proj (4 W to W)
+            widens = module.out_features > module.in_features
+            yield module.weight, (2 * width) ** -0.5 if widens else width**-0.5 * (2 * layers) ** -0.5
+
+
+def _draw(spreads: list[tuple[Tensor, float]], seed: int, tower: str) -> None:
+    """Fill each tensor uniformly, with the given standard deviation about 0."""
+
+    def fill(place: int) -> None:
+        tensor, deviation = spreads[place]
+        bound = np.float32(deviation * 3**0.5)
+        numbers = tensor.detach().numpy()
+        generator = np.random.Generator(np.random.PCG64(draw_seed(seed, "weights", tower, place)))
+        generator.random(dtype=np.float32, out=numbers)
+        numbers *= 2 * bound
+        numbers -= bound
+
+    with ThreadPoolExecutor(default_workers()) as pool:
+        list(pool.map(fill, range(len(spreads))))

@@ -1,0 +1,81 @@
+"""Position embeddings of one patch grid, resized to another.
+
+Legend: W width of the tower, h x w grids of patches; row 0 belongs to the class token.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from scing_cli.core.encoders.geometry import Grid
+from scing_cli.core.errors import WeightsError
+
+
+def resize_positions(embedding: Tensor, source_grid: Grid, target_grid: Grid) -> Tensor:
+    """Resize position embeddings bilinearly, as CLIP-ReID does; the class token's row is kept.
+
+    Args:
+        embedding: Shape (1 + source h * w, W), float32.
+        source_grid: Rows and columns it was learnt for.
+        target_grid: Rows and columns it is needed for.
+
+    Returns:
+        Shape (1 + target h * w, W); the very same values where the grids agree.
+
+    Raises:
+        WeightsError: If the embedding has not one row for each patch of the source grid and one for the class token.
+    """
+    rows, columns = source_grid
+    if embedding.ndim != 2 or embedding.shape[0] != 1 + rows * columns:
+        raise WeightsError(
+            f"Position embeddings of shape {tuple(embedding.shape)} do not fit a grid of {rows}x{columns} patches: "
+            f"{1 + rows * columns} rows are needed."
+        )
+    if source_grid == target_grid:
+        return embedding
+    patches = embedding[1:].T.reshape(1, -1, rows, columns)  # (1, W, h, w)
+    resized = functional.interpolate(patches, size=target_grid, mode="bilinear", align_corners=False)
+    return torch.cat((embedding[:1], resized.flatten(2)[0].T))
+
+
+def square_grid(count: int) -> Grid:
+    """Return the square grid of `count` position rows, the class token's among them.
+
+    Raises:
+        WeightsError: If no square grid has that many patches; the message names the shapes.
+
+    >>> square_grid(197)
+    (14, 14)
+    """
+    side = math.isqrt(max(count - 1, 0))
+    if side < 1 or side * side != count - 1:
+        raise WeightsError(
+            f"{count} position rows (1 for the class token, {count - 1} for patches) belong to no square grid: "
+            f"the nearest are {side}x{side} and {side + 1}x{side + 1}."
+        )
+    return side, side
+
+
+def source_grid(count: int, native: Grid, target: Grid) -> Grid:
+    """Return the grid that `count` position rows were learnt for.
+
+    The model's own grid is tried first, then the wanted one, then a square.
+
+    Raises:
+        WeightsError: If none of the three fits; the message names all shapes.
+    """
+    for rows, columns in (native, target):
+        if count == 1 + rows * columns:
+            return rows, columns
+    try:
+        return square_grid(count)
+    except WeightsError as error:
+        raise WeightsError(
+            f"{error.what} Neither do they fit the model's {native[0]}x{native[1]} nor the wanted "
+            f"{target[0]}x{target[1]} patches.",
+            "Use weights of this model, or the --stride and size that they were trained with.",
+        ) from None

@@ -1,0 +1,131 @@
+"""The image tower on disk: safetensors and a JSON stamp that says what they are and holds their digest."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from scing_cli.core.artifacts import FORMAT, cache_folder, file_digest, read_json, replacing, text_digest, write_json
+from scing_cli.core.encoders.geometry import Geometry
+from scing_cli.core.encoders.image import ImageEncoder
+from scing_cli.core.errors import RunError, SettingError
+
+WEIGHTS = "image_encoder.safetensors"
+STAMP = "stamp.json"
+_REMEDY = "Copy the folder again whole, or make it anew with scing train-visual."
+
+
+def encoder_digest(encoder: ImageEncoder) -> str:
+    """Return the digest by which an image tower is known: its numbers, its geometry, its heads and activation."""
+    return state_digest(encoder.state_dict(), encoder.geometry, encoder.config)
+
+
+def state_digest(
+    state: Mapping[str, Tensor], geometry: Geometry, model: Mapping[str, bool | int | float] | None = None
+) -> str:
+    """Return the SHA-256 of named tensors, the geometry they expect and the model's sizes, in hexadecimal.
+
+    Equal for equal numbers, whatever the device or the order of the names.
+    """
+    facts = {"geometry": geometry.as_dict(), "model": dict(model or {})}
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def save_image_encoder(folder: Path, encoder: ImageEncoder, extra: Mapping[str, Any]) -> str:
+    """Write an image tower and its stamp; the stamp comes last, so a broken save is noticed.
+
+    Args:
+        folder: Made where missing.
+        encoder: The tower, on any device.
+        extra: Further JSON fields of the stamp; they cannot replace its own.
+
+    Returns:
+        The tower's `encoder_digest`.
+    """
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
+    digest = state_digest(state, encoder.geometry, encoder.config)
+    with replacing(folder / WEIGHTS) as temporary:
+        save_file(state, temporary)
+    own = {
+        "format": FORMAT,
+        "model": encoder.config,
+        "geometry": encoder.geometry.as_dict(),
+        "grid": list(encoder.geometry.grid),
+        "embed_dim": encoder.embed_dim,
+        "width": encoder.width,
+        "digest": digest,
+        "file_digest": file_digest(folder / WEIGHTS),
+    }
+    write_json(folder / STAMP, {**own, **{key: value for key, value in extra.items() if key not in own}})
+    return digest
+
+
+def load_image_encoder(folder: Path, *, verify: bool = False) -> tuple[ImageEncoder, dict[str, Any]]:
+    """Read an image tower back: float32 as saved, evaluation mode, on the CPU.
+
+    The digest is checked once for a file of this size, time and inode, and then remembered in the user's cache.
+
+    Args:
+        folder: Where `save_image_encoder` wrote.
+        verify: Check the digest even if it was checked before.
+
+    Returns:
+        The tower and its stamp.
+
+    Raises:
+        RunError: If weights or stamp are missing or damaged, or do not belong together.
+    """
+    stamp = read_json(folder / STAMP, remedy=_REMEDY)
+    state = _read(folder / WEIGHTS)
+    try:
+        geometry = Geometry.from_dict(stamp["geometry"])
+        with torch.device("meta"):
+            encoder = ImageEncoder(geometry=geometry, **stamp["model"])
+        encoder.load_state_dict(state, assign=True)
+    except (KeyError, TypeError, ValueError, RuntimeError, SettingError) as error:
+        raise RunError(f"{folder / STAMP} does not describe {WEIGHTS} beside it: {error}", _REMEDY) from error
+    memory = _memory(folder / WEIGHTS, str(stamp.get("digest")), encoder)
+    if verify or not memory.exists():
+        if encoder_digest(encoder) != stamp.get("digest"):
+            raise RunError(
+                f"{folder / WEIGHTS} is not what {STAMP} beside it was written for: the digests differ.", _REMEDY
+            )
+        _remember(memory)
+    return encoder.eval(), stamp
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise RunError(f"{path} is missing.", _REMEDY)
+    try:
+        found: dict[str, Tensor] = load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise RunError(f"{path} is damaged: {error}.", _REMEDY) from error
+    return found
+
+
+def _memory(path: Path, digest: str, encoder: ImageEncoder) -> Path:
+    """Return the empty file in the user's cache that says: these bytes were held against this digest before."""
+    facts = path.stat()
+    known = (path.absolute().as_posix(), facts.st_size, facts.st_mtime_ns, facts.st_ino)
+    return cache_folder() / "verified" / text_digest(repr((known, digest, encoder.geometry, encoder.config)))
+
+
+def _remember(memory: Path) -> None:
+    with contextlib.suppress(OSError):  # a cache that cannot be written only costs time
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        memory.touch()

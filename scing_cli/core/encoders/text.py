@@ -1,0 +1,97 @@
+"""CLIP's text tower, run only as far as the end token.
+
+Legend: B batch, T places of a text, d width of a token, D width of the joint embedding.
+"""
+
+from __future__ import annotations
+
+import torch
+from open_clip.transformer import LayerNorm
+from torch import Tensor, nn
+
+from scing_cli.core.encoders.image import build_transformer
+from scing_cli.core.errors import SettingError
+
+
+class TextEncoder(nn.Module):
+    """A causal transformer whose end token is projected into the joint space (Eq. 11).
+
+    No place looks at a later one, so the places after the end token cannot change its feature: they are not computed.
+    The result is open_clip's `encode_text` over all places. Weights are unset until they are loaded: see
+    `clip.load_clip`.
+
+    Args:
+        width: d.
+        layers: Residual attention blocks.
+        heads: Attention heads of each; they divide d.
+        embed_dim: D.
+        context_length: Most places a text may have.
+        vocab_size: Tokens in the word table.
+        mlp_ratio: Hidden width of the blocks' MLPs over d.
+        quick_gelu: Whether the MLPs use x * sigmoid(1.702 x).
+    """
+
+    def __init__(
+        self,
+        *,
+        width: int,
+        layers: int,
+        heads: int,
+        embed_dim: int,
+        context_length: int = 77,
+        vocab_size: int = 49408,
+        mlp_ratio: float = 4.0,
+        quick_gelu: bool = False,
+    ) -> None:
+        super().__init__()
+        self.width = width
+        self.embed_dim = embed_dim
+        self.context_length = context_length
+        self.token_embedding = nn.Embedding(vocab_size, width)
+        self.positional_embedding = nn.Parameter(torch.empty(context_length, width))
+        self.transformer: nn.Module = build_transformer(
+            width=width,
+            layers=layers,
+            heads=heads,
+            mlp_ratio=mlp_ratio,
+            quick_gelu=quick_gelu,
+        )
+        self.ln_final: nn.LayerNorm = LayerNorm(width)
+        self.text_projection = nn.Parameter(torch.empty(width, embed_dim))
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Look token ids of shape (B, T) up in the word table: (B, T, d), without positions."""
+        found: Tensor = self.token_embedding(ids)
+        return found
+
+    def forward(self, embeddings: Tensor, end: int) -> Tensor:
+        """Encode texts whose end token stands at the same place.
+
+        Args:
+            embeddings: Shape (B, T, d), without positions; places after `end` are ignored.
+            end: Place of the end token, counted from 0.
+
+        Returns:
+            Shape (B, D), not of unit length.
+
+        Raises:
+            SettingError: If the text is longer than the tower's context.
+            ValueError: If `end` lies outside the embeddings.
+        """
+        if end >= self.context_length:
+            raise SettingError(
+                f"A text of {end + 1} places does not fit the text tower's {self.context_length}.",
+                "Use fewer --tokens.",
+            )
+        if not 0 <= end < embeddings.shape[1]:
+            raise ValueError(f"end {end} lies outside embeddings of shape {tuple(embeddings.shape)}")
+        places = end + 1
+        tokens = embeddings[:, :places] + self.positional_embedding[:places].to(embeddings.dtype)
+        tokens = self.transformer(tokens, attn_mask=causal_mask(places, tokens))  # (B, places, d)
+        last: Tensor = self.ln_final(tokens[:, end])
+        return last @ self.text_projection
+
+
+def causal_mask(places: int, like: Tensor) -> Tensor:
+    """Return the additive mask (places, places): 0 up to the diagonal, -inf after it; dtype and device of `like`."""
+    return torch.full((places, places), float("-inf"), dtype=like.dtype, device=like.device).triu(1)

@@ -1,0 +1,134 @@
+"""Weights files: read as tensors only, brought to CLIP's names, held against the towers.
+
+Accepted: safetensors, open_clip's `.pt` and `.bin` (read with `weights_only`), and OpenAI's TorchScript archives.
+"""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from scing_cli.core.encoders.archive import is_archive, read_archive
+from scing_cli.core.errors import WeightsError
+
+__all__ = ["TowerStates", "fill", "is_archive", "read_state", "split_state"]
+
+_NOT_WEIGHTS = frozenset({"input_resolution", "context_length", "vocab_size"})
+_WRAPPERS = ("module.", "_orig_mod.")
+_SHOWN = 6
+
+
+class TowerStates(NamedTuple):
+    """Tensors of both towers by name, the prefix `visual.` taken off."""
+
+    image: dict[str, Tensor]
+    text: dict[str, Tensor]
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Read a weights file without running any code of it.
+
+    Args:
+        path: A safetensors file, an open_clip checkpoint, or OpenAI's archive.
+
+    Returns:
+        Float32 tensors under CLIP's own names (`visual.*` and the text tower's), with `logit_scale`.
+
+    Raises:
+        WeightsError: If the file is missing, empty, damaged, no weights file, or would run code.
+    """
+    if not path.is_file():
+        raise WeightsError(f"There is no weights file {path}.", "Name it with --pretrained FILE.")
+    if path.stat().st_size == 0:
+        raise WeightsError(f"{path} is empty.", "Fetch it again.")
+    if path.suffix == ".safetensors":
+        found: Mapping[str, Any] = _read_safetensors(path)
+    elif is_archive(path):
+        found = read_archive(path)
+    else:
+        found = _read_checkpoint(path)
+    tensors = {name: tensor for name, tensor in _plain_names(found).items() if not _is_extra(name)}
+    if not tensors:
+        raise WeightsError(f"{path} holds no named tensors.", "Name a file with a whole CLIP model.")
+    return {name: tensor.to(torch.float32) for name, tensor in tensors.items()}
+
+
+def split_state(state: Mapping[str, Tensor]) -> TowerStates:
+    """Part a CLIP's tensors into those of the image tower and those of the text tower."""
+    image = {name.removeprefix("visual."): tensor for name, tensor in state.items() if name.startswith("visual.")}
+    text = {name: tensor for name, tensor in state.items() if not name.startswith("visual.")}
+    return TowerStates(image=image, text=text)
+
+
+def fill(image: nn.Module, text: nn.Module, parts: TowerStates, source: Path) -> None:
+    """Give both towers the tensors, which are taken over and not copied.
+
+    Raises:
+        WeightsError: If a tensor is missing, has another shape, or belongs to neither tower; all are named.
+    """
+    faults = _faults(image, parts.image, "visual.") + _faults(text, parts.text, "")
+    if faults:
+        shown = "; ".join(faults[:_SHOWN]) + (f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else "")
+        raise WeightsError(f"{source} does not fit the model: {shown}.", "Choose the --model that the file belongs to.")
+    image.load_state_dict(parts.image, assign=True)
+    text.load_state_dict(parts.text, assign=True)
+
+
+def _faults(tower: nn.Module, state: Mapping[str, Tensor], prefix: str) -> list[str]:
+    """Say what keeps a tower from taking a state: shapes first, then missing and unexpected names."""
+    wanted = {name: tuple(tensor.shape) for name, tensor in tower.state_dict().items()}
+    given = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    shapes = [
+        f"{prefix}{name} has shape {given[name]} instead of {wanted[name]}"
+        for name in wanted
+        if name in given and given[name] != wanted[name]
+    ]
+    missing = [f"{prefix}{name} is missing" for name in wanted if name not in given]
+    return shapes + missing + [f"{prefix}{name} is unexpected" for name in given if name not in wanted]
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        found: dict[str, Tensor] = load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{path} is damaged or no safetensors file: {error}.", "Fetch it again.") from error
+    return found
+
+
+def _read_checkpoint(path: Path) -> Mapping[str, Any]:
+    """Read a torch checkpoint; the tensors may lie under `state_dict` or `model`."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"{path} holds more than tensors, or is no weights file; it was not loaded, as it might run code.",
+            "Use a safetensors file, or a checkpoint that torch.load(weights_only=True) reads.",
+        ) from error
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise WeightsError(f"{path} is damaged or no weights file: {error}.", "Fetch it again.") from error
+    for inner in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(inner), Mapping):
+            content = content[inner]
+    return content if isinstance(content, Mapping) else {}
+
+
+def _plain_names(found: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Take off what wrappers put before every name, and the `text.` of open_clip's two-part models."""
+    tensors = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
+    for wrapper in _WRAPPERS:
+        if tensors and all(name.startswith(wrapper) for name in tensors):
+            tensors = {name.removeprefix(wrapper): tensor for name, tensor in tensors.items()}
+    return {name.removeprefix("text."): tensor for name, tensor in tensors.items()}
+
+
+def _is_extra(name: str) -> bool:
+    """Tell whether a tensor is a size or a mask that archives carry beside the weights."""
+    return name in _NOT_WEIGHTS or name.rpartition(".")[2] == "attn_mask"

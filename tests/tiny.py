@@ -1,0 +1,15 @@
+"""A real CLIP of a few weights, for tests of every room: 32x16 pixels, D = 16, W = 32, d = 24, random weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from scing_cli.core.encoders.clip import ClipModel, load_clip
+
+TINY_MODEL = str(Path(__file__).parent / "models" / "test-clip.json")
+
+
+def tiny_clip(**options: Any) -> ClipModel:
+    """Load the small model with random weights; options are `load_clip`'s (seed, stride, size, ...)."""
+    return load_clip(TINY_MODEL, "random", **options)
