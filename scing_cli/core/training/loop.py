@@ -1,0 +1,177 @@
+"""One loop for every stage and method: it knows a task's losses and parameters, and nothing of what they mean."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from scing_cli.core.errors import TrainingError
+from scing_cli.core.methods.task import Batch, Key, Losses, Task
+from scing_cli.core.runtime import Advance, MetricsLog, Reporter
+from scing_cli.core.training.schedule import LearningRate
+
+Feed = Callable[[Sequence[Sequence[int]]], Iterable[Batch]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """What a finished stage has to tell.
+
+    Args:
+        steps: How many steps were taken.
+        images: How many training rows they saw.
+        seconds: How long they took.
+        first: Mean of each figure over the first epoch.
+        last: Mean of each figure over the last epoch.
+    """
+
+    steps: int
+    images: int
+    seconds: float
+    first: Mapping[str, float]
+    last: Mapping[str, float]
+
+
+class Trainer:
+    """Takes a task through its epochs.
+
+    Args:
+        task: What is learnt.
+        plan: Epoch -> its batches as lists of training rows.
+        feed: Lists of rows -> batches on the device.
+        rate: The learning rate.
+        weight_decay: Adam's, coupled (paper, 4.2).
+        seed: First part of every draw's key.
+        log: Where every epoch's figures go.
+        reporter: Where progress goes.
+        describe: Training rows -> words that name their images, for the message about a loss that is not finite.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        *,
+        plan: Callable[[int], Sequence[Sequence[int]]],
+        feed: Feed,
+        rate: LearningRate,
+        weight_decay: float,
+        seed: int,
+        log: MetricsLog,
+        reporter: Reporter,
+        describe: Callable[[Sequence[int]], str],
+    ) -> None:
+        self.task = task
+        self.plan = plan
+        self.feed = feed
+        self.rate = rate
+        self.weight_decay = weight_decay
+        self.seed = seed
+        self.log = log
+        self.reporter = reporter
+        self.describe = describe
+
+    def fit(self, epochs: int, *, rehearsal: Callable[[], None]) -> Fit:
+        """Rehearse, then train.
+
+        Args:
+            epochs: How many.
+            rehearsal: Called after one trial step whose effect is undone: evaluate and save here what the end needs.
+
+        Raises:
+            TrainingError: If a loss is not finite.
+        """
+        self._rehearse(rehearsal)
+        optimiser = self._optimiser()
+        steps = images = 0
+        first: dict[str, float] = {}
+        last: dict[str, float] = {}
+        start = time.monotonic()
+        with self.reporter.progress(self.task.name, self._length(epochs)) as advance:
+            for epoch in range(epochs):
+                batches = self.plan(epoch)
+                last = self._epoch(epoch, batches, optimiser, advance)
+                steps += len(batches)
+                images += sum(map(len, batches))
+                first = first or last
+        return Fit(steps, images, time.monotonic() - start, first, last)
+
+    def _length(self, epochs: int) -> int:
+        return epochs * len(self.plan(0))
+
+    def _optimiser(self) -> torch.optim.Adam:
+        return torch.optim.Adam(self.task.learnt().parameters(), lr=self.rate.base, weight_decay=self.weight_decay)
+
+    def _rehearse(self, rehearsal: Callable[[], None]) -> None:
+        learnt = self.task.learnt()
+        before = {name: value.detach().clone() for name, value in learnt.state_dict().items()}
+        batch = next(iter(self.feed(self.plan(0)[:1])))
+        self._step(batch, (self.seed, self.task.name, "rehearsal", 0), self._optimiser())
+        rehearsal()
+        learnt.load_state_dict(before)
+        learnt.zero_grad(set_to_none=True)
+
+    def _epoch(
+        self, epoch: int, batches: Sequence[Sequence[int]], optimiser: torch.optim.Optimizer, advance: Advance
+    ) -> dict[str, float]:
+        rate = self.rate.at(epoch)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        start = time.monotonic()
+        sums: dict[str, float] = {}
+        norms: dict[str, float] = {}
+        for step, batch in enumerate(self.feed(batches)):
+            key = (self.seed, self.task.name, epoch, step)
+            figures, norms = self._step(batch, key, optimiser, norms=norms if step else None)
+            sums = {name: sums.get(name, 0.0) + value for name, value in figures.items()}
+            advance(1, f"epoch {epoch + 1}, loss {figures['loss']:.3f}")
+        means = {name: value / len(batches) for name, value in sums.items()}
+        seconds = time.monotonic() - start
+        images = sum(map(len, batches))
+        row = {"stage": self.task.name, "epoch": epoch + 1, "steps": len(batches), "rate": rate, **means, **norms}
+        self.log.write(
+            {**row, "seconds": round(seconds, 3), "images_per_second": round(images / max(seconds, 1e-9), 1)}
+        )
+        return means
+
+    def _step(
+        self, batch: Batch, key: Key, optimiser: torch.optim.Optimizer, norms: dict[str, float] | None = None
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        """Take one step; where `norms` is None, also measure each term's gradient norm (R3)."""
+        losses = self.task.losses(batch, key)
+        figures = self._finite(losses, batch, key)
+        if norms is None:
+            norms = gradient_norms(losses.terms, self.task.learnt())
+        optimiser.zero_grad(set_to_none=True)
+        losses.total().backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        return figures, norms
+
+    def _finite(self, losses: Losses, batch: Batch, key: Key) -> dict[str, float]:
+        values = {"loss": losses.total(), **losses.terms, **losses.figures}
+        numbers = torch.stack([value.detach().float() for value in values.values()]).tolist()
+        figures = dict(zip(values, numbers, strict=True))
+        broken = [name for name in losses.terms if not abs(figures[name]) < float("inf")]
+        if broken:
+            _, stage, epoch, step = key
+            place = f"epoch {int(epoch) + 1}, step {int(step) + 1}" if isinstance(epoch, int) else "the rehearsal"
+            raise TrainingError(
+                f"{stage}: the loss term {' and '.join(broken)} is not finite at {place}, in the batch of "
+                f"{self.describe(batch.rows)}.",
+                "Try a lower --lr or --precision fp32; scing prepare finds damaged images.",
+            )
+        return figures
+
+
+def gradient_norms(terms: Mapping[str, Tensor], learnt: nn.Module) -> dict[str, float]:
+    """Return each term's gradient norm over the learnt parameters, as `gradient_NAME` (R3)."""
+    parameters = list(learnt.parameters())
+    norms = {}
+    for name, term in terms.items():
+        gradients = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
+        squares = [gradient.float().square().sum() for gradient in gradients if gradient is not None]
+        norms[f"gradient_{name}"] = float(torch.stack(squares).sum().sqrt()) if squares else 0.0
+    return norms

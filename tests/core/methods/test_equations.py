@@ -1,0 +1,227 @@
+"""Each equation of the paper against a plain float64 loop."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracles import clip as clip_oracle
+from oracles import method as oracle
+from tiny import tiny_clip
+from torch.nn import functional as F
+
+from scing_cli.core.batches import Augmentation
+from scing_cli.core.encoders.image import descriptor
+from scing_cli.core.methods import losses
+from scing_cli.core.methods.scing import Perturbation, PromptLearner, PromptTuning, SelectiveVisualPrompt
+from scing_cli.core.methods.task import Batch
+
+D, WIDTH = 16, 24
+
+
+def double(state):
+    return {name: value.detach().double().numpy() for name, value in state.items()}
+
+
+def svip(gate, fused=2, seed=0):
+    """SVIP with every weight away from its start, so that no term hides behind the zero."""
+    torch.manual_seed(seed)
+    module = SelectiveVisualPrompt(feature_width=D, token_width=WIDTH, fused_tokens=fused, gate=gate)
+    with torch.no_grad():
+        for value in module.parameters():
+            value.copy_(torch.randn_like(value) * 0.3)
+    return module
+
+
+def unit_vectors(count, seed, width=D):
+    draw = torch.Generator().manual_seed(seed)
+    return F.normalize(torch.randn(count, width, generator=draw), dim=1)
+
+
+@pytest.fixture(scope="module")
+def clip():
+    return tiny_clip(seed=3)
+
+
+def learner(clip, *, gate="channel", identities=3, tokens=4, fused=2, seed=0):
+    torch.manual_seed(seed)
+    prompts = PromptLearner(clip=clip, identities=identities, tokens=tokens, fused_tokens=fused, gate=gate)
+    with torch.no_grad():
+        for value in prompts.parameters():
+            value.copy_(torch.randn_like(value) * 0.2)
+    return prompts
+
+
+def task(clip, prompts, labels, features, **changes):
+    settings = {
+        "perturbation": Perturbation(Augmentation(occlusion=0.5, padding=2), 0.5),
+        "consistency_weight": 0.7,
+        "contrast": "supervised",
+        "precision": "fp32",
+        **changes,
+    }
+    return PromptTuning(clip=clip, prompts=prompts, features=features, labels=labels, **settings)
+
+
+def test_equation_7_the_image_feature(clip):
+    pixels = torch.randn(2, 3, 32, 16, generator=torch.Generator().manual_seed(1))
+    state = double(clip.image.state_dict())
+    expected = [
+        oracle.unit(clip_oracle.encode_image(one, state, patch=8, stride=8, heads=2, quick=True))
+        for one in pixels.double().numpy()
+    ]
+    with torch.no_grad():
+        found = descriptor(clip.image(pixels), "projected")
+    np.testing.assert_allclose(found.numpy(), expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("gate", ["channel", "token"])
+def test_equations_8_to_10_condition_gate_and_fusion(gate):
+    module = svip(gate)
+    features = unit_vectors(5, seed=2)
+    state = double(module.state_dict())
+    tokens = np.zeros((4, WIDTH))
+    expected = [
+        oracle.fused_tokens(state, tokens, feature, 2, per_token=gate == "token")[:2]
+        for feature in features.double().numpy()
+    ]
+    np.testing.assert_allclose(module(features).detach().numpy(), expected, atol=1e-6)
+
+
+def test_the_gate_lies_between_zero_and_one_and_bounds_the_fusion():
+    module = svip("channel")
+    features = unit_vectors(50, seed=4)
+    condition = module.condition(features)
+    ratio = module(features)[:, 0] / condition
+    assert ((ratio > 0) & (ratio < 1)).all()
+    assert ratio.std() > 0.01  # the gate selects: it is no constant
+
+
+@pytest.mark.parametrize("gate", ["channel", "token"])
+@pytest.mark.parametrize(("tokens", "fused"), [(4, 2), (3, 1), (6, 5)])
+def test_equation_11_the_text_feature(clip, gate, tokens, fused):
+    prompts = learner(clip, gate=gate, tokens=tokens, fused=fused)
+    features = unit_vectors(2, seed=5)
+    labels = torch.tensor([2, 0])
+    found, _ = task(clip, prompts, labels, features).texts(labels, features)
+    words = double(clip.text.state_dict())["token_embedding.weight"]
+    ids = clip.tokenizer("A photo of a " + "X " * tokens + "person.")
+    state, text_state = double(prompts.svip.state_dict()), double(clip.text.state_dict())
+    for row, label in enumerate(labels.tolist()):
+        own = oracle.fused_tokens(
+            state,
+            prompts.tokens[label].detach().double().numpy(),
+            features[row].double().numpy(),
+            fused,
+            per_token=gate == "token",
+        )
+        places = np.zeros((77, WIDTH))
+        places[: len(ids)] = words[ids]
+        places[5 : 5 + tokens] = own  # after the start token and "A photo of a"
+        expected = clip_oracle.encode_text(places, len(ids) - 1, text_state, heads=3, quick=True)
+        np.testing.assert_allclose(found[row].detach().numpy(), oracle.unit(expected), atol=3e-6)
+
+
+def test_at_four_tokens_twelve_places_are_run(clip):
+    prompts = learner(clip)
+    embeddings, _ = prompts(torch.tensor([0]), unit_vectors(1, seed=0))
+    assert embeddings.shape[1] == prompts.end + 1 == 12
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    seed=st.integers(0, 10_000), size=st.integers(2, 7), every=st.booleans(), scale=st.sampled_from([1.0, 14.3, 100.0])
+)
+def test_equations_1_and_15_the_contrast(seed, size, every, scale):
+    images, texts = unit_vectors(size, seed), unit_vectors(size, seed + 1)
+    labels = torch.from_numpy(np.random.default_rng(seed).integers(0, 3, size))
+    expected = oracle.clip_loss(
+        images.double().numpy(), texts.double().numpy(), labels.tolist(), scale, every_positive=every
+    )
+    if every:
+        found = [losses.supervised_contrast(*pair, labels, scale) for pair in ((images, texts), (texts, images))]
+    else:
+        found = [losses.single_contrast(*pair, scale) for pair in ((images, texts), (texts, images))]
+    np.testing.assert_allclose([float(value) for value in found], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_floor_of_the_contrast_with_four_positives_is_two_ln_four():
+    labels = torch.arange(4).repeat_interleave(4)
+    vectors = torch.eye(4)[labels]
+    total = 2 * losses.supervised_contrast(vectors, vectors, labels, 100.0)
+    assert float(total) == pytest.approx(2 * math.log(4), abs=1e-5)
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 10_000), size=st.integers(1, 6))
+def test_equations_13_and_14_the_consistency(seed, size):
+    triple = [unit_vectors(size, seed + part) for part in range(3)]
+    expected = oracle.consistency_loss(*(part.double().numpy() for part in triple))
+    assert float(losses.consistency(*triple)) == pytest.approx(expected, abs=2e-6)
+
+
+def test_equation_16_the_sum_of_stage_1(clip):
+    prompts = learner(clip)
+    labels, features = torch.tensor([0, 0, 1, 2]), unit_vectors(4, seed=6)
+    pixels = torch.randn(4, 3, 32, 16, generator=torch.Generator().manual_seed(7))
+    one = task(clip, prompts, labels, features)
+    result = one.losses(Batch([0, 1, 2, 3], pixels), (0, "train-prompts", 0, 0))
+    views = one.views(pixels, (0, "train-prompts", 0, 0))
+    texts = [one.texts(labels, part)[0].detach().double().numpy() for part in (features, views[:4], views[4:])]
+    i2t, t2i = oracle.clip_loss(
+        features.double().numpy(), texts[0], labels.tolist(), clip.logit_scale, every_positive=True
+    )
+    expected = i2t + t2i + 0.7 * oracle.consistency_loss(*texts)
+    assert float(result.total().detach()) == pytest.approx(expected, rel=1e-4)
+    assert set(result.terms) == {"i2t", "t2i", "consistency"}
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 10_000), size=st.integers(2, 6), smoothing=st.sampled_from([0.0, 0.1]))
+def test_equation_17_the_classification(seed, size, smoothing):
+    images, texts = unit_vectors(size, seed), unit_vectors(5, seed + 1)
+    labels = torch.from_numpy(np.random.default_rng(seed).integers(0, 5, size))
+    expected = oracle.classification_loss(
+        images.double().numpy(), texts.double().numpy(), labels.tolist(), 100.0, smoothing
+    )
+    found = losses.text_classification(images, texts, labels, 100.0, label_smoothing=smoothing)
+    assert float(found) == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 10_000), size=st.integers(2, 8), margin=st.sampled_from([0.0, 0.2, 1.0]))
+def test_equations_18_and_19_the_triplet(seed, size, margin):
+    images, texts = unit_vectors(size, seed, width=3), unit_vectors(3, seed + 1, width=3)
+    labels = torch.from_numpy(np.random.default_rng(seed).integers(0, 3, size))
+    labels[0], labels[1] = 0, 1  # at least two identities
+    expected, active = oracle.triplet_loss(images.double().numpy(), texts.double().numpy(), labels.tolist(), margin)
+    found, share = losses.cross_modal_triplet(images, texts, labels, margin)
+    assert float(found) == pytest.approx(expected, abs=2e-6)
+    assert float(share) == pytest.approx(active, abs=1 / size + 1e-6 if margin == 0 else 1e-6)
+
+
+def test_the_triplet_falls_as_an_image_nears_its_own_text():
+    """The direction that R8 settles: <,> is a distance there, not a similarity."""
+    texts = torch.eye(2)
+    labels = torch.tensor([0, 1])
+    values = []
+    for angle in (0.2, 0.5, 0.9):
+        images = torch.tensor([[math.cos(angle), math.sin(angle)], [0.0, 1.0]])
+        values.append(float(losses.cross_modal_triplet(images, texts, labels, 0.2)[0]))
+    assert values == sorted(values)
+    assert values[0] < values[-1]
+
+
+def test_equation_21_the_distance_of_descriptors(clip):
+    pixels = torch.randn(2, 3, 32, 16, generator=torch.Generator().manual_seed(8))
+    with torch.no_grad():
+        features = clip.image(pixels)
+    for kind, raw in (("projected", features.projected), ("concat", torch.cat(list(features), dim=1))):
+        left, right = descriptor(features, kind)
+        expected = 1 - oracle.cosine(*raw.double().numpy())
+        assert float(1 - left @ right) == pytest.approx(expected, abs=1e-6)
+        assert float(left.norm()) == pytest.approx(1, abs=1e-6)

@@ -1,0 +1,169 @@
+"""SCING as a whole: parameters, where gradients go, what is drawn, and the identity texts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from oracles import method as oracle
+from tiny import tiny_clip
+from torch.nn import functional as F
+
+from scing_cli.core.batches import Augmentation
+from scing_cli.core.config import PromptSettings, VisualSettings
+from scing_cli.core.errors import SettingError
+from scing_cli.core.methods import METHODS, load_method
+from scing_cli.core.methods.scing import Perturbation, SelectiveVisualPrompt
+from scing_cli.core.methods.task import Batch
+
+LABELS = torch.tensor([0, 0, 1, 1, 2, 2])
+KEY = (0, "test", 0, 0)
+
+
+def count(module):
+    return sum(value.numel() for value in module.parameters())
+
+
+def pixels(size=6, seed=0):
+    return torch.randn(size, 3, 32, 16, generator=torch.Generator().manual_seed(seed))
+
+
+def features(size=6, seed=1):
+    return F.normalize(torch.randn(size, 16, generator=torch.Generator().manual_seed(seed)), dim=1)
+
+
+def prompt_task(clip, **options):
+    settings = PromptSettings(model="test", pretrained="random", **options)
+    return load_method("scing").prompt_task(settings, clip=clip, features=features(), labels=LABELS, precision="fp32")
+
+
+def visual_task(clip, **options):
+    texts = features(3, seed=2)
+    return load_method("scing").visual_task(
+        VisualSettings(**options), encoder=clip.image, texts=texts, labels=LABELS, logit_scale=100.0, precision="fp32"
+    )
+
+
+@pytest.mark.parametrize(("gate", "expected"), [("channel", 394_368), ("token", 395_522)])
+def test_svip_has_the_papers_number_of_parameters_at_vit_b_16(gate, expected):
+    assert count(SelectiveVisualPrompt(feature_width=512, token_width=512, fused_tokens=2, gate=gate)) == expected
+
+
+def test_svip_starts_as_plain_prompts():
+    module = SelectiveVisualPrompt(feature_width=16, token_width=24, fused_tokens=2)
+    assert not module(features()).any()
+
+
+def test_tokens_start_small_and_follow_the_seed():
+    tokens = [prompt_task(tiny_clip(), seed=seed).prompts.tokens for seed in (0, 0, 1)]
+    assert torch.equal(tokens[0], tokens[1])
+    assert not torch.equal(tokens[0], tokens[2])
+    assert float(tokens[0].detach().std()) == pytest.approx(0.02, rel=0.15)
+
+
+def train_two_steps(task, with_pixels=True):
+    optimiser = torch.optim.Adam(task.learnt().parameters(), lr=1e-3)
+    for step in range(2):
+        optimiser.zero_grad(set_to_none=True)
+        batch = Batch(list(range(6)), pixels() if with_pixels else None)
+        task.losses(batch, (0, "test", 0, step)).total().backward()
+        optimiser.step()
+
+
+def test_stage_1_gradients_reach_exactly_the_tokens_and_svip():
+    clip = tiny_clip()
+    towers = {"image": clip.image, "text": clip.text}
+    before = {key: {name: value.clone() for name, value in tower.state_dict().items()} for key, tower in towers.items()}
+    task = prompt_task(clip)
+    train_two_steps(task)
+    assert {
+        name for name, value in task.prompts.named_parameters() if value.grad is None or not value.grad.any()
+    } == set()
+    assert {name.partition(".")[0] for name, _ in task.prompts.named_parameters()} == {"tokens", "svip"}
+    for key, tower in towers.items():
+        for name, value in tower.named_parameters():
+            assert value.grad is None, name
+            assert not value.requires_grad
+            assert torch.equal(value, before[key][name]), name
+
+
+def test_stage_2_gradients_reach_exactly_the_image_encoder():
+    clip = tiny_clip()
+    task = visual_task(clip)
+    texts = task.texts.clone()
+    train_two_steps(task)
+    assert {
+        name for name, value in clip.image.named_parameters() if value.grad is None or not value.grad.any()
+    } == set()
+    assert all(value.grad is None for value in clip.text.parameters())
+    assert torch.equal(task.texts, texts)
+    assert not task.texts.requires_grad
+
+
+def test_without_consistency_no_image_is_read():
+    task = prompt_task(tiny_clip(), consistency_weight=0.0)
+    assert not task.reads_images
+    train_two_steps(task, with_pixels=False)
+    assert set(task.losses(Batch([0, 1, 2], None), KEY).terms) == {"i2t", "t2i"}
+
+
+def test_views_are_two_fresh_draws_of_the_key_alone():
+    task = prompt_task(tiny_clip())
+    first, second = task.views(pixels(), KEY).split(6)
+    assert not torch.allclose(first, second)
+    assert torch.equal(task.views(pixels(), KEY), torch.cat([first, second]))
+    assert not torch.allclose(task.views(pixels(), (0, "test", 0, 1))[:6], first)
+    torch.testing.assert_close(first.norm(dim=1), torch.ones(6))
+
+
+def test_views_leave_no_graph_and_v_is_not_perturbed():
+    task = prompt_task(tiny_clip())
+    assert not task.views(pixels(), KEY).requires_grad
+    assert torch.equal(task.features, features())
+
+
+def test_dropout_drops_its_share_and_keeps_the_mean():
+    perturbation = Perturbation(Augmentation(), 0.5)
+    dropped = perturbation.drop(torch.ones(400, 64), KEY)
+    assert float((dropped == 0).float().mean()) == pytest.approx(0.5, abs=0.02)
+    assert float(dropped.mean()) == pytest.approx(1.0, abs=0.03)
+    assert torch.equal(Perturbation(Augmentation(), 0.0).drop(torch.ones(3, 4), KEY), torch.ones(3, 4))
+
+
+@pytest.mark.parametrize("kind", ["mean-condition", "mean-text"])
+def test_identity_texts_follow_reading_6(kind):
+    task = prompt_task(tiny_clip())
+    with torch.no_grad():
+        for value in task.prompts.parameters():
+            value.copy_(torch.randn_like(value) * 0.2)
+    found = task.identity_texts(kind=kind, block=2)
+    for identity in range(3):
+        own = features()[identity * 2 : identity * 2 + 2]
+        label = torch.tensor([identity])
+        if kind == "mean-condition":
+            mean = torch.from_numpy(oracle.unit(own.double().numpy().mean(0))).float()
+            expected = task.texts(label, mean[None])[0][0]
+        else:
+            texts = torch.stack([task.texts(label, one[None])[0][0] for one in own])
+            expected = F.normalize(texts.mean(0), dim=0)
+        np.testing.assert_allclose(found[identity].numpy(), expected.detach().numpy(), atol=2e-6)
+    assert not found.requires_grad
+
+
+def test_the_triplets_active_share_is_logged():
+    figures = visual_task(tiny_clip()).losses(Batch(list(range(6)), pixels()), KEY).figures
+    assert 0 <= float(figures["active_share"]) <= 1
+
+
+def test_every_row_of_the_method_table_can_be_loaded():
+    for name, spec in METHODS.items():
+        method = load_method(name)
+        assert callable(method.prompt_task)
+        assert callable(method.visual_task)
+        assert spec.summary
+
+
+def test_an_unknown_method_lists_the_known_ones():
+    with pytest.raises(SettingError, match=r"--method 'scin' is unknown") as caught:
+        load_method("scin")
+    assert "Did you mean scing?" in caught.value.remedy

@@ -1,0 +1,149 @@
+"""The loop: what it minimises, logs, undoes and refuses; it knows nothing of the method."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from scing_cli.core.errors import TrainingError
+from scing_cli.core.methods.task import Batch, Losses
+from scing_cli.core.runtime import MetricsLog, Silent
+from scing_cli.core.training import LearningRate, Trainer, gradient_norms
+
+PLAN = [[0, 1], [2, 3]]
+
+
+class Line:
+    """Fit y = 2 x: the smallest task there is; `break_at` makes a term infinite at that key."""
+
+    name = "line"
+    reads_images = False
+
+    def __init__(self, break_at=None):
+        torch.manual_seed(0)
+        self.module = nn.Linear(1, 1)
+        self.break_at = break_at
+        self.keys = []
+
+    def learnt(self):
+        return self.module
+
+    def losses(self, batch, key):
+        self.keys.append(key)
+        x = torch.tensor([[float(row)] for row in batch.rows])
+        error = (self.module(x) - 2 * x).square().mean()
+        factor = float("inf") if key == self.break_at else 1.0
+        return Losses(
+            {"error": error * factor, "size": 0.01 * self.module.weight.abs().sum()}, {"rows": x.detach().sum()}
+        )
+
+
+def trainer(task, tmp_path, **changes):
+    options = {
+        "plan": lambda _epoch: PLAN,
+        "feed": lambda plan: (Batch(rows, None) for rows in plan),
+        "rate": LearningRate(0.05, (400,)),
+        "weight_decay": 0.0,
+        "seed": 7,
+        "log": MetricsLog(tmp_path / "metrics.jsonl"),
+        "reporter": Silent(),
+        "describe": lambda rows: " and ".join(f"image-{row}.jpg" for row in rows),
+        **changes,
+    }
+    return Trainer(task, **options)
+
+
+def test_it_learns_and_reports_first_and_last_epoch(tmp_path):
+    task = Line()
+    fit = trainer(task, tmp_path).fit(200, rehearsal=lambda: None)
+    assert fit.steps == 400
+    assert fit.images == 800
+    assert fit.last["error"] < 0.05 * fit.first["error"]
+    assert float(task.module.weight.detach()) == pytest.approx(2, abs=0.3)
+
+
+def test_every_epoch_is_one_line_of_metrics(tmp_path):
+    trainer(Line(), tmp_path).fit(3, rehearsal=lambda: None)
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert all(row["gradient_error"] > 0 and row["gradient_size"] > 0 for row in rows)
+    assert rows[0]["loss"] == pytest.approx(rows[0]["error"] + rows[0]["size"], rel=1e-5)
+    assert rows[0]["rows"] == 3.0  # the mean of 0 + 1 and 2 + 3
+
+
+def test_every_draw_has_its_own_key(tmp_path):
+    task = Line()
+    trainer(task, tmp_path).fit(2, rehearsal=lambda: None)
+    assert task.keys == [
+        (7, "line", "rehearsal", 0),
+        (7, "line", 0, 0),
+        (7, "line", 0, 1),
+        (7, "line", 1, 0),
+        (7, "line", 1, 1),
+    ]
+
+
+def test_the_rehearsal_sees_one_step_and_leaves_no_trace(tmp_path):
+    task, seen = Line(), []
+    before = task.module.weight.detach().clone()
+    trainer(task, tmp_path).fit(1, rehearsal=lambda: seen.append(task.module.weight.detach().clone()))
+    assert not torch.equal(seen[0], before)
+    other = Line()
+    plain = trainer(other, tmp_path)
+    optimiser = torch.optim.Adam(other.module.parameters(), lr=0.05)
+    for step, rows in enumerate(PLAN):
+        plain._step(Batch(rows, None), (7, "line", 0, step), optimiser)
+    assert torch.equal(task.module.weight, other.module.weight)
+
+
+def test_what_fails_in_the_rehearsal_fails_before_the_first_epoch(tmp_path):
+    def rehearsal():
+        raise OSError("no room")
+
+    with pytest.raises(OSError, match="no room"):
+        trainer(Line(), tmp_path).fit(1, rehearsal=rehearsal)
+    assert not (tmp_path / "metrics.jsonl").exists()
+
+
+def test_a_loss_that_is_not_finite_names_term_batch_and_images(tmp_path):
+    with pytest.raises(TrainingError) as caught:
+        trainer(Line(break_at=(7, "line", 1, 1)), tmp_path).fit(3, rehearsal=lambda: None)
+    assert "the loss term error is not finite at epoch 2, step 2" in caught.value.what
+    assert "image-2.jpg and image-3.jpg" in caught.value.what
+    assert "--lr" in caught.value.remedy
+
+
+def test_a_loss_that_is_not_finite_in_the_rehearsal_says_so(tmp_path):
+    with pytest.raises(TrainingError, match="not finite at the rehearsal"):
+        trainer(Line(break_at=(7, "line", "rehearsal", 0)), tmp_path).fit(1, rehearsal=lambda: None)
+
+
+def test_gradient_norms_are_those_of_each_term_alone():
+    task = Line()
+    losses = task.losses(Batch([1, 3], None), (0,))
+    norms = gradient_norms(losses.terms, task.module)
+    for name, term in losses.terms.items():
+        gradients = torch.autograd.grad(term, list(task.module.parameters()), retain_graph=True, allow_unused=True)
+        expected = sum(float(value.square().sum()) for value in gradients if value is not None) ** 0.5
+        assert norms[f"gradient_{name}"] == pytest.approx(expected)
+
+
+def test_weight_decay_is_coupled_adam(tmp_path):
+    """Adam adds the decay to the gradient (paper, 4.2); AdamW would shrink the weight by itself."""
+    optimiser = trainer(Line(), tmp_path, weight_decay=0.3)._optimiser()
+    assert type(optimiser) is torch.optim.Adam
+    assert optimiser.param_groups[0]["weight_decay"] == 0.3
+    assert not optimiser.param_groups[0].get("decoupled_weight_decay", False)
+
+
+def test_the_rate_follows_warm_up_and_milestones():
+    rate = LearningRate(5e-5, (30, 50), 10)
+    assert rate.at(0) == pytest.approx(5e-6)
+    assert rate.at(5) == pytest.approx(2.75e-5)
+    assert rate.at(10) == rate.at(29) == pytest.approx(5e-5)
+    assert rate.at(30) == pytest.approx(5e-6)
+    assert rate.at(119) == pytest.approx(5e-7)
+    assert LearningRate(5e-5, (30, 50)).at(0) == pytest.approx(5e-5)
