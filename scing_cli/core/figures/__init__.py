@@ -1,0 +1,5 @@
+"""Pictures of results."""
+
+from scing_cli.core.figures.montage import MontageHit, ranked_montage
+
+__all__ = ["MontageHit", "ranked_montage"]

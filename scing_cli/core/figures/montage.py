@@ -1,0 +1,216 @@
+"""A picture of rankings: each query at the left, its hits beside it in rank order, right and wrong ones marked.
+
+A verdict shows twice, as a colour and as a sign (tick, cross, question mark), so that it can be told without colours.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from PIL import Image, ImageDraw, ImageOps
+
+from scing_cli.core.figures.lettering import clean, font, shorten_middle
+
+Verdict = bool | None
+Colour = tuple[int, int, int]
+
+PER_LINE = 10  # hits beside each other
+PAPER: Colour = (255, 255, 255)
+INK: Colour = (33, 37, 41)
+FAINT: Colour = (108, 117, 125)
+RULE: Colour = (206, 212, 218)
+FILL: Colour = (241, 243, 245)
+QUERY: Colour = (43, 74, 120)
+COLOURS: dict[Verdict, Colour] = {True: (25, 135, 84), False: (200, 35, 51), None: (134, 142, 150)}
+# Strokes in a unit square: a tick, a cross, a question mark.
+SIGNS: dict[Verdict, tuple[tuple[tuple[float, float], ...], ...]] = {
+    True: (((0.26, 0.54), (0.43, 0.70), (0.75, 0.32)),),
+    False: (((0.31, 0.31), (0.69, 0.69)), ((0.69, 0.31), (0.31, 0.69))),
+    None: (
+        ((0.35, 0.36), (0.40, 0.25), (0.56, 0.23), (0.65, 0.34), (0.60, 0.45), (0.50, 0.52), (0.50, 0.62)),
+        ((0.50, 0.72), (0.50, 0.80)),
+    ),
+}
+MEANINGS: dict[Verdict, str] = {True: "same person", False: "another person", None: "person not known"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class MontageHit:
+    """One hit of a ranking.
+
+    Args:
+        image: The picture, or None if it cannot be read.
+        caption: Lines below it, such as score, identity and camera, file name; the first is drawn stronger.
+        verdict: True for the query's person, False for another one, None where that is not known.
+    """
+
+    image: Image.Image | None
+    caption: Sequence[str] = ()
+    verdict: Verdict = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Style:
+    """Sizes in pixels; `Style.fitting` takes smaller ones for longer pictures."""
+
+    width: int
+    height: int
+    letter: int
+    frame: int
+
+    @classmethod
+    def fitting(cls, lines: int) -> Style:
+        """Return the sizes for a picture of so many lines of hits."""
+        if lines <= 12:
+            return cls(width=128, height=256, letter=14, frame=4)
+        if lines <= 40:
+            return cls(width=112, height=192, letter=12, frame=4)
+        return cls(width=92, height=144, letter=11, frame=3)
+
+    @property
+    def small(self) -> int:
+        """The letters of all lines but the first: a Market-1501 file name fits a cell whole."""
+        return max(self.letter - 3, 9)
+
+    @property
+    def gap(self) -> int:
+        """Between cells."""
+        return self.letter
+
+    @property
+    def margin(self) -> int:
+        """Around the whole."""
+        return 2 * self.letter
+
+    @property
+    def line(self) -> int:
+        """From one line of text to the next."""
+        return self.letter + 3
+
+    @property
+    def outer(self) -> tuple[int, int]:
+        """Width and height of a picture with its frame."""
+        return self.width + 2 * self.frame, self.height + 2 * self.frame
+
+    @property
+    def step(self) -> int:
+        """From the left side of one cell to that of the next."""
+        return self.outer[0] + self.gap
+
+
+def ranked_montage(queries: Sequence[tuple[Image.Image, str]], hits: Sequence[Sequence[MontageHit]]) -> Image.Image:
+    """Draw queries and their ranked hits.
+
+    Args:
+        queries: Each query's picture and its title, such as its file name.
+        hits: For each query its hits, best first; more than ten go on below.
+
+    Returns:
+        An RGB picture, 1,720 pixels wide at ten hits; a query's block is at least 350 pixels high. Pictures of many
+        lines are drawn smaller: 20 queries with 50 hits each take 1,300 x 20,000 pixels.
+
+    Raises:
+        ValueError: If there is no query, or not one list of hits per query.
+    """
+    if not queries or len(queries) != len(hits):
+        raise ValueError(f"{len(queries)} queries, {len(hits)} rankings")
+    style = Style.fitting(sum(_line_count(own) for own in hits))
+    texts = max([len(hit.caption) for own in hits for hit in own] + [2])
+    line_height = style.outer[1] + texts * style.line + 2 * style.gap
+    columns = max(min(max(len(own) for own in hits), PER_LINE), 3)
+    width = 2 * style.margin + style.step * (columns + 1) + style.gap
+    heights = [_line_count(own) * line_height for own in hits]
+    head, between = style.margin + 2 * style.line, 2 * style.gap
+    height = head + sum(heights) + between * (len(heights) - 1) + style.gap
+    canvas = _Canvas(Image.new("RGB", (width, height), PAPER), style)
+    canvas.heading({hit.verdict for own in hits for hit in own})
+    top = head
+    for (image, title), own, block in zip(queries, hits, heights, strict=True):
+        if top > head:
+            canvas.rule((style.margin, top - between, width - style.margin, top - between))
+        canvas.ranking(MontageHit(image, ("Query", title)), own, top=top, line_height=line_height)
+        top += block + between
+    return canvas.picture
+
+
+def _line_count(hits: Sequence[MontageHit]) -> int:
+    return max(-(-len(hits) // PER_LINE), 1)
+
+
+class _Canvas:
+    """A picture in the making."""
+
+    def __init__(self, picture: Image.Image, style: Style) -> None:
+        self.picture = picture
+        self.style = style
+        self.draw = ImageDraw.Draw(picture)
+        self.letters = font(style.letter)
+
+    def heading(self, verdicts: set[Verdict]) -> None:
+        """Draw the heading, and at the right what the signs in use mean."""
+        style, small = self.style, font(self.style.letter - 1)
+        top, right = style.margin // 2 + 2, self.picture.width - style.margin
+        title = "Query and its nearest images, best first"
+        self.draw.text((style.margin, top), title, fill=INK, font=font(style.letter + 3))
+        for verdict in (None, False, True):
+            if verdict in verdicts:
+                right -= int(small.getlength(MEANINGS[verdict]))
+                self.draw.text((right, top + 3), MEANINGS[verdict], fill=FAINT, font=small)
+                right -= style.letter + 8
+                self.sign((right, top + 2), style.letter + 2, verdict)
+                right -= 2 * style.gap
+
+    def ranking(self, query: MontageHit, hits: Sequence[MontageHit], *, top: int, line_height: int) -> None:
+        """Draw a query at the left, a rule, and its hits."""
+        style = self.style
+        self.cell((style.margin, top), query, QUERY)
+        left = style.margin + style.step + style.gap
+        rule = left - style.gap
+        self.rule((rule, top, rule, top + _line_count(hits) * line_height - 2 * style.gap))
+        if not hits:
+            self.draw.text((left, top + style.height // 2), "no hits", fill=FAINT, font=self.letters)
+        for place, hit in enumerate(hits):
+            line, column = divmod(place, PER_LINE)
+            corner = (left + column * style.step, top + line * line_height)
+            self.cell(corner, hit, COLOURS[hit.verdict])
+            self.rank(corner, place + 1)
+            size = style.letter + 6
+            right = corner[0] + style.frame + style.width - 3
+            self.sign((right - size, corner[1] + style.frame + 2), size, hit.verdict)
+
+    def cell(self, corner: tuple[int, int], hit: MontageHit, colour: Colour) -> None:
+        """Draw a framed picture, whole and centred, and the lines below it."""
+        style, (left, top), (width, height) = self.style, corner, self.style.outer
+        box = (left, top, left + width - 1, top + height - 1)
+        self.draw.rectangle(box, fill=FILL, outline=colour, width=style.frame)
+        if hit.image is None:
+            middle = left + (width - self.letters.getlength("no picture")) / 2
+            self.draw.text((middle, top + height // 2), "no picture", fill=FAINT, font=self.letters)
+        else:
+            inside = ImageOps.contain(hit.image.convert("RGB"), (style.width, style.height), Image.Resampling.LANCZOS)
+            self.picture.paste(inside, (left + (width - inside.width) // 2, top + (height - inside.height) // 2))
+        for number, text in enumerate(hit.caption):
+            letters, colour = (font(style.small), FAINT) if number else (self.letters, INK)
+            shown = shorten_middle(clean(text, letters), width, letters)
+            self.draw.text((left, top + height + 4 + number * style.line), shown, fill=colour, font=letters)
+
+    def rank(self, corner: tuple[int, int], rank: int) -> None:
+        """Draw the rank in the upper left corner of a picture."""
+        left, top = corner[0] + self.style.frame, corner[1] + self.style.frame
+        right = left + int(self.letters.getlength(str(rank))) + 8
+        self.draw.rectangle((left, top, right, top + self.style.letter + 5), fill=PAPER)
+        self.draw.text((left + 4, top + 1), str(rank), fill=INK, font=self.letters)
+
+    def rule(self, line: tuple[int, int, int, int]) -> None:
+        """Draw a thin line."""
+        self.draw.line(line, fill=RULE)
+
+    def sign(self, corner: tuple[int, int], size: int, verdict: Verdict) -> None:
+        """Draw the sign of a verdict: a white tick, cross or question mark on a disc of its colour."""
+        left, top = corner
+        stroke = max(size // 8, 2)
+        self.draw.ellipse((left, top, left + size, top + size), fill=COLOURS[verdict], outline=PAPER)
+        for strokes in SIGNS[verdict]:
+            points = [(left + x * size, top + y * size) for x, y in strokes]
+            self.draw.line(points, fill=PAPER, width=stroke, joint="curve")

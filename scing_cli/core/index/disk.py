@@ -1,0 +1,120 @@
+"""An index on disk: two files, one commit.
+
+`gallery.faiss` holds the vectors, their ids and the stamp, `gallery.rows-GENERATION` the rows. The rows of a new
+generation are written and flushed first; then one rename of `gallery.faiss` commits both; then older rows are removed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import faiss
+
+from scing_cli.core.artifacts import replacing
+from scing_cli.core.errors import IndexFileError
+from scing_cli.core.index.rows import Row, read_rows, write_rows
+from scing_cli.core.index.stamp import REMEDY, Stamp, append_stamp, read_stamp, rows_file
+
+READ_ATTEMPTS = 3
+
+
+def load(path: Path) -> tuple[Any, list[Row], Stamp]:
+    """Read the faiss index, its rows and its stamp; a writer at work beside it does no harm.
+
+    Raises:
+        IndexFileError: If the index is missing, none of this program, damaged, or without its rows.
+    """
+    for _ in range(READ_ATTEMPTS):
+        stamp = read_stamp(path)
+        try:
+            index, rows = _load(path, stamp)
+        except IndexFileError:
+            if read_stamp(path) == stamp:  # else it was replaced meanwhile: try the new one
+                raise
+        else:
+            if read_stamp(path) == stamp:
+                return index, rows, stamp
+    raise IndexFileError(f"{path} is being written again and again.", "Wait for the writer to end.")
+
+
+def commit(path: Path, index: Any, rows: Sequence[Row], stamp: Stamp) -> Stamp:
+    """Write a new generation of an index and its rows; until the one rename the former generation stays valid.
+
+    Args:
+        path: The `.faiss` file.
+        index: The faiss index.
+        rows: One per vector, in order of their ids.
+        stamp: What it says of itself; generation and digest of the rows are set here.
+
+    Returns:
+        The stamp as written.
+
+    Raises:
+        IndexFileError: If faiss or SQLite cannot write.
+    """
+    generation = 1 + max([stamp.generation, *_generations(path)])
+    digest = write_rows(rows_file(path, generation), rows)
+    written = dataclasses.replace(stamp, generation=generation, rows_digest=digest)
+    try:
+        with replacing(path) as temporary:
+            _write_vectors(index, temporary)
+            append_stamp(temporary, written)
+    finally:
+        _sweep(path, written)
+    return written
+
+
+def _load(path: Path, stamp: Stamp) -> tuple[Any, list[Row]]:
+    """Read vectors and rows, and check that they belong together."""
+    source = rows_file(path, stamp.generation)
+    try:
+        rows = read_rows(source, digest=stamp.rows_digest)
+    except FileNotFoundError:
+        remedy = f"Bring {source.name} back (it moves with {path.name}), or embed again: scing embed --force."
+        raise IndexFileError(f"{path} is without its rows: {source} is missing.", remedy) from None
+    except IndexFileError as error:
+        raise IndexFileError(error.what, error.remedy or REMEDY) from error
+    try:
+        index = faiss.read_index(str(path))
+    except RuntimeError as error:  # what faiss raises
+        raise IndexFileError(f"{path} is damaged: faiss cannot read it.", REMEDY) from error
+    flat = getattr(index, "index", None)
+    if not isinstance(index, faiss.IndexIDMap2) or not isinstance(faiss.downcast_index(flat), faiss.IndexFlatIP):
+        raise IndexFileError(f"{path} is no flat inner-product index with ids.", REMEDY)
+    held = (index.d, index.ntotal, faiss.vector_to_array(index.id_map).tolist())
+    if held != (stamp.width, stamp.count, [row.id for row in rows]):
+        raise IndexFileError(f"{path} is damaged: its vectors, stamp and rows do not fit each other.", REMEDY)
+    return index, rows
+
+
+def _write_vectors(index: Any, target: Path) -> None:
+    try:
+        faiss.write_index(index, str(target))
+    except RuntimeError as error:  # what faiss raises
+        raise IndexFileError(
+            f"The vectors cannot be written to {target.parent}: {error}.", "Is the disk full?"
+        ) from error
+
+
+def _generations(index: Path) -> set[int]:
+    """Return the generations whose rows lie beside an index, valid or not."""
+    pattern = re.compile(re.escape(rows_file(index, 0).name[:-1]) + r"(\d+)")
+    if not index.parent.is_dir():
+        return set()
+    matches = (pattern.fullmatch(file.name) for file in index.parent.iterdir())
+    return {int(match[1]) for match in matches if match}
+
+
+def _sweep(index: Path, written: Stamp) -> None:
+    """Remove the rows that no index needs: the older ones after a commit, else those just written."""
+    try:
+        committed = read_stamp(index) == written
+    except IndexFileError:
+        committed = False
+    unneeded = _generations(index) - {written.generation} if committed else {written.generation}
+    for generation in unneeded:
+        rows_file(index, generation).unlink(missing_ok=True)

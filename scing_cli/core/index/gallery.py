@@ -1,0 +1,233 @@
+"""A gallery's vectors and rows as one searchable, growing index.
+
+Q queries, N vectors, D width. Vectors are unit length, so an inner product is a cosine (Eq. 21).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from scing_cli.core.errors import DataError, IndexFileError, SettingError
+from scing_cli.core.index.disk import commit, load
+from scing_cli.core.index.rows import Entry, Row
+from scing_cli.core.index.search import nearest, stored
+from scing_cli.core.index.stamp import SUFFIX, Stamp, read_stamp
+
+Vectors = npt.NDArray[np.float32]
+LENGTH_TOLERANCE = 1e-3
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Hit:
+    """One answer of a search: the cosine, in [-1, 1], and the row."""
+
+    score: float
+    row: Row
+
+
+class GalleryIndex:
+    """Unit vectors with stable int64 ids and their rows; `create` or `read` one.
+
+    Args:
+        index: An `IndexIDMap2` over an `IndexFlatIP`, ids ascending.
+        rows: One per vector, in order of their ids.
+        stamp: What it says of itself.
+        path: Where it was read from or last written to.
+    """
+
+    def __init__(self, index: Any, rows: Sequence[Row], stamp: Stamp, path: Path | None = None) -> None:
+        self._index = index
+        self._rows = {row.id: row for row in rows}
+        self._stamp = self._committed = stamp
+        self._path = path
+
+    @classmethod
+    def create(
+        cls,
+        vectors: Vectors,
+        entries: Sequence[Entry],
+        *,
+        model_digest: str,
+        model: Mapping[str, Any],
+        descriptor: str,
+    ) -> GalleryIndex:
+        """Make an index of new vectors; ids start at 0.
+
+        Args:
+            vectors: Shape (N, D), float32, unit length.
+            entries: N images.
+            model_digest: Digest of the image encoder.
+            model: Where the encoder lies; see `Stamp`.
+            descriptor: `projected` or `concat`.
+
+        Raises:
+            DataError: If there is no vector, or one is not finite or not of unit length.
+        """
+        if len(vectors) == 0:
+            raise DataError("There is no image to index.")
+        width = vectors.shape[1]
+        index = cls(faiss.IndexIDMap2(faiss.IndexFlatIP(width)), (), Stamp(model_digest, model, descriptor, width))
+        index.add(vectors, entries)
+        return index
+
+    @classmethod
+    def read(cls, path: Path) -> GalleryIndex:
+        """Read an index with its rows; a writer at work beside it does no harm.
+
+        Raises:
+            IndexFileError: If it is missing, no index of this program, damaged, or without its rows.
+        """
+        return cls(*load(path), path)
+
+    @property
+    def stamp(self) -> Stamp:
+        """What the index says of itself; generation and digest are those of the last write."""
+        return self._stamp
+
+    @property
+    def width(self) -> int:
+        """D."""
+        return self._stamp.width
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def rows(self) -> list[Row]:
+        """Return the rows in order of their ids."""
+        return list(self._rows.values())
+
+    def vectors(self) -> Vectors:
+        """Return a copy of the vectors, shape (N, D), in order of their ids."""
+        return np.array(stored(self._index)[1])
+
+    def add(self, vectors: Vectors, entries: Sequence[Entry]) -> list[int]:
+        """Add vectors and give them new ids; nothing reaches the disk before `write`.
+
+        Args:
+            vectors: Shape (N, D), float32, unit length.
+            entries: N images.
+
+        Raises:
+            IndexFileError: If the vectors have another width.
+            DataError: If a vector is not finite or not of unit length; the message names the image.
+        """
+        if len(vectors) != len(entries):
+            raise ValueError(f"{len(vectors)} vectors, {len(entries)} images")
+        self._check_width(vectors)
+        _check_unit(vectors, [entry.path for entry in entries])
+        first = self._stamp.next_id
+        ids = range(first, first + len(entries))
+        self._index.add_with_ids(np.ascontiguousarray(vectors, dtype=np.float32), np.array(ids, dtype=np.int64))
+        self._rows |= {number: Row.of(number, entry) for number, entry in zip(ids, entries, strict=True)}
+        self._stamp = dataclasses.replace(self._stamp, count=len(self._rows), next_id=ids.stop)
+        return list(ids)
+
+    def write(self, path: Path) -> Stamp:
+        """Write the index and its rows; one rename makes both valid.
+
+        Raises:
+            IndexFileError: If the name does not end in `.faiss`, another process has written the file since this index
+                was read from it, or faiss cannot write.
+        """
+        if path.suffix != SUFFIX:
+            raise IndexFileError(f"{path}: the name of an index ends in {SUFFIX}.", f"Name it {path.name}{SUFFIX}.")
+        self._check_unchanged(path)
+        stamp = commit(path, self._index, self.rows(), self._stamp)
+        self._stamp = self._committed = stamp
+        self._path = path
+        return stamp
+
+    def search(self, vectors: Vectors, k: int, *, exclude_cameras: Collection[str] = ()) -> list[list[Hit]]:
+        """Find the k nearest rows of each query, best first.
+
+        Scores are computed again pair by pair in float64, and equal scores stand in order of their ids: an answer
+        depends neither on the other queries nor on the machine.
+
+        Args:
+            vectors: Shape (Q, D), float32, unit length.
+            k: How many rows; all there are if k is greater.
+            exclude_cameras: Rows of these cameras are left out.
+
+        Raises:
+            SettingError: If k is below 1.
+            IndexFileError: If the queries have another width.
+            DataError: If a query is not finite or not of unit length.
+        """
+        if k < 1:
+            raise SettingError(f"-k {k}: at least one row must be asked for.")
+        self._check_width(vectors)
+        _check_unit(vectors, [f"query {i}" for i in range(len(vectors))])
+        allowed = None
+        if exclude_cameras:
+            kept = [row.id for row in self._rows.values() if row.camera not in exclude_cameras]
+            allowed = np.array(kept, dtype=np.int64)
+        found = len(self) if allowed is None else len(allowed)
+        if found == 0 or len(vectors) == 0:
+            return [[] for _ in vectors]
+        queries = np.ascontiguousarray(vectors, dtype=np.float32)
+        answers = nearest(self._index, queries, min(k, found), allowed=allowed)
+        return [
+            [Hit(float(score), self._rows[int(number)]) for score, number in zip(scores, ids, strict=True)]
+            for scores, ids in answers
+        ]
+
+    def check_model(self, digest: str, *, descriptor: str, width: int, name: str) -> None:
+        """Make sure that queries of a model may be compared with these vectors.
+
+        Args:
+            digest: Digest of the model's image encoder.
+            descriptor: Which descriptor the queries are.
+            width: D of the queries.
+            name: What to call the model in the message, such as `runs/market`.
+
+        Raises:
+            IndexFileError: If another model, or another descriptor, made the index.
+        """
+        own = self._stamp
+        if (digest, descriptor, width) == (own.model_digest, own.descriptor, own.width):
+            return
+        ours = f"visual {own.model_digest[:8]}…, {own.descriptor}, {own.width} wide"
+        theirs = f"visual {digest[:8]}…, {descriptor}, {width} wide"
+        made_by = f"Use the model that made it: {own.made_by()}, or embed" if own.made_by() else "Embed"
+        raise IndexFileError(
+            f"{self._name} was made by another model ({ours}) than {name} ({theirs}).",
+            f"{made_by} the gallery again: scing embed --force.",
+        )
+
+    @property
+    def _name(self) -> str:
+        return "The index" if self._path is None else str(self._path)
+
+    def _check_width(self, vectors: Vectors) -> None:
+        if vectors.ndim != 2 or vectors.shape[1] != self.width:
+            raise IndexFileError(
+                f"{self._name} holds vectors {self.width} wide; these are {vectors.shape[-1]} wide.",
+                "Use the model and the descriptor that made it, or embed the gallery again: scing embed --force.",
+            )
+
+    def _check_unchanged(self, path: Path) -> None:
+        """Refuse to write over what another process wrote to the file that this index was read from."""
+        if self._path is None or self._path.absolute() != path.absolute() or not path.exists():
+            return
+        if read_stamp(path) != self._committed:
+            raise IndexFileError(f"{path} was written by another process meanwhile.", "Run the command again.")
+
+
+def _check_unit(vectors: Vectors, names: Sequence[str]) -> None:
+    """Refuse vectors that are not finite or not of unit length, and name them."""
+    lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))
+    wrong = np.flatnonzero(~(np.abs(lengths - 1) <= LENGTH_TOLERANCE))
+    if len(wrong):
+        first = int(wrong[0])
+        raise DataError(
+            f"{len(wrong)} of {len(vectors)} vectors are not finite or not of unit length; "
+            f"the first is of {names[first]} (length {lengths[first]:.4g}).",
+            "A model whose training diverged gives such vectors: look at its losses in metrics.jsonl.",
+        )
