@@ -1,0 +1,75 @@
+"""The command line: six commands in the order data flows. What the user can mend is one message and exit code 2."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from scing_cli import __version__
+from scing_cli.commands import console
+from scing_cli.commands.embed import embed
+from scing_cli.commands.evaluate import evaluate
+from scing_cli.commands.prepare import prepare
+from scing_cli.commands.search import search
+from scing_cli.commands.train_prompts import train_prompts
+from scing_cli.commands.train_visual import train_visual
+from scing_cli.core.errors import ScingError
+
+app = typer.Typer(
+    name="scing",
+    help="Person re-identification with SCING: from a folder of crops to a ranked search.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for name, command, example in (
+    ("prepare", prepare, "scing prepare ./Market-1501"),
+    ("train-prompts", train_prompts, "scing train-prompts --data ./Market-1501"),
+    ("train-visual", train_visual, "scing train-visual"),
+    ("embed", embed, "scing embed"),
+    ("evaluate", evaluate, "scing evaluate --split query"),
+    ("search", search, "scing search photo.jpg --index gallery.faiss --montage ranking.png"),
+):
+    app.command(name, epilog=f"Example: {example}")(command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"scing {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    del version
+
+
+def main() -> None:
+    """Run the command line and leave with 0, 2 (the user can mend it), 1 (our own fault) or 130 (Ctrl-C)."""
+    code = 0
+    try:
+        app()
+    except ScingError as error:
+        code = _fail(str(error), error, 2)
+    except KeyboardInterrupt:
+        console.show_error("Interrupted.")
+        code = 130
+    except Exception as error:  # noqa: BLE001  the last door: whatever comes out here is our own fault, and is told so
+        message = f"Internal error: {type(error).__name__}: {error}\nThis is a fault of scing; --debug shows where."
+        code = _fail(message, error, 1)
+    sys.exit(code)
+
+
+def _fail(message: str, error: Exception, code: int) -> int:
+    console.show_error(message)
+    if console.debugging():
+        traceback.print_exception(error)
+    return code

@@ -1,0 +1,260 @@
+"""Every option, declared once; text forms such as 30,50 or X,Y,W,H are parsed here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from scing_cli.commands.console import set_debug
+from scing_cli.core.config import Settings
+from scing_cli.core.errors import SettingError
+from scing_cli.core.runtime import DEVICES, PRECISIONS
+
+_MACHINE = "Machine"
+_MODEL = "Model"
+_SCHEDULE = "Schedule"
+_METHOD = "Method"
+
+
+def _setting(name: str, *, text: str, metavar: str | None = None, panel: str) -> Any:
+    """Declare a stage's setting: None leaves the choice to the file, then to the default named in `text`."""
+    return typer.Option(name, help=text, metavar=metavar, rich_help_panel=panel, show_default=False)
+
+
+# every command
+Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")]
+Debug = Annotated[
+    bool, typer.Option("--debug", help="Show the traceback of a failure.", callback=set_debug, is_eager=True)
+]
+Device = Annotated[
+    str, typer.Option("--device", help="Where to compute.", metavar="|".join(DEVICES), rich_help_panel=_MACHINE)
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        "--precision",
+        help="Of the encoder; auto is fp32 here.",
+        metavar="|".join(PRECISIONS),
+        rich_help_panel=_MACHINE,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", help="Threads that decode images (default: one a core, at most 8).", rich_help_panel=_MACHINE
+    ),
+]
+BatchSize = Annotated[int, typer.Option("--batch-size", help="Images encoded at a time.", rich_help_panel=_MACHINE)]
+Seed = Annotated[int, typer.Option("--seed", help="Every draw follows from it.", min=0, rich_help_panel=_MACHINE)]
+
+# data
+Source = Annotated[Path, typer.Argument(help="A data set folder, or a CSV of your own.", metavar="DIR|CSV")]
+Data = Annotated[Path | None, typer.Option("--data", help="A data set folder or CSV.", metavar="DIR|CSV")]
+MovedData = Annotated[
+    Path | None, typer.Option("--data", help="Where the run's images lie now, if they have moved.", metavar="DIR")
+]
+Layout = Annotated[str, typer.Option("--layout", help="How to read it: auto, market1501 or csv.", metavar="NAME")]
+OptionalLayout = Annotated[
+    str | None, typer.Option("--layout", help="How to read it: auto, market1501 or csv.", metavar="NAME")
+]
+ManifestOutput = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="The manifest to write (default: ./NAME-OF-DIR.csv).", metavar="FILE.csv"),
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Refuse data with dropped or unreadable files.")]
+Synthetic = Annotated[bool, typer.Option("--synthetic", help="Draw a world of pedestrians into DIR first.")]
+Identities = Annotated[
+    int,
+    typer.Option(
+        "--identities", help="People to train on; as many others to test.", min=2, rich_help_panel="Rendered world"
+    ),
+]
+Cameras = Annotated[int, typer.Option("--cameras", help="Cameras.", min=1, rich_help_panel="Rendered world")]
+ImagesPerCamera = Annotated[
+    int,
+    typer.Option(
+        "--images-per-camera", help="Images of a person by a camera.", min=1, rich_help_panel="Rendered world"
+    ),
+]
+OccludedQueries = Annotated[
+    bool,
+    typer.Option(
+        "--occluded-queries", help="Hide 30-60 % of the body in every query.", rich_help_panel="Rendered world"
+    ),
+]
+
+# runs and models
+NewRun = Annotated[
+    Path | None, typer.Option("--run", help="The run folder to make (default: a new one in ./runs).", metavar="DIR")
+]
+PromptsRun = Annotated[
+    Path | None, typer.Option("--run", help="A run with prompts (default: the newest in ./runs).", metavar="DIR")
+]
+RunFolder = Annotated[
+    Path | None, typer.Option("--run", help="A trained run (default: the newest finished one).", metavar="DIR")
+]
+SearchRun = Annotated[
+    Path | None, typer.Option("--run", help="The model to use (default: the one the index names).", metavar="DIR")
+]
+PlainModel = Annotated[
+    str | None, typer.Option("--model", help="A plain CLIP instead of a run.", metavar="NAME", rich_help_panel=_MODEL)
+]
+PlainPretrained = Annotated[
+    str | None,
+    typer.Option("--pretrained", help="Weights of --model.", metavar="TAG|FILE|random", rich_help_panel=_MODEL),
+]
+PlainStride = Annotated[
+    int | None, typer.Option("--stride", help="Patch stride of --model.", metavar="16|12", rich_help_panel=_MODEL)
+]
+DescriptorKind = Annotated[
+    str,
+    typer.Option("--descriptor", help="What is compared (R10).", metavar="projected|concat", rich_help_panel=_MODEL),
+]
+
+# settings of the stages: None leaves the choice to the file, then to the default
+Config = Annotated[
+    Path | None, typer.Option("--config", help="Settings of both stages; options go before it.", metavar="FILE.toml")
+]
+Method = Annotated[str | None, _setting("--method", text="What is learnt: scing.", metavar="NAME", panel=_METHOD)]
+Model = Annotated[
+    str | None, _setting("--model", text="CLIP to start from (ViT-B-16-quickgelu).", metavar="NAME", panel=_MODEL)
+]
+Pretrained = Annotated[
+    str | None, _setting("--pretrained", text="Its weights (openai).", metavar="TAG|FILE|random", panel=_MODEL)
+]
+Stride = Annotated[
+    int | None, _setting("--stride", text="Patch stride; 12 overlaps (the patch size).", metavar="16|12", panel=_MODEL)
+]
+Statistics = Annotated[
+    str | None,
+    _setting(
+        "--statistics", text="Pixel mean and deviation: 0.5 or CLIP's own (half).", metavar="half|clip", panel=_MODEL
+    ),
+]
+Gate = Annotated[str | None, _setting("--gate", text="SVIP's gate (channel).", metavar="channel|token", panel=_METHOD)]
+Tokens = Annotated[int | None, _setting("--tokens", text="L, learnable tokens per identity (4).", panel=_METHOD)]
+FusedTokens = Annotated[
+    int | None, _setting("--fused-tokens", text="M of them take the visual prompt (2).", panel=_METHOD)
+]
+ConsistencyWeight = Annotated[
+    float | None, _setting("--consistency-weight", text="lambda of Eq. 16 (1).", panel=_METHOD)
+]
+Contrast = Annotated[
+    str | None,
+    _setting("--contrast", text="Positives of Eq. 1 (supervised).", metavar="supervised|infonce", panel=_METHOD),
+]
+FeatureDropout = Annotated[
+    float | None, _setting("--feature-dropout", text="On perturbed views' features (0.5).", panel=_METHOD)
+]
+Occlusion = Annotated[
+    float | None, _setting("--occlusion", text="Probability in a perturbed view (0.5).", panel=_METHOD)
+]
+IdentityText = Annotated[
+    str | None,
+    _setting(
+        "--identity-text",
+        text="How w_k is made (mean-condition).",
+        metavar="mean-condition|mean-text",
+        panel=_METHOD,
+    ),
+]
+TripletWeight = Annotated[float | None, _setting("--triplet-weight", text="gamma of Eq. 20 (1).", panel=_METHOD)]
+Margin = Annotated[float | None, _setting("--margin", text="Of the triplet (0.2).", panel=_METHOD)]
+LabelSmoothing = Annotated[float | None, _setting("--label-smoothing", text="Of Eq. 17 (0).", panel=_METHOD)]
+Epochs = Annotated[int | None, _setting("--epochs", text="Epochs (120).", panel=_SCHEDULE)]
+Lr = Annotated[float | None, _setting("--lr", text="Learning rate (5e-5).", panel=_SCHEDULE)]
+WeightDecay = Annotated[float | None, _setting("--weight-decay", text="Adam's, coupled (5e-4).", panel=_SCHEDULE)]
+Milestones = Annotated[
+    str | None,
+    _setting("--milestones", text="Epochs at which the rate falls to a tenth (30,50).", metavar="N,N", panel=_SCHEDULE),
+]
+WarmupEpochs = Annotated[int | None, _setting("--warmup-epochs", text="Epochs of rising rate.", panel=_SCHEDULE)]
+TrainBatchSize = Annotated[int | None, _setting("--batch-size", text="Images in a batch (64).", panel=_SCHEDULE)]
+Instances = Annotated[int | None, _setting("--instances", text="Images per identity in a batch (4).", panel=_SCHEDULE)]
+Flip = Annotated[float | None, _setting("--flip", text="Probability (0.5).", panel=_SCHEDULE)]
+Erase = Annotated[float | None, _setting("--erase", text="Probability (0.5).", panel=_SCHEDULE)]
+Crop = Annotated[float | None, _setting("--crop", text="Probability (0.5).", panel=_SCHEDULE)]
+TrainSeed = Annotated[int | None, _setting("--seed", text="Every draw follows from it (0).", panel=_MACHINE)]
+TrainPrecision = Annotated[
+    str | None,
+    _setting(
+        "--precision",
+        text="Of the towers; auto is bf16 where the machine has it.",
+        metavar="|".join(PRECISIONS),
+        panel=_MACHINE,
+    ),
+]
+Validate = Annotated[bool, typer.Option("--validate", help="Evaluate the result on the split val.")]
+
+# embed, evaluate, search
+GallerySplit = Annotated[
+    str, typer.Option("--split", help="Which part to embed.", metavar="gallery|query|train|val|all")
+]
+QuerySplit = Annotated[str, typer.Option("--split", help="Whose images are the queries.", metavar="query|val")]
+Images = Annotated[
+    Path | None, typer.Option("--images", help="Any folder of images instead; no labels needed.", metavar="DIR")
+]
+IndexOutput = Annotated[Path, typer.Option("--output", "-o", help="The index to write.", metavar="FILE")]
+Append = Annotated[bool, typer.Option("--append", help="Add what the index does not hold yet.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an index that is there.")]
+Index = Annotated[Path, typer.Option("--index", help="The index to search.", metavar="FILE")]
+GalleryIndexFile = Annotated[
+    Path | None, typer.Option("--index", help="An index as the gallery, instead of the data's.", metavar="FILE")
+]
+Protocol = Annotated[str, typer.Option("--protocol", help="Which gallery rows count.", metavar="auto|market|no-camera")]
+Photos = Annotated[
+    list[Path], typer.Argument(help="Photos of one person each, or folders of them.", metavar="PHOTO|DIR...")
+]
+TopK = Annotated[int, typer.Option("-k", help="Hits per photo.")]
+Box = Annotated[
+    str | None, typer.Option("--box", help="Where the person is in the photo, in pixels.", metavar="X,Y,W,H")
+]
+ExcludeCamera = Annotated[
+    list[str] | None, typer.Option("--exclude-camera", help="Leave a camera's rows out; may be repeated.", metavar="C")
+]
+Montage = Annotated[Path | None, typer.Option("--montage", help="Draw the ranking.", metavar="OUT.png")]
+
+
+def chosen(kind: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options a command was given that are settings of `kind`, text forms parsed.
+
+    Raises:
+        SettingError: If a text form cannot be parsed.
+    """
+    picked = {name: value for name, value in given.items() if name in kind.model_fields and value is not None}
+    if "milestones" in picked:
+        picked["milestones"] = whole_numbers("--milestones", picked["milestones"])
+    return picked
+
+
+def whole_numbers(option: str, text: str, *, count: int | None = None) -> tuple[int, ...]:
+    """Parse whole numbers between commas; an empty text is none of them.
+
+    Raises:
+        SettingError: If a part is no whole number, or there are not `count` of them.
+
+    >>> whole_numbers("--milestones", "30,50")
+    (30, 50)
+    """
+    try:
+        numbers = tuple(int(part) for part in text.split(",")) if text.strip() else ()
+    except ValueError:
+        raise SettingError(f"{option} {text}: must be whole numbers between commas, as in 30,50.") from None
+    if count is not None and len(numbers) != count:
+        raise SettingError(f"{option} {text}: must be {count} whole numbers between commas.")
+    return numbers
+
+
+def parse_box(text: str | None) -> tuple[int, int, int, int] | None:
+    """Parse X,Y,W,H.
+
+    Raises:
+        SettingError: If it is not four whole numbers.
+    """
+    if text is None:
+        return None
+    left, top, width, height = whole_numbers("--box", text, count=4)
+    return left, top, width, height

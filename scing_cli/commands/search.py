@@ -1,0 +1,75 @@
+"""`scing search`: a photo finds its like."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from scing_cli.commands import options
+from scing_cli.commands.console import Terminal, shorten
+
+if TYPE_CHECKING:
+    from scing_cli.core.workflows.search import Found
+
+PATH_WIDTH = 44
+
+
+def search(
+    photos: options.Photos,
+    index: options.Index,
+    run: options.SearchRun = None,
+    k: options.TopK = 10,
+    box: options.Box = None,
+    exclude_camera: options.ExcludeCamera = None,
+    montage: options.Montage = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    seed: options.Seed = 0,
+    workers: options.Workers = None,
+    batch_size: options.BatchSize = 64,
+    as_json: options.Json = False,
+    debug: options.Debug = False,
+) -> None:
+    """Rank the gallery by its likeness to a photo; scores are cosines."""
+    from scing_cli.core.workflows.machine import Machine
+    from scing_cli.core.workflows.search import search as find
+
+    terminal = Terminal(as_json=as_json)
+    report = find(
+        photos,
+        index,
+        run=run,
+        k=k,
+        box=options.parse_box(box),
+        exclude_cameras=exclude_camera or (),
+        montage=montage,
+        machine=Machine(device, precision, workers, batch_size),
+        reporter=terminal,
+    )
+    payload: dict[str, Any] = {
+        "results": [{"query": str(found.query), "hits": _hits(found)} for found in report.results]
+    }
+    if report.montage:
+        payload["montage"] = str(report.montage)
+    if terminal.result(payload):
+        return
+    for found in report.results:
+        rows = [
+            (hit["rank"], f"{hit['score']:.4f}", hit["identity"], hit["camera"], shorten(hit["path"], PATH_WIDTH))
+            for hit in _hits(found)
+        ]
+        terminal.table(str(found.query), ("rank", "score", "identity", "camera", "path"), rows, text=0)
+    if report.montage:
+        terminal.say(f"Picture: {report.montage}")
+
+
+def _hits(found: Found) -> list[dict[str, Any]]:
+    return [
+        {
+            "rank": rank,
+            "score": hit.score,
+            "path": hit.row.path,
+            "identity": hit.row.identity,
+            "camera": hit.row.camera,
+        }
+        for rank, hit in enumerate(found.hits, 1)
+    ]

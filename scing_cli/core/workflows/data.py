@@ -1,0 +1,67 @@
+"""What a stage reads: a data set anew from `--data`, or the rows a run has kept."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from scing_cli.core.artifacts import Run
+from scing_cli.core.datasets import DataSet, read_data
+from scing_cli.core.errors import DataError, RunError
+from scing_cli.core.manifest import Manifest
+from scing_cli.core.runtime import Reporter
+
+
+def read_source(path: Path, *, layout: str, reporter: Reporter) -> DataSet:
+    """Read a data set and say what was left out."""
+    data = read_data(path, layout=layout)
+    for note in data.notes:
+        reporter.note(note)
+    if data.dropped:
+        first = data.dropped[0]
+        reporter.warn(f"{len(data.dropped)} files were left out, {first.path} for one: {first.reason}.")
+    return data
+
+
+def run_manifest(run: Run, *, moved_to: Path | None = None, check_files: bool = True) -> Manifest:
+    """Return the rows a run was trained on.
+
+    Args:
+        run: The run.
+        moved_to: Where the data lies now, if not where it lay then.
+        check_files: Whether every image must be there.
+
+    Raises:
+        RunError: If the rows are gone or were changed.
+        DataError: If the images are not where they were.
+    """
+    data = run.info["data"]
+    if not run.manifest.is_file():
+        raise RunError(f"{run.manifest} is missing.", "Copy the whole run folder, or train anew.")
+    kept = read_data(run.manifest, layout="csv").manifest
+    root = Path(moved_to or data["root"])
+    manifest = dataclasses.replace(kept, root=root.parent if root.is_file() else root, name=str(data["name"]))
+    if manifest.fingerprint() != data["fingerprint"]:
+        raise RunError(f"{run.manifest} is not what {run.path} was trained on.", "Restore it, or train anew.")
+    missing = next((sample for sample in manifest if check_files and not manifest.file(sample).exists()), None)
+    if missing is not None:
+        raise DataError(
+            f"The images of {run.path} are not in {manifest.root}: {missing.path} is missing.",
+            "Say where the data lies now: --data DIR",
+        )
+    return manifest
+
+
+def open_data(run: Run | None, path: Path | None, *, layout: str, reporter: Reporter) -> Manifest:
+    """Return the rows of `path` where it is given, else the run's own.
+
+    A `path` that holds the run's own images (the data has moved) reads as the same rows, since both are read alike.
+
+    Raises:
+        DataError: If there is neither.
+    """
+    if path is not None:
+        return read_source(path, layout=layout, reporter=reporter).manifest
+    if run is None:
+        raise DataError("A plain --model knows no data.", "Name it: --data DIR or --data FILE.csv")
+    return run_manifest(run)

@@ -1,0 +1,123 @@
+"""Which image encoder a command uses: the newest run's, a named run's, or a plain CLIP; and how to find it again."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from scing_cli.core.artifacts import Run, choose_run, open_run
+from scing_cli.core.encoders.clip import load_clip
+from scing_cli.core.encoders.image import ImageEncoder
+from scing_cli.core.encoders.stamp import encoder_digest, load_image_encoder
+from scing_cli.core.errors import IndexFileError, RunError, ScingError, SettingError
+from scing_cli.core.runtime import Reporter
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelChoice:
+    """What the user said about the model.
+
+    Args:
+        run: A run folder; None for the newest complete one.
+        model: A CLIP without a run: its name.
+        pretrained: Its weights.
+        stride: Of its patches; None for the model's own.
+        seed: Draws the weights of `random`.
+    """
+
+    run: Path | None = None
+    model: str | None = None
+    pretrained: str | None = None
+    stride: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.run is not None and self.model is not None:
+            raise SettingError(
+                "--run and --model were both given.", "Use --run for a trained model, --model for a plain one."
+            )
+        if self.pretrained is not None and self.model is None:
+            raise SettingError(
+                "--pretrained needs --model.", "For example: --model ViT-B-16-quickgelu --pretrained openai"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class OpenedModel:
+    """An image encoder that is ready to embed.
+
+    Args:
+        encoder: On the CPU.
+        digest: Of its weights and geometry.
+        where: JSON-ready: how to open it again.
+        run: The run it comes from, if any.
+    """
+
+    encoder: ImageEncoder
+    digest: str
+    where: Mapping[str, Any]
+    run: Run | None
+
+    def label(self) -> str:
+        """Return what to call it in messages."""
+        return str(self.run.path) if self.run else f"{self.where['model']} ({self.where['pretrained']})"
+
+
+def open_model(choice: ModelChoice, *, reporter: Reporter) -> OpenedModel:
+    """Open the model a command shall use.
+
+    Raises:
+        RunError: If no run is complete, or the named one is not.
+        WeightsError: If the plain model or its weights cannot be had.
+    """
+    if choice.model is not None:
+        return _plain(choice, reporter)
+    run = choose_run(choice.run, stage="visual")
+    if choice.run is None:
+        reporter.note(f"Using the newest finished run: {run.path}")
+    return _trained(run)
+
+
+def reopen_model(where: Mapping[str, Any], digest: str, *, source: Path, reporter: Reporter) -> OpenedModel:
+    """Open the model an index names.
+
+    Raises:
+        IndexFileError: If it is gone, or is no longer the same.
+    """
+    remedy = "Name the model that made it with --run FOLDER, or embed the gallery again: scing embed --force."
+    try:
+        if "run" in where:
+            run = open_run(Path(where["run"]))
+            run.need("visual")
+            opened = _trained(run)
+        else:
+            known = {field.name for field in dataclasses.fields(ModelChoice)}
+            opened = _plain(ModelChoice(**{name: value for name, value in where.items() if name in known}), reporter)
+    except RunError as error:
+        raise IndexFileError(
+            f"{source} was made by a model that is not there any more: {error.what}", remedy
+        ) from error
+    if opened.digest != digest:
+        raise IndexFileError(
+            f"{source} was made by another model (visual {digest[:8]}…) than {opened.label()} now holds "
+            f"(visual {opened.digest[:8]}…).",
+            remedy,
+        )
+    return opened
+
+
+def _trained(run: Run) -> OpenedModel:
+    encoder, stamp = load_image_encoder(run.visual)
+    return OpenedModel(encoder, str(stamp["digest"]), {"run": str(run.path.absolute())}, run)
+
+
+def _plain(choice: ModelChoice, reporter: Reporter) -> OpenedModel:
+    if choice.model is None or choice.pretrained is None:
+        raise ScingError(
+            "--model needs --pretrained.", "For example: --pretrained openai, --pretrained FILE or --pretrained random"
+        )
+    clip = load_clip(choice.model, choice.pretrained, stride=choice.stride, seed=choice.seed, reporter=reporter)
+    where = {"model": clip.name, "pretrained": clip.pretrained, "stride": choice.stride, "seed": choice.seed}
+    return OpenedModel(clip.image, encoder_digest(clip.image), where, None)

@@ -1,0 +1,102 @@
+"""What both training stages share: batches for the loop, the rehearsal, and a small evaluation."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from scing_cli.core.artifacts import Run
+from scing_cli.core.batches import identity_batches, normalise
+from scing_cli.core.config import Schedule
+from scing_cli.core.embeddings import Embedder, image_batches
+from scing_cli.core.encoders.geometry import Geometry
+from scing_cli.core.evaluation import Scores
+from scing_cli.core.manifest import Manifest
+from scing_cli.core.methods import Batch, Task
+from scing_cli.core.runtime import MetricsLog, Reporter, Silent, memory_advice
+from scing_cli.core.training import Feed, Fit, LearningRate, Trainer
+from scing_cli.core.workflows.scoring import score_parts
+
+FEW = 8
+MEMORY_OPTIONS = "a smaller --batch-size, --precision bf16, --stride 16"
+
+
+def make_feed(part: Manifest, geometry: Geometry, *, device: torch.device, workers: int, images: bool) -> Feed:
+    """Return what turns lists of training rows into batches on the device; without images where none is read."""
+    files = part.files()
+
+    def feed(plan: Sequence[Sequence[int]]) -> Iterator[Batch]:
+        if not images:
+            yield from (Batch(rows, None) for rows in plan)
+            return
+        for rows, pixels in image_batches(files, plan, geometry, workers=workers):
+            yield Batch(rows, normalise(pixels.to(device, non_blocking=True), geometry.mean, geometry.std))
+
+    return feed
+
+
+def train(
+    task: Task,
+    part: Manifest,
+    labels: Sequence[int],
+    settings: Schedule,
+    *,
+    feed: Feed,
+    run: Run,
+    reporter: Reporter,
+    rehearsal: Callable[[Path], None],
+) -> Fit:
+    """Take a task through its epochs, after a rehearsal.
+
+    Args:
+        task: What is learnt.
+        part: The training rows.
+        labels: Their classes.
+        settings: Epochs, rate, batches and seed.
+        feed: Lists of rows -> batches.
+        run: Where metrics.jsonl is.
+        reporter: Where progress goes.
+        rehearsal: Called with a folder that is removed afterwards: evaluate and save there.
+    """
+
+    def plan(epoch: int) -> list[list[int]]:
+        key = (settings.seed, task.name, epoch, "sampler")
+        return identity_batches(labels, identities=settings.identities_per_batch, instances=settings.instances, key=key)
+
+    def rehearse() -> None:
+        with tempfile.TemporaryDirectory(prefix=".rehearsal-", dir=run.path) as folder:
+            rehearsal(Path(folder))
+
+    trainer = Trainer(
+        task,
+        plan=plan,
+        feed=feed,
+        rate=LearningRate(settings.lr, settings.milestones, settings.warmup_epochs),
+        weight_decay=settings.weight_decay,
+        seed=settings.seed,
+        log=MetricsLog(run.metrics),
+        reporter=reporter,
+        describe=lambda rows: ", ".join(part.samples[row].path for row in rows[:4]) + (", …" if len(rows) > 4 else ""),
+    )
+    with memory_advice(MEMORY_OPTIONS):
+        return trainer.fit(settings.epochs, rehearsal=rehearse)
+
+
+def rehearse_evaluation(manifest: Manifest, embedder: Embedder) -> Scores | None:
+    """Evaluate a few queries, so that what would fail after hours fails now; None where the data cannot be evaluated.
+
+    The few queries have their true matches in the small gallery as far as the data allows; the figures mean nothing.
+    """
+    wanted = {"query", "gallery"}
+    if not wanted <= set(manifest.splits()):
+        return None
+    queries = manifest.part("query").samples[:FEW]
+    identities = {sample.identity for sample in queries}
+    matches = [sample for sample in manifest.part("gallery") if sample.identity in identities][: 8 * FEW]
+    if not matches:
+        return None
+    query, gallery = (Manifest(manifest.root, tuple(rows), manifest.name) for rows in (queries, matches))
+    return score_parts(query, gallery, embedder, protocol="no-camera", reporter=Silent())

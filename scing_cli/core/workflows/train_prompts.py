@@ -1,0 +1,191 @@
+"""Stage 1, from a folder of images to saved prompts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scing_cli.core.artifacts import Run, check_free, create_run, fresh_folder
+from scing_cli.core.config import PromptSettings, saved_settings
+from scing_cli.core.datasets import check_training
+from scing_cli.core.embeddings import Embedder
+from scing_cli.core.encoders.clip import ClipModel, load_clip
+from scing_cli.core.encoders.stamp import encoder_digest
+from scing_cli.core.manifest import Manifest, labels, write_manifest
+from scing_cli.core.methods import PromptTask, load_method
+from scing_cli.core.methods.prompts_file import IdentityTexts, save_prompts
+from scing_cli.core.runtime import Reporter, Silent, choose_precision
+from scing_cli.core.training import Fit
+from scing_cli.core.workflows.data import read_source
+from scing_cli.core.workflows.machine import Machine
+from scing_cli.core.workflows.stage import make_feed, rehearse_evaluation, train
+
+
+@dataclasses.dataclass(frozen=True)
+class PromptsReport:
+    """What stage 1 has to tell.
+
+    Args:
+        run: The run folder.
+        identities: K.
+        images: Training images.
+        fit: The course of training.
+        trainable: Learnt parameters per module.
+        frozen: Frozen parameters per module.
+    """
+
+    run: Run
+    identities: int
+    images: int
+    fit: Fit
+    trainable: Mapping[str, int]
+    frozen: Mapping[str, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Ground:
+    """What stage 1 stands on: the data, its classes, and the frozen CLIP on the device."""
+
+    manifest: Manifest
+    part: Manifest
+    classes: Sequence[int]
+    clip: ClipModel
+    digest: str
+    embedder: Embedder
+
+
+def train_prompts(
+    data: Path,
+    settings: PromptSettings,
+    *,
+    layout: str = "auto",
+    run: Path | None = None,
+    machine: Machine | None = None,
+    reporter: Reporter | None = None,
+) -> PromptsReport:
+    """Learn an identity's prompts from its images; both encoders stay frozen (Eq. 7-16).
+
+    Args:
+        data: A data set folder or a CSV, prepared or not.
+        settings: Method, model, losses and schedule.
+        layout: `auto`, or the layout's name.
+        run: The run folder to make; None for a new one in `runs/`.
+        machine: Device, precision and threads.
+        reporter: Where progress goes.
+
+    Raises:
+        DataError: If the data cannot be trained on.
+        WeightsError: If the model cannot be had.
+        TrainingError: If a loss is not finite.
+    """
+    machine, reporter = machine or Machine(), reporter or Silent()
+    load_method(settings.method)
+    manifest = read_source(data, layout=layout, reporter=reporter).manifest
+    check_training(manifest)
+    target = run or fresh_folder(manifest.name)
+    check_free(target)
+    ground = _ground(manifest, settings, machine, reporter)
+    task = _task(ground, settings, reporter)
+    opened = create_run(target, _run_info(data, ground, settings))
+    reporter.note(f"Run folder: {opened.path}")
+    write_manifest(manifest, opened.manifest, relative_to=manifest.root)
+
+    def rehearsal(folder: Path) -> None:
+        _save(folder, task, ground, settings)
+        rehearse_evaluation(manifest, ground.embedder)
+
+    embedder = ground.embedder
+    feed = make_feed(
+        ground.part,
+        ground.clip.image.geometry,
+        device=embedder.device,
+        workers=embedder.workers,
+        images=task.reads_images,
+    )
+    fit = train(
+        task, ground.part, ground.classes, settings, feed=feed, run=opened, reporter=reporter, rehearsal=rehearsal
+    )
+    _save(opened.prompts, task, ground, settings)
+    learnt, frozen = _parameters(task, ground.clip)
+    return PromptsReport(opened, len(ground.part.identities()), len(ground.part), fit, learnt, frozen)
+
+
+def _ground(manifest: Manifest, settings: PromptSettings, machine: Machine, reporter: Reporter) -> _Ground:
+    device = machine.place()
+    clip = load_clip(
+        settings.model,
+        settings.pretrained,
+        stride=settings.stride,
+        statistics=settings.statistics,
+        seed=settings.seed,
+        reporter=reporter,
+    )
+    digest = encoder_digest(clip.image)
+    precision = choose_precision(settings.precision, device, auto="bf16")
+    embedder = machine.embedder(clip.image, precision=precision)
+    clip.text.to(device)
+    part = manifest.part("train")
+    return _Ground(manifest, part, labels(part, part.identities()), clip, digest, embedder)
+
+
+def _task(ground: _Ground, settings: PromptSettings, reporter: Reporter) -> PromptTask:
+    embedder = ground.embedder
+    vectors = embedder.files(ground.part.files(), reporter=reporter, text="encode train")
+    task = load_method(settings.method).prompt_task(
+        settings,
+        clip=ground.clip,
+        features=torch.from_numpy(vectors).to(embedder.device),
+        labels=torch.tensor(ground.classes, device=embedder.device),
+        precision=embedder.precision,
+    )
+    for kind, counts in zip(("Trainable", "Frozen"), _parameters(task, ground.clip), strict=True):
+        reporter.note(f"{kind} parameters: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
+    return task
+
+
+def _save(folder: Path, task: PromptTask, ground: _Ground, settings: PromptSettings) -> None:
+    texts = IdentityTexts(
+        vectors=task.identity_texts(kind=settings.identity_text),
+        identities=ground.part.identities(),
+        logit_scale=ground.clip.logit_scale,
+        model_digest=ground.digest,
+    )
+    extra = {"method": settings.method, "settings": saved_settings(settings)}
+    save_prompts(folder, task.learnt().state_dict(), texts, extra)
+
+
+def _parameters(task: PromptTask, clip: ClipModel) -> tuple[dict[str, int], dict[str, int]]:
+    """Count learnt and frozen parameters per module: the learnt module's own parts, and the two towers."""
+    learnt: dict[str, int] = {}
+    for name, value in task.learnt().named_parameters():
+        head = name.partition(".")[0]
+        learnt[head] = learnt.get(head, 0) + value.numel()
+    towers = {"image encoder": clip.image, "text encoder": clip.text}
+    frozen = {name: sum(value.numel() for value in tower.parameters()) for name, tower in towers.items()}
+    return learnt, frozen
+
+
+def _run_info(data: Path, ground: _Ground, settings: PromptSettings) -> dict[str, Any]:
+    clip = ground.clip
+    return {
+        "data": {
+            "root": str(ground.manifest.root.absolute()),
+            "name": ground.manifest.name,
+            "given": str(data),
+            "fingerprint": ground.manifest.fingerprint(),
+        },
+        "identities": list(ground.part.identities()),
+        "model": {
+            "model": clip.name,
+            "pretrained": clip.pretrained,
+            "geometry": clip.image.geometry.as_dict(),
+            "digest": ground.digest,
+        },
+        "seed": settings.seed,
+        "machine": {"device": ground.embedder.device.type, "precision": ground.embedder.precision},
+        "settings": {"train-prompts": saved_settings(settings)},
+    }

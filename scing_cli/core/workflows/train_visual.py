@@ -1,0 +1,173 @@
+"""Stage 2, from saved prompts to a tuned image encoder."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import torch
+
+from scing_cli.core.artifacts import Run, choose_run, update_run
+from scing_cli.core.config import VisualSettings, saved_settings
+from scing_cli.core.encoders.clip import load_clip
+from scing_cli.core.encoders.image import ImageEncoder
+from scing_cli.core.encoders.stamp import encoder_digest, save_image_encoder
+from scing_cli.core.errors import DataError, RunError
+from scing_cli.core.evaluation import Scores
+from scing_cli.core.manifest import Manifest, labels
+from scing_cli.core.methods import Task, load_method
+from scing_cli.core.methods.prompts_file import IdentityTexts, check_identities, load_texts
+from scing_cli.core.runtime import Reporter, Silent, choose_precision
+from scing_cli.core.training import Fit
+from scing_cli.core.workflows.data import run_manifest
+from scing_cli.core.workflows.machine import Machine
+from scing_cli.core.workflows.scoring import score_parts, sides
+from scing_cli.core.workflows.stage import make_feed, rehearse_evaluation, train
+
+
+@dataclasses.dataclass(frozen=True)
+class _Ground:
+    """What stage 2 stands on: the run, its rows and texts, and the encoder to tune, on the device."""
+
+    run: Run
+    manifest: Manifest
+    part: Manifest
+    texts: IdentityTexts
+    encoder: ImageEncoder
+    machine: Machine
+
+
+@dataclasses.dataclass(frozen=True)
+class VisualReport:
+    """What stage 2 has to tell.
+
+    Args:
+        run: The run folder.
+        identities: K.
+        images: Training images.
+        parameters: Learnt parameters of the image encoder.
+        fit: The course of training.
+        digest: Of the tuned encoder.
+        validation: Figures on the split `val`, where asked for.
+    """
+
+    run: Run
+    identities: int
+    images: int
+    parameters: int
+    fit: Fit
+    digest: str
+    validation: Scores | None
+
+
+def train_visual(
+    settings: VisualSettings,
+    *,
+    run: Path | None = None,
+    data: Path | None = None,
+    validate: bool = False,
+    machine: Machine | None = None,
+    reporter: Reporter | None = None,
+) -> VisualReport:
+    """Tune the whole image encoder towards the identity texts that stage 1 saved (Eq. 17-20).
+
+    The last epoch is the result: no epoch is ever chosen on test data.
+
+    Args:
+        settings: Losses and schedule.
+        run: A run with prompts; None for the newest.
+        data: Where the images lie now, if they have moved.
+        validate: Evaluate the result on the data's split `val`, each image a query against the others.
+        machine: Device, precision and threads.
+        reporter: Where progress goes.
+
+    Raises:
+        RunError: If there is no run with prompts, or they are of other identities or another model.
+        TrainingError: If a loss is not finite.
+    """
+    machine, reporter = machine or Machine(), reporter or Silent()
+    opened = choose_run(run, stage="prompts")
+    if run is None:
+        reporter.note(f"Using the newest run with prompts: {opened.path}")
+    if opened.has("visual"):
+        raise RunError(
+            f"{opened.path} already has a trained image encoder.",
+            f"Copy the folder without its visual/ to train again, or remove {opened.visual}.",
+        )
+    texts = load_texts(opened.prompts)
+    manifest = run_manifest(opened, moved_to=data)
+    part = manifest.part("train")
+    check_identities(texts, part.identities(), where=str(opened.path))
+    if validate and "val" not in manifest.splits():
+        raise DataError(
+            f"--validate: {manifest.name} has no split val.", "Leave --validate out, or mark rows as val in a CSV."
+        )
+    encoder = _starting_encoder(opened, texts, reporter)
+    ground = _Ground(opened, manifest, part, texts, encoder.to(machine.place()), machine)
+    report = _tune(ground, settings, reporter)
+    if not validate:
+        return report
+    return dataclasses.replace(report, validation=_validate(ground, reporter))
+
+
+def _starting_encoder(run: Run, texts: IdentityTexts, reporter: Reporter) -> ImageEncoder:
+    """Return the CLIP image encoder that stage 1 used, checked by its digest."""
+    model, settings = run.info["model"], run.info["settings"]["train-prompts"]
+    clip = load_clip(
+        model["model"],
+        model["pretrained"],
+        stride=settings["stride"],
+        statistics=settings["statistics"],
+        seed=settings["seed"],
+        reporter=reporter,
+    )
+    digest = encoder_digest(clip.image)
+    if digest != texts.model_digest:
+        raise RunError(
+            f"{model['model']} ({model['pretrained']}) is not the model that {run.path} learnt its prompts with "
+            f"(visual {digest[:8]}… here, {texts.model_digest[:8]}… there).",
+            "Put the weights of that time back, or train prompts anew: scing train-prompts --data DIR",
+        )
+    return clip.image
+
+
+def _tune(ground: _Ground, settings: VisualSettings, reporter: Reporter) -> VisualReport:
+    run, encoder, texts = ground.run, ground.encoder, ground.texts
+    task, classes = _task(ground, settings, reporter)
+    device = ground.machine.place()
+
+    def rehearsal(folder: Path) -> None:
+        rehearse_evaluation(ground.manifest, ground.machine.embedder(encoder))
+        save_image_encoder(folder, encoder, {})
+
+    feed = make_feed(ground.part, encoder.geometry, device=device, workers=ground.machine.threads(), images=True)
+    fit = train(task, ground.part, classes, settings, feed=feed, run=run, reporter=reporter, rehearsal=rehearsal)
+    run = update_run(run, {"settings": {**run.info["settings"], "train-visual": saved_settings(settings)}})
+    digest = save_image_encoder(run.visual, encoder, {"started_from": texts.model_digest})
+    return VisualReport(run, len(texts.identities), len(ground.part), _count(encoder), fit, digest, None)
+
+
+def _task(ground: _Ground, settings: VisualSettings, reporter: Reporter) -> tuple[Task, list[int]]:
+    device = ground.machine.place()
+    classes = labels(ground.part, ground.texts.identities)
+    task = load_method(ground.run.info["settings"]["train-prompts"]["method"]).visual_task(
+        settings,
+        encoder=ground.encoder,
+        texts=ground.texts.vectors.to(device),
+        labels=torch.tensor(classes, device=device),
+        logit_scale=ground.texts.logit_scale,
+        precision=choose_precision(settings.precision, device, auto="bf16"),
+    )
+    reporter.note(f"Trainable parameters: image encoder {_count(ground.encoder):,}")
+    reporter.note(f"Frozen: {len(ground.texts.identities)} identity texts of width {ground.texts.vectors.shape[1]}")
+    return task, classes
+
+
+def _count(encoder: ImageEncoder) -> int:
+    return sum(value.numel() for value in encoder.parameters())
+
+
+def _validate(ground: _Ground, reporter: Reporter) -> Scores:
+    """Evaluate the last epoch on `val`."""
+    queries, gallery = sides(ground.manifest, "val")
+    return score_parts(queries, gallery, ground.machine.embedder(ground.encoder), protocol="auto", reporter=reporter)

@@ -1,0 +1,83 @@
+"""A drawn world and a finished run, made once; and the command line, run in this process."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from tiny import TINY_MODEL
+
+from scing_cli.__main__ import main
+
+MODEL = ("--model", TINY_MODEL, "--pretrained", "random")
+FAST = ("--epochs", "2", "--batch-size", "16", "--lr", "1e-3")
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        assert self.out.count("\n") == 1, self.out
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def scing(monkeypatch, capsys):
+    """Run one command in this process: `scing("embed", "--run", folder)`."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["scing", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main()
+        out, err = capsys.readouterr()
+        return Result(left.value.code or 0, out, " ".join(err.split()))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory):
+    """A data set of drawn people in Market-1501's layout: 6 to train on, 6 to test, 3 cameras."""
+    from scing_cli.core.synthetic import write_world
+
+    folder = tmp_path_factory.mktemp("data") / "wörld of crops"
+    write_world(folder, identities=6, cameras=3, images_per_camera=1, seed=5, workers=2)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished(world, tmp_path_factory):
+    """A run through both stages, with a gallery index beside it. Tests copy what they change."""
+    from scing_cli.core.config import PromptSettings, VisualSettings
+    from scing_cli.core.workflows.embed import GalleryChoice, embed
+    from scing_cli.core.workflows.models import ModelChoice
+    from scing_cli.core.workflows.train_prompts import train_prompts
+    from scing_cli.core.workflows.train_visual import train_visual
+
+    run = tmp_path_factory.mktemp("runs") / "run"
+    settings = {"epochs": 2, "batch_size": 16, "lr": 1e-3}
+    train_prompts(world, PromptSettings(model=TINY_MODEL, pretrained="random", **settings), run=run)
+    train_visual(VisualSettings(**settings), run=run)
+    embed(ModelChoice(run=run), GalleryChoice(), output=run.parent / "gallery.faiss")
+    return run
+
+
+@pytest.fixture
+def own_run(finished, tmp_path):
+    """A copy of the finished run that a test may change."""
+    return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+@pytest.fixture
+def own_world(world, tmp_path):
+    """A copy of the drawn world that a test may change."""
+    return Path(shutil.copytree(world, tmp_path / "world"))

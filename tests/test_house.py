@@ -1,0 +1,158 @@
+"""The house rules that a reader relies on: flow of imports, small files, one place that knows the device, a light start."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "scing_cli"
+FLOW = (
+    *("errors", "config", "artifacts", "runtime", "manifest", "imagefile", "datasets", "synthetic", "batches"),
+    *("encoders", "methods", "training", "embeddings", "pairs", "index", "evaluation", "figures", "workflows"),
+)
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+CORE = [path for path in SOURCES if path.is_relative_to(PACKAGE / "core")]
+COMMANDS = [path for path in SOURCES if path.parent == PACKAGE / "commands"]
+TOPS = ("scing_cli", "tests", "examples", ".ci", "pyproject.toml", "README.md", "CHANGELOG.md", ".gitignore")
+MODULE = re.compile(r"scing_cli(\.\w+)+")
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def by_name(paths: list[Path]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("path", paths, ids=name)
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def modules(path: Path) -> Iterator[str]:
+    """Yield the full name of everything a file imports, and of every module it names in a text (lazy tables)."""
+    package = list(path.relative_to(ROOT).parent.parts)
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            start = ".".join([*above, *([node.module] if node.module else [])])
+            yield from (f"{start}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and MODULE.fullmatch(node.value):
+            yield node.value
+
+
+def room(module: str) -> str | None:
+    """Return the room of `core` that a module lies in; None for any other module."""
+    parts = module.split(".")
+    return parts[2] if parts[:2] == ["scing_cli", "core"] and len(parts) > 2 else None
+
+
+def test_the_flow_names_every_room() -> None:
+    rooms = {path.relative_to(PACKAGE / "core").parts[0].removesuffix(".py") for path in CORE} - {"__init__"}
+    assert rooms <= set(FLOW)
+    assert len(FLOW) == len(set(FLOW))
+
+
+@by_name(CORE)
+def test_a_room_imports_only_from_rooms_above_its_own(path: Path) -> None:
+    own = path.relative_to(PACKAGE / "core").parts[0].removesuffix(".py")
+    above = FLOW[: FLOW.index(own) + 1] if own in FLOW else ()
+    below = {module for module in modules(path) if room(module) is not None and room(module) not in above}
+    assert not below, f"{name(path)} imports from its own level or below: {sorted(below)}"
+
+
+@by_name(CORE)
+def test_core_knows_no_terminal(path: Path) -> None:
+    banned = ("typer", "rich", "click", "scing_cli.commands", "scing_cli.app", "scing_cli.__main__")
+    found = [module for module in modules(path) if any(f"{module}.".startswith(f"{entry}.") for entry in banned)]
+    assert not found
+
+
+@by_name(SOURCES)
+def test_no_assert_guards_the_package(path: Path) -> None:
+    lines = [node.lineno for node in ast.walk(tree(path)) if isinstance(node, ast.Assert)]
+    assert not lines, "bad input needs an error that says what to do"
+
+
+@by_name([path for path in SOURCES if name(path) not in {"scing_cli/core/runtime.py", "scing_cli/core/config.py"}])
+def test_one_place_knows_the_device(path: Path) -> None:
+    lines = [number for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1) if "cuda" in line]
+    assert not lines
+
+
+@by_name(SOURCES)
+def test_files_are_short(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+@by_name([path for path in COMMANDS if path.name not in {"options.py", "console.py"}])
+def test_a_command_is_short(path: Path) -> None:
+    """At most 80 lines besides the parameters, which declare the options."""
+    text = path.read_text(encoding="utf-8")
+    declared = {
+        line
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.FunctionDef)
+        for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+        for line in range(argument.lineno, (argument.end_lineno or argument.lineno) + 1)
+        if line != node.lineno
+    }
+    assert len(text.splitlines()) - len(declared) <= 80
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """The command line answers before torch, FAISS, NumPy or Pillow could be loaded."""
+    code = (
+        "import runpy, sys\n"
+        "sys.argv = ['scing', '--help']\n"
+        "try:\n"
+        "    runpy.run_module('scing_cli', run_name='__main__')\n"
+        "except SystemExit as end:\n"
+        "    print('exit', end.code or 0)\n"
+        "print('heavy', sorted({'torch', 'faiss', 'numpy', 'PIL', 'open_clip'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-2:] == ["exit 0", "heavy []"]
+    assert "train-prompts" in done.stdout
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    """Yield every text file of the repository with its content."""
+    for top in TOPS:
+        path = ROOT / top
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and "__pycache__" not in file.parts:
+                try:
+                    yield name(file), file.read_text(encoding="utf-8")
+                except UnicodeDecodeError:
+                    continue
+
+
+def machine_texts() -> re.Pattern[str]:
+    """Return what no file may hold: registry hosts and places of one machine; this file spells none of them out."""
+    hosts = [re.escape(".".join(parts)) for parts in (("pypi", "org"), ("pythonhosted", "org"), ("anaconda", "org"))]
+    folders = [rf"(?<![\w.~}}\-])/{place}\b" for place in ("work", "tmp/dev", "root")]
+    return re.compile("|".join([*hosts, *folders]))
+
+
+def test_no_text_names_a_registry_or_a_path_of_one_machine() -> None:
+    found = [f"{file}: {match[0]}" for file, text in texts() for match in machine_texts().finditer(text)]
+    assert not found
+
+
+def test_machine_texts_are_told_from_others() -> None:
+    slash = "/"  # apart from what follows it, so that this file passes
+    named = [f"'{slash}work/x'", f"cd {slash}tmp/dev", f"({slash}root)", "files." + "pythonhosted" + ".org"]
+    assert all(machine_texts().search(text) for text in named)
+    others = ["core/workflows", "net/work", f"{slash}workers", f"{slash}tmp/x", "{root}/root", "pypi"]
+    assert not any(machine_texts().search(text) for text in others)
