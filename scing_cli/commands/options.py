@@ -68,8 +68,12 @@ Strict = Annotated[bool, typer.Option("--strict", help="Refuse data with dropped
 Synthetic = Annotated[bool, typer.Option("--synthetic", help="Draw a world of pedestrians into DIR first.")]
 Identities = Annotated[
     int,
+    typer.Option("--identities", help="People to train on.", min=2, rich_help_panel="Rendered world"),
+]
+TestIdentities = Annotated[
+    int | None,
     typer.Option(
-        "--identities", help="People to train on; as many others to test.", min=2, rich_help_panel="Rendered world"
+        "--test-identities", help="Others, to test (default: as many).", min=1, rich_help_panel="Rendered world"
     ),
 ]
 Cameras = Annotated[int, typer.Option("--cameras", help="Cameras.", min=1, rich_help_panel="Rendered world")]

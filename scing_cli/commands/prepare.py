@@ -21,6 +21,7 @@ def prepare(
     strict: options.Strict = False,
     synthetic: options.Synthetic = False,
     identities: options.Identities = 32,
+    test_identities: options.TestIdentities = None,
     cameras: options.Cameras = 4,
     images_per_camera: options.ImagesPerCamera = 2,
     occluded_queries: options.OccludedQueries = False,
@@ -38,6 +39,7 @@ def prepare(
         draw_world(
             source,
             identities=identities,
+            test_identities=test_identities,
             cameras=cameras,
             images_per_camera=images_per_camera,
             occluded_queries=occluded_queries,

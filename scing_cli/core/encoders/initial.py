@@ -17,7 +17,9 @@ from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.encoders.text import TextEncoder
 from scing_cli.core.runtime import default_workers, draw_seed
 
-LOGIT_SCALE = 1 / 0.07
+LOGIT_SCALE = (
+    100.0  # where CLIP's training ends, its upper limit; an untrained CLIP's 14.3 is far too flat for R4 and R7
+)
 
 
 def fill_image(encoder: ImageEncoder, seed: int) -> None:

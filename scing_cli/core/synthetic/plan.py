@@ -23,6 +23,7 @@ class Settings:
     images_per_camera: int
     occluded_queries: bool
     seed: int
+    test_identities: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,13 +47,14 @@ class Shot:
 def plan(settings: Settings) -> Iterator[Shot]:
     """Yield every image of a world, by part, person, camera and number.
 
-    Train people are numbered 1 to N, test people N + 1 to 2 N; queries have the index 1, gallery images the next ones.
+    Train people are numbered 1 to N, test people from N + 1 on; queries have the index 1, gallery images the next ones.
     """
     cameras = list(enumerate(draw_cameras(settings.cameras, "world", settings.seed), start=1))
     many = settings.images_per_camera
     parts = ((TRAIN, 0, range(1, 1 + many)), (QUERY, 1, range(1, 2)), (GALLERY, 1, range(2, 2 + many)))
     for folder, test, indices in parts:
-        people = draw_people(settings.identities, "world", settings.seed, "test" if test else "train")
+        count = settings.test_identities if test else settings.identities
+        people = draw_people(count, "world", settings.seed, "test" if test else "train")
         occluded = settings.occluded_queries and folder == QUERY
         for identity, person in enumerate(people, start=1 + test * settings.identities):
             for number, camera in cameras:

@@ -2,7 +2,7 @@
 
 ```text
 FOLDER/bounding_box_train/0001_c1s1_000001_00.jpg   identities 1 .. N
-FOLDER/query/, FOLDER/bounding_box_test/            identities N + 1 .. 2 N: other people, the same cameras
+FOLDER/query/, FOLDER/bounding_box_test/            identities from N + 1 on: other people, the same cameras
 FOLDER/captions.csv                                 path, caption: one row per image
 ```
 """
@@ -23,9 +23,10 @@ from scing_cli.core.synthetic.worker import draw_all
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WorldCounts:
-    """What was written: people per part (train and test have as many), cameras, and images per part."""
+    """What was written: people to train on and to test, cameras, and images per part."""
 
     identities: int
+    test_identities: int
     cameras: int
     train: int
     query: int
@@ -36,6 +37,7 @@ def write_world(
     folder: Path,
     *,
     identities: int = 32,
+    test_identities: int | None = None,
     cameras: int = 4,
     images_per_camera: int = 2,
     occluded_queries: bool = False,
@@ -47,7 +49,8 @@ def write_world(
 
     Args:
         folder: Where to write it; it must not exist, or be empty.
-        identities: People in training; as many others are there to test.
+        identities: People in training.
+        test_identities: Others, to test; by default as many.
         cameras: Cameras; train and test share them.
         images_per_camera: Images of each person by each camera in training and gallery. Each test person has one
             query per camera besides.
@@ -64,14 +67,15 @@ def write_world(
         DataError: If the folder holds something; nothing is touched.
         ScingError: If it cannot be written; nothing is left behind.
     """
-    _check(identities=identities, cameras=cameras, images_per_camera=images_per_camera)
+    others = identities if test_identities is None else test_identities
+    _check(identities=identities, test_identities=others, cameras=cameras, images_per_camera=images_per_camera)
     target = folder.absolute()
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise DataError(f"{folder} is no folder.", "Name a new folder for the drawn world.")
     try:
         if target.is_dir() and any(target.iterdir()):
             raise DataError(f"{folder} is not empty.", "Name a new folder for the drawn world, or empty this one.")
-        settings = Settings(identities, cameras, images_per_camera, occluded_queries, seed)
+        settings = Settings(identities, cameras, images_per_camera, occluded_queries, seed, others)
         return _write(target, settings, workers or default_workers(), reporter or Silent())
     except OSError as error:
         raise ScingError(
@@ -107,7 +111,7 @@ def _write(target: Path, settings: Settings, workers: int, reporter: Reporter) -
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     counts = [sum(path.startswith(f"{name}/") for path in paths) for name in (TRAIN, QUERY, GALLERY)]
-    return WorldCounts(settings.identities, settings.cameras, *counts)
+    return WorldCounts(settings.identities, settings.test_identities, settings.cameras, *counts)
 
 
 def _write_captions(target: Path, paths: list[str], captions: list[str]) -> None:

@@ -48,6 +48,7 @@ def draw_world(
     folder: Path,
     *,
     identities: int = 32,
+    test_identities: int | None = None,
     cameras: int = 4,
     images_per_camera: int = 2,
     occluded_queries: bool = False,
@@ -59,6 +60,7 @@ def draw_world(
     write_world(
         folder,
         identities=identities,
+        test_identities=test_identities,
         cameras=cameras,
         images_per_camera=images_per_camera,
         occluded_queries=occluded_queries,

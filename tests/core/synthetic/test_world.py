@@ -33,7 +33,7 @@ def digests(folder: Path) -> dict[str, str]:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("drawn") / "a world"
     counts = write_world(folder, **SMALL, seed=3)
-    assert counts == WorldCounts(identities=5, cameras=3, train=30, query=15, gallery=30)
+    assert counts == WorldCounts(identities=5, test_identities=5, cameras=3, train=30, query=15, gallery=30)
     return folder
 
 
@@ -54,6 +54,16 @@ def test_the_layout_is_market_1501s(world: Path) -> None:
         assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (64, 128))
 
 
+def test_more_people_to_train_on_leave_those_to_test_as_they_are() -> None:
+    few, many = (
+        list(plan(Settings(count, 2, 1, occluded_queries=False, seed=4, test_identities=3))) for count in (3, 8)
+    )
+    assert len({shot.identity for shot in many if shot.folder != QUERY and "train" in shot.folder}) == 8
+    tested = [[shot.person for shot in shots if shot.folder == QUERY] for shots in (few, many)]
+    assert tested[0] == tested[1]
+    assert min(shot.identity for shot in many if shot.folder == QUERY) == 9
+
+
 def test_every_image_has_a_caption_and_every_caption_an_image(world: Path) -> None:
     with (world / "captions.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -63,7 +73,7 @@ def test_every_image_has_a_caption_and_every_caption_an_image(world: Path) -> No
 
 
 def test_train_and_test_people_differ() -> None:
-    shots = list(plan(Settings(16, 2, 1, occluded_queries=False, seed=0)))
+    shots = list(plan(Settings(16, 2, 1, occluded_queries=False, seed=0, test_identities=16)))
     train = {shot.person for shot in shots if shot.folder == "bounding_box_train"}
     test = {shot.person for shot in shots if shot.folder != "bounding_box_train"}
     assert len(train) == len(test) == 16
@@ -93,7 +103,9 @@ def test_occluded_queries_change_the_queries_alone(world: Path, tmp_path: Path) 
 
 
 def test_occluded_queries_hide_30_to_60_percent() -> None:
-    shots = [s for s in plan(Settings(12, 4, 1, occluded_queries=True, seed=8)) if s.folder == QUERY]
+    shots = [
+        s for s in plan(Settings(12, 4, 1, occluded_queries=True, seed=8, test_identities=12)) if s.folder == QUERY
+    ]
     hidden = [
         render_view(s.person, s.camera, "world", 8, s.identity, s.camera_number, s.index, occluded=s.occluded).hidden
         for s in shots
@@ -160,7 +172,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_a_process_that_fails_is_told_with_its_last_words(tmp_path: Path) -> None:
-    settings = Settings(1, 1, 1, occluded_queries=False, seed=0)
+    settings = Settings(1, 1, 1, occluded_queries=False, seed=0, test_identities=1)
     with pytest.raises(ScingError, match=r"ended early \(exit code 1\): FileNotFoundError.*\nTry --workers 1"):
         list(worker.draw_all(tmp_path / "missing", settings, worker.WORTH_PROCESSES, 2))
 
@@ -179,9 +191,9 @@ def test_a_script_without_a_main_guard_may_call_it(tmp_path: Path) -> None:
         text=True,
         timeout=120,
     )
-    assert done.stdout.splitlines() == ["WorldCounts(identities=2, cameras=2, train=8, query=4, gallery=8)"], (
-        done.stderr
-    )
+    assert done.stdout.splitlines() == [
+        "WorldCounts(identities=2, test_identities=2, cameras=2, train=8, query=4, gallery=8)"
+    ], done.stderr
 
 
 def test_the_room_does_without_torch() -> None:
@@ -191,7 +203,9 @@ def test_the_room_does_without_torch() -> None:
 
 
 def test_a_drawn_image_is_the_one_a_file_holds(world: Path) -> None:
-    shot = next(s for s in plan(Settings(5, 3, 2, occluded_queries=True, seed=3)) if s.folder == QUERY)
+    shot = next(
+        s for s in plan(Settings(5, 3, 2, occluded_queries=True, seed=3, test_identities=5)) if s.folder == QUERY
+    )
     result = render_view(shot.person, shot.camera, "world", 3, shot.identity, shot.camera_number, 1, occluded=True)
     assert result.jpeg == (world / shot.path).read_bytes()
     assert Image.open(io.BytesIO(result.jpeg)).size == (64, 128)

@@ -15,6 +15,8 @@ from scing_cli.core.methods.scing.stage2 import VisualTuning
 from scing_cli.core.methods.scing.svip import SelectiveVisualPrompt
 from scing_cli.core.runtime import draw_seed, seeded
 
+PADDING, FULL_HEIGHT = 10, 256  # R14's 10 pixels belong to images 256 pixels high
+
 __all__ = [
     "Perturbation",
     "PromptLearner",
@@ -76,5 +78,11 @@ def visual_task(
 
 
 def _augmentation(settings: Schedule, geometry: Geometry, *, occlusion: float) -> Augmentation:
-    black = black_value(geometry.mean, geometry.std)
-    return Augmentation(flip=settings.flip, erase=settings.erase, crop=settings.crop, occlusion=occlusion, black=black)
+    return Augmentation(
+        flip=settings.flip,
+        erase=settings.erase,
+        crop=settings.crop,
+        occlusion=occlusion,
+        padding=round(PADDING * geometry.height / FULL_HEIGHT),
+        black=black_value(geometry.mean, geometry.std),
+    )
