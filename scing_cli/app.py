@@ -18,6 +18,7 @@ from scing_cli.commands.train_prompts import train_prompts
 from scing_cli.commands.train_visual import train_visual
 from scing_cli.core.errors import ScingError
 
+INTERRUPTED = 130
 app = typer.Typer(
     name="scing",
     help="Person re-identification with SCING: from a folder of crops to a ranked search.",
@@ -54,17 +55,20 @@ def _top(
 
 def main() -> None:
     """Run the command line and leave with 0, 2 (the user can mend it), 1 (our own fault) or 130 (Ctrl-C)."""
-    code = 0
+    code: str | int | None = 0
     try:
         app()
+    except SystemExit as left:  # Typer's own: 0 at the end, 2 after a usage error, 130 on Ctrl-C, of which it is silent
+        code = left.code
     except ScingError as error:
         code = _fail(str(error), error, 2)
     except KeyboardInterrupt:
-        console.show_error("Interrupted.")
-        code = 130
+        code = INTERRUPTED
     except Exception as error:  # noqa: BLE001  the last door: whatever comes out here is our own fault, and is told so
         message = f"Internal error: {type(error).__name__}: {error}\nThis is a fault of scing; --debug shows where."
         code = _fail(message, error, 1)
+    if code == INTERRUPTED:
+        console.show_interruption()
     sys.exit(code)
 
 

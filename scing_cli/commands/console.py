@@ -1,4 +1,8 @@
-"""Tables, progress and messages. Results go to stdout, all else to stderr."""
+"""Tables, progress and messages. Results go to stdout, all else to stderr.
+
+Text from outside (file names above all) is shown as it is: no markup, no emoji codes, and control characters spelled
+out, so that a file's name can neither colour nor move what stands around it.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from scing_cli.core.runtime import Advance
 
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 
 _state = {"debug": False}
 PLAIN_INTERVAL = 10.0  # seconds between progress lines where there is no terminal
+LISTED = 10
 
 
 def debugging() -> bool:
@@ -36,11 +41,16 @@ def set_debug(wanted: bool) -> bool:
 
 def show_error(message: str) -> None:
     """Print one message on stderr: the first line marked, the others indented below it."""
-    first, *others = message.splitlines()
+    first, *others = message.split("\n")
     stderr = Console(stderr=True, highlight=False, soft_wrap=True)
-    stderr.print(f"[bold red]Error:[/] {escape(first)}")
+    stderr.print(Text.assemble(("Error:", "bold red"), " ", _plain(first)))
     for line in others:
-        stderr.print(f"       {escape(line)}")
+        stderr.print(Text.assemble("       ", _plain(line)))
+
+
+def show_interruption() -> None:
+    """Say on stderr that Ctrl-C ended it."""
+    Console(stderr=True, highlight=False).print("Interrupted.")
 
 
 class Terminal:
@@ -57,35 +67,38 @@ class Terminal:
 
     def note(self, text: str) -> None:
         """Say something worth knowing."""
-        self.stderr.print(escape(text), style="dim", soft_wrap=True)
+        self.stderr.print(_plain(text), style="dim", soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """Say something that may be wrong."""
-        self.stderr.print(f"[yellow]Warning:[/] {escape(text)}", soft_wrap=True)
+        self.stderr.print(Text.assemble(("Warning:", "yellow"), " ", _plain(text)), soft_wrap=True)
 
     def progress(self, description: str, total: int) -> contextlib.AbstractContextManager[Advance]:
         """Open a bar with rate and time left; plain lines where stderr is no terminal."""
-        return self._bar(description, total) if self.stderr.is_terminal else self._lines(description, total)
+        moves = self.stderr.is_terminal and not self.stderr.is_dumb_terminal
+        return self._bar(description, total) if moves else self._lines(description, total)
 
     @contextlib.contextmanager
     def _bar(self, description: str, total: int) -> Iterator[Advance]:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
-            MofNCompleteColumn(),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
             TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[text]}"),
+            TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
+            TextColumn("{task.fields[text]}", markup=False),
         )
         start = time.monotonic()
+        width = self.stderr.width  # texts are shortened: the count, the rate and the time left must keep their places
         with Progress(*columns, console=self.stderr, transient=True) as bar:
-            task = bar.add_task(description, total=total, text="", rate="")
+            task = bar.add_task(shorten(_visible(description), width // 4), total=total, text="", rate="")
 
             def advance(steps: int, text: str = "") -> None:
                 done = bar.tasks[0].completed + steps
-                bar.update(task, advance=steps, text=text, rate=_rate(done, time.monotonic() - start))
+                rate = _rate(done, time.monotonic() - start)
+                bar.update(task, advance=steps, text=shorten(_visible(text), width // 3), rate=rate)
 
             yield advance
 
@@ -98,7 +111,7 @@ class Terminal:
             nonlocal done, said, last
             done, last = done + steps, text
             now = time.monotonic()
-            if now - said >= PLAIN_INTERVAL:
+            if now - said >= PLAIN_INTERVAL and done:
                 said = now
                 left = (now - start) / done * max(total - done, 0)
                 self._line(description, done, total, _rate(done, now - start), f"{_duration(left)} left", text)
@@ -109,27 +122,43 @@ class Terminal:
             self._line(description, done, total, _rate(done, seconds), f"took {_duration(seconds)}", last)
 
     def _line(self, description: str, done: int, total: int, *parts: str) -> None:
-        self.stderr.print(escape(f"{description}: {done}/{total}, " + ", ".join(filter(None, parts))), soft_wrap=True)
+        self.stderr.print(_plain(f"{description}: {done}/{total}, " + ", ".join(filter(None, parts))), soft_wrap=True)
 
     def result(self, payload: Mapping[str, Any]) -> bool:
         """Print the one JSON object if it is wanted; tell whether it was."""
         if self.as_json:
-            sys.stdout.write(json.dumps(payload, ensure_ascii=False, allow_nan=False) + "\n")
+            text = json.dumps(payload, ensure_ascii=False, allow_nan=False)
+            try:
+                text.encode(sys.stdout.encoding or "utf-8")
+            except UnicodeEncodeError:  # a file name that is no UTF-8, or a terminal that is none: JSON's own escapes
+                text = json.dumps(payload, allow_nan=False)
+            sys.stdout.write(text + "\n")
         return self.as_json
 
-    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, text: int = 1) -> None:
-        """Print a table: the first `text` columns are words, the others numbers."""
-        table = Table(title=escape(title), title_justify="left", title_style="bold", header_style="bold")
-        for place, column in enumerate(columns):
-            table.add_column(column, justify="left" if place < text else "right", overflow="fold")
+    def listing(self, what: str, lines: Sequence[str]) -> None:
+        """Print how many there are, and the first of them; nothing where there is none."""
+        if lines:
+            self.say(f"{len(lines):,} {what}:")
+        for line in lines[:LISTED]:
+            self.say(f"  {line}")
+        if len(lines) > LISTED:
+            self.say(f"  and {len(lines) - LISTED:,} more (--json lists all)")
+
+    def table(
+        self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, words: Sequence[str] = ()
+    ) -> None:
+        """Print a table: the columns named in `words` begin on the left, the others are numbers."""
+        table = Table(title=_plain(title), title_justify="left", title_style="bold", header_style="bold")
+        for column in columns:
+            table.add_column(_plain(column), justify="left" if column in words else "right", overflow="fold")
         for row in rows:
-            table.add_row(*(escape(str(cell)) for cell in row))
+            table.add_row(*(_plain(str(cell)) for cell in row))
         self.stdout.print(table)
 
     def course(self, title: str, fit: Fit) -> None:
         """Print how a stage's figures went from the first to the last epoch."""
         rows = [(name.replace("_", " "), f"{fit.first[name]:.4f}", f"{fit.last[name]:.4f}") for name in fit.last]
-        self.table(title, ("mean over", "first epoch", "last epoch"), rows)
+        self.table(title, ("mean over", "first epoch", "last epoch"), rows, words=("mean over",))
         rate = fit.images / max(fit.seconds, 1e-9)
         self.say(f"{fit.steps:,} steps in {_duration(fit.seconds)} ({rate:,.0f} images/s)")
 
@@ -137,11 +166,11 @@ class Terminal:
         """Print an evaluation's table, in percent."""
         names = (("mAP", "mAP"), ("mINP", "mINP"), ("rank-1", "rank1"), ("rank-5", "rank5"), ("rank-10", "rank10"))
         cells = [f"{getattr(scores, field):.2f}" for _, field in names]
-        self.table(title, [label for label, _ in names], [cells], text=0)
+        self.table(title, [label for label, _ in names], [cells])
 
     def say(self, text: str) -> None:
         """Print a line of the result."""
-        self.stdout.print(escape(text), soft_wrap=True)
+        self.stdout.print(_plain(text), soft_wrap=True)
 
 
 def shorten(text: str, width: int) -> str:
@@ -154,6 +183,16 @@ def shorten(text: str, width: int) -> str:
         return text
     head = (width - 1) // 2 + (width - 1) % 2
     return text[:head] + "…" + text[len(text) - (width - 1 - head) :]
+
+
+def _visible(text: str) -> str:
+    """Spell out what is no printable character, such as a line's end or the start of an escape sequence."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def _plain(text: str) -> Text:
+    """Return a text from outside without markup, its control characters spelled out."""
+    return Text(_visible(text))
 
 
 def _rate(done: float, seconds: float) -> str:

@@ -49,13 +49,15 @@ def embed(
     payload = {
         "index": str(report.index),
         "added": report.added,
+        "replaced": report.replaced,
         "skipped": report.skipped,
         "count": report.count,
         "width": report.width,
         "model": report.model,
     }
     if not terminal.result(payload):
-        known = f", {report.skipped:,} were there already" if report.skipped else ""
+        known = f", {report.replaced:,} had changed and were replaced" if report.replaced else ""
+        known += f", {report.skipped:,} were there already" if report.skipped else ""
         terminal.say(
             f"{report.index}: {report.added:,} rows added{known}; it holds {report.count:,} of width {report.width}."
         )

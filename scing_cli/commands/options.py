@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,30 +24,37 @@ def _setting(name: str, *, text: str, metavar: str | None = None, panel: str) ->
     return typer.Option(name, help=text, metavar=metavar, rich_help_panel=panel, show_default=False)
 
 
+def _machine(name: str, *, text: str, known: Sequence[str] = ()) -> Any:
+    """Declare an option about the machine."""
+    return typer.Option(name, help=text, metavar="|".join(known) or None, rich_help_panel=_MACHINE)
+
+
+def _drawn(name: str, *, text: str, least: int | None = None) -> Any:
+    """Declare what belongs to `--synthetic`: None tells that it was not given; the default is named in `text`."""
+    return typer.Option(name, help=text, min=least, rich_help_panel="With --synthetic", show_default=False)
+
+
 # every command
 Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")]
 Debug = Annotated[
     bool, typer.Option("--debug", help="Show the traceback of a failure.", callback=set_debug, is_eager=True)
 ]
-Device = Annotated[
-    str, typer.Option("--device", help="Where to compute.", metavar="|".join(DEVICES), rich_help_panel=_MACHINE)
-]
-Precision = Annotated[
-    str,
-    typer.Option(
-        "--precision",
-        help="Of the encoder; auto is fp32 here.",
-        metavar="|".join(PRECISIONS),
-        rich_help_panel=_MACHINE,
-    ),
-]
+Device = Annotated[str, _machine("--device", text="Where to compute.", known=DEVICES)]
+Precision = Annotated[str, _machine("--precision", text="Of the encoder; auto is fp32 here.", known=PRECISIONS)]
 Workers = Annotated[
-    int | None,
-    typer.Option(
-        "--workers", help="Threads that decode images (default: one a core, at most 8).", rich_help_panel=_MACHINE
+    int | None, _machine("--workers", text="Threads that decode images (default: one a core, at most 8).")
+]
+BatchSize = Annotated[int, _machine("--batch-size", text="Images encoded at a time.")]
+UnusedDevice = Annotated[
+    str,
+    _machine(
+        "--device",
+        text="Nothing is computed on a device here: taken so that one set of options fits every command.",
+        known=DEVICES,
     ),
 ]
-BatchSize = Annotated[int, typer.Option("--batch-size", help="Images encoded at a time.", rich_help_panel=_MACHINE)]
+UnusedPrecision = Annotated[str, _machine("--precision", text="As --device: of no use here.", known=PRECISIONS)]
+UnusedBatchSize = Annotated[int, _machine("--batch-size", text="As --device: of no use here.")]
 Seed = Annotated[int, typer.Option("--seed", help="Every draw follows from it.", min=0, rich_help_panel=_MACHINE)]
 
 # data
@@ -55,6 +62,10 @@ Source = Annotated[Path, typer.Argument(help="A data set folder, or a CSV of you
 Data = Annotated[Path | None, typer.Option("--data", help="A data set folder or CSV.", metavar="DIR|CSV")]
 MovedData = Annotated[
     Path | None, typer.Option("--data", help="Where the run's images lie now, if they have moved.", metavar="DIR")
+]
+MovedPretrained = Annotated[
+    str | None,
+    typer.Option("--pretrained", help="Where stage 1's weights lie now, if they have moved.", metavar="FILE"),
 ]
 Layout = Annotated[str, typer.Option("--layout", help="How to read it: auto, market1501 or csv.", metavar="NAME")]
 OptionalLayout = Annotated[
@@ -64,31 +75,19 @@ ManifestOutput = Annotated[
     Path | None,
     typer.Option("--output", "-o", help="The manifest to write (default: ./NAME-OF-DIR.csv).", metavar="FILE.csv"),
 ]
-Strict = Annotated[bool, typer.Option("--strict", help="Refuse data with dropped or unreadable files.")]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Refuse dropped or unreadable files, and counts other than published ones.")
+]
 Synthetic = Annotated[bool, typer.Option("--synthetic", help="Draw a world of pedestrians into DIR first.")]
-Identities = Annotated[
-    int,
-    typer.Option("--identities", help="People to train on.", min=2, rich_help_panel="Rendered world"),
-]
+Identities = Annotated[int | None, _drawn("--identities", text="People to train on (32).", least=2)]
 TestIdentities = Annotated[
-    int | None,
-    typer.Option(
-        "--test-identities", help="Others, to test (default: as many).", min=1, rich_help_panel="Rendered world"
-    ),
+    int | None, _drawn("--test-identities", text="Others, to test (as many as to train on).", least=1)
 ]
-Cameras = Annotated[int, typer.Option("--cameras", help="Cameras.", min=1, rich_help_panel="Rendered world")]
+Cameras = Annotated[int | None, _drawn("--cameras", text="Cameras (4).", least=1)]
 ImagesPerCamera = Annotated[
-    int,
-    typer.Option(
-        "--images-per-camera", help="Images of a person by a camera.", min=1, rich_help_panel="Rendered world"
-    ),
+    int | None, _drawn("--images-per-camera", text="Images of a person by a camera (2).", least=1)
 ]
-OccludedQueries = Annotated[
-    bool,
-    typer.Option(
-        "--occluded-queries", help="Hide 30-60 % of the body in every query.", rich_help_panel="Rendered world"
-    ),
-]
+OccludedQueries = Annotated[bool | None, _drawn("--occluded-queries", text="Hide 30-60 % of the body in every query.")]
 
 # runs and models
 NewRun = Annotated[
@@ -232,6 +231,33 @@ def chosen(kind: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
     if "milestones" in picked:
         picked["milestones"] = whole_numbers("--milestones", picked["milestones"])
     return picked
+
+
+def only_with(option: str, *, wanted: bool, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that were given, which have a meaning beside `option` only.
+
+    Raises:
+        SettingError: If one was given without it.
+    """
+    picked = {name: value for name, value in given.items() if value is not None}
+    if picked and not wanted:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in picked)
+        raise SettingError(f"{names}: of no use without {option}.", f"Add {option}, or leave {names} out.")
+    return picked
+
+
+def check_machine(device: str, precision: str, workers: int | None, batch_size: int) -> None:
+    """Check the common options where nothing is computed; whether the device is there does not matter then.
+
+    Raises:
+        SettingError: If a name is unknown, or a number too small.
+    """
+    for option, name, known in (("--device", device, DEVICES), ("--precision", precision, PRECISIONS)):
+        if name not in known:
+            raise SettingError(f"{option} {name!r} is unknown.", f"Known: {', '.join(known)}.")
+    for option, number in (("--workers", workers), ("--batch-size", batch_size)):
+        if number is not None and number < 1:
+            raise SettingError(f"{option} {number}: must be at least 1.")
 
 
 def whole_numbers(option: str, text: str, *, count: int | None = None) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from scing_cli.commands.console import Terminal, shorten
 if TYPE_CHECKING:
     from scing_cli.core.workflows.search import Found
 
-PATH_WIDTH = 44
+PATH_WIDTH = 38  # fits 80 columns
 
 
 def search(
@@ -57,7 +57,7 @@ def search(
             (hit["rank"], f"{hit['score']:.4f}", hit["identity"], hit["camera"], shorten(hit["path"], PATH_WIDTH))
             for hit in _hits(found)
         ]
-        terminal.table(str(found.query), ("rank", "score", "identity", "camera", "path"), rows, text=0)
+        terminal.table(str(found.query), ("rank", "score", "identity", "camera", "path"), rows, words=("path",))
     if report.montage:
         terminal.say(f"Picture: {report.montage}")
 

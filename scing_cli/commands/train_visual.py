@@ -10,6 +10,7 @@ from scing_cli.core.config import VisualSettings, build_settings, read_config
 def train_visual(
     run: options.PromptsRun = None,
     data: options.MovedData = None,
+    pretrained: options.MovedPretrained = None,
     config: options.Config = None,
     validate: options.Validate = False,
     triplet_weight: options.TripletWeight = None,
@@ -42,7 +43,9 @@ def train_visual(
 
     terminal = Terminal(as_json=as_json)
     machine = Machine(device=device, workers=workers)
-    report = train(settings, run=run, data=data, validate=validate, machine=machine, reporter=terminal)
+    report = train(
+        settings, run=run, data=data, pretrained=pretrained, validate=validate, machine=machine, reporter=terminal
+    )
     payload = {
         "run": str(report.run.path),
         "identities": report.identities,

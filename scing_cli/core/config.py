@@ -7,11 +7,11 @@ its dashes in front (`fused-tokens = 2`). Order: defaults < file < options.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from scing_cli.core.errors import SettingError
 
@@ -19,6 +19,15 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+def _rising(epochs: tuple[int, ...]) -> tuple[int, ...]:
+    if list(epochs) != sorted(set(epochs)):
+        raise ValueError("must rise, as in 30,50")
+    return epochs
+
+
+Milestones = Annotated[tuple[Count, ...], AfterValidator(_rising)]
 Descriptor = Literal["projected", "concat"]
 
 
@@ -43,7 +52,7 @@ class Schedule(Settings):
     epochs: Count = 120
     lr: Rate = 5e-5
     weight_decay: Weight = 5e-4
-    milestones: tuple[Count, ...] = (30, 50)
+    milestones: Milestones = (30, 50)
     warmup_epochs: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     batch_size: Annotated[int, Field(ge=2, le=65_536)] = 64
     instances: Annotated[int, Field(ge=1, le=1024)] = 4
@@ -55,8 +64,6 @@ class Schedule(Settings):
 
     @model_validator(mode="after")
     def _batch_holds_identities(self) -> Self:
-        if list(self.milestones) != sorted(set(self.milestones)):
-            raise ValueError("--milestones must rise, as in 30,50")
         if self.batch_size % self.instances or self.batch_size // self.instances < 2:
             raise ValueError(
                 f"--batch-size {self.batch_size} must be a multiple of --instances {self.instances}, "
@@ -112,10 +119,13 @@ Kind = TypeVar("Kind", bound=Settings)
 
 
 def read_config(source: Path | None) -> dict[str, dict[str, Any]]:
-    """Read a settings file into its tables; no file gives empty ones. Every table is checked, used or not.
+    """Read a settings file into its tables; no file gives empty ones.
+
+    Every table is checked, used or not: its keys, and each value alone. Whether values go together is a question to
+    the settings that options and file make up in the end (`build_settings`).
 
     Raises:
-        SettingError: If the file cannot be read, or holds an unknown table or key, or a value of the wrong kind.
+        SettingError: If the file cannot be read, or holds an unknown table or key, or a value that is out of range.
     """
     if source is None:
         return {name: {} for name in TABLES}
@@ -132,26 +142,37 @@ def read_config(source: Path | None) -> dict[str, dict[str, Any]]:
             raise SettingError(f"{source} has an unknown entry [{name}].", f"Known tables: [{'], ['.join(TABLES)}].")
     tables = {name: dict(content.get(name, {})) for name in TABLES}
     for name, kind in TABLES.items():
-        build_settings(kind, tables[name], {}, source=str(source))
+        try:
+            kind.model_validate(_given(tables[name]))
+        except ValidationError as error:
+            alone = [entry for entry in error.errors(include_url=False) if entry["loc"]]  # the others name no field
+            if alone:
+                raise _refusal(kind, alone, f"{source}, [{name}]: ") from None
     return tables
 
 
-def build_settings(kind: type[Kind], table: Mapping[str, Any], options: Mapping[str, Any], *, source: str = "") -> Kind:
+def build_settings(kind: type[Kind], table: Mapping[str, Any], options: Mapping[str, Any]) -> Kind:
     """Return checked settings: defaults < `table` of a file < `options` that are not None.
 
     Raises:
         SettingError: Naming every option that is unknown or out of range, with its value.
     """
-    given = {name.replace("_", "-"): value for name, value in table.items()}
-    given |= {name.replace("_", "-"): value for name, value in options.items() if value is not None}
     try:
-        return kind.model_validate(given)
+        return kind.model_validate(_given(table) | _given(options))
     except ValidationError as error:
-        faults = [_fault(entry) for entry in error.errors(include_url=False)]
-        where = f"{source}: " if source else ""
-        known = ", ".join(field.replace("_", "-") for field in kind.model_fields)
-        unknown = any(entry["type"] == "extra_forbidden" for entry in error.errors())
-        raise SettingError(where + "\n".join(faults), f"Known settings here: {known}." if unknown else "") from None
+        raise _refusal(kind, error.errors(include_url=False)) from None
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that are not None, under their options' names."""
+    return {name.replace("_", "-"): value for name, value in values.items() if value is not None}
+
+
+def _refusal(kind: type[Settings], entries: Sequence[Any], where: str = "") -> SettingError:
+    """Return the error that tells all faults pydantic found."""
+    unknown = any(entry["type"] == "extra_forbidden" for entry in entries)
+    known = ", ".join(field.replace("_", "-") for field in kind.model_fields)
+    return SettingError(where + "\n".join(map(_fault, entries)), f"Known settings here: {known}." if unknown else "")
 
 
 def _fault(entry: Any) -> str:
@@ -159,7 +180,9 @@ def _fault(entry: Any) -> str:
     if entry["type"] == "extra_forbidden":
         return f"unknown setting {entry['loc'][0]!r}"
     reason = str(entry["msg"]).removeprefix("Value error, ")
-    return f"{option} {entry['input']}: {reason}" if option else reason
+    value = entry["input"]
+    shown = ",".join(map(str, value)) if isinstance(value, tuple | list) else value
+    return f"{option} {shown}: {reason}" if option else reason
 
 
 def saved_settings(settings: Settings) -> dict[str, Any]:

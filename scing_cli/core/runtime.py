@@ -91,11 +91,14 @@ def choose_precision(name: str, device: torch.device, *, auto: str) -> str:
     Raises:
         SettingError: If the name is unknown.
     """
+    import torch
+
     if name not in PRECISIONS:
         raise SettingError(f"--precision {name!r} is unknown.", f"Known: {', '.join(PRECISIONS)}.")
-    if name != "auto":
-        return name
-    return auto if auto == "fp32" or has_bf16(device) else "fp32"
+    chosen = name if name != "auto" else auto if auto == "fp32" or has_bf16(device) else "fp32"
+    if chosen == "fp32":  # TF32 has 10 bits of mantissa
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    return chosen
 
 
 def has_bf16(device: torch.device) -> bool:
@@ -172,6 +175,14 @@ class MetricsLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    def restart(self, stage: str) -> None:
+        """Take out what an earlier try of the same stage has left."""
+        if not self.path.exists():
+            return
+        lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if json.loads(line).get("stage") != stage]
+        self.path.write_text("".join(kept), encoding="utf-8")
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Append one row; numbers are written as they are."""

@@ -52,7 +52,7 @@ def test_no_file_gives_empty_tables():
         ({"lr": -1}, "--lr -1: Input should be greater than 0"),
         ({"lr": float("nan")}, "--lr nan"),
         ({"batch_size": 10}, "--batch-size 10 must be a multiple of --instances 4"),
-        ({"milestones": (50, 30)}, "--milestones must rise"),
+        ({"milestones": (50, 30)}, "--milestones 50,30: must rise, as in 30,50"),
         ({"flip": 1.5}, "--flip 1.5: Input should be less than or equal to 1"),
         ({"contrast": "triplet"}, "--contrast triplet: Input should be 'supervised' or 'infonce'"),
         ({"precision": "fp16"}, "--precision fp16"),
@@ -82,6 +82,11 @@ def test_all_faults_come_at_once():
         ("epochs = 2\n", "unknown entry [epochs]"),
         ("[train-visual\n", "cannot be read"),
         ("[train-visual]\nepochs = 'many'\n", "--epochs many"),
+        ("[train-visual]\nmilestones = [50, 30]\n", "[train-visual]: --milestones 50,30: must rise"),
+        (
+            "[train-prompts]\nbatch-size = 1\ninstances = 3\n",
+            "--batch-size 1: Input should be greater than or equal to 2",
+        ),
         ("a = " + "[" * 5000, "cannot be read"),
     ],
 )
@@ -92,6 +97,34 @@ def test_a_faulty_file_is_named(tmp_path, text, message):
         read_config(file)
     assert message in str(caught.value)
     assert str(file) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("batch-size = 6", {"instances": 3}),
+        ("instances = 3", {"batch_size": 6}),
+        ("fused-tokens = 5", {"tokens": 8}),
+        ("tokens = 2", {"fused_tokens": 1}),
+        ("batch-size = 4", {"instances": 2}),
+    ],
+)
+def test_values_of_file_and_options_must_go_together_not_those_of_the_file_alone(tmp_path, text, options):
+    file = tmp_path / "own.toml"
+    file.write_text(f"[train-prompts]\n{text}\n")
+    table = read_config(file)["train-prompts"]
+    settings = build_settings(PromptSettings, table, options)
+    assert settings.model_dump().items() >= options.items()
+    with pytest.raises(SettingError, match=r"must be a multiple of|must be less than"):
+        build_settings(PromptSettings, table, {})
+
+
+def test_a_faulty_value_is_told_even_if_an_option_replaces_it(tmp_path):
+    file = tmp_path / "own.toml"
+    file.write_text("[train-prompts]\nlr = -1\nbatch-size = 6\n")
+    with pytest.raises(SettingError) as caught:
+        read_config(file)
+    assert str(caught.value) == f"{file}, [train-prompts]: --lr -1: Input should be greater than 0"
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -31,11 +31,15 @@ def rank_one(
     camera: str,
     cameras: Sequence[str],
     protocol: str,
+    key: str = "",
+    keys: Sequence[str] = (),
 ) -> Ranking | None:
-    """Sort one query's gallery, drop what the protocol leaves out, and walk down the list."""
+    """Sort one query's gallery, drop the query itself and what the protocol leaves out, and walk down the list."""
     scored = sorted((-similarity(query, row), n) for n, row in enumerate(gallery))
     matches = []
     for _, n in scored:
+        if key != "" and keys[n] == key:
+            continue
         same_person = identity != "" and identities[n] == identity
         same_camera = camera != "" and cameras[n] == camera
         if protocol == "market" and same_person and same_camera:
@@ -62,12 +66,22 @@ def evaluate_by_loops(
     query_cameras: Sequence[str],
     gallery_cameras: Sequence[str],
     protocol: str,
+    query_keys: Sequence[str] = (),
+    gallery_keys: Sequence[str] = (),
     length: int = 50,
 ) -> tuple[float, float, list[float], list[Ranking | None]]:
     """mAP, mINP and the CMC curve in percent over the queries with a true match, and each query's result."""
     results = [
         rank_one(
-            query[i], gallery, query_identities[i], gallery_identities, query_cameras[i], gallery_cameras, protocol
+            query[i],
+            gallery,
+            query_identities[i],
+            gallery_identities,
+            query_cameras[i],
+            gallery_cameras,
+            protocol,
+            query_keys[i] if query_keys else "",
+            gallery_keys,
         )
         for i in range(len(query))
     ]

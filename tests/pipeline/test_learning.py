@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,8 +16,6 @@ from scing_cli.core.encoders.clip import load_clip
 from scing_cli.core.manifest import labels as classes_of
 from scing_cli.core.methods import Batch, load_method
 
-ROOT = Path(__file__).parents[2]
-MODEL = ROOT / "tests" / "models" / "learning-clip.json"
 HELD_OUT = [(0, "held-out", epoch, 0) for epoch in range(20)]
 
 
@@ -52,7 +49,7 @@ class Ground:
             optimiser.zero_grad(set_to_none=True)
             losses.total().backward()
             optimiser.step()
-            contrast.append(float((losses.terms["i2t"] + losses.terms["t2i"]).detach()))
+            contrast.append(float(losses.terms["contrast"].detach()))
         return contrast
 
     @torch.no_grad()
@@ -100,18 +97,20 @@ def test_consistency_raises_the_cosine_of_held_out_views(ground):
 
 @pytest.mark.long
 def test_both_stages_lift_the_ranking_of_people_never_seen(scing, tmp_path, monkeypatch):
-    """Three seeds, each with its own world and weights: 256 people to train on, 64 others, occluded queries."""
+    """Three seeds, each with its own world and weights: 128 people to train on, 64 others, occluded queries."""
     monkeypatch.chdir(tmp_path)
     gains = []
     for seed in (0, 1, 2):
         world, run = f"world-{seed}", f"run-{seed}"
-        drawn = ("--identities", 256, "--test-identities", 64, "--cameras", 4, "--images-per-camera", 2)
+        drawn = ("--identities", 128, "--test-identities", 64, "--cameras", 4, "--images-per-camera", 3)
         assert scing("prepare", world, "--synthetic", *drawn, "--occluded-queries", "--seed", seed).code == 0
-        model = ("--model", MODEL, "--pretrained", "random", "--seed", seed)
+        model = ("--model", "scing-tiny", "--pretrained", "random", "--seed", seed)
         before = scing("evaluate", *model, "--data", world, "--json").json["mAP"]
-        first = scing("train-prompts", "--data", world, *model, "--run", run, "--epochs", 4, "--lr", "1e-2", "--json").json
+        first = scing(
+            "train-prompts", "--data", world, *model, "--run", run, "--epochs", 3, "--lr", "1e-4", "--json"
+        ).json
         assert first["last_epoch"]["loss"] < first["first_epoch"]["loss"]
-        stage2 = ("--epochs", 32, "--lr", "1e-3", "--milestones", "22,29", "--warmup-epochs", 2, "--seed", seed)
+        stage2 = ("--epochs", 64, "--lr", "1e-3", "--milestones", "45,58", "--warmup-epochs", 2, "--seed", seed)
         assert scing("train-visual", "--run", run, *stage2).code == 0
         after = scing("evaluate", "--run", run, "--json").json["mAP"]
         gains.append(after - before)

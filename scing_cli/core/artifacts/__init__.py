@@ -10,7 +10,16 @@ from scing_cli.core.artifacts.files import (
     write_json,
     write_text,
 )
-from scing_cli.core.artifacts.run import Run, check_free, choose_run, create_run, fresh_folder, open_run, update_run
+from scing_cli.core.artifacts.run import (
+    Run,
+    check_free,
+    choose_run,
+    create_run,
+    fresh_folder,
+    kept_if_begun,
+    open_run,
+    update_run,
+)
 
 __all__ = [
     "FORMAT",
@@ -21,6 +30,7 @@ __all__ = [
     "create_run",
     "file_digest",
     "fresh_folder",
+    "kept_if_begun",
     "open_run",
     "read_json",
     "replacing",

@@ -7,10 +7,12 @@ training. A stage is complete when its stamp is there: the stamp is written last
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import platform
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -100,6 +102,17 @@ def create_run(folder: Path, info: Mapping[str, Any]) -> Run:
     full = {"format": FORMAT, "made": _now().isoformat(), "versions": versions(), **info}
     write_json(folder / "run.json", full)
     return Run(folder, full)
+
+
+@contextlib.contextmanager
+def kept_if_begun(run: Run) -> Iterator[None]:
+    """Remove a fresh run folder if its first epoch never ended: a refused start leaves nothing, and may be repeated."""
+    try:
+        yield
+    except BaseException:
+        if not run.metrics.exists():
+            shutil.rmtree(run.path, ignore_errors=True)
+        raise
 
 
 def update_run(run: Run, changes: Mapping[str, Any]) -> Run:

@@ -2,7 +2,7 @@
 
 `market`: rows of the query's identity **and** its camera are left out of the ranking. `no-camera`: nothing is left out.
 An identity that is unknown (an empty text) matches nothing, not even another unknown one; a camera that is unknown is
-never the same camera.
+never the same camera. Under each of them, a row that is the query's own image counts as nothing.
 """
 
 from __future__ import annotations

@@ -44,13 +44,16 @@ def evaluate(  # noqa: PLR0917 - three pairs of queries and gallery
     gallery_cameras: Sequence[str],
     *,
     protocol: str,
+    query_keys: Sequence[str] = (),
+    gallery_keys: Sequence[str] = (),
     block_size: int = 256,
     gallery_block_size: int = GALLERY_BLOCK,
     reporter: Reporter | None = None,
 ) -> Scores:
     """Rank the gallery by cosine for every query, and score the rankings (Eq. 21).
 
-    The result is the same whatever the block sizes and however the arrays lie in memory.
+    The result is the same whatever the block sizes and however the arrays lie in memory. A gallery row that is the
+    query's own image (the same key) is neither a match nor a distractor of it, under every protocol.
 
     Args:
         query: Shape (Q, D), float32, unit length.
@@ -60,6 +63,8 @@ def evaluate(  # noqa: PLR0917 - three pairs of queries and gallery
         query_cameras: Q texts; empty where unknown.
         gallery_cameras: N texts.
         protocol: A name in `protocol.PROTOCOLS`, or `auto`.
+        query_keys: Q texts that say which image each query is, such as its path; empty where unknown. Or none at all.
+        gallery_keys: N texts.
         block_size: Queries in one matrix product.
         gallery_block_size: Gallery rows in one matrix product.
         reporter: Is told of the progress, in queries times gallery blocks.
@@ -68,18 +73,22 @@ def evaluate(  # noqa: PLR0917 - three pairs of queries and gallery
         DataError: If the widths differ, a part is empty, a vector is not finite, or no query has a true match.
         SettingError: If the protocol is unknown.
     """
-    for vectors, identities, cameras in (
-        (query, query_identities, query_cameras),
-        (gallery, gallery_identities, gallery_cameras),
-    ):
-        if not len(vectors) == len(identities) == len(cameras):
-            raise ValueError(f"{len(vectors)} vectors, {len(identities)} identities, {len(cameras)} cameras")
+    _check_lengths(query, query_identities, query_cameras, query_keys)
+    _check_lengths(gallery, gallery_identities, gallery_cameras, gallery_keys)
     if query.shape[1] != gallery.shape[1]:
         raise DataError(f"The query vectors are {query.shape[1]} wide, the gallery's {gallery.shape[1]}.", EMBED_ANEW)
     longest = _longest("query", query), _longest("gallery", gallery)
     tolerance = 2 * (query.shape[1] + 1) * EPSILON * math.prod(longest)
     protocol = choose_protocol(protocol, query_cameras, gallery_cameras).name
-    truth = find_truth(query_identities, gallery_identities, query_cameras, gallery_cameras, protocol=protocol)
+    truth = find_truth(
+        query_identities,
+        gallery_identities,
+        query_cameras,
+        gallery_cameras,
+        protocol=protocol,
+        query_keys=query_keys,
+        gallery_keys=gallery_keys,
+    )
     if truth.lost.total == len(query):
         raise _no_valid_query(truth.lost, protocol)
     steps = len(query) * -(-len(gallery) // gallery_block_size)
@@ -87,6 +96,13 @@ def evaluate(  # noqa: PLR0917 - three pairs of queries and gallery
         blocks = (block_size, gallery_block_size)
         ranks = rank_hits(query, gallery, truth, tolerance=tolerance, blocks=blocks, advance=advance)
     return score(ranks, gallery=len(gallery), protocol=protocol, lost=truth.lost)
+
+
+def _check_lengths(vectors: Vectors, identities: Sequence[str], cameras: Sequence[str], keys: Sequence[str]) -> None:
+    if not len(vectors) == len(identities) == len(cameras) or len(keys) not in {0, len(vectors)}:
+        raise ValueError(
+            f"{len(vectors)} vectors, {len(identities)} identities, {len(cameras)} cameras, {len(keys)} keys"
+        )
 
 
 def rank_hits(
@@ -97,7 +113,7 @@ def rank_hits(
     Args:
         query: Shape (Q, D).
         gallery: Shape (N, D).
-        truth: The rows of each query's identity, and which are hits.
+        truth: The rows that are each query's hits, and those that are not false.
         tolerance: How far a product may lie from its pair score.
         blocks: Queries and gallery rows in one matrix product.
         advance: Is called with the number of queries that have met a gallery block.
@@ -112,9 +128,9 @@ def rank_hits(
             products = block.astype(np.float64) @ wide  # (q, n)
             for i, scores in enumerate(products, start=start):
                 if len(hits[i].rows):
-                    own = truth.same[i]
-                    first, last = np.searchsorted(own, (low, low + len(rows)))
-                    scores[own[first:last] - low] = -np.inf
+                    ignored = truth.never_false[i]
+                    first, last = np.searchsorted(ignored, (low, low + len(rows)))
+                    scores[ignored[first:last] - low] = -np.inf
                     hits[i].count(scores, low, tolerance, _pair_scorer(query[i], rows))
             advance(len(block))
     return [np.arange(1, len(own.rows) + 1) + own.false_above for own in hits]
@@ -142,7 +158,7 @@ class _Hits:
         """Count the false rows of one gallery block.
 
         Args:
-            products: Shape (n,); -inf where the row is of the query's identity.
+            products: Shape (n,); -inf where the row is no false one.
             low: The gallery row of the block's first entry.
             tolerance: How far a product may lie from its pair score.
             exact: Gives the pair scores of some of the block's rows.

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scing_cli.core.evaluation.protocol import PROTOCOLS
 
 IntArray = npt.NDArray[np.int64]
+NOTHING: IntArray = np.empty(0, dtype=np.int64)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -21,16 +22,18 @@ class Lost:
         unknown: The query's own identity is unknown.
         absent: The gallery has no row of that identity.
         same_camera: It has some, but all are of the query's own camera (protocol `market`).
+        itself: The only row of that identity is the query's own image.
     """
 
     unknown: int
     absent: int
     same_camera: int
+    itself: int = 0
 
     @property
     def total(self) -> int:
         """How many queries are not counted."""
-        return self.unknown + self.absent + self.same_camera
+        return self.unknown + self.absent + self.same_camera + self.itself
 
     def reasons(self) -> str:
         """Say how many queries each reason took; empty where none is lost.
@@ -41,25 +44,29 @@ class Lost:
         one = {
             "have no identity": self.unknown,
             "have no image of their identity in the gallery": self.absent,
+            "have no image of their identity in the gallery but themselves": self.itself,
             "have true matches from their own camera only": self.same_camera,
         }
         texts = ((f"{count} {text}", count) for text, count in one.items() if count)
         return ", ".join(
-            text.replace(" have ", " has ").replace(" their ", " its ") if count == 1 else text for text, count in texts
+            text.replace(" have ", " has ").replace(" their ", " its ").replace(" themselves", " itself")
+            if count == 1
+            else text
+            for text, count in texts
         )
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Truth:
-    """The gallery rows of each query's identity. Q queries, N gallery rows.
+    """The gallery rows that are hits of each query, and those that are not false ones. Q queries, N gallery rows.
 
     Args:
-        same: Q arrays: the rows of the query's identity, ascending. None of them is ever a false row.
+        never_false: Q arrays: the rows of the query's identity and those of the query's own image, ascending.
         hits: Q arrays: those of them that count as true hits.
         lost: How many queries have no true hit, and why.
     """
 
-    same: list[IntArray]
+    never_false: list[IntArray]
     hits: list[IntArray]
     lost: Lost
 
@@ -71,8 +78,10 @@ def find_truth(
     gallery_cameras: Sequence[str],
     *,
     protocol: str,
+    query_keys: Sequence[str] = (),
+    gallery_keys: Sequence[str] = (),
 ) -> Truth:
-    """Find the rows of each query's identity, and those of them that the protocol counts.
+    """Find the rows of each query's identity, and those of them that the protocol counts; never the query's own image.
 
     Args:
         query_identities: Q texts; empty where unknown.
@@ -80,31 +89,40 @@ def find_truth(
         query_cameras: Q texts; empty where unknown.
         gallery_cameras: N texts.
         protocol: A name in `PROTOCOLS`.
+        query_keys: Q texts, or none: which image a query is; empty where unknown.
+        gallery_keys: N texts, or none. A row with the query's key is the query itself and counts as nothing.
     """
-    rows = _rows_by_identity(gallery_identities)
-    nothing = np.empty(0, dtype=np.int64)
-    same = [rows.get(identity, nothing) for identity in query_identities]
-    hits = same
+    same = _rows_of(query_identities, gallery_identities)
+    itself = _rows_of(query_keys, gallery_keys) or [NOTHING] * len(same)
+    others = [_without(own, image) for own, image in zip(same, itself, strict=True)]
+    hits = others
     if not PROTOCOLS[protocol].same_camera_counts:
         codes = {camera: code for code, camera in enumerate(dict.fromkeys(gallery_cameras)) if camera}
         seen_by = np.array([codes.get(camera, -1) for camera in gallery_cameras], dtype=np.int64)
         # -2: a query's camera that is unknown, or that the gallery has not, is never the same camera.
         own_codes = [codes.get(camera, -2) for camera in query_cameras]
-        hits = [own[seen_by[own] != code] for own, code in zip(same, own_codes, strict=True)]
-    return Truth(same, hits, _count_lost(query_identities, same, hits))
+        hits = [own[seen_by[own] != code] for own, code in zip(others, own_codes, strict=True)]
+    never_false = [_joined(own, image) for own, image in zip(same, itself, strict=True)]
+    unknown = sum(not identity for identity in query_identities)
+    absent, alone, without = (sum(len(own) == 0 for own in rows) for rows in (same, others, hits))
+    lost = Lost(unknown=unknown, absent=absent - unknown, itself=alone - absent, same_camera=without - alone)
+    return Truth(never_false, hits, lost)
 
 
-def _rows_by_identity(identities: Sequence[str]) -> dict[str, IntArray]:
-    """Return each known identity's rows, ascending."""
+def _rows_of(wanted: Sequence[str], texts: Sequence[str]) -> list[IntArray]:
+    """Return for each wanted text the rows that have it, ascending; none for an empty text."""
+    names = set(wanted) - {""}
     rows: dict[str, list[int]] = {}
-    for row, identity in enumerate(identities):
-        if identity:
-            rows.setdefault(identity, []).append(row)
-    return {identity: np.array(own, dtype=np.int64) for identity, own in rows.items()}
+    for row, text in enumerate(texts):
+        if text in names:
+            rows.setdefault(text, []).append(row)
+    arrays = {text: np.array(own, dtype=np.int64) for text, own in rows.items()}
+    return [arrays.get(text, NOTHING) for text in wanted]
 
 
-def _count_lost(identities: Sequence[str], same: list[IntArray], hits: list[IntArray]) -> Lost:
-    unknown = sum(not identity for identity in identities)
-    absent = sum(len(own) == 0 for own in same) - unknown
-    without = sum(len(own) == 0 for own in hits)
-    return Lost(unknown=unknown, absent=absent, same_camera=without - absent - unknown)
+def _without(rows: IntArray, fewer: IntArray) -> IntArray:
+    return rows[~np.isin(rows, fewer)] if len(fewer) else rows
+
+
+def _joined(rows: IntArray, more: IntArray) -> IntArray:
+    return np.union1d(rows, more) if len(more) else rows

@@ -1,7 +1,20 @@
 """Vectors and rows on disk: an inner-product index that faiss opens plainly, and a table of rows beside it."""
 
+from scing_cli.core.index.disk import check_place
 from scing_cli.core.index.gallery import GalleryIndex, Hit
-from scing_cli.core.index.rows import Entry, Row, entry_of
+from scing_cli.core.index.lock import write_lock
+from scing_cli.core.index.rows import Entry, Row, entry_of, file_keys
 from scing_cli.core.index.stamp import Stamp, read_stamp
 
-__all__ = ["Entry", "GalleryIndex", "Hit", "Row", "Stamp", "entry_of", "read_stamp"]
+__all__ = [
+    "Entry",
+    "GalleryIndex",
+    "Hit",
+    "Row",
+    "Stamp",
+    "check_place",
+    "entry_of",
+    "file_keys",
+    "read_stamp",
+    "write_lock",
+]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,39 @@ import faiss
 from scing_cli.core.artifacts import replacing
 from scing_cli.core.errors import IndexFileError
 from scing_cli.core.index.rows import Row, read_rows, write_rows
-from scing_cli.core.index.stamp import REMEDY, Stamp, append_stamp, read_stamp, rows_file
+from scing_cli.core.index.stamp import REMEDY, SUFFIX, Stamp, append_stamp, read_stamp, rows_file
 
 READ_ATTEMPTS = 3
+
+
+def check_name(path: Path) -> None:
+    """Check that an index may have this name.
+
+    Raises:
+        IndexFileError: If it does not end in `.faiss`.
+    """
+    if path.suffix != SUFFIX:
+        raise IndexFileError(f"{path}: the name of an index ends in {SUFFIX}.", f"Name it {path.name}{SUFFIX}.")
+
+
+def check_place(path: Path) -> None:
+    """Check that an index can be written there, before the work that fills it; nothing is left behind.
+
+    Raises:
+        IndexFileError: If its name does not fit, its folder is missing or cannot be written, or it is a folder itself.
+    """
+    check_name(path)
+    if path.is_dir():
+        raise IndexFileError(f"{path} is a folder.", "Name a file for the index in it.")
+    if not path.parent.is_dir():
+        raise IndexFileError(
+            f"Cannot write {path}: there is no folder {path.parent}.", "Make the folder first, or name another place."
+        )
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise IndexFileError(f"Cannot write {path}: {error.strerror}.", "Choose another place for it.") from error
 
 
 def load(path: Path) -> tuple[Any, list[Row], Stamp]:

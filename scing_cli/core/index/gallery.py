@@ -5,6 +5,7 @@ Q queries, N vectors, D width. Vectors are unit length, so an inner product is a
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -15,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from scing_cli.core.errors import DataError, IndexFileError, SettingError
-from scing_cli.core.index.disk import commit, load
+from scing_cli.core.index.disk import check_name, commit, load
+from scing_cli.core.index.lock import write_lock
 from scing_cli.core.index.rows import Entry, Row
 from scing_cli.core.index.search import nearest, stored
-from scing_cli.core.index.stamp import SUFFIX, Stamp, read_stamp
+from scing_cli.core.index.stamp import Stamp, read_stamp
 
 Vectors = npt.NDArray[np.float32]
 LENGTH_TOLERANCE = 1e-3
@@ -129,17 +131,33 @@ class GalleryIndex:
         self._stamp = dataclasses.replace(self._stamp, count=len(self._rows), next_id=ids.stop)
         return list(ids)
 
-    def write(self, path: Path) -> Stamp:
-        """Write the index and its rows; one rename makes both valid.
+    def remove(self, ids: Collection[int]) -> None:
+        """Remove rows; their ids are never given again. Nothing reaches the disk before `write`.
 
         Raises:
-            IndexFileError: If the name does not end in `.faiss`, another process has written the file since this index
-                was read from it, or faiss cannot write.
+            ValueError: If there is no such row.
         """
-        if path.suffix != SUFFIX:
-            raise IndexFileError(f"{path}: the name of an index ends in {SUFFIX}.", f"Name it {path.name}{SUFFIX}.")
-        self._check_unchanged(path)
-        stamp = commit(path, self._index, self.rows(), self._stamp)
+        if unknown := set(ids) - self._rows.keys():
+            raise ValueError(f"no rows {sorted(unknown)}")
+        self._index.remove_ids(np.array(sorted(ids), dtype=np.int64))
+        self._rows = {number: row for number, row in self._rows.items() if number not in ids}
+        self._stamp = dataclasses.replace(self._stamp, count=len(self._rows))
+
+    def write(self, path: Path, *, locked: bool = False) -> Stamp:
+        """Write the index and its rows; one rename makes both valid.
+
+        Args:
+            path: The `.faiss` file.
+            locked: The caller holds its `write_lock`.
+
+        Raises:
+            IndexFileError: If the name does not end in `.faiss`, another process is writing the file or has written it
+                since this index was read from it, or faiss cannot write.
+        """
+        check_name(path)
+        with contextlib.nullcontext() if locked else write_lock(path):
+            self._check_unchanged(path)
+            stamp = commit(path, self._index, self.rows(), self._stamp)
         self._stamp = self._committed = stamp
         self._path = path
         return stamp
@@ -193,6 +211,12 @@ class GalleryIndex:
         own = self._stamp
         if (digest, descriptor, width) == (own.model_digest, own.descriptor, own.width):
             return
+        if digest == own.model_digest:
+            raise IndexFileError(
+                f"{self._name} holds the descriptor {own.descriptor}, {own.width} wide; {name} was asked for "
+                f"{descriptor}, {width} wide.",
+                f"Use --descriptor {own.descriptor}, or embed the gallery again: scing embed --force.",
+            )
         ours = f"visual {own.model_digest[:8]}…, {own.descriptor}, {own.width} wide"
         theirs = f"visual {digest[:8]}…, {descriptor}, {width} wide"
         made_by = f"Use the model that made it: {own.made_by()}, or embed" if own.made_by() else "Embed"

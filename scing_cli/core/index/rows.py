@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
@@ -66,6 +67,20 @@ def entry_of(file: Path, *, identity: str = "", camera: str = "") -> Entry:
     status = file.stat()
     path = file.absolute().as_posix()
     return Entry(path, status.st_size, status.st_mtime_ns, file_digest(file), identity, camera)
+
+
+def file_keys(files: Iterable[Path]) -> list[str]:
+    """Return what tells image files apart, whatever way leads to them: absolute paths, links of folders followed.
+
+    A link in place of an image stays what it is: a data set may be made of links into one store.
+    """
+    folders: dict[Path, str] = {}
+    keys = []
+    for file in files:
+        if file.parent not in folders:
+            folders[file.parent] = os.path.realpath(file.parent)
+        keys.append(os.path.join(folders[file.parent], file.name))  # noqa: PTH118 - a text, for many files
+    return keys
 
 
 def write_rows(target: Path, rows: Iterable[Row]) -> str:

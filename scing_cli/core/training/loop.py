@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -14,6 +15,7 @@ from scing_cli.core.methods.task import Batch, Key, Losses, Task
 from scing_cli.core.runtime import Advance, MetricsLog, Reporter
 from scing_cli.core.training.schedule import LearningRate
 
+REMEDY = "Try a lower --lr or --precision fp32; scing prepare finds damaged images."
 Feed = Callable[[Sequence[Sequence[int]]], Iterable[Batch]]
 
 
@@ -84,6 +86,7 @@ class Trainer:
         Raises:
             TrainingError: If a loss is not finite.
         """
+        self.log.restart(self.task.name)
         self._rehearse(rehearsal)
         optimiser = self._optimiser()
         steps = images = 0
@@ -97,6 +100,7 @@ class Trainer:
                 steps += len(batches)
                 images += sum(map(len, batches))
                 first = first or last
+        self._check_weights()
         return Fit(steps, images, time.monotonic() - start, first, last)
 
     def _length(self, epochs: int) -> int:
@@ -106,6 +110,7 @@ class Trainer:
         return torch.optim.Adam(self.task.learnt().parameters(), lr=self.rate.base, weight_decay=self.weight_decay)
 
     def _rehearse(self, rehearsal: Callable[[], None]) -> None:
+        self.reporter.note("Rehearsal: one step, a few queries, one save; then the run.")
         learnt = self.task.learnt()
         before = {name: value.detach().clone() for name, value in learnt.state_dict().items()}
         batch = next(iter(self.feed(self.plan(0)[:1])))
@@ -145,6 +150,7 @@ class Trainer:
         figures = self._finite(losses, batch, key)
         if norms is None:
             norms = gradient_norms(losses.terms, self.task.learnt())
+            self._require(norms, "the gradient of", batch, key)
         optimiser.zero_grad(set_to_none=True)
         losses.total().backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -154,16 +160,27 @@ class Trainer:
         values = {"loss": losses.total(), **losses.terms, **losses.figures}
         numbers = torch.stack([value.detach().float() for value in values.values()]).tolist()
         figures = dict(zip(values, numbers, strict=True))
-        broken = [name for name in losses.terms if not abs(figures[name]) < float("inf")]
-        if broken:
-            _, stage, epoch, step = key
-            place = f"epoch {int(epoch) + 1}, step {int(step) + 1}" if isinstance(epoch, int) else "the rehearsal"
-            raise TrainingError(
-                f"{stage}: the loss term {' and '.join(broken)} is not finite at {place}, in the batch of "
-                f"{self.describe(batch.rows)}.",
-                "Try a lower --lr or --precision fp32; scing prepare finds damaged images.",
-            )
+        self._require({name: figures[name] for name in losses.terms}, "the loss term", batch, key)
+        self._require(figures, "the figure", batch, key)
         return figures
+
+    def _require(self, values: Mapping[str, float], what: str, batch: Batch, key: Key) -> None:
+        """Stop where a value is not finite, and name it with its batch."""
+        broken = [name for name, value in values.items() if not math.isfinite(value)]
+        if not broken:
+            return
+        _, stage, epoch, step = key
+        place = f"epoch {int(epoch) + 1}, step {int(step) + 1}" if isinstance(epoch, int) else "the rehearsal"
+        raise TrainingError(
+            f"{stage}: {what} {' and '.join(broken)} is not finite at {place}, in the batch of "
+            f"{self.describe(batch.rows)}.",
+            REMEDY,
+        )
+
+    def _check_weights(self) -> None:
+        broken = [name for name, value in self.task.learnt().named_parameters() if not bool(value.isfinite().all())]
+        if broken:
+            raise TrainingError(f"{self.task.name}: {broken[0]} is not finite after the last step.", REMEDY)
 
 
 def gradient_norms(terms: Mapping[str, Tensor], learnt: nn.Module) -> dict[str, float]:

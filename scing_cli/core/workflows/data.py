@@ -11,6 +11,8 @@ from scing_cli.core.errors import DataError, RunError
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import Reporter
 
+LOOKED_AT = 100  # rows
+
 
 def read_source(path: Path, *, layout: str, reporter: Reporter) -> DataSet:
     """Read a data set and say what was left out."""
@@ -29,10 +31,10 @@ def run_manifest(run: Run, *, moved_to: Path | None = None, check_files: bool = 
     Args:
         run: The run.
         moved_to: Where the data lies now, if not where it lay then.
-        check_files: Whether every image must be there.
+        check_files: Whether images must be there: where none of the first is, the data has moved.
 
     Raises:
-        RunError: If the rows are gone or were changed.
+        RunError: If the rows are gone or were changed, or the identity map is not theirs.
         DataError: If the images are not where they were.
     """
     data = run.info["data"]
@@ -43,10 +45,14 @@ def run_manifest(run: Run, *, moved_to: Path | None = None, check_files: bool = 
     manifest = dataclasses.replace(kept, root=root.parent if root.is_file() else root, name=str(data["name"]))
     if manifest.fingerprint() != data["fingerprint"]:
         raise RunError(f"{run.manifest} is not what {run.path} was trained on.", "Restore it, or train anew.")
-    missing = next((sample for sample in manifest if check_files and not manifest.file(sample).exists()), None)
-    if missing is not None:
+    if manifest.part("train").identities() != run.identities:
+        raise RunError(
+            f"The identity map in {run.path / 'run.json'} is not that of its rows.", "Restore it, or train anew."
+        )
+    first = manifest.samples[:LOOKED_AT]
+    if check_files and not any(manifest.file(sample).exists() for sample in first):
         raise DataError(
-            f"The images of {run.path} are not in {manifest.root}: {missing.path} is missing.",
+            f"The images of {run.path} are not in {manifest.root}: {first[0].path} is missing.",
             "Say where the data lies now: --data DIR",
         )
     return manifest

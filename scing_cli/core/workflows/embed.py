@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 from scing_cli.core.datasets.dataset import display_name, is_text
-from scing_cli.core.embeddings import Embedder
+from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.errors import DataError, ImageError, IndexFileError, SettingError
 from scing_cli.core.imagefile import list_images
-from scing_cli.core.index import GalleryIndex, entry_of
+from scing_cli.core.index import Entry, GalleryIndex, Row, check_place, entry_of, file_keys, write_lock
 from scing_cli.core.manifest import Manifest, Sample
 from scing_cli.core.runtime import Reporter, Silent
 from scing_cli.core.workflows.data import open_data
 from scing_cli.core.workflows.machine import Machine
 from scing_cli.core.workflows.models import ModelChoice, OpenedModel, open_model
+from scing_cli.core.workflows.vectors import embed_files, in_threads
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +49,9 @@ class EmbedReport:
 
     Args:
         index: The file.
-        added: Rows added now.
-        skipped: Images that were in the index already.
+        added: Images that the index did not hold.
+        replaced: Images that it held with other content: their former rows are gone, the new ones have new ids.
+        skipped: Images that it holds as they are.
         count: Rows it holds.
         width: Of its vectors.
         model: What embedded them.
@@ -55,10 +59,28 @@ class EmbedReport:
 
     index: Path
     added: int
+    replaced: int
     skipped: int
     count: int
     width: int
     model: str
+
+
+@dataclasses.dataclass(frozen=True)
+class _Fresh:
+    """What an index shall take in.
+
+    Args:
+        files: The images.
+        entries: Their rows.
+        stale: The ids of the rows that some of them replace.
+        replaced: How many of them replace rows.
+    """
+
+    files: Sequence[Path]
+    entries: Sequence[Entry]
+    stale: Sequence[int]
+    replaced: int
 
 
 def embed(
@@ -76,41 +98,37 @@ def embed(
 
     Args:
         choice: Which model.
-        gallery: Which images.
+        gallery: Which images; one that is named twice is embedded once.
         output: The index to write.
-        append: Add to an index of the same model what it does not hold yet.
+        append: Add to an index of the same model what it does not hold yet; nobody else can write it meanwhile.
         force: Replace an index that is there.
         descriptor: `projected` or `concat` (R10).
         machine: Device, precision and threads.
         reporter: Where progress goes.
 
     Raises:
-        IndexFileError: If the index is there and neither `append` nor `force` was asked for, or it is of another model.
+        IndexFileError: If the index is there and neither `append` nor `force` was asked for, it is of another model,
+            another process is writing it, or it cannot be written there.
     """
     machine, reporter = machine or Machine(), reporter or Silent()
-    if append and force:
-        raise SettingError("--append and --force were both given.", "--append adds to an index, --force replaces it.")
-    if output.exists() and not (append or force):
-        raise IndexFileError(
-            f"{output} is there already.", "Add to it with --append, replace it with --force, or name another --output."
-        )
+    _check_output(output, append=append, force=force)
     model = open_model(choice, reporter=reporter)
-    manifest = _rows(model, gallery, reporter)
+    manifest = _unique(_rows(model, gallery, reporter), reporter)
     embedder = machine.embedder(model.encoder, kind=descriptor)
-    base = _base(output, model, embedder) if append and output.exists() else None
-    fresh = _unknown(base, manifest) if base else manifest
-    vectors = embedder.files(fresh.files(), reporter=reporter, text="embed")
-    entries = [entry_of(fresh.file(sample), identity=sample.identity, camera=sample.camera) for sample in fresh]
-    if base is None:
-        index = GalleryIndex.create(
-            vectors, entries, model_digest=model.digest, model=model.where, descriptor=descriptor
-        )
-    else:
-        index = base
-        index.add(vectors, entries)
-    if len(fresh):
-        index.write(output)
-    return EmbedReport(output, len(fresh), len(manifest) - len(fresh), len(index), index.width, model.label())
+    lock, open_to_all = write_lock(output), contextlib.nullcontext()
+    with lock if append else open_to_all:
+        base = _base(output, model, embedder) if append and output.exists() else None
+        fresh = _fresh(base, manifest, workers=machine.threads(), reporter=reporter)
+        vectors = embed_files(embedder, fresh.files, reporter=reporter, text="embed")
+        index = _joined(base, fresh, vectors, model, descriptor)
+        with open_to_all if append else lock:
+            if base is None:
+                _check_free(output, force=force)
+            if fresh.files:
+                index.write(output, locked=True)
+    added = len(fresh.files) - fresh.replaced
+    skipped = len(manifest) - len(fresh.files)
+    return EmbedReport(output, added, fresh.replaced, skipped, len(index), index.width, model.label())
 
 
 def folder_manifest(folder: Path, *, reporter: Reporter) -> Manifest:
@@ -137,24 +155,92 @@ def _rows(model: OpenedModel, gallery: GalleryChoice, reporter: Reporter) -> Man
     return open_data(model.run, gallery.data, layout=gallery.layout, reporter=reporter).part(gallery.split)
 
 
+def _check_output(output: Path, *, append: bool, force: bool) -> None:
+    """Refuse what could not be written in the end."""
+    if append and force:
+        raise SettingError("--append and --force were both given.", "--append adds to an index, --force replaces it.")
+    check_place(output)
+    _check_free(output, force=append or force)
+
+
+def _check_free(output: Path, *, force: bool) -> None:
+    if output.exists() and not force:
+        raise IndexFileError(
+            f"{output} is there already.", "Add to it with --append, replace it with --force, or name another --output."
+        )
+
+
+def _unique(manifest: Manifest, reporter: Reporter) -> Manifest:
+    """Return each image's first row."""
+    first: dict[str, Sample] = {}
+    for key, sample in zip(file_keys(manifest.files()), manifest, strict=True):
+        first.setdefault(key, sample)
+    if len(first) < len(manifest):
+        reporter.note(f"{len(manifest) - len(first)} rows name an image again: each is embedded once.")
+    return dataclasses.replace(manifest, samples=tuple(first.values()))
+
+
 def _base(output: Path, model: OpenedModel, embedder: Embedder) -> GalleryIndex:
     index = GalleryIndex.read(output)
     index.check_model(model.digest, descriptor=embedder.kind, width=embedder.width, name=model.label())
     return index
 
 
-def _unknown(index: GalleryIndex, manifest: Manifest) -> Manifest:
-    """Return the rows whose file, as it is now, is not in the index yet."""
-    known = {(row.path, row.size, row.mtime) for row in index.rows()}
-    fresh = tuple(sample for sample in manifest if _state(manifest.file(sample)) not in known)
-    return dataclasses.replace(manifest, samples=fresh)
+def _fresh(base: GalleryIndex | None, manifest: Manifest, *, workers: int, reporter: Reporter) -> _Fresh:
+    """Return the images that are not in the index as they are now: by size and time, then by digest.
+
+    Digests are taken before the images are decoded: one that changes in between is found again by the next append.
+    """
+    known: dict[str, list[Row]] = {}
+    if base is not None:
+        rows = base.rows()
+        for key, row in zip(file_keys(Path(row.path) for row in rows), rows, strict=True):
+            known.setdefault(key, []).append(row)
+    held = {sample: known.get(key, []) for key, sample in zip(file_keys(manifest.files()), manifest, strict=True)}
+    doubtful = [sample for sample in manifest if not _unchanged(manifest.file(sample), held[sample])]
+    entries = in_threads(
+        lambda sample: _entry(manifest, sample), doubtful, workers=workers, reporter=reporter, text="digests"
+    )
+    taken = {
+        sample: entry
+        for sample, entry in zip(doubtful, entries, strict=True)
+        if entry.digest not in {row.digest for row in held[sample]}
+    }
+    stale = [row.id for sample in taken for row in held[sample]]
+    replaced = sum(bool(held[sample]) for sample in taken)
+    return _Fresh([manifest.file(sample) for sample in taken], list(taken.values()), stale, replaced)
 
 
-def _state(file: Path) -> tuple[str, int, int]:
+def _unchanged(file: Path, held: Sequence[Row]) -> bool:
+    if not held:
+        return False
     try:
         state = file.stat()
     except OSError as error:
-        raise ImageError(
-            f"{file} cannot be read: {error.strerror}.", "scing prepare DIR lists all such files."
-        ) from error
-    return file.absolute().as_posix(), state.st_size, state.st_mtime_ns
+        raise _unreadable(file, error) from error
+    return (state.st_size, state.st_mtime_ns) in {(row.size, row.mtime) for row in held}
+
+
+def _entry(manifest: Manifest, sample: Sample) -> Entry:
+    file = manifest.file(sample)
+    try:
+        return entry_of(file, identity=sample.identity, camera=sample.camera)
+    except OSError as error:
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(file: Path, error: OSError) -> ImageError:
+    return ImageError(f"{file} cannot be read: {error.strerror}.", "scing prepare DIR lists all such files.")
+
+
+def _joined(
+    base: GalleryIndex | None, fresh: _Fresh, vectors: Vectors, model: OpenedModel, descriptor: str
+) -> GalleryIndex:
+    if base is None:
+        return GalleryIndex.create(
+            vectors, fresh.entries, model_digest=model.digest, model=model.where, descriptor=descriptor
+        )
+    if fresh.stale:
+        base.remove(fresh.stale)
+    base.add(vectors, fresh.entries)
+    return base

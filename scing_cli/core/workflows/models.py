@@ -38,10 +38,12 @@ class ModelChoice:
             raise SettingError(
                 "--run and --model were both given.", "Use --run for a trained model, --model for a plain one."
             )
-        if self.pretrained is not None and self.model is None:
-            raise SettingError(
-                "--pretrained needs --model.", "For example: --model ViT-B-16-quickgelu --pretrained openai"
-            )
+        for option, value in (("--pretrained", self.pretrained), ("--stride", self.stride)):
+            if value is not None and self.model is None:
+                raise SettingError(
+                    f"{option} needs --model: a run has its own.",
+                    "For example: --model ViT-B-16-quickgelu --pretrained openai",
+                )
 
 
 @dataclasses.dataclass(frozen=True)

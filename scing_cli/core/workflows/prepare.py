@@ -6,10 +6,13 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-from scing_cli.core.datasets import Dropped, read_data
-from scing_cli.core.datasets.inspect import PartCount, count_parts, fitting, verify_images
-from scing_cli.core.errors import DataError
-from scing_cli.core.manifest import write_manifest
+from scing_cli.core.datasets import DataSet, Dropped, read_data
+from scing_cli.core.datasets.dataset import display_name
+from scing_cli.core.datasets.inspect import count_parts, verify_images
+from scing_cli.core.datasets.overwrite import check_overwrite
+from scing_cli.core.datasets.published import Comparison, PartCount, compare
+from scing_cli.core.errors import DataError, SettingError
+from scing_cli.core.manifest import Manifest, write_manifest
 from scing_cli.core.runtime import Reporter, Silent, default_workers
 from scing_cli.core.synthetic import write_world
 
@@ -20,8 +23,9 @@ class Preparation:
 
     Args:
         layout: How the folder was read.
-        parts: Identities, images and cameras per part.
-        published: The published data set that these images fit, if any, and its counts per part.
+        parts: Identities, images and cameras per part, of what is in the manifest.
+        published: The published data set that this looks like, if any, beside the images that were found, readable
+            or not.
         junk: Rows the data set itself marks as junk.
         dropped: Files left out, each with its reason.
         unreadable: Images that cannot be decoded, each with its reason; they are not in the manifest.
@@ -31,17 +35,12 @@ class Preparation:
 
     layout: str
     parts: Mapping[str, PartCount]
-    published: tuple[str | None, Mapping[str, PartCount]]
+    published: Comparison | None
     junk: int
     dropped: tuple[Dropped, ...]
     unreadable: tuple[Dropped, ...]
     notes: tuple[str, ...]
     manifest: Path
-
-    def counts(self, part: str) -> tuple[int, int, int]:
-        """Return a part's identities, images and cameras."""
-        count = self.parts[part]
-        return count.identities, count.images, count.cameras
 
 
 def draw_world(
@@ -53,10 +52,30 @@ def draw_world(
     images_per_camera: int = 2,
     occluded_queries: bool = False,
     seed: int = 0,
+    output: Path | None = None,
     workers: int | None = None,
     reporter: Reporter | None = None,
 ) -> None:
-    """Draw a data set of pedestrians in Market-1501's layout; see `scing_cli.core.synthetic.write_world`."""
+    """Draw a data set of pedestrians in Market-1501's layout; see `scing_cli.core.synthetic.write_world`.
+
+    Args:
+        folder: A new or an empty folder.
+        identities: People to train on.
+        test_identities: Others, to test; by default as many.
+        cameras: Cameras.
+        images_per_camera: Images of each person by each camera.
+        occluded_queries: Whether something hides a part of the body in every query.
+        seed: Which world.
+        output: The manifest that `prepare` will write: that it may is made sure of before the drawing.
+        workers: Processes that draw.
+        reporter: Where progress goes.
+
+    Raises:
+        DataError: If the folder holds something, or the manifest's place is taken.
+        SettingError: If a number is too small.
+    """
+    threads = _threads(workers)
+    check_overwrite(_target(folder, output), Manifest(folder.absolute(), (), str(folder)), folder=True)
     write_world(
         folder,
         identities=identities,
@@ -65,7 +84,7 @@ def draw_world(
         images_per_camera=images_per_camera,
         occluded_queries=occluded_queries,
         seed=seed,
-        workers=workers or default_workers(),
+        workers=threads,
         reporter=reporter or Silent(),
     )
 
@@ -84,30 +103,68 @@ def prepare(
     Args:
         source: A folder in a known layout, or a CSV.
         layout: `auto`, or the layout's name.
-        output: The manifest to write; by default `./NAME.csv`, or `./NAME.manifest.csv` for a CSV.
-        strict: Refuse when anything was dropped or could not be read; nothing is written then.
+        output: The manifest to write; by default `./NAME.csv`, or `./NAME.manifest.csv` for a CSV. A manifest of the
+            same data is replaced, any other file is not.
+        strict: Refuse when anything was dropped or could not be read, or when the counts are not those of the
+            published data set that this looks like (counts without a source apart); nothing is written then.
         workers: Threads that decode.
-        reporter: Where progress goes.
+        reporter: Where progress and warnings go.
 
     Raises:
-        DataError: If the data cannot be read, or `strict` finds a fault.
+        DataError: If the data cannot be read, the manifest's place is taken, or `strict` finds a fault.
+        SettingError: If `workers` is less than 1.
     """
-    reporter = reporter or Silent()
+    reporter, threads = reporter or Silent(), _threads(workers)
     data = read_data(source, layout=layout)
-    target = output or Path(f"{data.manifest.name}{'.manifest' if source.is_file() else ''}.csv")
+    target = _target(source, output)
     if target.exists() and target.resolve() == source.resolve():
         raise DataError(f"{target} is the source itself.", "Name another file with --output.")
-    unreadable = verify_images(data.manifest, workers=workers or default_workers(), reporter=reporter)
-    if strict and (data.dropped or unreadable):
+    check_overwrite(target, data.manifest, folder=source.is_dir())
+    published = compare(count_parts(data.manifest))
+    _tell_differences(source, published, strict=strict, reporter=reporter)
+    unreadable = verify_images(data.manifest, workers=threads, reporter=reporter)
+    if strict:
+        _refuse_faults(source, data, unreadable)
+    lost = {fault.path for fault in unreadable}
+    kept = tuple(sample for sample in data.manifest if sample.path not in lost)
+    manifest = dataclasses.replace(data.manifest, samples=kept)
+    write_manifest(manifest, target)
+    parts = count_parts(manifest)
+    return Preparation(data.layout, parts, published, data.junk, data.dropped, unreadable, data.notes, target)
+
+
+def _threads(workers: int | None) -> int:
+    if workers is not None and workers < 1:
+        raise SettingError(f"--workers {workers}: must be at least 1.")
+    return workers or default_workers()
+
+
+def _target(source: Path, output: Path | None) -> Path:
+    return output or Path(f"{display_name(source.absolute())}{'.manifest' if source.is_file() else ''}.csv")
+
+
+def _tell_differences(source: Path, published: Comparison | None, *, strict: bool, reporter: Reporter) -> None:
+    """Warn of each part that differs from the published one; with `strict`, refuse what has a source."""
+    if published is None:
+        return
+    sure = [difference.text for difference in published.differences if difference.sure]
+    if strict and sure:
+        raise DataError(
+            f"--strict: {source} is not {published.name} as published: {'; '.join(sure)}.",
+            "Leave --strict out to go on with what is there.",
+        )
+    for difference in published.differences:
+        if difference.sure:
+            reporter.warn(f"This is not {published.name} as published: {difference.text}.")
+        else:
+            reporter.warn(f"{published.name}: {difference.text}; no source was found for the published count.")
+
+
+def _refuse_faults(source: Path, data: DataSet, unreadable: tuple[Dropped, ...]) -> None:
+    if data.dropped or unreadable:
         first = (*unreadable, *data.dropped)[0]
         raise DataError(
             f"--strict: {len(unreadable)} unreadable and {len(data.dropped)} dropped files in {source}, "
             f"{first.path} for one: {first.reason}.",
             "Leave --strict out to see all of them.",
         )
-    lost = {fault.path for fault in unreadable}
-    kept = tuple(sample for sample in data.manifest if sample.path not in lost)
-    manifest = dataclasses.replace(data.manifest, samples=kept)
-    parts = count_parts(manifest)
-    write_manifest(manifest, target)
-    return Preparation(data.layout, parts, fitting(parts), data.junk, data.dropped, unreadable, data.notes, target)

@@ -12,14 +12,16 @@ from scing_cli.core.artifacts import replacing
 from scing_cli.core.errors import DataError, ImageError, ScingError, SettingError
 from scing_cli.core.figures import MontageHit, ranked_montage
 from scing_cli.core.imagefile import crop_box, list_images, read_image
-from scing_cli.core.index import GalleryIndex, Hit
+from scing_cli.core.index import GalleryIndex, Hit, file_keys
 from scing_cli.core.runtime import Reporter, Silent
 from scing_cli.core.workflows.data import run_manifest
 from scing_cli.core.workflows.machine import Machine
 from scing_cli.core.workflows.models import ModelChoice, OpenedModel, open_model, reopen_model
+from scing_cli.core.workflows.vectors import Box, embed_files, in_threads
 
-Box = tuple[int, int, int, int]
 DRAWN = 20  # photos in one picture
+HITS_DRAWN = 50  # of each
+CELL = (160, 320)  # pixels: a little more than the picture shows of one image
 PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 
 
@@ -70,7 +72,7 @@ def search(
         k: Hits per photo.
         box: X, Y, W, H of the person in every photo, in pixels.
         exclude_cameras: Cameras whose rows are left out.
-        montage: A picture of the ranking to write.
+        montage: A picture of the ranking to write: of at most 20 photos, with at most 50 hits each.
         machine: Device, precision and threads.
         reporter: Where progress goes.
 
@@ -84,10 +86,8 @@ def search(
     if montage is not None and montage.suffix.lower() not in PICTURES:
         raise SettingError(f"--montage {montage}: unknown kind of picture.", f"Known: {', '.join(PICTURES)}.")
     files = _photos(photos)
-    images = [_image(file, box) for file in files]
     opened = GalleryIndex.read(index)
-    if k > len(opened):
-        reporter.note(f"The index holds {len(opened)} rows: all are shown (-k {k}).")
+    _say_what_is_left(opened, k, exclude_cameras, reporter)
     stamp = opened.stamp
     if run is None:
         model = reopen_model(stamp.model, stamp.model_digest, source=index, reporter=reporter)
@@ -95,38 +95,70 @@ def search(
         model = open_model(ModelChoice(run=run), reporter=reporter)
     embedder = machine.embedder(model.encoder, kind=stamp.descriptor)
     opened.check_model(model.digest, descriptor=stamp.descriptor, width=embedder.width, name=model.label())
-    hits = opened.search(embedder.images(images), k, exclude_cameras=exclude_cameras)
+    vectors = embed_files(embedder, files, box=box, reporter=reporter, text="embed")
+    hits = opened.search(vectors, k, exclude_cameras=exclude_cameras)
     results = [Found(file, found) for file, found in zip(files, hits, strict=True)]
     if montage is not None:
-        if len(results) > DRAWN:
-            reporter.note(f"The picture shows the first {DRAWN} of {len(results)} photos.")
-        write_montage(montage, results[:DRAWN], images[:DRAWN], _known_identities(files, model))
+        known = _known_identities(files[:DRAWN], model)
+        write_montage(montage, results, known, box=box, workers=machine.threads(), reporter=reporter)
     return SearchReport(results, montage)
 
 
+def _say_what_is_left(index: GalleryIndex, k: int, excluded: Sequence[str], reporter: Reporter) -> None:
+    """Say where a camera is left out that the index does not know, and where there will be fewer than k hits."""
+    rows = index.rows()
+    cameras = {row.camera for row in rows}
+    known = ", ".join(sorted(cameras - {""})) or "none"
+    for camera in excluded:
+        if camera not in cameras:
+            reporter.warn(f"--exclude-camera {camera}: the index has no row of that camera; it knows: {known}.")
+    left = sum(row.camera not in excluded for row in rows)
+    without = f"Without camera {', '.join(excluded)} the" if left < len(rows) else "The"
+    if left == 0:
+        reporter.warn(f"{without} index holds no row: there are no hits.")
+    elif k > left:
+        reporter.note(f"{without} index holds {left} rows: all are shown (-k {k}).")
+
+
 def write_montage(
-    target: Path, results: Sequence[Found], images: Sequence[Image.Image], identities: Mapping[Path, str]
+    target: Path,
+    results: Sequence[Found],
+    identities: Mapping[Path, str],
+    *,
+    box: Box | None,
+    workers: int,
+    reporter: Reporter,
 ) -> None:
-    """Draw each photo with its hits; a gallery image that is gone or unreadable leaves its place empty.
+    """Draw photos with their hits; a gallery image that is gone or unreadable leaves its place empty.
 
     Args:
         target: A .png or .jpg file.
-        results: Photos and hits.
-        images: The photos' pixels.
+        results: Photos and hits; the first 20 are drawn, with 50 hits at most.
         identities: Who is in a photo, where that is known: then its hits are framed as right or wrong.
+        box: Where the person is in every photo.
+        workers: Threads that read images.
+        reporter: Is told what is left out, and of the progress.
     """
-    hits = [[_montage_hit(hit, identities.get(found.query, "")) for hit in found.hits] for found in results]
-    queries = [(image, found.query.name) for image, found in zip(images, results, strict=True)]
+    if len(results) > DRAWN:
+        reporter.note(f"The picture shows the first {DRAWN} of {len(results)} photos.")
+    if any(len(found.hits) > HITS_DRAWN for found in results):
+        reporter.note(f"The picture shows the first {HITS_DRAWN} hits of each photo.")
+    drawn = [Found(found.query, found.hits[:HITS_DRAWN]) for found in results[:DRAWN]]
+    rows = list(dict.fromkeys(Path(hit.row.path) for found in drawn for hit in found.hits))
+    pictures = in_threads(_gallery_picture, rows, workers=workers, reporter=reporter, text="read pictures")
+    shown = dict(zip(rows, pictures, strict=True))
+    queries = [(_picture(found.query, box), found.query.name) for found in drawn]
+    hits = [[_montage_hit(hit, identities.get(found.query, ""), shown) for hit in found.hits] for found in drawn]
     picture = ranked_montage(queries, hits)
     with replacing(target) as temporary:
         picture.save(temporary, format=PICTURES[target.suffix.lower()])
 
 
-def _montage_hit(hit: Hit, identity: str) -> MontageHit:
+def _montage_hit(hit: Hit, identity: str, shown: Mapping[Path, Image.Image | None]) -> MontageHit:
     who = ", ".join(part for part in (hit.row.identity, f"camera {hit.row.camera}" if hit.row.camera else "") if part)
     caption = [f"{hit.score:.3f}", who, Path(hit.row.path).name]
     known = identity and hit.row.identity
-    return MontageHit(_thumbnail(Path(hit.row.path)), caption, hit.row.identity == identity if known else None)
+    return MontageHit(shown[Path(hit.row.path)], caption, hit.row.identity == identity if known else None)
 
 
 def _known_identities(photos: Sequence[Path], model: OpenedModel) -> dict[Path, str]:
@@ -137,14 +169,21 @@ def _known_identities(photos: Sequence[Path], model: OpenedModel) -> dict[Path, 
         manifest = run_manifest(model.run, check_files=False)
     except ScingError:  # a run whose rows are gone can still search
         return {}
-    wanted = {photo.absolute(): photo for photo in photos}
-    rows = ((manifest.file(sample).absolute(), sample.identity) for sample in manifest)
-    return {wanted[file]: identity for file, identity in rows if file in wanted}
+    people = {key: sample.identity for key, sample in zip(file_keys(manifest.files()), manifest, strict=True)}
+    return {photo: people[key] for key, photo in zip(file_keys(photos), photos, strict=True) if key in people}
 
 
-def _thumbnail(file: Path) -> Image.Image | None:
+def _picture(file: Path, box: Box | None) -> Image.Image:
+    """Read what is drawn of an image, no larger than the picture needs it."""
+    image = read_image(file)
+    image = image if box is None else crop_box(image, box)
+    image.thumbnail(CELL, Image.Resampling.LANCZOS)
+    return image
+
+
+def _gallery_picture(file: Path) -> Image.Image | None:
     try:
-        return read_image(file)
+        return _picture(file, None)
     except ImageError:
         return None
 
@@ -160,8 +199,3 @@ def _photos(photos: Sequence[Path]) -> list[Path]:
         else:
             files.append(photo)
     return files
-
-
-def _image(file: Path, box: Box | None) -> Image.Image:
-    image = read_image(file)
-    return image if box is None else crop_box(image, box)

@@ -16,12 +16,11 @@ from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.evaluation import Scores
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.methods import Batch, Task
-from scing_cli.core.runtime import MetricsLog, Reporter, Silent, memory_advice
+from scing_cli.core.runtime import MetricsLog, Reporter, Silent
 from scing_cli.core.training import Feed, Fit, LearningRate, Trainer
 from scing_cli.core.workflows.scoring import score_parts
 
 FEW = 8
-MEMORY_OPTIONS = "a smaller --batch-size, --precision bf16, --stride 16"
 
 
 def make_feed(part: Manifest, geometry: Geometry, *, device: torch.device, workers: int, images: bool) -> Feed:
@@ -81,8 +80,7 @@ def train(
         reporter=reporter,
         describe=lambda rows: ", ".join(part.samples[row].path for row in rows[:4]) + (", …" if len(rows) > 4 else ""),
     )
-    with memory_advice(MEMORY_OPTIONS):
-        return trainer.fit(settings.epochs, rehearsal=rehearse)
+    return trainer.fit(settings.epochs, rehearsal=rehearse)
 
 
 def rehearse_evaluation(manifest: Manifest, embedder: Embedder) -> Scores | None:
@@ -93,9 +91,11 @@ def rehearse_evaluation(manifest: Manifest, embedder: Embedder) -> Scores | None
     wanted = {"query", "gallery"}
     if not wanted <= set(manifest.splits()):
         return None
-    queries = manifest.part("query").samples[:FEW]
-    identities = {sample.identity for sample in queries}
-    matches = [sample for sample in manifest.part("gallery") if sample.identity in identities][: 8 * FEW]
+    known = set(manifest.part("gallery").identities())
+    queries = [sample for sample in manifest.part("query") if sample.identity in known][:FEW]
+    wanted = {sample.identity for sample in queries}
+    own = {sample.path for sample in queries}
+    matches = [row for row in manifest.part("gallery") if row.identity in wanted and row.path not in own][: 8 * FEW]
     if not matches:
         return None
     query, gallery = (Manifest(manifest.root, tuple(rows), manifest.name) for rows in (queries, matches))

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from scing_cli.core.artifacts import Run, check_free, create_run, fresh_folder
+from scing_cli.core.artifacts import Run, check_free, create_run, fresh_folder, kept_if_begun
 from scing_cli.core.config import PromptSettings, saved_settings
 from scing_cli.core.datasets import check_training
 from scing_cli.core.embeddings import Embedder
@@ -18,7 +18,7 @@ from scing_cli.core.encoders.stamp import encoder_digest
 from scing_cli.core.manifest import Manifest, labels, write_manifest
 from scing_cli.core.methods import PromptTask, load_method
 from scing_cli.core.methods.prompts_file import IdentityTexts, save_prompts
-from scing_cli.core.runtime import Reporter, Silent, choose_precision
+from scing_cli.core.runtime import Reporter, Silent, choose_precision, memory_advice
 from scing_cli.core.training import Fit
 from scing_cli.core.workflows.data import read_source
 from scing_cli.core.workflows.machine import Machine
@@ -83,16 +83,22 @@ def train_prompts(
         TrainingError: If a loss is not finite.
     """
     machine, reporter = machine or Machine(), reporter or Silent()
+    machine = dataclasses.replace(machine, batch_size=settings.batch_size)
     load_method(settings.method)
     manifest = read_source(data, layout=layout, reporter=reporter).manifest
     check_training(manifest)
     target = run or fresh_folder(manifest.name)
     check_free(target)
-    ground = _ground(manifest, settings, machine, reporter)
+    with memory_advice("a smaller --batch-size, --precision bf16, --stride 16, --device cpu"):
+        ground = _ground(manifest, settings, machine, reporter)
+        return _learn(data, ground, settings, target, reporter)
+
+
+def _learn(data: Path, ground: _Ground, settings: PromptSettings, target: Path, reporter: Reporter) -> PromptsReport:
+    manifest = ground.manifest
     task = _task(ground, settings, reporter)
     opened = create_run(target, _run_info(data, ground, settings))
     reporter.note(f"Run folder: {opened.path}")
-    write_manifest(manifest, opened.manifest, relative_to=manifest.root)
 
     def rehearsal(folder: Path) -> None:
         _save(folder, task, ground, settings)
@@ -106,9 +112,11 @@ def train_prompts(
         workers=embedder.workers,
         images=task.reads_images,
     )
-    fit = train(
-        task, ground.part, ground.classes, settings, feed=feed, run=opened, reporter=reporter, rehearsal=rehearsal
-    )
+    with kept_if_begun(opened):
+        write_manifest(manifest, opened.manifest, relative_to=manifest.root)
+        fit = train(
+            task, ground.part, ground.classes, settings, feed=feed, run=opened, reporter=reporter, rehearsal=rehearsal
+        )
     _save(opened.prompts, task, ground, settings)
     learnt, frozen = _parameters(task, ground.clip)
     return PromptsReport(opened, len(ground.part.identities()), len(ground.part), fit, learnt, frozen)

@@ -13,11 +13,11 @@ from scing_cli.core.encoders.clip import load_clip
 from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.encoders.stamp import encoder_digest, save_image_encoder
 from scing_cli.core.errors import DataError, RunError
-from scing_cli.core.evaluation import Scores
-from scing_cli.core.manifest import Manifest, labels
+from scing_cli.core.evaluation import Scores, choose_protocol
+from scing_cli.core.manifest import Manifest, Sample, labels
 from scing_cli.core.methods import Task, load_method
 from scing_cli.core.methods.prompts_file import IdentityTexts, check_identities, load_texts
-from scing_cli.core.runtime import Reporter, Silent, choose_precision
+from scing_cli.core.runtime import Reporter, Silent, choose_precision, memory_advice
 from scing_cli.core.training import Fit
 from scing_cli.core.workflows.data import run_manifest
 from scing_cli.core.workflows.machine import Machine
@@ -65,6 +65,7 @@ def train_visual(
     *,
     run: Path | None = None,
     data: Path | None = None,
+    pretrained: str | None = None,
     validate: bool = False,
     machine: Machine | None = None,
     reporter: Reporter | None = None,
@@ -77,6 +78,7 @@ def train_visual(
         settings: Losses and schedule.
         run: A run with prompts; None for the newest.
         data: Where the images lie now, if they have moved.
+        pretrained: Where stage 1's weights lie now, if they have moved.
         validate: Evaluate the result on the data's split `val`, each image a query against the others.
         machine: Device, precision and threads.
         reporter: Where progress goes.
@@ -95,27 +97,44 @@ def train_visual(
             f"Copy the folder without its visual/ to train again, or remove {opened.visual}.",
         )
     texts = load_texts(opened.prompts)
+    check_identities(texts, opened.identities, where=str(opened.path))
     manifest = run_manifest(opened, moved_to=data)
-    part = manifest.part("train")
-    check_identities(texts, part.identities(), where=str(opened.path))
-    if validate and "val" not in manifest.splits():
+    if validate:
+        _check_validation(manifest)
+    machine = dataclasses.replace(machine, batch_size=settings.batch_size)
+    with memory_advice("a smaller --batch-size, --precision bf16, --device cpu"):
+        encoder = _starting_encoder(opened, texts, pretrained, reporter).to(machine.place())
+        ground = _Ground(opened, manifest, manifest.part("train"), texts, encoder, machine)
+        report = _tune(ground, settings, reporter)
+        return dataclasses.replace(report, validation=_validate(ground, reporter) if validate else None)
+
+
+def _check_validation(manifest: Manifest) -> None:
+    """Refuse before the training what could not be evaluated after it."""
+    if "val" not in manifest.splits():
         raise DataError(
             f"--validate: {manifest.name} has no split val.", "Leave --validate out, or mark rows as val in a CSV."
         )
-    encoder = _starting_encoder(opened, texts, reporter)
-    ground = _Ground(opened, manifest, part, texts, encoder.to(machine.place()), machine)
-    report = _tune(ground, settings, reporter)
-    if not validate:
-        return report
-    return dataclasses.replace(report, validation=_validate(ground, reporter))
+    rows = manifest.part("val")
+    cameras = [sample.camera for sample in rows]
+    apart = choose_protocol("auto", cameras, cameras).name == "market"
+    seen: dict[str, Sample] = {}
+    for sample in rows:
+        other = seen.setdefault(sample.identity, sample)
+        if sample.identity and other is not sample and (not apart or other.camera != sample.camera):
+            return
+    raise DataError(
+        f"--validate: nobody in the split val of {manifest.name} is seen {'by two cameras' if apart else 'twice'}.",
+        "Leave --validate out, or mark more rows as val.",
+    )
 
 
-def _starting_encoder(run: Run, texts: IdentityTexts, reporter: Reporter) -> ImageEncoder:
+def _starting_encoder(run: Run, texts: IdentityTexts, pretrained: str | None, reporter: Reporter) -> ImageEncoder:
     """Return the CLIP image encoder that stage 1 used, checked by its digest."""
     model, settings = run.info["model"], run.info["settings"]["train-prompts"]
     clip = load_clip(
         model["model"],
-        model["pretrained"],
+        pretrained or model["pretrained"],
         stride=settings["stride"],
         statistics=settings["statistics"],
         seed=settings["seed"],
@@ -126,7 +145,7 @@ def _starting_encoder(run: Run, texts: IdentityTexts, reporter: Reporter) -> Ima
         raise RunError(
             f"{model['model']} ({model['pretrained']}) is not the model that {run.path} learnt its prompts with "
             f"(visual {digest[:8]}… here, {texts.model_digest[:8]}… there).",
-            "Put the weights of that time back, or train prompts anew: scing train-prompts --data DIR",
+            "Name the weights of that time with --pretrained FILE, or begin anew: scing train-prompts --data DIR",
         )
     return clip.image
 

@@ -1,4 +1,4 @@
-"""Opening every image, counting parts, and published counts."""
+"""Opening every image, and counting parts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from scing_cli.core.datasets import Dropped, read_data
-from scing_cli.core.datasets.inspect import PUBLISHED, PartCount, count_parts, fitting, verify_images
+from scing_cli.core.datasets.inspect import count_parts, verify_images
+from scing_cli.core.datasets.published import PartCount
 from scing_cli.core.manifest import SPLITS, Manifest, Sample
 from scing_cli.core.runtime import Advance, Silent
 
@@ -81,20 +82,3 @@ def test_parts_without_rows_count_zero_and_unknown_people_do_not_count() -> None
     nothing = PartCount(0, 0, 0)
     assert parts == {"train": nothing, "val": PartCount(1, 2, 1), "query": nothing, "gallery": nothing}
     assert list(parts) == list(SPLITS)
-
-
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_published_counts_fit_themselves_alone(name: str) -> None:
-    published = PUBLISHED[name]
-    assert fitting(published.parts) == (name, published.parts)
-    assert published.source
-    other_gallery = {**published.parts, "gallery": PartCount(1, 1, 1)}
-    assert fitting(other_gallery)[0] == name
-
-
-@pytest.mark.parametrize("part", ["train", "query"])
-def test_one_image_more_or_a_missing_part_fits_nothing(part: str) -> None:
-    parts = dict(PUBLISHED["Market-1501"].parts)
-    market = parts.pop(part)
-    assert fitting(parts) == (None, {})
-    assert fitting({**parts, part: PartCount(market.identities, market.images + 1, market.cameras)}) == (None, {})

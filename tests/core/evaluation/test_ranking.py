@@ -80,7 +80,12 @@ def cases(draw: st.DrawFn) -> dict:
         return chosen
 
     people = [str(person) for person in range(draw(st.integers(1, 6)))]
-    return {
+    images = ["", *map(str, range(draw(st.integers(1, 50))))]  # few: many rows are a query's own image
+    keys = {
+        "query_keys": [str(x) for x in rng.choice(images, queries)],
+        "gallery_keys": [str(x) for x in rng.choice(images, rows)],
+    }
+    return (keys if draw(st.booleans()) else {}) | {
         "query": vectors(queries),
         "gallery": vectors(rows),
         "query_identities": [str(x) for x in rng.choice([*people, "", "absent"], queries)],
@@ -169,6 +174,46 @@ def test_the_same_camera_is_left_out_and_an_unknown_camera_is_no_camera() -> Non
     assert unknown.per_query.matches[0] == 2
 
 
+@pytest.mark.parametrize("protocol", ["market", "no-camera"])
+def test_the_querys_own_image_is_neither_a_match_nor_a_distractor(protocol: str) -> None:
+    query = unit([[1, 0]])
+    gallery = unit([[1, 0], [1, 0.1], [1, 0.2]])
+    run = {"query": query, "gallery": gallery, "query_identities": ["a"], "query_cameras": ["1"]}
+    run |= {"gallery_cameras": ["", "2", "2"], "protocol": protocol}
+    keys = {"query_keys": ["x.jpg"], "gallery_keys": ["x.jpg", "y.jpg", ""]}
+    as_match = evaluate(**run, **keys, gallery_identities=["a", "b", "a"])
+    assert (as_match.per_query.first_rank[0], as_match.per_query.matches[0]) == (2, 1)
+    as_distractor = evaluate(**run, **keys, gallery_identities=["stranger", "b", "a"])
+    assert as_distractor.mAP == as_match.mAP == 50.0
+    unnamed = evaluate(**run, gallery_identities=["a", "b", "a"])
+    assert unnamed.per_query.matches[0] == 2
+    empty = evaluate(**run, query_keys=[""], gallery_keys=[""] * 3, gallery_identities=["a", "b", "a"])
+    assert empty.per_query.matches[0] == 2
+
+
+def test_a_part_searched_in_itself_counts_the_others_only() -> None:
+    case = market_like(np.random.default_rng(6), 60, 60, 16, 10.0)
+    for of in ("query", "query_identities", "query_cameras"):
+        case[of.replace("query_", "gallery_").replace("query", "gallery")] = case[of]
+    keys = [f"{i}.jpg" for i in range(60)]
+    case |= {"query_keys": keys, "gallery_keys": keys}
+    scores = evaluate(**case, protocol="no-camera")
+    assert scores.rank1 < 60
+    assert_equals_oracle(scores, case, "no-camera")
+
+
+def test_queries_whose_only_match_is_themselves_are_lost_and_said_so() -> None:
+    vectors = unit(np.eye(3))
+    keys = list("xyz")
+    run = {"query_keys": keys, "gallery_keys": keys, "protocol": "no-camera"}
+    scores = evaluate(vectors, vectors, list("aab"), list("aab"), [""] * 3, [""] * 3, **run)
+    assert (scores.valid_queries, scores.lost.itself, scores.lost.total) == (2, 1, 1)
+    assert scores.lost.reasons() == "1 has no image of its identity in the gallery but itself"
+    with pytest.raises(DataError, match="3 have no image of their identity in the gallery but themselves") as caught:
+        evaluate(vectors, vectors, list("abc"), list("abc"), [""] * 3, [""] * 3, **run)
+    assert "no-camera" not in caught.value.remedy
+
+
 def test_lost_queries_are_counted_by_reason() -> None:
     vectors = unit(np.eye(4))
     scores = evaluate(
@@ -216,6 +261,8 @@ def test_parts_that_do_not_fit_are_refused() -> None:
         evaluate(two, three, ["a"] * 2, ["a"] * 3, ["1"] * 2, ["2"] * 3, protocol="market")
     with pytest.raises(DataError, match="There is no gallery vector"):
         evaluate(two, two[:0], ["a"] * 2, [], ["1"] * 2, [], protocol="market")
+    with pytest.raises(ValueError, match="2 vectors, 2 identities, 2 cameras, 1 keys"):
+        evaluate(two, two, ["a"] * 2, ["a"] * 2, ["1"] * 2, ["2"] * 2, protocol="market", query_keys=["x"])
     with pytest.raises(ValueError, match="2 vectors, 1 identities"):
         evaluate(two, two, ["a"], ["a"] * 2, ["1"] * 2, ["2"] * 2, protocol="market")
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from scing_cli.core.artifacts import file_digest
 from scing_cli.core.errors import DataError, IndexFileError, ScingError, SettingError
-from scing_cli.core.index import Entry, GalleryIndex, entry_of, read_stamp, stamp
+from scing_cli.core.index import Entry, GalleryIndex, entry_of, file_keys, read_stamp, stamp
 from scing_cli.core.index.search import nearest
 
 MODEL = {"model": "ViT-B-16-quickgelu", "pretrained": "openai"}
@@ -92,6 +92,25 @@ def test_a_new_index_over_an_old_one_takes_the_next_generation(written: Path) ->
     assert sorted(file.name for file in written.parent.iterdir()) == ["gallery.faiss", "gallery.rows-2"]
 
 
+def test_removed_rows_are_gone_and_their_ids_are_not_given_again(written: Path) -> None:
+    index = GalleryIndex.read(written)
+    index.remove([0, 7, 19])
+    kept = [i for i in range(20) if i not in {0, 7, 19}]
+    assert index.add(unit(2, seed=1), entries(2, start=20)) == [20, 21]
+    index.write(written)
+    again = GalleryIndex.read(written)
+    assert [row.id for row in again.rows()] == [*kept, 20, 21]
+    assert np.array_equal(again.vectors(), np.concatenate([unit(20)[kept], unit(2, seed=1)]))
+    for row, vector in zip(again.rows(), again.vectors(), strict=True):
+        assert again.search(vector[None], 1)[0][0].row == row
+    assert again.search(unit(20)[7:8], 1, exclude_cameras=["0"])[0][0].row.id in kept
+    with pytest.raises(ValueError, match=r"no rows \[7\]"):
+        again.remove([7])
+    again.remove([row.id for row in again.rows()])
+    assert (len(again), again.search(unit(1), 3)) == (0, [[]])
+    assert again.add(unit(1), entries(1)) == [22]
+
+
 @settings(deadline=None, max_examples=60)
 @given(
     seed=st.integers(0, 10**6),
@@ -163,6 +182,17 @@ def test_an_entry_describes_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert entry.path == (tmp_path / "a.jpg").as_posix()
     assert (entry.size, entry.mtime, entry.identity, entry.camera) == (3, Path("a.jpg").stat().st_mtime_ns, "7", "2")
     assert entry.digest == file_digest(Path("a.jpg"))
+
+
+def test_keys_tell_files_apart_whatever_way_leads_to_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("data/a").mkdir(parents=True)
+    Path("link").symlink_to("data", target_is_directory=True)
+    Path("data/a/y.jpg").symlink_to("x.jpg")
+    ways = ["data/a/x.jpg", "link/a/x.jpg", "data/../data/a/x.jpg", str(tmp_path / "data/a/x.jpg"), "data/a/y.jpg"]
+    *same, other = file_keys(map(Path, ways))
+    assert set(same) == {str((tmp_path / "data/a/x.jpg").resolve())}
+    assert other not in same
 
 
 # What is refused
@@ -282,8 +312,16 @@ def test_another_model_is_refused_with_both_named(written: Path) -> None:
         "Use the model that made it: --model ViT-B-16-quickgelu --pretrained openai, "
         "or embed the gallery again: scing embed --force."
     )
-    with pytest.raises(IndexFileError, match="another model"):
-        index.check_model("a41f" * 16, descriptor="concat", width=8, name="runs/market")
+
+
+def test_another_descriptor_of_the_same_model_names_the_option(written: Path) -> None:
+    index = GalleryIndex.read(written)
+    with pytest.raises(
+        IndexFileError,
+        match="holds the descriptor projected, 8 wide; runs/market was asked for concat, 40 wide",
+    ) as caught:
+        index.check_model("a41f" * 16, descriptor="concat", width=40, name="runs/market")
+    assert caught.value.remedy.startswith("Use --descriptor projected, or embed the gallery again")
 
 
 def test_the_name_of_an_index_ends_in_faiss(tmp_path: Path) -> None:

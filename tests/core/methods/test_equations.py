@@ -17,7 +17,13 @@ from torch.nn import functional as F
 from scing_cli.core.batches import Augmentation
 from scing_cli.core.encoders.image import descriptor
 from scing_cli.core.methods import losses
-from scing_cli.core.methods.scing import Perturbation, PromptLearner, PromptTuning, SelectiveVisualPrompt
+from scing_cli.core.methods.scing import (
+    Perturbation,
+    PromptLearner,
+    PromptTuning,
+    SelectiveVisualPrompt,
+    VisualTuning,
+)
 from scing_cli.core.methods.task import Batch
 
 D, WIDTH = 16, 24
@@ -177,7 +183,8 @@ def test_equation_16_the_sum_of_stage_1(clip):
     )
     expected = i2t + t2i + 0.7 * oracle.consistency_loss(*texts)
     assert float(result.total().detach()) == pytest.approx(expected, rel=1e-4)
-    assert set(result.terms) == {"i2t", "t2i", "consistency"}
+    assert set(result.terms) == {"contrast", "consistency"}
+    assert float(result.figures["i2t"]) == pytest.approx(i2t, rel=1e-4)
 
 
 @settings(deadline=None, max_examples=30)
@@ -214,6 +221,36 @@ def test_the_triplet_falls_as_an_image_nears_its_own_text():
         values.append(float(losses.cross_modal_triplet(images, texts, labels, 0.2)[0]))
     assert values == sorted(values)
     assert values[0] < values[-1]
+
+
+def test_equation_20_the_sum_of_stage_2(clip):
+    """All of stage 2 as it is composed: encoder, unit length, w_k, both losses and gamma; nothing augmented."""
+    import copy
+
+    encoder = copy.deepcopy(clip.image)
+    texts, labels = unit_vectors(3, seed=9), torch.tensor([2, 0, 1, 1])
+    pixels = torch.randn(4, 3, 32, 16, generator=torch.Generator().manual_seed(10))
+    task = VisualTuning(
+        encoder=encoder,
+        texts=texts,
+        labels=labels,
+        logit_scale=50.0,
+        augmentation=Augmentation(flip=0, erase=0, crop=0),
+        triplet_weight=0.3,
+        margin=0.4,
+        label_smoothing=0.0,
+        precision="fp32",
+    )
+    result = task.losses(Batch([3, 0, 1], pixels[[3, 0, 1]]), (0, "train-visual", 0, 0))
+    state = double(clip.image.state_dict())
+    images = [
+        oracle.unit(clip_oracle.encode_image(one, state, patch=8, stride=8, heads=2, quick=True))
+        for one in pixels[[3, 0, 1]].double().numpy()
+    ]
+    own = [1, 2, 0]
+    expected = oracle.classification_loss(images, texts.double().numpy(), own, 50.0)
+    expected += 0.3 * oracle.triplet_loss(images, texts.double().numpy(), own, 0.4)[0]
+    assert float(result.total().detach()) == pytest.approx(expected, rel=1e-4)
 
 
 def test_equation_21_the_distance_of_descriptors(clip):

@@ -13,7 +13,7 @@ from scing_cli.core.batches import Augmentation
 from scing_cli.core.config import PromptSettings, VisualSettings
 from scing_cli.core.errors import SettingError
 from scing_cli.core.methods import METHODS, load_method
-from scing_cli.core.methods.scing import Perturbation, SelectiveVisualPrompt
+from scing_cli.core.methods.scing import Perturbation, PromptLearner, SelectiveVisualPrompt
 from scing_cli.core.methods.task import Batch
 
 LABELS = torch.tensor([0, 0, 1, 1, 2, 2])
@@ -104,7 +104,7 @@ def test_without_consistency_no_image_is_read():
     task = prompt_task(tiny_clip(), consistency_weight=0.0)
     assert not task.reads_images
     train_two_steps(task, with_pixels=False)
-    assert set(task.losses(Batch([0, 1, 2], None), KEY).terms) == {"i2t", "t2i"}
+    assert set(task.losses(Batch([0, 1, 2], None), KEY).terms) == {"contrast"}
 
 
 def test_views_are_two_fresh_draws_of_the_key_alone():
@@ -167,3 +167,31 @@ def test_an_unknown_method_lists_the_known_ones():
     with pytest.raises(SettingError, match=r"--method 'scin' is unknown") as caught:
         load_method("scin")
     assert "Did you mean scing?" in caught.value.remedy
+
+
+def test_prompts_are_made_where_the_text_tower_is():
+    clip = tiny_clip()
+    clip.text.to("meta")
+    with torch.device("meta"):
+        prompts = PromptLearner(clip=clip, identities=2, tokens=4, fused_tokens=2, gate="channel")
+    assert {value.device.type for value in (*prompts.parameters(), *prompts.buffers())} == {"meta"}
+
+
+def test_padding_is_ten_pixels_at_256_and_follows_the_height():
+    small = prompt_task(tiny_clip()).perturbation.image.padding
+    full = prompt_task(tiny_clip(size=(256, 128))).perturbation.image.padding
+    assert (small, full) == (1, 10)
+
+
+@pytest.mark.parametrize("build", [prompt_task, visual_task])
+def test_outside_the_towers_everything_is_float32_under_bf16(build):
+    """R17: the losses of a bf16 run are float32, and near those of float32."""
+    totals = []
+    for precision in ("fp32", "bf16"):
+        task = build(tiny_clip())
+        task.precision = precision
+        losses = task.losses(Batch(list(range(6)), pixels()), KEY)
+        assert {term.dtype for term in losses.terms.values()} == {torch.float32}
+        totals.append(float(losses.total().detach()))
+    assert totals[0] != totals[1]
+    assert totals[1] == pytest.approx(totals[0], rel=0.1)

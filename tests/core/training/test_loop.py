@@ -121,6 +121,39 @@ def test_a_loss_that_is_not_finite_in_the_rehearsal_says_so(tmp_path):
         trainer(Line(break_at=(7, "line", "rehearsal", 0)), tmp_path).fit(1, rehearsal=lambda: None)
 
 
+@pytest.mark.parametrize("seat", ["figure", "gradient", "weight"])
+def test_other_values_that_are_not_finite_stop_the_run_too(tmp_path, seat):
+    class Broken(Line):
+        def losses(self, batch, key):
+            losses = super().losses(batch, key)
+            if seat == "figure" and key[2] == 1:
+                return Losses(losses.terms, {"rows": torch.tensor(float("nan"))})
+            if seat == "gradient":
+                root = (
+                    (self.module.weight - self.module.weight.detach()).abs().sum().sqrt()
+                )  # its slope at 0 is infinite
+                return Losses({**losses.terms, "root": root}, losses.figures)
+            if seat == "weight" and key[2] == 1 and key[3] == 1:
+                self.module.bias.register_hook(lambda grad: grad * float("nan"))
+            return losses
+
+    expected = {
+        "figure": "the figure rows is not",
+        "gradient": "the gradient of",
+        "weight": "bias is not finite after the last",
+    }
+    with pytest.raises(TrainingError, match=expected[seat]):
+        trainer(Broken(), tmp_path).fit(2, rehearsal=lambda: None)
+
+
+def test_a_second_try_replaces_the_metrics_of_its_own_stage_only(tmp_path):
+    log = tmp_path / "metrics.jsonl"
+    log.write_text('{"stage": "other", "epoch": 1}\n')
+    for _ in range(2):
+        trainer(Line(), tmp_path).fit(2, rehearsal=lambda: None)
+    assert [json.loads(line)["stage"] for line in log.read_text().splitlines()] == ["other", "line", "line"]
+
+
 def test_gradient_norms_are_those_of_each_term_alone():
     task = Line()
     losses = task.losses(Batch([1, 3], None), (0,))

@@ -44,8 +44,10 @@ class PromptLearner(nn.Module):
         width = clip.text.width
         start, *before, _ = clip.tokenizer(BEFORE)
         _, *after, stop = clip.tokenizer(AFTER)
+        place = clip.text.positional_embedding.device
         for name, ids in (("prefix", [start, *before]), ("suffix", [*after, stop])):
-            self.register_buffer(name, clip.text.embed(torch.tensor([ids])).detach(), persistent=False)  # (1, n, d)
+            words = clip.text.embed(torch.tensor([ids], device=place)).detach()  # (1, n, d)
+            self.register_buffer(name, words, persistent=False)
         self.end = 1 + len(before) + tokens + len(after)  # the end token's place follows from L (R13)
         self.tokens = nn.Parameter(torch.randn(identities, tokens, width) * 0.02)
         self.svip = SelectiveVisualPrompt(

@@ -123,11 +123,13 @@ class PromptTuning:
         texts, visual = self.texts(labels.repeat(copies), conditions)
         text, *perturbed = torch.split(texts, len(features))
         scale = self.clip.logit_scale
-        terms = {
-            "i2t": self._contrast(features, text, labels, scale),
-            "t2i": self._contrast(text, features, labels, scale),
+        i2t, t2i = (self._contrast(*pair, labels, scale) for pair in ((features, text), (text, features)))
+        terms = {"contrast": i2t + t2i}  # Eq. 15
+        figures = {
+            "i2t": i2t.detach(),
+            "t2i": t2i.detach(),
+            "visual_spread": visual.detach().std(0, correction=0).mean(),
         }
-        figures = {"visual_spread": visual.detach().std(0).mean() if len(visual) > 1 else visual.detach().sum() * 0}
         if perturbed:
             first, second = perturbed
             terms["consistency"] = self.consistency_weight * consistency(text, first, second)

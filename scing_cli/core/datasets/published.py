@@ -1,0 +1,141 @@
+"""Counts of data sets as published, and how the data at hand differs from the one that it looks like."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+PARTS = ("train", "query", "gallery")
+COUNTED = ("identities", "images", "cameras")
+IMAGES_NEAR = 0.02  # relative; further off, it is other data
+IDENTITIES_NEAR = 0.1
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PartCount:
+    """How much one part of a data set holds.
+
+    Args:
+        identities: Known identities; the distractors' 0000 counts as one, as in published counts.
+        images: Rows.
+        cameras: Known cameras.
+    """
+
+    identities: int
+    images: int
+    cameras: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Published:
+    """Counts of a data set as published.
+
+    Args:
+        parts: Counts of train, query and gallery.
+        source: Where the counts come from, and how sure they are.
+        unsure: Which of them (identities, images, cameras) were not found in a source.
+    """
+
+    parts: Mapping[str, PartCount]
+    source: str
+    unsure: tuple[str, ...] = ()
+
+
+PUBLISHED: Mapping[str, Published] = MappingProxyType(
+    {
+        "Market-1501": Published(
+            {
+                "train": PartCount(751, 12_936, 6),
+                "query": PartCount(750, 3_368, 6),
+                "gallery": PartCount(751, 15_913, 6),
+            },
+            "loaders of the data set; the gallery is 15,913 of 19,732 files without junk, 0000 counts as an identity",
+        ),
+        "DukeMTMC-reID": Published(
+            {
+                "train": PartCount(702, 16_522, 8),
+                "query": PartCount(702, 2_228, 8),
+                "gallery": PartCount(1_110, 17_661, 8),
+            },
+            "loaders of the data set; 408 of the gallery's identities are distractors",
+        ),
+        "Occluded-Duke": Published(
+            {
+                "train": PartCount(702, 15_618, 8),
+                "query": PartCount(519, 2_210, 8),
+                "gallery": PartCount(1_110, 17_661, 8),
+            },
+            "images: its paper; identities: widely quoted, not found in a source; cameras: DukeMTMC's",
+            unsure=("identities", "cameras"),
+        ),
+    }
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Difference:
+    """A part that does not hold what it should.
+
+    Args:
+        part: train, query or gallery.
+        text: What was found and what is published, of every count that differs.
+        sure: Whether a count that differs was found in a source.
+    """
+
+    part: str
+    text: str
+    sure: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Comparison:
+    """The published data set that data looks like.
+
+    Args:
+        name: Its name.
+        parts: Its counts.
+        differences: The parts whose counts differ, in the order of `PARTS`.
+    """
+
+    name: str
+    parts: Mapping[str, PartCount]
+    differences: tuple[Difference, ...]
+
+
+def compare(parts: Mapping[str, PartCount]) -> Comparison | None:
+    """Compare counts with those of the nearest published data set; None where none is near.
+
+    Near means: in train, query and gallery alike, the images within 2 % and the identities within 10 %.
+
+    >>> found = compare({**PUBLISHED["Market-1501"].parts, "query": PartCount(750, 3_367, 6)})
+    >>> found.name, found.differences[0].text
+    ('Market-1501', 'query has 3,367 images (published: 3,368)')
+    >>> compare({"train": PartCount(3, 9, 2), "query": PartCount(3, 3, 2), "gallery": PartCount(3, 9, 2)}) is None
+    True
+    """
+    near = [(_distance(parts, published.parts), name) for name, published in PUBLISHED.items()]
+    distance, name = min(near)
+    if distance == float("inf"):
+        return None
+    return Comparison(name, PUBLISHED[name].parts, tuple(_differences(parts, PUBLISHED[name])))
+
+
+def _distance(parts: Mapping[str, PartCount], published: Mapping[str, PartCount]) -> float:
+    """Return the sum of the image counts' relative differences; infinity where any count is not near."""
+    total = 0.0
+    for part in PARTS:
+        found, known = parts.get(part, PartCount(0, 0, 0)), published[part]
+        images = abs(found.images - known.images) / known.images
+        identities = abs(found.identities - known.identities) / known.identities
+        total += images if images <= IMAGES_NEAR and identities <= IDENTITIES_NEAR else float("inf")
+    return total
+
+
+def _differences(parts: Mapping[str, PartCount], published: Published) -> Iterator[Difference]:
+    for part in PARTS:
+        found, known = dataclasses.asdict(parts[part]), dataclasses.asdict(published.parts[part])
+        wrong = [what for what in COUNTED if found[what] != known[what]]
+        if wrong:
+            counts = ", ".join(f"{found[what]:,} {what} (published: {known[what]:,})" for what in wrong)
+            yield Difference(part, f"{part} has {counts}", not set(wrong) <= set(published.unsure))

@@ -1,0 +1,91 @@
+"""Image files -> vectors, and other work on many files: with progress, in threads, within bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from scing_cli.core.batches import resize_to_tensor, sequential
+from scing_cli.core.embeddings import Embedder, Vectors
+from scing_cli.core.imagefile import crop_box, read_image
+from scing_cli.core.runtime import Reporter, memory_advice
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Box = tuple[int, int, int, int]
+MEMORY_OPTIONS = "a smaller --batch-size, --precision bf16, --device cpu"
+
+
+def embed_files(
+    embedder: Embedder, files: Sequence[Path], *, box: Box | None = None, reporter: Reporter, text: str
+) -> Vectors:
+    """Embed image files; of their pixels, no more than some batches are held.
+
+    Args:
+        embedder: The model.
+        files: N paths.
+        box: X, Y, W, H of the person in every image, in pixels; None for the whole image.
+        reporter: Shows progress under the name `text`.
+        text: What is being embedded.
+
+    Returns:
+        (N, D) float32, unit length, in the order of `files`.
+
+    Raises:
+        ImageError: If a file cannot be decoded.
+        DataError: If the box leaves an image, or a whole image's vector is not finite.
+        ScingError: If memory runs out; the message names the options that help.
+    """
+    with memory_advice(MEMORY_OPTIONS):
+        if box is None:
+            return embedder.files(files, reporter=reporter, text=text)
+        return _boxed(embedder, files, box, reporter, text)
+
+
+def in_threads(
+    function: Callable[[Item], Result], items: Sequence[Item], *, workers: int, reporter: Reporter, text: str
+) -> list[Result]:
+    """Apply a function to every item in a pool of threads, with progress; an error or Ctrl-C drops what is waiting.
+
+    Args:
+        function: Safe to call from many threads.
+        items: What it is applied to.
+        workers: Threads.
+        reporter: Shows progress under the name `text`.
+        text: What is being done.
+    """
+    results = []
+    pool = ThreadPoolExecutor(workers)
+    try:
+        with reporter.progress(text, len(items)) as advance:
+            for result in pool.map(function, items):
+                results.append(result)
+                advance(1)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+    return results
+
+
+def _boxed(embedder: Embedder, files: Sequence[Path], box: Box, reporter: Reporter, text: str) -> Vectors:
+    geometry = embedder.encoder.geometry
+
+    def cut(file: Path) -> torch.Tensor:
+        person = crop_box(read_image(file), box)
+        return resize_to_tensor(person, geometry.height, geometry.width, geometry.interpolation)
+
+    vectors = np.empty((len(files), embedder.width), np.float32)
+    pool = ThreadPoolExecutor(embedder.workers)
+    try:
+        with reporter.progress(text, len(files)) as advance:
+            for rows in sequential(len(files), embedder.batch_size):
+                pixels = torch.stack(list(pool.map(cut, [files[row] for row in rows])))  # (B, 3, H, W)
+                vectors[rows] = embedder.pixels(pixels).cpu().numpy()
+                advance(len(rows))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+    return vectors

@@ -1,0 +1,95 @@
+"""Files to vectors: in order, of unit length, the same whatever the batches; what is not finite is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny import tiny_clip
+from torch.nn import functional as F
+
+from scing_cli.core.batches import normalise, resize_to_tensor
+from scing_cli.core.embeddings import Embedder
+from scing_cli.core.errors import DataError, ImageError
+from scing_cli.core.runtime import Silent
+
+
+@pytest.fixture(scope="module")
+def clip():
+    return tiny_clip()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    draw = np.random.default_rng(0)
+    for number in range(7):
+        Image.fromarray(draw.integers(0, 256, (40 + number, 20, 3), np.uint8)).save(folder / f"{number}.png")
+    return sorted(folder.iterdir())
+
+
+def embedder(clip, **changes):
+    settings = {"kind": "projected", "device": torch.device("cpu"), "precision": "fp32", "batch_size": 3, "workers": 2}
+    return Embedder(clip.image, **{**settings, **changes})
+
+
+def one_by_one(clip, files, kind):
+    """Every file alone through the plain pieces: the slow way."""
+    rows = []
+    for file in files:
+        pixels = resize_to_tensor(Image.open(file), 32, 16, "bicubic")[None]
+        with torch.no_grad():
+            features = clip.image(normalise(pixels, (0.5,) * 3, (0.5,) * 3))
+        joined = features.projected if kind == "projected" else torch.cat(list(features), dim=1)
+        rows.append(F.normalize(joined, dim=1)[0].numpy())
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("kind", ["projected", "concat"])
+@pytest.mark.parametrize("batch_size", [1, 3, 7, 50])
+def test_equals_one_file_at_a_time(clip, files, kind, batch_size):
+    found = embedder(clip, kind=kind, batch_size=batch_size).files(files, reporter=Silent(), text="embed")
+    np.testing.assert_allclose(found, one_by_one(clip, files, kind), atol=1e-6)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
+
+
+def test_follows_the_order_of_the_files(clip, files):
+    one = embedder(clip)
+    order = [4, 0, 6, 2]
+    whole = one.files(files, reporter=Silent(), text="embed")
+    part = one.files([files[place] for place in order], reporter=Silent(), text="embed")
+    np.testing.assert_allclose(part, whole[order], atol=1e-6)
+
+
+def test_images_and_files_give_the_same(clip, files):
+    one = embedder(clip)
+    images = [Image.open(file).convert("RGB") for file in files]
+    np.testing.assert_allclose(one.images(images), one.files(files, reporter=Silent(), text="x"), atol=1e-6)
+
+
+def test_no_file_gives_no_row(clip):
+    assert embedder(clip, kind="concat").files([], reporter=Silent(), text="embed").shape == (0, 48)
+
+
+def test_bf16_is_near_and_still_of_unit_length(clip, files):
+    full, half = (embedder(clip, precision=kind).files(files, reporter=Silent(), text="x") for kind in ("fp32", "bf16"))
+    assert (full * half).sum(1).min() > 0.99
+    assert not np.array_equal(full, half)
+    np.testing.assert_allclose(np.linalg.norm(half, axis=1), 1, atol=1e-6)
+
+
+def test_vectors_that_are_not_finite_are_refused_and_named(files):
+    broken = tiny_clip()
+    with torch.no_grad():
+        broken.image.proj.fill_(float("nan"))
+    with pytest.raises(DataError, match=r"7 vectors are not finite, of .*0\.png"):
+        embedder(broken).files(files, reporter=Silent(), text="embed")
+
+
+def test_an_unreadable_file_is_named(clip, files, tmp_path):
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"no picture")
+    with pytest.raises(ImageError, match=r"bad\.jpg"):
+        embedder(clip).files([*files, bad], reporter=Silent(), text="embed")
