@@ -157,7 +157,7 @@ class Terminal:
 
     def course(self, title: str, fit: Fit) -> None:
         """Print how a stage's figures went from the first to the last epoch."""
-        rows = [(name.replace("_", " "), f"{fit.first[name]:.4f}", f"{fit.last[name]:.4f}") for name in fit.last]
+        rows = [(name.replace("_", " "), _figure(fit.first[name]), _figure(fit.last[name])) for name in fit.last]
         self.table(title, ("mean over", "first epoch", "last epoch"), rows, words=("mean over",))
         rate = fit.images / max(fit.seconds, 1e-9)
         self.say(f"{fit.steps:,} steps in {_duration(fit.seconds)} ({rate:,.0f} images/s)")
@@ -193,6 +193,10 @@ def _visible(text: str) -> str:
 def _plain(text: str) -> Text:
     """Return a text from outside without markup, its control characters spelled out."""
     return Text(_visible(text))
+
+
+def _figure(value: float) -> str:
+    return f"{round(value, 4) + 0.0:.4f}"  # no -0.0000
 
 
 def _rate(done: float, seconds: float) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scing_cli.commands import options
-from scing_cli.commands.console import Terminal, shorten
+from scing_cli.commands.console import Terminal
 
 if TYPE_CHECKING:
     from scing_cli.core.workflows.search import Found
@@ -54,12 +55,19 @@ def search(
         return
     for found in report.results:
         rows = [
-            (hit["rank"], f"{hit['score']:.4f}", hit["identity"], hit["camera"], shorten(hit["path"], PATH_WIDTH))
+            (hit["rank"], f"{hit['score']:.4f}", hit["identity"], hit["camera"], _place(hit["path"]))
             for hit in _hits(found)
         ]
         terminal.table(str(found.query), ("rank", "score", "identity", "camera", "path"), rows, words=("path",))
     if report.montage:
         terminal.say(f"Picture: {report.montage}")
+
+
+def _place(path: str) -> str:
+    """Return a path from here where it lies below here; of a long one the end, which names the image."""
+    here = f"{Path.cwd().as_posix()}/"
+    text = path.removeprefix(here)
+    return text if len(text) <= PATH_WIDTH else f"…{text[1 - PATH_WIDTH :]}"
 
 
 def _hits(found: Found) -> list[dict[str, Any]]:

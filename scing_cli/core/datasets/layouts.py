@@ -44,7 +44,10 @@ LAYOUTS: Mapping[str, LayoutSpec] = MappingProxyType(
         ),
     }
 )
-EMBED_REMEDY = "Images in any folder, without labels, can be embedded and searched: scing embed --images DIR."
+EMBED_REMEDY = (
+    "Data of your own: a CSV with the columns path, identity, camera, split (only path is needed).\n"
+    "Images in any folder, without labels, can be embedded and searched: scing embed --images DIR."
+)
 
 
 def read_data(path: Path, *, layout: str = "auto") -> DataSet:

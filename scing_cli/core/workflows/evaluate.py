@@ -101,8 +101,8 @@ def evaluate(
         gallery = _indexed(opened, index, model, embedder)
         query = _embedded(manifest.part(split), split, model, embedder, reporter)
     chosen = choose_protocol(protocol, query.cameras, gallery.cameras)
-    tell = reporter.warn if protocol == "auto" and chosen.name == "no-camera" else reporter.note
-    tell(f"Protocol {chosen.name}: {chosen.reason}.")
+    if protocol == "auto" and chosen.name == "no-camera":
+        reporter.warn("Nothing is left out of the ranking (protocol no-camera): " + chosen.reason + ".")
     scores = rank(
         query.vectors,
         gallery.vectors,

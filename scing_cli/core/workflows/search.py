@@ -95,7 +95,10 @@ def search(
         model = open_model(ModelChoice(run=run), reporter=reporter)
     embedder = machine.embedder(model.encoder, kind=stamp.descriptor)
     opened.check_model(model.digest, descriptor=stamp.descriptor, width=embedder.width, name=model.label())
-    vectors = embed_files(embedder, files, box=box, reporter=reporter, text="embed")
+    try:
+        vectors = embed_files(embedder, files, box=box, reporter=reporter, text="embed")
+    except ImageError as error:
+        raise ImageError(error.what, "Name a photo of one person, or a folder of such photos.") from error
     hits = opened.search(vectors, k, exclude_cameras=exclude_cameras)
     results = [Found(file, found) for file, found in zip(files, hits, strict=True)]
     if montage is not None:
