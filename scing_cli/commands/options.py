@@ -179,6 +179,9 @@ TrainBatchSize = Annotated[int | None, _setting("--batch-size", text="Images in 
 Instances = Annotated[int | None, _setting("--instances", text="Images per identity in a batch (4).", panel=_SCHEDULE)]
 Flip = Annotated[float | None, _setting("--flip", text="Probability (0.5).", panel=_SCHEDULE)]
 Erase = Annotated[float | None, _setting("--erase", text="Probability (0.5).", panel=_SCHEDULE)]
+VisualOcclusion = Annotated[
+    float | None, _setting("--occlusion", text="Probability (0); raise it for occluded queries.", panel=_SCHEDULE)
+]
 Crop = Annotated[float | None, _setting("--crop", text="Probability (0.5).", panel=_SCHEDULE)]
 TrainSeed = Annotated[int | None, _setting("--seed", text="Every draw follows from it (0).", panel=_MACHINE)]
 TrainPrecision = Annotated[

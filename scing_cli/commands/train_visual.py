@@ -17,6 +17,7 @@ def train_visual(
     margin: options.Margin = None,
     label_smoothing: options.LabelSmoothing = None,
     flip: options.Flip = None,
+    occlusion: options.VisualOcclusion = None,
     erase: options.Erase = None,
     crop: options.Crop = None,
     epochs: options.Epochs = None,

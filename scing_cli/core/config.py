@@ -105,6 +105,7 @@ class VisualSettings(Schedule):
     """Stage 2 (`[train-visual]`): the image encoder's tuning."""
 
     warmup_epochs: Annotated[int, Field(ge=0, le=1_000_000)] = 10
+    occlusion: Probability = 0.0  # not the paper's: for galleries where much stands in front of people
     triplet_weight: Weight = 1.0
     margin: Annotated[float, Field(ge=0, le=2)] = 0.2
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0

@@ -195,3 +195,14 @@ def test_outside_the_towers_everything_is_float32_under_bf16(build):
         totals.append(float(losses.total().detach()))
     assert totals[0] != totals[1]
     assert totals[1] == pytest.approx(totals[0], rel=0.1)
+
+
+def test_stage_2_occludes_only_where_asked():
+    """The published augmentation has no occlusion; with it, flip, crop and erase stay as they were drawn."""
+    usual, asked = (visual_task(tiny_clip(), **given).augmentation for given in ({}, {"occlusion": 1.0}))
+    assert usual == visual_task(tiny_clip(), occlusion=0.0).augmentation
+    draws = [each.draw(6, 32, 16, *KEY) for each in (usual, asked)]
+    assert not draws[0].occluded.any()
+    assert (draws[1].occluded[:, 2:].prod(axis=1) > 0).all()
+    assert (draws[0].flip == draws[1].flip).all()
+    assert (draws[0].erased == draws[1].erased).all()

@@ -69,7 +69,7 @@ def visual_task(
         texts=texts,
         labels=labels,
         logit_scale=logit_scale,
-        augmentation=_augmentation(settings, encoder.geometry, occlusion=0.0),
+        augmentation=_augmentation(settings, encoder.geometry, occlusion=settings.occlusion),
         triplet_weight=settings.triplet_weight,
         margin=settings.margin,
         label_smoothing=settings.label_smoothing,
