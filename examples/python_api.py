@@ -1,6 +1,6 @@
 """The road of the six commands through the library: prepare, both stages, an index, figures, a search.
 
-Usage: python examples/python_api.py DATA [--model NAME --pretrained TAG|FILE|random] [--output FOLDER]
+Usage: python examples/python_api.py DATA [--model NAME] [--pretrained TAG|FILE|random] [--output FOLDER]
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--model", default="ViT-B-16-quickgelu")
-    parser.add_argument("--pretrained", default="openai")
+    parser.add_argument("--pretrained", help="by default the model's own: openai; scing-tiny brings its weights")
     parser.add_argument("--epochs", type=int, default=120)
     parser.add_argument("--output", type=Path, default=Path("example"))
     given = parser.parse_args()

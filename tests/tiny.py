@@ -8,6 +8,7 @@ from typing import Any
 from scing_cli.core.encoders.clip import ClipModel, load_clip
 
 TINY_MODEL = str(Path(__file__).parent / "models" / "test-clip.json")
+FROM_NOTHING = str(Path(__file__).parent / "models" / "from-nothing.json")  # 64x32 pixels; learns from random weights
 
 
 def tiny_clip(**options: Any) -> ClipModel:

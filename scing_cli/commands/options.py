@@ -103,7 +103,10 @@ SearchRun = Annotated[
     Path | None, typer.Option("--run", help="The model to use (default: the one the index names).", metavar="DIR")
 ]
 PlainModel = Annotated[
-    str | None, typer.Option("--model", help="A plain CLIP instead of a run.", metavar="NAME", rich_help_panel=_MODEL)
+    str | None,
+    typer.Option(
+        "--model", help="A plain CLIP instead of a run, such as scing-tiny.", metavar="NAME", rich_help_panel=_MODEL
+    ),
 ]
 PlainPretrained = Annotated[
     str | None,
@@ -126,7 +129,10 @@ Model = Annotated[
     str | None, _setting("--model", text="CLIP to start from (ViT-B-16-quickgelu).", metavar="NAME", panel=_MODEL)
 ]
 Pretrained = Annotated[
-    str | None, _setting("--pretrained", text="Its weights (openai).", metavar="TAG|FILE|random", panel=_MODEL)
+    str | None,
+    _setting(
+        "--pretrained", text="Its weights (openai; scing-tiny has its own).", metavar="TAG|FILE|random", panel=_MODEL
+    ),
 ]
 Stride = Annotated[
     int | None, _setting("--stride", text="Patch stride; 12 overlaps (the patch size).", metavar="16|12", panel=_MODEL)

@@ -82,7 +82,7 @@ class PromptSettings(Schedule):
 
     method: str = "scing"
     model: str = "ViT-B-16-quickgelu"
-    pretrained: str = "openai"
+    pretrained: str | None = None  # the model's own: what ships with it, else openai
     stride: Annotated[int, Field(ge=1, le=64)] | None = None
     statistics: Literal["half", "clip"] = "half"
     gate: Literal["channel", "token"] = "channel"

@@ -28,7 +28,7 @@ def test_defaults_are_the_papers():
         assert (stage.batch_size, stage.instances, stage.identities_per_batch) == (64, 4, 16)
         assert (stage.flip, stage.erase, stage.crop) == (0.5, 0.5, 0.5)
     assert (prompts.tokens, prompts.fused_tokens, prompts.consistency_weight, prompts.gate) == (4, 2, 1.0, "channel")
-    assert (prompts.model, prompts.pretrained, prompts.warmup_epochs) == ("ViT-B-16-quickgelu", "openai", 0)
+    assert (prompts.model, prompts.pretrained, prompts.warmup_epochs) == ("ViT-B-16-quickgelu", None, 0)
     assert (visual.triplet_weight, visual.margin, visual.warmup_epochs, visual.label_smoothing) == (1.0, 0.2, 10, 0.0)
 
 

@@ -59,6 +59,8 @@ def test_every_option_in_readme_exists(scing):
     known = set()
     for command in ("prepare", "train-prompts", "train-visual", "embed", "evaluate", "search"):
         known |= set(re.findall(r"--[a-z][a-z-]+", scing(command, "--help").out))
+    script = (ROOT / "examples" / "pretrain_tiny_clip.py").read_text(encoding="utf-8")
+    known |= set(re.findall(r'add_argument\("(--[a-z-]+)"', script))
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", README)) - {"--version"}
     assert named <= known | {"--help"}, named - known
 
@@ -67,21 +69,24 @@ def test_the_quickstart_runs_all_six_commands(tmp_path):
     """The script itself, its numbers made smaller: it ends with the table and the picture."""
     script = (ROOT / "examples" / "quickstart.sh").read_text()
     for pattern, value in (
-        (r"--identities \d+", "--identities 4"),
+        (r"--identities \d+ --test-identities \d+", "--identities 4"),
         (r"--epochs \d+", "--epochs 1"),
         (r"--milestones \S+", ""),
     ):
         script, count = re.subn(pattern, value, script)
         assert count
     (tmp_path / "quickstart.sh").write_text(script)
+    shutil.copy(ROOT / "examples" / "table.py", tmp_path)
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
         ["bash", "quickstart.sh", "out"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     for command in ("prepare", "train-prompts", "train-visual", "embed", "evaluate", "search"):
-        assert f"$ scing {command}" in done.stdout
-    assert "mAP" in done.stdout
+        assert f"$ scing {command}" in done.stderr
+    for row in ("zero-shot, plain queries", "stage 1 + 2, plain", "zero-shot, occluded", "stage 1 + 2, occluded"):
+        assert row in done.stdout
+    assert done.stdout.count("mAP") == 1
     assert (tmp_path / "out" / "ranking.png").exists()
     again = subprocess.run(
         ["bash", "quickstart.sh", "out"], cwd=tmp_path, env=environment, capture_output=True, text=True
@@ -112,6 +117,6 @@ def test_the_library_walks_the_same_road(world, tmp_path):
     assert Run(tmp_path / "out" / "run", {}).has("visual")
 
 
-@pytest.mark.parametrize("name", ["quickstart.sh", "python_api.py"])
+@pytest.mark.parametrize("name", ["quickstart.sh", "python_api.py", "table.py", "pretrain_tiny_clip.py"])
 def test_examples_name_no_place_of_one_machine(name):
     assert not re.search(r"/(work|home|root|tmp)/", (ROOT / "examples" / name).read_text())

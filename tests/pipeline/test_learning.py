@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from tiny import TINY_MODEL
+from tiny import FROM_NOTHING, TINY_MODEL
 
 from scing_cli.core.batches import ImageLoader, identity_batches, normalise, sequential
 from scing_cli.core.config import PromptSettings
@@ -104,7 +104,7 @@ def test_both_stages_lift_the_ranking_of_people_never_seen(scing, tmp_path, monk
         world, run = f"world-{seed}", f"run-{seed}"
         drawn = ("--identities", 128, "--test-identities", 64, "--cameras", 4, "--images-per-camera", 3)
         assert scing("prepare", world, "--synthetic", *drawn, "--occluded-queries", "--seed", seed).code == 0
-        model = ("--model", "scing-tiny", "--pretrained", "random", "--seed", seed)
+        model = ("--model", FROM_NOTHING, "--pretrained", "random", "--seed", seed)
         before = scing("evaluate", *model, "--data", world, "--json").json["mAP"]
         first = scing(
             "train-prompts", "--data", world, *model, "--run", run, "--epochs", 3, "--lr", "1e-4", "--json"

@@ -45,6 +45,16 @@ def test_unknown_models_tags_methods_and_values(scing, world, here, options, par
     nothing_in(here)
 
 
+def test_a_plain_model_without_weights_of_its_own_needs_them_named(scing, world, here):
+    """Nobody has a download begin by leaving an option out: only what ships is taken unnamed."""
+    refuse(
+        scing("evaluate", "--model", "ViT-B-16-quickgelu", "--data", world),
+        "--model ViT-B-16-quickgelu needs --pretrained",
+        "--pretrained openai",
+    )
+    nothing_in(here)
+
+
 @pytest.mark.parametrize(
     ("options", "part"),
     [(("--lr", "fast"), "--lr"), (("--nonsense",), "--nonsense"), (("--epochs",), "--epochs")],
@@ -83,7 +93,14 @@ def test_other_option_values(scing, finished, world, here, command, parts):
     nothing_in(here)
 
 
-MISSING = ("ViT-B-16-quickgelu", "openai", "Fetch https://", "ViT-B-16-quickgelu-openai.pt", "--pretrained FILE")
+MISSING = (
+    "ViT-B-16-quickgelu",
+    "openai",
+    "Fetch https://",
+    "ViT-B-16-quickgelu-openai.pt",
+    "--pretrained FILE",
+    "--model scing-tiny",
+)
 
 
 @pytest.fixture

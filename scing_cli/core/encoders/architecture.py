@@ -83,9 +83,9 @@ def find_architecture(name: str) -> Architecture:
     """Read a model's architecture.
 
     Args:
-        name: A model's name, or the path of a JSON file in open_clip's form (it must end in `.json`). An `image_size`
-            of two numbers there is height and width; one number means square pretraining, and people are then read
-            at 256x128.
+        name: A model's name, or the path of a JSON file in open_clip's form (it must end in `.json`), alone or with
+            its preprocessing, as on the hub; that is left to `--statistics`. An `image_size` of two numbers is height
+            and width; one number means square pretraining, and people are then read at 256x128.
 
     Raises:
         WeightsError: If the name is unknown (with close matches), or the model is no plain CLIP (with the reason).
@@ -131,6 +131,7 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 def _parse(name: str, content: Mapping[str, Any]) -> Architecture:
     """Turn open_clip's form into an architecture, or say why the model cannot be used."""
+    content = content["model_cfg"] if isinstance(content.get("model_cfg"), Mapping) else content
     vision, text = content.get("vision_cfg"), content.get("text_cfg")
     if not isinstance(vision, Mapping) or not isinstance(text, Mapping):
         raise _unsuitable(name, "it has no vision_cfg and text_cfg")

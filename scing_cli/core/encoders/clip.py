@@ -52,7 +52,7 @@ class ClipModel:
 
 def load_clip(
     name: str,
-    pretrained: str,
+    pretrained: str | None = None,
     *,
     stride: int | None = None,
     size: tuple[int, int] | None = None,
@@ -65,7 +65,8 @@ def load_clip(
     Args:
         name: One of `known_models()`, or the path of a JSON file in open_clip's form that describes a model of one's
             own (`--model FILE.json`).
-        pretrained: A tag that open_clip knows for the model, the path of a weights file, or `random`.
+        pretrained: A tag that open_clip knows for the model, the path of a weights file, or `random`. By default the
+            weights that ship with this package (`scing-tiny`), else `openai`.
         stride: Step between patches in pixels; by default the patch's side (R15).
         size: Height and width in pixels; by default 256x128, or the model's own where that is not square.
         statistics: `half` (mean = std = 0.5) or `clip` (CLIP's own), R11.
@@ -79,6 +80,7 @@ def load_clip(
     reporter = reporter or Silent()
     architecture = find_architecture(name)
     geometry = _geometry(architecture, stride, size, statistics)
+    pretrained = pretrained or hub.default_tag(name)
     source = hub.locate(name, pretrained, reporter=reporter)
     if source is None:
         reporter.warn(f"{name} starts from random weights (seed {seed}): its features mean nothing before training.")

@@ -97,7 +97,8 @@ def known_digest(url: str) -> str:
 def _unfetched(url: str, target: Path, reason: str) -> WeightsError:
     return WeightsError(
         f"The weights {target.stem} are not on this machine and cannot be fetched: {reason}.",
-        f"Fetch {url}\nand put it at {target}\nor name the file wherever it lies: --pretrained FILE.",
+        f"Fetch {url}\nand put it at {target}\nor name the file wherever it lies: --pretrained FILE.\n"
+        "To try things without it: --model scing-tiny, a small model that comes with scing.",
     )
 
 

@@ -1,6 +1,7 @@
 """Where published weights lie, on this machine or in the network. Imports neither torch nor open_clip at first.
 
-Looked for, in this order: `weights/<model>-<tag>.<safetensors|pt|bin>` in this program's cache folder, OpenAI's cache
+The small model's weights ship with this package, tag `rendered`. Others are looked for, in this order:
+`weights/<model>-<tag>.<safetensors|pt|bin>` in this program's cache folder, OpenAI's cache
 (`~/.cache/clip`), the Hugging Face cache. Only then is a file fetched, and only one whose tag the user named.
 """
 
@@ -11,7 +12,7 @@ import urllib.parse
 from pathlib import Path
 
 from scing_cli.core.artifacts import cache_folder
-from scing_cli.core.encoders.architecture import find_architecture
+from scing_cli.core.encoders.architecture import OWN_MODELS, find_architecture
 from scing_cli.core.encoders.fetch import fetch
 from scing_cli.core.errors import WeightsError
 from scing_cli.core.runtime import Reporter
@@ -40,6 +41,8 @@ def _openai(digest: str, file: str, repository: str) -> Published:
     return Published(f"{_OPENAI}/{digest}/{file}", f"timm/{repository}.openai/", quick_gelu=True)
 
 
+SHIPPED = "rendered"
+
 # The default tag stands here, so that a missing file is reported before torch and open_clip are loaded.
 OPENAI = {
     "ViT-B-32-quickgelu": _openai(
@@ -54,20 +57,31 @@ OPENAI = {
 }
 
 
-def locate(name: str, pretrained: str, *, reporter: Reporter) -> Path | None:
+def default_tag(name: str) -> str:
+    """Return the tag that a model has where none is named: the shipped weights', or OpenAI's."""
+    return SHIPPED if shipped_weights(name) else "openai"
+
+
+def shipped_weights(name: str) -> Path | None:
+    """Return the weights file that this package carries for a model, if it does."""
+    return {path.stem: path for path in OWN_MODELS.glob("*.safetensors")}.get(name)
+
+
+def locate(name: str, pretrained: str | None, *, reporter: Reporter) -> Path | None:
     """Return the weights file that `--model` and `--pretrained` mean; None for random weights.
 
     Worth calling before torch is loaded: what is missing is said at once.
 
     Args:
         name: A model's name, or the path of its JSON file.
-        pretrained: A tag, the path of a file (which is not opened here), or `random`.
+        pretrained: A tag, the path of a file (which is not opened here), or `random`; None for `default_tag`.
         reporter: Shows a download's progress.
 
     Raises:
         WeightsError: As `find_architecture` and `find_weights` do, or if the named file is not there.
     """
     architecture = find_architecture(name)
+    pretrained = pretrained or default_tag(name)
     if pretrained == "random":
         return None
     if not is_file_name(pretrained):
@@ -98,6 +112,8 @@ def find_weights(name: str, tag: str, *, reporter: Reporter) -> Path:
         WeightsError: If the model or the tag is unknown, needs another activation, or cannot be fetched; the message
             then names the address and where to put the file.
     """
+    if tag == SHIPPED and (own := shipped_weights(name)):
+        return own
     published = find_published(name, tag)
     if found := _local(name, tag, published):
         return found
@@ -144,6 +160,8 @@ def find_published(name: str, tag: str) -> Published:
 
 def _tags(name: str, tag: str) -> tuple[Published | None, list[str]]:
     """Return what is published under a tag, or None and the tags there are."""
+    if shipped_weights(name):
+        return None, [SHIPPED]
     clean = tag.lower().replace("-", "_")
     if clean == "openai" and name in OPENAI:
         return OPENAI[name], []

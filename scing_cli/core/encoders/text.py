@@ -5,6 +5,8 @@ Legend: B batch, T places of a text, d width of a token, D width of the joint em
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from open_clip.transformer import LayerNorm
 from torch import Tensor, nn
@@ -64,32 +66,38 @@ class TextEncoder(nn.Module):
         found: Tensor = self.token_embedding(ids)
         return found
 
-    def forward(self, embeddings: Tensor, end: int) -> Tensor:
-        """Encode texts whose end token stands at the same place.
+    def forward(self, embeddings: Tensor, end: int | Sequence[int]) -> Tensor:
+        """Encode texts up to their end tokens.
 
         Args:
-            embeddings: Shape (B, T, d), without positions; places after `end` are ignored.
-            end: Place of the end token, counted from 0.
+            embeddings: Shape (B, T, d), without positions; places after a text's `end` do not change its feature.
+            end: Place of the end token, counted from 0: one for all texts, or one per text.
 
         Returns:
             Shape (B, D), not of unit length.
 
         Raises:
-            SettingError: If the text is longer than the tower's context.
-            ValueError: If `end` lies outside the embeddings.
+            SettingError: If a text is longer than the tower's context.
+            ValueError: If an `end` lies outside the embeddings, or there is not one per text.
         """
-        if end >= self.context_length:
+        ends = [end] if isinstance(end, int) else list(end)
+        if not isinstance(end, int) and len(ends) != len(embeddings):
+            raise ValueError(f"{len(ends)} ends for embeddings of shape {tuple(embeddings.shape)}")
+        first, last = min(ends), max(ends)
+        if last >= self.context_length:
             raise SettingError(
-                f"A text of {end + 1} places does not fit the text tower's {self.context_length}.",
+                f"A text of {last + 1} places does not fit the text tower's {self.context_length}.",
                 "Use fewer --tokens.",
             )
-        if not 0 <= end < embeddings.shape[1]:
-            raise ValueError(f"end {end} lies outside embeddings of shape {tuple(embeddings.shape)}")
-        places = end + 1
+        if not 0 <= first <= last < embeddings.shape[1]:
+            wrong = first if first < 0 else last
+            raise ValueError(f"end {wrong} lies outside embeddings of shape {tuple(embeddings.shape)}")
+        places = last + 1
         tokens = embeddings[:, :places] + self.positional_embedding[:places].to(embeddings.dtype)
         tokens = self.transformer(tokens, attn_mask=causal_mask(places, tokens))  # (B, places, d)
-        last: Tensor = self.ln_final(tokens[:, end])
-        return last @ self.text_projection
+        final = tokens[:, last] if first == last else tokens[torch.arange(len(ends)), ends]
+        normal: Tensor = self.ln_final(final)  # (B, d)
+        return normal @ self.text_projection
 
 
 def causal_mask(places: int, like: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Any
 
 from scing_cli.core.artifacts import Run, choose_run, open_run
 from scing_cli.core.encoders.clip import load_clip
+from scing_cli.core.encoders.hub import shipped_weights
 from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.encoders.stamp import encoder_digest, load_image_encoder
 from scing_cli.core.errors import IndexFileError, RunError, ScingError, SettingError
@@ -22,7 +23,7 @@ class ModelChoice:
     Args:
         run: A run folder; None for the newest complete one.
         model: A CLIP without a run: its name.
-        pretrained: Its weights.
+        pretrained: Its weights; None only for a model whose weights ship with this package.
         stride: Of its patches; None for the model's own.
         seed: Draws the weights of `random`.
     """
@@ -116,9 +117,10 @@ def _trained(run: Run) -> OpenedModel:
 
 
 def _plain(choice: ModelChoice, reporter: Reporter) -> OpenedModel:
-    if choice.model is None or choice.pretrained is None:
+    if choice.model is None or (choice.pretrained is None and not shipped_weights(choice.model)):
         raise ScingError(
-            "--model needs --pretrained.", "For example: --pretrained openai, --pretrained FILE or --pretrained random"
+            f"--model {choice.model} needs --pretrained.",
+            "For example: --pretrained openai, --pretrained FILE or --pretrained random",
         )
     clip = load_clip(choice.model, choice.pretrained, stride=choice.stride, seed=choice.seed, reporter=reporter)
     where = {"model": clip.name, "pretrained": clip.pretrained, "stride": choice.stride, "seed": choice.seed}

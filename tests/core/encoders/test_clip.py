@@ -80,6 +80,13 @@ def test_a_model_file_with_a_fault(tmp_path, changes, message):
         load_clip(str(file), "random")
 
 
+def test_a_model_file_with_its_preprocessing(tmp_path):
+    content = json.loads(Path(TINY_MODEL).read_text(encoding="utf-8"))
+    file = tmp_path / "open_clip_config.json"
+    file.write_text(json.dumps({"model_cfg": content, "preprocess_cfg": {"mean": [0, 0, 0]}}), encoding="utf-8")
+    assert load_clip(str(file), "random").image.geometry == tiny_clip().image.geometry
+
+
 @pytest.mark.parametrize("content", ["{", "[1]", None])
 def test_a_model_file_that_cannot_be_read(tmp_path, content):
     file = tmp_path / "model.json"
@@ -144,8 +151,8 @@ def test_the_papers_model(stride, grid):
 
 def test_the_small_model():
     clip = load_clip("scing-tiny", "random")
-    assert (clip.image.geometry.height, clip.image.geometry.width) == (64, 32)
-    assert clip.image(torch.randn(2, 3, 64, 32)).projected.shape == (2, clip.image.embed_dim)
+    assert (clip.image.geometry.height, clip.image.geometry.width) == (128, 64)
+    assert clip.image(torch.randn(2, 3, 128, 64)).projected.shape == (2, clip.image.embed_dim)
 
 
 def test_architectures_need_no_torch():

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from open_clip.pretrained import get_pretrained_cfg
+from tiny import TINY_MODEL
 
 from scing_cli.core.encoders import fetch as fetching
 from scing_cli.core.encoders import hub
@@ -98,7 +99,7 @@ def test_unknown_tags_list_the_known_ones():
     with pytest.raises(WeightsError, match=r"no weights of the tag 'opnai'[\s\S]*Its tags: openai, "):
         load_clip(MODEL, "opnai")
     with pytest.raises(WeightsError, match="no published weights"):
-        load_clip("scing-tiny", "openai")
+        load_clip(TINY_MODEL, "openai")
 
 
 @pytest.mark.parametrize("tag", ["openai", "metaclip_400m"])

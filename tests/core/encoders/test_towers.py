@@ -108,6 +108,19 @@ def test_places_after_the_end_do_not_matter():
     torch.testing.assert_close(clip.text(long, 11), clip.text(short, 11))
 
 
+def test_texts_of_different_lengths_in_one_batch_are_encoded_as_each_alone():
+    clip = spread_out(tiny_clip())
+    texts = [clip.tokenizer(text) for text in ("a coat", "someone in a long red coat", "a", "bag")]
+    ids = torch.full((4, 20), 320)
+    for row, text in zip(ids, texts, strict=True):
+        row[: len(text)] = torch.tensor(text)
+    together = clip.text(clip.text.embed(ids), [len(text) - 1 for text in texts])
+    alone = [clip.text(clip.text.embed(torch.tensor([text])), len(text) - 1) for text in texts]
+    torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"2 ends for embeddings of shape \(4, 20, 24\)"):
+        clip.text(clip.text.embed(ids), [3, 3])
+
+
 def test_text_tower_refuses_what_does_not_fit():
     clip = tiny_clip()
     with pytest.raises(SettingError, match="text of 78 places does not fit the text tower's 77"):

@@ -1,0 +1,405 @@
+"""Train the small CLIP that ships as `scing-tiny`, on drawn people and captions of them, drawn as it goes.
+
+    python examples/pretrain_tiny_clip.py --output tiny            # the whole recipe; again to go on after a stop
+    python examples/pretrain_tiny_clip.py --evaluate               # how well the shipped model finds images by captions
+    python examples/pretrain_tiny_clip.py --evaluate --weights tiny/scing-tiny.safetensors
+
+After an easy beginning a batch holds whole groups of four look-alikes, so that colours of top and trousers alone do not
+tell an image from all others, and in many images something hides much of the body. The people come from keys that begin
+with "pretrain": no world of `scing prepare --synthetic` has any of them. Needs torch 2.9 or newer, for its Muon.
+
+Every draw is a function of the seed and the step; two runs on one machine differ by no more than rounding.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import io
+import json
+import math
+import multiprocessing
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from scing_cli.core.artifacts import replacing, write_json
+from scing_cli.core.batches.augment import Augmentation
+from scing_cli.core.batches.pixels import normalise
+from scing_cli.core.encoders.clip import ClipModel, load_clip, tokenize
+from scing_cli.core.runtime import autocast, choose_device, choose_precision, default_workers, draw_seed, generator
+from scing_cli.core.synthetic import draw_cameras, draw_people, render_view
+
+MODEL = "scing-tiny"
+COST = "1,800 steps take about 40 minutes on two CPU cores, drawing included"
+GROUP = 4
+START_SCALE, MOST_SCALE = 1 / 0.07, 100.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What the weights are a function of.
+
+    Args:
+        steps: Updates.
+        batch_size: Images of a step; a multiple of `GROUP`.
+        chunk: Batches drawn at a time.
+        passes: How often each image is used, each time cropped and mirrored anew, in other company.
+        easy_chunks: Chunks to begin with in which look-alikes are kept apart and nothing hides much of a body.
+        occluded: Share of images in which something hides 30-60 % of the body, after the easy chunks.
+        muon_lr: Highest rate of the transformers' matrices (Muon).
+        adam_lr: Highest rate of everything else (AdamW). Both rise over `warmup` steps and fall to 0 as a cosine.
+        warmup: Steps.
+        weight_decay: Of weights; biases, norms and embeddings have none.
+        seed: Of everything.
+    """
+
+    steps: int = 1800
+    batch_size: int = 256
+    chunk: int = 16
+    passes: int = 3
+    easy_chunks: int = 12
+    occluded: float = 0.4
+    muon_lr: float = 0.02
+    adam_lr: float = 1.5e-3
+    warmup: int = 40
+    weight_decay: float = 0.1
+    seed: int = 0
+
+    def share_of_rate(self, step: int) -> float:
+        """Return the rate of one step as a share of the highest."""
+        if step < self.warmup:
+            return (step + 1) / self.warmup
+        return 0.5 * (1 + math.cos(math.pi * (step - self.warmup) / max(1, self.steps - self.warmup)))
+
+    @property
+    def groups(self) -> int:
+        """Groups of look-alikes per batch."""
+        return self.batch_size // GROUP
+
+    @property
+    def steps_per_chunk(self) -> int:
+        """Steps that one chunk lasts."""
+        return self.chunk * self.passes
+
+
+@dataclasses.dataclass(frozen=True)
+class Pairs:
+    """Images with one caption each: uint8 pixels (N, 3, H, W), token ids (N, T) and the places of the end tokens."""
+
+    pixels: Tensor
+    ids: Tensor
+    ends: Tensor
+
+    def take(self, rows: Tensor) -> Pairs:
+        """Return some of the pairs."""
+        return Pairs(self.pixels[rows], self.ids[rows], self.ends[rows])
+
+
+def draw_group(task: tuple[int, int, float]) -> list[tuple[bytes, str]]:
+    """Draw one group of look-alikes, each once, before a camera of its own: RGB bytes and a caption each.
+
+    A task is the seed, the group's number, and the share of images in which something hides much of the body.
+    """
+    *numbers, share = task
+    key = ("pretrain", *numbers)
+    hidden = np.random.default_rng(draw_seed(*key, "hidden")).random(GROUP) < share
+    drawn = []
+    for member, person in enumerate(draw_people(GROUP, *key)):
+        (camera,) = draw_cameras(1, *key, member)
+        drawn.append(_decode(render_view(person, camera, *key, member, occluded=bool(hidden[member]))))
+    return drawn
+
+
+def draw_some_unseen(task: tuple[int, int, int]) -> list[tuple[bytes, str]]:
+    """Draw one image each of some of the people that training never meets; (first, last, step) says which."""
+    key = ("pretrain", "unseen")
+    first, last, step = task
+    cameras = draw_cameras(8, *key)
+    people = draw_people(last * step, *key)[::step]
+    return [_decode(render_view(people[place], cameras[place % 8], *key, place)) for place in range(first, last)]
+
+
+def _decode(rendering) -> tuple[bytes, str]:
+    return Image.open(io.BytesIO(rendering.jpeg)).convert("RGB").tobytes(), rendering.caption
+
+
+def as_pairs(drawn: list[tuple[bytes, str]], size: tuple[int, int]) -> Pairs:
+    """Turn drawn images and captions into tensors."""
+    height, width = size
+    pixels = np.frombuffer(b"".join(image for image, _ in drawn), np.uint8).reshape(len(drawn), height, width, 3)
+    texts = [tokenize(caption) for _, caption in drawn]
+    ends = torch.tensor([len(text) - 1 for text in texts])
+    ids = torch.zeros(len(texts), int(ends.max()) + 1, dtype=torch.long)
+    for row, text in enumerate(texts):
+        ids[row, : len(text)] = torch.tensor(text)
+    return Pairs(torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()), ids, ends)
+
+
+class Painter:
+    """Draws chunks in other processes, the next one while the present one is in use."""
+
+    def __init__(self, recipe: Recipe, size: tuple[int, int], workers: int) -> None:
+        self.recipe, self.size = recipe, size
+        self.pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
+        self.waiting: dict[int, Iterator[list[tuple[bytes, str]]]] = {}
+
+    def chunk(self, number: int) -> Pairs:
+        """Return one chunk, in the order of its groups, and have the next begun."""
+        for each in (number, number + 1):
+            if each not in self.waiting and each * self.recipe.steps_per_chunk < self.recipe.steps:
+                self.waiting[each] = self._begin(each)
+        return as_pairs([pair for group in self.waiting.pop(number) for pair in group], self.size)
+
+    def _begin(self, number: int) -> Iterator[list[tuple[bytes, str]]]:
+        count = self.recipe.chunk * self.recipe.groups
+        share = self.recipe.occluded if number >= self.recipe.easy_chunks else 0.0
+        tasks = [(self.recipe.seed, number * count + place, share) for place in range(count)]
+        return self.pool.map(draw_group, tasks, chunksize=8)
+
+    def unseen(self, count: int, step: int) -> Pairs:
+        """Return the people of the examination, one of every `step`."""
+        tasks = [(first, min(first + 64, count), step) for first in range(0, count, 64)]
+        return as_pairs([pair for some in self.pool.map(draw_some_unseen, tasks) for pair in some], self.size)
+
+
+class Pupil(nn.Module):
+    """The model in training: both towers and the logarithm of the scale."""
+
+    def __init__(self, clip: ClipModel, precision: str) -> None:
+        super().__init__()
+        self.image, self.text, self.precision = clip.image, clip.text, precision
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(START_SCALE)))
+
+    def forward(self, pixels: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
+        """Return unit-length image and text features, float32, shape (B, D) each."""
+        with autocast(pixels.device, self.precision):
+            images = self.image(pixels).projected
+            texts = self.text(self.text.embed(pairs.ids.to(pixels.device)), pairs.ends.tolist())
+        return functional.normalize(images.float(), dim=1), functional.normalize(texts.float(), dim=1)
+
+    def loss(self, pixels: Tensor, pairs: Pairs) -> Tensor:
+        """Return CLIP's loss: cross-entropy of each image among the captions and the reverse, averaged."""
+        images, texts = self(pixels, pairs)
+        logits = self.logit_scale.exp().clamp(max=MOST_SCALE) * images @ texts.T
+        truth = torch.arange(len(logits), device=logits.device)
+        return (functional.cross_entropy(logits, truth) + functional.cross_entropy(logits.T, truth)) / 2
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the weights in half precision under open_clip's names."""
+        tensors = {f"visual.{name}": tensor for name, tensor in self.image.state_dict().items()}
+        tensors |= self.text.state_dict()
+        tensors["logit_scale"] = self.logit_scale.detach().clamp(max=math.log(MOST_SCALE))
+        return {name: tensor.detach().cpu().half().contiguous() for name, tensor in tensors.items()}
+
+
+class Optimisers:
+    """Muon for the transformers' matrices, AdamW for the rest: this learns in a fraction of AdamW's steps alone."""
+
+    def __init__(self, pupil: Pupil, recipe: Recipe) -> None:
+        kinds: dict[str, list[nn.Parameter]] = {"matrices": [], "projections": [], "others": []}
+        for name, value in pupil.named_parameters():
+            matrix = value.ndim == 2 and ".transformer." in name
+            plain = value.ndim < 2 or "embedding" in name
+            kinds["matrices" if matrix else "others" if plain else "projections"].append(value)
+        decay = recipe.weight_decay
+        groups = [
+            {"params": kinds["projections"], "weight_decay": decay},
+            {"params": kinds["others"], "weight_decay": 0.0},
+        ]
+        self.recipe = recipe
+        self.parts: list[tuple[float, torch.optim.Optimizer]] = [
+            (recipe.muon_lr, torch.optim.Muon(kinds["matrices"], recipe.muon_lr, weight_decay=decay)),
+            (recipe.adam_lr, torch.optim.AdamW(groups, recipe.adam_lr, betas=(0.9, 0.98), eps=1e-6)),
+        ]
+
+    def step(self, step: int) -> None:
+        """Update the weights at the rate of this step, and forget the gradients."""
+        for highest, part in self.parts:
+            for group in part.param_groups:
+                group["lr"] = highest * self.recipe.share_of_rate(step)
+            part.step()
+            part.zero_grad(set_to_none=True)
+
+    def state(self) -> list[dict[str, object]]:
+        return [part.state_dict() for _, part in self.parts]
+
+    def restore(self, states: list[dict[str, object]]) -> None:
+        for (_, part), state in zip(self.parts, states, strict=True):
+            part.load_state_dict(state)
+
+
+@torch.no_grad()
+def examine(pupil: Pupil, pairs: Pairs) -> dict[str, float]:
+    """Look each caption's image up among all: the share (in %) found first, and among the first 5 and 10."""
+    images, texts = [], []
+    device = pupil.logit_scale.device
+    for rows in torch.arange(len(pairs.ends)).split(250):
+        some = pairs.take(rows)
+        image, text = pupil(_pixels(pupil, some.pixels.to(device)), some)
+        images.append(image)
+        texts.append(text)
+    scores = torch.cat(texts) @ torch.cat(images).T
+    own = scores.diagonal()[:, None]
+    ranks = (scores > own).sum(1) + (scores == own).sum(1)  # ties count against it
+    return {f"rank-{k}": round(100 * float((ranks <= k).float().mean()), 1) for k in (1, 5, 10)}
+
+
+def _pixels(pupil: Pupil, pixels: Tensor) -> Tensor:
+    return normalise(pixels, pupil.image.geometry.mean, pupil.image.geometry.std)
+
+
+def report(pupil: Pupil, painter: Painter, count: int) -> dict[str, object]:
+    """Examine a model on unseen people in groups of look-alikes, and on as many of whom no two are of one group."""
+    figures: dict[str, object] = {"images": count}
+    for step, title in ((1, "in groups of four look-alikes"), (GROUP, "no two of one group")):
+        figures[title] = examine(pupil, painter.unseen(count, step))
+        found = ", ".join(f"{name} {value}" for name, value in figures[title].items())
+        print(f"caption to image, {count:,} images of {count:,} unseen identities, {title}: {found}", flush=True)
+    return figures
+
+
+def train(recipe: Recipe, given: argparse.Namespace, pupil: Pupil, painter: Painter) -> bool:
+    """Train from the start or from what the folder holds, saving by time and last; tell whether it came to the end."""
+    folder = given.output
+    device = pupil.logit_scale.device
+    optimisers = Optimisers(pupil, recipe)
+    state = folder / "state.pt"
+    begin = _restore(state, recipe, pupil, optimisers)
+    augment = Augmentation(flip=0.5, crop=0.8, erase=0.1, padding=4, black=_black(pupil))
+    number, chunk, saved, started = -1, None, time.monotonic(), time.monotonic()
+    end = min(recipe.steps, given.stop_at or recipe.steps)
+    for step in range(begin, end):
+        wanted, within = divmod(step, recipe.steps_per_chunk)
+        if chunk is None or wanted != number:
+            number, chunk = wanted, painter.chunk(wanted)
+        rows = _rows(recipe, number, within)
+        some = chunk.take(rows)
+        pixels = augment(_pixels(pupil, some.pixels.to(device)), recipe.seed, "pretrain", step)
+        loss = pupil.loss(pixels, some)
+        loss.backward()
+        nn.utils.clip_grad_norm_(pupil.parameters(), 1.0)
+        optimisers.step(step)
+        if step % 20 == 0 or step == end - 1:
+            _log(folder, step, loss, pupil, time.monotonic() - started)
+        if time.monotonic() - saved > 60 * given.save_minutes or step == end - 1:
+            _save(state, step + 1, recipe, pupil, optimisers)
+            saved = time.monotonic()
+    return end == recipe.steps
+
+
+def _black(pupil: Pupil) -> tuple[float, float, float]:
+    red, green, blue = (
+        -mean / std for mean, std in zip(pupil.image.geometry.mean, pupil.image.geometry.std, strict=True)
+    )
+    return red, green, blue
+
+
+def _rows(recipe: Recipe, number: int, within: int) -> Tensor:
+    """Return the rows of a step's images in its chunk, in an order drawn anew for each pass: whole groups, or apart."""
+    turn, batch = divmod(within, recipe.chunk)
+    order = torch.randperm(recipe.chunk * recipe.groups, generator=generator(recipe.seed, "order", number, turn))
+    everyone = order[:, None] * GROUP + torch.arange(GROUP)  # (groups, members)
+    if number < recipe.easy_chunks:
+        everyone = everyone.T
+    return everyone.flatten()[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
+
+
+def _log(folder: Path, step: int, loss: Tensor, pupil: Pupil, seconds: float) -> None:
+    row = {
+        "step": step,
+        "loss": round(loss.item(), 4),
+        "scale": round(pupil.logit_scale.exp().item(), 2),
+        "seconds": round(seconds, 1),
+    }
+    print(json.dumps(row), flush=True)
+    with (folder / "metrics.jsonl").open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(row) + "\n")
+
+
+def _save(target: Path, step: int, recipe: Recipe, pupil: Pupil, optimisers: Optimisers) -> None:
+    content = {
+        "step": step,
+        "recipe": dataclasses.asdict(recipe),
+        "pupil": pupil.state_dict(),
+        "optimisers": optimisers.state(),
+    }
+    with replacing(target) as temporary:
+        torch.save(content, temporary)
+
+
+def _restore(source: Path, recipe: Recipe, pupil: Pupil, optimisers: Optimisers) -> int:
+    """Take up a saved state, if there is one, and return the step to go on with."""
+    if not source.exists():
+        return 0
+    content = torch.load(source, map_location="cpu", weights_only=True)
+    if content["recipe"] != dataclasses.asdict(recipe):
+        raise SystemExit(f"{source} was made by another recipe: {content['recipe']}. Name a new --output.")
+    pupil.load_state_dict(content["pupil"])
+    optimisers.restore(content["optimisers"])
+    print(f"Going on at step {content['step']} of {recipe.steps}.", flush=True)
+    return int(content["step"])
+
+
+def read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=f"Cost: {COST}", formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--output", type=Path, help="folder for the weights, the figures and a stopped run's state")
+    parser.add_argument("--evaluate", action="store_true", help="only examine: the shipped weights, or --weights")
+    parser.add_argument("--weights", help="weights to examine (a file)")
+    parser.add_argument("--model", default=MODEL, help="a model's name, or a JSON file in open_clip's form, 128x64")
+    for field in dataclasses.fields(Recipe):
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--workers", type=int, default=default_workers(), help="processes that draw")
+    parser.add_argument("--save-minutes", type=float, default=5.0)
+    parser.add_argument("--stop-at", type=int, default=0, help="stop after this step; the same command goes on")
+    parser.add_argument("--unseen", type=int, default=1000, help="people of the examination")
+    given = parser.parse_args()
+    if given.batch_size % GROUP:
+        parser.error(f"--batch-size must be a multiple of {GROUP}")
+    if not given.evaluate and given.output is None:
+        parser.error("--output FOLDER is needed, or --evaluate")
+    return given
+
+
+def main() -> None:
+    given = read_options()
+    recipe = Recipe(**{field.name: getattr(given, field.name) for field in dataclasses.fields(Recipe)})
+    device = choose_device(given.device)
+    clip = load_clip(given.model, given.weights if given.evaluate else "random", seed=recipe.seed)
+    pupil = Pupil(clip, choose_precision(given.precision, device, auto="bf16")).to(device)
+    painter = Painter(recipe, (clip.image.geometry.height, clip.image.geometry.width), given.workers)
+    with painter.pool:
+        if not given.evaluate and not pretrain(recipe, given, pupil, painter):
+            return
+        pupil.eval()
+        figures = report(pupil, painter, given.unseen)
+    if not given.evaluate:
+        write_json(given.output / "figures.json", {"recipe": dataclasses.asdict(recipe), "caption to image": figures})
+
+
+def pretrain(recipe: Recipe, given: argparse.Namespace, pupil: Pupil, painter: Painter) -> bool:
+    """Train and write the weights; tell whether training came to its end."""
+    given.output.mkdir(parents=True, exist_ok=True)
+    counts = {name: sum(value.numel() for value in part.parameters()) for name, part in pupil.named_children()}
+    print(json.dumps({"recipe": dataclasses.asdict(recipe), "parameters": counts, "cost": COST}), flush=True)
+    if not train(recipe, given, pupil, painter):
+        return False
+    with replacing(given.output / f"{MODEL}.safetensors") as temporary:
+        save_file(pupil.state(), temporary)
+    return True
+
+
+if __name__ == "__main__":
+    main()

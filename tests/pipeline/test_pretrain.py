@@ -1,0 +1,76 @@
+"""The small CLIP's own training, run as a reader would, in few and small steps."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from scing_cli.core.encoders.clip import load_clip
+
+SCRIPT = Path(__file__).parents[2] / "examples" / "pretrain_tiny_clip.py"
+SMALL = ("--batch-size", "16", "--chunk", "3", "--passes", "2", "--warmup", "5", "--workers", "2", "--unseen", "24")
+
+
+def pretrain(*arguments):
+    command = [sys.executable, str(SCRIPT), *map(str, arguments), *SMALL, "--precision", "fp32"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pretrain") / "whole"
+    done = pretrain("--output", folder, "--steps", 20)
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+def test_twenty_steps_give_a_model_that_loads(whole):
+    folder, told = whole
+    clip = load_clip("scing-tiny", str(folder / "scing-tiny.safetensors"))
+    assert clip.image.geometry.grid == (8, 4)
+    losses = [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert len(losses) == 2
+    assert losses[1] < losses[0]
+    figures = json.loads((folder / "figures.json").read_text())
+    assert figures["recipe"]["steps"] == 20
+    assert figures["caption to image"]["images"] == 24
+    assert "caption to image, 24 images of 24 unseen identities, in groups of four look-alikes: rank-1" in told
+    assert '"cost": ' in told
+
+
+def test_a_stopped_training_goes_on_to_the_same_weights(whole, tmp_path):
+    folder = tmp_path / "stopped"
+    first = pretrain("--output", folder, "--steps", 20, "--stop-at", 8)
+    assert first.returncode == 0, first.stderr
+    assert not (folder / "scing-tiny.safetensors").exists()
+    second = pretrain("--output", folder, "--steps", 20)
+    assert second.returncode == 0, second.stderr
+    assert "Going on at step 8 of 20." in second.stdout
+    ours, theirs = (load_file(each / "scing-tiny.safetensors") for each in (folder, whole[0]))
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        torch.testing.assert_close(ours[name], theirs[name], atol=1e-3, rtol=1e-3)
+
+
+def test_another_recipe_does_not_go_on_in_the_same_folder(whole):
+    done = pretrain("--output", whole[0], "--steps", 21)
+    assert done.returncode == 1
+    assert "another recipe" in done.stderr
+
+
+def test_shipped_weights_can_be_examined():
+    done = pretrain("--evaluate")
+    assert done.returncode == 0, done.stderr
+    assert "no two of one group: rank-1" in done.stdout
+
+
+def test_its_people_are_never_those_of_a_drawn_world():
+    text = SCRIPT.read_text(encoding="utf-8")
+    assert text.count('key = ("pretrain"') == 2
+    assert '"world"' not in text
