@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import json
 import operator
@@ -114,42 +113,11 @@ def has_bf16(device: torch.device) -> bool:
     return False
 
 
-@contextlib.contextmanager
-def autocast(device: torch.device, precision: str) -> Iterator[None]:
-    """Open the autocast context of the towers; everything outside it stays float32 (R17).
-
-    On a CPU attention itself is computed in float32: forward and backward of torch's bf16 kernel take 2 to 6 times as
-    long on short sequences (tests/benchmarks/attention.py).
-    """
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Return the autocast context of the towers; everything outside it stays float32 (R17)."""
     import torch
 
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"))
-        if precision == "bf16" and device.type == "cpu":
-            stack.enter_context(_float_attention()())
-        yield
-
-
-@functools.cache
-def _float_attention() -> type[contextlib.AbstractContextManager[object]]:
-    """Return the mode that computes attention in float32 within autocast; a class, made when torch is there."""
-    import torch
-    from torch.overrides import TorchFunctionMode
-
-    attention = torch.nn.functional.scaled_dot_product_attention
-
-    class FloatAttention(TorchFunctionMode):
-        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            if function is not attention:
-                return function(*args, **(kwargs or {}))
-            with torch.autocast("cpu", enabled=False):
-                found = attention(*map(_as_float, args), **{k: _as_float(v) for k, v in (kwargs or {}).items()})
-            return found.to(args[0].dtype)
-
-    def _as_float(value: Any) -> Any:
-        return value.float() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
-
-    return FloatAttention
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
 def default_workers() -> int:
