@@ -388,6 +388,7 @@ def main() -> None:
         if not given.evaluate and not pretrain(recipe, given, pupil, painter):
             return
         pupil.eval()
+        pupil.precision = "fp32"  # so that the figures are the same on machines with and without bf16
         figures = report(pupil, painter, given.unseen)
     if not given.evaluate:
         write_json(given.output / "figures.json", {"recipe": dataclasses.asdict(recipe), "caption to image": figures})
