@@ -8,7 +8,7 @@ After an easy beginning a batch holds whole groups of four look-alikes, so that 
 tell an image from all others, and in many images something hides much of the body. The people come from keys that begin
 with "pretrain": no world of `scing prepare --synthetic` has any of them. Needs torch 2.9 or newer, for its Muon.
 
-Every draw is a function of the seed and the step; two runs on one machine differ by no more than rounding.
+Every draw is a function of the seed and the step: every run sees the same images in the same order, stopped or not.
 """
 
 from __future__ import annotations
@@ -166,6 +166,10 @@ class Painter:
         share = self.recipe.occluded if number >= self.recipe.easy_chunks else 0.0
         tasks = [(self.recipe.seed, number * count + place, share) for place in range(count)]
         return self.pool.map(draw_group, tasks, chunksize=8)
+
+    def close(self) -> None:
+        """End the processes; what nobody waits for is not drawn any more."""
+        self.pool.shutdown(cancel_futures=True)
 
     def unseen(self, count: int, step: int) -> Pairs:
         """Return the people of the examination, one of every `step`."""
@@ -374,6 +378,8 @@ def read_options() -> argparse.Namespace:
         parser.error(f"--batch-size must be a multiple of {GROUP}")
     if not given.evaluate and given.output is None:
         parser.error("--output FOLDER is needed, or --evaluate")
+    if not given.evaluate and not hasattr(torch.optim, "Muon"):
+        parser.error(f"torch {torch.__version__} has no Muon, which training needs: install torch 2.9 or newer")
     return given
 
 
@@ -384,7 +390,7 @@ def main() -> None:
     clip = load_clip(given.model, given.weights if given.evaluate else "random", seed=recipe.seed)
     pupil = Pupil(clip, choose_precision(given.precision, device, auto="bf16")).to(device)
     painter = Painter(recipe, (clip.image.geometry.height, clip.image.geometry.width), given.workers)
-    with painter.pool:
+    with contextlib.closing(painter):
         if not given.evaluate and not pretrain(recipe, given, pupil, painter):
             return
         pupil.eval()

@@ -14,7 +14,9 @@ from safetensors.torch import load_file
 from scing_cli.core.encoders.clip import load_clip
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "pretrain_tiny_clip.py"
-SMALL = ("--batch-size", "16", "--chunk", "3", "--passes", "2", "--warmup", "5", "--workers", "2", "--unseen", "24")
+SMALL = ("--batch-size", "16", "--chunk", "3", "--passes", "2", "--easy-chunks", "1", "--warmup", "5")
+SMALL += ("--workers", "2", "--unseen", "24")
+needs_muon = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="training needs torch 2.9")
 
 
 def pretrain(*arguments):
@@ -30,6 +32,7 @@ def whole(tmp_path_factory):
     return folder, done.stdout
 
 
+@needs_muon
 def test_twenty_steps_give_a_model_that_loads(whole):
     folder, told = whole
     clip = load_clip("scing-tiny", str(folder / "scing-tiny.safetensors"))
@@ -44,6 +47,7 @@ def test_twenty_steps_give_a_model_that_loads(whole):
     assert '"cost": ' in told
 
 
+@needs_muon
 def test_a_stopped_training_goes_on_to_the_same_weights(whole, tmp_path):
     folder = tmp_path / "stopped"
     first = pretrain("--output", folder, "--steps", 20, "--stop-at", 8)
@@ -54,10 +58,10 @@ def test_a_stopped_training_goes_on_to_the_same_weights(whole, tmp_path):
     assert "Going on at step 8 of 20." in second.stdout
     ours, theirs = (load_file(each / "scing-tiny.safetensors") for each in (folder, whole[0]))
     assert ours.keys() == theirs.keys()
-    for name in ours:
-        torch.testing.assert_close(ours[name], theirs[name], atol=1e-3, rtol=1e-3)
+    assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
 
 
+@needs_muon
 def test_another_recipe_does_not_go_on_in_the_same_folder(whole):
     done = pretrain("--output", whole[0], "--steps", 21)
     assert done.returncode == 1
