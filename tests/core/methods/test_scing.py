@@ -206,3 +206,17 @@ def test_stage_2_occludes_only_where_asked():
     assert (draws[1].occluded[:, 2:].prod(axis=1) > 0).all()
     assert (draws[0].flip == draws[1].flip).all()
     assert (draws[0].erased == draws[1].erased).all()
+
+
+def test_the_tokens_gradient_has_the_same_bits_every_time():
+    """Many images add to the same tokens: on several threads too, the order of the sums must be fixed."""
+    clip = tiny_clip()
+    labels = torch.arange(3).repeat(400)
+    prompts = PromptLearner(clip=clip, identities=3, tokens=4, fused_tokens=2, gate="channel")
+    weights = torch.randn(1200, prompts.end + 1, 24, generator=torch.Generator().manual_seed(5))
+    found = set()
+    for _ in range(20):
+        prompts.zero_grad(set_to_none=True)
+        (prompts(labels, features(1200))[0] * weights).sum().backward()
+        found.add(prompts.tokens.grad.numpy().tobytes())
+    assert len(found) == 1

@@ -65,7 +65,8 @@ class PromptLearner(nn.Module):
             (B, T, d) embeddings for the text encoder (T = `end` + 1), and c * alpha (B, M, d).
         """
         visual = self.svip(features)  # (B, M, d)
-        tokens = self.tokens[labels]  # (B, L, d)
+        # not self.tokens[labels]: its backward adds in no fixed order on several threads
+        tokens = self.tokens.index_select(0, labels)  # (B, L, d)
         fused = tokens[:, : visual.shape[1]] + visual  # Eq. 10
         rest = tokens[:, visual.shape[1] :]
         prefix, suffix = (part.expand(len(labels), -1, -1) for part in (self.prefix, self.suffix))
