@@ -12,6 +12,7 @@ from open_clip.transformer import LayerNorm, QuickGELU, Transformer
 from torch import Tensor, nn
 from torch.nn import functional
 
+from scing_cli.core.encoders.attention import attention_kernel
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.errors import SettingError
 
@@ -105,7 +106,9 @@ class ImageEncoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> ImageFeatures:
         """Encode normalised pixels of shape (B, 3, H, W'): see `ImageFeatures`."""
-        tokens = self.transformer(self.ln_pre(self.tokens(pixels)))  # (B, 1 + h * w, W)
+        tokens = self.ln_pre(self.tokens(pixels))  # (B, 1 + h * w, W)
+        with attention_kernel(tokens):
+            tokens = self.transformer(tokens)
         cls = self.ln_post(tokens[:, 0])
         return ImageFeatures(cls=cls, projected=cls @ self.proj)
 

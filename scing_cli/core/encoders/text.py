@@ -11,6 +11,7 @@ import torch
 from open_clip.transformer import LayerNorm
 from torch import Tensor, nn
 
+from scing_cli.core.encoders.attention import attention_kernel
 from scing_cli.core.encoders.image import build_transformer
 from scing_cli.core.errors import SettingError
 
@@ -94,7 +95,8 @@ class TextEncoder(nn.Module):
             raise ValueError(f"end {wrong} lies outside embeddings of shape {tuple(embeddings.shape)}")
         places = last + 1
         tokens = embeddings[:, :places] + self.positional_embedding[:places].to(embeddings.dtype)
-        tokens = self.transformer(tokens, attn_mask=causal_mask(places, tokens))  # (B, places, d)
+        with attention_kernel(tokens):
+            tokens = self.transformer(tokens, attn_mask=causal_mask(places, tokens))  # (B, places, d)
         final = tokens[:, last] if first == last else tokens[torch.arange(len(ends)), ends]
         normal: Tensor = self.ln_final(final)  # (B, d)
         return normal @ self.text_projection
