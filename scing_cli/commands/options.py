@@ -29,9 +29,9 @@ def _machine(name: str, *, text: str, known: Sequence[str] = ()) -> Any:
     return typer.Option(name, help=text, metavar="|".join(known) or None, rich_help_panel=_MACHINE)
 
 
-def _drawn(name: str, *, text: str, least: int | None = None) -> Any:
+def _drawn(name: str, *, text: str, least: int | None = None, most: int | None = None) -> Any:
     """Declare what belongs to `--synthetic`: None tells that it was not given; the default is named in `text`."""
-    return typer.Option(name, help=text, min=least, rich_help_panel="With --synthetic", show_default=False)
+    return typer.Option(name, help=text, min=least, max=most, rich_help_panel="With --synthetic", show_default=False)
 
 
 # every command
@@ -88,6 +88,10 @@ ImagesPerCamera = Annotated[
     int | None, _drawn("--images-per-camera", text="Images of a person by a camera (2).", least=1)
 ]
 OccludedQueries = Annotated[bool | None, _drawn("--occluded-queries", text="Hide 30-60 % of the body in every query.")]
+OccludedTraining = Annotated[
+    float | None,
+    _drawn("--occluded-training", text="And in this share of the training images, 0 to 1 (0).", least=0, most=1),
+]
 
 # runs and models
 NewRun = Annotated[

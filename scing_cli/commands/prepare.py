@@ -25,6 +25,7 @@ def prepare(
     cameras: options.Cameras = None,
     images_per_camera: options.ImagesPerCamera = None,
     occluded_queries: options.OccludedQueries = None,
+    occluded_training: options.OccludedTraining = None,
     device: options.UnusedDevice = "auto",
     precision: options.UnusedPrecision = "auto",
     seed: options.Seed = 0,
@@ -43,6 +44,7 @@ def prepare(
             "cameras": cameras,
             "images_per_camera": images_per_camera,
             "occluded_queries": occluded_queries,
+            "occluded_training": occluded_training,
         },
     )
     if synthetic and layout not in ("auto", "market1501"):

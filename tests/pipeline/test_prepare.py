@@ -95,6 +95,7 @@ def test_a_new_world_of_the_same_name_replaces_the_old_ones_manifest(scing, here
         (("--cameras", "4"), ("--cameras", "--synthetic")),
         (("--images-per-camera", "1", "--cameras", "4"), ("--cameras, --images-per-camera", "--synthetic")),
         (("--occluded-queries",), ("--occluded-queries", "--synthetic")),
+        (("--occluded-training", "0.5"), ("--occluded-training", "--synthetic")),
         (("--layout", "duke"), ("'duke'", "market1501")),
     ],
 )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scing_cli.core.synthetic.cameras import Camera, draw_cameras
+from scing_cli.core.synthetic.dice import chance, dice
 from scing_cli.core.synthetic.people import Person, draw_people
 from scing_cli.core.synthetic.views import render_view
 
@@ -24,6 +25,7 @@ class Settings:
     occluded_queries: bool
     seed: int
     test_identities: int
+    occluded_training: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,11 +57,12 @@ def plan(settings: Settings) -> Iterator[Shot]:
     for folder, test, indices in parts:
         count = settings.test_identities if test else settings.identities
         people = draw_people(count, "world", settings.seed, "test" if test else "train")
-        occluded = settings.occluded_queries and folder == QUERY
+        share = {TRAIN: settings.occluded_training, QUERY: float(settings.occluded_queries), GALLERY: 0.0}[folder]
         for identity, person in enumerate(people, start=1 + test * settings.identities):
             for number, camera in cameras:
                 for index in indices:
-                    yield Shot(folder, identity, person, number, camera, index, occluded)
+                    chosen = chance(dice("world", settings.seed, identity, number, index, "occluded"), share)
+                    yield Shot(folder, identity, person, number, camera, index, chosen)
 
 
 def draw_shot(folder: Path, seed: int, shot: Shot) -> str:

@@ -41,6 +41,7 @@ def write_world(
     cameras: int = 4,
     images_per_camera: int = 2,
     occluded_queries: bool = False,
+    occluded_training: float = 0.0,
     seed: int = 0,
     workers: int | None = None,
     reporter: Reporter | None = None,
@@ -55,6 +56,7 @@ def write_world(
         images_per_camera: Images of each person by each camera in training and gallery. Each test person has one
             query per camera besides.
         occluded_queries: Whether something hides 30-60 % of the body in every query. All other images stay the same.
+        occluded_training: The share of training images, 0 to 1, in which something does. All others stay the same.
         seed: Which world.
         workers: Processes; by default as many as there are cores.
         reporter: Where progress is told.
@@ -63,19 +65,21 @@ def write_world(
         What was written.
 
     Raises:
-        SettingError: If a number is too small.
+        SettingError: If a number is too small, or the share outside 0 to 1.
         DataError: If the folder holds something; nothing is touched.
         ScingError: If it cannot be written; nothing is left behind.
     """
     others = identities if test_identities is None else test_identities
     _check(identities=identities, test_identities=others, cameras=cameras, images_per_camera=images_per_camera)
+    if not 0 <= occluded_training <= 1:
+        raise SettingError(f"--occluded-training {occluded_training}: not a share.", "Give a number from 0 to 1.")
     target = folder.absolute()
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise DataError(f"{folder} is no folder.", "Name a new folder for the drawn world.")
     try:
         if target.is_dir() and any(target.iterdir()):
             raise DataError(f"{folder} is not empty.", "Name a new folder for the drawn world, or empty this one.")
-        settings = Settings(identities, cameras, images_per_camera, occluded_queries, seed, others)
+        settings = Settings(identities, cameras, images_per_camera, occluded_queries, seed, others, occluded_training)
         return _write(target, settings, workers or default_workers(), reporter or Silent())
     except OSError as error:
         raise ScingError(

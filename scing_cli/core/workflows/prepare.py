@@ -51,6 +51,7 @@ def draw_world(
     cameras: int = 4,
     images_per_camera: int = 2,
     occluded_queries: bool = False,
+    occluded_training: float = 0.0,
     seed: int = 0,
     output: Path | None = None,
     workers: int | None = None,
@@ -65,6 +66,7 @@ def draw_world(
         cameras: Cameras.
         images_per_camera: Images of each person by each camera.
         occluded_queries: Whether something hides a part of the body in every query.
+        occluded_training: In which share of the training images something does.
         seed: Which world.
         output: The manifest that `prepare` will write: that it may is made sure of before the drawing.
         workers: Processes that draw.
@@ -72,7 +74,7 @@ def draw_world(
 
     Raises:
         DataError: If the folder holds something, or the manifest's place is taken.
-        SettingError: If a number is too small.
+        SettingError: If a number is too small, or a share outside 0 to 1.
     """
     threads = _threads(workers)
     check_overwrite(_target(folder, output), Manifest(folder.absolute(), (), str(folder)), folder=True)
@@ -83,6 +85,7 @@ def draw_world(
         cameras=cameras,
         images_per_camera=images_per_camera,
         occluded_queries=occluded_queries,
+        occluded_training=occluded_training,
         seed=seed,
         workers=threads,
         reporter=reporter or Silent(),

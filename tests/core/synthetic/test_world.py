@@ -18,7 +18,7 @@ from PIL import Image
 from scing_cli.core.errors import DataError, ScingError, SettingError
 from scing_cli.core.runtime import Advance, Silent
 from scing_cli.core.synthetic import WorldCounts, render_view, worker, write_world
-from scing_cli.core.synthetic.plan import QUERY, Settings, plan
+from scing_cli.core.synthetic.plan import QUERY, TRAIN, Settings, plan
 
 SMALL = {"identities": 5, "cameras": 3, "images_per_camera": 2, "occluded_queries": True}
 NAME = re.compile(r"(\d{4})_c(\d)s1_(\d{6})_00\.jpg")
@@ -100,6 +100,36 @@ def test_occluded_queries_change_the_queries_alone(world: Path, tmp_path: Path) 
     ours, theirs = digests(world), digests(tmp_path / "plain")
     changed = {name for name in ours if ours[name] != theirs[name]}
     assert changed == {name for name in ours if name.startswith("query/")} | {"captions.csv"}
+
+
+def test_occluded_training_changes_its_share_of_the_training_images_alone(world: Path, tmp_path: Path) -> None:
+    write_world(tmp_path / "some", **SMALL, occluded_training=0.4, seed=3)
+    write_world(tmp_path / "all", **SMALL, occluded_training=1.0, seed=3)
+    ours, some, every = digests(world), digests(tmp_path / "some"), digests(tmp_path / "all")
+    training = {name for name in ours if name.startswith("bounding_box_train/")}
+    assert {name for name in ours if ours[name] != every[name]} == training | {"captions.csv"}
+    changed = {name for name in training if ours[name] != some[name]}
+    assert 0.2 < len(changed) / len(training) < 0.6
+    assert all(some[name] == every[name] for name in changed)
+
+
+def test_occluded_training_hides_30_to_60_percent_of_its_share() -> None:
+    settings = Settings(12, 4, 2, occluded_queries=False, seed=8, test_identities=1, occluded_training=0.5)
+    shots = [s for s in plan(settings) if s.folder == TRAIN]
+    hidden = [
+        render_view(s.person, s.camera, "world", 8, s.identity, s.camera_number, s.index, occluded=True).hidden
+        for s in shots
+        if s.occluded
+    ]
+    assert 0.35 < len(hidden) / len(shots) < 0.65
+    assert 0.3 <= min(hidden) <= max(hidden) <= 0.6
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
+def test_a_share_outside_0_to_1_is_refused(tmp_path: Path, share: float) -> None:
+    with pytest.raises(SettingError, match=r"--occluded-training .*: not a share.\nGive a number from 0 to 1."):
+        write_world(tmp_path / "w", identities=1, cameras=1, occluded_training=share)
+    assert not list(tmp_path.iterdir())
 
 
 def test_occluded_queries_hide_30_to_60_percent() -> None:
