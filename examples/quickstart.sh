@@ -15,11 +15,11 @@ cd "$folder"
 
 say() { printf '\n\033[1m$ %s\033[0m\n' "$*" >&2; "$@"; }
 
-drawn=(--synthetic --identities 128 --test-identities 48 --cameras 4 --images-per-camera 2)
+drawn=(--synthetic --identities 256 --test-identities 48 --cameras 4 --images-per-camera 2 --occluded-training 0.5)
 say scing prepare plain "${drawn[@]}"
 say scing prepare occluded "${drawn[@]}" --occluded-queries
 say scing train-prompts --data plain --model scing-tiny --epochs 3 --lr 3e-3 --run run
-say scing train-visual --run run --epochs 10 --lr 3e-4 --milestones 7,9 --warmup-epochs 1 --occlusion 0.5
+say scing train-visual --run run --epochs 10 --lr 3e-4 --milestones 7,9 --warmup-epochs 1
 say scing embed --run run --output gallery.faiss
 
 for queries in plain occluded; do

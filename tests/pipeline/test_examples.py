@@ -50,6 +50,8 @@ def test_readmes_commands_run_in_their_order(scing, world, tmp_path, monkeypatch
             options[options.index("--model") + 1], options[options.index("openai")] = TINY_MODEL, "random"
         if "stride-12.toml" in " ".join(options):
             options += ["--stride", "4"]
+        if "--synthetic" in options:
+            options += ["--identities", "4", "--test-identities", "4"]
         result = scing(name, *options, *SMALL.get(name, ()))
         assert result.code == 0, (command, result.err)
     assert Path("ranking.png").exists()

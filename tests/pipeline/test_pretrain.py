@@ -78,3 +78,19 @@ def test_its_people_are_never_those_of_a_drawn_world():
     text = SCRIPT.read_text(encoding="utf-8")
     assert text.count('key = ("pretrain"') == 2
     assert '"world"' not in text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--evaluate", "--output", "x"), "either --output FOLDER to train, or --evaluate"),
+        (("--weights", "x.safetensors", "--output", "x"), "--weights FILE needs --evaluate"),
+        (("--output", "x", "--steps", "0"), "--steps must be at least 1"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(options, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = pretrain(*options)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert not list(tmp_path.iterdir())

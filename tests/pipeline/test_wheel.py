@@ -66,7 +66,9 @@ def test_the_installed_wheel_runs_the_six_commands_in_an_empty_folder(wheel, tmp
         return done.stdout
 
     assert Path(python("-c", "import scing_cli; print(scing_cli.__file__)").strip()).is_relative_to(site)
-    scing = ("-m", "scing_cli")
+    tried = "import socket\ntry: socket.create_connection(('127.0.0.1', 9))\nexcept OSError as error: print(error)"
+    assert python("-c", tried) == "this test has no network\n"
+    scing = (site / "bin" / "scing",)  # the script that pip installs
     python(*scing, "prepare", "world", "--synthetic", "--identities", 3, "--cameras", 2, "--images-per-camera", 1)
     python(*scing, "train-prompts", "--data", "world", "--model", "scing-tiny", *FAST, "--run", "run")
     python(*scing, "train-visual", *FAST, "--run", "run")

@@ -24,6 +24,7 @@ def attention_kernel(tokens: Tensor) -> AbstractContextManager[None]:
         tokens: Shape (B, places, W).
     """
     short = tokens.device.type == "cpu" and tokens.shape[1] <= SHORT
-    if short and torch.is_autocast_enabled("cpu") and torch.is_grad_enabled():
+    half = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    if short and half and torch.is_grad_enabled():
         return sdpa_kernel(SDPBackend.MATH)
     return contextlib.nullcontext()

@@ -18,6 +18,7 @@ from scing_cli.core.artifacts import replacing
 from scing_cli.core.errors import WeightsError
 from scing_cli.core.runtime import Reporter
 
+OFFLINE_WAY = "To try things without it: --model scing-tiny, a small model that comes with scing."
 PROBE_SECONDS = 3.0
 STALL_SECONDS = 30.0
 _CHUNK = 1 << 20
@@ -97,8 +98,7 @@ def known_digest(url: str) -> str:
 def _unfetched(url: str, target: Path, reason: str) -> WeightsError:
     return WeightsError(
         f"The weights {target.stem} are not on this machine and cannot be fetched: {reason}.",
-        f"Fetch {url}\nand put it at {target}\nor name the file wherever it lies: --pretrained FILE.\n"
-        "To try things without it: --model scing-tiny, a small model that comes with scing.",
+        f"Fetch {url}\nand put it at {target}\nor name the file wherever it lies: --pretrained FILE.\n{OFFLINE_WAY}",
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from scing_cli.core.artifacts import cache_folder
 from scing_cli.core.encoders.architecture import OWN_MODELS, find_architecture
-from scing_cli.core.encoders.fetch import fetch
+from scing_cli.core.encoders.fetch import OFFLINE_WAY, fetch
 from scing_cli.core.errors import WeightsError
 from scing_cli.core.runtime import Reporter
 
@@ -125,7 +125,8 @@ def find_weights(name: str, tag: str, *, reporter: Reporter) -> Path:
         except FileNotFoundError:
             if place == len(urls):
                 raise WeightsError(
-                    f"{url} is not there any more.", f"Put the file at {target}, or name it: --pretrained FILE."
+                    f"{url} is not there any more.",
+                    f"Put the file at {target}, or name it: --pretrained FILE.\n{OFFLINE_WAY}",
                 ) from None
         else:
             return target

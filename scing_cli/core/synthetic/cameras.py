@@ -65,6 +65,11 @@ class Camera:
     occluded: float
     crowd: float
 
+    @property
+    def clarity(self) -> float:
+        """What is left of a difference between two colours, as a factor; noise, blur and clipping apart."""
+        return self.gain * self.contrast * (1 - self.haze)
+
 
 def draw_cameras(count: int, *key: int | str) -> tuple[Camera, ...]:
     """Return `count` cameras; neighbours look at other kinds of place, in an order of the key's own."""

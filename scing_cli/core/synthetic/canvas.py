@@ -19,7 +19,7 @@ SIZE = (WIDTH * SCALE, HEIGHT * SCALE)
 
 
 class Part(enum.IntEnum):
-    """What a pixel shows. Everything from SKIN on belongs to the person."""
+    """What a pixel shows. Everything from SKIN on belongs to the person; TRIM is what no words name: straps, bands."""
 
     SCENE = 0
     SKIN = 1
@@ -35,6 +35,7 @@ class Part(enum.IntEnum):
     BARE_ARM = 11
     BARE_LEG = 12
     SCALP = 13
+    TRIM = 14
 
 
 class Canvas:

@@ -8,27 +8,43 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from scing_cli.core.synthetic.canvas import Part
 from scing_cli.core.synthetic.dice import chance, pick
+from scing_cli.core.synthetic.palette import RGB
 from scing_cli.core.synthetic.people import Person
 
 LEAST = 3
+SHAFT = 0.75  # where legs end that cover a boot, as a share of their length
+OPEN = 0.3  # the cosine of the turn from which an open front shows
+APART = 22.0  # of 255
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Seen:
-    """What an image shows: final pixels per part, and the turn of the person from the camera (radians)."""
+    """What an image shows.
+
+    Args:
+        pixels: Final pixels per part.
+        yaw: The turn of the person from the camera, in radians.
+        clarity: What the camera leaves of a difference between two colours, as a factor.
+    """
 
     pixels: Mapping[Part, int]
     yaw: float
+    clarity: float = 1.0
 
     def shows(self, parts: tuple[Part, ...], least: float) -> bool:
         """Tell whether the parts together show at least so many pixels, and two at all events."""
         return sum(self.pixels[part] for part in parts) >= max(2.0, least)
+
+    def parts_colours(self, one: RGB, other: RGB) -> bool:
+        """Tell whether two colours of a garment can still be told apart."""
+        return self.clarity * max(abs(a - b) for a, b in zip(one, other, strict=True)) >= APART
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,7 +68,7 @@ _TOP_WORDS: Mapping[str, tuple[str, ...]] = {
     "sweater": ("sweater", "jumper", "pullover"),
     "shirt": ("shirt", "button-up shirt", "collared shirt"),
     "hoodie": ("hoodie", "hooded top", "hooded sweatshirt"),
-    "jacket": ("jacket", "open jacket", "short jacket"),
+    "jacket": ("jacket", "short jacket"),
     "coat": ("coat", "long coat", "overcoat"),
 }
 _PATTERN_WORDS: Mapping[str, tuple[str, ...]] = {
@@ -98,9 +114,9 @@ _WEAR = ("wearing", "in", "dressed in", "who wears")
 def write_caption(person: Person, seen: Seen, rng: np.random.Generator) -> tuple[str, tuple[str, ...]]:
     """Return a sentence about one image, and the phrases of the attributes (three or more) that it names."""
     facts = visible_facts(person, seen, rng)
-    wanted = max(LEAST, min(len(facts), LEAST + int(rng.random() * 3)))
+    wanted = max(LEAST, min(len(facts), LEAST + 1 + int(rng.random() * 3)))
     chosen = facts[:LEAST] if len(facts) <= LEAST else _choose(facts, wanted, rng)
-    return _compose(chosen, seen, rng), tuple(fact.words for fact in chosen)
+    return _compose(chosen, seen, rng), tuple(_articles(fact.words) for fact in chosen)
 
 
 def visible_facts(person: Person, seen: Seen, rng: np.random.Generator) -> list[Fact]:
@@ -110,23 +126,27 @@ def visible_facts(person: Person, seen: Seen, rng: np.random.Generator) -> list[
         facts = [*_worn(person, seen, rng, share), *_bodily(person, seen, rng, share)]
         if len(facts) >= LEAST:
             return facts
-    return [*facts, *_last_resort(person, seen)][: max(LEAST, len(facts))]
+    told = {fact.words for fact in facts}
+    more = [fact for fact in _last_resort(person, seen) if fact.words not in told]
+    return [*facts, *more][: max(LEAST, len(facts))]
 
 
 def _worn(person: Person, seen: Seen, rng: np.random.Generator, share: float) -> Iterator[Fact]:
     """Yield the clothes and bags that show at least `share` of the pixels one needs to make them out."""
     if seen.shows((Part.TOP, Part.SLEEVE, Part.PRINT), 60 * share):
-        yield Fact("worn", _top_words(person, rng), 6)
+        yield Fact("worn", _top_words(person, seen, rng), 6)
     if seen.shows((Part.LEGS,), 60 * share):
         yield Fact("worn", _bottom_words(person, rng), 5)
     if seen.shows((Part.SHOES,), 14 * share):
-        yield Fact("worn", f"{person.shoes.shade.name} {pick(rng, _SHOE_WORDS[person.shoes.kind])}", 2)
+        covered = person.shoes.kind == "boots" and person.bottom.length > SHAFT
+        kind = "shoes" if covered else person.shoes.kind  # nothing shows of a shaft
+        yield Fact("worn", f"{person.shoes.shade.name} {pick(rng, _SHOE_WORDS[kind])}", 2)
     if seen.shows((Part.HAT,), 16 * share):
-        yield Fact("worn", _article(f"{person.hat.shade.name} {pick(rng, _HAT_WORDS[person.hat.kind])}"), 3)
+        yield Fact("worn", f"a {person.hat.shade.name} {pick(rng, _HAT_WORDS[person.hat.kind])}", 3)
     if person.scarf and seen.shows((Part.SCARF,), 10 * share):
-        yield Fact("worn", _article(f"{person.scarf.name} scarf"), 2)
+        yield Fact("worn", f"a {person.scarf.name} scarf", 2)
     if seen.shows((Part.BAG,), 24 * share):
-        yield Fact("carried", _article(f"{person.bag.shade.name} {pick(rng, _BAG_WORDS[person.bag.kind])}"), 3)
+        yield Fact("carried", f"a {person.bag.shade.name} {pick(rng, _BAG_WORDS[person.bag.kind])}", 3)
 
 
 def _bodily(person: Person, seen: Seen, rng: np.random.Generator, share: float) -> Iterator[Fact]:
@@ -135,12 +155,19 @@ def _bodily(person: Person, seen: Seen, rng: np.random.Generator, share: float) 
         yield Fact("with", _hair_words(person), 3)
     elif person.head.hair == "no" and not person.hat.kind and seen.shows((Part.SCALP,), 18 * share):
         yield Fact("with", pick(rng, ("a bald head", "no hair")), 2)
-    if seen.shows((Part.PRINT,), 12 * share):
-        yield Fact("with", f"a print on the {'front' if math.cos(seen.yaw) > 0 else 'back'}", 1.5)
+    if seen.shows((Part.PRINT,), 12 * share) and (sides := _printed_sides(person, seen)):
+        yield Fact("with", f"a print on the {sides[0]}", 1.5)
     if seen.shows((Part.BARE_ARM,), 40 * share):
         yield Fact("with", "bare arms", 0.8)
     if seen.shows((Part.BARE_LEG,), 40 * share):
         yield Fact("with", "bare legs", 0.8)
+
+
+def _printed_sides(person: Person, seen: Seen) -> list[str]:
+    """Return the sides, nearer ones first, on which a print can be seen that stands out from its cloth."""
+    near = sorted(person.top.prints, key=lambda one: -math.cos(seen.yaw - one.turn))
+    plain = [one for one in near if seen.parts_colours(one.rgb, person.top.shade.rgb)]
+    return ["front" if math.cos(one.turn) > 0 else "back" for one in plain]
 
 
 def _last_resort(person: Person, seen: Seen) -> list[Fact]:
@@ -174,6 +201,7 @@ def _compose(facts: list[Fact], seen: Seen, rng: np.random.Generator) -> str:
     if chance(rng, 0.3):
         view = pick(rng, _VIEWS[_side(seen.yaw)])
         text = f"{view}, {text}" if chance(rng, 0.5) else f"{text}, {view}"
+    text = _articles(text)
     return f"{text[0].upper()}{text[1:]}."
 
 
@@ -186,25 +214,24 @@ def _join(words: list[str]) -> str:
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
 
 
-def _article(words: str) -> str:
-    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
+def _articles(words: str) -> str:
+    return re.sub(r"\ba (?=[aeiou])", "an ", words)
 
 
-def _top_words(person: Person, rng: np.random.Generator) -> str:
-    style = person.top.style
-    noun = pick(rng, _TOP_WORDS[style.kind])
-    if style.pattern == "plain":
-        return _article(f"{pick(rng, ('', '', 'plain ')) if not style.printed else ''}{style.colour} {noun}")
-    return _article(pick(rng, _PATTERN_WORDS[style.pattern]).format(a=style.colour, b=style.second, n=noun))
+def _top_words(person: Person, seen: Seen, rng: np.random.Generator) -> str:
+    top = person.top
+    noun = pick(rng, _TOP_WORDS[top.style.kind])
+    if top.style.kind == "jacket" and math.cos(seen.yaw) > OPEN and chance(rng, 0.3):
+        noun = "open jacket"
+    if top.style.pattern == "plain" or not seen.parts_colours(top.shade.rgb, top.second.rgb):
+        bare = top.style.pattern == "plain" and not top.prints
+        return f"a {pick(rng, ('', '', 'plain ')) if bare else ''}{top.style.colour} {noun}"
+    return "a " + pick(rng, _PATTERN_WORDS[top.style.pattern]).format(a=top.style.colour, b=top.style.second, n=noun)
 
 
 def _bottom_words(person: Person, rng: np.random.Generator) -> str:
     words, colour = pick(rng, _BOTTOM_WORDS[person.bottom.kind]), person.bottom.shade.name
-    return (
-        words.format(colour).replace("a olive", "an olive").replace("a orange", "an orange")
-        if "{}" in words
-        else f"{colour} {words}"
-    )
+    return words.format(colour) if "{}" in words else f"{colour} {words}"
 
 
 def _hair_words(person: Person) -> str:

@@ -23,12 +23,12 @@ def draw_worn_in_front(canvas: Canvas, rig: Rig) -> None:
             for side in (-1, 1):
                 one = rig.at(side * rig.build.shoulders * 0.55, rig.shoulder + 0.005, rig.build.girth * 0.6)
                 two = rig.at(side * rig.build.shoulders * 0.66, rig.torso(0.5), rig.build.girth * 0.8)
-                canvas.line((one, two), rig.size(0.02), bag.strap, Part.BAG)
+                canvas.line((one, two), rig.size(0.02), bag.strap, Part.TRIM)
     elif bag.kind == "shoulder bag":
         front = rig.build.girth * (0.9 if rig.cos >= 0 else -0.9)
         one = rig.at(-bag.side * rig.build.shoulders * 0.6, rig.shoulder + 0.005, front * 0.4)
         two = rig.at(bag.side * rig.build.hips * 0.9, rig.torso(0.95), front * 0.6)
-        canvas.line((one, two), rig.size(0.014), bag.strap, Part.BAG)
+        canvas.line((one, two), rig.size(0.014), bag.strap, Part.TRIM)
 
 
 def _draw_pack(canvas: Canvas, rig: Rig) -> None:
@@ -51,7 +51,7 @@ def _draw_pack(canvas: Canvas, rig: Rig) -> None:
         canvas.polygon(
             [(x - inner, middle), (x + inner, middle), (x + inner, deep - 3), (x - inner, deep - 3)],
             bag.pocket,
-            Part.BAG,
+            Part.TRIM,
         )
         canvas.line(
             ((x - wide * 0.8, high + wide * 0.5), (x + wide * 0.8, high + wide * 0.5)),
@@ -83,7 +83,7 @@ def draw_carried(canvas: Canvas, rig: Rig) -> None:
         tall = 0.08 if bag.kind == "handbag" else 0.13
         drop = rig.size(0.045)
         for shift in (-1, 1):
-            canvas.line((grip, (x + shift * rig.size(0.03), y + drop)), rig.size(0.008), bag.strap, Part.BAG)
+            canvas.line((grip, (x + shift * rig.size(0.03), y + drop)), rig.size(0.008), bag.strap, Part.TRIM)
         _draw_box(canvas, rig, (x, y + drop), 0.05, tall)
 
 
@@ -99,5 +99,7 @@ def _draw_box(canvas: Canvas, rig: Rig, hook: tuple[float, float], half: float, 
     canvas.polygon(outline, bag.shade.rgb, Part.BAG)
     flap = y + deep * (0.25 + 0.3 * bag.shape)
     canvas.polygon(
-        [(x - wide * 0.9, y), (x + wide * 0.9, y), (x + wide * 0.7, flap), (x - wide * 0.7, flap)], bag.pocket, Part.BAG
+        [(x - wide * 0.9, y), (x + wide * 0.9, y), (x + wide * 0.7, flap), (x - wide * 0.7, flap)],
+        bag.pocket,
+        Part.TRIM,
     )

@@ -93,7 +93,7 @@ def _draw_hat(canvas: Canvas, rig: Rig, rx: float, ry: float) -> None:
     elif hat.kind == "woolly hat":
         _draw_hat_band(canvas, rig, wide, (brim - ry * 0.28, brim + 2))
         if hat.detail:
-            canvas.ellipse((x, y - ry * 1.22), rx * 0.4, rx * 0.4, hat.band, Part.HAT)
+            canvas.ellipse((x, y - ry * 1.22), rx * 0.4, rx * 0.4, hat.band, Part.TRIM)
     else:
         canvas.ellipse((x, brim + 1), wide * 1.7, ry * 0.2, scaled(hat.shade.rgb, 0.85), Part.HAT)
         _draw_hat_band(canvas, rig, wide, (brim - ry * 0.25, brim - 2))
@@ -102,7 +102,7 @@ def _draw_hat(canvas: Canvas, rig: Rig, rx: float, ry: float) -> None:
 def _draw_hat_band(canvas: Canvas, rig: Rig, wide: float, rows: tuple[float, float]) -> None:
     x, (high, low) = _middle(rig)[0], rows
     canvas.polygon(
-        [(x - wide, high), (x + wide, high), (x + wide, low), (x - wide, low)], rig.person.hat.band, Part.HAT
+        [(x - wide, high), (x + wide, high), (x + wide, low), (x - wide, low)], rig.person.hat.band, Part.TRIM
     )
 
 
@@ -118,4 +118,4 @@ def _draw_peak(canvas: Canvas, rig: Rig, wide: float, ry: float) -> None:
         peak = [(x - half, brim), (x + half, brim), (tip + wide * 0.5, low), (tip - wide * 0.5, low)]
         canvas.polygon(peak, scaled(hat.shade.rgb, 0.75), Part.HAT)
     if hat.detail and rig.cos > 0.2:
-        canvas.ellipse((x + rig.sin * wide * 0.44, y - ry * 0.65), wide * 0.3, ry * 0.2, hat.band, Part.HAT)
+        canvas.ellipse((x + rig.sin * wide * 0.44, y - ry * 0.65), wide * 0.3, ry * 0.2, hat.band, Part.TRIM)

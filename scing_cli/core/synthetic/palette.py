@@ -82,10 +82,11 @@ def mixed(one: RGB, other: RGB, share: float) -> RGB:
 
 
 def vary(rgb: RGB, rng: np.random.Generator, spread: float = 1.0) -> RGB:
-    """Return a shade near `rgb`: other in lightness by some 14 % and a little in hue, times `spread`."""
-    light = float(np.exp(around(rng, 0.0, 0.14 * spread)))
-    lift = around(rng, 0.0, 7.0 * spread)
-    parts = [part * light + lift + around(rng, 0.0, 9.0 * spread) for part in rgb]
+    """Return a shade near `rgb`: other in lightness by some 22 % and in hue, times `spread`."""
+    light = float(np.exp(around(rng, 0.0, 0.22 * spread)))
+    lift = around(rng, 0.0, 9.0 * spread)
+    tint = 14.0 * (0.45 + 0.55 * max(rgb) / 255)  # less in dark colours, whose hue shows at once
+    parts = [part * light + lift + around(rng, 0.0, tint * spread) for part in rgb]
     return clip_rgb(*parts)
 
 

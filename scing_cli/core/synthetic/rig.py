@@ -43,8 +43,8 @@ class Place:
 
     Args:
         x: Middle of the body, in pixels.
-        top: Crown of a person of mean stature, in pixels.
-        unit: Pixels per mean stature.
+        top: Crown, in pixels.
+        unit: Pixels per stature.
         stretch: Width by height, as the crop was resized.
         elevation: How far nearer points fall lower (a share of their nearness).
     """
@@ -74,7 +74,7 @@ class Rig:
         self.place = place
         self.cos = math.cos(pose.yaw)
         self.sin = math.sin(pose.yaw)
-        self.unit = place.unit * person.build.stature
+        self.unit = place.unit
         self._base = place.top + place.unit - self.unit
 
     @property

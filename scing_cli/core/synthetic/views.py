@@ -60,7 +60,8 @@ def render_view(person: Person, camera: Camera, *key: int | str, occluded: bool 
         person: Whom to draw.
         camera: Who looks.
         key: What the image is a function of, with person and camera.
-        occluded: Whether something must hide 30-60 % of the body; otherwise the camera's own share has less in front.
+        occluded: Whether something must hide 30-60 % of the body; otherwise the camera's own share has something in
+            front, which seldom hides more than a third.
     """
     rng = dice(*key, "view")
     canvas = Canvas(paint_scene(camera.scene, dice(*key, "scene")))
@@ -76,7 +77,7 @@ def render_view(person: Person, camera: Camera, *key: int | str, occluded: bool 
         _cover_some(canvas, camera, place, (*key, "thing"))
     shown = _shown(canvas)
     hidden = 1 - int(shown.sum()) / max(1, int(body.sum()))
-    seen = Seen(_count_parts(canvas), pose.yaw)
+    seen = Seen(_count_parts(canvas), pose.yaw, camera.clarity)
     caption, named = write_caption(person, seen, dice(*key, "words"))
     light = dice(*key, "light")
     image = develop(canvas.picture, Image.fromarray(shown.astype(np.uint8) * 255), camera, light)
@@ -148,7 +149,7 @@ def _thing(camera: Camera, place: Place, key: tuple[int | str, ...]) -> tuple[La
 
 
 def _cover_some(canvas: Canvas, camera: Camera, place: Place, key: tuple[int | str, ...]) -> None:
-    """Let something hide a little of the person, at most some 40 %."""
+    """Let something hide a part of the person, seldom more than a third."""
     layer, rng = _thing(camera, place, key)
     share = slide_in(layer, _shown(canvas), between(rng, 0.08, 0.35))
     cover(canvas, layer, share)

@@ -174,7 +174,7 @@ def draw_top(style: TopStyle, rng: np.random.Generator) -> Top:
     """Return one top of a style."""
     cut = TOPS[style.kind]
     second = shade(style.second, rng)
-    trims = [name for name in ("collar", "cuffs", "hem", "badge", "pocket", "elbows", "belt") if chance(rng, 0.22)]
+    trims = [name for name in ("collar", "cuffs", "hem", "badge", "pocket", "elbows", "belt") if chance(rng, 0.4)]
     prints = tuple(_draw_print(second.rgb, rng, turn) for turn in _print_turns(style, rng))
     return Top(
         style=style,
@@ -183,7 +183,7 @@ def draw_top(style: TopStyle, rng: np.random.Generator) -> Top:
         period=between(rng, 0.028, 0.085),
         phase=between(rng, 0.0, 1.0),
         duty=between(rng, 0.25, 0.6),
-        hem=cut.hem + around(rng, 0.0, 0.05),
+        hem=cut.hem + around(rng, 0.0, 0.08),
         cut=cut,
         inner=vary(COLOURS[pick(rng, list(COLOURS))], rng),
         trim=vary(COLOURS[pick(rng, list(COLOURS))], rng),
@@ -196,13 +196,13 @@ def draw_top(style: TopStyle, rng: np.random.Generator) -> Top:
 def _print_turns(style: TopStyle, rng: np.random.Generator) -> list[float]:
     """Return where round the body the prints sit: chest, and now and then the back."""
     turns = [around(rng, 0.0, 0.3)] if style.printed else []
-    if chance(rng, 0.45 if style.printed else 0.12):
+    if chance(rng, 0.6 if style.printed else 0.3):
         turns.append(np.pi + around(rng, 0.0, 0.15))
     return turns
 
 
 def _draw_print(rgb: RGB, rng: np.random.Generator, turn: float) -> Print:
-    return Print(pick(rng, tuple(SHAPES)), vary(rgb, rng), between(rng, 0.035, 0.14), turn, between(rng, 0.22, 0.5))
+    return Print(pick(rng, tuple(SHAPES)), vary(rgb, rng), between(rng, 0.05, 0.15), turn, between(rng, 0.22, 0.5))
 
 
 def draw_bottom(kind: str, colour: str, rng: np.random.Generator) -> Bottom:
@@ -212,12 +212,12 @@ def draw_bottom(kind: str, colour: str, rng: np.random.Generator) -> Bottom:
     return Bottom(
         kind=kind,
         shade=own,
-        length=LENGTHS[kind] + around(rng, 0.0, 0.04),
-        width=between(rng, 0.85, 1.3),
-        belt=_maybe(rng, 0.3),
-        side=_maybe(rng, 0.25),
-        cuff=_maybe(rng, 0.22),
-        patch=patch if chance(rng, 0.25) else None,
+        length=LENGTHS[kind] + around(rng, 0.0, 0.06),
+        width=between(rng, 0.8, 1.45),
+        belt=_maybe(rng, 0.5),
+        side=_maybe(rng, 0.45),
+        cuff=_maybe(rng, 0.45),
+        patch=patch if chance(rng, 0.4) else None,
         fade=between(rng, 0.0, 0.35) if kind == "jeans" else 0.0,
     )
 

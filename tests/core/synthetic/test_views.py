@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 
 import numpy as np
 import pytest
@@ -96,6 +97,68 @@ def test_what_is_hidden_is_not_named() -> None:
     parts[130:] = Part.SCENE
     nouns = {words.split()[-1] for words in facts(person, parts, 0.0)}
     assert not nouns & {"trainers", "sneakers", "shoes", "boots"}
+
+
+def test_only_what_shows_its_own_colour_is_named() -> None:
+    """Straps, pockets and hat bands have colours of their own: no words are for them."""
+    strapped = next(p for p in PEOPLE if not p.scarf)
+    for kind in ("backpack", "shoulder bag"):
+        person = dataclasses.replace(strapped, bag=dataclasses.replace(strapped.bag, kind=kind, side=1))
+        yaw = 0.0 if kind == "backpack" else -math.pi / 2
+        parts = figure(person, yaw).copy()
+        assert pixels(parts)[Part.TRIM] > 0
+        parts[parts == Part.BAG] = Part.SCENE
+        assert not any(words.split()[-1] in {"backpack", "rucksack", "bag"} for words in facts(person, parts, yaw))
+
+
+def test_boots_are_shoes_where_trousers_hide_the_shaft() -> None:
+    for person in PEOPLE[:6]:
+        shod = dataclasses.replace(person, shoes=dataclasses.replace(person.shoes, kind="boots"))
+        for kind, length, noun in (("trousers", 0.97, "shoes"), ("shorts", 0.5, "boots")):
+            legs = dataclasses.replace(person.bottom, kind=kind, length=length)
+            one = dataclasses.replace(shod, bottom=legs)
+            named = {words.split()[-1] for words in facts(one, figure(one, 0.3), 0.3)}
+            assert named & {"shoes", "boots", "trainers"} == {noun}
+
+
+@pytest.mark.parametrize("pattern", ["striped", "two-tone", "banded"])
+def test_a_pattern_that_the_camera_loses_is_not_told(pattern: str) -> None:
+    style = dataclasses.replace(PEOPLE[0].top.style, pattern=pattern, colour="grey", second="teal", printed=False)
+    top = dataclasses.replace(PEOPLE[0].top, style=style, prints=())
+    person = dataclasses.replace(PEOPLE[0], top=top)
+    for away, told in ((60, True), (10, False)):
+        seen = dataclasses.replace(top.second, rgb=tuple(part + away for part in top.shade.rgb))
+        one = dataclasses.replace(person, top=dataclasses.replace(top, second=seen))
+        count = pixels(figure(one, 0.0))
+        first = visible_facts(one, Seen(count, 0.0), dice("words"))[0].words
+        assert "grey" in first
+        assert ("teal" in first or "strip" in first) is told
+        assert visible_facts(one, Seen(count, 0.0, clarity=0.1), dice("words"))[0].words.count("teal") == 0
+
+
+def test_a_jacket_is_open_from_the_front_alone() -> None:
+    style = dataclasses.replace(PEOPLE[0].top.style, kind="jacket", pattern="plain")
+    person = dataclasses.replace(PEOPLE[0], top=dataclasses.replace(PEOPLE[0].top, style=style))
+    for yaw, possible in ((0.0, True), (math.pi, False), (2.0, False)):
+        seen = Seen(pixels(figure(person, yaw)), yaw)
+        told = {visible_facts(person, seen, dice("words", key))[0].words for key in range(40)}
+        assert any("open" in words for words in told) is possible
+
+
+def test_words_begin_as_english_wants_them() -> None:
+    for key in range(300):
+        caption = render_view(PEOPLE[key % 16], CAMERAS[key % 6], "articles", key).caption.lower()
+        assert not re.search(r"\ba [aeiou]|\ban [^aeiou]", caption), caption
+
+
+@pytest.mark.parametrize("bare", [True, False])
+def test_nothing_is_told_twice_of_a_hidden_person(bare: bool) -> None:
+    parts = np.zeros(SIZE[::-1], np.uint8)
+    parts[100:130, 60:90] = Part.BARE_ARM if bare else Part.HAIR
+    for person in PEOPLE:
+        told = facts(person, parts, 0.0)
+        assert len(told) >= LEAST
+        assert len(set(told)) == len(told)
 
 
 def test_an_image_that_shows_almost_nothing_still_gets_three() -> None:
