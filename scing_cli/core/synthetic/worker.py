@@ -7,6 +7,7 @@ not.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -39,11 +40,12 @@ def draw_all(folder: Path, settings: Settings, count: int, workers: int) -> Iter
     if workers < 2 or count < WORTH_PROCESSES or not sys.executable:
         yield from (draw_shot(folder, settings.seed, shot) for shot in plan(settings))
         return
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as complaints:
-        children = [_start(folder, settings, (first, workers), complaints) for first in range(workers)]
+    with contextlib.ExitStack() as stack:  # a file each: their last words must not mix
+        words = [stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8")) for _ in range(workers)]
+        children = [_start(folder, settings, (first, workers), words[first]) for first in range(workers)]
         try:
             for place in range(count):
-                yield _next_caption(children[place % workers], complaints)
+                yield _next_caption(children[place % workers], words[place % workers])
         finally:
             for child in children:
                 child.kill()
