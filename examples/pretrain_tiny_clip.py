@@ -40,7 +40,7 @@ from scing_cli.core.runtime import autocast, choose_device, choose_precision, de
 from scing_cli.core.synthetic import draw_cameras, draw_people, render_view
 
 MODEL = "scing-tiny"
-COST = "1,600 steps take about 40 minutes on two CPU cores, drawing included"
+COST = "1,600 steps took 44 minutes on two shared CPU cores, drawing included"
 GROUP = 4
 START_SCALE, MOST_SCALE = 1 / 0.07, 100.0
 

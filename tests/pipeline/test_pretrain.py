@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -74,10 +75,26 @@ def test_shipped_weights_can_be_examined():
     assert "no two of one group: rank-1" in done.stdout
 
 
-def test_its_people_are_never_those_of_a_drawn_world():
-    text = SCRIPT.read_text(encoding="utf-8")
-    assert text.count('key = ("pretrain"') == 2
-    assert '"world"' not in text
+def test_its_people_are_never_those_of_a_drawn_world_nor_examined_where_trained():
+    """A world's keys begin with "world"; other first words meet other people (`test_people`)."""
+    script = runpy.run_path(str(SCRIPT))
+    met = {}
+    for name, task in (("draw_group", (0, 3, 0.0)), ("draw_some_unseen", (0, 2, 1))):
+        draw, keys = script[name], []
+        draws = draw.__globals__
+
+        def people(count, *key, keys=keys, own=draws["draw_people"]):
+            keys.append(key)
+            return own(count, *key)
+
+        former, draws["draw_people"] = draws["draw_people"], people
+        try:
+            assert draw(task)
+        finally:
+            draws["draw_people"] = former
+        met[name] = set(keys)
+    assert {key[0] for keys in met.values() for key in keys} == {"pretrain"}
+    assert met["draw_group"].isdisjoint(met["draw_some_unseen"])
 
 
 @pytest.mark.parametrize(

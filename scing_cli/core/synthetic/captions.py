@@ -42,7 +42,7 @@ class Seen:
         """Tell whether the parts together show at least so many pixels, and two at all events."""
         return sum(self.pixels[part] for part in parts) >= max(2.0, least)
 
-    def parts_colours(self, one: RGB, other: RGB) -> bool:
+    def tells_apart(self, one: RGB, other: RGB) -> bool:
         """Tell whether two colours of a garment can still be told apart."""
         return self.clarity * max(abs(a - b) for a, b in zip(one, other, strict=True)) >= APART
 
@@ -166,7 +166,7 @@ def _bodily(person: Person, seen: Seen, rng: np.random.Generator, share: float) 
 def _printed_sides(person: Person, seen: Seen) -> list[str]:
     """Return the sides, nearer ones first, on which a print can be seen that stands out from its cloth."""
     near = sorted(person.top.prints, key=lambda one: -math.cos(seen.yaw - one.turn))
-    plain = [one for one in near if seen.parts_colours(one.rgb, person.top.shade.rgb)]
+    plain = [one for one in near if seen.tells_apart(one.rgb, person.top.shade.rgb)]
     return ["front" if math.cos(one.turn) > 0 else "back" for one in plain]
 
 
@@ -223,7 +223,7 @@ def _top_words(person: Person, seen: Seen, rng: np.random.Generator) -> str:
     noun = pick(rng, _TOP_WORDS[top.style.kind])
     if top.style.kind == "jacket" and math.cos(seen.yaw) > OPEN and chance(rng, 0.3):
         noun = "open jacket"
-    if top.style.pattern == "plain" or not seen.parts_colours(top.shade.rgb, top.second.rgb):
+    if top.style.pattern == "plain" or not seen.tells_apart(top.shade.rgb, top.second.rgb):
         bare = top.style.pattern == "plain" and not top.prints
         return f"a {pick(rng, ('', '', 'plain ')) if bare else ''}{top.style.colour} {noun}"
     return "a " + pick(rng, _PATTERN_WORDS[top.style.pattern]).format(a=top.style.colour, b=top.style.second, n=noun)

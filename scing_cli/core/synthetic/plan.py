@@ -61,7 +61,8 @@ def plan(settings: Settings) -> Iterator[Shot]:
         for identity, person in enumerate(people, start=1 + test * settings.identities):
             for number, camera in cameras:
                 for index in indices:
-                    chosen = chance(dice("world", settings.seed, identity, number, index, "occluded"), share)
+                    key = ("world", settings.seed, identity, number, index, "occluded")
+                    chosen = share > 0 and chance(dice(*key), share)  # dice are dear: none where none is needed
                     yield Shot(folder, identity, person, number, camera, index, chosen)
 
 
