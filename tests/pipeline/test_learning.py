@@ -123,20 +123,20 @@ def test_both_stages_lift_the_ranking_of_people_never_seen(scing, tmp_path, monk
 @pytest.mark.long
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_training_closes_much_of_the_gap_that_the_shipped_model_leaves(scing, tmp_path, monkeypatch, capsys, seed):
-    """512 people to train on, half of their images occluded; 64 others, plain and occluded queries, before and after."""
+    """1,024 people to train on, half of their images occluded; 128 others, plain and occluded queries, before and after."""
     monkeypatch.chdir(tmp_path)
-    drawn = ("--synthetic", "--identities", 512, "--test-identities", 64, "--occluded-training", 0.5, "--seed", seed)
+    drawn = ("--synthetic", "--identities", 1024, "--test-identities", 128, "--occluded-training", 0.5, "--seed", seed)
     assert scing("prepare", "plain", *drawn).code == 0
     assert scing("prepare", "occluded", *drawn, "--occluded-queries").code == 0
     worlds, model = ("plain", "occluded"), ("--model", "scing-tiny")
     before = {world: scing("evaluate", *model, "--data", world, "--json").json["mAP"] for world in worlds}
     stage1 = ("--epochs", 4, "--lr", "3e-3", "--seed", seed)
     assert scing("train-prompts", "--data", "plain", *model, "--run", "run", *stage1).code == 0
-    stage2 = ("--epochs", 12, "--lr", "3e-4", "--milestones", "8,11", "--warmup-epochs", 1, "--seed", seed)
-    assert scing("train-visual", "--run", "run", *stage2).code == 0
+    stage2 = ("--epochs", 12, "--lr", "5e-4", "--milestones", "8,11", "--warmup-epochs", 1, "--batch-size", 128)
+    assert scing("train-visual", "--run", "run", *stage2, "--seed", seed).code == 0
     after = {world: scing("evaluate", "--run", "run", "--data", world, "--json").json["mAP"] for world in worlds}
     closed = {world: (after[world] - before[world]) / (100 - before[world]) for world in worlds}
     with capsys.disabled():
         print(json.dumps({"seed": seed, "zero-shot": before, "stage 2": after, "closed": closed}))
-    assert 30 <= before["occluded"] < before["plain"] <= 65  # something is known, and much is left to learn
+    assert 25 <= before["occluded"] < before["plain"] <= 65  # something is known, and much is left to learn
     assert min(closed.values()) >= 0.3
