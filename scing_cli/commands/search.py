@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from scing_cli.commands import options
 from scing_cli.commands.console import Terminal
+from scing_cli.commands.given import parse_box
 
 if TYPE_CHECKING:
     from scing_cli.core.workflows.search import Found
@@ -40,7 +41,7 @@ def search(
         index,
         run=run,
         k=k,
-        box=options.parse_box(box),
+        box=parse_box(box),
         exclude_cameras=exclude_camera or (),
         montage=montage,
         machine=Machine(device, precision, workers, batch_size),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from scing_cli.commands import options
 from scing_cli.commands.console import Terminal
+from scing_cli.commands.given import chosen
 from scing_cli.core.config import DataSettings, PromptSettings, build_settings, read_config
 from scing_cli.core.encoders import hub
 from scing_cli.core.errors import SettingError
@@ -14,6 +15,7 @@ def train_prompts(
     run: options.NewRun = None,
     config: options.Config = None,
     layout: options.OptionalLayout = None,
+    include_val: options.OptionalIncludeVal = None,
     method: options.Method = None,
     model: options.Model = None,
     pretrained: options.Pretrained = None,
@@ -47,8 +49,8 @@ def train_prompts(
     """Stage 1: learn each identity's prompts with SVIP and PDCA; both encoders stay frozen."""
     given = locals()
     tables = read_config(config)
-    settings = build_settings(PromptSettings, tables["train-prompts"], options.chosen(PromptSettings, given))
-    place = build_settings(DataSettings, tables["data"], {"path": data, "layout": layout})
+    settings = build_settings(PromptSettings, tables["train-prompts"], chosen(PromptSettings, given))
+    place = build_settings(DataSettings, tables["data"], {"path": data, "layout": layout, "include_val": include_val})
     if place.path is None:
         raise SettingError("No data was named.", "Say where it is: --data DIR or --data FILE.csv")
     terminal = Terminal(as_json=as_json)
@@ -57,7 +59,15 @@ def train_prompts(
     from scing_cli.core.workflows.train_prompts import train_prompts as train
 
     machine = Machine(device=device, workers=workers)
-    report = train(place.path, settings, layout=place.layout, run=run, machine=machine, reporter=terminal)
+    report = train(
+        place.path,
+        settings,
+        layout=place.layout,
+        include_val=place.include_val,
+        run=run,
+        machine=machine,
+        reporter=terminal,
+    )
     payload = {
         "run": str(report.run.path),
         "identities": report.identities,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from scing_cli.commands import options
 from scing_cli.commands.console import Terminal
+from scing_cli.commands.given import chosen
 from scing_cli.core.config import VisualSettings, build_settings, read_config
 
 
@@ -36,9 +37,7 @@ def train_visual(
 ) -> None:
     """Stage 2: tune the whole image encoder towards the identity texts of stage 1."""
     given = locals()
-    settings = build_settings(
-        VisualSettings, read_config(config)["train-visual"], options.chosen(VisualSettings, given)
-    )
+    settings = build_settings(VisualSettings, read_config(config)["train-visual"], chosen(VisualSettings, given))
     from scing_cli.core.workflows.machine import Machine
     from scing_cli.core.workflows.train_visual import train_visual as train
 

@@ -44,6 +44,7 @@ class DataSettings(Settings):
 
     path: Path | None = None
     layout: str = "auto"
+    include_val: bool = False
 
 
 class Schedule(Settings):

@@ -19,6 +19,8 @@ from scing_cli.core.errors import DataError
 
 SPLITS = ("train", "val", "query", "gallery")
 COLUMNS = ("path", "identity", "camera", "split", "caption")
+UNREADABLE = "unreadable"
+"""A further column, which `prepare` writes: why an image cannot be read. Such rows are kept, and not used."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -127,6 +127,29 @@ def test_any_bytes_end_in_an_image_or_an_error_that_names_the_file(tmp_path: Pat
     assert all(what.startswith(f"{path} ") and "\n" not in what for what in refused)
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "TIFF", "WEBP"])
+def test_a_file_cut_at_any_byte_ends_in_an_image_or_one_message(tmp_path: Path, kind: str) -> None:
+    content, path = contents()[kind], tmp_path / "cut.jpg"
+    read, refused = [], []
+    for size in range(0, len(content), max(1, len(content) // 400)):
+        path.write_bytes(content[:size])
+        try:
+            read.append(read_image(path).size)
+        except ImageError as error:
+            refused.append(error.what)
+    assert all(what.startswith(f"{path} ") and "\n" not in what for what in refused)
+    assert len(refused) >= 200
+    assert len(read) <= 40  # what is cut off was padding, or the end mark alone
+    assert set(read) <= {(32, 48)}
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 60_000), (60_000, 1)])
+def test_tiny_and_very_long_images_are_read(tmp_path: Path, size: tuple[int, int]) -> None:
+    path = saved(tmp_path, Image.new("RGB", size, (10, 20, 30)), "odd.png")
+    assert read_image(path).size == size
+
+
 def test_many_threads_read_as_one_does(tmp_path: Path) -> None:
     paths = [saved(tmp_path, photo(seed=seed), f"{seed}.{s}") for seed in range(8) for s in ("jpg", "png", "tif")]
     (tmp_path / "bad.jpg").write_bytes(paths[0].read_bytes()[:200])

@@ -167,9 +167,10 @@ def test_published_counts_stand_beside_those_found_within_eighty_columns(scing, 
     assert result.err.count("Warning") == 0
     rows = [re.split(r"\s*[│┃]\s*", line)[1:-1] for line in result.out.splitlines() if line.startswith(("│", "┃"))]
     assert rows[0] == ["part", "identities", "published", "images", "published", "cameras", "published"]
-    assert rows[1] == ["train", "0", "702", "0", "15,618", "0", "8"]
-    assert rows[3] == ["gallery", "0", "1,110", "0", "17,661", "0", "8"]
-    assert "Occluded-Duke, compared before unreadable images were taken out" in result.out
+    assert rows[1] == ["train", "702", "702", "15,618", "15,618", "8", "8"]
+    assert rows[3] == ["gallery", "1,110", "1,110", "17,661", "17,661", "8", "8"]
+    assert "Published: Occluded-Duke (images: its paper; identities: widely quoted, not found" in result.out
+    assert "35,489 files unreadable, kept with the reason:" in result.out
     assert max(len(line) for line in result.out.splitlines() if line.startswith(("│", "┃", "┏", "└"))) <= 80
 
 

@@ -1,20 +1,22 @@
 """A folder in some layout, or a CSV file, becomes one `Manifest`; after this room no code knows which data set it was.
 
-`layouts.py` holds the one table of layouts; each row names its reader. `checks.py` says whether a manifest is enough
+`places.py` finds out which row of the table of layouts (`core/layouts.py`) fits; each row names its reader, and
+`reading.py` is the door to all of them. `checks.py` says whether a manifest is enough
 for training or evaluation, `inspect.py` opens the images and counts them beside published figures.
 """
 
 from scing_cli.core.datasets.checks import check_evaluation, check_training
 from scing_cli.core.datasets.dataset import DataSet, Dropped
-from scing_cli.core.datasets.layouts import LAYOUTS, LayoutSpec, detect, read_data
+from scing_cli.core.datasets.places import Place, detect, locate
+from scing_cli.core.datasets.reading import read_data
 
 __all__ = [
-    "LAYOUTS",
     "DataSet",
     "Dropped",
-    "LayoutSpec",
+    "Place",
     "check_evaluation",
     "check_training",
     "detect",
+    "locate",
     "read_data",
 ]

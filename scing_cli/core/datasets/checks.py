@@ -8,12 +8,22 @@ from scing_cli.core.manifest import Manifest
 LABELS_REMEDY = "Name people in the column identity of a CSV, or use a data set that does (scing prepare --help)."
 
 
-def check_training(manifest: Manifest) -> None:
+def check_training(manifest: Manifest, *, train_on: str = "") -> None:
     """Check that the split `train` can be learnt from: every row has an identity, and there are at least two.
+
+    Args:
+        manifest: All rows.
+        train_on: For a layout whose data are for tests alone: what models are usually trained on.
 
     Raises:
         DataError: If there is no such row, one lacks its identity, or there are fewer than two identities.
     """
+    if train_on and "train" not in manifest.splits():
+        raise DataError(
+            f"{manifest.name} is for tests alone: it has no images to train on.",
+            f"Train on other data, usually {train_on}: scing train-prompts --data DIR\n"
+            f"then see how it does here: scing evaluate --run RUN --data {manifest.root}",
+        )
     rows = manifest.part("train")
     identities = rows.identities()
     if len(identities) < 2:

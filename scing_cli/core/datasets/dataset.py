@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from scing_cli.core.errors import DataError
-from scing_cli.core.manifest import Manifest
+from scing_cli.core.manifest import Manifest, Sample
 
 SHOWN_FAULTS = 10
+NO_TEXT = "its name is not UTF-8"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,6 +43,32 @@ class DataSet:
     junk: int = 0
     dropped: tuple[Dropped, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def with_rows(self, samples: tuple[Sample, ...], notes: tuple[str, ...] = ()) -> DataSet:
+        """Return the data set with other rows, and these notes besides its own."""
+        manifest = dataclasses.replace(self.manifest, samples=samples)
+        return dataclasses.replace(self, manifest=manifest, notes=(*self.notes, *notes))
+
+
+Entry = Sample | Dropped | None
+"""What a file turns out to be: a row, left out with a reason, or junk."""
+
+
+def gather(root: Path, entries: Iterable[Entry]) -> DataSet:
+    """Return the data set of these entries but for names that cannot be written; its layout is not named yet."""
+    samples: list[Sample] = []
+    dropped: list[Dropped] = []
+    junk = 0
+    for entry in entries:
+        if entry is None:
+            junk += 1
+        elif not is_text(entry.path):
+            dropped.append(Dropped(entry.path.encode(errors="surrogateescape").decode(errors="replace"), NO_TEXT))
+        elif isinstance(entry, Dropped):
+            dropped.append(entry)
+        else:
+            samples.append(entry)
+    return DataSet(Manifest(root, tuple(samples), display_name(root)), "", junk, tuple(dropped))
 
 
 def display_name(path: Path) -> str:

@@ -3,33 +3,66 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from scing_cli.core.artifacts import file_digest
 from scing_cli.core.datasets.dataset import Dropped
 from scing_cli.core.datasets.published import PartCount
 from scing_cli.core.errors import ImageError
 from scing_cli.core.imagefile import read_image
-from scing_cli.core.manifest import Manifest
+from scing_cli.core.manifest import SPLITS, Manifest
 from scing_cli.core.runtime import Reporter
 
 AHEAD = 32  # images in flight per thread: an interrupted check stops soon
 
 
-def verify_images(manifest: Manifest, *, workers: int, reporter: Reporter) -> tuple[Dropped, ...]:
-    """Decode every image in full and return those that cannot be read.
+@dataclasses.dataclass(frozen=True, slots=True)
+class Spread:
+    """Least, middle and greatest of some numbers; the middle is the lower median."""
+
+    least: int
+    middle: int
+    most: int
+
+    @classmethod
+    def of(cls, numbers: Iterable[int]) -> Spread | None:
+        """Return the spread of numbers, or None where there is none."""
+        ordered = sorted(numbers)
+        return cls(ordered[0], ordered[(len(ordered) - 1) // 2], ordered[-1]) if ordered else None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Inspection:
+    """What opening every file has shown.
+
+    Args:
+        unreadable: One entry per file that cannot be decoded, in manifest order.
+        widths: Of the images, in pixels, as they stand upright; None where none can be read.
+        heights: Likewise.
+        identical: Groups of paths whose files are the same bytes, in manifest order.
+    """
+
+    unreadable: tuple[Dropped, ...]
+    widths: Spread | None
+    heights: Spread | None
+    identical: tuple[tuple[str, ...], ...]
+
+
+def inspect_images(manifest: Manifest, *, workers: int, reporter: Reporter) -> Inspection:
+    """Decode every image in full.
 
     Args:
         manifest: The rows; a file that several rows share is opened once.
         workers: Threads that decode.
         reporter: Where the progress is shown.
-
-    Returns:
-        One entry per unreadable file, in manifest order.
     """
     paths = list(dict.fromkeys(sample.path for sample in manifest))
     unreadable: list[Dropped] = []
+    sizes: list[tuple[int, int]] = []
+    same: dict[str, list[str]] = {}
     window = workers * AHEAD
     with contextlib.ExitStack() as stack:
         advance = stack.enter_context(reporter.progress("Opening images", len(paths)))
@@ -37,19 +70,45 @@ def verify_images(manifest: Manifest, *, workers: int, reporter: Reporter) -> tu
         stack.callback(pool.shutdown, cancel_futures=True)  # Ctrl-C waits for the images being decoded, no more
         for start in range(0, len(paths), window):
             some = paths[start : start + window]
-            for path, reason in zip(some, pool.map(_fault, (manifest.root / path for path in some)), strict=True):
-                if reason is not None:
-                    unreadable.append(Dropped(path, reason))
+            for path, found in zip(some, pool.map(_open, (manifest.root / path for path in some)), strict=True):
+                if isinstance(found, str):
+                    unreadable.append(Dropped(path, found))
+                else:
+                    sizes.append(found[:2])
+                    same.setdefault(found[2], []).append(path)
                 advance(1)
-    return tuple(unreadable)
+    widths, heights = (Spread.of(size[side] for size in sizes) for side in (0, 1))
+    identical = tuple(tuple(group) for group in same.values() if len(group) > 1)
+    return Inspection(tuple(unreadable), widths, heights, identical)
 
 
-def _fault(file: Path) -> str | None:
+def _open(file: Path) -> str | tuple[int, int, str]:
+    """Return width, height and digest of an image, or why it cannot be read."""
     try:
-        read_image(file)
+        image = read_image(file)
+        return image.width, image.height, file_digest(file)
     except ImageError as error:
         return error.what.removeprefix(f"{file} ").removesuffix(".")
-    return None
+    except OSError as error:  # it went between the two
+        return f"cannot be read: {error.strerror}"
+
+
+def count_distractors(manifest: Manifest) -> PartCount:
+    """Count the gallery's rows that show nobody who is among the queries, unknown people included."""
+    asked = {sample.identity for sample in manifest if sample.split == "query"} - {""}
+    rows = [sample for sample in manifest if sample.split == "gallery" and sample.identity not in asked]
+    people, cameras = ({getattr(row, field) for row in rows} - {""} for field in ("identity", "camera"))
+    return PartCount(len(people), len(rows), len(cameras))
+
+
+def cameras_per_identity(manifest: Manifest) -> dict[str, Spread]:
+    """Return, for each split in which cameras are known, by how many of them its identities are seen."""
+    seen: dict[str, dict[str, set[str]]] = {}
+    for sample in manifest:
+        if sample.split and sample.identity and sample.camera:
+            seen.setdefault(sample.split, {}).setdefault(sample.identity, set()).add(sample.camera)
+    spreads = {split: Spread.of(map(len, people.values())) for split, people in seen.items()}
+    return {split: spreads[split] for split in SPLITS if spreads.get(split) is not None}  # type: ignore[misc]
 
 
 def count_parts(manifest: Manifest) -> dict[str, PartCount]:

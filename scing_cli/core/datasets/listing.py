@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from scing_cli.core.errors import DataError
@@ -51,3 +52,30 @@ def list_folder(folder: Path) -> Listing:
             f"{folder} cannot be listed: {error.strerror}.", "Check the path and its permissions."
         ) from error
     return Listing(tuple(sorted(images)), tuple(sorted(folders)), tuple(sorted(others)))
+
+
+def walk_images(root: Path, folder: str) -> Iterator[str]:
+    """Yield the POSIX paths, relative to `root`, of all images in a folder below it and in the folders in it.
+
+    A folder's own images come first, then its folders', by code point. Linked folders are followed, each real folder
+    once.
+
+    Args:
+        root: A folder.
+        folder: The path of one below it in POSIX form, or `.`.
+
+    Raises:
+        DataError: If a folder cannot be listed.
+    """
+    seen: set[str] = set()
+    waiting = [folder]
+    while waiting:
+        place = waiting.pop()
+        real = os.path.realpath(root / place)
+        if real in seen:
+            continue
+        seen.add(real)
+        listing = list_folder(root / place)
+        way = "" if place == "." else f"{place}/"
+        yield from (way + name for name in listing.images)
+        waiting += [way + name for name in reversed(listing.folders)]

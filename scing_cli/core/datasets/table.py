@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
+import posixpath
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import MappingProxyType
+from typing import TextIO
 
 from scing_cli.core.datasets.dataset import DataSet, display_name, raise_faults
 from scing_cli.core.errors import DataError
+from scing_cli.core.layouts import Parts
 from scing_cli.core.manifest import COLUMNS, SPLITS, Manifest, Sample
 
+DELIMITERS = (",", ";", "\t")
 COLUMNS_REMEDY = f"Columns read here: {', '.join(COLUMNS)}; only path is needed, further ones are kept."
 
 
@@ -30,7 +36,7 @@ class Table:
     faults: tuple[tuple[int, str], ...]
 
 
-def read(source: Path) -> DataSet:
+def read(source: Path, _parts: Parts = MappingProxyType({})) -> DataSet:
     """Read a CSV manifest; paths are relative to its folder.
 
     Returns:
@@ -52,12 +58,17 @@ def read(source: Path) -> DataSet:
         )
         for _, row in table.rows
     )
-    return DataSet(Manifest(source.parent, samples, display_name(source)), "csv", notes=tuple(_notes(samples)))
+    rows = tuple(dict.fromkeys(samples))
+    again = len(samples) - len(rows)
+    twice = "One row stands twice and counts once." if again == 1 else f"{again:,} rows stand twice and count once."
+    manifest = Manifest(source.parent, rows, display_name(source))
+    return DataSet(manifest, "csv", notes=(*([twice] if again else ()), *_notes(rows), *_way_out(rows)))
 
 
 def read_table(source: Path, *, needed: Iterable[str]) -> Table:
     """Read a UTF-8 CSV file (with or without a byte order mark) whose header has the `needed` columns.
 
+    Fields are parted by commas, semicolons or tabs: by the first of them that finds the needed columns in the header.
     Names of `COLUMNS` are known in any case and with spaces around them. Blank lines are passed over.
 
     Raises:
@@ -65,7 +76,7 @@ def read_table(source: Path, *, needed: Iterable[str]) -> Table:
     """
     try:
         with source.open(encoding="utf-8-sig", newline="") as stream:
-            rows = _rows(stream)
+            rows = _rows(stream, _delimiter(stream, needed))
             header = _header(source, next(rows, (1, []))[1], needed)
             return _table(header, rows)
     except OSError as error:
@@ -75,13 +86,30 @@ def read_table(source: Path, *, needed: Iterable[str]) -> Table:
         raise DataError(f"{source} is no UTF-8 text ({found}).", "Save it as CSV in UTF-8.") from error
     except csv.Error as error:
         raise DataError(
-            f"{source} is no CSV: {error}.", "Fields are parted by commas; quotes stand in pairs."
+            f"{source} is no CSV: {error}.", "Fields are parted by commas, semicolons or tabs; quotes stand in pairs."
         ) from error
 
 
-def _rows(stream: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+def _delimiter(stream: TextIO, needed: Iterable[str]) -> str:
+    """Return what parts the fields, and go back to the beginning."""
+    first = next((line for line in stream if line.strip()), "")
+    stream.seek(0)
+    for mark in DELIMITERS:
+        with contextlib.suppress(csv.Error):
+            if set(needed) <= {_known(name) for row in csv.reader([first], delimiter=mark) for name in row}:
+                return mark
+    return DELIMITERS[0]
+
+
+def _known(name: str) -> str:
+    """Return a column's name as it is known, in whatever letters and spaces it came."""
+    known = name.strip().lower()
+    return known if known in COLUMNS else name
+
+
+def _rows(stream: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Yield each row that is not blank with the line it begins on, counted from 1."""
-    reader = csv.reader(_lines(stream), strict=True)
+    reader = csv.reader(_lines(stream), delimiter=delimiter, strict=True)
     while True:
         line = reader.line_num + 1
         try:
@@ -102,15 +130,11 @@ def _lines(stream: Iterable[str]) -> Iterator[str]:
 
 
 def _header(source: Path, fields: list[str], needed: Iterable[str]) -> tuple[str, ...]:
-    header = tuple(name.strip().lower() if name.strip().lower() in COLUMNS else name for name in fields)
+    header = tuple(_known(name) for name in fields)
     missing = [name for name in needed if name not in header]
     if missing:
         has = f"its columns are: {', '.join(map(repr, fields))}" if fields else "it is empty"
-        parted = next(
-            (f" by {word}" for mark, word in ((";", "semicolons"), ("\t", "tabs")) if mark in "".join(fields)), ""
-        )
-        hint = f"Its fields seem to be parted{parted}; part them by commas. " if parted else ""
-        raise DataError(f"{source} has no column `{missing[0]}`; {has}.", hint + COLUMNS_REMEDY)
+        raise DataError(f"{source} has no column `{missing[0]}`; {has}.", COLUMNS_REMEDY)
     twice = [name for name, count in Counter(name for name in header if name).items() if count > 1]
     if twice:
         raise DataError(f"{source} has the column `{twice[0]}` more than once.", COLUMNS_REMEDY)
@@ -130,16 +154,17 @@ def _table(header: tuple[str, ...], fields: Iterator[tuple[int, list[str]]]) -> 
 
 def _faults(table: Table) -> Iterator[tuple[int, str]]:
     """Yield what is wrong with rows that have the right number of fields."""
-    first: dict[tuple[str, str], int] = {}
+    first: dict[tuple[str, str], tuple[int, dict[str, str]]] = {}
     for line, row in table.rows:
         path, split = row["path"], row.get("split", "")
         if not path:
             yield line, "the path is empty"
         if split and split not in SPLITS:
             yield line, f"the split {split!r} is unknown"
-        if path and first.setdefault((path, split), line) != line:
+        earlier, same = first.setdefault((path, split), (line, row))
+        if path and row != same:
             where = f"the split {split}" if split else "no split"
-            yield line, f"{path!r} stands in {where} already, in line {first[path, split]}"
+            yield line, f"{path!r} stands in {where} already, with other fields, in line {earlier}"
 
 
 def _notes(samples: tuple[Sample, ...]) -> Iterator[str]:
@@ -149,3 +174,14 @@ def _notes(samples: tuple[Sample, ...]) -> Iterator[str]:
         yield f"{nobody} of {len(samples)} rows have no identity: no ground for training or scores."
     if nowhere:
         yield f"{nowhere} of {len(samples)} rows have no split: only the split `all` holds them."
+
+
+def _way_out(samples: tuple[Sample, ...]) -> Iterator[str]:
+    """Note paths that do not lie below the file's folder: they are read all the same."""
+    outside = [sample.path for sample in samples if _leads_out(sample.path)]
+    if outside:
+        yield f"{len(outside):,} of {len(samples):,} paths lead out of the file's folder, such as {outside[0]!r}."
+
+
+def _leads_out(path: str) -> bool:
+    return path.startswith("/") or posixpath.normpath(path).startswith("..")

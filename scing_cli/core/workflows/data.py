@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from scing_cli.core.artifacts import Run
-from scing_cli.core.datasets import DataSet, read_data
+from scing_cli.core.datasets import DataSet, locate, read_data
 from scing_cli.core.errors import DataError, RunError
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import Reporter
@@ -14,9 +14,9 @@ from scing_cli.core.runtime import Reporter
 LOOKED_AT = 100  # rows
 
 
-def read_source(path: Path, *, layout: str, reporter: Reporter) -> DataSet:
+def read_source(path: Path, *, layout: str, reporter: Reporter, include_val: bool = False) -> DataSet:
     """Read a data set and say what was left out."""
-    data = read_data(path, layout=layout)
+    data = read_data(path, layout=layout, include_val=include_val)
     for note in data.notes:
         reporter.note(note)
     if data.dropped:
@@ -41,8 +41,8 @@ def run_manifest(run: Run, *, moved_to: Path | None = None, check_files: bool = 
     if not run.manifest.is_file():
         raise RunError(f"{run.manifest} is missing.", "Copy the whole run folder, or train anew.")
     kept = read_data(run.manifest, layout="csv").manifest
-    root = Path(moved_to or data["root"])
-    manifest = dataclasses.replace(kept, root=root.parent if root.is_file() else root, name=str(data["name"]))
+    root = Path(data["root"]) if moved_to is None else _root(moved_to)
+    manifest = dataclasses.replace(kept, root=root, name=str(data["name"]))
     if manifest.fingerprint() != data["fingerprint"]:
         raise RunError(f"{run.manifest} is not what {run.path} was trained on.", "Restore it, or train anew.")
     if manifest.part("train").identities() != run.identities:
@@ -56,6 +56,15 @@ def run_manifest(run: Run, *, moved_to: Path | None = None, check_files: bool = 
             "Say where the data lies now: --data DIR",
         )
     return manifest
+
+
+def _root(path: Path) -> Path:
+    """Return the folder that paths are relative to: of a CSV its own, of a data set a folder deeper that one."""
+    try:
+        place = locate(path.absolute())
+    except DataError:  # no data set by itself: the folder of a CSV that lies elsewhere
+        return path
+    return place.root.parent if place.root.is_file() else place.root
 
 
 def open_data(run: Run | None, path: Path | None, *, layout: str, reporter: Reporter) -> Manifest:

@@ -8,13 +8,22 @@ from pathlib import Path
 
 from scing_cli.core.datasets import DataSet, Dropped, read_data
 from scing_cli.core.datasets.dataset import display_name
-from scing_cli.core.datasets.inspect import count_parts, verify_images
+from scing_cli.core.datasets.inspect import (
+    Inspection,
+    Spread,
+    cameras_per_identity,
+    count_distractors,
+    count_parts,
+    inspect_images,
+)
 from scing_cli.core.datasets.overwrite import check_overwrite
 from scing_cli.core.datasets.published import Comparison, PartCount, compare
 from scing_cli.core.errors import DataError, SettingError
-from scing_cli.core.manifest import Manifest, write_manifest
+from scing_cli.core.figures import check_picture, write_picture
+from scing_cli.core.manifest import UNREADABLE, Manifest, write_manifest
 from scing_cli.core.runtime import Reporter, Silent, default_workers
 from scing_cli.core.synthetic import write_world
+from scing_cli.core.workflows.sheet import data_sheet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,24 +32,29 @@ class Preparation:
 
     Args:
         layout: How the folder was read.
-        parts: Identities, images and cameras per part, of what is in the manifest.
-        published: The published data set that this looks like, if any, beside the images that were found, readable
-            or not.
-        junk: Rows the data set itself marks as junk.
+        parts: Identities, images and cameras per part, of all rows, readable or not.
+        published: The published data set that this looks like, if any.
+        junk: Files the data set itself marks as junk.
+        distractors: Gallery rows that show nobody who is among the queries.
+        cameras_per_identity: By how many cameras the identities of a part are seen.
         dropped: Files left out, each with its reason.
-        unreadable: Images that cannot be decoded, each with its reason; they are not in the manifest.
+        inspection: Images that cannot be decoded, sizes, and files of the same bytes.
         notes: What the reader found worth saying.
-        manifest: The file written.
+        manifest: The file written; unreadable rows stand in it with their reason.
+        sheet: The picture written, if it was asked for.
     """
 
     layout: str
     parts: Mapping[str, PartCount]
     published: Comparison | None
     junk: int
+    distractors: PartCount
+    cameras_per_identity: Mapping[str, Spread]
     dropped: tuple[Dropped, ...]
-    unreadable: tuple[Dropped, ...]
+    inspection: Inspection
     notes: tuple[str, ...]
     manifest: Path
+    sheet: Path | None
 
 
 def draw_world(
@@ -96,8 +110,11 @@ def prepare(
     source: Path,
     *,
     layout: str = "auto",
+    include_val: bool = False,
     output: Path | None = None,
+    sheet: Path | None = None,
     strict: bool = False,
+    seed: int = 0,
     workers: int | None = None,
     reporter: Reporter | None = None,
 ) -> Preparation:
@@ -106,34 +123,87 @@ def prepare(
     Args:
         source: A folder in a known layout, or a CSV.
         layout: `auto`, or the layout's name.
+        include_val: Whether validation rows are for training too.
         output: The manifest to write; by default `./NAME.csv`, or `./NAME.manifest.csv` for a CSV. A manifest of the
             same data is replaced, any other file is not.
+        sheet: A picture to write: some identities, their images by camera.
         strict: Refuse when anything was dropped or could not be read, or when the counts are not those of the
             published data set that this looks like (counts without a source apart); nothing is written then.
+        seed: Which identities the sheet shows.
         workers: Threads that decode.
         reporter: Where progress and warnings go.
 
     Raises:
         DataError: If the data cannot be read, the manifest's place is taken, or `strict` finds a fault.
-        SettingError: If `workers` is less than 1.
+        SettingError: If `workers` is less than 1, or the sheet's name is of no kind of picture.
     """
     reporter, threads = reporter or Silent(), _threads(workers)
-    data = read_data(source, layout=layout)
+    if sheet is not None:
+        check_picture(sheet, option="--sheet")
+    data = read_data(source, layout=layout, include_val=include_val, keep_unreadable=True)
     target = _target(source, output)
     if target.exists() and target.resolve() == source.resolve():
         raise DataError(f"{target} is the source itself.", "Name another file with --output.")
     check_overwrite(target, data.manifest, folder=source.is_dir())
-    published = compare(count_parts(data.manifest))
+    manifest = data.manifest
+    published = compare(count_parts(_trained_on_val(manifest)))
     _tell_differences(source, published, strict=strict, reporter=reporter)
-    unreadable = verify_images(data.manifest, workers=threads, reporter=reporter)
+    inspection = inspect_images(manifest, workers=threads, reporter=reporter)
+    _tell_twins(manifest, inspection, reporter)
     if strict:
-        _refuse_faults(source, data, unreadable)
-    lost = {fault.path for fault in unreadable}
-    kept = tuple(sample for sample in data.manifest if sample.path not in lost)
-    manifest = dataclasses.replace(data.manifest, samples=kept)
-    write_manifest(manifest, target)
-    parts = count_parts(manifest)
-    return Preparation(data.layout, parts, published, data.junk, data.dropped, unreadable, data.notes, target)
+        _refuse_faults(source, data, inspection.unreadable)
+    if sheet is not None:
+        lost = {fault.path for fault in inspection.unreadable}
+        readable = tuple(sample for sample in manifest if sample.path not in lost)
+        picture = data_sheet(dataclasses.replace(manifest, samples=readable), seed=seed)
+        write_picture(picture, sheet)
+    write_manifest(_marked(manifest, inspection.unreadable), target)
+    return Preparation(
+        layout=data.layout,
+        parts=count_parts(manifest),
+        published=published,
+        junk=data.junk,
+        distractors=count_distractors(manifest),
+        cameras_per_identity=cameras_per_identity(manifest),
+        dropped=data.dropped,
+        inspection=inspection,
+        notes=data.notes,
+        manifest=target,
+        sheet=sheet,
+    )
+
+
+def _trained_on_val(manifest: Manifest) -> Manifest:
+    """Return the rows as published counts have them: validation counts as training."""
+    rows = (dataclasses.replace(row, split="train") if row.split == "val" else row for row in manifest)
+    return dataclasses.replace(manifest, samples=tuple(rows))
+
+
+def _marked(manifest: Manifest, unreadable: tuple[Dropped, ...]) -> Manifest:
+    """Return the rows with a reason at each that cannot be read; without such rows there is no such column."""
+    reasons = {fault.path: fault.reason for fault in unreadable}
+    if not reasons:
+        return manifest
+    rows = (
+        dataclasses.replace(row, extra=(*row.extra, (UNREADABLE, reasons[row.path]))) if row.path in reasons else row
+        for row in manifest
+    )
+    return dataclasses.replace(manifest, samples=tuple(rows))
+
+
+def _tell_twins(manifest: Manifest, inspection: Inspection, reporter: Reporter) -> None:
+    """Warn of files of the same bytes that show different people, or stand in training and in the test."""
+    people: dict[str, set[str]] = {}
+    splits: dict[str, set[str]] = {}
+    for sample in manifest:
+        people.setdefault(sample.path, set()).add(sample.identity)
+        splits.setdefault(sample.path, set()).add(sample.split)
+    for group in inspection.identical:
+        names, used = (set().union(*(table[path] for path in group)) for table in (people, splits))
+        if len(names) > 1:
+            reporter.warn(f"{group[0]} and {group[1]} are the same bytes under different identities.")
+        elif "train" in used and used & {"query", "gallery"}:
+            reporter.warn(f"{group[0]} and {group[1]} are the same bytes in training and in the test.")
 
 
 def _threads(workers: int | None) -> int:

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from scing_cli.core.artifacts import replacing
 from scing_cli.core.errors import DataError, ImageError, ScingError, SettingError
-from scing_cli.core.figures import MontageHit, ranked_montage
+from scing_cli.core.figures import MontageHit, check_picture, ranked_montage, write_picture
 from scing_cli.core.imagefile import crop_box, list_images, read_image
 from scing_cli.core.index import GalleryIndex, Hit, file_keys
 from scing_cli.core.runtime import Reporter, Silent
@@ -22,7 +21,6 @@ from scing_cli.core.workflows.vectors import Box, embed_files, in_threads
 DRAWN = 20  # photos in one picture
 HITS_DRAWN = 50  # of each
 CELL = (160, 320)  # pixels: a little more than the picture shows of one image
-PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,8 +81,8 @@ def search(
     machine, reporter = machine or Machine(), reporter or Silent()
     if k < 1:
         raise SettingError(f"-k {k}: must be at least 1.")
-    if montage is not None and montage.suffix.lower() not in PICTURES:
-        raise SettingError(f"--montage {montage}: unknown kind of picture.", f"Known: {', '.join(PICTURES)}.")
+    if montage is not None:
+        check_picture(montage, option="--montage")
     files = _photos(photos)
     opened = GalleryIndex.read(index)
     _say_what_is_left(opened, k, exclude_cameras, reporter)
@@ -152,9 +150,7 @@ def write_montage(
     shown = dict(zip(rows, pictures, strict=True))
     queries = [(_picture(found.query, box), found.query.name) for found in drawn]
     hits = [[_montage_hit(hit, identities.get(found.query, ""), shown) for hit in found.hits] for found in drawn]
-    picture = ranked_montage(queries, hits)
-    with replacing(target) as temporary:
-        picture.save(temporary, format=PICTURES[target.suffix.lower()])
+    write_picture(ranked_montage(queries, hits), target)
 
 
 def _montage_hit(hit: Hit, identity: str, shown: Mapping[Path, Image.Image | None]) -> MontageHit:

@@ -15,6 +15,7 @@ from scing_cli.core.datasets import check_training
 from scing_cli.core.embeddings import Embedder
 from scing_cli.core.encoders.clip import ClipModel, load_clip
 from scing_cli.core.encoders.stamp import encoder_digest
+from scing_cli.core.layouts import LAYOUTS
 from scing_cli.core.manifest import Manifest, labels, write_manifest
 from scing_cli.core.methods import PromptTask, load_method
 from scing_cli.core.methods.prompts_file import IdentityTexts, save_prompts
@@ -63,6 +64,7 @@ def train_prompts(
     settings: PromptSettings,
     *,
     layout: str = "auto",
+    include_val: bool = False,
     run: Path | None = None,
     machine: Machine | None = None,
     reporter: Reporter | None = None,
@@ -73,6 +75,7 @@ def train_prompts(
         data: A data set folder or a CSV, prepared or not.
         settings: Method, model, losses and schedule.
         layout: `auto`, or the layout's name.
+        include_val: Whether validation rows are for training too; the run keeps them as such.
         run: The run folder to make; None for a new one in `runs/`.
         machine: Device, precision and threads.
         reporter: Where progress goes.
@@ -85,8 +88,9 @@ def train_prompts(
     machine, reporter = machine or Machine(), reporter or Silent()
     machine = dataclasses.replace(machine, batch_size=settings.batch_size)
     load_method(settings.method)
-    manifest = read_source(data, layout=layout, reporter=reporter).manifest
-    check_training(manifest)
+    source = read_source(data, layout=layout, include_val=include_val, reporter=reporter)
+    manifest = source.manifest
+    check_training(manifest, train_on=LAYOUTS[source.layout].train_on)
     target = run or fresh_folder(manifest.name)
     check_free(target)
     with memory_advice("a smaller --batch-size, --precision bf16, --stride 16, --device cpu"):

@@ -17,6 +17,14 @@ def manifest(*rows: tuple[str, str]) -> Manifest:
     return Manifest(Path("data"), samples, "mine")
 
 
+def test_data_for_tests_alone_name_the_usual_source() -> None:
+    with pytest.raises(DataError) as caught:
+        check_training(manifest(("1", "query"), ("1", "gallery")), train_on="Market-1501")
+    assert caught.value.what == "mine is for tests alone: it has no images to train on."
+    assert "usually Market-1501" in caught.value.remedy
+    assert "scing evaluate --run RUN --data data" in caught.value.remedy
+
+
 def test_two_identities_are_enough_to_train() -> None:
     check_training(manifest(("1", "train"), ("2", "train"), ("", "query")))
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scing_cli.commands.options import check_machine, chosen, only_with, parse_box, whole_numbers
+from scing_cli.commands.given import check_machine, chosen, only_with, parse_box, whole_numbers
 from scing_cli.core.config import PromptSettings, VisualSettings, build_settings
 from scing_cli.core.errors import SettingError
 

@@ -1,0 +1,79 @@
+"""What was given on the command line, checked; text forms such as 30,50 or X,Y,W,H, parsed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from scing_cli.core.config import Settings
+from scing_cli.core.errors import SettingError
+from scing_cli.core.runtime import DEVICES, PRECISIONS
+
+
+def chosen(kind: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options a command was given that are settings of `kind`, text forms parsed.
+
+    Raises:
+        SettingError: If a text form cannot be parsed.
+    """
+    picked = {name: value for name, value in given.items() if name in kind.model_fields and value is not None}
+    if "milestones" in picked:
+        picked["milestones"] = whole_numbers("--milestones", picked["milestones"])
+    return picked
+
+
+def only_with(option: str, *, wanted: bool, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that were given, which have a meaning beside `option` only.
+
+    Raises:
+        SettingError: If one was given without it.
+    """
+    picked = {name: value for name, value in given.items() if value is not None}
+    if picked and not wanted:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in picked)
+        raise SettingError(f"{names}: of no use without {option}.", f"Add {option}, or leave {names} out.")
+    return picked
+
+
+def check_machine(device: str, precision: str, workers: int | None, batch_size: int) -> None:
+    """Check the common options where nothing is computed; whether the device is there does not matter then.
+
+    Raises:
+        SettingError: If a name is unknown, or a number too small.
+    """
+    for option, name, known in (("--device", device, DEVICES), ("--precision", precision, PRECISIONS)):
+        if name not in known:
+            raise SettingError(f"{option} {name!r} is unknown.", f"Known: {', '.join(known)}.")
+    for option, number in (("--workers", workers), ("--batch-size", batch_size)):
+        if number is not None and number < 1:
+            raise SettingError(f"{option} {number}: must be at least 1.")
+
+
+def whole_numbers(option: str, text: str, *, count: int | None = None) -> tuple[int, ...]:
+    """Parse whole numbers between commas; an empty text is none of them.
+
+    Raises:
+        SettingError: If a part is no whole number, or there are not `count` of them.
+
+    >>> whole_numbers("--milestones", "30,50")
+    (30, 50)
+    """
+    try:
+        numbers = tuple(int(part) for part in text.split(",")) if text.strip() else ()
+    except ValueError:
+        raise SettingError(f"{option} {text}: must be whole numbers between commas, as in 30,50.") from None
+    if count is not None and len(numbers) != count:
+        raise SettingError(f"{option} {text}: must be {count} whole numbers between commas.")
+    return numbers
+
+
+def parse_box(text: str | None) -> tuple[int, int, int, int] | None:
+    """Parse X,Y,W,H.
+
+    Raises:
+        SettingError: If it is not four whole numbers.
+    """
+    if text is None:
+        return None
+    left, top, width, height = whole_numbers("--box", text, count=4)
+    return left, top, width, height

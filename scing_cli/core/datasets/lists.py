@@ -1,0 +1,69 @@
+"""MSMT17: `list_SPLIT.txt` files say which image shows whom; the folders beside them hold the images.
+
+A line is `0000/0000_000_01_0303morning_0015_0.jpg 0`: a path below the split's folder, and an identity. The third field
+of the file name is the camera. Identities of training and test both count from 0 and are other people: those of query
+and gallery get the prefix `test-`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from scing_cli.core.datasets.dataset import DataSet, Entry, gather, raise_faults
+from scing_cli.core.errors import DataError
+from scing_cli.core.layouts import Parts
+from scing_cli.core.manifest import Sample
+
+CAMERA_FIELD = 2
+TESTED = ("query", "gallery")
+
+
+def read(root: Path, parts: Parts) -> DataSet:
+    """Read the lists of all parts; only that of `val` may be missing.
+
+    Args:
+        root: The folder that holds the lists and the parts' folders.
+        parts: Which folder each list's paths begin in.
+
+    Returns:
+        Rows in the parts' order, each list's in its own.
+
+    Raises:
+        DataError: If a list cannot be read or has faulty lines: all of them are gathered.
+    """
+    entries: list[Entry] = []
+    for split, (folder,) in parts.items():
+        source = root / f"list_{split}.txt"
+        if split != "val" or source.exists():
+            entries += _rows(source, split, folder)
+    return gather(root, entries)
+
+
+def _rows(source: Path, split: str, folder: str) -> Iterator[Sample]:
+    faults: list[tuple[int, str]] = []
+    first: dict[str, int] = {}
+    for number, line in enumerate(_lines(source), start=1):
+        path, _, identity = line.strip().rpartition(" ")
+        fields = path.rpartition("/")[2].split("_")
+        if not line.strip():
+            continue
+        if not path or not identity.isdecimal():
+            faults.append((number, f"{line.strip()!r} is not a path and a number"))
+        elif len(fields) <= CAMERA_FIELD or not fields[CAMERA_FIELD].isdecimal():
+            faults.append((number, f"{path!r} names no camera: its third field should be a number"))
+        elif first.setdefault(path, number) != number:
+            faults.append((number, f"{path!r} stands in line {first[path]} already"))
+        else:
+            name = f"{int(identity):04d}"
+            yield Sample(f"{folder}/{path}", f"test-{name}" if split in TESTED else name, fields[CAMERA_FIELD], split)
+    raise_faults(source, faults, "Copy the list again from where the data came from.")
+
+
+def _lines(source: Path) -> list[str]:
+    try:
+        return source.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise DataError(f"{source} cannot be read: {error.strerror}.", "Check the path and its permissions.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{source} is no UTF-8 text.", "Copy the list again from where the data came from.") from error

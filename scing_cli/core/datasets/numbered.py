@@ -1,0 +1,50 @@
+"""Files called IDENTITY_NUMBER without cameras, flat or in a folder per identity: Occluded-REID, P-DukeMTMC-reID.
+
+`001/001_01.tif` and `query/001_01.jpg` show identity 001; of P-DukeMTMC's `0012_3_f0061.jpg` the second field is no
+camera either. Without cameras the evaluation leaves nothing out of a ranking (protocol no-camera).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from scing_cli.core.datasets.dataset import DataSet, Dropped, Entry, gather
+from scing_cli.core.datasets.listing import walk_images
+from scing_cli.core.layouts import Parts
+from scing_cli.core.manifest import Sample
+
+NAME = re.compile(r"([0-9]+)_[0-9]")
+
+
+def read(root: Path, parts: Parts) -> DataSet:
+    """Read all images below the folders of each part.
+
+    Args:
+        root: The folder that holds the parts' folders.
+        parts: Which are those.
+
+    Returns:
+        Rows in the parts' order, each folder's sorted by path.
+
+    Raises:
+        DataError: If a folder cannot be listed.
+    """
+    entries: list[Entry] = []
+    for split, folders in parts.items():
+        for folder in folders:
+            entries += _entries(root, folder, split)
+    return gather(root, entries)
+
+
+def _entries(root: Path, folder: str, split: str) -> Iterator[Entry]:
+    for path in walk_images(root, folder):
+        *above, name = path.removeprefix(f"{folder}/").split("/")
+        fields = NAME.match(name)
+        if fields is None:
+            yield Dropped(path, "its name does not begin as IDENTITY_NUMBER, such as 001_01")
+        elif above and above[-1].isdecimal() and int(above[-1]) != int(fields[1]):
+            yield Dropped(path, f"its name says identity {fields[1]}, its folder {above[-1]}")
+        else:
+            yield Sample(path=path, identity=fields[1], split=split)

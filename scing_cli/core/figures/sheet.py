@@ -1,0 +1,71 @@
+"""A contact sheet: a line per person, a column per camera, so that a wrong reading of a data set is seen at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from PIL import Image, ImageDraw, ImageOps
+
+from scing_cli.core.figures.lettering import clean, font, shorten_middle
+from scing_cli.core.figures.montage import FAINT, FILL, INK, PAPER, RULE
+
+CELL = (72, 144)
+GAP = 8
+MARGIN = 20
+LABEL = 132
+LETTER = 12
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class SheetLine:
+    """One person.
+
+    Args:
+        label: Who, and in which part; one text line each.
+        images: One per column; None where there is none.
+    """
+
+    label: Sequence[str]
+    images: Sequence[Image.Image | None]
+
+
+def contact_sheet(title: str, columns: Sequence[str], lines: Sequence[SheetLine]) -> Image.Image:
+    """Draw some people's images.
+
+    Args:
+        title: What it shows.
+        columns: A heading over each column.
+        lines: The people; each has as many images as there are columns.
+
+    Returns:
+        An RGB picture: a line is 152 pixels high, a column 80 wide.
+
+    Raises:
+        ValueError: If there is no line, or one has more or fewer images than there are columns.
+    """
+    if not lines or any(len(line.images) != len(columns) for line in lines):
+        raise ValueError(f"{len(lines)} lines, {len(columns)} columns")
+    width, height = CELL
+    head = MARGIN + 2 * LETTER + 2 * GAP + LETTER
+    across = max(2 * MARGIN + LABEL + len(columns) * (width + GAP), 480)
+    picture = Image.new("RGB", (across, head + len(lines) * (height + GAP) + MARGIN), PAPER)
+    draw = ImageDraw.Draw(picture)
+    large, letters = font(LETTER + 3), font(LETTER)
+    room = picture.width - 2 * MARGIN
+    draw.text((MARGIN, MARGIN), shorten_middle(clean(title, large), room, large), fill=INK, font=large)
+    for column, heading in enumerate(columns):
+        text = shorten_middle(clean(heading, letters), width, letters)
+        draw.text((MARGIN + LABEL + column * (width + GAP), head - LETTER - GAP), text, fill=FAINT, font=letters)
+    for place, line in enumerate(lines):
+        top = head + place * (height + GAP)
+        for number, text in enumerate(line.label):
+            shown = shorten_middle(clean(text, letters), LABEL - GAP, letters)
+            draw.text((MARGIN, top + number * (LETTER + 4)), shown, fill=FAINT if number else INK, font=letters)
+        for column, image in enumerate(line.images):
+            left = MARGIN + LABEL + column * (width + GAP)
+            draw.rectangle((left, top, left + width - 1, top + height - 1), fill=FILL, outline=RULE)
+            if image is not None:
+                inside = ImageOps.contain(image.convert("RGB"), CELL, Image.Resampling.LANCZOS)
+                picture.paste(inside, (left + (width - inside.width) // 2, top + (height - inside.height) // 2))
+    return picture

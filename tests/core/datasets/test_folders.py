@@ -1,0 +1,95 @@
+"""Folders of one's own: people, cameras, splits, or mere images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scing_cli.core.datasets import Dropped, read_data
+from scing_cli.core.errors import DataError
+from scing_cli.core.manifest import Sample
+
+
+@pytest.fixture
+def touch(tmp_path: Path):
+    """Return a function that makes empty files below a folder and returns it."""
+
+    def make(*paths: str) -> Path:
+        for path in paths:
+            file = tmp_path / "crops" / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+        return tmp_path / "crops"
+
+    return make
+
+
+def test_a_folder_per_person_is_for_training(touch) -> None:
+    data = read_data(touch("anna/2.jpg", "anna/1.PNG", "ben k./a b.webp", "ben k./Thumbs.db", ".git/x.jpg"))
+    assert data.layout == "identity-folders"
+    assert data.manifest.samples == (
+        Sample("anna/1.PNG", "anna", "", "train"),
+        Sample("anna/2.jpg", "anna", "", "train"),
+        Sample("ben k./a b.webp", "ben k.", "", "train"),
+    )
+    assert data.notes == ("Each of 2 folders is taken for one person.",)
+
+
+def test_a_folder_per_camera_may_lie_in_a_persons(touch) -> None:
+    data = read_data(touch("anna/door/1.jpg", "anna/yard/2.jpg", "ben/door/deep/3.jpg", "ben/4.jpg"))
+    assert [(row.path, row.identity, row.camera) for row in data.manifest] == [
+        ("anna/door/1.jpg", "anna", "door"),
+        ("anna/yard/2.jpg", "anna", "yard"),
+        ("ben/4.jpg", "ben", ""),
+        ("ben/door/deep/3.jpg", "ben", "door"),
+    ]
+    assert data.notes == ("Each of 2 folders is taken for one person, each folder in it for one of 2 cameras.",)
+
+
+def test_folders_named_as_splits_hold_people(touch) -> None:
+    data = read_data(touch("train/anna/1.jpg", "query/ben/1.jpg", "gallery/ben/yard/2.jpg", "notes/x.jpg"))
+    assert data.layout == "split-folders"
+    assert [(row.identity, row.camera, row.split) for row in data.manifest] == [
+        ("anna", "", "train"),
+        ("ben", "", "query"),
+        ("ben", "yard", "gallery"),
+    ]
+
+
+def test_an_image_in_no_persons_folder_is_dropped(touch) -> None:
+    data = read_data(touch("train/anna/1.jpg", "train/2.jpg"), layout="split-folders")
+    assert data.dropped == (Dropped("train/2.jpg", "it lies in no person's folder"),)
+
+
+def test_images_without_labels(touch) -> None:
+    data = read_data(touch("b.jpg", "a.jpg", "more/c.jpg"))
+    assert data.layout == "images"
+    assert data.manifest.samples == (Sample("a.jpg"), Sample("b.jpg"), Sample("more/c.jpg"))
+    assert data.notes == ("These images have no labels: they can be embedded and searched.",)
+
+
+def test_a_named_layout_reads_the_same_folder_otherwise(touch) -> None:
+    root = touch("anna/1.jpg", "ben/2.jpg")
+    assert [row.identity for row in read_data(root, layout="images").manifest] == ["", ""]
+    with pytest.raises(DataError, match="has none of the folders train, val, query, gallery"):
+        read_data(root, layout="split-folders")
+
+
+def test_links_to_folders_are_followed_once(touch) -> None:
+    root = touch("anna/1.jpg")
+    (root / "anna" / "again").symlink_to(root)
+    (root / "ben").symlink_to(root / "anna", target_is_directory=True)
+    assert [row.path for row in read_data(root).manifest] == ["anna/1.jpg"]
+
+
+def test_captions_are_joined(touch) -> None:
+    root = touch("anna/1.jpg")
+    (root / "captions.csv").write_text("path,caption\nanna/1.jpg,A woman in red.\n")
+    assert read_data(root).manifest.samples[0].caption == "A woman in red."
+
+
+def test_an_empty_folder_has_no_layout(touch) -> None:
+    root = touch("readme.txt")
+    with pytest.raises(DataError, match="has no known layout"):
+        read_data(root)

@@ -1,0 +1,86 @@
+"""Occluded-REID and P-DukeMTMC-reID, from folders of empty files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scing_cli.core.datasets import Dropped, read_data
+from scing_cli.core.manifest import Sample
+
+
+@pytest.fixture
+def touch(tmp_path: Path):
+    """Return a function that makes empty files below a folder and returns it."""
+
+    def make(*paths: str) -> Path:
+        for path in paths:
+            file = tmp_path / "data" / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+        return tmp_path / "data"
+
+    return make
+
+
+def test_occluded_reid_as_it_comes(touch) -> None:
+    root = touch(
+        "occluded_body_images/002/002_01.tif",
+        "occluded_body_images/001/001_02.TIF",
+        "whole_body_images/001/001_01.tif",
+        "whole_body_images/001/Thumbs.db",
+        "readme.txt",
+    )
+    data = read_data(root)
+    assert data.layout == "occluded-reid"
+    assert data.manifest.samples == (
+        Sample("occluded_body_images/001/001_02.TIF", "001", "", "query"),
+        Sample("occluded_body_images/002/002_01.tif", "002", "", "query"),
+        Sample("whole_body_images/001/001_01.tif", "001", "", "gallery"),
+    )
+    assert (data.junk, data.dropped, data.notes) == (0, (), ())
+
+
+@pytest.mark.parametrize("folder", ["", "Occluded_REID/"])
+def test_occluded_reid_in_flat_folders(touch, folder: str) -> None:
+    root = touch(f"{folder}query/001_01.jpg", f"{folder}gallery/001_02.jpg", f"{folder}gallery/200_5.jpg")
+    data = read_data(root)
+    assert data.layout == "occluded-reid"
+    assert [(row.identity, row.camera, row.split) for row in data.manifest] == [
+        ("001", "", "query"),
+        ("001", "", "gallery"),
+        ("200", "", "gallery"),
+    ]
+
+
+def test_p_dukemtmc_takes_the_first_field_and_no_camera(touch) -> None:
+    root = touch(
+        "train/whole_body_images/0001/0001_2_f0046182.jpg",
+        "train/occluded_body_images/0001/0001_3_f0046302.jpg",
+        "test/whole_body_images/0005/0005_1_f1.jpg",
+        "test/occluded_body_images/0005/0005_2_f2.jpg",
+    )
+    data = read_data(root)
+    assert data.layout == "p-dukemtmc"
+    assert [(row.path.split("/")[1], row.identity, row.camera, row.split) for row in data.manifest] == [
+        ("whole_body_images", "0001", "", "train"),
+        ("occluded_body_images", "0001", "", "train"),
+        ("occluded_body_images", "0005", "", "query"),
+        ("whole_body_images", "0005", "", "gallery"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("003/004_01.tif", "its name says identity 004, its folder 003"),
+        ("003/photo.tif", "its name does not begin as IDENTITY_NUMBER, such as 001_01"),
+        ("003/٣_01.tif", "its name does not begin as IDENTITY_NUMBER, such as 001_01"),
+    ],
+)
+def test_other_names_are_dropped_with_a_reason(touch, name: str, reason: str) -> None:
+    root = touch(f"whole_body_images/{name}", "whole_body_images/003/003_01.tif", "occluded_body_images/3/003_2.tif")
+    data = read_data(root)
+    assert data.dropped == (Dropped(f"whole_body_images/{name}", reason),)
+    assert [row.identity for row in data.manifest] == ["003", "003"]

@@ -1,0 +1,135 @@
+"""Which layout a folder has and where in it the data lies, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scing_cli.core.datasets import detect, read_data
+from scing_cli.core.errors import DataError
+from scing_cli.core.layouts import LAYOUTS, LayoutSpec, Variant
+from scing_cli.core.manifest import Sample
+
+VARIANTS = [
+    pytest.param(name, variant, id=f"{name}-{place}")
+    for name, spec in LAYOUTS.items()
+    for place, variant in enumerate(spec.variants)
+]
+
+
+@pytest.mark.parametrize(("name", "variant"), VARIANTS)
+def test_every_variant_is_detected_by_its_markers_alone(name: str, variant: Variant, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    for folder in variant.folders:
+        assert _detected(root) != name
+        (root / folder).mkdir(parents=True)
+    for file in variant.files:
+        assert _detected(root) != name
+        (root / file).touch()
+    (root / "further folder").mkdir()
+    assert detect(root) == name
+    assert read_data(root).layout == name
+    assert detect(tmp_path) == name
+    assert read_data(tmp_path).manifest.root == root
+
+
+def _detected(folder: Path) -> str:
+    try:
+        return detect(folder)
+    except DataError:
+        return "none"
+
+
+def test_two_layouts_that_fit_are_refused(make_market, monkeypatch) -> None:
+    twin = LayoutSpec("a twin", LAYOUTS["market1501"].module, (Variant({"query": ("query",)}),))
+    monkeypatch.setattr("scing_cli.core.datasets.places.LAYOUTS", {**LAYOUTS, "twin": twin})
+    root = make_market()
+    with pytest.raises(DataError, match=r"(?s)fits several layouts: market1501, twin\..*--layout NAME"):
+        detect(root)
+    assert read_data(root, layout="market1501").layout == "market1501"
+
+
+def test_a_missing_path_is_refused(tmp_path: Path) -> None:
+    for layout in ("auto", *LAYOUTS):
+        with pytest.raises(DataError, match=r"nowhere does not exist"):
+            read_data(tmp_path / "nowhere", layout=layout)
+
+
+def test_an_unknown_layout_lists_the_known_and_the_closest(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"(?s)no layout 'market-1501'\..*mean market1501\? Known: auto, market1501, occluded-market"
+    ):
+        read_data(tmp_path, layout="market-1501")
+
+
+def test_a_folder_of_no_layout_says_what_was_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "query").mkdir()
+    with pytest.raises(DataError) as caught:
+        read_data(tmp_path)
+    text = str(caught.value)
+    assert "has no known layout" in text
+    assert "bounding_box_train, query, bounding_box_test (market1501); found query" in text
+    assert "list_train.txt, list_query.txt, list_gallery.txt, mask_train_v2, mask_test_v2 (msmt17)" in text
+    assert "scing embed --images DIR" in text
+
+
+def test_a_marker_that_is_a_file_does_not_count(make_market) -> None:
+    root = make_market()
+    (root / "query").rmdir()
+    (root / "query").touch()
+    with pytest.raises(DataError, match="has no known layout"):
+        read_data(root)
+
+
+def test_data_one_folder_deeper_is_read_and_said(make_market) -> None:
+    root = make_market(train=["0001_c1.jpg"], name="Market-1501-v15.09.15")
+    (root.parent / "readme.txt").touch()
+    data = read_data(root.parent)
+    assert data.manifest.root == root
+    assert data.manifest.name == "Market-1501-v15.09.15"
+    assert data.notes == (f"Read from {root}.",)
+
+
+def test_two_data_sets_one_folder_deeper_are_refused(make_market) -> None:
+    first, second = make_market(name="a"), make_market(name="b")
+    with pytest.raises(DataError) as caught:
+        read_data(first.parent)
+    assert caught.value.what == f"{first.parent} holds 2 data sets: a, b."
+    assert caught.value.remedy == f"Name one, such as {first}."
+    assert read_data(second).manifest.root == second
+
+
+def test_a_folder_with_half_the_markers_is_never_read_as_people(make_market) -> None:
+    root = make_market(train=["0001_c1.jpg"], query=["0001_c2.jpg"])
+    (root / "bounding_box_test").rmdir()
+    with pytest.raises(DataError, match="has no known layout"):
+        read_data(root)
+
+
+def test_a_csv_in_a_folder_of_no_layout_is_pointed_at(tmp_path: Path) -> None:
+    (tmp_path / "mine.CSV").touch()
+    (tmp_path / "1.jpg").touch()
+    with pytest.raises(DataError, match=r"Did you mean .*mine\.CSV\?"):
+        read_data(tmp_path)
+    assert read_data(tmp_path, layout="images").manifest.samples == (Sample("1.jpg"),)
+
+
+def test_a_named_layout_still_needs_its_folders(tmp_path: Path) -> None:
+    (tmp_path / "query").mkdir()
+    with pytest.raises(DataError) as caught:
+        read_data(tmp_path, layout="market1501")
+    assert caught.value.what == (
+        f"{tmp_path} lacks what --layout market1501 needs:\n  bounding_box_train, bounding_box_test"
+    )
+
+
+def test_a_named_layout_of_the_other_kind_is_refused(make_market) -> None:
+    root = make_market()
+    with pytest.raises(DataError, match=r"--layout csv needs a file; .* is a folder"):
+        read_data(root, layout="csv")
+    file = root / "a.csv"
+    file.touch()
+    for layout in set(LAYOUTS) - {"csv"}:
+        with pytest.raises(DataError, match=rf"--layout {layout} needs a folder; .*a\.csv is a file"):
+            read_data(file, layout=layout)

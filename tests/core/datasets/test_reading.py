@@ -1,0 +1,45 @@
+"""The door to all layouts: what holds for each of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scing_cli.core.datasets import read_data
+from scing_cli.core.layouts import LAYOUTS
+
+
+def test_the_root_is_absolute_and_named_wherever_it_is_read_from(make_market, monkeypatch) -> None:
+    root = make_market(query=["0001_c1.jpg"])
+    monkeypatch.chdir(root)
+    for path in (Path(), Path("query/..")):
+        manifest = read_data(path).manifest
+        assert manifest.name == "Market-1501"
+        assert manifest.root.is_absolute()
+    monkeypatch.chdir(root.parent)
+    assert read_data(Path("Market-1501")).manifest.root == root
+
+
+def test_shared_identities_of_training_and_test_are_noted(make_market) -> None:
+    root = make_market(
+        train=["0001_c1.jpg", "0002_c1.jpg"], query=["0001_c2.jpg", "0003_c2.jpg"], gallery=["0002_c2.jpg"]
+    )
+    assert read_data(root).notes == (
+        "1 identities stand in train and in query: their scores are not those of unknown people.",
+        "1 identities stand in train and in gallery, none of them among the queries.",
+    )
+
+
+def test_val_is_for_training_too_where_asked(tmp_path: Path) -> None:
+    file = tmp_path / "mine.csv"
+    file.write_text("path,identity,split\na.jpg,a,train\nb.jpg,b,val\nc.jpg,c,query\n")
+    assert [row.split for row in read_data(file).manifest] == ["train", "val", "query"]
+    assert [row.split for row in read_data(file, include_val=True).manifest] == ["train", "train", "query"]
+
+
+def test_reading_imports_no_torch() -> None:
+    import subprocess
+    import sys
+
+    readers = ", ".join(sorted({spec.module for spec in LAYOUTS.values()}))
+    code = f"import sys, scing_cli.core.datasets.inspect, {readers}; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
