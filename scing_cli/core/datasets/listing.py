@@ -75,7 +75,12 @@ def walk_images(root: Path, folder: str) -> Iterator[str]:
         if real in seen:
             continue
         seen.add(real)
-        listing = list_folder(root / place)
+        try:
+            listing = list_folder(root / place)
+        except DataError as error:
+            if place != folder and isinstance(error.__cause__, FileNotFoundError):
+                continue  # it went after the folder that holds it had been listed
+            raise
         way = "" if place == "." else f"{place}/"
         yield from (way + name for name in listing.images)
         waiting += [way + name for name in reversed(listing.folders)]

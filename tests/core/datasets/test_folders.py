@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from scing_cli.core.datasets import Dropped, read_data
 from scing_cli.core.errors import DataError
-from scing_cli.core.manifest import Sample
+from scing_cli.core.manifest import SPLITS, Sample
 
 
 @pytest.fixture
@@ -93,3 +95,44 @@ def test_an_empty_folder_has_no_layout(touch) -> None:
     root = touch("readme.txt")
     with pytest.raises(DataError, match="has no known layout"):
         read_data(root)
+
+
+WORD = st.text(st.characters(categories=["L", "N", "P", "Zs", "S"], exclude_characters="/"), min_size=1, max_size=6)
+NAME = WORD.filter(lambda word: not word.startswith(".") and word not in SPLITS)
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    files=st.lists(st.tuples(st.sampled_from(SPLITS), NAME, st.none() | NAME, NAME), min_size=1, max_size=8),
+    deeper=st.booleans(),
+)
+def test_people_and_cameras_are_called_as_their_folders_are(files, deeper, tmp_path_factory) -> None:
+    """Any words, in any order, with and without cameras."""
+    root = tmp_path_factory.mktemp("own")
+    expected = {}
+    for split, person, camera, name in files:
+        way = [split, person, *([camera] if camera else []), *(["deep"] if deeper and camera else [])]
+        file = root.joinpath(*way, f"{name}.jpg")
+        if not any(parent.is_file() for parent in file.parents):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if not file.exists():
+                file.touch()
+                expected["/".join((*way, file.name))] = (person, camera or "", split)
+    rows = read_data(root).manifest
+    assert {row.path: (row.identity, row.camera, row.split) for row in rows} == expected
+    assert len(rows) == len(expected)
+
+
+def test_a_folder_that_goes_while_it_is_read_is_passed_over(touch, monkeypatch) -> None:
+    from scing_cli.core.datasets import listing
+
+    root, listed = touch("anna/1.jpg", "ben/2.jpg", "carl/3.jpg"), listing.list_folder
+
+    def slow(folder: Path) -> listing.Listing:
+        if folder.name == "anna" and (root / "ben").exists():
+            (root / "ben" / "2.jpg").unlink()
+            (root / "ben").rmdir()
+        return listed(folder)
+
+    monkeypatch.setattr(listing, "list_folder", slow)
+    assert [row.identity for row in read_data(root).manifest] == ["anna", "carl"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from scing_cli.core.datasets import read_data
 from scing_cli.core.errors import DataError
@@ -80,3 +82,27 @@ def test_a_list_that_is_no_text_is_refused(make_msmt) -> None:
     (root / "list_query.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match=r"list_query\.txt is no UTF-8 text"):
         read_data(root)
+
+
+LINES = st.lists(
+    st.tuples(st.integers(0, 4100), st.integers(1, 15), st.text("morning_ex09", max_size=9)), max_size=8, unique=True
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(lists=st.tuples(*[LINES] * 4), end=st.sampled_from(["\n", "\r\n"]), mark=st.booleans(), last=st.booleans())
+def test_any_lines_in_any_order_are_rows_in_that_order(lists, end, mark, last, tmp_path_factory) -> None:
+    root = tmp_path_factory.mktemp("msmt")
+    expected = []
+    for folder in ("train", "test"):
+        (root / folder).mkdir()
+    for split, lines in zip(LISTS, lists, strict=True):
+        folder, before = ("test", "test-") if split in {"query", "gallery"} else ("train", "")
+        paths = [f"{who:04}/{who:04}_000_{camera:02}_{rest}.jpg" for who, camera, rest in lines]
+        text = end.join(f"{path} {who}" for path, (who, *_) in zip(paths, lines, strict=True))
+        (root / f"list_{split}.txt").write_bytes((("\ufeff" * mark) + text + end * last).encode())
+        expected += [
+            Sample(f"{folder}/{path}", f"{before}{who:04}", f"{camera:02}", split)
+            for path, (who, camera, _) in zip(paths, lines, strict=True)
+        ]
+    assert list(read_data(root).manifest) == expected

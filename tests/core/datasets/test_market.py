@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from scing_cli.core.datasets import Dropped, read_data
 from scing_cli.core.errors import DataError
@@ -31,6 +35,49 @@ def test_names_give_identity_camera_and_split_in_sorted_order(make_market) -> No
         Sample("bounding_box_test/1501_c6s4_002877_01.jpg", "1501", "6", "gallery"),
     )
     assert (data.junk, data.dropped, data.notes) == (0, (), ())
+
+
+FILES = st.tuples(
+    st.sampled_from(["train", "query", "gallery"]),
+    st.integers(-1, 20000),
+    st.integers(0, 4),
+    st.integers(1, 99),
+    st.text("abs_-. 0Ü", max_size=8),
+    st.sampled_from([".jpg", ".JPG", ".jpeg", ".png", ".Tif", ".bmp", ".webp"]),
+)
+
+
+@settings(deadline=None, max_examples=100)
+@given(files=st.lists(FILES, max_size=12, unique_by=lambda file: (file[0], name_of(file).lower())))
+def test_any_names_in_any_order_are_read_by_identity_and_camera(files, tmp_path_factory) -> None:
+    """Identities of any width, cameras of one or two digits, further fields of any kind."""
+    root = tmp_path_factory.mktemp("market")
+    folders = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
+    for folder in folders.values():
+        (root / folder).mkdir()
+    for file in files:
+        (root / folders[file[0]] / name_of(file)).touch()
+    data = read_data(root)
+    assert data.junk == sum(identity == -1 for _, identity, *_ in files)
+    assert len(data.dropped) == sum(identity == 0 and split != "gallery" for split, identity, *_ in files)
+    expected = [
+        Sample(f"{folders[split]}/{name_of(file)}", digits(file), str(file[3]), split)
+        for split in folders
+        for file in sorted(files, key=name_of)
+        if file[0] == split and file[1] != -1 and not (file[1] == 0 and split != "gallery")
+    ]
+    assert list(data.manifest) == expected
+
+
+def digits(file) -> str:
+    """The identity with leading zeros, or -1."""
+    _, identity, zeros, *_ = file
+    return "-1" if identity == -1 else "0" * zeros + str(identity)
+
+
+def name_of(file) -> str:
+    _, _, _, camera, rest, suffix = file
+    return f"{digits(file)}_c{camera}{'s' if rest[:1] == '0' else ''}{rest}{suffix}"
 
 
 def test_junk_is_counted_and_distractors_stay_in_the_gallery_only(make_market) -> None:
@@ -125,6 +172,27 @@ def test_twenty_thousand_files_are_listed_in_a_moment_without_asking_for_each(ma
     assert len(data.manifest) == 20_000
     assert len(data.manifest.identities()) == 1_000
     assert len(asked) < 20
+
+
+@pytest.mark.long
+def test_three_hundred_thousand_files_in_one_folder_are_listed_in_seconds(make_market, capsys) -> None:
+    """And memory grows by no more than 1 KiB per file, rows included."""
+    root, count = make_market(), 300_000
+    for number in range(count):
+        name = f"{number // 20 + 1:05}_c{number % 6 + 1}s1_{number:06}_00.jpg"
+        os.close(os.open(root / "bounding_box_test" / name, os.O_CREAT))
+    start = time.perf_counter()
+    rows = len(read_data(root).manifest)
+    seconds = time.perf_counter() - start
+    tracemalloc.start()
+    read_data(root)
+    bytes_each = tracemalloc.get_traced_memory()[1] / rows
+    tracemalloc.stop()
+    with capsys.disabled():
+        print(json.dumps({"files": rows, "seconds": seconds, "bytes per file": bytes_each}))
+    assert rows == count
+    assert seconds < 20
+    assert bytes_each < 1024
 
 
 def test_captions_are_joined_by_path(make_market) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from scing_cli.core.datasets import Dropped, read_data
 from scing_cli.core.manifest import Sample
@@ -84,3 +86,33 @@ def test_other_names_are_dropped_with_a_reason(touch, name: str, reason: str) ->
     data = read_data(root)
     assert data.dropped == (Dropped(f"whole_body_images/{name}", reason),)
     assert [row.identity for row in data.manifest] == ["003", "003"]
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.data())
+def test_both_schemes_of_occluded_reid_say_the_same(data: st.DataObject, tmp_path_factory) -> None:
+    """The same images, written in any order, as folders per identity and flat."""
+    image = st.tuples(st.booleans(), st.integers(0, 300), st.integers(0, 99), st.sampled_from([".tif", ".jpg", ".TIF"]))
+    images = data.draw(st.lists(image, min_size=1, max_size=10, unique_by=lambda one: one[:3]))
+    base = tmp_path_factory.mktemp("both")
+    for top in ("occluded_body_images", "whole_body_images"):
+        (base / "deep" / top).mkdir(parents=True)
+    for top in ("query", "gallery"):
+        (base / "flat" / top).mkdir(parents=True)
+    for asked, identity, number, suffix in images:
+        name = f"{identity:03}_{number:02}{suffix}"
+        for folder in (
+            base / "deep" / ("occluded_body_images" if asked else "whole_body_images") / f"{identity:03}",
+            base / "flat" / ("query" if asked else "gallery"),
+        ):
+            folder.mkdir(exist_ok=True)
+            (folder / name).touch()
+    expected = [
+        (f"{identity:03}", "", split, f"{identity:03}_{number:02}{suffix}")
+        for split in ("query", "gallery")
+        for asked, identity, number, suffix in sorted(images, key=lambda one: (one[1], one[2]))
+        if asked == (split == "query")
+    ]
+    for scheme in ("deep", "flat"):
+        rows = read_data(base / scheme).manifest
+        assert [(row.identity, row.camera, row.split, row.path.rpartition("/")[2]) for row in rows] == expected

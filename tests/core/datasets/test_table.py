@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import dataclasses
+import io
 from pathlib import Path
 
 import pytest
@@ -66,6 +69,40 @@ def test_a_manifest_written_elsewhere_leads_to_the_same_files(samples, tmp_path_
     assert [file.resolve() for file in read.files()] == [file.resolve() for file in manifest.files()]
     assert [(row.identity, row.camera, row.split, row.caption, row.extra) for row in read] == [
         (row.identity, row.camera, row.split, row.caption, row.extra) for row in samples
+    ]
+
+
+@settings(deadline=None, max_examples=150)
+@given(data=st.data(), samples=sample_rows())
+def test_every_dialect_says_the_same(data: st.DataObject, samples, tmp_path_factory) -> None:
+    """Commas, semicolons or tabs; any quoting; either line end; a byte order mark; columns in any order; rows twice."""
+    delimiter, quoting, end = (
+        data.draw(st.sampled_from(choices))
+        for choices in (
+            [",", ";", "\t"],
+            [csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC],
+            ["\n", "\r\n"],
+        )
+    )
+    further = [name for name, _ in samples[0].extra]
+    plain = [name for name in further if name == name.strip() and "\n" not in name and "\r" not in name]
+    rows = [dataclasses.replace(row, extra=tuple(field for field in row.extra if field[0] in plain)) for row in samples]
+    header = data.draw(st.permutations([*COLUMNS, *plain]))
+    spelt = {name: data.draw(st.sampled_from([name, name.upper(), f" {name.title()} "])) for name in COLUMNS}
+    if any("\r" in text for row in rows for text in (*dataclasses.astuple(row)[:5], *dict(row.extra).values())):
+        quoting = csv.QUOTE_ALL  # Python's writer leaves a bare carriage return without quotes otherwise
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, delimiter=delimiter, quoting=quoting, lineterminator=end)
+    writer.writerow([spelt.get(name, name) for name in header])
+    for row in [*rows, *rows[: data.draw(st.integers(0, len(rows)))]]:
+        fields = {name: getattr(row, name) for name in COLUMNS} | dict(row.extra)
+        writer.writerow([fields[name] for name in header])
+    folder = tmp_path_factory.getbasetemp()
+    content = "\ufeff" * data.draw(st.booleans()) + buffer.getvalue()
+    read = read_data(table(folder, content)).manifest
+    order = [name for name in header if name in plain]
+    assert list(read) == [
+        dataclasses.replace(row, extra=tuple((name, dict(row.extra)[name]) for name in order)) for row in rows
     ]
 
 
