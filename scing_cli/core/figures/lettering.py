@@ -1,13 +1,22 @@
-"""Text in pictures: Pillow's own font, and names that fit their place."""
+"""Text in pictures: Pillow's own font, another where a name needs it, and names that fit their place."""
 
 from __future__ import annotations
 
 import functools
+import unicodedata
+from collections.abc import Iterator
 
 from PIL import ImageFont
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 ELLIPSIS = "..."
+FURTHER = (
+    *("DejaVuSans.ttf", "NotoSans-Regular.ttf", "LiberationSans-Regular.ttf", "Arial.ttf", "arial.ttf"),
+    *("NotoSansCJK-Regular.ttc", "wqy-microhei.ttc", "wqy-zenhei.ttc", "DroidSansFallbackFull.ttf"),
+    *("PingFang.ttc", "Arial Unicode.ttf", "msyh.ttc", "malgun.ttf", "YuGothM.ttc"),
+)
+NO_LETTER = "\U0010ffff"
+"""Fonts that systems have, for names with letters beyond those of Pillow's own; and what no font has a picture for."""
 
 
 @functools.cache
@@ -28,6 +37,55 @@ def clean(text: str, letters: Font) -> str:
     known = "utf-8" if isinstance(letters, ImageFont.FreeTypeFont) else "latin-1"
     whole = text.encode(known, "replace").decode(known)
     return "".join(letter if letter.isprintable() else " " for letter in whole)
+
+
+def fit(text: str, width: float, size: float) -> tuple[str, Font]:
+    """Return a name as it can be drawn, on one line of at most `width` pixels, and the font to draw it in.
+
+    Pillow's own font knows few letters. A name with others is drawn in a font of the system that has them all; where
+    there is none, in the one that lacks fewest: accents are left out then, and other letters become question marks.
+
+    Args:
+        text: Any text; see `clean`.
+        width: The room there is, pixels.
+        size: Of the letters, pixels.
+    """
+    whole = clean(text, font(size))
+    lacks: dict[Font, set[str]] = {}
+    for letters in _fonts(size):
+        lacks[letters] = _not_drawn(whole, letters)
+        if not lacks[letters]:
+            break
+    best = min(lacks, key=lambda letters: len(lacks[letters]))
+    bases = {letter: unicodedata.normalize("NFKD", letter)[0] for letter in lacks[best]}
+    unknown = _not_drawn("".join(bases.values()), best)
+    drawn = "".join("?" if bases.get(letter) in unknown else bases.get(letter, letter) for letter in whole)
+    return shorten_middle(drawn, width, best), best
+
+
+def _fonts(size: float) -> Iterator[Font]:
+    """Yield Pillow's own font, then those of `FURTHER` that this machine has."""
+    yield font(size)
+    for name in FURTHER:
+        other = _system_font(name, size)
+        if other is not None:
+            yield other
+
+
+@functools.cache
+def _system_font(name: str, size: float) -> Font | None:
+    try:
+        return ImageFont.truetype(name, size)
+    except (OSError, ImportError):
+        return None
+
+
+def _not_drawn(text: str, letters: Font) -> set[str]:
+    """Return the letters that a font shows as it shows what it has no picture for."""
+    if not isinstance(letters, ImageFont.FreeTypeFont):
+        return set()
+    nothing = bytes(letters.getmask(NO_LETTER))
+    return {letter for letter in set(text) - {" "} if bytes(letters.getmask(letter)) == nothing}
 
 
 def shorten_middle(text: str, width: float, letters: Font) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageOps
 
-from scing_cli.core.figures.lettering import clean, font, shorten_middle
+from scing_cli.core.figures.lettering import fit, font
 
 Verdict = bool | None
 Colour = tuple[int, int, int]
@@ -191,8 +191,8 @@ class _Canvas:
             inside = ImageOps.contain(hit.image.convert("RGB"), (style.width, style.height), Image.Resampling.LANCZOS)
             self.picture.paste(inside, (left + (width - inside.width) // 2, top + (height - inside.height) // 2))
         for number, text in enumerate(hit.caption):
-            letters, colour = (font(style.small), FAINT) if number else (self.letters, INK)
-            shown = shorten_middle(clean(text, letters), width, letters)
+            size, colour = (style.small, FAINT) if number else (style.letter, INK)
+            shown, letters = fit(text, width, size)
             self.draw.text((left, top + height + 4 + number * style.line), shown, fill=colour, font=letters)
 
     def rank(self, corner: tuple[int, int], rank: int) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageOps
 
-from scing_cli.core.figures.lettering import clean, font, shorten_middle
-from scing_cli.core.figures.montage import FAINT, FILL, INK, PAPER, RULE
+from scing_cli.core.figures.lettering import fit
+from scing_cli.core.figures.montage import FAINT, FILL, INK, PAPER, RULE, Colour
 
 CELL = (72, 144)
 GAP = 8
@@ -51,17 +51,18 @@ def contact_sheet(title: str, columns: Sequence[str], lines: Sequence[SheetLine]
     across = max(2 * MARGIN + LABEL + len(columns) * (width + GAP), 480)
     picture = Image.new("RGB", (across, head + len(lines) * (height + GAP) + MARGIN), PAPER)
     draw = ImageDraw.Draw(picture)
-    large, letters = font(LETTER + 3), font(LETTER)
-    room = picture.width - 2 * MARGIN
-    draw.text((MARGIN, MARGIN), shorten_middle(clean(title, large), room, large), fill=INK, font=large)
+
+    def write(place: tuple[int, int], text: str, width: int, colour: Colour, size: int = LETTER) -> None:
+        shown, letters = fit(text, width, size)
+        draw.text(place, shown, fill=colour, font=letters)
+
+    write((MARGIN, MARGIN), title, picture.width - 2 * MARGIN, INK, LETTER + 3)
     for column, heading in enumerate(columns):
-        text = shorten_middle(clean(heading, letters), width, letters)
-        draw.text((MARGIN + LABEL + column * (width + GAP), head - LETTER - GAP), text, fill=FAINT, font=letters)
+        write((MARGIN + LABEL + column * (width + GAP), head - LETTER - GAP), heading, width, FAINT)
     for place, line in enumerate(lines):
         top = head + place * (height + GAP)
         for number, text in enumerate(line.label):
-            shown = shorten_middle(clean(text, letters), LABEL - GAP, letters)
-            draw.text((MARGIN, top + number * (LETTER + 4)), shown, fill=FAINT if number else INK, font=letters)
+            write((MARGIN, top + number * (LETTER + 4)), text, LABEL - GAP, FAINT if number else INK)
         for column, image in enumerate(line.images):
             left = MARGIN + LABEL + column * (width + GAP)
             draw.rectangle((left, top, left + width - 1, top + height - 1), fill=FILL, outline=RULE)

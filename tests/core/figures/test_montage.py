@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import doctest
-
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from scing_cli.core.figures import MontageHit, lettering, montage, ranked_montage
-from scing_cli.core.figures.lettering import clean, font, shorten_middle
 from scing_cli.core.figures.montage import COLOURS, QUERY
 
 
@@ -126,25 +123,3 @@ def test_queries_and_rankings_must_fit() -> None:
 def test_the_same_input_gives_the_same_picture() -> None:
     first, second = (ranked_montage([(person(), "q")], [hits(3, True)]) for _ in range(2))
     assert first.tobytes() == second.tobytes()
-
-
-def test_names_are_shortened_in_the_middle_as_little_as_needed() -> None:
-    letters = font(12)
-    name = "0001_c1s1_001051_00_of_a_rather_long_name.jpg"
-    assert shorten_middle(name, 10_000, letters) == name
-    for width in (30, 60, 90, 150):
-        shown = shorten_middle(name, width, letters)
-        start, end = shown.split("...")
-        assert name.startswith(start)
-        assert name.endswith(end)
-        assert letters.getlength(shown) <= width
-        assert 0 <= len(end) - len(start) <= 1
-        longer = name[: len(name[: len(start) + 1])] + "..." + name[-len(end) - 1 :]
-        assert letters.getlength(longer) > width
-    assert shorten_middle(name, 0, letters) == "..."
-
-
-def test_control_characters_and_broken_text_become_drawable() -> None:
-    assert clean("a\tb\nc\udcff", font(12)) == "a b c?"
-    assert clean("ゆき é", ImageFont.load_default_imagefont()) == "?? é"
-    assert doctest.testmod(lettering).failed == 0
