@@ -35,7 +35,9 @@ def data_sheet(manifest: Manifest, *, seed: int) -> Image.Image:
     dice = random.Random(draw_seed(seed, "sheet"))  # noqa: S311 - a choice of pictures, no secret
     cameras = sorted(manifest.cameras(), key=lambda name: (len(name), name))
     shown = cameras[:COLUMNS]
-    columns = [f"camera {name}" if name.isdecimal() else name for name in shown] or [str(number) for number in range(1, COLUMNS + 1)]
+    columns = [f"camera {name}" if name.isdecimal() else name for name in shown] or [
+        str(number) for number in range(1, COLUMNS + 1)
+    ]
     lines = [
         SheetLine(label, [_picture(manifest, sample) for sample in _choose(rows, shown, len(columns), dice)])
         for label, rows in _people(manifest, dice)

@@ -25,3 +25,17 @@ def make_market(tmp_path: Path) -> MakeMarket:
         return root
 
     return make
+
+
+@pytest.fixture
+def touch(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that makes empty files at these places below a folder, and returns the folder."""
+
+    def make(*paths: str) -> Path:
+        for path in paths:
+            file = tmp_path / "data" / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+        return tmp_path / "data"
+
+    return make

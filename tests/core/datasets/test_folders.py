@@ -13,20 +13,6 @@ from scing_cli.core.errors import DataError
 from scing_cli.core.manifest import SPLITS, Sample
 
 
-@pytest.fixture
-def touch(tmp_path: Path):
-    """Return a function that makes empty files below a folder and returns it."""
-
-    def make(*paths: str) -> Path:
-        for path in paths:
-            file = tmp_path / "crops" / path
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.touch()
-        return tmp_path / "crops"
-
-    return make
-
-
 def test_a_folder_per_person_is_for_training(touch) -> None:
     data = read_data(touch("anna/2.jpg", "anna/1.PNG", "ben k./a b.webp", "ben k./Thumbs.db", ".git/x.jpg"))
     assert data.layout == "identity-folders"

@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scing_cli.core.datasets import Dropped, read_data
 from scing_cli.core.manifest import Sample
-
-
-@pytest.fixture
-def touch(tmp_path: Path):
-    """Return a function that makes empty files below a folder and returns it."""
-
-    def make(*paths: str) -> Path:
-        for path in paths:
-            file = tmp_path / "data" / path
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.touch()
-        return tmp_path / "data"
-
-    return make
 
 
 def test_occluded_reid_as_it_comes(touch) -> None:
