@@ -61,7 +61,7 @@ def market(folder: Path, names: tuple[str, str, str], name: str = "{:04}_c{}s1_{
     for identity in TEST:
         for camera in (1, 2):
             put(query / name.format(identity, camera, 1), identity, camera)
-            put(gallery / name.format(identity, camera, 2), identity, camera)
+            put(gallery / name.format(identity, camera, 2), identity, camera + 5)
     put(gallery / name.format(0, 3, 1), 0, 3)
     put(gallery / "-1_c1s1_000001_00.jpg", 99, 1)
     put(gallery / "cover.jpg", 98, 1)
@@ -165,6 +165,13 @@ def images(folder: Path) -> Path:
     return folder
 
 
+def occluded_market(folder: Path) -> Path:
+    """Write Occluded-Market: Market's gallery, in which people of the training stand whom no query shows."""
+    market(folder, ("occluded_train", "occluded_query", "bounding_box_test"))
+    put(folder / "bounding_box_test" / "0001_c4s1_000009_00.jpg", 1, 4)
+    return folder
+
+
 MARKET = {"train": (3, 9, 3), "query": (2, 4, 2), "gallery": (3, 5, 3)}
 MSMT = {"train": (3, 9, 3), "val": (3, 3, 1), "query": (2, 4, 2), "gallery": (2, 4, 2)}
 FIXTURES: Mapping[str, Fixture] = {
@@ -184,10 +191,23 @@ FIXTURES: Mapping[str, Fixture] = {
         junk=1,
         dropped=1,
     ),
+    "Occluded-Duke": Fixture(
+        "market1501",
+        lambda folder: (
+            market(
+                folder / "Occluded-DukeMTMC-reID",
+                ("bounding_box_train", "query", "bounding_box_test"),
+                "{:04}_c{}_f{:07}.jpg",
+            ).parent
+        ),
+        MARKET,
+        junk=1,
+        dropped=1,
+    ),
     "Occluded-Market": Fixture(
         "occluded-market",
-        lambda folder: market(folder, ("occluded_train", "occluded_query", "bounding_box_test")),
-        MARKET,
+        occluded_market,
+        {**MARKET, "gallery": (4, 6, 4)},
         junk=1,
         dropped=1,
     ),

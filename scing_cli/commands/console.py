@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from scing_cli.core.errors import counted
 from scing_cli.core.runtime import Advance
 
 if TYPE_CHECKING:
@@ -135,10 +136,10 @@ class Terminal:
             sys.stdout.write(text + "\n")
         return self.as_json
 
-    def listing(self, what: str, lines: Sequence[str]) -> None:
-        """Print how many there are, and the first of them; nothing where there is none."""
+    def listing(self, what: tuple[str, str], lines: Sequence[str]) -> None:
+        """Print how many there are (`what`: of one, of many), and the first; nothing where there is none."""
         if lines:
-            self.say(f"{len(lines):,} {what}:")
+            self.say(f"{counted(len(lines), *what)}:")
         for line in lines[:LISTED]:
             self.say(f"  {line}")
         if len(lines) > LISTED:

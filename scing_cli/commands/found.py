@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scing_cli.commands.console import Terminal
+from scing_cli.core.errors import counted
 
 if TYPE_CHECKING:
     from scing_cli.core.datasets.inspect import Spread
@@ -52,9 +53,12 @@ def show(report: Preparation, source: Path, terminal: Terminal) -> None:
     for line in (*_figures(report), *report.notes):
         terminal.say(line)
     found = report.inspection
-    terminal.listing("groups of files that are the same bytes", [" = ".join(group) for group in found.identical])
+    terminal.listing(
+        ("group of files that are the same bytes", "groups of files that are the same bytes"),
+        [" = ".join(group) for group in found.identical],
+    )
     for faults, what in ((report.dropped, "left out"), (found.unreadable, "unreadable, kept with the reason")):
-        terminal.listing(f"files {what}", [f"{fault.path}: {fault.reason}" for fault in faults])
+        terminal.listing((f"file {what}", f"files {what}"), [f"{fault.path}: {fault.reason}" for fault in faults])
     terminal.say(f"Manifest: {report.manifest}")
     if report.sheet:
         terminal.say(f"Sheet: {report.sheet}")
@@ -63,11 +67,12 @@ def show(report: Preparation, source: Path, terminal: Terminal) -> None:
 def _figures(report: Preparation) -> Iterator[str]:
     """Yield a line for each thing counted that is there."""
     if report.junk:
-        yield f"{report.junk:,} files are marked as junk by the data set (identity -1) and left out."
+        yield f"{counted(report.junk, 'file')} of identity -1, which marks junk: left out."
     lonely = report.distractors
     if lonely.images and "query" in report.parts and report.parts["query"].images:
-        people = f"{lonely.identities:,} identities"
-        yield f"Distractors: {lonely.images:,} gallery images show nobody who is among the queries ({people})."
+        people = counted(lonely.identities, "identity", "identities")
+        images = counted(lonely.images, "gallery image")
+        yield f"Distractors: {images} of people who are not among the queries ({people})."
     if report.cameras_per_identity:
         spreads = (f"{name} {_spread(each)}" for name, each in report.cameras_per_identity.items())
         yield f"Cameras per identity: {', '.join(spreads)}."

@@ -1,5 +1,19 @@
 """What can go wrong and be mended by the user: one message that says what, where, and what to do next."""
 
+UNREADABLE_REMEDY = (
+    "Mend or remove it; or let scing prepare write a list that leaves such images out, each with its reason, and give "
+    "that with --data."
+)
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "file"), counted(1_200, "identity", "identities")
+    ('1 file', '1,200 identities')
+    """
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
 
 class ScingError(Exception):
     """A failure the user can mend; the command line prints it without a traceback and exits with 2.

@@ -21,13 +21,13 @@ class Variant:
         parts: The folders of each split; all of them must be there.
         files: Files that must lie in the root.
         absent: Folders that must not.
-        flat: Whether the folders of the parts hold images themselves, and no folders: told apart from others so.
+        names: For folders whose names say little: what the names of the images in them begin as; no folders among them.
     """
 
     parts: Parts
     files: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
-    flat: bool = False
+    names: str = ""
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -86,7 +86,7 @@ LAYOUTS: Mapping[str, LayoutSpec] = MappingProxyType(
             _HERE + "numbered",
             (
                 Variant({"query": ("occluded_body_images",), "gallery": ("whole_body_images",)}),
-                Variant({"query": ("query",), "gallery": ("gallery",)}, absent=("train",), flat=True),
+                Variant({"query": ("query",), "gallery": ("gallery",)}, absent=("train",), names="[0-9]+_[0-9]"),
             ),
             train_on="Market-1501",
         ),

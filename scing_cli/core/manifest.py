@@ -19,7 +19,7 @@ from scing_cli.core.errors import DataError
 
 SPLITS = ("train", "val", "query", "gallery")
 COLUMNS = ("path", "identity", "camera", "split", "caption")
-UNREADABLE = "unreadable"
+UNREADABLE = "unreadable_reason"
 """A further column, which `prepare` writes: why an image cannot be read. Such rows are kept, and not used."""
 
 

@@ -130,7 +130,7 @@ def test_names_are_shown_as_they_are(capsys):
         time.sleep(1.05)
         advance(1, NASTY)
     terminal.say(NASTY)
-    terminal.listing("files left out", [NASTY])
+    terminal.listing(("file left out", "files left out"), [NASTY])
     terminal.table("a [b] title", ["[path]", "n"], [[NASTY, 1]])
     show_error(f"{NASTY}\nsecond")
     out, err = capsys.readouterr()
@@ -138,7 +138,7 @@ def test_names_are_shown_as_they_are(capsys):
     assert err.splitlines()[:2] == [SHOWN, f"Warning: {SHOWN}"]
     assert err.splitlines()[2].startswith(f"{SHOWN}: 1/1, ")
     assert err.splitlines()[2].endswith(f", {SHOWN}")
-    assert out.splitlines()[:3] == [SHOWN, "1 files left out:", f"  {SHOWN}"]
+    assert out.splitlines()[:3] == [SHOWN, "1 file left out:", f"  {SHOWN}"]
     assert "a [b] title" in out
     assert SHOWN in out.splitlines()[-2]
 
@@ -185,9 +185,9 @@ def test_an_interruption_is_one_line(capsys):
 
 @pytest.mark.parametrize("count", [0, 1, 10, 12])
 def test_a_long_list_is_cut_and_counted(capsys, count):
-    Terminal(as_json=False).listing("files unreadable", [f"{number}.jpg: empty" for number in range(count)])
+    Terminal(as_json=False).listing(("file", "files"), [f"{number}.jpg: empty" for number in range(count)])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:1] == ([f"{count} files unreadable:"] if count else [])
+    assert lines[:1] == ([f"{count} file{'s' * (count > 1)}:"] if count else [])
     assert lines[1:11] == [f"  {number}.jpg: empty" for number in range(min(count, 10))]
     assert lines[11:] == (["  and 2 more (--json lists all)"] if count == 12 else [])
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
-from fixtures import FIXTURES, Fixture
+from fixtures import FIXTURES, Fixture, figure, put
 from PIL import Image
 from pipeline.conftest import MODEL
 from pipeline.test_refused import refuse
@@ -43,6 +44,8 @@ def test_prepare_counts_exactly(scing, written, here):
     assert (told["junk"], len(told["dropped"]), told["unreadable"]) == (fixture.junk, fixture.dropped, [])
     with Image.open("sheet.png") as sheet:
         assert sheet.width >= 480
+    shared = [note for note in told["notes"] if "stands in train and in gallery" in note]
+    assert bool(shared) == (fixture.layout == "occluded-market")
     again = scing("prepare", told["manifest"], "--output", "again.csv", "--json").json
     assert again["parts"] == told["parts"]
     assert again["layout"] == "csv"
@@ -90,11 +93,12 @@ def test_an_unreadable_image_is_kept_with_its_reason_and_not_used(scing, here):
     assert [one["path"] for one in told["unreadable"]] == [f"bounding_box_train/{broken.name}"]
     assert told["parts"]["train"]["images"] == 9
     rows = Path("Market.csv").read_text().splitlines()
-    assert rows[0].endswith(",caption,unreadable")
+    assert rows[0].endswith(",caption,unreadable_reason")
     assert sum("truncated" in row for row in rows) == 1
     trained = scing("train-prompts", "--data", "Market.csv", *MODEL, *ONE_BATCH, "--run", "run", "--json")
     assert trained.json["images"] == 8
-    assert "1 files were left out" in trained.err
+    assert "1 file was left out" in trained.err
+    assert "Rows marked as unreadable are left out: train 1." in trained.err
     broken.write_bytes(next((data / "query").glob("*.jpg")).read_bytes())
     mended = scing("prepare", "Market.csv", "--output", "mended.csv", "--json").json
     assert mended["unreadable"] == []
@@ -107,20 +111,89 @@ def test_two_files_of_the_same_bytes_are_told(scing, here):
     (data / "bounding_box_train" / "0002_c9s1_000009_00.jpg").write_bytes(one.read_bytes())
     result = scing("prepare", data)
     assert "are the same bytes under different identities" in result.err
-    assert "groups of files that are the same bytes:" in result.out
+    assert "1 group of files that are the same bytes:" in result.out
 
 
 def test_the_report_fits_eighty_columns(scing, here, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     data = FIXTURES["Market-1501"].write(here / "Market")
     shown = scing("prepare", data).out
-    assert "Distractors: 1 gallery images show nobody who is among the queries (1 identities)." in shown
+    assert "Distractors: 1 gallery image of people who are not among the queries (1 identity)." in shown
     assert "Cameras per identity: train 3, query 2, gallery 1 to 2 (median 2)." in shown
     assert "Pixels: width 32, height 64." in shown
-    assert "1 files are marked as junk" in shown
+    assert "1 file of identity -1, which marks junk: left out." in shown
 
 
 def test_a_sheet_of_no_kind_of_picture_is_refused_before_anything(scing, here):
     data = FIXTURES["Market-1501"].write(here / "Market")
     refuse(scing("prepare", data, "--sheet", "sheet.gif"), "--sheet sheet.gif: unknown kind of picture", ".png")
     assert not Path("Market.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("split", "identity", "said"),
+    [
+        ("train", "0002", "under different identities"),
+        ("gallery", "0001", "in training and in the test"),
+        ("train", "0001", ""),
+        ("train", "", ""),
+    ],
+)
+def test_copies_are_warned_of_where_they_do_harm(scing, here, split, identity, said):
+    figure(1, 1).save("a.png")
+    for copy in ("b.png", "c.png", "d.png"):
+        Path(copy).write_bytes(Path("a.png").read_bytes())
+    rows = ["a.png,0001,train", "b.png,0001,train", f"c.png,{identity},{split}", f"d.png,{identity},{split}"]
+    Path("mine.csv").write_text("\n".join(["path,identity,split", *rows, ""]))
+    result = scing("prepare", "mine.csv", "--json")
+    assert result.json["identical"] == [["a.png", "b.png", "c.png", "d.png"]]
+    warned = [line for line in result.err.splitlines() if "same bytes" in line]
+    assert warned == ([f"Warning: a.png and c.png are the same bytes {said}."] if said else [])
+
+
+def test_query_and_gallery_that_share_files_are_warned_of_once(scing, here):
+    for number in range(3):
+        figure(number, 1).save(f"q{number}.png")
+        Path(f"g{number}.png").write_bytes(Path(f"q{number}.png").read_bytes())
+    rows = [f"{part[0]}{number}.png,{number},{part}" for part in ("query", "gallery") for number in range(3)]
+    Path("mine.csv").write_text("\n".join(["path,identity,split", *rows, ""]))
+    warned = [line for line in scing("prepare", "mine.csv").err.splitlines() if "same bytes" in line]
+    assert warned == [
+        "Warning: q0.png and g0.png are the same bytes in query and in gallery (and 2 more pairs; --json lists all groups)."
+    ]
+
+
+def test_a_sheet_is_never_written_over_an_image_of_the_data(scing, here):
+    data = FIXTURES["folders by split"].write(here / "own")
+    Path("link.jpg").symlink_to(min(data.rglob("*.bmp")))
+    image = FIXTURES["Market-1501"].write(here / "Market") / "query" / "0011_c1s1_000001_00.jpg"
+    before = image.read_bytes()
+    refuse(scing("prepare", image.parent.parent, "--sheet", image), "--sheet", "is one of the images themselves")
+    refuse(scing("prepare", data, "--sheet", "link.jpg"), "--sheet", "is one of the images themselves")
+    assert image.read_bytes() == before
+    assert not list(here.glob("*.csv"))
+    assert scing("prepare", data, "--sheet", "sheet.png").code == 0
+    assert scing("prepare", data, "--sheet", "sheet.png").code == 0
+
+
+def test_data_of_no_image_that_counts_is_refused_with_what_became_of_the_files(scing, here):
+    root = here / "Market"
+    for name in ("bounding_box_train", "query", "bounding_box_test"):
+        (root / name / "0001").mkdir(parents=True)
+    put(root / "query" / "cover.jpg", 1, 1)
+    put(root / "bounding_box_test" / "-1_c1.jpg", 1, 1)
+    refuse(
+        scing("prepare", root, "--sheet", "sheet.png"),
+        "Market, read as market1501, has no image that counts.",
+        "1 file of identity -1 (junk)",
+        "1 file left out, query/cover.jpg for one: its name does not begin as IDENTITY_cCAMERA",
+        "bounding_box_train holds a folder (0001), not read",
+    )
+    assert not list(here.glob("*.csv"))
+
+
+def test_a_run_remembers_whether_val_was_for_training(scing, here):
+    data = FIXTURES["MSMT17 V2"].write(here / "MSMT17_V2")
+    for name, option in (("with", ("--include-val",)), ("without", ())):
+        assert scing("train-prompts", "--data", data, *option, *MODEL, *ONE_BATCH, "--run", name).code == 0
+        assert json.loads(Path(name, "run.json").read_text())["data"]["include_val"] == bool(option)

@@ -52,7 +52,7 @@ def test_prepare_lists_damaged_images_and_training_names_file_and_prepare(scing,
     (entry,) = listed.json["unreadable"]
     assert entry["path"] == f"bounding_box_train/{bad.name}"
     assert entry["reason"]
-    assert bad.name not in Path(listed.json["manifest"]).read_text()
+    assert entry["reason"] in Path(listed.json["manifest"]).read_text()
     assert bad.name in scing("prepare", own_world).out
     Path(listed.json["manifest"]).unlink()
     refuse(scing("prepare", own_world, "--strict"), "--strict", bad.name)
@@ -78,10 +78,12 @@ def test_embed_evaluate_and_search_name_a_damaged_image(scing, own_world, own_ru
 
 def test_a_folder_of_no_known_layout(scing, here, tmp_path):
     odd = tmp_path / "holiday"
-    odd.mkdir()
-    Image.new("RGB", (8, 16)).save(odd / "a.jpg")
+    (odd / "bounding_box_train").mkdir(parents=True)
+    Image.new("RGB", (8, 16)).save(odd / "bounding_box_train" / "a.jpg")
     for command in (("prepare", odd), (*TRAIN, "--data", odd)):
-        refuse(scing(*command), str(odd), "bounding_box_train", "scing embed --images")
+        refuse(scing(*command), str(odd), "found bounding_box_train", "scing embed --images")
+    (odd / "bounding_box_train").rename(odd / "more")
+    refuse(scing(*TRAIN, "--data", odd, "--layout", "images"), "no image in the split 'train'")
     refuse(scing("prepare", tmp_path / "none"), "none")
     nothing_in(here)
 

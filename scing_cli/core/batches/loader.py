@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from scing_cli.core.batches.pixels import resize_to_tensor
-from scing_cli.core.errors import ImageError, SettingError
+from scing_cli.core.errors import UNREADABLE_REMEDY, ImageError, SettingError
 from scing_cli.core.imagefile import read_image
 
 
@@ -101,5 +101,5 @@ def _finished(pending: _Pending) -> tuple[list[int], Tensor]:
         for job in pending.jobs:
             job.result()
     except ImageError as error:
-        raise ImageError(error.what, "Mend or remove it; scing prepare DIR lists all of them.") from error
+        raise ImageError(error.what, UNREADABLE_REMEDY) from error
     return pending.rows, pending.pixels

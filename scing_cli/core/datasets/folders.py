@@ -11,9 +11,11 @@ from pathlib import Path
 
 from scing_cli.core.datasets.captions import join_captions
 from scing_cli.core.datasets.dataset import DataSet, Dropped, Entry, gather
-from scing_cli.core.datasets.listing import walk_images
+from scing_cli.core.datasets.listing import list_folder, walk_images
+from scing_cli.core.datasets.market import NAME
+from scing_cli.core.errors import counted
 from scing_cli.core.layouts import Parts
-from scing_cli.core.manifest import Sample
+from scing_cli.core.manifest import SPLITS, Sample
 
 
 def read(root: Path, parts: Parts) -> DataSet:
@@ -35,7 +37,7 @@ def read(root: Path, parts: Parts) -> DataSet:
             entries += _entries(root, folder, split)
     data = gather(root, entries)
     samples, notes = join_captions(root, data.manifest.samples)
-    return data.with_rows(samples, (*notes, *_people(samples)))
+    return data.with_rows(samples, (*notes, *_people(samples), *_not_read(root, parts), *_names(samples)))
 
 
 def _entries(root: Path, folder: str, split: str) -> Iterator[Entry]:
@@ -53,7 +55,31 @@ def _people(samples: tuple[Sample, ...]) -> Iterator[str]:
     people = {sample.identity for sample in samples} - {""}
     cameras = {sample.camera for sample in samples} - {""}
     if people:
-        seen = f", each folder in it for one of {len(cameras)} cameras" if cameras else ""
-        yield f"Each of {len(people)} folders is taken for one person{seen}."
+        seen = f", the folders in it for {counted(len(cameras), 'camera')}" if cameras else ""
+        yield f"{counted(len(people), 'folder is', 'folders are')} taken for one person each{seen}."
     elif samples:
         yield "These images have no labels: they can be embedded and searched."
+        if any("/" in sample.path for sample in samples):
+            yield "If each folder is one person: --layout identity-folders."
+
+
+def _not_read(root: Path, parts: Parts) -> Iterator[str]:
+    """Say what lies beside the folders of the parts."""
+    if "." in {folder for folders in parts.values() for folder in folders}:
+        return
+    listing = list_folder(root)
+    beside = [name for name in listing.folders if (name,) not in parts.values()]
+    what = [*beside, *([counted(len(listing.images), "image")] if listing.images else [])]
+    if what:
+        yield f"Not read: {', '.join(what)}; splits are called {', '.join(SPLITS)}."
+
+
+def _names(samples: tuple[Sample, ...]) -> Iterator[str]:
+    """Say where file names look like Market-1501's, whose cameras this layout does not read."""
+    without = [sample.path for sample in samples if sample.identity and not sample.camera]
+    alike = sum(NAME.match(path.rpartition("/")[2]) is not None for path in without)
+    if alike > len(samples) / 2:
+        yield (
+            "The files are called IDENTITY_cCAMERA as in Market-1501, but cameras are folders here: without them "
+            "the evaluation leaves nothing out. A CSV can name them."
+        )

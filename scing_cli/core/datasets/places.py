@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from scing_cli.core.datasets.captions import CAPTIONS
 from scing_cli.core.datasets.listing import Listing, list_folder, walk_images
 from scing_cli.core.errors import DataError
+from scing_cli.core.imagefile import IMAGE_SUFFIXES
 from scing_cli.core.layouts import LAYOUTS, Parts, Variant
 from scing_cli.core.manifest import SPLITS
 
@@ -18,7 +20,21 @@ EMBED_REMEDY = (
     "Images in any folder, without labels, can be embedded and searched: scing embed --images DIR."
 )
 LOOKED_INTO = 100  # folders
+DEPTH = 3
 SHOWN = 5
+PARTS_NAMES = frozenset({*SPLITS, "test"})
+"""Names that a part of a data set may have, and many another folder."""
+TELLING = (
+    frozenset(
+        name
+        for spec in LAYOUTS.values()
+        for variant in spec.variants
+        for marker in (*variant.folders, *variant.files)
+        for name in marker.split("/")
+    )
+    - PARTS_NAMES
+)
+"""Names that nothing has but a known data set."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,14 +73,13 @@ def locate(path: Path, *, layout: str = "auto") -> Place:
     """
     if layout != "auto" and layout not in LAYOUTS:
         close = difflib.get_close_matches(layout, LAYOUTS, n=1)
+        known = "\n".join(f"  {name}: {spec.summary}" for name, spec in LAYOUTS.items())
         hint = f"Did you mean {close[0]}? " if close else ""
-        raise DataError(f"There is no layout {layout!r}.", f"{hint}Known: auto, {', '.join(LAYOUTS)}.")
+        raise DataError(f"There is no layout {layout!r}.", f"{hint}Known are auto and\n{known}")
     if not path.exists():
         raise DataError(f"{path} does not exist.", "Give the data set's folder, or a CSV file.")
-    if path.is_dir() == (layout == "csv") or (layout != "auto" and not path.is_dir() and layout != "csv"):
-        return _other_kind(path, layout)
-    if not path.is_dir():
-        return Place(path, "csv", {})
+    if not path.is_dir() or layout == "csv":
+        return _file(path, layout)
     names = list(LAYOUTS) if layout == "auto" else [layout]
     found = _marked(path, names) or _marked_below(path, names)
     if found is not None:
@@ -74,25 +89,37 @@ def locate(path: Path, *, layout: str = "auto") -> Place:
     return _own_folders(path, layout)
 
 
-def _other_kind(path: Path, layout: str) -> Place:
-    if layout == "auto":
-        return Place(path, "csv", {})
-    kind, other = ("file", "folder") if layout == "csv" else ("folder", "file")
-    raise DataError(f"--layout {layout} needs a {kind}; {path} is a {other}.", "Leave --layout out, or set it to auto.")
+def _file(path: Path, layout: str) -> Place:
+    """Return the place of a CSV file.
+
+    Raises:
+        DataError: If a folder was given for it, a file for a folder, or an image.
+    """
+    leave = "Leave --layout out, or set it to auto."
+    if path.is_dir():
+        raise DataError(f"--layout csv needs a file; {path} is a folder.", leave)
+    if layout not in ("auto", "csv"):
+        raise DataError(f"--layout {layout} needs a folder; {path} is a file.", leave)
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        raise DataError(f"{path} is an image, not a data set.", "Give the folder that holds it, or a CSV file.")
+    return Place(path, "csv", {})
 
 
 def _marked(path: Path, names: list[str]) -> Place | None:
     """Return the place whose markers are in the folder, or None.
 
     Raises:
-        DataError: If more than one layout fits.
+        DataError: If more than one layout fits, or one in two ways.
     """
     fitting = [
         Place(path, name, variant.parts) for name in names for variant in LAYOUTS[name].variants if _fits(path, variant)
     ]
+    layouts = list(dict.fromkeys(place.layout for place in fitting))
+    if len(layouts) > 1:
+        raise DataError(f"{path} fits several layouts: {', '.join(layouts)}.", "Say which with --layout NAME.")
     if len(fitting) > 1:
-        listed = ", ".join(dict.fromkeys(place.layout for place in fitting))
-        raise DataError(f"{path} fits several layouts: {listed}.", "Say which with --layout NAME.")
+        ways = "\n".join(f"  {', '.join(Variant(place.parts).folders)}" for place in fitting)
+        raise DataError(f"{path} holds {layouts[0]} in {len(fitting)} ways:\n{ways}", "Leave one of them there.")
     return fitting[0] if fitting else None
 
 
@@ -103,11 +130,18 @@ def _fits(path: Path, variant: Variant) -> bool:
         return False
     if any((path / folder).is_dir() for folder in variant.absent):
         return False
-    return not variant.flat or not any(list_folder(path / folder).folders for folder in variant.folders)
+    return not variant.names or all(_is_flat(path / folder, variant.names) for folder in variant.folders)
+
+
+def _is_flat(folder: Path, names: str) -> bool:
+    """Tell whether a folder holds no folder, and images only if the names of some begin so."""
+    listing = list_folder(folder)
+    return not listing.folders and (not listing.images or any(re.match(names, name) for name in listing.images))
 
 
 def _marked_below(path: Path, names: list[str]) -> Place | None:
-    below = [path / name for name in list_folder(path).folders[:LOOKED_INTO]]
+    """Return the place in one of the folder's folders, or None; a part of a data set is never taken for a whole one."""
+    below = [path / name for name in list_folder(path).folders if name not in PARTS_NAMES][:LOOKED_INTO]
     found = [place for folder in below if (place := _marked(folder, names)) is not None]
     if len(found) > 1:
         listed = ", ".join(place.root.name for place in found[:SHOWN])
@@ -119,7 +153,8 @@ def _own_folders(path: Path, layout: str) -> Place:
     """Return folders of one's own: split by split, person by person, or without labels."""
     listing = list_folder(path)
     splits = {name: (name,) for name in SPLITS if name in listing.folders}
-    if layout == "split-folders" or (layout == "auto" and splits and _nested(path, splits)):
+    known = _known_markers(path)
+    if layout == "split-folders" or (layout == "auto" and not known and splits and _nested(path, splits)):
         if not splits:
             raise DataError(f"{path} has none of the folders {', '.join(SPLITS)}.", "Leave --layout out.")
         return Place(path, "split-folders", splits)
@@ -127,14 +162,27 @@ def _own_folders(path: Path, layout: str) -> Place:
         return Place(path, layout, {"train": (".",)})
     if layout == "images":
         return Place(path, layout, {"": (".",)})
-    every = [variant for spec in LAYOUTS.values() for variant in spec.variants]
-    known = {folder.split("/")[0] for variant in every for folder in variant.folders}
-    some = not _tables(listing) and not known.intersection(listing.folders)
+    some = not known and not _tables(listing) and not PARTS_NAMES.intersection(listing.folders)
     if some and next(walk_images(path, "."), None) is not None:
         name, split = ("images", "") if listing.images else ("identity-folders", "train")
         return Place(path, name, {split: (".",)})
     looked = "\n".join(_looked_for(path))
-    raise DataError(f"{path} has no known layout. Looked for\n{looked}", _remedy(path))
+    there = f"\nFound {', '.join(known[:SHOWN])}" if known else ""
+    raise DataError(f"{path} has no known layout. Looked for\n{looked}{there}", _remedy(path))
+
+
+def _known_markers(path: Path) -> list[str]:
+    """Return the folders and lists, up to two folders deeper, that only a known data set has: part of one is there."""
+    found: list[str] = []
+    ways = [""]
+    for _ in range(DEPTH):
+        deeper: list[str] = []
+        for way in ways:
+            listing = list_folder(path / way)
+            found += [way + name for name in (*listing.folders, *listing.others) if name in TELLING]
+            deeper += [f"{way}{name}/" for name in listing.folders]
+        ways = deeper[:LOOKED_INTO]
+    return found
 
 
 def _nested(path: Path, splits: Parts) -> bool:
@@ -159,7 +207,8 @@ def _needed(path: Path, layout: str) -> str:
     lines = []
     for variant in LAYOUTS[layout].variants:
         missing = [name for name, there in _there(path, variant).items() if not there]
-        lines.append(f"  {', '.join(missing)}" if missing else "  images, and no folders, in its folders")
+        what = ", ".join(missing) or "images called IDENTITY_NUMBER, and no folders among them"
+        lines.append(f"  {what}")
     return "\n  or\n".join(lines)
 
 

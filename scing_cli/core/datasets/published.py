@@ -32,12 +32,14 @@ class Published:
     """Counts of a data set as published.
 
     Args:
+        layout: Its row in the table of layouts.
         parts: Counts of train, query and gallery.
         source: Where the counts come from, and how sure they are.
         unsure: Which of them were not found in a source: identities, images or cameras of all parts, or of one, such as
             `gallery.identities`.
     """
 
+    layout: str
     parts: Mapping[str, PartCount]
     source: str
     unsure: tuple[str, ...] = ()
@@ -50,6 +52,7 @@ class Published:
 PUBLISHED: Mapping[str, Published] = MappingProxyType(
     {
         "Market-1501": Published(
+            "market1501",
             {
                 "train": PartCount(751, 12_936, 6),
                 "query": PartCount(750, 3_368, 6),
@@ -58,6 +61,7 @@ PUBLISHED: Mapping[str, Published] = MappingProxyType(
             "loaders of the data set; the gallery is 15,913 of 19,732 files without junk, 0000 counts as an identity",
         ),
         "DukeMTMC-reID": Published(
+            "market1501",
             {
                 "train": PartCount(702, 16_522, 8),
                 "query": PartCount(702, 2_228, 8),
@@ -66,6 +70,7 @@ PUBLISHED: Mapping[str, Published] = MappingProxyType(
             "loaders of the data set; 408 of the gallery's identities are distractors",
         ),
         "Occluded-Duke": Published(
+            "market1501",
             {
                 "train": PartCount(702, 15_618, 8),
                 "query": PartCount(519, 2_210, 8),
@@ -75,6 +80,7 @@ PUBLISHED: Mapping[str, Published] = MappingProxyType(
             unsure=("identities", "cameras"),
         ),
         "Occluded-REID": Published(
+            "occluded-reid",
             {
                 "train": PartCount(0, 0, 0),
                 "query": PartCount(200, 1_000, 0),
@@ -83,6 +89,7 @@ PUBLISHED: Mapping[str, Published] = MappingProxyType(
             "its paper; for tests alone, no cameras",
         ),
         "P-DukeMTMC-reID": Published(
+            "p-dukemtmc",
             {
                 "train": PartCount(665, 12_927, 0),
                 "query": PartCount(634, 2_163, 0),
@@ -92,6 +99,7 @@ PUBLISHED: Mapping[str, Published] = MappingProxyType(
             unsure=("gallery.identities",),
         ),
         "Occluded-Market": Published(
+            "occluded-market",
             {
                 "train": PartCount(780, 9_287, 6),
                 "query": PartCount(533, 2_343, 6),
@@ -101,6 +109,7 @@ PUBLISHED: Mapping[str, Published] = MappingProxyType(
             unsure=("cameras",),
         ),
         "MSMT17": Published(
+            "msmt17",
             {
                 "train": PartCount(1_041, 32_621, 15),
                 "query": PartCount(3_060, 11_659, 15),
@@ -145,11 +154,17 @@ class Comparison:
     differences: tuple[Difference, ...]
 
 
-def compare(parts: Mapping[str, PartCount]) -> Comparison | None:
-    """Compare counts with those of the nearest published data set; None where none is near.
+def compare(parts: Mapping[str, PartCount], *, layout: str = "") -> Comparison | None:
+    """Compare counts with those of the published data set that they look like; None where they look like none.
 
-    None of them has a validation part: count its rows in train before. Near means: in train, query and gallery alike,
-    the images within 2 % and the identities within 10 %.
+    A layout that a single data set has says which it is, however much is missing. Otherwise it is the one with the most
+    parts to the last image, identity and camera, then the nearest; one such part must be there, or all parts must be
+    near: the images within 2 % and the identities within 10 %. No published data set has a validation part: count its
+    rows in train before.
+
+    Args:
+        parts: What was counted.
+        layout: How the data was read; layouts that no published data set has say nothing.
 
     >>> found = compare({**PUBLISHED["Market-1501"].parts, "query": PartCount(750, 3_367, 6)})
     >>> found.name, found.differences[0].text
@@ -157,23 +172,42 @@ def compare(parts: Mapping[str, PartCount]) -> Comparison | None:
     >>> compare({"train": PartCount(3, 9, 2), "query": PartCount(3, 3, 2), "gallery": PartCount(3, 9, 2)}) is None
     True
     """
-    near = [(_distance(parts, published.parts), name) for name, published in PUBLISHED.items()]
-    distance, name = min(near)
-    if distance == float("inf"):
+    known = [name for name, published in PUBLISHED.items() if published.layout == layout]
+    best = min(known or PUBLISHED, key=lambda name: (-len(_exact(parts, PUBLISHED[name])), _distance(parts, name)))
+    published = PUBLISHED[best]
+    if len(known) != 1 and not _exact(parts, published) and not _is_near(parts, published):
         return None
-    published = PUBLISHED[name]
-    return Comparison(name, published.source, published.parts, tuple(_differences(parts, published)))
+    return Comparison(best, published.source, published.parts, tuple(_differences(parts, published)))
 
 
-def _distance(parts: Mapping[str, PartCount], published: Mapping[str, PartCount]) -> float:
-    """Return the sum of the image counts' relative differences; infinity where any count is not near."""
-    total = 0.0
+def _pairs(parts: Mapping[str, PartCount], published: Published) -> Iterator[tuple[str, PartCount, PartCount]]:
+    """Yield each part with what was found in it and what is published."""
     for part in PARTS:
-        found, known = parts.get(part, PartCount(0, 0, 0)), published[part]
-        images = _relative(found.images, known.images)
-        identities = _relative(found.identities, known.identities)
-        total += images if images <= IMAGES_NEAR and identities <= IDENTITIES_NEAR else float("inf")
-    return total
+        yield part, parts.get(part, PartCount(0, 0, 0)), published.parts[part]
+
+
+def _exact(parts: Mapping[str, PartCount], published: Published) -> list[str]:
+    """Return the parts that have as many images, identities and cameras as published, and some."""
+    return [
+        part
+        for part, found, known in _pairs(parts, published)
+        if known.images
+        and (found.images, found.identities) == (known.images, known.identities)
+        and (found.cameras == known.cameras or published.doubts(part, "cameras"))
+    ]
+
+
+def _is_near(parts: Mapping[str, PartCount], published: Published) -> bool:
+    return all(
+        _relative(found.images, known.images) <= IMAGES_NEAR
+        and _relative(found.identities, known.identities) <= IDENTITIES_NEAR
+        for _, found, known in _pairs(parts, published)
+    )
+
+
+def _distance(parts: Mapping[str, PartCount], name: str) -> float:
+    """Return the sum of the image counts' relative differences."""
+    return sum(_relative(found.images, known.images) for _, found, known in _pairs(parts, PUBLISHED[name]))
 
 
 def _relative(found: int, known: int) -> float:
@@ -181,11 +215,8 @@ def _relative(found: int, known: int) -> float:
 
 
 def _differences(parts: Mapping[str, PartCount], published: Published) -> Iterator[Difference]:
-    for part in PARTS:
-        found, known = (
-            dataclasses.asdict(parts.get(part, PartCount(0, 0, 0))),
-            dataclasses.asdict(published.parts[part]),
-        )
+    for part, *both in _pairs(parts, published):
+        found, known = map(dataclasses.asdict, both)
         wrong = [what for what in COUNTED if found[what] != known[what]]
         if wrong:
             counts = ", ".join(f"{found[what]:,} {what} (published: {known[what]:,})" for what in wrong)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from scing_cli.core.datasets.dataset import DataSet, Dropped
 from scing_cli.core.datasets.places import locate
+from scing_cli.core.errors import counted
 from scing_cli.core.layouts import LAYOUTS
 from scing_cli.core.manifest import SPLITS, UNREADABLE, Manifest, Sample
 
@@ -33,38 +35,50 @@ def read_data(path: Path, *, layout: str = "auto", include_val: bool = False, ke
     data: DataSet = importlib.import_module(LAYOUTS[place.layout].module).read(place.root, place.parts)
     data = _without_marks(data, keep=keep_unreadable)
     if include_val:
-        rows = (dataclasses.replace(row, split="train") if row.split == "val" else row for row in data.manifest)
-        data = data.with_rows(tuple(rows))
+        data = dataclasses.replace(data, manifest=trained_on_val(data.manifest))
     elsewhere = () if place.root == path.absolute() else (f"Read from {place.root}.",)
     notes = (*elsewhere, *data.notes, *_overlaps(data.manifest))
     return dataclasses.replace(data, layout=place.layout, notes=notes)
+
+
+def trained_on_val(manifest: Manifest) -> Manifest:
+    """Return the rows with those of the split `val` in `train`."""
+    rows = (dataclasses.replace(row, split="train") if row.split == "val" else row for row in manifest)
+    return dataclasses.replace(manifest, samples=tuple(rows))
 
 
 def _without_marks(data: DataSet, *, keep: bool) -> DataSet:
     """Leave out the rows that are marked as unreadable, or keep them; the mark itself goes."""
     rows: list[Sample] = []
     dropped: list[Dropped] = []
+    lost: Counter[str] = Counter()
     for sample in data.manifest:
         reason = dict(sample.extra).get(UNREADABLE)
         if reason is None:
             rows.append(sample)
         elif reason and not keep:
             dropped.append(Dropped(sample.path, reason))
+            lost[sample.split or "no split"] += 1
         else:
             extra = tuple(field for field in sample.extra if field[0] != UNREADABLE)
             rows.append(dataclasses.replace(sample, extra=extra))
-    return dataclasses.replace(data.with_rows(tuple(rows)), dropped=(*data.dropped, *dropped))
+    where = ", ".join(f"{split} {count:,}" for split, count in lost.items())
+    notes = (f"Rows marked as unreadable are left out: {where}.",) if lost else ()
+    kept = data.with_rows(tuple(rows), notes)
+    return dataclasses.replace(kept, dropped=(*data.dropped, *dropped))
 
 
 def _overlaps(manifest: Manifest) -> Iterator[str]:
     """Note identities that stand both in training and in the test."""
-    people: dict[str, set[str]] = {split: set() for split in SPLITS}
+    known: dict[str, set[str]] = {split: set() for split in SPLITS}
     for sample in manifest:
         if sample.split and sample.identity:
-            people[sample.split].add(sample.identity)
-    shared = people["train"] & people["query"]
+            known[sample.split].add(sample.identity)
+    shared = known["train"] & known["query"]
     if shared:
-        yield (f"{len(shared)} identities stand in train and in query: their scores are not those of unknown people.")
-    beside = (people["train"] & people["gallery"]) - shared
+        people = counted(len(shared), "identity stands", "identities stand")
+        yield f"{people} in train and in query: their scores are not those of unknown people."
+    beside = (known["train"] & known["gallery"]) - shared
     if beside:
-        yield f"{len(beside)} identities stand in train and in gallery, none of them among the queries."
+        people = counted(len(beside), "identity stands", "identities stand")
+        yield f"{people} in train and in gallery, not among the queries."

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TextIO
 
 from scing_cli.core.datasets.dataset import DataSet, display_name, raise_faults
-from scing_cli.core.errors import DataError
+from scing_cli.core.errors import DataError, counted
 from scing_cli.core.layouts import Parts
 from scing_cli.core.manifest import COLUMNS, SPLITS, Manifest, Sample
 
@@ -68,15 +68,19 @@ def read(source: Path, _parts: Parts = MappingProxyType({})) -> DataSet:
 def read_table(source: Path, *, needed: Iterable[str]) -> Table:
     """Read a UTF-8 CSV file (with or without a byte order mark) whose header has the `needed` columns.
 
-    Fields are parted by commas, semicolons or tabs: by the first of them that finds the needed columns in the header.
-    Names of `COLUMNS` are known in any case and with spaces around them. Blank lines are passed over.
+    Fields are parted by commas, semicolons or tabs: by what a first line such as `sep=;` says (some spreadsheets write
+    it), or by the first of them that finds the needed columns in the header. Names of `COLUMNS` are known in any case
+    and with spaces around them. Blank lines are passed over.
 
     Raises:
         DataError: If the file cannot be read, is no UTF-8 text or lacks a column; the message names those it has.
     """
     try:
         with source.open(encoding="utf-8-sig", newline="") as stream:
-            rows = _rows(stream, _delimiter(stream, needed))
+            delimiter, said = _delimiter(stream, needed)
+            rows = _rows(stream, delimiter)
+            if said:
+                next(rows)
             header = _header(source, next(rows, (1, []))[1], needed)
             return _table(header, rows)
     except OSError as error:
@@ -90,15 +94,18 @@ def read_table(source: Path, *, needed: Iterable[str]) -> Table:
         ) from error
 
 
-def _delimiter(stream: TextIO, needed: Iterable[str]) -> str:
-    """Return what parts the fields, and go back to the beginning."""
+def _delimiter(stream: TextIO, needed: Iterable[str]) -> tuple[str, bool]:
+    """Return what parts the fields and whether the first line says so, and go back to the beginning."""
     first = next((line for line in stream if line.strip()), "")
     stream.seek(0)
+    told = first.strip("\r\n").removeprefix("sep=")
+    if first.startswith("sep=") and told in DELIMITERS:
+        return told, True
     for mark in DELIMITERS:
         with contextlib.suppress(csv.Error):
             if set(needed) <= {_known(name) for row in csv.reader([first], delimiter=mark) for name in row}:
-                return mark
-    return DELIMITERS[0]
+                return mark, False
+    return DELIMITERS[0], False
 
 
 def _known(name: str) -> str:
@@ -179,9 +186,12 @@ def _notes(samples: tuple[Sample, ...]) -> Iterator[str]:
 def _way_out(samples: tuple[Sample, ...]) -> Iterator[str]:
     """Note paths that do not lie below the file's folder: they are read all the same."""
     outside = [sample.path for sample in samples if _leads_out(sample.path)]
+    windows = [sample.path for sample in samples if "\\" in sample.path and "/" not in sample.path]
+    if windows:
+        yield f"{counted(len(windows), 'path')} such as {windows[0]!r}: folders are parted by / here, not by \\."
     if outside:
         yield f"{len(outside):,} of {len(samples):,} paths lead out of the file's folder, such as {outside[0]!r}."
 
 
 def _leads_out(path: str) -> bool:
-    return path.startswith("/") or posixpath.normpath(path).startswith("..")
+    return path.startswith("/") or posixpath.normpath(path).split("/")[0] == ".."

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from scing_cli.core.artifacts import Run
 from scing_cli.core.datasets import DataSet, locate, read_data
-from scing_cli.core.errors import DataError, RunError
+from scing_cli.core.errors import DataError, RunError, counted
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import Reporter
 
@@ -21,7 +21,8 @@ def read_source(path: Path, *, layout: str, reporter: Reporter, include_val: boo
         reporter.note(note)
     if data.dropped:
         first = data.dropped[0]
-        reporter.warn(f"{len(data.dropped)} files were left out, {first.path} for one: {first.reason}.")
+        left = counted(len(data.dropped), "file was", "files were")
+        reporter.warn(f"{left} left out, {first.path} for one: {first.reason}.")
     return data
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from scing_cli.core.datasets.dataset import display_name, is_text
 from scing_cli.core.embeddings import Embedder, Vectors
-from scing_cli.core.errors import DataError, ImageError, IndexFileError, SettingError
+from scing_cli.core.errors import UNREADABLE_REMEDY, DataError, ImageError, IndexFileError, SettingError
 from scing_cli.core.imagefile import list_images
 from scing_cli.core.index import Entry, GalleryIndex, Row, check_place, entry_of, file_keys, write_lock
 from scing_cli.core.manifest import Manifest, Sample
@@ -230,7 +230,7 @@ def _entry(manifest: Manifest, sample: Sample) -> Entry:
 
 
 def _unreadable(file: Path, error: OSError) -> ImageError:
-    return ImageError(f"{file} cannot be read: {error.strerror}.", "scing prepare DIR lists all such files.")
+    return ImageError(f"{file} cannot be read: {error.strerror}.", UNREADABLE_REMEDY)
 
 
 def _joined(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from scing_cli.core.datasets import DataSet, Dropped, read_data
 from scing_cli.core.datasets.dataset import display_name
@@ -18,12 +20,22 @@ from scing_cli.core.datasets.inspect import (
 )
 from scing_cli.core.datasets.overwrite import check_overwrite
 from scing_cli.core.datasets.published import Comparison, PartCount, compare
-from scing_cli.core.errors import DataError, SettingError
-from scing_cli.core.figures import check_picture, write_picture
-from scing_cli.core.manifest import UNREADABLE, Manifest, write_manifest
+from scing_cli.core.datasets.reading import trained_on_val
+from scing_cli.core.errors import DataError, SettingError, counted
+from scing_cli.core.figures import check_no_image, check_picture, write_picture
+from scing_cli.core.manifest import UNREADABLE, Manifest, Sample, write_manifest
 from scing_cli.core.runtime import Reporter, Silent, default_workers
 from scing_cli.core.synthetic import write_world
 from scing_cli.core.workflows.sheet import data_sheet
+
+CLASHES: Mapping[str, Callable[[Sample, Sample], bool]] = MappingProxyType(
+    {
+        "under different identities": lambda a, b: bool(a.identity and b.identity) and a.identity != b.identity,
+        "in training and in the test": lambda a, b: {a.split, b.split} in ({"train", "query"}, {"train", "gallery"}),
+        "in query and in gallery": lambda a, b: {a.split, b.split} == {"query", "gallery"},
+    }
+)
+"""What files of the same bytes must not be, worst first."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,12 +153,15 @@ def prepare(
     if sheet is not None:
         check_picture(sheet, option="--sheet")
     data = read_data(source, layout=layout, include_val=include_val, keep_unreadable=True)
+    _refuse_nothing(source, data)
     target = _target(source, output)
     if target.exists() and target.resolve() == source.resolve():
         raise DataError(f"{target} is the source itself.", "Name another file with --output.")
     check_overwrite(target, data.manifest, folder=source.is_dir())
     manifest = data.manifest
-    published = compare(count_parts(_trained_on_val(manifest)))
+    if sheet is not None:
+        check_no_image(sheet, manifest.files(), option="--sheet")
+    published = compare(count_parts(trained_on_val(manifest)), layout=data.layout)
     _tell_differences(source, published, strict=strict, reporter=reporter)
     inspection = inspect_images(manifest, workers=threads, reporter=reporter)
     _tell_twins(manifest, inspection, reporter)
@@ -173,12 +188,6 @@ def prepare(
     )
 
 
-def _trained_on_val(manifest: Manifest) -> Manifest:
-    """Return the rows as published counts have them: validation counts as training."""
-    rows = (dataclasses.replace(row, split="train") if row.split == "val" else row for row in manifest)
-    return dataclasses.replace(manifest, samples=tuple(rows))
-
-
 def _marked(manifest: Manifest, unreadable: tuple[Dropped, ...]) -> Manifest:
     """Return the rows with a reason at each that cannot be read; without such rows there is no such column."""
     reasons = {fault.path: fault.reason for fault in unreadable}
@@ -192,18 +201,30 @@ def _marked(manifest: Manifest, unreadable: tuple[Dropped, ...]) -> Manifest:
 
 
 def _tell_twins(manifest: Manifest, inspection: Inspection, reporter: Reporter) -> None:
-    """Warn of files of the same bytes that show different people, or stand in training and in the test."""
-    people: dict[str, set[str]] = {}
-    splits: dict[str, set[str]] = {}
+    """Warn of files of the same bytes that show different people, or stand in parts that must share nothing."""
+    rows: dict[str, list[Sample]] = {}
     for sample in manifest:
-        people.setdefault(sample.path, set()).add(sample.identity)
-        splits.setdefault(sample.path, set()).add(sample.split)
+        rows.setdefault(sample.path, []).append(sample)
+    kinds: dict[str, list[str]] = {}
     for group in inspection.identical:
-        names, used = (set().union(*(table[path] for path in group)) for table in (people, splits))
-        if len(names) > 1:
-            reporter.warn(f"{group[0]} and {group[1]} are the same bytes under different identities.")
-        elif "train" in used and used & {"query", "gallery"}:
-            reporter.warn(f"{group[0]} and {group[1]} are the same bytes in training and in the test.")
+        kinds_of_rows: dict[tuple[str, str], list[Sample]] = {}
+        for row in (row for path in group for row in rows[path]):
+            kinds_of_rows.setdefault((row.identity, row.split), []).append(row)
+        some = [row for alike in kinds_of_rows.values() for row in alike[:2]]  # a clash is of rows that are not alike
+        for what, (first, second) in _clashes(some):
+            kinds.setdefault(what, []).append(f"{first.path} and {second.path}")
+    for what, pairs in kinds.items():
+        more = f" (and {counted(len(pairs) - 1, 'more pair')}; --json lists all groups)" if len(pairs) > 1 else ""
+        reporter.warn(f"{pairs[0]} are the same bytes {what}{more}.")
+
+
+def _clashes(rows: Sequence[Sample]) -> Iterator[tuple[str, tuple[Sample, Sample]]]:
+    """Yield the worst that is wrong with files of the same bytes, and the first two that show it."""
+    for what, clash in CLASHES.items():
+        pair = next(((a, b) for a, b in itertools.combinations(rows, 2) if a.path != b.path and clash(a, b)), None)
+        if pair is not None:
+            yield what, pair
+            return
 
 
 def _threads(workers: int | None) -> int:
@@ -231,6 +252,20 @@ def _tell_differences(source: Path, published: Comparison | None, *, strict: boo
             reporter.warn(f"This is not {published.name} as published: {difference.text}.")
         else:
             reporter.warn(f"{published.name}: {difference.text}; no source was found for the published count.")
+
+
+def _refuse_nothing(source: Path, data: DataSet) -> None:
+    """Refuse data of no row, and say what became of the files."""
+    if len(data.manifest):
+        return
+    lines = [f"{source}, read as {data.layout}, has no image that counts."]
+    if data.junk:
+        lines.append(f"  {counted(data.junk, 'file')} of identity -1 (junk)")
+    if data.dropped:
+        first = data.dropped[0]
+        lines.append(f"  {counted(len(data.dropped), 'file')} left out, {first.path} for one: {first.reason}")
+    lines += [f"  {note}" for note in data.notes]
+    raise DataError("\n".join(lines), "Look at the names; --layout NAME reads the folder in another way, a CSV in any.")
 
 
 def _refuse_faults(source: Path, data: DataSet, unreadable: tuple[Dropped, ...]) -> None:

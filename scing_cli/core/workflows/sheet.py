@@ -7,21 +7,22 @@ from collections.abc import Iterator
 
 from PIL import Image
 
-from scing_cli.core.errors import DataError, ImageError
+from scing_cli.core.errors import DataError, ImageError, counted
 from scing_cli.core.figures.sheet import CELL, SheetLine, contact_sheet
 from scing_cli.core.imagefile import read_image
 from scing_cli.core.manifest import Manifest, Sample
 from scing_cli.core.runtime import draw_seed
 
-PEOPLE = 6  # of each part
-COLUMNS = 8
+PEOPLE = 5  # of each part
+COLUMNS = 16  # of cameras
+UNNAMED = 8  # columns without
 
 
 def data_sheet(manifest: Manifest, *, seed: int) -> Image.Image:
     """Draw some identities of training and of the test, an image by each camera.
 
-    Queries and gallery make one line. Without cameras the columns are numbers. Which people and images are shown is
-    drawn from the seed; rows without an identity stand alone, in a line each.
+    A person of the test has a line of queries and one of gallery images. Without cameras, or with more than fit, the
+    columns are numbers. Which people and images are shown is drawn from the seed; images of unknown people make a line.
 
     Args:
         manifest: The rows.
@@ -34,41 +35,42 @@ def data_sheet(manifest: Manifest, *, seed: int) -> Image.Image:
         raise DataError(f"{manifest.name} has no image that a sheet could show.", "Leave --sheet out.")
     dice = random.Random(draw_seed(seed, "sheet"))  # noqa: S311 - a choice of pictures, no secret
     cameras = sorted(manifest.cameras(), key=lambda name: (len(name), name))
-    shown = cameras[:COLUMNS]
-    columns = [f"camera {name}" if name.isdecimal() else name for name in shown] or [
-        str(number) for number in range(1, COLUMNS + 1)
-    ]
+    if len(cameras) > COLUMNS:
+        cameras = []
+    columns = [f"camera {name}" if name.isdecimal() else name for name in cameras]
     lines = [
-        SheetLine(label, [_picture(manifest, sample) for sample in _choose(rows, shown, len(columns), dice)])
+        SheetLine(label, [_picture(manifest, sample) for sample in _choose(rows, cameras, dice)])
         for label, rows in _people(manifest, dice)
     ]
-    left_out = f", the first {COLUMNS} of {len(cameras)} cameras" if len(cameras) > COLUMNS else ""
-    return contact_sheet(f"{manifest.name}: {len(manifest):,} images{left_out}", columns, lines)
+    headings = columns or [str(number) for number in range(1, UNNAMED + 1)]
+    return contact_sheet(f"{manifest.name}: {counted(len(manifest), 'image')}", headings, lines)
 
 
 def _people(manifest: Manifest, dice: random.Random) -> Iterator[tuple[list[str], list[Sample]]]:
-    """Yield some people of each side, with what to call them and all their rows."""
-    sides = {"training": ("train",), "validation": ("val",), "test": ("query", "gallery"), "no split": ("",)}
-    for side, splits in sides.items():
-        rows: dict[str, list[Sample]] = {}
+    """Yield some people of each side: what to call a line, and the rows it is chosen from."""
+    sides = (("train",), ("val",), ("query", "gallery"), ("",))
+    for splits in sides:
+        rows: dict[str, dict[str, list[Sample]]] = {}
         for sample in manifest:
             if sample.split in splits:
-                rows.setdefault(sample.identity, []).append(sample)
+                rows.setdefault(sample.identity, {}).setdefault(sample.split, []).append(sample)
         known = sorted(rows.keys() - {""})
-        for identity in sorted(dice.sample(known, min(PEOPLE, len(known)))):
-            parts = [f"{split} {sum(row.split == split for row in rows[identity])}" for split in splits if split]
-            yield [identity, side, ", ".join(parts)], rows[identity]
-        if "" in rows:
-            yield ["not known", side, f"{len(rows['']):,} images"], rows[""]
+        for identity in [*sorted(dice.sample(known, min(PEOPLE, len(known)))), *([""] if "" in rows else [])]:
+            for split in splits:
+                own = rows[identity].get(split, [])
+                if own:
+                    yield [identity or "not known", split or "no split", counted(len(own), "image")], own
 
 
-def _choose(rows: list[Sample], cameras: list[str], count: int, dice: random.Random) -> list[Sample | None]:
-    """Return one row per camera, or some rows where no camera is known; queries come first."""
-    mixed = sorted(dice.sample(rows, len(rows)), key=lambda row: row.split != "query")
-    if not cameras:
-        return [*mixed[:count], *[None] * (count - len(mixed))]
+def _choose(rows: list[Sample], cameras: list[str], dice: random.Random) -> list[Sample | None]:
+    """Return one row per camera; where there are no columns of cameras some rows, of as many cameras as can be."""
+    mixed = dice.sample(rows, len(rows))
     first = {row.camera: row for row in reversed(mixed)}
-    return [first.get(camera) for camera in cameras]
+    if cameras:
+        return [first.get(camera) for camera in cameras]
+    ahead = list(first.values())
+    some = [*ahead, *(row for row in mixed if row not in ahead)][:UNNAMED]
+    return [*some, *[None] * (UNNAMED - len(some))]
 
 
 def _picture(manifest: Manifest, sample: Sample | None) -> Image.Image | None:

@@ -95,13 +95,16 @@ def train_prompts(
     check_free(target)
     with memory_advice("a smaller --batch-size, --precision bf16, --stride 16, --device cpu"):
         ground = _ground(manifest, settings, machine, reporter)
-        return _learn(data, ground, settings, target, reporter)
+        info = _run_info(data, ground, settings, include_val=include_val)
+        return _learn(info, ground, settings, target, reporter)
 
 
-def _learn(data: Path, ground: _Ground, settings: PromptSettings, target: Path, reporter: Reporter) -> PromptsReport:
+def _learn(
+    info: Mapping[str, Any], ground: _Ground, settings: PromptSettings, target: Path, reporter: Reporter
+) -> PromptsReport:
     manifest = ground.manifest
     task = _task(ground, settings, reporter)
-    opened = create_run(target, _run_info(data, ground, settings))
+    opened = create_run(target, info)
     reporter.note(f"Run folder: {opened.path}")
 
     def rehearsal(folder: Path) -> None:
@@ -181,13 +184,14 @@ def _parameters(task: PromptTask, clip: ClipModel) -> tuple[dict[str, int], dict
     return learnt, frozen
 
 
-def _run_info(data: Path, ground: _Ground, settings: PromptSettings) -> dict[str, Any]:
+def _run_info(data: Path, ground: _Ground, settings: PromptSettings, *, include_val: bool) -> dict[str, Any]:
     clip = ground.clip
     return {
         "data": {
             "root": str(ground.manifest.root.absolute()),
             "name": ground.manifest.name,
             "given": str(data),
+            "include_val": include_val,
             "fingerprint": ground.manifest.fingerprint(),
         },
         "identities": list(ground.part.identities()),

@@ -21,7 +21,7 @@ def test_a_folder_per_person_is_for_training(touch) -> None:
         Sample("anna/2.jpg", "anna", "", "train"),
         Sample("ben k./a b.webp", "ben k.", "", "train"),
     )
-    assert data.notes == ("Each of 2 folders is taken for one person.",)
+    assert data.notes == ("2 folders are taken for one person each.",)
 
 
 def test_a_folder_per_camera_may_lie_in_a_persons(touch) -> None:
@@ -32,7 +32,7 @@ def test_a_folder_per_camera_may_lie_in_a_persons(touch) -> None:
         ("ben/4.jpg", "ben", ""),
         ("ben/door/deep/3.jpg", "ben", "door"),
     ]
-    assert data.notes == ("Each of 2 folders is taken for one person, each folder in it for one of 2 cameras.",)
+    assert data.notes == ("2 folders are taken for one person each, the folders in it for 2 cameras.",)
 
 
 def test_folders_named_as_splits_hold_people(touch) -> None:
@@ -54,7 +54,10 @@ def test_images_without_labels(touch) -> None:
     data = read_data(touch("b.jpg", "a.jpg", "more/c.jpg"))
     assert data.layout == "images"
     assert data.manifest.samples == (Sample("a.jpg"), Sample("b.jpg"), Sample("more/c.jpg"))
-    assert data.notes == ("These images have no labels: they can be embedded and searched.",)
+    assert data.notes == (
+        "These images have no labels: they can be embedded and searched.",
+        "If each folder is one person: --layout identity-folders.",
+    )
 
 
 def test_a_named_layout_reads_the_same_folder_otherwise(touch) -> None:
@@ -122,3 +125,17 @@ def test_a_folder_that_goes_while_it_is_read_is_passed_over(touch, monkeypatch) 
 
     monkeypatch.setattr(listing, "list_folder", slow)
     assert [row.identity for row in read_data(root).manifest] == ["anna", "carl"]
+
+
+def test_what_lies_beside_the_splits_is_said(touch) -> None:
+    data = read_data(touch("train/anna/1.jpg", "test/ben/1.jpg", "notes/a.txt", "loose.jpg"))
+    assert data.layout == "split-folders"
+    assert [row.identity for row in data.manifest] == ["anna"]
+    assert "Not read: notes, test, 1 image; splits are called train, val, query, gallery." in data.notes
+
+
+def test_names_with_cameras_in_folders_of_people_are_said(touch) -> None:
+    some = [f"gallery/001{person}/001{person}_c{camera}s1_{camera}.jpg" for person in range(3) for camera in range(2)]
+    notes = " ".join(read_data(touch(*some)).notes)
+    assert "The files are called IDENTITY_cCAMERA as in Market-1501, but cameras are folders here" in notes
+    assert "IDENTITY_cCAMERA" not in " ".join(read_data(touch("gallery/0011/c1/0011_c1.jpg"), layout="images").notes)

@@ -100,3 +100,33 @@ def test_both_schemes_of_occluded_reid_say_the_same(data: st.DataObject, tmp_pat
     for scheme in ("deep", "flat"):
         rows = read_data(base / scheme).manifest
         assert [(row.identity, row.camera, row.split, row.path.rpartition("/")[2]) for row in rows] == expected
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    images=st.lists(
+        st.tuples(
+            st.sampled_from(["train", "test"]),
+            st.sampled_from(["whole", "occluded"]),
+            st.integers(1, 9000),
+            st.integers(1, 8),
+            st.integers(0, 10**7 - 1),
+        ),
+        max_size=10,
+        unique=True,
+    )
+)
+def test_any_images_of_p_dukemtmc_in_any_order(images, tmp_path_factory) -> None:
+    root = tmp_path_factory.mktemp("pduke")
+    for part in ("train", "test"):
+        for kind in ("whole", "occluded"):
+            (root / part / f"{kind}_body_images").mkdir(parents=True)
+    expected = set()
+    for part, kind, identity, field, frame in images:
+        path = f"{part}/{kind}_body_images/{identity:04}/{identity:04}_{field}_f{frame:07}.jpg"
+        (root / path).parent.mkdir(exist_ok=True)
+        (root / path).touch()
+        split = "train" if part == "train" else "query" if kind == "occluded" else "gallery"
+        expected.add(Sample(path, f"{identity:04}", "", split))
+    data = read_data(root)
+    assert (data.layout, set(data.manifest), len(data.manifest)) == ("p-dukemtmc", expected, len(expected))

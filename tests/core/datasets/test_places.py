@@ -58,7 +58,8 @@ def test_a_missing_path_is_refused(tmp_path: Path) -> None:
 
 def test_an_unknown_layout_lists_the_known_and_the_closest(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"(?s)no layout 'market-1501'\..*mean market1501\? Known: auto, market1501, occluded-market"
+        DataError,
+        match=r"(?s)no layout 'market-1501'\..*mean market1501\? Known are auto and\n  market1501: Market-1501, Duke",
     ):
         read_data(tmp_path, layout="market-1501")
 
@@ -133,3 +134,56 @@ def test_a_named_layout_of_the_other_kind_is_refused(make_market) -> None:
     for layout in set(LAYOUTS) - {"csv"}:
         with pytest.raises(DataError, match=rf"--layout {layout} needs a folder; .*a\.csv is a file"):
             read_data(file, layout=layout)
+
+
+def test_part_of_a_data_set_is_never_read_as_another(tmp_path: Path) -> None:
+    """P-DukeMTMC-reID without its occluded training bodies: its `test` looks like Occluded-REID."""
+    root = tmp_path / "P-DukeMTMC-reID"
+    for name in ("train/whole_body_images", "test/whole_body_images", "test/occluded_body_images"):
+        (root / name / "0001").mkdir(parents=True)
+        (root / name / "0001" / "0001_1_f1.jpg").touch()
+    for path in (root, tmp_path):
+        with pytest.raises(DataError, match=r"(?s)no known layout.*Found .*test/occluded_body_images"):
+            read_data(path)
+    (root / "train" / "occluded_body_images").mkdir()
+    for path in (root, tmp_path):
+        assert detect(path) == "p-dukemtmc"
+
+
+@pytest.mark.parametrize("above", ["reid", "reid/sets"])
+def test_a_data_set_too_deep_or_in_part_is_not_taken_for_people(make_market, tmp_path: Path, above: str) -> None:
+    root = make_market(train=["0001_c1.jpg"], query=["0001_c2.jpg"])
+    (tmp_path / above).mkdir(parents=True)
+    root.rename(tmp_path / above / "Market-1501")
+    if above == "reid":
+        (tmp_path / above / "Market-1501" / "bounding_box_test").rmdir()
+    with pytest.raises(DataError, match=r"(?s)no known layout.*Found .*Market-1501/bounding_box_train"):
+        read_data(tmp_path / "reid")
+
+
+def test_a_data_set_in_two_versions_says_so(tmp_path: Path) -> None:
+    for name in ("train", "test", "mask_train_v2", "mask_test_v2"):
+        (tmp_path / name).mkdir()
+    for name in ("train", "query", "gallery"):
+        (tmp_path / f"list_{name}.txt").touch()
+    for layout in ("auto", "msmt17"):
+        with pytest.raises(DataError) as caught:
+            read_data(tmp_path, layout=layout)
+        assert caught.value.what == (
+            f"{tmp_path} holds msmt17 in 2 ways:\n  train, test\n  mask_train_v2, mask_test_v2"
+        )
+
+
+def test_flat_folders_of_other_names_are_not_occluded_reid(tmp_path: Path) -> None:
+    for name in ("query", "gallery"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "0011_c1s1_000001_00.jpg").touch()
+    with pytest.raises(DataError, match=r"(?s)no known layout.*query, gallery \(occluded-reid\); found query, gallery"):
+        read_data(tmp_path)
+
+
+def test_an_image_is_no_data_set(tmp_path: Path) -> None:
+    photo = tmp_path / "photo.PNG"
+    photo.touch()
+    with pytest.raises(DataError, match=r"photo\.PNG is an image, not a data set"):
+        read_data(photo)

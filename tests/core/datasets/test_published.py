@@ -65,7 +65,9 @@ def test_a_part_that_should_be_empty_must_be() -> None:
     found = compare({part: count for part, count in PUBLISHED["Occluded-REID"].parts.items() if part != "train"})
     assert found is not None
     assert (found.name, found.differences) == ("Occluded-REID", ())
-    assert compare(changed("Occluded-REID", "train", images=1, identities=1)) is None
+    found = compare(changed("Occluded-REID", "train", images=1, identities=1))
+    assert found is not None
+    assert [one.text for one in found.differences] == ["train has 1 identities (published: 0), 1 images (published: 0)"]
 
 
 def test_a_doubt_may_be_of_one_part_alone() -> None:
@@ -78,12 +80,50 @@ def test_a_doubt_may_be_of_one_part_alone() -> None:
 
 
 @pytest.mark.parametrize("part", PARTS)
-@pytest.mark.parametrize("factor", [0.0, 0.97, 1.03])
-def test_too_many_or_too_few_images_are_other_data(part: str, factor: float) -> None:
+@pytest.mark.parametrize("factor", [0.0, 0.5, 0.97, 1.03, 2.0])
+@pytest.mark.parametrize("layout", ["market1501", "csv"])
+def test_the_more_is_missing_in_a_part_the_louder(part: str, factor: float, layout: str) -> None:
+    """The other two parts say which data set it is."""
     images = round(PUBLISHED["Market-1501"].parts[part].images * factor)
-    assert compare(changed("Market-1501", part, images=images)) is None
+    found = compare(changed("Market-1501", part, images=images), layout=layout)
+    assert found is not None
+    assert (found.name, [one.part for one in found.differences]) == ("Market-1501", [part])
+    assert found.differences[0].sure
     without = {name: count for name, count in PUBLISHED["Market-1501"].parts.items() if name != part}
-    assert compare(without) is None
+    found = compare(without, layout=layout)
+    assert found is not None
+    assert [one.part for one in found.differences] == [part]
+
+
+def test_the_parts_that_agree_tell_data_sets_of_one_layout_apart() -> None:
+    for name, other in (("Occluded-Duke", "DukeMTMC-reID"), ("DukeMTMC-reID", "Occluded-Duke")):
+        parts = {**PUBLISHED[name].parts, "train": PUBLISHED[other].parts["train"], "query": PartCount(1, 1, 1)}
+        found = compare(parts, layout="market1501")
+        assert found is not None
+        assert found.name == other  # training and gallery are its own
+
+
+@pytest.mark.parametrize("factor", [0.97, 1.03])
+def test_counts_of_which_no_part_agrees_are_other_data(factor: float) -> None:
+    known = PUBLISHED["Market-1501"].parts
+    parts = {part: dataclasses.replace(known[part], images=round(known[part].images * factor)) for part in PARTS}
+    assert compare(parts, layout="market1501") is None
+    assert compare(parts, layout="csv") is None
+
+
+@pytest.mark.parametrize("name", ["MSMT17", "P-DukeMTMC-reID", "Occluded-REID", "Occluded-Market"])
+def test_a_layout_of_one_data_set_says_which_it_is(name: str) -> None:
+    found = compare({"query": PartCount(2, 4, 0)}, layout=PUBLISHED[name].layout)
+    assert found is not None
+    assert found.name == name
+    assert "query has 2 identities" in " ".join(one.text for one in found.differences)
+
+
+def test_a_world_with_as_many_queries_and_cameras_of_its_own_is_other_data() -> None:
+    assert (
+        compare({"train": PartCount(9, 90, 5), "query": PartCount(200, 1_000, 5), "gallery": PartCount(200, 9, 5)})
+        is None
+    )
 
 
 def worlds() -> Iterator[tuple[int, int, int, int]]:

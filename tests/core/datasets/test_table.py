@@ -222,13 +222,36 @@ def test_further_columns_have_a_message_that_says_what_is_read(tmp_path: Path) -
 
 
 def test_rows_marked_as_unreadable_are_left_out_with_their_reason(tmp_path: Path) -> None:
-    text = "path,identity,split,unreadable,note\na.jpg,1,train,,x\nb.jpg,1,train,is empty (0 bytes),y\n"
+    text = "path,identity,split,unreadable_reason,note\na.jpg,1,train,,x\nb.jpg,1,train,is empty (0 bytes),y\n"
     data = read_data(table(tmp_path, text))
     assert data.manifest.samples == (Sample("a.jpg", "1", split="train", extra=(("note", "x"),)),)
     assert data.dropped == (Dropped("b.jpg", "is empty (0 bytes)"),)
+    assert "Rows marked as unreadable are left out: train 1." in data.notes
     kept = read_data(tmp_path / "mine.csv", keep_unreadable=True)
     assert [(row.path, row.extra) for row in kept.manifest] == [
         ("a.jpg", (("note", "x"),)),
         ("b.jpg", (("note", "y"),)),
     ]
     assert kept.dropped == ()
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_a_first_line_of_a_spreadsheet_says_what_parts_the_fields(tmp_path: Path, mark: str) -> None:
+    text = f"sep={mark}\r\npath{mark}identity\r\na.jpg{mark}anna\r\nb.jpg{mark}ben{mark}x\r\n"
+    with pytest.raises(DataError, match="line 4: it has 3 fields, the header 2"):
+        read_data(table(tmp_path, text))
+    data = read_data(table(tmp_path, text.replace(f"{mark}x", "")))
+    assert [(row.path, row.identity) for row in data.manifest] == [("a.jpg", "anna"), ("b.jpg", "ben")]
+
+
+def test_paths_of_windows_and_paths_that_lead_out_are_said(tmp_path: Path) -> None:
+    data = read_data(table(tmp_path, "path\ncrops\\a.jpg\n..b/c.jpg\n../d.jpg\n/e.jpg\n"))
+    assert data.notes[-2:] == (
+        "1 path such as 'crops\\\\a.jpg': folders are parted by / here, not by \\.",
+        "2 of 4 paths lead out of the file's folder, such as '../d.jpg'.",
+    )
+
+
+def test_a_column_of_ones_own_called_unreadable_is_kept(tmp_path: Path) -> None:
+    data = read_data(table(tmp_path, "path,unreadable\na.jpg,no\n"))
+    assert data.manifest.samples == (Sample("a.jpg", extra=(("unreadable", "no"),)),)
