@@ -15,11 +15,11 @@ NO_TEXT = "its name is not UTF-8"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Dropped:
-    """A file that is no row of the manifest, and why.
+    """A file that is no row of the manifest, or one that cannot be read, and why.
 
     Args:
         path: POSIX path relative to the data set's root.
-        reason: Why it was left out, as the end of a sentence about the file.
+        reason: Why it is not used, as the end of a sentence about the file.
     """
 
     path: str

@@ -13,7 +13,7 @@ from scing_cli.core.imagefile import read_image
 from scing_cli.core.manifest import Manifest, Sample
 from scing_cli.core.runtime import draw_seed
 
-PEOPLE = 5  # of each part
+PEOPLE = 4  # of each part
 COLUMNS = 16  # of cameras
 UNNAMED = 8  # columns without
 
