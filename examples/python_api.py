@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from scing_cli.core.config import PromptSettings, VisualSettings
+from scing_cli.core.datasets import read_data
 from scing_cli.core.workflows.embed import GalleryChoice, embed
 from scing_cli.core.workflows.evaluate import evaluate
 from scing_cli.core.workflows.models import ModelChoice
@@ -46,7 +47,7 @@ def main() -> None:
     scores = evaluate(choice).scores
     print(f"mAP {scores.mAP:.2f}  mINP {scores.mINP:.2f}  rank-1 {scores.rank1:.2f}")
 
-    photo = next(iter(sorted((given.data / "query").glob("*.jpg"))))
+    photo = read_data(given.data).manifest.part("query").files()[0]
     result = search([photo], written.index, k=5, montage=folder / "ranking.png")
     for rank, hit in enumerate(result.results[0].hits, 1):
         print(f"{rank}  {hit.score:.4f}  {hit.row.identity}  camera {hit.row.camera}  {hit.row.path}")

@@ -21,6 +21,7 @@ def payload(report: Preparation) -> dict[str, Any]:
     return {
         "layout": report.layout,
         "parts": {name: dataclasses.asdict(part) for name, part in report.parts.items()},
+        "unsplit": dataclasses.asdict(report.unsplit),
         "published": dataclasses.asdict(report.published) if report.published else None,
         "junk": report.junk,
         "distractors": dataclasses.asdict(report.distractors),
@@ -40,7 +41,10 @@ def show(report: Preparation, source: Path, terminal: Terminal) -> None:
     """Print it: a table of the parts beside the published ones, then a line for each thing found."""
     known = report.published.parts if report.published else {}
     columns, rows = ["identities", "images", "cameras"], []
-    for part, counts in report.parts.items():
+    parts = {**report.parts, "no split": report.unsplit} if report.unsplit.images else report.parts
+    for part, counts in parts.items():
+        if not counts.images and report.unsplit.images:
+            continue
         cells = [f"{count:,}" for count in dataclasses.astuple(counts)]
         beside = [f"{count:,}" for count in dataclasses.astuple(known[part])] if part in known else ["", "", ""]
         pairs = zip(cells, beside, strict=True)

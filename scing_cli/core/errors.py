@@ -1,8 +1,8 @@
 """What can go wrong and be mended by the user: one message that says what, where, and what to do next."""
 
 UNREADABLE_REMEDY = (
-    "Mend or remove it; or let scing prepare write a list that leaves such images out, each with its reason, and give "
-    "that with --data."
+    "Mend or remove it; or let scing prepare write a manifest, which marks such images with the reason, and give that "
+    "with --data (with --split all where its rows name no split)."
 )
 
 

@@ -76,7 +76,7 @@ class Manifest:
             raise DataError(f"There is no split {split!r}.", f"Known splits: {', '.join(SPLITS)}, all.")
         rows = tuple(sample for sample in self.samples if sample.split == split)
         if not rows:
-            present = ", ".join(self.splits()) or "none (no row names a split)"
+            present = ", ".join(self.splits()) or "none (no row names a split; --split all holds them)"
             raise DataError(f"{self.name} has no image in the split {split!r}.", f"Splits it has: {present}.")
         return dataclasses.replace(self, samples=rows)
 

@@ -168,8 +168,8 @@ def test_a_sheet_is_never_written_over_an_image_of_the_data(scing, here):
     Path("link.jpg").symlink_to(min(data.rglob("*.bmp")))
     image = FIXTURES["Market-1501"].write(here / "Market") / "query" / "0011_c1s1_000001_00.jpg"
     before = image.read_bytes()
-    refuse(scing("prepare", image.parent.parent, "--sheet", image), "--sheet", "is one of the images themselves")
-    refuse(scing("prepare", data, "--sheet", "link.jpg"), "--sheet", "is one of the images themselves")
+    refuse(scing("prepare", image.parent.parent, "--sheet", image), "--sheet", "no picture of scing's")
+    refuse(scing("prepare", data, "--sheet", "link.jpg"), "--sheet", "no picture of scing's")
     assert image.read_bytes() == before
     assert not list(here.glob("*.csv"))
     assert scing("prepare", data, "--sheet", "sheet.png").code == 0
@@ -197,3 +197,38 @@ def test_a_run_remembers_whether_val_was_for_training(scing, here):
     for name, option in (("with", ("--include-val",)), ("without", ())):
         assert scing("train-prompts", "--data", data, *option, *MODEL, *ONE_BATCH, "--run", name).code == 0
         assert json.loads(Path(name, "run.json").read_text())["data"]["include_val"] == bool(option)
+
+
+def test_a_misplaced_or_capitalised_data_set_is_not_taken_for_people(scing, here):
+    data = FIXTURES["Market-1501"].write(here / "d1" / "d2" / "d3" / "market")
+    refuse(scing("prepare", "d1"), "no known layout", "Found d2/d3/market/bounding_box_test")
+    refuse(scing("prepare", data / "query"), "is a part of the data set")
+    (data / "query").rename(data / "Queries")
+    refuse(scing("prepare", data), "To be market1501 it lacks query.")
+    for name in ("bounding_box_train", "bounding_box_test"):
+        (data / name).rename(data / name.capitalize())
+    refuse(scing("prepare", data), "no known layout", "Found Bounding_box_test, Bounding_box_train")
+
+
+def test_images_without_a_split_are_counted(scing, here):
+    data = FIXTURES["images"].write(here / "crops")
+    told = scing("prepare", data, "--json").json
+    assert told["unsplit"] == {"identities": 0, "images": 6, "cameras": 0}
+    shown = scing("prepare", data).out
+    assert "no split" in shown
+    assert "gallery" not in shown
+
+
+def test_counts_of_market_style_that_are_near_nothing_published_are_said(scing, here):
+    data = FIXTURES["Market-1501"].write(here / "Market")
+    (note,) = [note for note in scing("prepare", data, "--json").json["notes"] if "near none" in note]
+    assert note.startswith("The counts are near none of Market-1501, DukeMTMC-reID, Occluded-Duke")
+
+
+def test_a_sheet_of_no_readable_image_is_not_drawn(scing, here):
+    Path("mine.csv").write_text("path\ncrops\\\\a.jpg\n")
+    result = scing("prepare", "mine.csv", "--sheet", "sheet.png", "--json")
+    assert result.json["sheet"] is None
+    assert "No image can be read: sheet.png was not drawn." in result.err
+    assert "folders are parted by /" in " ".join(result.json["notes"])
+    assert not Path("sheet.png").exists()

@@ -330,3 +330,15 @@ def test_long_work_shows_its_progress(scing, finished, world, here, monkeypatch)
     found = scing("search", photo, "--index", "gallery.faiss", "--montage", "a.png").err
     assert "embed: 1/1" in found
     assert "read pictures: 10/10" in found
+
+
+def test_a_montage_is_never_drawn_over_a_photo(scing, finished, world, here):
+    photo = Path(shutil.copy(min((world / "query").glob("*.jpg")), "photo.jpg"))
+    other = Path(shutil.copy(max((world / "query").glob("*.jpg")), "other.jpg"))
+    index = finished.parent / "gallery.faiss"
+    before = other.read_bytes()
+    for target in (photo, other):
+        refuse(scing("search", photo, "--index", index, "--montage", target), "--montage", "no picture of scing's")
+    assert other.read_bytes() == before
+    for _ in range(2):
+        assert scing("search", photo, "--index", index, "--montage", "ranking.png").code == 0

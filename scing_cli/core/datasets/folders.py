@@ -56,7 +56,7 @@ def _people(samples: tuple[Sample, ...]) -> Iterator[str]:
     cameras = {sample.camera for sample in samples} - {""}
     if people:
         seen = f", the folders in it for {counted(len(cameras), 'camera')}" if cameras else ""
-        yield f"{counted(len(people), 'folder is', 'folders are')} taken for one person each{seen}."
+        yield f"{counted(len(people), 'folder is taken for a person', 'folders are taken for a person each')}{seen}."
     elif samples:
         yield "These images have no labels: they can be embedded and searched."
         if any("/" in sample.path for sample in samples):

@@ -119,11 +119,15 @@ def count_parts(manifest: Manifest) -> dict[str, PartCount]:
     return dict(_counts(manifest))
 
 
+def count_rows(manifest: Manifest, split: str) -> PartCount:
+    """Count identities, images and cameras of the rows of a split; the empty one is of rows without."""
+    rows = [sample for sample in manifest if sample.split == split]
+    people, cameras = ({getattr(row, field) for row in rows} - {""} for field in ("identity", "camera"))
+    return PartCount(len(people), len(rows), len(cameras))
+
+
 def _counts(manifest: Manifest) -> Iterator[tuple[str, PartCount]]:
     present = manifest.splits()
     for split in ("train", "val", "query", "gallery"):
-        if split in present:
-            part = manifest.part(split)
-            yield split, PartCount(len(part.identities()), len(part), len(part.cameras()))
-        elif split != "val":
-            yield split, PartCount(0, 0, 0)
+        if split in present or split != "val":
+            yield split, count_rows(manifest, split)

@@ -20,7 +20,7 @@ EMBED_REMEDY = (
     "Images in any folder, without labels, can be embedded and searched: scing embed --images DIR."
 )
 LOOKED_INTO = 100  # folders
-DEPTH = 3
+DEPTH = 4
 SHOWN = 5
 PARTS_NAMES = frozenset({*SPLITS, "test"})
 """Names that a part of a data set may have, and many another folder."""
@@ -81,6 +81,8 @@ def locate(path: Path, *, layout: str = "auto") -> Place:
     if not path.is_dir() or layout == "csv":
         return _file(path, layout)
     names = list(LAYOUTS) if layout == "auto" else [layout]
+    if layout == "auto" and path.name in TELLING | PARTS_NAMES and _marked(path.absolute().parent, names) is not None:
+        raise DataError(f"{path} is a part of the data set {path.absolute().parent}.", "Name that folder.")
     found = _marked(path, names) or _marked_below(path, names)
     if found is not None:
         return found
@@ -167,7 +169,8 @@ def _own_folders(path: Path, layout: str) -> Place:
         name, split = ("images", "") if listing.images else ("identity-folders", "train")
         return Place(path, name, {split: (".",)})
     looked = "\n".join(_looked_for(path))
-    there = f"\nFound {', '.join(known[:SHOWN])}" if known else ""
+    there = f"\nFound {', '.join(known[:SHOWN])}." if known else ""
+    there += _nearly(path)
     raise DataError(f"{path} has no known layout. Looked for\n{looked}{there}", _remedy(path))
 
 
@@ -179,10 +182,20 @@ def _known_markers(path: Path) -> list[str]:
         deeper: list[str] = []
         for way in ways:
             listing = list_folder(path / way)
-            found += [way + name for name in (*listing.folders, *listing.others) if name in TELLING]
+            found += [way + name for name in (*listing.folders, *listing.others) if name.lower() in TELLING]
             deeper += [f"{way}{name}/" for name in listing.folders]
         ways = deeper[:LOOKED_INTO]
     return found
+
+
+def _nearly(path: Path) -> str:
+    """Say which layout lacks just one marker."""
+    for name, spec in LAYOUTS.items():
+        for variant in spec.variants:
+            missing = [marker for marker, there in _there(path, variant).items() if not there]
+            if len(missing) == 1:
+                return f"\nTo be {name} it lacks {missing[0]}."
+    return ""
 
 
 def _nested(path: Path, splits: Parts) -> bool:
@@ -217,7 +230,8 @@ def _looked_for(path: Path) -> Iterator[str]:
         for variant in spec.variants:
             there = _there(path, variant)
             found = [marker for marker, is_there in there.items() if is_there]
-            yield f"  {', '.join(there)} ({name}){'; found ' + ', '.join(found) if found else ''}"
+            called = " with images called IDENTITY_NUMBER" if variant.names else ""
+            yield f"  {', '.join(there)}{called} ({name}){'; found ' + ', '.join(found) if found else ''}"
     yield f"  {', '.join(SPLITS)} with a folder per person (split-folders)"
     yield "  a folder per person (identity-folders), or images (images)"
 

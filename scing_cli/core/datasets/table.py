@@ -7,7 +7,7 @@ import csv
 import dataclasses
 import posixpath
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TextIO
@@ -53,7 +53,7 @@ def read(source: Path, _parts: Parts = MappingProxyType({})) -> DataSet:
     further = [name for name in table.header if name and name not in COLUMNS]
     samples = tuple(
         Sample(
-            **{name: row.get(name, "") for name in COLUMNS},
+            **{name: row.get(name, "") for name in COLUMNS} | {"split": _split(row)},
             extra=tuple((name, row[name]) for name in further),
         )
         for _, row in table.rows
@@ -105,7 +105,7 @@ def _delimiter(stream: TextIO, needed: Iterable[str]) -> tuple[str, bool]:
         with contextlib.suppress(csv.Error):
             if set(needed) <= {_known(name) for row in csv.reader([first], delimiter=mark) for name in row}:
                 return mark, False
-    return DELIMITERS[0], False
+    return max(DELIMITERS, key=first.count), False
 
 
 def _known(name: str) -> str:
@@ -163,19 +163,31 @@ def _faults(table: Table) -> Iterator[tuple[int, str]]:
     """Yield what is wrong with rows that have the right number of fields."""
     first: dict[tuple[str, str], tuple[int, dict[str, str]]] = {}
     for line, row in table.rows:
-        path, split = row["path"], row.get("split", "")
+        path, split = row["path"], _split(row)
         if not path:
             yield line, "the path is empty"
         if split and split not in SPLITS:
-            yield line, f"the split {split!r} is unknown"
+            yield line, f"the split {row['split']!r} is unknown"
         earlier, same = first.setdefault((path, split), (line, row))
         if path and row != same:
             where = f"the split {split}" if split else "no split"
             yield line, f"{path!r} stands in {where} already, with other fields, in line {earlier}"
 
 
+def _split(row: Mapping[str, str]) -> str:
+    """Return a row's split, in whatever letters and spaces it came."""
+    return row.get("split", "").strip().lower()
+
+
 def _notes(samples: tuple[Sample, ...]) -> Iterator[str]:
     nobody = sum(not sample.identity for sample in samples)
+    people = {sample.identity for sample in samples} - {""}
+    alike: dict[str, list[str]] = {}
+    for name in sorted(people):
+        alike.setdefault(name.strip().casefold(), []).append(name)
+    doubtful = [names for names in alike.values() if len(names) > 1]
+    if doubtful:
+        yield f"{' and '.join(map(repr, doubtful[0]))} count as different people, though they are spelt nearly alike."
     nowhere = sum(not sample.split for sample in samples)
     if nobody:
         yield f"{nobody} of {len(samples)} rows have no identity: no ground for training or scores."

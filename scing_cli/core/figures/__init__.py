@@ -1,13 +1,12 @@
 """Pictures of results."""
 
-from scing_cli.core.figures.file import check_no_image, check_picture, write_picture
+from scing_cli.core.figures.file import check_picture, write_picture
 from scing_cli.core.figures.montage import MontageHit, ranked_montage
 from scing_cli.core.figures.sheet import SheetLine, contact_sheet
 
 __all__ = [
     "MontageHit",
     "SheetLine",
-    "check_no_image",
     "check_picture",
     "contact_sheet",
     "ranked_montage",

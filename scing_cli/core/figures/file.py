@@ -2,46 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from scing_cli.core.artifacts import replacing
 from scing_cli.core.errors import SettingError
 
 PICTURES: Mapping[str, str] = MappingProxyType({".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"})
+DRAWN_BY = "scing"
 
 
 def check_picture(target: Path, *, option: str) -> None:
-    """Refuse a file name of no kind of picture, before any work is done for it.
+    """Refuse a file name of no kind of picture, and a file that was not drawn by this program, before any work is done.
 
     Raises:
-        SettingError: Naming the option and the kinds.
+        SettingError: Naming the option, and the kinds or the file.
     """
     if target.suffix.lower() not in PICTURES:
         raise SettingError(f"{option} {target}: unknown kind of picture.", f"Known: {', '.join(PICTURES)}.")
-
-
-def check_no_image(target: Path, images: Iterable[Path], *, option: str) -> None:
-    """Refuse to write a picture over one of the images that it is drawn from; any other file may be replaced.
-
-    Raises:
-        SettingError: Naming the option and the file.
-    """
-    if target.exists() and any(_same_file(target, image) for image in images):
-        raise SettingError(f"{option} {target} is one of the images themselves.", "Name another file.")
-
-
-def _same_file(target: Path, image: Path) -> bool:
-    try:
-        return target.samefile(image)
-    except OSError:  # the image is missing, which others tell
-        return False
+    if target.exists() and not _is_drawn(target):
+        raise SettingError(f"{option} {target} is there already, and no picture of scing's.", "Name another file.")
 
 
 def write_picture(picture: Image.Image, target: Path) -> None:
-    """Write a picture in the format of its file's ending."""
+    """Write a picture in the format of its file's ending, marked as drawn by this program."""
+    kind = PICTURES[target.suffix.lower()]
+    marks: dict[str, Any] = {"comment": DRAWN_BY} if kind == "JPEG" else {"pnginfo": PngImagePlugin.PngInfo()}
+    if kind == "PNG":
+        marks["pnginfo"].add_text("Software", DRAWN_BY)
     with replacing(target) as temporary:
-        picture.save(temporary, format=PICTURES[target.suffix.lower()])
+        picture.save(temporary, format=kind, **marks)
+
+
+def _is_drawn(file: Path) -> bool:
+    """Tell whether a file is a picture that `write_picture` wrote."""
+    try:
+        with Image.open(file, formats=sorted(set(PICTURES.values()))) as picture:
+            said = picture.info.get("Software", picture.info.get("comment", b""))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return False
+    return said in (DRAWN_BY, DRAWN_BY.encode())

@@ -16,13 +16,14 @@ from scing_cli.core.datasets.inspect import (
     cameras_per_identity,
     count_distractors,
     count_parts,
+    count_rows,
     inspect_images,
 )
 from scing_cli.core.datasets.overwrite import check_overwrite
-from scing_cli.core.datasets.published import Comparison, PartCount, compare
+from scing_cli.core.datasets.published import PUBLISHED, Comparison, PartCount, compare
 from scing_cli.core.datasets.reading import trained_on_val
 from scing_cli.core.errors import DataError, SettingError, counted
-from scing_cli.core.figures import check_no_image, check_picture, write_picture
+from scing_cli.core.figures import check_picture, write_picture
 from scing_cli.core.manifest import UNREADABLE, Manifest, Sample, write_manifest
 from scing_cli.core.runtime import Reporter, Silent, default_workers
 from scing_cli.core.synthetic import write_world
@@ -45,6 +46,7 @@ class Preparation:
     Args:
         layout: How the folder was read.
         parts: Identities, images and cameras per part, of all rows, readable or not.
+        unsplit: The same of the rows that are in no part.
         published: The published data set that this looks like, if any.
         junk: Files the data set itself marks as junk.
         distractors: Gallery rows that show nobody who is among the queries.
@@ -58,6 +60,7 @@ class Preparation:
 
     layout: str
     parts: Mapping[str, PartCount]
+    unsplit: PartCount
     published: Comparison | None
     junk: int
     distractors: PartCount
@@ -159,9 +162,9 @@ def prepare(
         raise DataError(f"{target} is the source itself.", "Name another file with --output.")
     check_overwrite(target, data.manifest, folder=source.is_dir())
     manifest = data.manifest
-    if sheet is not None:
-        check_no_image(sheet, manifest.files(), option="--sheet")
     published = compare(count_parts(trained_on_val(manifest)), layout=data.layout)
+    if published is None:
+        data = data.with_rows(manifest.samples, _near_none(data.layout))
     _tell_differences(source, published, strict=strict, reporter=reporter)
     inspection = inspect_images(manifest, workers=threads, reporter=reporter)
     _tell_twins(manifest, inspection, reporter)
@@ -170,12 +173,16 @@ def prepare(
     if sheet is not None:
         lost = {fault.path for fault in inspection.unreadable}
         readable = tuple(sample for sample in manifest if sample.path not in lost)
-        picture = data_sheet(dataclasses.replace(manifest, samples=readable), seed=seed)
-        write_picture(picture, sheet)
+        if readable:
+            write_picture(data_sheet(dataclasses.replace(manifest, samples=readable), seed=seed), sheet)
+        else:
+            reporter.warn(f"No image can be read: {sheet} was not drawn.")
+            sheet = None
     write_manifest(_marked(manifest, inspection.unreadable), target)
     return Preparation(
         layout=data.layout,
         parts=count_parts(manifest),
+        unsplit=count_rows(manifest, ""),
         published=published,
         junk=data.junk,
         distractors=count_distractors(manifest),
@@ -252,6 +259,12 @@ def _tell_differences(source: Path, published: Comparison | None, *, strict: boo
             reporter.warn(f"This is not {published.name} as published: {difference.text}.")
         else:
             reporter.warn(f"{published.name}: {difference.text}; no source was found for the published count.")
+
+
+def _near_none(layout: str) -> tuple[str, ...]:
+    """Say that nothing is compared, where the layout is that of published data sets."""
+    known = [name for name, published in PUBLISHED.items() if published.layout == layout]
+    return (f"The counts are near none of {', '.join(known)}: they are compared with nothing.",) if known else ()
 
 
 def _refuse_nothing(source: Path, data: DataSet) -> None:

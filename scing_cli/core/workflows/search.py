@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from scing_cli.core.errors import DataError, ImageError, ScingError, SettingError
-from scing_cli.core.figures import MontageHit, check_no_image, check_picture, ranked_montage, write_picture
+from scing_cli.core.figures import MontageHit, check_picture, ranked_montage, write_picture
 from scing_cli.core.imagefile import crop_box, list_images, read_image
 from scing_cli.core.index import GalleryIndex, Hit, file_keys
 from scing_cli.core.runtime import Reporter, Silent
@@ -85,8 +85,6 @@ def search(
         check_picture(montage, option="--montage")
     files = _photos(photos)
     opened = GalleryIndex.read(index)
-    if montage is not None:
-        check_no_image(montage, [*files, *(Path(row.path) for row in opened.rows())], option="--montage")
     _say_what_is_left(opened, k, exclude_cameras, reporter)
     stamp = opened.stamp
     if run is None:

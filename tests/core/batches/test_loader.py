@@ -80,7 +80,7 @@ def test_an_unreadable_image_is_named_with_what_to_do(files: list[Path], tmp_pat
     assert next(batches)[0] == [0, 1]
     with pytest.raises(ImageError, match=r"kaputt é\.jpg cannot be decoded") as caught:
         next(batches)
-    assert "scing prepare write a list that leaves such images out" in caught.value.remedy
+    assert "scing prepare write a manifest, which marks such images" in caught.value.remedy
     assert not decoding()
     assert next(batches, None) is None
 

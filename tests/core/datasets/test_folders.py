@@ -21,7 +21,7 @@ def test_a_folder_per_person_is_for_training(touch) -> None:
         Sample("anna/2.jpg", "anna", "", "train"),
         Sample("ben k./a b.webp", "ben k.", "", "train"),
     )
-    assert data.notes == ("2 folders are taken for one person each.",)
+    assert data.notes == ("2 folders are taken for a person each.",)
 
 
 def test_a_folder_per_camera_may_lie_in_a_persons(touch) -> None:
@@ -32,7 +32,7 @@ def test_a_folder_per_camera_may_lie_in_a_persons(touch) -> None:
         ("ben/4.jpg", "ben", ""),
         ("ben/door/deep/3.jpg", "ben", "door"),
     ]
-    assert data.notes == ("2 folders are taken for one person each, the folders in it for 2 cameras.",)
+    assert data.notes == ("2 folders are taken for a person each, the folders in it for 2 cameras.",)
 
 
 def test_folders_named_as_splits_hold_people(touch) -> None:

@@ -197,7 +197,7 @@ def test_the_same_path_may_stand_in_two_splits(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("image,identity\na.jpg,1\n", r"has no column `path`; its columns are: 'image', 'identity'"),
-        ("image;split\na.jpg;query\n", r"has no column `path`; its columns are: 'image;split'"),
+        ("image;split\na.jpg;query\n", r"has no column `path`; its columns are: 'image', 'split'"),
         ("", r"has no column `path`; it is empty"),
         ("\n\n", r"it is empty"),
         ("path,split\n", r"has a header and no row"),
@@ -255,3 +255,14 @@ def test_paths_of_windows_and_paths_that_lead_out_are_said(tmp_path: Path) -> No
 def test_a_column_of_ones_own_called_unreadable_is_kept(tmp_path: Path) -> None:
     data = read_data(table(tmp_path, "path,unreadable\na.jpg,no\n"))
     assert data.manifest.samples == (Sample("a.jpg", extra=(("unreadable", "no"),)),)
+
+
+def test_splits_are_known_in_any_letters_and_names_nearly_alike_are_said(tmp_path: Path) -> None:
+    data = read_data(table(tmp_path, "path, identity, split\na.jpg,ben, Train\nb.jpg, Ben,QUERY\n"))
+    assert [row.split for row in data.manifest] == ["train", "query"]
+    assert data.notes == ("' Ben' and 'ben' count as different people, though they are spelt nearly alike.",)
+
+
+def test_a_header_without_path_is_shown_column_by_column(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="its columns are: 'file', 'pid', 'camera'"):
+        read_data(table(tmp_path, "file;pid;camera\na.jpg;1;2\n"))
