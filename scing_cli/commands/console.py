@@ -163,11 +163,14 @@ class Terminal:
         rate = fit.images / max(fit.seconds, 1e-9)
         self.say(f"{fit.steps:,} steps in {_duration(fit.seconds)} ({rate:,.0f} images/s)")
 
-    def scores(self, title: str, scores: Scores) -> None:
-        """Print an evaluation's table, in percent."""
+    def scores(self, title: str, rows: Sequence[tuple[str, Scores]]) -> None:
+        """Print a table of evaluations, in percent; a single one needs no name."""
         names = (("mAP", "mAP"), ("mINP", "mINP"), ("rank-1", "rank1"), ("rank-5", "rank5"), ("rank-10", "rank10"))
-        cells = [f"{getattr(scores, field):.2f}" for _, field in names]
-        self.table(title, [label for label, _ in names], [cells])
+        cells = [[f"{getattr(scores, field):.2f}" for _, field in names] for _, scores in rows]
+        labels = [label for label, _ in names]
+        if any(name for name, _ in rows):
+            labels, cells = ["data", *labels], [[name, *own] for (name, _), own in zip(rows, cells, strict=True)]
+        self.table(title, labels, cells, words=("data",))
 
     def say(self, text: str) -> None:
         """Print a line of the result."""

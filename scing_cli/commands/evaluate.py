@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from scing_cli.commands import options
 from scing_cli.commands.console import Terminal
+from scing_cli.commands.given import not_with
+
+if TYPE_CHECKING:
+    from scing_cli.core.workflows.saved import EvaluationReport
+
+NUMBERS = ("mAP", "mINP", "rank1", "rank5", "rank10", "queries", "valid_queries")
 
 
 def evaluate(
@@ -12,11 +20,13 @@ def evaluate(
     pretrained: options.PlainPretrained = None,
     stride: options.PlainStride = None,
     split: options.QuerySplit = "query",
-    data: options.Data = None,
+    data: options.SeveralData = None,
     layout: options.Layout = "auto",
     index: options.GalleryIndexFile = None,
+    embeddings: options.SavedEmbeddings = None,
     protocol: options.Protocol = "auto",
     descriptor: options.DescriptorKind = "projected",
+    list_lost: options.ListLost = False,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     seed: options.Seed = 0,
@@ -26,15 +36,23 @@ def evaluate(
     debug: options.Debug = False,
 ) -> None:
     """Rank the gallery for every query: mAP, mINP, CMC; single query, no re-ranking."""
-    from scing_cli.core.workflows.evaluate import evaluate as score
+    terminal = Terminal(as_json=as_json)
+    if embeddings is not None:
+        not_with("--embeddings", {"run": run, "model": model, "data": data, "index": index})
+        from scing_cli.core.workflows.saved import evaluate_saved
+
+        _tell([evaluate_saved(embeddings, protocol=protocol, reporter=terminal)], "query", list_lost, terminal)
+        return
+    from scing_cli.core.workflows.evaluate import evaluate_on
     from scing_cli.core.workflows.machine import Machine
     from scing_cli.core.workflows.models import ModelChoice
 
-    terminal = Terminal(as_json=as_json)
-    report = score(
+    if data and len(data) > 1:
+        not_with("several --data", {"index": index})
+    reports = evaluate_on(
         ModelChoice(run, model, pretrained, stride, seed),
+        data or [None],
         split=split,
-        data=data,
         layout=layout,
         index=index,
         protocol=protocol,
@@ -42,22 +60,38 @@ def evaluate(
         machine=Machine(device, precision, workers, batch_size),
         reporter=terminal,
     )
-    scores = report.scores
-    payload = {
-        **{
-            name: getattr(scores, name)
-            for name in ("mAP", "mINP", "rank1", "rank5", "rank10", "queries", "valid_queries")
-        },
+    _tell(reports, split, list_lost, terminal)
+
+
+def _tell(reports: list[EvaluationReport], split: str, list_lost: bool, terminal: Terminal) -> None:
+    payloads = [_payload(report, list_lost) for report in reports]
+    if terminal.result(payloads[0] if len(payloads) == 1 else {"evaluations": payloads}):
+        return
+    if len(reports) > 1:
+        terminal.scores(f"{split}: {reports[0].model}", [(report.data, report.scores) for report in reports])
+    for report in reports:
+        scores, name = report.scores, f"{report.data}: " if len(reports) > 1 else ""
+        if not name:
+            terminal.scores(f"{report.data}, {split}: {report.model}", [("", scores)])
+        counts = f"{scores.valid_queries:,} of {scores.queries:,} queries count, {report.gallery:,} gallery rows."
+        terminal.say(f"{name}{counts}")
+        terminal.say(f"{name}Protocol {report.protocol.name}: {report.protocol.reason}.")
+        if report.lost:
+            terminal.say(f"{name}{scores.lost.total:,} queries have no true match left: {scores.lost.reasons()}.")
+        if list_lost:
+            from scing_cli.core.evaluation import REASONS
+
+            for query, reason in report.lost:
+                terminal.say(f"  {query} {REASONS[reason][0]}")
+
+
+def _payload(report: EvaluationReport, list_lost: bool) -> dict[str, Any]:
+    return {
+        **{name: getattr(report.scores, name) for name in NUMBERS},
         "gallery": report.gallery,
         "protocol": report.protocol.name,
         "data": report.data,
         "run": str(report.run) if report.run else None,
         "model": report.model,
+        **({"lost": [{"query": query, "reason": reason} for query, reason in report.lost]} if list_lost else {}),
     }
-    if not terminal.result(payload):
-        terminal.scores(f"{report.data}, {split}: {report.model}", scores)
-        lost = scores.queries - scores.valid_queries
-        terminal.say(f"{scores.valid_queries:,} of {scores.queries:,} queries count, {report.gallery:,} gallery rows.")
-        terminal.say(f"Protocol {report.protocol.name}: {report.protocol.reason}.")
-        if lost:
-            terminal.say(f"{lost:,} queries have no true match left: {scores.lost.reasons()}.")

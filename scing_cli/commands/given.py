@@ -35,6 +35,17 @@ def only_with(option: str, *, wanted: bool, given: Mapping[str, Any]) -> dict[st
     return picked
 
 
+def not_with(option: str, given: Mapping[str, Any]) -> None:
+    """Refuse options that have no meaning beside `option`.
+
+    Raises:
+        SettingError: Naming those that were given.
+    """
+    names = ", ".join(f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None)
+    if names:
+        raise SettingError(f"{names}: of no use beside {option}.", f"Leave {names} out, or {option}.")
+
+
 def check_machine(device: str, precision: str, workers: int | None, batch_size: int) -> None:
     """Check the common options where nothing is computed; whether the device is there does not matter then.
 

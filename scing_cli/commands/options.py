@@ -59,6 +59,10 @@ Seed = Annotated[int, typer.Option("--seed", help="Every draw follows from it.",
 # data
 Source = Annotated[Path, typer.Argument(help="A data set folder, or a CSV of your own.", metavar="DIR|CSV")]
 Data = Annotated[Path | None, typer.Option("--data", help="A data set folder or CSV.", metavar="DIR|CSV")]
+SeveralData = Annotated[
+    list[Path] | None,
+    typer.Option("--data", help="A data set folder or CSV; several give one table.", metavar="DIR|CSV"),
+]
 MovedData = Annotated[
     Path | None, typer.Option("--data", help="Where the run's images lie now, if they have moved.", metavar="DIR")
 ]
@@ -221,6 +225,13 @@ Force = Annotated[bool, typer.Option("--force", help="Replace an index that is t
 Index = Annotated[Path, typer.Option("--index", help="The index to search.", metavar="FILE")]
 GalleryIndexFile = Annotated[
     Path | None, typer.Option("--index", help="An index as the gallery, instead of the data's.", metavar="FILE")
+]
+SavedEmbeddings = Annotated[
+    Path | None,
+    typer.Option("--embeddings", help="Score saved arrays instead of a model (README says which).", metavar="NPZ|DIR"),
+]
+ListLost = Annotated[
+    bool, typer.Option("--list-lost", help="Name each query that has no true match left, and the reason.")
 ]
 Protocol = Annotated[str, typer.Option("--protocol", help="Which gallery rows count.", metavar="auto|market|no-camera")]
 Photos = Annotated[

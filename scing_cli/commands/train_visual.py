@@ -61,6 +61,6 @@ def train_visual(
     if not terminal.result(payload):
         terminal.course(f"Stage 2: {report.identities:,} identities, {report.images:,} images", report.fit)
         if report.validation:
-            terminal.scores("Validation, last epoch", report.validation)
+            terminal.scores("Validation, last epoch", [("", report.validation)])
         terminal.say(f"Run: {report.run.path}")
         terminal.say(f"Next: scing embed --run {report.run.path}")

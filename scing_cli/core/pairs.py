@@ -5,10 +5,25 @@ D width, M rows.
 
 from __future__ import annotations
 
+from typing import Any, Protocol
+
 import numpy as np
 import numpy.typing as npt
 
 CHUNK = 256  # rows of 512 float64 numbers: 1 MiB, which stays in a core's cache
+
+
+class Rows(Protocol):
+    """Vectors that can be read some at a time, shape (N, D): an array, in memory or mapped, or what acts as one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """N and D."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key: Any, /) -> Any:
+        """Return the rows of a slice or of an array of row numbers, shape (M, D)."""
 
 
 def pair_scores(vector: npt.NDArray[np.floating], rows: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
@@ -37,9 +52,9 @@ def pair_scores(vector: npt.NDArray[np.floating], rows: npt.NDArray[np.floating]
 
 
 def paired_scores(
-    left: npt.NDArray[np.floating],
+    left: Rows,
     left_rows: npt.NDArray[np.int64],
-    right: npt.NDArray[np.floating],
+    right: Rows,
     right_rows: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.float64]:
     """Return the inner products of pairs of rows: the same bits as `pair_scores` gives each.

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from scing_cli.core.evaluation.metrics import FloatArray, IntArray
 from scing_cli.core.evaluation.truth import Truth
-from scing_cli.core.pairs import pair_scores, paired_scores
+from scing_cli.core.pairs import Rows, pair_scores, paired_scores
 from scing_cli.core.runtime import Advance
 
 Vectors = npt.NDArray[np.float32]
@@ -72,7 +72,7 @@ class _Hits:
     false_above: IntArray
 
     @classmethod
-    def of(cls, query: Vectors, gallery: Vectors, hits: Sequence[IntArray]) -> _Hits:
+    def of(cls, query: Rows, gallery: Rows, hits: Sequence[IntArray]) -> _Hits:
         starts = _starts(hits)
         owners = np.repeat(np.arange(len(hits)), np.diff(starts))
         rows = np.concatenate([*hits, np.empty(0, dtype=np.int64)])
@@ -106,7 +106,7 @@ class _Found:
 
 
 def rank_hits(
-    query: Vectors, gallery: Vectors, truth: Truth, *, lengths: float, blocks: tuple[int, int], advance: Advance
+    query: Rows, gallery: Rows, truth: Truth, *, lengths: float, blocks: tuple[int, int], advance: Advance
 ) -> list[IntArray]:
     """Return the ranks of every query's true hits, ascending; an empty array where it has none.
 

@@ -9,24 +9,23 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from scing_cli.core.errors import DataError
 from scing_cli.core.evaluation.counting import rank_hits
 from scing_cli.core.evaluation.protocol import choose_protocol
 from scing_cli.core.evaluation.scores import Scores, score
 from scing_cli.core.evaluation.truth import Lost, find_truth
+from scing_cli.core.pairs import Rows
 from scing_cli.core.runtime import Reporter, Silent
 
-Vectors = npt.NDArray[np.float32]
 GALLERY_BLOCK = 16384  # rows; with 256 queries the block of products takes 32 MiB
 CHECK_BLOCK = 65536
 EMBED_ANEW = "Embed both parts again with one model."
 
 
 def evaluate(  # noqa: PLR0917 - three pairs of queries and gallery
-    query: Vectors,
-    gallery: Vectors,
+    query: Rows,
+    gallery: Rows,
     query_identities: Sequence[str],
     gallery_identities: Sequence[str],
     query_cameras: Sequence[str],
@@ -86,14 +85,14 @@ def evaluate(  # noqa: PLR0917 - three pairs of queries and gallery
     return score(ranks, gallery=len(gallery), protocol=protocol, lost=truth.lost)
 
 
-def _check_lengths(vectors: Vectors, identities: Sequence[str], cameras: Sequence[str], keys: Sequence[str]) -> None:
+def _check_lengths(vectors: Rows, identities: Sequence[str], cameras: Sequence[str], keys: Sequence[str]) -> None:
     if not len(vectors) == len(identities) == len(cameras) or len(keys) not in {0, len(vectors)}:
         raise ValueError(
             f"{len(vectors)} vectors, {len(identities)} identities, {len(cameras)} cameras, {len(keys)} keys"
         )
 
 
-def _longest(part: str, vectors: Vectors) -> float:
+def _longest(part: str, vectors: Rows) -> float:
     """Return the length of the longest vector; for unit vectors it is 1."""
     if len(vectors) == 0:
         raise DataError(f"There is no {part} vector to evaluate.", EMBED_ANEW)

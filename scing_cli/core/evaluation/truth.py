@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +14,26 @@ from scing_cli.core.evaluation.protocol import PROTOCOLS
 
 IntArray = npt.NDArray[np.int64]
 NOTHING: IntArray = np.empty(0, dtype=np.int64)
+
+
+REASONS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "unknown": ("has no identity", "have no identity"),
+        "absent": (
+            "has no image of its identity in the gallery",
+            "have no image of their identity in the gallery",
+        ),
+        "itself": (
+            "has no image of its identity in the gallery but itself",
+            "have no image of their identity in the gallery but themselves",
+        ),
+        "same_camera": (
+            "has true matches from its own camera only",
+            "have true matches from their own camera only",
+        ),
+    }
+)
+"""Why a query has no true match: of one query, of several."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -23,12 +45,14 @@ class Lost:
         absent: The gallery has no row of that identity.
         same_camera: It has some, but all are of the query's own camera (protocol `market`).
         itself: The only row of that identity is the query's own image.
+        why: For each lost query its number and the reason, a key of `REASONS`, in query order.
     """
 
     unknown: int
     absent: int
     same_camera: int
     itself: int = 0
+    why: tuple[tuple[int, str], ...] = dataclasses.field(default=(), compare=False)
 
     @property
     def total(self) -> int:
@@ -41,19 +65,8 @@ class Lost:
         >>> Lost(unknown=0, absent=2, same_camera=1).reasons()
         '2 have no image of their identity in the gallery, 1 has true matches from its own camera only'
         """
-        one = {
-            "have no identity": self.unknown,
-            "have no image of their identity in the gallery": self.absent,
-            "have no image of their identity in the gallery but themselves": self.itself,
-            "have true matches from their own camera only": self.same_camera,
-        }
-        texts = ((f"{count} {text}", count) for text, count in one.items() if count)
-        return ", ".join(
-            text.replace(" have ", " has ").replace(" their ", " its ").replace(" themselves", " itself")
-            if count == 1
-            else text
-            for text, count in texts
-        )
+        counts = ((one, many, getattr(self, name)) for name, (one, many) in REASONS.items())
+        return ", ".join(f"{count} {one if count == 1 else many}" for one, many, count in counts if count)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -103,10 +116,22 @@ def find_truth(
         own_codes = [codes.get(camera, -2) for camera in query_cameras]
         hits = [own[seen_by[own] != code] for own, code in zip(others, own_codes, strict=True)]
     never_false = [_joined(own, image) for own, image in zip(same, itself, strict=True)]
-    unknown = sum(not identity for identity in query_identities)
-    absent, alone, without = (sum(len(own) == 0 for own in rows) for rows in (same, others, hits))
-    lost = Lost(unknown=unknown, absent=absent - unknown, itself=alone - absent, same_camera=without - alone)
-    return Truth(never_false, hits, lost)
+    why = tuple(
+        (number, reason)
+        for number, parts in enumerate(zip(query_identities, same, others, hits, strict=True))
+        if (reason := _reason(*parts))
+    )
+    counts = Counter(reason for _, reason in why)
+    return Truth(never_false, hits, Lost(**{name: counts[name] for name in REASONS}, why=why))
+
+
+def _reason(identity: str, same: IntArray, others: IntArray, hits: IntArray) -> str:
+    """Return why a query has no true match; empty where it has one."""
+    if len(hits):
+        return ""
+    if not identity:
+        return "unknown"
+    return "same_camera" if len(others) else "itself" if len(same) else "absent"
 
 
 def _rows_of(wanted: Sequence[str], texts: Sequence[str]) -> list[IntArray]:

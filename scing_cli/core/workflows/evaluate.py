@@ -12,49 +12,18 @@ from safetensors.numpy import load_file, save_file
 
 from scing_cli.core.artifacts import FORMAT, file_digest, read_json, replacing, text_digest, write_json
 from scing_cli.core.datasets.checks import gallery_of
+from scing_cli.core.datasets.reading import read_data
 from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.errors import DataError, IndexFileError, RunError, ScingError, SettingError
-from scing_cli.core.evaluation import Choice, Scores, choose_protocol
-from scing_cli.core.evaluation import evaluate as rank
 from scing_cli.core.index import GalleryIndex, file_keys
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import Reporter, Silent
 from scing_cli.core.workflows.data import open_data
 from scing_cli.core.workflows.machine import Machine
 from scing_cli.core.workflows.models import ModelChoice, OpenedModel, open_model
+from scing_cli.core.workflows.saved import EvaluationReport, Side, rank_sides
 from scing_cli.core.workflows.scoring import sides
 from scing_cli.core.workflows.vectors import embed_files
-
-
-@dataclasses.dataclass(frozen=True)
-class EvaluationReport:
-    """What `evaluate` found.
-
-    Args:
-        scores: In percent.
-        protocol: Which rows counted, and why.
-        gallery: Rows ranked.
-        data: What was evaluated on.
-        model: What embedded it.
-        run: The run folder, if it is a run's model.
-    """
-
-    scores: Scores
-    protocol: Choice
-    gallery: int
-    data: str
-    model: str
-    run: Path | None
-
-
-@dataclasses.dataclass(frozen=True)
-class _Part:
-    """One side of the ranking: unit-length vectors, their labels, and which image each is."""
-
-    vectors: Vectors
-    identities: Sequence[str]
-    cameras: Sequence[str]
-    keys: Sequence[str]
 
 
 def evaluate(
@@ -87,41 +56,85 @@ def evaluate(
         DataError: If there is no query, no gallery, or no query has a true match left.
         IndexFileError: If the index is of another model.
     """
-    machine, reporter = machine or Machine(), reporter or Silent()
-    if split == "all":
-        raise SettingError("--split all cannot be evaluated.", "Use query (searched in gallery), or val (in itself).")
-    model = open_model(choice, reporter=reporter)
-    manifest = open_data(model.run, data, layout=layout, reporter=reporter)
+    return evaluate_on(
+        choice,
+        [data],
+        split=split,
+        layout=layout,
+        index=index,
+        protocol=protocol,
+        descriptor=descriptor,
+        machine=machine,
+        reporter=reporter,
+    )[0]
+
+
+def evaluate_on(
+    choice: ModelChoice,
+    data: Sequence[Path | None],
+    *,
+    split: str = "query",
+    layout: str = "auto",
+    index: Path | None = None,
+    protocol: str = "auto",
+    descriptor: str = "projected",
+    machine: Machine | None = None,
+    reporter: Reporter | None = None,
+) -> list[EvaluationReport]:
+    """Evaluate one model on several data sets: as `evaluate` each, the model opened once.
+
+    Raises:
+        DataError: Before anything is embedded, if one of several cannot be read or evaluated.
+    """
+    settings = _Settings(split, layout, index, protocol, descriptor, machine or Machine(), reporter or Silent())
+    if len(data) > 1:
+        for path in filter(None, data):
+            sides(read_data(path, layout=layout).manifest, split)
+    model = open_model(choice, reporter=settings.reporter)
+    return [_score(model, path, settings) for path in data]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Settings:
+    """What all evaluations of one call share; see `evaluate`."""
+
+    split: str
+    layout: str
+    index: Path | None
+    protocol: str
+    descriptor: str
+    machine: Machine
+    reporter: Reporter
+
+    def __post_init__(self) -> None:
+        if self.split == "all":
+            raise SettingError(
+                "--split all cannot be evaluated.", "Use query (searched in gallery), or val (in itself)."
+            )
+
+
+def _score(model: OpenedModel, data: Path | None, settings: _Settings) -> EvaluationReport:
+    reporter, split, index = settings.reporter, settings.split, settings.index
+    manifest = open_data(model.run, data, layout=settings.layout, reporter=reporter)
     if index is None:
-        embedder = machine.embedder(model.encoder, kind=descriptor)
+        embedder = settings.machine.embedder(model.encoder, kind=settings.descriptor)
         query, gallery = _both(manifest, split, model, embedder, reporter)
     else:
         opened = GalleryIndex.read(index)
-        embedder = machine.embedder(model.encoder, kind=_index_descriptor(opened, index, descriptor, reporter))
+        kind = _index_descriptor(opened, index, settings.descriptor, reporter)
+        embedder = settings.machine.embedder(model.encoder, kind=kind)
         gallery = _indexed(opened, index, model, embedder)
         query = _embedded(manifest.part(split), split, model, embedder, reporter)
-    chosen = choose_protocol(protocol, query.cameras, gallery.cameras)
-    if protocol == "auto" and chosen.name == "no-camera":
-        reporter.warn("Nothing is left out of the ranking (protocol no-camera): " + chosen.reason + ".")
-    scores = rank(
-        query.vectors,
-        gallery.vectors,
-        query.identities,
-        gallery.identities,
-        query.cameras,
-        gallery.cameras,
-        protocol=chosen.name,
-        query_keys=query.keys,
-        gallery_keys=gallery.keys,
-        reporter=reporter,
-    )
+    chosen, scores = rank_sides(query, gallery, settings.protocol, reporter)
+    samples = manifest.part(split).samples
+    lost = tuple((samples[number].path, reason) for number, reason in scores.lost.why)
     run = model.run.path if model.run else None
-    return EvaluationReport(scores, chosen, len(gallery.identities), manifest.name, model.label(), run)
+    return EvaluationReport(scores, chosen, len(gallery.identities), manifest.name, model.label(), run, lost)
 
 
 def _both(
     manifest: Manifest, split: str, model: OpenedModel, embedder: Embedder, reporter: Reporter
-) -> tuple[_Part, _Part]:
+) -> tuple[Side, Side]:
     queries, rows = sides(manifest, split)
     query = _embedded(queries, split, model, embedder, reporter)
     if rows == queries:
@@ -138,7 +151,7 @@ def _index_descriptor(index: GalleryIndex, source: Path, asked: str, reporter: R
     return own
 
 
-def _indexed(index: GalleryIndex, source: Path, model: OpenedModel, embedder: Embedder) -> _Part:
+def _indexed(index: GalleryIndex, source: Path, model: OpenedModel, embedder: Embedder) -> Side:
     index.check_model(model.digest, descriptor=embedder.kind, width=embedder.width, name=model.label())
     rows = index.rows()
     if not any(row.identity for row in rows):
@@ -146,10 +159,10 @@ def _indexed(index: GalleryIndex, source: Path, model: OpenedModel, embedder: Em
             f"{source} knows no identities: nothing to score.", "Embed a data set with labels: scing embed --data DIR"
         )
     keys = file_keys(Path(row.path) for row in rows)
-    return _Part(index.vectors(), [row.identity for row in rows], [row.camera for row in rows], keys)
+    return Side(index.vectors(), [row.identity for row in rows], [row.camera for row in rows], keys)
 
 
-def _embedded(part: Manifest, name: str, model: OpenedModel, embedder: Embedder, reporter: Reporter) -> _Part:
+def _embedded(part: Manifest, name: str, model: OpenedModel, embedder: Embedder, reporter: Reporter) -> Side:
     """Embed a part, or take the run's own vectors of it where nothing has changed since."""
     stamp = {
         "format": FORMAT,
@@ -168,7 +181,7 @@ def _embedded(part: Manifest, name: str, model: OpenedModel, embedder: Embedder,
     else:
         reporter.note(f"Vectors of {name}: kept from before, nothing has changed.")
     identities, cameras = [sample.identity for sample in part], [sample.camera for sample in part]
-    return _Part(vectors, identities, cameras, file_keys(part.files()))
+    return Side(vectors, identities, cameras, file_keys(part.files()))
 
 
 def _files_digest(part: Manifest) -> str:
