@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scing_cli.commands import options
 from scing_cli.commands.console import Terminal
+from scing_cli.commands.given import not_with
+
+if TYPE_CHECKING:
+    from scing_cli.core.workflows.embed import EmbedReport
 
 
 def embed(
@@ -19,7 +25,9 @@ def embed(
     images: options.Images = None,
     output: options.IndexOutput = Path("gallery.faiss"),
     append: options.Append = False,
+    prune: options.Prune = False,
     force: options.Force = False,
+    index_type: options.IndexType = "auto",
     descriptor: options.DescriptorKind = "projected",
     device: options.Device = "auto",
     precision: options.Precision = "auto",
@@ -30,35 +38,44 @@ def embed(
     debug: options.Debug = False,
 ) -> None:
     """Embed images as unit vectors into a FAISS inner-product index with stable ids."""
-    from scing_cli.core.workflows.embed import GalleryChoice
+    from scing_cli.core.workflows.embed import GalleryChoice, prune_index
     from scing_cli.core.workflows.embed import embed as build
     from scing_cli.core.workflows.machine import Machine
     from scing_cli.core.workflows.models import ModelChoice
 
     terminal = Terminal(as_json=as_json)
+    if prune and not append:
+        not_with("--prune without --append", {"run": run, "model": model, "data": data, "images": images})
+        not_with("--prune", {"force": force or None})
+        _tell(prune_index(output), terminal)
+        return
     report = build(
         ModelChoice(run, model, pretrained, stride, seed),
         GalleryChoice(data, layout, split, images),
         output=output,
         append=append,
+        prune=prune,
         force=force,
+        index_type=index_type,
         descriptor=descriptor,
         machine=Machine(device, precision, workers, batch_size),
         reporter=terminal,
     )
-    payload = {
-        "index": str(report.index),
-        "added": report.added,
-        "replaced": report.replaced,
-        "skipped": report.skipped,
-        "count": report.count,
-        "width": report.width,
-        "model": report.model,
-    }
-    if not terminal.result(payload):
-        known = f", {report.replaced:,} had changed and were replaced" if report.replaced else ""
-        known += f", {report.skipped:,} were there already" if report.skipped else ""
+    _tell(report, terminal)
+
+
+def _tell(report: EmbedReport, terminal: Terminal) -> None:
+    payload = dataclasses.asdict(report) | {"index": str(report.index)}
+    if terminal.result(payload):
+        return
+    known = f", {report.replaced:,} had changed and were replaced" if report.replaced else ""
+    known += f", {report.skipped:,} were there already" if report.skipped else ""
+    known += f", {report.removed:,} removed, whose files are gone" if report.removed else ""
+    terminal.say(
+        f"{report.index}: {report.added:,} rows added{known}; it holds {report.count:,} of width {report.width}."
+    )
+    if report.recall is not None:
         terminal.say(
-            f"{report.index}: {report.added:,} rows added{known}; it holds {report.count:,} of width {report.width}."
+            f"Type {report.kind}: recall@10 against flat is {report.recall:.3f} (vectors of its own as queries)."
         )
-        terminal.say(f"Next: scing search PHOTO --index {report.index}")
+    terminal.say(f"Next: scing search PHOTO --index {report.index}")

@@ -221,6 +221,10 @@ Images = Annotated[
 ]
 IndexOutput = Annotated[Path, typer.Option("--output", "-o", help="The index to write.", metavar="FILE")]
 Append = Annotated[bool, typer.Option("--append", help="Add what the index does not hold yet.")]
+Prune = Annotated[bool, typer.Option("--prune", help="Drop rows whose files are gone; alone, nothing is embedded.")]
+IndexType = Annotated[
+    str, typer.Option("--index-type", help="auto (by size), flat (exact), ivf or hnsw (faster).", metavar="NAME")
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace an index that is there.")]
 Index = Annotated[Path, typer.Option("--index", help="The index to search.", metavar="FILE")]
 GalleryIndexFile = Annotated[

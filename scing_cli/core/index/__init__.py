@@ -2,17 +2,20 @@
 
 from scing_cli.core.index.disk import check_place
 from scing_cli.core.index.gallery import GalleryIndex, Hit
+from scing_cli.core.index.kinds import KINDS, choose_kind
 from scing_cli.core.index.lock import write_lock
 from scing_cli.core.index.rows import Entry, Row, entry_of, file_keys
 from scing_cli.core.index.stamp import Stamp, read_stamp
 
 __all__ = [
+    "KINDS",
     "Entry",
     "GalleryIndex",
     "Hit",
     "Row",
     "Stamp",
     "check_place",
+    "choose_kind",
     "entry_of",
     "file_keys",
     "read_stamp",

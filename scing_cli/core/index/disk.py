@@ -17,6 +17,7 @@ import faiss
 
 from scing_cli.core.artifacts import replacing
 from scing_cli.core.errors import IndexFileError
+from scing_cli.core.index.kinds import KINDS, Store
 from scing_cli.core.index.rows import Row, read_rows, write_rows
 from scing_cli.core.index.stamp import REMEDY, SUFFIX, Stamp, append_stamp, read_stamp, rows_file
 
@@ -53,8 +54,8 @@ def check_place(path: Path) -> None:
         raise IndexFileError(f"Cannot write {path}: {error.strerror}.", "Choose another place for it.") from error
 
 
-def load(path: Path) -> tuple[Any, list[Row], Stamp]:
-    """Read the faiss index, its rows and its stamp; a writer at work beside it does no harm.
+def load(path: Path) -> tuple[Store, list[Row], Stamp]:
+    """Read the vectors, its rows and its stamp; a writer at work beside it does no harm.
 
     Raises:
         IndexFileError: If the index is missing, none of this program, damaged, or without its rows.
@@ -62,13 +63,13 @@ def load(path: Path) -> tuple[Any, list[Row], Stamp]:
     for _ in range(READ_ATTEMPTS):
         stamp = read_stamp(path)
         try:
-            index, rows = _load(path, stamp)
+            store, rows = _load(path, stamp)
         except IndexFileError:
             if read_stamp(path) == stamp:  # else it was replaced meanwhile: try the new one
                 raise
         else:
             if read_stamp(path) == stamp:
-                return index, rows, stamp
+                return store, rows, stamp
     raise IndexFileError(f"{path} is being written again and again.", "Wait for the writer to end.")
 
 
@@ -99,7 +100,7 @@ def commit(path: Path, index: Any, rows: Sequence[Row], stamp: Stamp) -> Stamp:
     return written
 
 
-def _load(path: Path, stamp: Stamp) -> tuple[Any, list[Row]]:
+def _load(path: Path, stamp: Stamp) -> tuple[Store, list[Row]]:
     """Read vectors and rows, and check that they belong together."""
     source = rows_file(path, stamp.generation)
     try:
@@ -113,13 +114,13 @@ def _load(path: Path, stamp: Stamp) -> tuple[Any, list[Row]]:
         index = faiss.read_index(str(path))
     except RuntimeError as error:  # what faiss raises
         raise IndexFileError(f"{path} is damaged: faiss cannot read it.", REMEDY) from error
-    flat = getattr(index, "index", None)
-    if not isinstance(index, faiss.IndexIDMap2) or not isinstance(faiss.downcast_index(flat), faiss.IndexFlatIP):
-        raise IndexFileError(f"{path} is no flat inner-product index with ids.", REMEDY)
-    held = (index.d, index.ntotal, faiss.vector_to_array(index.id_map).tolist())
+    if stamp.kind not in KINDS or not KINDS[stamp.kind].fits(index):
+        raise IndexFileError(f"{path} is no inner-product index with ids of the kind {stamp.kind}.", REMEDY)
+    store = KINDS[stamp.kind](index)
+    held = (index.d, index.ntotal, store.ids().tolist())
     if held != (stamp.width, stamp.count, [row.id for row in rows]):
         raise IndexFileError(f"{path} is damaged: its vectors, stamp and rows do not fit each other.", REMEDY)
-    return index, rows
+    return store, rows
 
 
 def _write_vectors(index: Any, target: Path) -> None:

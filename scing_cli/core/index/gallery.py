@@ -11,19 +11,23 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 import numpy.typing as npt
 
 from scing_cli.core.errors import DataError, IndexFileError, SettingError
 from scing_cli.core.index.disk import check_name, commit, load
+from scing_cli.core.index.kinds import KINDS, Store, choose_kind
 from scing_cli.core.index.lock import write_lock
 from scing_cli.core.index.rows import Entry, Row
-from scing_cli.core.index.search import nearest, stored
+from scing_cli.core.index.search import nearest, nearest_of_all, recall
 from scing_cli.core.index.stamp import Stamp, read_stamp
 
 Vectors = npt.NDArray[np.float32]
 LENGTH_TOLERANCE = 1e-3
+RECALL_AT = 10
+RECALL_QUERIES = 200
+RECALL_AIM = 0.95
+EFFORTS = (16, 32, 64, 128, 256, 512)  # lists of an inverted file, candidates of a graph
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,14 +42,14 @@ class GalleryIndex:
     """Unit vectors with stable int64 ids and their rows; `create` or `read` one.
 
     Args:
-        index: An `IndexIDMap2` over an `IndexFlatIP`, ids ascending.
+        store: The vectors, ids ascending.
         rows: One per vector, in order of their ids.
         stamp: What it says of itself.
         path: Where it was read from or last written to.
     """
 
-    def __init__(self, index: Any, rows: Sequence[Row], stamp: Stamp, path: Path | None = None) -> None:
-        self._index = index
+    def __init__(self, store: Store, rows: Sequence[Row], stamp: Stamp, path: Path | None = None) -> None:
+        self._store = store
         self._rows = {row.id: row for row in rows}
         self._stamp = self._committed = stamp
         self._path = path
@@ -59,6 +63,7 @@ class GalleryIndex:
         model_digest: str,
         model: Mapping[str, Any],
         descriptor: str,
+        kind: str = "auto",
     ) -> GalleryIndex:
         """Make an index of new vectors; ids start at 0.
 
@@ -68,15 +73,20 @@ class GalleryIndex:
             model_digest: Digest of the image encoder.
             model: Where the encoder lies; see `Stamp`.
             descriptor: `projected` or `concat`.
+            kind: What faiss keeps the vectors in: `auto` (by their number), `flat`, `ivf` or `hnsw`.
 
         Raises:
+            SettingError: If the kind is unknown.
             DataError: If there is no vector, or one is not finite or not of unit length.
         """
         if len(vectors) == 0:
             raise DataError("There is no image to index.")
         width = vectors.shape[1]
-        index = cls(faiss.IndexIDMap2(faiss.IndexFlatIP(width)), (), Stamp(model_digest, model, descriptor, width))
+        chosen = KINDS[choose_kind(kind, len(vectors))]
+        stamp = Stamp(model_digest, model, descriptor, width, kind=chosen.kind)
+        index = cls(chosen(chosen.empty(width)), (), stamp)
         index.add(vectors, entries)
+        index._tune()
         return index
 
     @classmethod
@@ -98,6 +108,11 @@ class GalleryIndex:
         """D."""
         return self._stamp.width
 
+    @property
+    def is_approximate(self) -> bool:
+        """Whether a search may miss a row."""
+        return self._store.approximate
+
     def __len__(self) -> int:
         return len(self._rows)
 
@@ -107,7 +122,7 @@ class GalleryIndex:
 
     def vectors(self) -> Vectors:
         """Return a copy of the vectors, shape (N, D), in order of their ids."""
-        return np.array(stored(self._index)[1])
+        return np.array(self._store.stored()[1])
 
     def add(self, vectors: Vectors, entries: Sequence[Entry]) -> list[int]:
         """Add vectors and give them new ids; nothing reaches the disk before `write`.
@@ -126,7 +141,8 @@ class GalleryIndex:
         _check_unit(vectors, [entry.path for entry in entries])
         first = self._stamp.next_id
         ids = range(first, first + len(entries))
-        self._index.add_with_ids(np.ascontiguousarray(vectors, dtype=np.float32), np.array(ids, dtype=np.int64))
+        if ids and self._store.add(np.ascontiguousarray(vectors, dtype=np.float32), np.array(ids, dtype=np.int64)):
+            self._tune()
         self._rows |= {number: Row.of(number, entry) for number, entry in zip(ids, entries, strict=True)}
         self._stamp = dataclasses.replace(self._stamp, count=len(self._rows), next_id=ids.stop)
         return list(ids)
@@ -139,7 +155,7 @@ class GalleryIndex:
         """
         if unknown := set(ids) - self._rows.keys():
             raise ValueError(f"no rows {sorted(unknown)}")
-        self._index.remove_ids(np.array(sorted(ids), dtype=np.int64))
+        self._store.remove(np.array(sorted(ids), dtype=np.int64))
         self._rows = {number: row for number, row in self._rows.items() if number not in ids}
         self._stamp = dataclasses.replace(self._stamp, count=len(self._rows))
 
@@ -157,7 +173,7 @@ class GalleryIndex:
         check_name(path)
         with contextlib.nullcontext() if locked else write_lock(path):
             self._check_unchanged(path)
-            stamp = commit(path, self._index, self.rows(), self._stamp)
+            stamp = commit(path, self._store.index, self.rows(), self._stamp)
         self._stamp = self._committed = stamp
         self._path = path
         return stamp
@@ -190,11 +206,35 @@ class GalleryIndex:
         if found == 0 or len(vectors) == 0:
             return [[] for _ in vectors]
         queries = np.ascontiguousarray(vectors, dtype=np.float32)
-        answers = nearest(self._index, queries, min(k, found), allowed=allowed)
+        answers = nearest(self._store, queries, min(k, found), allowed=allowed)
         return [
             [Hit(float(score), self._rows[int(number)]) for score, number in zip(scores, ids, strict=True)]
             for scores, ids in answers
         ]
+
+    def recall(self) -> float:
+        """Return recall@10 against a flat index, measured with vectors of its own as queries; 1 for a flat one."""
+        if not self._store.approximate or not len(self):
+            return 1.0
+        return recall(self._store, *self._sample())
+
+    def _tune(self) -> None:
+        """Let searches look as far as recall@10 needs to reach 0.95; nothing changes for a flat index."""
+        if not self._store.approximate:
+            return
+        queries, truth = self._sample()
+        for effort in EFFORTS:
+            self._store.look(effort)
+            if recall(self._store, queries, truth) >= RECALL_AIM or self._store.effort() < effort:
+                return
+
+    def _sample(self) -> tuple[Vectors, npt.NDArray[np.int64]]:
+        """Return some stored vectors, and their true nearest rows."""
+        vectors = self._store.stored()[1]
+        dice = np.random.default_rng(0)
+        asked = np.sort(dice.choice(len(vectors), min(len(vectors), RECALL_QUERIES), replace=False))
+        queries = np.array(vectors[asked])
+        return queries, nearest_of_all(self._store, queries, min(RECALL_AT, len(vectors)))
 
     def check_model(self, digest: str, *, descriptor: str, width: int, name: str) -> None:
         """Make sure that queries of a model may be compared with these vectors.

@@ -37,6 +37,7 @@ class Stamp:
         next_id: The id of the next vector; ids are never used again.
         generation: Grows with every write; names the file of the rows.
         rows_digest: SHA-256 of that file.
+        kind: What faiss keeps the vectors in; a key of `kinds.KINDS`.
     """
 
     model_digest: str
@@ -47,6 +48,7 @@ class Stamp:
     next_id: int = 0
     generation: int = 0
     rows_digest: str = ""
+    kind: str = "flat"
 
     def made_by(self) -> str:
         """Return the options that name the model: `--run DIR`, or `--model NAME --pretrained WEIGHTS`.

@@ -11,7 +11,16 @@ from scing_cli.core.datasets.dataset import display_name, is_text
 from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.errors import UNREADABLE_REMEDY, DataError, ImageError, IndexFileError, SettingError
 from scing_cli.core.imagefile import list_images
-from scing_cli.core.index import Entry, GalleryIndex, Row, check_place, entry_of, file_keys, write_lock
+from scing_cli.core.index import (
+    Entry,
+    GalleryIndex,
+    Row,
+    check_place,
+    choose_kind,
+    entry_of,
+    file_keys,
+    write_lock,
+)
 from scing_cli.core.manifest import Manifest, Sample
 from scing_cli.core.runtime import Reporter, Silent
 from scing_cli.core.workflows.data import open_data
@@ -52,18 +61,24 @@ class EmbedReport:
         added: Images that the index did not hold.
         replaced: Images that it held with other content: their former rows are gone, the new ones have new ids.
         skipped: Images that it holds as they are.
+        removed: Rows whose files were gone.
         count: Rows it holds.
         width: Of its vectors.
         model: What embedded them.
+        kind: What faiss keeps them in.
+        recall: Of an approximate kind: recall@10 against a flat index.
     """
 
     index: Path
     added: int
     replaced: int
     skipped: int
+    removed: int
     count: int
     width: int
     model: str
+    kind: str
+    recall: float | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +104,9 @@ def embed(
     *,
     output: Path = Path("gallery.faiss"),
     append: bool = False,
+    prune: bool = False,
     force: bool = False,
+    index_type: str = "auto",
     descriptor: str = "projected",
     machine: Machine | None = None,
     reporter: Reporter | None = None,
@@ -101,7 +118,9 @@ def embed(
         gallery: Which images; one that is named twice is embedded once.
         output: The index to write.
         append: Add to an index of the same model what it does not hold yet; nobody else can write it meanwhile.
+        prune: With `append`: drop rows whose files are gone, whatever they were embedded from.
         force: Replace an index that is there.
+        index_type: What faiss keeps the vectors in: auto (by their number), flat, ivf or hnsw; `append` keeps the kind.
         descriptor: `projected` or `concat` (R10).
         machine: Device, precision and threads.
         reporter: Where progress goes.
@@ -111,24 +130,69 @@ def embed(
             another process is writing it, or it cannot be written there.
     """
     machine, reporter = machine or Machine(), reporter or Silent()
+    choose_kind(index_type, 0)
     _check_output(output, append=append, force=force)
     model = open_model(choice, reporter=reporter)
     manifest = _unique(_rows(model, gallery, reporter), reporter)
     embedder = machine.embedder(model.encoder, kind=descriptor)
     lock, open_to_all = write_lock(output), contextlib.nullcontext()
     with lock if append else open_to_all:
-        base = _base(output, model, embedder) if append and output.exists() else None
+        base = _base(output, model, embedder, index_type) if append and output.exists() else None
+        gone = _drop_gone(base) if base is not None and prune else 0
         fresh = _fresh(base, manifest, workers=machine.threads(), reporter=reporter)
         vectors = embed_files(embedder, fresh.files, reporter=reporter, text="embed")
-        index = _joined(base, fresh, vectors, model, descriptor)
+        index = _joined(base, fresh, vectors, model, descriptor=descriptor, kind=index_type)
         with open_to_all if append else lock:
             if base is None:
                 _check_free(output, force=force)
-            if fresh.files:
+            if fresh.files or gone:
                 index.write(output, locked=True)
     added = len(fresh.files) - fresh.replaced
     skipped = len(manifest) - len(fresh.files)
-    return EmbedReport(output, added, fresh.replaced, skipped, len(index), index.width, model.label())
+    return _report(output, index, model.label(), added=added, replaced=fresh.replaced, skipped=skipped, removed=gone)
+
+
+def prune_index(index: Path) -> EmbedReport:
+    """Drop the rows of an index whose files are gone; no model is opened.
+
+    Raises:
+        IndexFileError: If there is no such index, or it cannot be written.
+    """
+    with write_lock(index):
+        opened = GalleryIndex.read(index)
+        gone = _drop_gone(opened)
+        if gone:
+            opened.write(index, locked=True)
+    return _report(index, opened, opened.stamp.made_by(), added=0, replaced=0, skipped=len(opened), removed=gone)
+
+
+def _report(output: Path, index: GalleryIndex, model: str, **counts: int) -> EmbedReport:
+    kind = index.stamp.kind
+    recall = index.recall() if index.is_approximate else None
+    return EmbedReport(output, count=len(index), width=index.width, model=model, kind=kind, recall=recall, **counts)
+
+
+def _drop_gone(index: GalleryIndex) -> int:
+    """Remove the rows whose files are not there; return how many.
+
+    Raises:
+        DataError: If a folder cannot be looked into: its files may well be there.
+    """
+    gone = [row.id for row in index.rows() if _is_gone(Path(row.path))]
+    index.remove(gone)
+    return len(gone)
+
+
+def _is_gone(file: Path) -> bool:
+    try:
+        file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError as error:
+        raise DataError(
+            f"{file} cannot be looked at: {error.strerror}.", "Nothing was removed: it may well be there."
+        ) from error
+    return False
 
 
 def folder_manifest(folder: Path, *, reporter: Reporter) -> Manifest:
@@ -180,8 +244,13 @@ def _unique(manifest: Manifest, reporter: Reporter) -> Manifest:
     return dataclasses.replace(manifest, samples=tuple(first.values()))
 
 
-def _base(output: Path, model: OpenedModel, embedder: Embedder) -> GalleryIndex:
+def _base(output: Path, model: OpenedModel, embedder: Embedder, index_type: str) -> GalleryIndex:
     index = GalleryIndex.read(output)
+    if index_type not in ("auto", index.stamp.kind):
+        raise IndexFileError(
+            f"{output} is of the type {index.stamp.kind}, --index-type says {index_type}.",
+            "Leave --index-type out, or make the index anew: --force.",
+        )
     index.check_model(model.digest, descriptor=embedder.kind, width=embedder.width, name=model.label())
     return index
 
@@ -234,11 +303,16 @@ def _unreadable(file: Path, error: OSError) -> ImageError:
 
 
 def _joined(
-    base: GalleryIndex | None, fresh: _Fresh, vectors: Vectors, model: OpenedModel, descriptor: str
+    base: GalleryIndex | None, fresh: _Fresh, vectors: Vectors, model: OpenedModel, *, descriptor: str, kind: str
 ) -> GalleryIndex:
     if base is None:
         return GalleryIndex.create(
-            vectors, fresh.entries, model_digest=model.digest, model=model.where, descriptor=descriptor
+            vectors,
+            fresh.entries,
+            model_digest=model.digest,
+            model=model.where,
+            descriptor=descriptor,
+            kind=kind,
         )
     if fresh.stale:
         base.remove(fresh.stale)

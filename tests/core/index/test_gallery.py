@@ -418,7 +418,7 @@ def test_neighbours_with_similar_names_are_left_alone(tmp_path: Path) -> None:
 def test_ties_beyond_the_candidates_are_settled() -> None:
     """More equal rows than are fetched at first: the lowest ids win, in whatever order faiss gives them."""
     index = gallery(np.repeat(unit(1, width=32), 900, axis=0))
-    scores, ids = next(nearest(index._index, unit(1, width=32), 5))
+    scores, ids = next(nearest(index._store, unit(1, width=32), 5))
     assert ids.tolist() == [0, 1, 2, 3, 4]
     assert len(set(scores.tolist())) == 1
 

@@ -1,0 +1,274 @@
+"""What faiss keeps the vectors in: one table of kinds, each with stable ids that are never another row's.
+
+`flat` compares with every vector. `ivf` and `hnsw` compare with some, chosen beforehand: faster, and they may miss.
+As measured: `IndexIDMap2` over an inverted file answers wrongly after `remove_ids`, so the inverted file keeps the ids
+itself; a graph cannot remove at all, so it is built anew from the vectors it stores.
+
+N vectors, D width, Q queries.
+"""
+
+from __future__ import annotations
+
+import abc
+import types
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from scing_cli.core.errors import SettingError
+
+Vectors = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+FLAT_UPTO = 200_000  # vectors; beyond, `auto` takes an inverted file
+LINKS = 32  # of each vector in a graph
+PER_LIST = 39  # vectors that faiss wants for each list it learns
+GROWTH = 2  # lists are learnt anew when so many times as many would fit
+
+
+class Store(abc.ABC):
+    """Vectors with ids, ascending.
+
+    Args:
+        index: The faiss index.
+    """
+
+    kind: ClassVar[str]
+    approximate: ClassVar[bool] = True
+
+    def __init__(self, index: Any) -> None:
+        self.index = index
+
+    @classmethod
+    @abc.abstractmethod
+    def empty(cls, width: int) -> Any:
+        """Return a faiss index of this kind without vectors."""
+
+    @classmethod
+    @abc.abstractmethod
+    def fits(cls, index: Any) -> bool:
+        """Tell whether a faiss index is of this kind."""
+
+    @abc.abstractmethod
+    def stored(self) -> tuple[IntArray, Vectors]:
+        """Return the ids, shape (N,), ascending, and the vectors, shape (N, D), maybe a view."""
+
+    def ids(self) -> IntArray:
+        """Return the ids, shape (N,), ascending."""
+        return self.stored()[0]
+
+    @abc.abstractmethod
+    def effort(self) -> int:
+        """Return how far a search looks: lists or candidates; 0 where it looks at all."""
+
+    @abc.abstractmethod
+    def look(self, effort: int) -> None:
+        """Set how far a search looks; it is kept in the file."""
+
+    @abc.abstractmethod
+    def parameters(self, selector: Any) -> Any:
+        """Return faiss's search parameters for some ids alone."""
+
+    def add(self, vectors: Vectors, ids: IntArray) -> bool:
+        """Add vectors under ids that are greater than all others; tell whether how far to look must be found anew."""
+        self.index.add_with_ids(vectors, ids)
+        return False
+
+    def remove(self, ids: IntArray) -> None:
+        """Remove vectors."""
+        self.index.remove_ids(ids)
+
+    def vectors(self, ids: IntArray) -> Vectors:
+        """Return some vectors, shape (M, D)."""
+        known, vectors = self.stored()
+        return vectors[np.searchsorted(known, ids)]
+
+    def candidates(self, queries: Vectors, k: int, allowed: IntArray | None) -> tuple[Vectors, IntArray]:
+        """Return faiss's own k best, scores and ids of shape (Q, k); -1 where it found fewer."""
+        if allowed is None:
+            scores, ids = self.index.search(queries, k)
+        else:
+            bits = np.zeros(int(allowed[-1]) + 1, dtype=bool)
+            bits[allowed] = True
+            selector = faiss.IDSelectorBitmap(np.packbits(bits, bitorder="little"))
+            scores, ids = self.index.search(queries, k, params=self.parameters(selector))
+        return scores, ids
+
+
+class FlatStore(Store):
+    """Compares with every vector."""
+
+    kind = "flat"
+    approximate = False
+
+    @classmethod
+    def empty(cls, width: int) -> Any:
+        """Return an empty id-mapped flat index."""
+        return faiss.IndexIDMap2(faiss.IndexFlatIP(width))
+
+    @classmethod
+    def fits(cls, index: Any) -> bool:
+        """Tell whether it is an id-mapped flat inner-product index."""
+        return _maps(index, faiss.IndexFlatIP)
+
+    def stored(self) -> tuple[IntArray, Vectors]:
+        """Return the ids and a view of the vectors."""
+        flat = faiss.downcast_index(self.index.index)
+        vectors: Vectors = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d).reshape(flat.ntotal, flat.d)
+        return faiss.vector_to_array(self.index.id_map), vectors
+
+    def effort(self) -> int:
+        """Return 0: it looks at all vectors."""
+        return 0
+
+    def look(self, effort: int) -> None:
+        """Do nothing: it looks at all vectors."""
+
+    def parameters(self, selector: Any) -> Any:
+        """Return plain parameters."""
+        return faiss.SearchParameters(sel=selector)
+
+
+class InvertedStore(Store):
+    """Compares with the vectors of the nearest lists."""
+
+    kind = "ivf"
+
+    @classmethod
+    def empty(cls, width: int, lists: int = 1) -> Any:
+        """Return an inverted file that is not trained."""
+        index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, lists, faiss.METRIC_INNER_PRODUCT)
+        index.cp.min_points_per_centroid = 1  # without a warning for few vectors
+        return index
+
+    @classmethod
+    def fits(cls, index: Any) -> bool:
+        """Tell whether it is an inverted file of whole vectors, by inner product."""
+        return isinstance(index, faiss.IndexIVFFlat) and index.metric_type == faiss.METRIC_INNER_PRODUCT
+
+    def stored(self) -> tuple[IntArray, Vectors]:
+        """Return the ids and a copy of the vectors."""
+        lists, width = self.index.invlists, self.index.d
+        ids, vectors = [np.empty(0, np.int64)], [np.empty((0, width), np.float32)]
+        for number in range(self.index.nlist):
+            size = lists.list_size(number)
+            if size:
+                ids.append(faiss.rev_swig_ptr(lists.get_ids(number), size).copy())
+                codes = faiss.rev_swig_ptr(lists.get_codes(number), size * width * 4)
+                vectors.append(codes.copy().view(np.float32).reshape(size, width))
+        joined = np.concatenate(ids)
+        order = np.argsort(joined)
+        return joined[order], np.concatenate(vectors)[order]
+
+    def vectors(self, ids: IntArray) -> Vectors:
+        """Return some vectors by the file's own map of ids."""
+        found: Vectors = self.index.reconstruct_batch(ids)
+        return found
+
+    def effort(self) -> int:
+        """Return how many lists are looked into."""
+        return int(self.index.nprobe)
+
+    def look(self, effort: int) -> None:
+        """Set how many lists are looked into."""
+        self.index.nprobe = min(effort, self.index.nlist)
+
+    def parameters(self, selector: Any) -> Any:
+        """Return the parameters of an inverted file."""
+        return faiss.SearchParametersIVF(sel=selector, nprobe=self.index.nprobe)
+
+    def add(self, vectors: Vectors, ids: IntArray) -> bool:
+        """Add vectors; the lists are learnt from the first ones, and anew when there are many more."""
+        wanted = _lists(self.index.ntotal + len(ids))
+        anew = not self.index.is_trained or wanted >= GROWTH * self.index.nlist
+        if anew:
+            old_ids, old = self.stored()
+            ids, vectors = np.concatenate([old_ids, ids]), np.concatenate([old, vectors])
+            self.index = self.empty(self.index.d, wanted)
+            self.index.train(vectors)
+            self.index.set_direct_map_type(faiss.DirectMap.Hashtable)
+        self.index.add_with_ids(vectors, ids)
+        return anew
+
+    def remove(self, ids: IntArray) -> None:
+        """Remove vectors; the map of ids takes an array of them and no other selector."""
+        if len(ids):
+            self.index.remove_ids(faiss.IDSelectorArray(ids))
+
+
+class GraphStore(Store):
+    """Walks a graph of neighbours (HNSW)."""
+
+    kind = "hnsw"
+
+    @classmethod
+    def empty(cls, width: int) -> Any:
+        """Return an empty id-mapped graph."""
+        return faiss.IndexIDMap2(faiss.IndexHNSWFlat(width, LINKS, faiss.METRIC_INNER_PRODUCT))
+
+    @classmethod
+    def fits(cls, index: Any) -> bool:
+        """Tell whether it is an id-mapped graph of whole vectors, by inner product."""
+        return _maps(index, faiss.IndexHNSWFlat)
+
+    def stored(self) -> tuple[IntArray, Vectors]:
+        """Return the ids and a view of the vectors."""
+        flat = faiss.downcast_index(self._graph().storage)
+        vectors: Vectors = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d).reshape(flat.ntotal, flat.d)
+        return faiss.vector_to_array(self.index.id_map), vectors
+
+    def effort(self) -> int:
+        """Return how many candidates a walk keeps."""
+        return int(self._graph().hnsw.efSearch)
+
+    def look(self, effort: int) -> None:
+        """Set how many candidates a walk keeps."""
+        self._graph().hnsw.efSearch = effort
+
+    def parameters(self, selector: Any) -> Any:
+        """Return the parameters of a graph."""
+        return faiss.SearchParametersHNSW(sel=selector, efSearch=self.effort())
+
+    def remove(self, ids: IntArray) -> None:
+        """Build the graph anew of the vectors that stay."""
+        known, vectors = self.stored()
+        kept = ~np.isin(known, ids)
+        effort, known, vectors = self.effort(), known[kept], vectors[kept]
+        self.index = self.empty(self.index.d)
+        self.look(effort)
+        if len(known):
+            self.index.add_with_ids(vectors, known)
+
+    def _graph(self) -> Any:
+        return faiss.downcast_index(self.index.index)
+
+
+KINDS: Mapping[str, type[Store]] = types.MappingProxyType(
+    {store.kind: store for store in (FlatStore, InvertedStore, GraphStore)}
+)
+
+
+def choose_kind(name: str, count: int) -> str:
+    """Return the kind of `auto`, `flat`, `ivf` or `hnsw` for so many vectors.
+
+    Raises:
+        SettingError: If the name is unknown.
+
+    >>> choose_kind("auto", 15_913), choose_kind("auto", 1_000_000)
+    ('flat', 'ivf')
+    """
+    if name != "auto" and name not in KINDS:
+        raise SettingError(f"--index-type {name!r} is unknown.", f"Known: auto, {', '.join(KINDS)}.")
+    return name if name != "auto" else FlatStore.kind if count <= FLAT_UPTO else InvertedStore.kind
+
+
+def _lists(count: int) -> int:
+    """Return into how many lists so many vectors are parted."""
+    return max(1, min(int(4 * count**0.5), count // PER_LIST))
+
+
+def _maps(index: Any, kind: type) -> bool:
+    inner: Any = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexIDMap2) else None
+    return isinstance(inner, kind) and bool(index.metric_type == faiss.METRIC_INNER_PRODUCT)
