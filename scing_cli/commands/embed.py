@@ -11,7 +11,7 @@ from scing_cli.commands.console import Terminal
 from scing_cli.commands.given import not_with
 
 if TYPE_CHECKING:
-    from scing_cli.core.workflows.embed import EmbedReport
+    from scing_cli.core.workflows.prune import EmbedReport
 
 
 def embed(
@@ -38,17 +38,19 @@ def embed(
     debug: options.Debug = False,
 ) -> None:
     """Embed images as unit vectors into a FAISS inner-product index with stable ids."""
-    from scing_cli.core.workflows.embed import GalleryChoice, prune_index
-    from scing_cli.core.workflows.embed import embed as build
-    from scing_cli.core.workflows.machine import Machine
-    from scing_cli.core.workflows.models import ModelChoice
-
     terminal = Terminal(as_json=as_json)
     if prune and not append:
         not_with("--prune without --append", {"run": run, "model": model, "data": data, "images": images})
         not_with("--prune", {"force": force or None})
+        from scing_cli.core.workflows.prune import prune_index
+
         _tell(prune_index(output), terminal)
         return
+    from scing_cli.core.workflows.embed import GalleryChoice
+    from scing_cli.core.workflows.embed import embed as build
+    from scing_cli.core.workflows.machine import Machine
+    from scing_cli.core.workflows.models import ModelChoice
+
     report = build(
         ModelChoice(run, model, pretrained, stride, seed),
         GalleryChoice(data, layout, split, images),

@@ -26,6 +26,7 @@ from scing_cli.core.runtime import Reporter, Silent
 from scing_cli.core.workflows.data import open_data
 from scing_cli.core.workflows.machine import Machine
 from scing_cli.core.workflows.models import ModelChoice, OpenedModel, open_model
+from scing_cli.core.workflows.prune import EmbedReport, drop_gone, report_of
 from scing_cli.core.workflows.vectors import embed_files, in_threads
 
 
@@ -50,35 +51,6 @@ class GalleryChoice:
             raise SettingError(
                 "--data and --images were both given.", "--images takes a plain folder, --data a data set."
             )
-
-
-@dataclasses.dataclass(frozen=True)
-class EmbedReport:
-    """What `embed` wrote.
-
-    Args:
-        index: The file.
-        added: Images that the index did not hold.
-        replaced: Images that it held with other content: their former rows are gone, the new ones have new ids.
-        skipped: Images that it holds as they are.
-        removed: Rows whose files were gone.
-        count: Rows it holds.
-        width: Of its vectors.
-        model: What embedded them.
-        kind: What faiss keeps them in.
-        recall: Of an approximate kind: recall@10 against a flat index.
-    """
-
-    index: Path
-    added: int
-    replaced: int
-    skipped: int
-    removed: int
-    count: int
-    width: int
-    model: str
-    kind: str
-    recall: float | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,7 +110,7 @@ def embed(
     lock, open_to_all = write_lock(output), contextlib.nullcontext()
     with lock if append else open_to_all:
         base = _base(output, model, embedder, index_type) if append and output.exists() else None
-        gone = _drop_gone(base) if base is not None and prune else 0
+        gone = drop_gone(base) if base is not None and prune else 0
         fresh = _fresh(base, manifest, workers=machine.threads(), reporter=reporter)
         vectors = embed_files(embedder, fresh.files, reporter=reporter, text="embed")
         index = _joined(base, fresh, vectors, model, descriptor=descriptor, kind=index_type)
@@ -149,50 +121,7 @@ def embed(
                 index.write(output, locked=True)
     added = len(fresh.files) - fresh.replaced
     skipped = len(manifest) - len(fresh.files)
-    return _report(output, index, model.label(), added=added, replaced=fresh.replaced, skipped=skipped, removed=gone)
-
-
-def prune_index(index: Path) -> EmbedReport:
-    """Drop the rows of an index whose files are gone; no model is opened.
-
-    Raises:
-        IndexFileError: If there is no such index, or it cannot be written.
-    """
-    with write_lock(index):
-        opened = GalleryIndex.read(index)
-        gone = _drop_gone(opened)
-        if gone:
-            opened.write(index, locked=True)
-    return _report(index, opened, opened.stamp.made_by(), added=0, replaced=0, skipped=len(opened), removed=gone)
-
-
-def _report(output: Path, index: GalleryIndex, model: str, **counts: int) -> EmbedReport:
-    kind = index.stamp.kind
-    recall = index.recall() if index.is_approximate else None
-    return EmbedReport(output, count=len(index), width=index.width, model=model, kind=kind, recall=recall, **counts)
-
-
-def _drop_gone(index: GalleryIndex) -> int:
-    """Remove the rows whose files are not there; return how many.
-
-    Raises:
-        DataError: If a folder cannot be looked into: its files may well be there.
-    """
-    gone = [row.id for row in index.rows() if _is_gone(Path(row.path))]
-    index.remove(gone)
-    return len(gone)
-
-
-def _is_gone(file: Path) -> bool:
-    try:
-        file.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except OSError as error:
-        raise DataError(
-            f"{file} cannot be looked at: {error.strerror}.", "Nothing was removed: it may well be there."
-        ) from error
-    return False
+    return report_of(output, index, model.label(), added=added, replaced=fresh.replaced, skipped=skipped, removed=gone)
 
 
 def folder_manifest(folder: Path, *, reporter: Reporter) -> Manifest:

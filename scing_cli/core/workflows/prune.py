@@ -1,0 +1,82 @@
+"""What a command did to an index; and dropping the rows whose files are gone, for which no model is opened."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from scing_cli.core.errors import DataError
+from scing_cli.core.index import GalleryIndex, write_lock
+
+
+@dataclasses.dataclass(frozen=True)
+class EmbedReport:
+    """What `embed` wrote.
+
+    Args:
+        index: The file.
+        added: Images that the index did not hold.
+        replaced: Images that it held with other content: their former rows are gone, the new ones have new ids.
+        skipped: Images that it holds as they are.
+        removed: Rows whose files were gone.
+        count: Rows it holds.
+        width: Of its vectors.
+        model: What embedded them.
+        kind: What faiss keeps them in.
+        recall: Of an approximate kind: recall@10 against a flat index.
+    """
+
+    index: Path
+    added: int
+    replaced: int
+    skipped: int
+    removed: int
+    count: int
+    width: int
+    model: str
+    kind: str
+    recall: float | None
+
+
+def prune_index(index: Path) -> EmbedReport:
+    """Drop the rows of an index whose files are gone; no model is opened.
+
+    Raises:
+        IndexFileError: If there is no such index, or it cannot be written.
+    """
+    with write_lock(index):
+        opened = GalleryIndex.read(index)
+        gone = drop_gone(opened)
+        if gone:
+            opened.write(index, locked=True)
+    return report_of(index, opened, opened.stamp.made_by(), added=0, replaced=0, skipped=len(opened), removed=gone)
+
+
+def report_of(output: Path, index: GalleryIndex, model: str, **counts: int) -> EmbedReport:
+    """Return what was done to an index, and what it holds now."""
+    kind = index.stamp.kind
+    recall = index.recall() if index.is_approximate else None
+    return EmbedReport(output, count=len(index), width=index.width, model=model, kind=kind, recall=recall, **counts)
+
+
+def drop_gone(index: GalleryIndex) -> int:
+    """Remove the rows whose files are not there; return how many.
+
+    Raises:
+        DataError: If a folder cannot be looked into: its files may well be there.
+    """
+    gone = [row.id for row in index.rows() if _is_gone(Path(row.path))]
+    index.remove(gone)
+    return len(gone)
+
+
+def _is_gone(file: Path) -> bool:
+    try:
+        file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError as error:
+        raise DataError(
+            f"{file} cannot be looked at: {error.strerror}.", "Nothing was removed: it may well be there."
+        ) from error
+    return False
