@@ -16,17 +16,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from scing_cli.core.evaluation.metrics import FloatArray, IntArray
+from scing_cli.core.evaluation.products import Products
 from scing_cli.core.evaluation.truth import Truth
 from scing_cli.core.pairs import Rows, pair_scores, paired_scores
 from scing_cli.core.runtime import Advance
 
 Vectors = npt.NDArray[np.float32]
-Floating = npt.NDArray[np.floating]
 MANY_NEAR = 64  # rows of a query that are too near to a hit for a product to decide
 
 
@@ -106,7 +107,14 @@ class _Found:
 
 
 def rank_hits(
-    query: Rows, gallery: Rows, truth: Truth, *, lengths: float, blocks: tuple[int, int], advance: Advance
+    query: Rows,
+    gallery: Rows,
+    truth: Truth,
+    *,
+    lengths: float,
+    blocks: tuple[int, int],
+    products: Products,
+    advance: Advance,
 ) -> list[IntArray]:
     """Return the ranks of every query's true hits, ascending; an empty array where it has none.
 
@@ -116,26 +124,30 @@ def rank_hits(
         truth: The rows that are each query's hits, and those that are not false.
         lengths: The greatest length of a query times that of a gallery row; 1 for unit vectors.
         blocks: Queries and gallery rows in one matrix product.
+        products: What multiplies.
         advance: Is called with the number of queries that have met a gallery block.
     """
     size, gallery_size = blocks
     hits = _Hits.of(query, gallery, truth.hits)
     owners = np.repeat(np.arange(len(truth.never_false)), [len(own) for own in truth.never_false])
     ignored = np.concatenate([*truth.never_false, np.empty(0, dtype=np.int64)])
-    precisions = [Precision.of(kind, query.shape[1], lengths) for kind in (np.float32, np.float64)]
+    precisions = [Precision.of(kind, query.shape[1], lengths) for kind in products.kinds]
     for low in range(0, len(gallery), gallery_size):
         rows = np.array(gallery[low : low + gallery_size], dtype=np.float32, order="C")
         here = (ignored >= low) & (ignored < low + len(rows))
-        block = _Block(rows, low, owners[here], ignored[here] - low, spacing=4 * max(lengths, 1.0))
+        block = _Block(rows, low, owners[here], ignored[here] - low, 4 * max(lengths, 1.0), products)
         for first in range(0, len(query), size):
             some = np.array(query[first : first + size], dtype=np.float32, order="C")
-            if not block.count(some, first, hits, precisions[0], limit=MANY_NEAR):
-                block.count(some, first, hits, precisions[1], limit=None)
+            for precision in precisions:
+                last = precision is precisions[-1]
+                if block.count(some, first, hits, precision, limit=None if last else MANY_NEAR):
+                    break
             advance(len(some))
     places = np.arange(len(hits.rows)) - np.repeat(hits.starts[:-1], np.diff(hits.starts))
     return np.split(1 + places + hits.false_above, hits.starts[1:-1])
 
 
+@dataclasses.dataclass(slots=True, eq=False)
 class _Block:
     """One block of the gallery.
 
@@ -145,15 +157,17 @@ class _Block:
         owners: Queries, ascending, and ...
         ignored: ... the places of rows that are no false ones of theirs.
         spacing: Twice as far as two scores can lie apart, or more.
+        products: What multiplies.
+        loaded: The rows where they are multiplied, by the kind of number.
     """
 
-    def __init__(self, rows: Vectors, low: int, owners: IntArray, ignored: IntArray, *, spacing: float) -> None:
-        self.rows = rows
-        self.low = low
-        self.owners = owners
-        self.ignored = ignored
-        self.spacing = spacing
-        self._wide: Floating | None = None
+    rows: Vectors
+    low: int
+    owners: IntArray
+    ignored: IntArray
+    spacing: float
+    products: Products
+    loaded: dict[Any, Any] = dataclasses.field(default_factory=dict)
 
     def count(self, query: Vectors, first: int, hits: _Hits, precision: Precision, *, limit: int | None) -> bool:
         """Count the false rows above the hits of some queries; tell whether it was done.
@@ -193,23 +207,15 @@ class _Block:
 
     def _candidates(self, query: Vectors, first: int, hits: _Hits, precision: Precision) -> _Found:
         """Multiply, and return the rows that may stand above a query's lowest hit."""
-        products = query.astype(precision.kind, copy=False) @ self._as(precision.kind).T  # (q, n)
+        if precision.kind not in self.loaded:
+            self.loaded[precision.kind] = self.products.load(self.rows, precision.kind)
         begin, end = np.searchsorted(self.owners, (first, first + len(query)))
-        products[self.owners[begin:end] - first, self.ignored[begin:end]] = -np.inf
-        floors = hits.floors(first, first + len(query)) - precision.error
-        lowest = np.nextafter(floors.astype(precision.kind), -np.inf)
-        wanted = np.flatnonzero(products >= lowest[:, None])
+        masked = (self.owners[begin:end] - first, self.ignored[begin:end])
+        lowest = hits.floors(first, first + len(query)) - precision.error
+        wanted, scores = self.products.candidates(query, self.loaded[precision.kind], masked, lowest)
         queries = wanted // len(self.rows)
         starts = np.searchsorted(queries, np.arange(len(query) + 1))
-        scores = products.ravel()[wanted].astype(np.float64)
         return _Found(starts, queries, wanted - queries * len(self.rows), scores)
-
-    def _as(self, kind: npt.DTypeLike) -> Floating:
-        if kind == np.float32:
-            return self.rows
-        if self._wide is None:
-            self._wide = self.rows.astype(kind)
-        return self._wide
 
 
 def _starts(groups: Sequence[IntArray]) -> IntArray:

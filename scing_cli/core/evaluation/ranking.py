@@ -12,6 +12,7 @@ import numpy as np
 
 from scing_cli.core.errors import DataError
 from scing_cli.core.evaluation.counting import rank_hits
+from scing_cli.core.evaluation.products import ArrayProducts, Products
 from scing_cli.core.evaluation.protocol import choose_protocol
 from scing_cli.core.evaluation.scores import Scores, score
 from scing_cli.core.evaluation.truth import Lost, find_truth
@@ -36,6 +37,7 @@ def evaluate(  # noqa: PLR0917 - three pairs of queries and gallery
     gallery_keys: Sequence[str] = (),
     block_size: int = 256,
     gallery_block_size: int = GALLERY_BLOCK,
+    products: Products | None = None,
     reporter: Reporter | None = None,
 ) -> Scores:
     """Rank the gallery by cosine for every query, and score the rankings (Eq. 21).
@@ -55,6 +57,7 @@ def evaluate(  # noqa: PLR0917 - three pairs of queries and gallery
         gallery_keys: N texts.
         block_size: Queries in one matrix product.
         gallery_block_size: Gallery rows in one matrix product.
+        products: What multiplies; numpy on the CPU if None, `device.DeviceProducts` on a GPU. The result is the same.
         reporter: Is told of the progress, in queries times gallery blocks.
 
     Raises:
@@ -81,7 +84,9 @@ def evaluate(  # noqa: PLR0917 - three pairs of queries and gallery
     steps = len(query) * -(-len(gallery) // gallery_block_size)
     with (reporter or Silent()).progress("Ranking", steps) as advance:
         blocks = (block_size, gallery_block_size)
-        ranks = rank_hits(query, gallery, truth, lengths=lengths, blocks=blocks, advance=advance)
+        ranks = rank_hits(
+            query, gallery, truth, lengths=lengths, blocks=blocks, products=products or ArrayProducts(), advance=advance
+        )
     return score(ranks, gallery=len(gallery), protocol=protocol, lost=truth.lost)
 
 

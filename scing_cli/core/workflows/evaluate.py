@@ -15,6 +15,7 @@ from scing_cli.core.datasets.checks import gallery_of
 from scing_cli.core.datasets.reading import read_data
 from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.errors import DataError, IndexFileError, RunError, ScingError, SettingError
+from scing_cli.core.evaluation.device import DeviceProducts
 from scing_cli.core.index import GalleryIndex, file_keys
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import Reporter, Silent
@@ -125,7 +126,8 @@ def _score(model: OpenedModel, data: Path | None, settings: _Settings) -> Evalua
         embedder = settings.machine.embedder(model.encoder, kind=kind)
         gallery = _indexed(opened, index, model, embedder)
         query = _embedded(manifest.part(split), split, model, embedder, reporter)
-    chosen, scores = rank_sides(query, gallery, settings.protocol, reporter)
+    products = None if embedder.device.type == "cpu" else DeviceProducts(embedder.device)
+    chosen, scores = rank_sides(query, gallery, settings.protocol, reporter, products=products)
     samples = manifest.part(split).samples
     lost = tuple((samples[number].path, reason) for number, reason in scores.lost.why)
     run = model.run.path if model.run else None

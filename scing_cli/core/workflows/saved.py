@@ -9,6 +9,7 @@ from pathlib import Path
 from scing_cli.core.errors import counted
 from scing_cli.core.evaluation import Choice, Scores, choose_protocol, read_saved
 from scing_cli.core.evaluation import evaluate as rank
+from scing_cli.core.evaluation.products import Products
 from scing_cli.core.pairs import Rows
 from scing_cli.core.runtime import Reporter, Silent
 
@@ -66,7 +67,9 @@ def evaluate_saved(source: Path, *, protocol: str = "auto", reporter: Reporter |
     return EvaluationReport(scores, chosen, len(gallery.identities), source.name, "saved embeddings", None, lost)
 
 
-def rank_sides(query: Side, gallery: Side, protocol: str, reporter: Reporter) -> tuple[Choice, Scores]:
+def rank_sides(
+    query: Side, gallery: Side, protocol: str, reporter: Reporter, *, products: Products | None = None
+) -> tuple[Choice, Scores]:
     """Choose the protocol, say so where it is not the usual one, and rank."""
     chosen = choose_protocol(protocol, query.cameras, gallery.cameras)
     if protocol == "auto" and chosen.name == "no-camera":
@@ -81,6 +84,7 @@ def rank_sides(query: Side, gallery: Side, protocol: str, reporter: Reporter) ->
         protocol=chosen.name,
         query_keys=query.keys,
         gallery_keys=gallery.keys,
+        products=products,
         reporter=reporter,
     )
     return chosen, scores

@@ -8,12 +8,15 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles.ranking import evaluate_by_loops
 
 from scing_cli.core.errors import DataError
 from scing_cli.core.evaluation import Scores, evaluate
+from scing_cli.core.evaluation.device import DeviceProducts
+from scing_cli.core.evaluation.products import ArrayProducts, Products
 from scing_cli.core.runtime import Advance, Silent
 
 CAMERAS = ["", "1", "2", "3"]
@@ -103,14 +106,15 @@ def cases(draw: st.DrawFn) -> dict:
     gallery_block=st.sampled_from([1, 2, 3, 7, 16, 64]),
     offset=st.integers(0, 63),
     fortran=st.booleans(),
+    products=st.sampled_from([None, ArrayProducts(), DeviceProducts(torch.device("cpu"))]),
 )
 def test_equals_the_loops_whatever_the_blocks_and_the_memory(
-    case: dict, protocol: str, block: int, gallery_block: int, offset: int, fortran: bool
+    case: dict, protocol: str, block: int, gallery_block: int, offset: int, fortran: bool, products: Products
 ) -> None:
     moved = {**case, "query": misaligned(case["query"], offset), "gallery": misaligned(case["gallery"], 63 - offset)}
     if fortran:
         moved["gallery"] = np.asfortranarray(case["gallery"])
-    run = {"protocol": protocol, "block_size": block, "gallery_block_size": gallery_block}
+    run = {"protocol": protocol, "block_size": block, "gallery_block_size": gallery_block, "products": products}
     try:
         scores = evaluate(**moved, **run)
     except DataError:
@@ -291,3 +295,27 @@ def test_market_sized_parts_take_seconds() -> None:
     scores = evaluate(**case, protocol="market")
     assert scores.valid_queries > 790
     assert time.perf_counter() - start < 60  # half a second on two idle cores
+
+
+@pytest.mark.parametrize("spread", [10.0, 1e-4])
+def test_torch_gives_the_same_bits_as_numpy(spread: float) -> None:
+    case = market_like(np.random.default_rng(9), 60, 900, 256, spread)
+    runs = [
+        evaluate(**case, protocol="market", products=products, gallery_block_size=200)
+        for products in (None, DeviceProducts(torch.device("cpu")))
+    ]
+    assert runs[0].mAP == runs[1].mAP
+    assert runs[0].cmc.tobytes() == runs[1].cmc.tobytes()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("spread", [10.0, 1e-2, 1e-4, 1e-6])
+def test_a_gpu_gives_the_same_bits_as_the_cpu(spread: float) -> None:
+    case = market_like(np.random.default_rng(10), 200, 3000, 512, spread)
+    runs = [
+        evaluate(**case, protocol="market", products=products)
+        for products in (None, DeviceProducts(torch.device("cuda")))
+    ]
+    assert runs[0].mAP == runs[1].mAP
+    assert runs[0].cmc.tobytes() == runs[1].cmc.tobytes()
