@@ -30,8 +30,7 @@ def saved(scing, own_run, world, here):
     manifest = read_data(world).manifest
     arrays = {}
     for part in ("query", "gallery"):
-        (file,) = (own_run / "embeddings").glob(f"*-{part}.safetensors")
-        arrays[part] = load_file(file)["vectors"]
+        arrays[part] = load_file(own_run / "embeddings" / f"{manifest.name}-{part}.safetensors")["vectors"]
         arrays[f"{part}_identity"] = np.array([row.identity for row in manifest.part(part)])
         arrays[f"{part}_camera"] = np.array([int(row.camera) for row in manifest.part(part)])
     np.savez(here / "all.npz", **arrays)

@@ -342,3 +342,72 @@ def test_a_montage_is_never_drawn_over_a_photo(scing, finished, world, here):
     assert other.read_bytes() == before
     for _ in range(2):
         assert scing("search", photo, "--index", index, "--montage", "ranking.png").code == 0
+
+
+# Pruning, and kinds of indexes
+
+
+def test_rows_whose_files_are_gone_are_dropped(scing, crops):
+    assert scing("embed", *MODEL, "--images", crops, "--output", "a.faiss").code == 0
+    (crops / "1.png").unlink()
+    (crops / "3.png").rename(crops / "9.png")
+    told = scing("embed", "--prune", "--output", "a.faiss", "--json").json
+    assert (told["removed"], told["added"], told["count"]) == (2, 0, 3)
+    rows = GalleryIndex.read(Path("a.faiss")).rows()
+    assert [(row.id, Path(row.path).name) for row in rows] == [(0, "0.png"), (2, "2.png"), (4, "4.png")]
+    again = scing("embed", *MODEL, "--images", crops, "--output", "a.faiss", "--append", "--prune", "--json").json
+    assert (again["removed"], again["added"], again["skipped"], again["count"]) == (0, 1, 3, 4)
+    assert GalleryIndex.read(Path("a.faiss")).rows()[-1].id == 5
+    shutil.rmtree(crops)
+    assert "4 removed, whose files are gone" in scing("embed", "--prune", "--output", "a.faiss").out
+    assert len(GalleryIndex.read(Path("a.faiss"))) == 0
+
+
+def test_pruning_and_appending_at_once_keeps_what_stays(scing, crops):
+    assert scing("embed", *MODEL, "--images", crops, "--output", "a.faiss").code == 0
+    (crops / "0.png").unlink()
+    noise(crops / "7.png", 7)
+    told = scing("embed", *MODEL, "--images", crops, "--output", "a.faiss", "--append", "--prune", "--json").json
+    assert (told["removed"], told["added"], told["skipped"], told["count"]) == (1, 1, 4, 5)
+    assert [row.id for row in GalleryIndex.read(Path("a.faiss")).rows()] == [1, 2, 3, 4, 5]
+
+
+def test_what_pruning_cannot_go_with_is_refused(scing, crops):
+    refuse(scing("embed", "--prune", "--output", "a.faiss"), "There is no index a.faiss")
+    refuse(scing("embed", "--prune", "--force", "--output", "a.faiss"), "--force: of no use beside --prune")
+    refuse(scing("embed", "--prune", "--images", crops), "--images: of no use beside --prune without --append")
+
+
+@pytest.mark.parametrize("kind", ["flat", "ivf", "hnsw"])
+def test_every_kind_of_index_is_searched_and_grows(scing, finished, world, here, kind):
+    made = scing("embed", "--run", finished, "--index-type", kind, "--json").json
+    assert (made["kind"], made["recall"]) == (kind, None if kind == "flat" else pytest.approx(made["recall"]))
+    evaluated = scing("evaluate", "--run", finished, "--index", "gallery.faiss", "--json").json
+    assert evaluated["mAP"] == scing("evaluate", "--run", finished, "--json").json["mAP"]
+    grown = scing("embed", "--run", finished, "--split", "query", "--append", "--json").json
+    assert (grown["kind"], grown["added"]) == (kind, 18)
+    photo = min((world / "query").glob("*.jpg"))
+    (query,) = scing("search", photo, "--run", finished, "--index", "gallery.faiss", "-k", 3, "--json").json["results"]
+    assert Path(query["hits"][0]["path"]).name == photo.name
+    assert query["hits"][0]["score"] == pytest.approx(1, abs=1e-5)
+    shown = scing("embed", "--run", finished, "--append").out
+    assert ("recall@10 against flat is" in shown) == (kind != "flat")
+    other = "hnsw" if kind == "flat" else "flat"
+    refuse(
+        scing("embed", "--run", finished, "--append", "--index-type", other),
+        f"is of the type {kind}, --index-type says {other}",
+    )
+    refuse(scing("embed", "--run", finished, "--index-type", "pq"), "--index-type 'pq' is unknown", "flat, ivf, hnsw")
+
+
+def test_readmes_lines_use_the_index_without_scing(scing, finished, here):
+    assert scing("embed", "--run", finished).code == 0
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (code,) = [block.split("```")[0] for block in readme.split("```python\n") if "faiss.read_index" in block]
+    assert "scing_cli" not in code
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    first = GalleryIndex.read(Path("gallery.faiss")).rows()[0]
+    assert len(lines) == 5
+    assert float(lines[0].split()[0]) == pytest.approx(1, abs=1e-5)
+    assert lines[0].endswith(f"{first.path} {first.identity} {first.camera}")
