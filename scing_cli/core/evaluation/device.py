@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from scing_cli.core.evaluation.metrics import FloatArray, IntArray
-
 
 class DeviceProducts:
-    """Multiplies with torch; only the candidates come back.
+    """Multiplies with torch.
 
     Args:
         device: Where.
@@ -26,13 +26,8 @@ class DeviceProducts:
         """Bring the rows to the device."""
         return torch.from_numpy(rows).to(self.device, torch.float64)
 
-    def candidates(
-        self, query: npt.NDArray[np.float32], block: Tensor, masked: tuple[IntArray, IntArray], lowest: FloatArray
-    ) -> tuple[IntArray, FloatArray]:
-        """Multiply and choose on the device."""
+    def multiply(self, query: npt.NDArray[np.float32], block: Tensor) -> npt.NDArray[Any]:
+        """Multiply on the device, and bring the products back."""
         products = torch.from_numpy(query).to(self.device, torch.float64) @ block.T
-        first, second = (torch.from_numpy(places).to(self.device) for places in masked)
-        products[first, second] = -torch.inf
-        floors = torch.from_numpy(lowest).to(self.device)
-        wanted = (products >= floors[:, None]).flatten().nonzero().flatten()
-        return wanted.cpu().numpy(), products.flatten()[wanted].cpu().numpy()
+        result: npt.NDArray[Any] = products.cpu().numpy()
+        return result

@@ -5,7 +5,6 @@ Q queries, N gallery rows, D width. How the ranks are found is in `counting.py`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,8 +18,9 @@ from scing_cli.core.evaluation.truth import Lost, find_truth
 from scing_cli.core.pairs import Rows
 from scing_cli.core.runtime import Reporter, Silent
 
-GALLERY_BLOCK = 16384  # rows; with 256 queries the block of products takes 32 MiB
-CHECK_BLOCK = 65536
+GALLERY_BLOCK = 16384  # rows; with 256 queries the block of products takes 16 MiB
+CHECK_BYTES = 2**26  # of a block in float64
+UNIT = 1e-3
 EMBED_ANEW = "Embed both parts again with one model."
 
 
@@ -62,13 +62,15 @@ def evaluate(  # noqa: PLR0917 - three pairs of queries and gallery
 
     Raises:
         DataError: If the widths differ, a part is empty, a vector is not finite, or no query has a true match.
+        ValueError: If vectors are not float32 or not of unit length (to 0.001), or labels not as many as vectors.
         SettingError: If the protocol is unknown.
     """
     _check_lengths(query, query_identities, query_cameras, query_keys)
     _check_lengths(gallery, gallery_identities, gallery_cameras, gallery_keys)
     if query.shape[1] != gallery.shape[1]:
         raise DataError(f"The query vectors are {query.shape[1]} wide, the gallery's {gallery.shape[1]}.", EMBED_ANEW)
-    lengths = _longest("query", query) * _longest("gallery", gallery)
+    _check_vectors("query", query)
+    _check_vectors("gallery", gallery)
     protocol = choose_protocol(protocol, query_cameras, gallery_cameras).name
     truth = find_truth(
         query_identities,
@@ -84,10 +86,8 @@ def evaluate(  # noqa: PLR0917 - three pairs of queries and gallery
     steps = len(query) * -(-len(gallery) // gallery_block_size)
     with (reporter or Silent()).progress("Ranking", steps) as advance:
         blocks = (block_size, gallery_block_size)
-        ranks = rank_hits(
-            query, gallery, truth, lengths=lengths, blocks=blocks, products=products or ArrayProducts(), advance=advance
-        )
-    return score(ranks, gallery=len(gallery), protocol=protocol, lost=truth.lost)
+        ranks = rank_hits(query, gallery, truth, blocks=blocks, products=products or ArrayProducts(), advance=advance)
+        return score(ranks, gallery=len(gallery), protocol=protocol, lost=truth.lost)
 
 
 def _check_lengths(vectors: Rows, identities: Sequence[str], cameras: Sequence[str], keys: Sequence[str]) -> None:
@@ -97,19 +97,27 @@ def _check_lengths(vectors: Rows, identities: Sequence[str], cameras: Sequence[s
         )
 
 
-def _longest(part: str, vectors: Rows) -> float:
-    """Return the length of the longest vector; for unit vectors it is 1."""
+def _check_vectors(part: str, vectors: Rows) -> None:
+    """Refuse vectors that are not finite, not of unit length, or no float32 numbers."""
     if len(vectors) == 0:
         raise DataError(f"There is no {part} vector to evaluate.", EMBED_ANEW)
-    blocks = (vectors[start : start + CHECK_BLOCK] for start in range(0, len(vectors), CHECK_BLOCK))
-    squares = np.concatenate([np.einsum("nd,nd->n", block, block, dtype=np.float64) for block in blocks])
-    if len(broken := np.flatnonzero(~np.isfinite(squares))):
+    step = max(1, CHECK_BYTES // (8 * vectors.shape[1]))
+    squares = []
+    for start in range(0, len(vectors), step):
+        block = vectors[start : start + step]
+        if block.dtype != np.float32:
+            raise ValueError(f"the {part} vectors are {block.dtype}, not float32")
+        with np.errstate(over="ignore", invalid="ignore"):
+            squares.append(np.einsum("nd,nd->n", block, block, dtype=np.float64))
+    lengths = np.sqrt(np.concatenate(squares))
+    if len(broken := np.flatnonzero(~np.isfinite(lengths))):
         shown = ", ".join(map(str, broken[:10])) + (", …" if len(broken) > 10 else "")
         raise DataError(
             f"{len(broken)} of {len(vectors)} {part} vectors are not finite: rows {shown} (the first is row 0).",
             f"A model whose training diverged gives such vectors. {EMBED_ANEW}",
         )
-    return math.sqrt(float(squares.max()))
+    if len(wrong := np.flatnonzero(np.abs(lengths - 1) > UNIT)):
+        raise ValueError(f"{len(wrong)} {part} vectors are not of unit length, row {wrong[0]} for one")
 
 
 def _no_valid_query(lost: Lost, protocol: str) -> DataError:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -83,11 +84,11 @@ class Scores:
         return {name: getattr(self, name) for name in names}
 
 
-def score(ranks: Sequence[IntArray], *, gallery: int, protocol: str, lost: Lost) -> Scores:
+def score(ranks: Iterable[IntArray], *, gallery: int, protocol: str, lost: Lost) -> Scores:
     """Score rankings.
 
     Args:
-        ranks: Q arrays: the ranks of the query's true hits, ascending; empty where there is none.
+        ranks: Q arrays, one after the other: the ranks of the query's true hits, ascending; empty where there is none.
         gallery: How many gallery rows there were.
         protocol: The protocol's name.
         lost: Why queries are not valid.
@@ -95,18 +96,24 @@ def score(ranks: Sequence[IntArray], *, gallery: int, protocol: str, lost: Lost)
     Raises:
         NoTruthError: If no query has a true hit.
     """
-    precision = np.array([average_precision_of_ranks(own) if len(own) else np.nan for own in ranks])
-    penalty = np.array([inverse_penalty_of_ranks(own) if len(own) else np.nan for own in ranks])
-    first = np.array([own[0] if len(own) else 0 for own in ranks], dtype=np.int64)
-    matches = np.array([len(own) for own in ranks], dtype=np.int64)
+    found = np.array([_of_one(own) for own in ranks])
+    precision, penalty = found[:, 0], found[:, 1]
+    first, matches = found[:, 2].astype(np.int64), found[:, 3].astype(np.int64)
     return Scores(
         mAP=100 * float(np.nanmean(precision)),
         mINP=100 * float(np.nanmean(penalty)),
         cmc=100 * cmc_curve(first[matches > 0], CMC_LENGTH),
-        queries=len(ranks),
-        valid_queries=len(ranks) - lost.total,
+        queries=len(found),
+        valid_queries=len(found) - lost.total,
         gallery=gallery,
         protocol=protocol,
         lost=lost,
         per_query=PerQuery(precision, penalty, first, matches),
     )
+
+
+def _of_one(ranks: IntArray) -> tuple[float, float, int, int]:
+    """Return average precision, inverse penalty, first rank and matches of one query."""
+    if not len(ranks):
+        return math.nan, math.nan, 0, 0
+    return average_precision_of_ranks(ranks), inverse_penalty_of_ranks(ranks), int(ranks[0]), len(ranks)

@@ -48,9 +48,9 @@ class Lost:
         why: For each lost query its number and the reason, a key of `REASONS`, in query order.
     """
 
-    unknown: int
-    absent: int
-    same_camera: int
+    unknown: int = 0
+    absent: int = 0
+    same_camera: int = 0
     itself: int = 0
     why: tuple[tuple[int, str], ...] = dataclasses.field(default=(), compare=False)
 
@@ -69,19 +69,40 @@ class Lost:
         return ", ".join(f"{count} {one if count == 1 else many}" for one, many, count in counts if count)
 
 
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Truth:
-    """The gallery rows that are hits of each query, and those that are not false ones. Q queries, N gallery rows.
+    """The gallery rows that are hits of each query, and those that are not false ones; found when they are asked for.
 
     Args:
-        never_false: Q arrays: the rows of the query's identity and those of the query's own image, ascending.
-        hits: Q arrays: those of them that count as true hits.
-        lost: How many queries have no true hit, and why.
+        same: For each query the rows of its identity, ascending; one array per identity.
+        itself: For each query the rows of its own image; empty where there is none.
+        cameras: For each query a code of its camera; negative where it is unknown, or where no camera is left out.
+        seen_by: Shape (N,): the code of each gallery row's camera.
     """
 
-    never_false: list[IntArray]
-    hits: list[IntArray]
-    lost: Lost
+    def __init__(self, same: list[IntArray], itself: list[IntArray], cameras: IntArray, seen_by: IntArray) -> None:
+        self._same = same
+        self._itself = itself
+        self._cameras = cameras
+        self._seen_by = seen_by
+        self.lost = Lost()
+
+    def __len__(self) -> int:
+        return len(self._same)
+
+    def others(self, number: int) -> IntArray:
+        """Return the rows of a query's identity that are not the query itself, ascending."""
+        same, itself = self._same[number], self._itself[number]
+        return same[~np.isin(same, itself)] if len(itself) else same
+
+    def hits(self, number: int) -> IntArray:
+        """Return the rows that count as true hits of a query, ascending."""
+        others, camera = self.others(number), self._cameras[number]
+        return others if camera < 0 else others[self._seen_by[others] != camera]
+
+    def never_false(self, number: int) -> IntArray:
+        """Return the rows of the query's identity and those of the query's own image, ascending."""
+        same, itself = self._same[number], self._itself[number]
+        return np.union1d(same, itself) if len(itself) else same
 
 
 def find_truth(
@@ -107,22 +128,21 @@ def find_truth(
     """
     same = _rows_of(query_identities, gallery_identities)
     itself = _rows_of(query_keys, gallery_keys) or [NOTHING] * len(same)
-    others = [_without(own, image) for own, image in zip(same, itself, strict=True)]
-    hits = others
-    if not PROTOCOLS[protocol].same_camera_counts:
-        codes = {camera: code for code, camera in enumerate(dict.fromkeys(gallery_cameras)) if camera}
-        seen_by = np.array([codes.get(camera, -1) for camera in gallery_cameras], dtype=np.int64)
-        # -2: a query's camera that is unknown, or that the gallery has not, is never the same camera.
-        own_codes = [codes.get(camera, -2) for camera in query_cameras]
-        hits = [own[seen_by[own] != code] for own, code in zip(others, own_codes, strict=True)]
-    never_false = [_joined(own, image) for own, image in zip(same, itself, strict=True)]
+    known = {camera: code for code, camera in enumerate(dict.fromkeys(gallery_cameras)) if camera}
+    if PROTOCOLS[protocol].same_camera_counts:
+        known = {}
+    seen_by = np.array([known.get(camera, -2) for camera in gallery_cameras], dtype=np.int64)
+    # A query's camera that is unknown, or that the gallery has not, is never the same camera.
+    cameras = np.array([known.get(camera, -1) for camera in query_cameras], dtype=np.int64)
+    truth = Truth(same, itself, cameras, seen_by)
     why = tuple(
         (number, reason)
-        for number, parts in enumerate(zip(query_identities, same, others, hits, strict=True))
-        if (reason := _reason(*parts))
+        for number, identity in enumerate(query_identities)
+        if (reason := _reason(identity, same[number], truth.others(number), truth.hits(number)))
     )
     counts = Counter(reason for _, reason in why)
-    return Truth(never_false, hits, Lost(**{name: counts[name] for name in REASONS}, why=why))
+    truth.lost = Lost(**{name: counts[name] for name in REASONS}, why=why)
+    return truth
 
 
 def _reason(identity: str, same: IntArray, others: IntArray, hits: IntArray) -> str:
@@ -143,11 +163,3 @@ def _rows_of(wanted: Sequence[str], texts: Sequence[str]) -> list[IntArray]:
             rows.setdefault(text, []).append(row)
     arrays = {text: np.array(own, dtype=np.int64) for text, own in rows.items()}
     return [arrays.get(text, NOTHING) for text in wanted]
-
-
-def _without(rows: IntArray, fewer: IntArray) -> IntArray:
-    return rows[~np.isin(rows, fewer)] if len(fewer) else rows
-
-
-def _joined(rows: IntArray, more: IntArray) -> IntArray:
-    return np.union1d(rows, more) if len(more) else rows
