@@ -29,7 +29,7 @@ from scing_cli.core.runtime import Advance
 
 Vectors = npt.NDArray[np.float32]
 Scores = npt.NDArray[Any]
-MANY_NEAR = 64  # of a query: pairs of a hit and a row that a product cannot decide
+MANY_NEAR = 8  # of a query: pairs of a hit and a row that a product cannot decide
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -104,6 +104,7 @@ def rank_hits(
         advance: Is called with the number of queries that have met a gallery block.
     """
     size, gallery_size = blocks
+    first_kind = 0  # where one way was too coarse for a block, it is not tried on the next
     for start in range(0, len(query), size * PASSES):
         some = np.array(query[start : start + size * PASSES], dtype=np.float32, order="C")
         states = [
@@ -115,7 +116,7 @@ def rank_hits(
             block = _Block(rows, low, products)
             for first in range(0, len(some), size):
                 part = slice(first, first + size)
-                block.count(some[part], states[part])
+                first_kind = block.count(some[part], states[part], first_kind)
                 advance(len(states[part]))
         yield from (state.ranks() for state in states)
 
@@ -138,15 +139,16 @@ class _Block:
         self.products = products
         self.loaded: dict[int, Any] = {}
 
-    def count(self, vectors: Vectors, queries: list[_Query]) -> None:
-        """Count the false rows above the hits of some queries."""
-        kinds = self.products.kinds
-        for place, kind in enumerate(kinds):
+    def count(self, vectors: Vectors, queries: list[_Query], first_kind: int) -> int:
+        """Count the false rows above the hits of some queries; return which kind of products was fine enough."""
+        last = len(self.products.kinds) - 1
+        for place, kind in enumerate(self.products.kinds[first_kind:], first_kind):
             if place not in self.loaded:
                 self.loaded[place] = self.products.load(self.rows, kind)
-            limit = None if place == len(kinds) - 1 else MANY_NEAR * len(queries)
+            limit = None if place == last else MANY_NEAR * len(queries)
             if self._count(self.products.multiply(vectors, self.loaded[place]), queries, kind, limit=limit):
-                return
+                return place
+        return last
 
     def _count(self, products: Scores, queries: list[_Query], kind: npt.DTypeLike, *, limit: int | None) -> bool:
         """Count by products, by pair scores where they are near; with too many of those count nothing and say so."""
