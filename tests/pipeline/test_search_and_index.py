@@ -358,9 +358,9 @@ def test_rows_whose_files_are_gone_are_dropped(scing, crops):
     again = scing("embed", *MODEL, "--images", crops, "--output", "a.faiss", "--append", "--prune", "--json").json
     assert (again["removed"], again["added"], again["skipped"], again["count"]) == (0, 1, 3, 4)
     assert GalleryIndex.read(Path("a.faiss")).rows()[-1].id == 5
-    shutil.rmtree(crops)
-    assert "4 removed, whose files are gone" in scing("embed", "--prune", "--output", "a.faiss").out
-    assert len(GalleryIndex.read(Path("a.faiss"))) == 0
+    crops.rename("unmounted")
+    refuse(scing("embed", "--prune", "--output", "a.faiss"), "Every image of the index is gone", "disk mounted")
+    assert len(GalleryIndex.read(Path("a.faiss"))) == 4
 
 
 def test_pruning_and_appending_at_once_keeps_what_stays(scing, crops):
@@ -374,6 +374,8 @@ def test_pruning_and_appending_at_once_keeps_what_stays(scing, crops):
 
 def test_what_pruning_cannot_go_with_is_refused(scing, crops):
     refuse(scing("embed", "--prune", "--output", "a.faiss"), "There is no index a.faiss")
+    refuse(scing("embed", "--prune", "--output", "nowhere/a.faiss"), "no folder nowhere")
+    assert not Path("nowhere").exists()
     refuse(scing("embed", "--prune", "--force", "--output", "a.faiss"), "--force: of no use beside --prune")
     refuse(scing("embed", "--prune", "--images", crops), "--images: of no use beside --prune without --append")
 

@@ -22,8 +22,8 @@ Vectors = npt.NDArray[np.float32]
 NEEDED = ("query", "gallery", "query_identity", "gallery_identity")
 OPTIONAL = ("query_camera", "gallery_camera")
 JUNK = "-1"
-BLOCK = 16384  # rows
-UNIT = 1e-3  # further from 1, lengths are said to have been changed
+BLOCK = 2**25  # bytes of a block in float64
+UNIT = 1e-5  # float32 vectors nearer than this to length 1 are left as they are, to the bit
 SHOWN = 10
 UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile)
 REMEDY = f"Arrays are {', '.join(NEEDED)}, and where cameras are known {', '.join(OPTIONAL)}; see README."
@@ -35,11 +35,15 @@ class UnitRows:
     Args:
         array: Shape (N, D), floating.
         rows: Which of its rows; all of them if None.
+        as_they_are: Whether they are float32 and of unit length already: then not a bit of them is changed.
     """
 
-    def __init__(self, array: npt.NDArray[np.floating], rows: IntArray | None = None) -> None:
+    def __init__(
+        self, array: npt.NDArray[np.floating], rows: IntArray | None = None, *, as_they_are: bool = False
+    ) -> None:
         self._array = array
         self._rows = rows
+        self._as_they_are = as_they_are
 
     def __len__(self) -> int:
         return len(self._array) if self._rows is None else len(self._rows)
@@ -56,6 +60,9 @@ class UnitRows:
 
     def __getitem__(self, key: slice | IntArray) -> Vectors:
         """Return some rows, shape (M, D), unit length; of zeros, zeros."""
+        if self._as_they_are:
+            own: Vectors = np.array(self._array[self._key(key)], order="C")
+            return own
         wide = self.raw(key)
         lengths = row_lengths(wide)
         lengths[lengths == 0] = 1
@@ -63,8 +70,10 @@ class UnitRows:
 
     def raw(self, key: slice | IntArray) -> npt.NDArray[np.float64]:
         """Return some rows as they are."""
-        found = self._array[key if self._rows is None else self._rows[key]]
-        return np.array(found, dtype=np.float64, order="C")
+        return np.array(self._array[self._key(key)], dtype=np.float64, order="C")
+
+    def _key(self, key: slice | IntArray) -> slice | IntArray:
+        return key if self._rows is None else self._rows[key]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -103,13 +112,17 @@ def read_saved(path: Path) -> tuple[SavedPart, SavedPart]:
     if missing:
         has = ", ".join(sorted(arrays)) or "nothing"
         raise DataError(f"{path} lacks the array {missing[0]}; it has: {has}.", REMEDY)
+    given = [name for name in OPTIONAL if name in arrays]
+    if len(given) == 1:
+        raise DataError(f"{path} has {given[0]}, but not the other side's cameras.", "Save both of them, or neither.")
     query, gallery = (_part(path, side, arrays) for side in ("query", "gallery"))
     return query, gallery
 
 
 def row_lengths(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the lengths of rows, shape (M,): the same bits for a row whatever stands beside it."""
-    lengths: npt.NDArray[np.float64] = np.sqrt((rows * rows).sum(axis=1))
+    with np.errstate(over="ignore", invalid="ignore"):
+        lengths: npt.NDArray[np.float64] = np.sqrt((rows * rows).sum(axis=1))
     return lengths
 
 
@@ -157,8 +170,9 @@ def _part(path: Path, side: str, arrays: Mapping[str, Any]) -> SavedPart:
     if JUNK in identities:
         kept = np.array([row for row, identity in enumerate(identities) if identity != JUNK], dtype=np.int64)
         identities, cameras = ([texts[row] for row in kept] for texts in (identities, cameras))
-    rows = UnitRows(vectors, kept)
-    return SavedPart(rows, identities, cameras, len(vectors) - len(rows), _check_lengths(path, side, UnitRows(vectors)))
+    changed = _check_lengths(path, side, UnitRows(vectors))
+    rows = UnitRows(vectors, kept, as_they_are=vectors.dtype == np.float32 and not changed)
+    return SavedPart(rows, identities, cameras, len(vectors) - len(rows), changed)
 
 
 def _texts(path: Path, name: str, arrays: Mapping[str, Any], count: int) -> list[str]:
@@ -168,7 +182,7 @@ def _texts(path: Path, name: str, arrays: Mapping[str, Any], count: int) -> list
     if array.shape != (count,):
         raise DataError(f"{path}: {name} has the shape {array.shape}; there are {counted(count, 'vector')}.", REMEDY)
     if array.dtype.kind == "S":
-        return [text.decode(errors="replace") for text in array.tolist()]
+        return [text.decode(errors="surrogateescape") for text in array.tolist()]
     if array.dtype.kind not in "iuU":
         raise DataError(f"{path}: {name} is of {array.dtype}.", "It must be of whole numbers or texts.")
     return [str(text) for text in array.tolist()]
@@ -185,12 +199,13 @@ def _check_lengths(path: Path, side: str, rows: UnitRows) -> int:
     if len(broken):
         shown = ", ".join(map(str, broken[:SHOWN])) + (", …" if len(broken) > SHOWN else "")
         raise DataError(
-            f"{path}: {len(broken)} of {len(lengths)} {side} vectors are not finite, or all zeros: rows {shown} "
-            "(the first is row 0).",
+            f"{path}: {len(broken)} of {len(lengths)} {side} vectors have no length that is finite and above zero: "
+            f"rows {shown} (the first is row 0).",
             "A model whose training diverged gives such vectors.",
         )
     return int((np.abs(lengths - 1) > UNIT).sum())
 
 
 def _blocks(rows: UnitRows) -> Iterator[npt.NDArray[np.float64]]:
-    return (rows.raw(slice(start, start + BLOCK)) for start in range(0, len(rows), BLOCK))
+    step = max(1, BLOCK // (8 * max(rows.shape[1], 1)))
+    return (rows.raw(slice(start, start + step)) for start in range(0, len(rows), step))

@@ -19,7 +19,7 @@ from scing_cli.core.index.disk import check_name, commit, load
 from scing_cli.core.index.kinds import KINDS, Store, choose_kind
 from scing_cli.core.index.lock import write_lock
 from scing_cli.core.index.rows import Entry, Row
-from scing_cli.core.index.search import nearest, nearest_of_all, recall
+from scing_cli.core.index.search import best_scores, nearest, recall
 from scing_cli.core.index.stamp import Stamp, read_stamp
 
 Vectors = npt.NDArray[np.float32]
@@ -86,7 +86,6 @@ class GalleryIndex:
         stamp = Stamp(model_digest, model, descriptor, width, kind=chosen.kind)
         index = cls(chosen(chosen.empty(width)), (), stamp)
         index.add(vectors, entries)
-        index._tune()
         return index
 
     @classmethod
@@ -141,10 +140,13 @@ class GalleryIndex:
         _check_unit(vectors, [entry.path for entry in entries])
         first = self._stamp.next_id
         ids = range(first, first + len(entries))
-        if ids and self._store.add(np.ascontiguousarray(vectors, dtype=np.float32), np.array(ids, dtype=np.int64)):
-            self._tune()
+        tune = False
+        if ids:
+            tune = self._store.add(np.ascontiguousarray(vectors, dtype=np.float32), np.array(ids, dtype=np.int64))
         self._rows |= {number: Row.of(number, entry) for number, entry in zip(ids, entries, strict=True)}
         self._stamp = dataclasses.replace(self._stamp, count=len(self._rows), next_id=ids.stop)
+        if tune:
+            self._tune()
         return list(ids)
 
     def remove(self, ids: Collection[int]) -> None:
@@ -155,6 +157,8 @@ class GalleryIndex:
         """
         if unknown := set(ids) - self._rows.keys():
             raise ValueError(f"no rows {sorted(unknown)}")
+        if not ids:
+            return
         self._store.remove(np.array(sorted(ids), dtype=np.int64))
         self._rows = {number: row for number, row in self._rows.items() if number not in ids}
         self._stamp = dataclasses.replace(self._stamp, count=len(self._rows))
@@ -228,13 +232,13 @@ class GalleryIndex:
             if recall(self._store, queries, truth) >= RECALL_AIM or self._store.effort() < effort:
                 return
 
-    def _sample(self) -> tuple[Vectors, npt.NDArray[np.int64]]:
-        """Return some stored vectors, and their true nearest rows."""
+    def _sample(self) -> tuple[Vectors, Vectors]:
+        """Return some stored vectors, and the scores of their true nearest rows."""
         vectors = self._store.stored()[1]
         dice = np.random.default_rng(0)
         asked = np.sort(dice.choice(len(vectors), min(len(vectors), RECALL_QUERIES), replace=False))
         queries = np.array(vectors[asked])
-        return queries, nearest_of_all(self._store, queries, min(RECALL_AT, len(vectors)))
+        return queries, best_scores(self._store, queries, min(RECALL_AT, len(vectors)))
 
     def check_model(self, digest: str, *, descriptor: str, width: int, name: str) -> None:
         """Make sure that queries of a model may be compared with these vectors.

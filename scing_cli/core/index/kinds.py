@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import abc
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import faiss
@@ -24,8 +24,9 @@ Vectors = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 FLAT_UPTO = 200_000  # vectors; beyond, `auto` takes an inverted file
 LINKS = 32  # of each vector in a graph
+CONSTRUCTION = 200  # candidates for the links of a new vector
 PER_LIST = 39  # vectors that faiss wants for each list it learns
-GROWTH = 2  # lists are learnt anew when so many times as many would fit
+GROWTH = 2  # lists are learnt anew when so many times as many would fit, a graph is tuned anew
 
 
 class Store(abc.ABC):
@@ -52,12 +53,12 @@ class Store(abc.ABC):
         """Tell whether a faiss index is of this kind."""
 
     @abc.abstractmethod
-    def stored(self) -> tuple[IntArray, Vectors]:
-        """Return the ids, shape (N,), ascending, and the vectors, shape (N, D), maybe a view."""
-
     def ids(self) -> IntArray:
         """Return the ids, shape (N,), ascending."""
-        return self.stored()[0]
+
+    @abc.abstractmethod
+    def stored(self) -> tuple[IntArray, Vectors]:
+        """Return the ids, shape (N,), ascending, and the vectors, shape (N, D), maybe a view."""
 
     @abc.abstractmethod
     def effort(self) -> int:
@@ -115,9 +116,12 @@ class FlatStore(Store):
 
     def stored(self) -> tuple[IntArray, Vectors]:
         """Return the ids and a view of the vectors."""
-        flat = faiss.downcast_index(self.index.index)
-        vectors: Vectors = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d).reshape(flat.ntotal, flat.d)
-        return faiss.vector_to_array(self.index.id_map), vectors
+        return self.ids(), _view(self.index.index)
+
+    def ids(self) -> IntArray:
+        """Return the ids."""
+        ids: IntArray = faiss.vector_to_array(self.index.id_map)
+        return ids
 
     def effort(self) -> int:
         """Return 0: it looks at all vectors."""
@@ -146,21 +150,36 @@ class InvertedStore(Store):
     @classmethod
     def fits(cls, index: Any) -> bool:
         """Tell whether it is an inverted file of whole vectors, by inner product."""
-        return isinstance(index, faiss.IndexIVFFlat) and index.metric_type == faiss.METRIC_INNER_PRODUCT
+        return isinstance(index, faiss.IndexIVFFlat) and _is_inner_product(index)
 
     def stored(self) -> tuple[IntArray, Vectors]:
         """Return the ids and a copy of the vectors."""
-        lists, width = self.index.invlists, self.index.d
-        ids, vectors = [np.empty(0, np.int64)], [np.empty((0, width), np.float32)]
-        for number in range(self.index.nlist):
-            size = lists.list_size(number)
-            if size:
-                ids.append(faiss.rev_swig_ptr(lists.get_ids(number), size).copy())
-                codes = faiss.rev_swig_ptr(lists.get_codes(number), size * width * 4)
-                vectors.append(codes.copy().view(np.float32).reshape(size, width))
-        joined = np.concatenate(ids)
-        order = np.argsort(joined)
-        return joined[order], np.concatenate(vectors)[order]
+        width = self.index.d
+        unordered = self._unordered()
+        order = np.argsort(unordered)
+        places = np.empty(len(order), np.int64)
+        places[order] = np.arange(len(order))
+        vectors, done = np.empty((len(order), width), np.float32), 0
+        for number, size in self._lists():
+            codes = faiss.rev_swig_ptr(self.index.invlists.get_codes(number), size * width * 4)
+            vectors[places[done : done + size]] = codes.view(np.float32).reshape(size, width)
+            done += size
+        return unordered[order], vectors
+
+    def ids(self) -> IntArray:
+        """Return the ids."""
+        return np.sort(self._unordered())
+
+    def _lists(self) -> Iterator[tuple[int, int]]:
+        """Yield each list that holds anything, with its size."""
+        sizes = ((number, self.index.invlists.list_size(number)) for number in range(self.index.nlist))
+        return ((number, size) for number, size in sizes if size)
+
+    def _unordered(self) -> IntArray:
+        """Return the ids, list after list."""
+        lists = self.index.invlists
+        own = [faiss.rev_swig_ptr(lists.get_ids(number), size).copy() for number, size in self._lists()]
+        return np.concatenate([np.empty(0, np.int64), *own])
 
     def vectors(self, ids: IntArray) -> Vectors:
         """Return some vectors by the file's own map of ids."""
@@ -186,16 +205,18 @@ class InvertedStore(Store):
         if anew:
             old_ids, old = self.stored()
             ids, vectors = np.concatenate([old_ids, ids]), np.concatenate([old, vectors])
-            self.index = self.empty(self.index.d, wanted)
-            self.index.train(vectors)
-            self.index.set_direct_map_type(faiss.DirectMap.Hashtable)
-        self.index.add_with_ids(vectors, ids)
+            fresh = self.empty(self.index.d, wanted)
+            fresh.train(vectors)
+            fresh.set_direct_map_type(faiss.DirectMap.Hashtable)
+            fresh.add_with_ids(vectors, ids)
+            self.index = fresh
+        else:
+            self.index.add_with_ids(vectors, ids)
         return anew
 
     def remove(self, ids: IntArray) -> None:
         """Remove vectors; the map of ids takes an array of them and no other selector."""
-        if len(ids):
-            self.index.remove_ids(faiss.IDSelectorArray(ids))
+        self.index.remove_ids(faiss.IDSelectorArray(ids))
 
 
 class GraphStore(Store):
@@ -206,7 +227,9 @@ class GraphStore(Store):
     @classmethod
     def empty(cls, width: int) -> Any:
         """Return an empty id-mapped graph."""
-        return faiss.IndexIDMap2(faiss.IndexHNSWFlat(width, LINKS, faiss.METRIC_INNER_PRODUCT))
+        graph = faiss.IndexHNSWFlat(width, LINKS, faiss.METRIC_INNER_PRODUCT)
+        graph.hnsw.efConstruction = CONSTRUCTION
+        return faiss.IndexIDMap2(graph)
 
     @classmethod
     def fits(cls, index: Any) -> bool:
@@ -215,9 +238,12 @@ class GraphStore(Store):
 
     def stored(self) -> tuple[IntArray, Vectors]:
         """Return the ids and a view of the vectors."""
-        flat = faiss.downcast_index(self._graph().storage)
-        vectors: Vectors = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d).reshape(flat.ntotal, flat.d)
-        return faiss.vector_to_array(self.index.id_map), vectors
+        return self.ids(), _view(self._graph().storage)
+
+    def ids(self) -> IntArray:
+        """Return the ids."""
+        ids: IntArray = faiss.vector_to_array(self.index.id_map)
+        return ids
 
     def effort(self) -> int:
         """Return how many candidates a walk keeps."""
@@ -235,11 +261,17 @@ class GraphStore(Store):
         """Build the graph anew of the vectors that stay."""
         known, vectors = self.stored()
         kept = ~np.isin(known, ids)
-        effort, known, vectors = self.effort(), known[kept], vectors[kept]
-        self.index = self.empty(self.index.d)
-        self.look(effort)
-        if len(known):
-            self.index.add_with_ids(vectors, known)
+        fresh = GraphStore(self.empty(self.index.d))
+        fresh.look(self.effort())
+        if kept.any():
+            fresh.index.add_with_ids(vectors[kept], known[kept])
+        self.index = fresh.index
+
+    def add(self, vectors: Vectors, ids: IntArray) -> bool:
+        """Add vectors; how far to look is found anew where there are many more."""
+        before = self.index.ntotal
+        self.index.add_with_ids(vectors, ids)
+        return before + len(ids) >= GROWTH * before
 
     def _graph(self) -> Any:
         return faiss.downcast_index(self.index.index)
@@ -269,6 +301,17 @@ def _lists(count: int) -> int:
     return max(1, min(int(4 * count**0.5), count // PER_LIST))
 
 
+def _view(index: Any) -> Vectors:
+    """Return the vectors of a flat index, shape (N, D), without a copy."""
+    flat = faiss.downcast_index(index)
+    vectors: Vectors = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d).reshape(flat.ntotal, flat.d)
+    return vectors
+
+
 def _maps(index: Any, kind: type) -> bool:
-    inner: Any = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexIDMap2) else None
-    return isinstance(inner, kind) and bool(index.metric_type == faiss.METRIC_INNER_PRODUCT)
+    inner = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexIDMap2) else None
+    return isinstance(inner, kind) and _is_inner_product(index)
+
+
+def _is_inner_product(index: Any) -> bool:
+    return bool(index.metric_type == faiss.METRIC_INNER_PRODUCT)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from scing_cli.core.errors import DataError
-from scing_cli.core.index import GalleryIndex, write_lock
+from scing_cli.core.errors import DataError, IndexFileError
+from scing_cli.core.index import GalleryIndex, check_place, write_lock
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +44,9 @@ def prune_index(index: Path) -> EmbedReport:
     Raises:
         IndexFileError: If there is no such index, or it cannot be written.
     """
+    check_place(index)
+    if not index.exists():
+        raise IndexFileError(f"There is no index {index}.", "Make one: scing embed.")
     with write_lock(index):
         opened = GalleryIndex.read(index)
         gone = drop_gone(opened)
@@ -63,9 +66,15 @@ def drop_gone(index: GalleryIndex) -> int:
     """Remove the rows whose files are not there; return how many.
 
     Raises:
-        DataError: If a folder cannot be looked into: its files may well be there.
+        DataError: If a folder cannot be looked into, or all files are gone: they may well be there.
     """
-    gone = [row.id for row in index.rows() if _is_gone(Path(row.path))]
+    rows = index.rows()
+    gone = [row.id for row in rows if _is_gone(Path(row.path))]
+    if rows and len(gone) == len(rows):
+        raise DataError(
+            f"Every image of the index is gone, {rows[0].path} for one: nothing was removed.",
+            "Is their disk mounted, their folder renamed? If they are gone for good, remove the index itself.",
+        )
     index.remove(gone)
     return len(gone)
 

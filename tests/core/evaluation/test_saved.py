@@ -77,6 +77,8 @@ def test_unit_vectors_are_not_said_to_be_changed(tmp_path: Path) -> None:
         content[side] /= np.linalg.norm(content[side], axis=1, keepdims=True)
     query, gallery = read_saved(save(tmp_path, content, "npz"))
     assert (query.changed, gallery.changed) == (0, 0)
+    np.testing.assert_array_equal(query.vectors[0:6], content["query"])
+    np.testing.assert_array_equal(gallery.vectors[np.array([4, 2])], content["gallery"][[4, 2]])
 
 
 def test_texts_and_bytes_are_names_and_cameras_may_be_missing(tmp_path: Path) -> None:
@@ -116,12 +118,16 @@ def test_junk_is_left_out_and_changes_nothing_else(tmp_path: Path, how: str) -> 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"query_camera": None}, "has gallery_camera, but not the other side's cameras"),
         ({"gallery": None}, "lacks the array gallery; it has: gallery_camera, gallery_identity, query"),
         ({"query": np.zeros(6, np.float32)}, "query has the shape (6,) of float32"),
         ({"query": np.ones((6, 16), int)}, "query has the shape (6, 16) of int64"),
         ({"query_identity": np.arange(5)}, "query_identity has the shape (5,); there are 6 vectors"),
         ({"gallery_camera": np.ones(30)}, "gallery_camera is of float64"),
-        ({"query": np.zeros((6, 16), np.float32)}, "6 of 6 query vectors are not finite, or all zeros: rows 0, 1, 2"),
+        (
+            {"query": np.zeros((6, 16), np.float32)},
+            "6 of 6 query vectors have no length that is finite and above zero: rows 0, 1, 2",
+        ),
     ],
 )
 @pytest.mark.parametrize("how", ["npz", "folder"])
@@ -139,7 +145,9 @@ def test_rows_that_are_not_finite_are_named_as_the_file_counts_them(tmp_path: Pa
     content = arrays()
     content["gallery_identity"][0] = -1
     content["gallery"][9, 3] = bad
-    with pytest.raises(DataError, match=r"1 of 30 gallery vectors are not finite, or all zeros: rows 9 "):
+    with pytest.raises(
+        DataError, match=r"1 of 30 gallery vectors have no length that is finite and above zero: rows 9 "
+    ):
         read_saved(save(tmp_path, content, "npz"))
 
 
