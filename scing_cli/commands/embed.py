@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from scing_cli.commands import options
 from scing_cli.commands.console import Terminal
-from scing_cli.commands.given import not_with
+from scing_cli.commands.given import check_machine, not_with
+from scing_cli.core.errors import counted
 
 if TYPE_CHECKING:
     from scing_cli.core.workflows.prune import EmbedReport
@@ -40,8 +41,12 @@ def embed(
     """Embed images as unit vectors into a FAISS inner-product index with stable ids."""
     terminal = Terminal(as_json=as_json)
     if prune and not append:
-        not_with("--prune without --append", {"run": run, "model": model, "data": data, "images": images})
+        given = {"run": run, "model": model, "pretrained": pretrained, "stride": stride, "data": data, "images": images}
+        changed = {"layout": layout != "auto", "split": split != "gallery", "descriptor": descriptor != "projected"}
+        changed |= {"index_type": index_type != "auto"}
+        not_with("--prune without --append", given | {name: True for name, is_other in changed.items() if is_other})
         not_with("--prune", {"force": force or None})
+        check_machine(device, precision, workers, batch_size)
         from scing_cli.core.workflows.prune import prune_index
 
         _tell(prune_index(output), terminal)
@@ -73,9 +78,8 @@ def _tell(report: EmbedReport, terminal: Terminal) -> None:
     known = f", {report.replaced:,} had changed and were replaced" if report.replaced else ""
     known += f", {report.skipped:,} were there already" if report.skipped else ""
     known += f", {report.removed:,} removed, whose files are gone" if report.removed else ""
-    terminal.say(
-        f"{report.index}: {report.added:,} rows added{known}; it holds {report.count:,} of width {report.width}."
-    )
+    holds = f"it holds {report.count:,} of width {report.width}"
+    terminal.say(f"{report.index}: {counted(report.added, 'row')} added{known}; {holds}.")
     if report.recall is not None:
         terminal.say(
             f"Type {report.kind}: recall@10 against flat is {report.recall:.3f} (vectors of its own as queries)."

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from scing_cli.commands import options
 from scing_cli.commands.console import Terminal
-from scing_cli.commands.given import not_with
+from scing_cli.commands.given import check_machine, not_with
+from scing_cli.core.errors import counted
 
 if TYPE_CHECKING:
     from scing_cli.core.workflows.saved import EvaluationReport
@@ -38,7 +39,10 @@ def evaluate(
     """Rank the gallery for every query: mAP, mINP, CMC; single query, no re-ranking."""
     terminal = Terminal(as_json=as_json)
     if embeddings is not None:
-        not_with("--embeddings", {"run": run, "model": model, "data": data, "index": index})
+        given = {"run": run, "model": model, "pretrained": pretrained, "stride": stride, "data": data, "index": index}
+        changed = {"split": split != "query", "layout": layout != "auto", "descriptor": descriptor != "projected"}
+        not_with("--embeddings", given | {name: True for name, is_other in changed.items() if is_other})
+        check_machine(device, precision, workers, batch_size)
         from scing_cli.core.workflows.saved import evaluate_saved
 
         _tell([evaluate_saved(embeddings, protocol=protocol, reporter=terminal)], "query", list_lost, terminal)
@@ -77,7 +81,8 @@ def _tell(reports: list[EvaluationReport], split: str, list_lost: bool, terminal
         terminal.say(f"{name}{counts}")
         terminal.say(f"{name}Protocol {report.protocol.name}: {report.protocol.reason}.")
         if report.lost:
-            terminal.say(f"{name}{scores.lost.total:,} queries have no true match left: {scores.lost.reasons()}.")
+            lost = counted(scores.lost.total, "query has", "queries have")
+            terminal.say(f"{name}{lost} no true match left: {scores.lost.reasons()}.")
         if list_lost:
             from scing_cli.core.evaluation import REASONS
 
@@ -90,6 +95,7 @@ def _payload(report: EvaluationReport, list_lost: bool) -> dict[str, Any]:
         **{name: getattr(report.scores, name) for name in NUMBERS},
         "gallery": report.gallery,
         "protocol": report.protocol.name,
+        "protocol_reason": report.protocol.reason,
         "data": report.data,
         "run": str(report.run) if report.run else None,
         "model": report.model,

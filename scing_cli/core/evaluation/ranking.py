@@ -14,7 +14,7 @@ from scing_cli.core.evaluation.counting import rank_hits
 from scing_cli.core.evaluation.products import ArrayProducts, Products
 from scing_cli.core.evaluation.protocol import choose_protocol
 from scing_cli.core.evaluation.scores import Scores, score
-from scing_cli.core.evaluation.truth import Lost, find_truth
+from scing_cli.core.evaluation.truth import Lost, Truth, find_truth
 from scing_cli.core.pairs import Rows
 from scing_cli.core.runtime import Reporter, Silent
 
@@ -72,6 +72,37 @@ def evaluate(  # noqa: PLR0917 - three pairs of queries and gallery
     _check_vectors("query", query)
     _check_vectors("gallery", gallery)
     protocol = choose_protocol(protocol, query_cameras, gallery_cameras).name
+    truth = require_truth(
+        query_identities,
+        gallery_identities,
+        query_cameras,
+        gallery_cameras,
+        protocol=protocol,
+        query_keys=query_keys,
+        gallery_keys=gallery_keys,
+    )
+    steps = len(query) * -(-len(gallery) // gallery_block_size)
+    with (reporter or Silent()).progress("Ranking", steps) as advance:
+        blocks = (block_size, gallery_block_size)
+        ranks = rank_hits(query, gallery, truth, blocks=blocks, products=products or ArrayProducts(), advance=advance)
+        return score(ranks, gallery=len(gallery), protocol=protocol, lost=truth.lost)
+
+
+def require_truth(
+    query_identities: Sequence[str],
+    gallery_identities: Sequence[str],
+    query_cameras: Sequence[str],
+    gallery_cameras: Sequence[str],
+    *,
+    protocol: str,
+    query_keys: Sequence[str] = (),
+    gallery_keys: Sequence[str] = (),
+) -> Truth:
+    """Find the true hits; see `find_truth`.
+
+    Raises:
+        DataError: If no query has one.
+    """
     truth = find_truth(
         query_identities,
         gallery_identities,
@@ -81,13 +112,9 @@ def evaluate(  # noqa: PLR0917 - three pairs of queries and gallery
         query_keys=query_keys,
         gallery_keys=gallery_keys,
     )
-    if truth.lost.total == len(query):
+    if truth.lost.total == len(query_identities):
         raise _no_valid_query(truth.lost, protocol)
-    steps = len(query) * -(-len(gallery) // gallery_block_size)
-    with (reporter or Silent()).progress("Ranking", steps) as advance:
-        blocks = (block_size, gallery_block_size)
-        ranks = rank_hits(query, gallery, truth, blocks=blocks, products=products or ArrayProducts(), advance=advance)
-        return score(ranks, gallery=len(gallery), protocol=protocol, lost=truth.lost)
+    return truth
 
 
 def _check_lengths(vectors: Rows, identities: Sequence[str], cameras: Sequence[str], keys: Sequence[str]) -> None:

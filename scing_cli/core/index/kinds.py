@@ -271,7 +271,7 @@ class GraphStore(Store):
         """Add vectors; how far to look is found anew where there are many more."""
         before = self.index.ntotal
         self.index.add_with_ids(vectors, ids)
-        return before + len(ids) >= GROWTH * before
+        return bool(before + len(ids) >= GROWTH * before)
 
     def _graph(self) -> Any:
         return faiss.downcast_index(self.index.index)

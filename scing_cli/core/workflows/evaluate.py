@@ -15,7 +15,9 @@ from scing_cli.core.datasets.checks import gallery_of
 from scing_cli.core.datasets.reading import read_data
 from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.errors import DataError, IndexFileError, RunError, ScingError, SettingError
+from scing_cli.core.evaluation import choose_protocol
 from scing_cli.core.evaluation.device import DeviceProducts
+from scing_cli.core.evaluation.ranking import require_truth
 from scing_cli.core.index import GalleryIndex, file_keys
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import Reporter, Silent
@@ -90,9 +92,25 @@ def evaluate_on(
     settings = _Settings(split, layout, index, protocol, descriptor, machine or Machine(), reporter or Silent())
     if len(data) > 1:
         for path in filter(None, data):
-            sides(read_data(path, layout=layout).manifest, split)
+            _check_pairs(read_data(path, layout=layout).manifest, split, protocol)
     model = open_model(choice, reporter=settings.reporter)
-    return [_score(model, path, settings) for path in data]
+    reports = [_score(model, path, settings) for path in data]
+    if len({report.data for report in reports}) < len(reports):  # folders of one name
+        reports = [dataclasses.replace(own, data=str(path)) for own, path in zip(reports, data, strict=True)]
+    return reports
+
+
+def _check_pairs(manifest: Manifest, split: str, protocol: str) -> None:
+    """Make sure that a query has a true match left, before anything is embedded.
+
+    Raises:
+        DataError: If there is none.
+    """
+    parts = sides(manifest, split)
+    identities, cameras = ([[getattr(row, name) for row in part] for part in parts] for name in ("identity", "camera"))
+    keys = [file_keys(part.files()) for part in parts]
+    chosen = choose_protocol(protocol, *cameras).name
+    require_truth(*identities, *cameras, protocol=chosen, query_keys=keys[0], gallery_keys=keys[1])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import tracemalloc
 from pathlib import Path
 
 import faiss
@@ -32,8 +33,9 @@ class Use(RuleBasedStateMachine):
 
     kind = "flat"
 
-    @initialize(count=st.integers(1, 120), seed=st.integers(0, 9))
-    def begin(self, count: int, seed: int) -> None:
+    @initialize(count=st.integers(1, 120), seed=st.integers(0, 9), spread=st.sampled_from([1.0, 0.3, 0.05]))
+    def begin(self, count: int, seed: int, spread: float) -> None:
+        self.spread = spread
         self.folder = Path(tempfile.mkdtemp())
         self.path = self.folder / "gallery.faiss"
         self.drawn = 1000 * seed
@@ -45,8 +47,12 @@ class Use(RuleBasedStateMachine):
         self.written = None
 
     def _draw(self, count: int) -> np.ndarray:
+        """Vectors in six clusters, the tighter the smaller the spread; at 1 there is hardly one to see."""
         self.drawn += 1
-        return unit(count, WIDTH, seed=self.drawn)
+        dice = np.random.default_rng(self.drawn)
+        vectors = unit(6, WIDTH, seed=3)[dice.integers(0, 6, count)] * (self.spread < 1)
+        vectors = vectors + self.spread * dice.standard_normal((count, WIDTH)) / 4
+        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
     @rule(count=st.integers(0, 90))
     def add(self, count: int) -> None:
@@ -148,3 +154,42 @@ def test_the_kind_follows_from_the_number_of_vectors() -> None:
     with pytest.raises(SettingError, match="'pq' is unknown") as caught:
         choose_kind("pq", 3)
     assert caught.value.remedy == "Known: auto, flat, ivf, hnsw."
+
+
+@pytest.mark.parametrize("kind", ["ivf", "hnsw"])
+def test_copies_count_as_found_whichever_of_them_is(kind: str) -> None:
+    """Recall is of scores: among fifty copies of a vector no one can say which ten are the nearest."""
+    index = made(kind, np.repeat(unit(40, WIDTH), 50, axis=0), entries(2000))
+    assert index.recall() >= 0.95
+
+
+@pytest.mark.parametrize("kind", ["ivf", "hnsw"])
+def test_an_index_that_grew_a_lot_looks_further(kind: str) -> None:
+    index = made(kind, unit(50, WIDTH), entries(50))
+    index._store.look(1)
+    index.add(unit(8000, WIDTH, seed=1), entries(8000, 50))
+    assert index._store.effort() >= 16
+    assert index.recall() >= 0.9
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_reading_the_ids_copies_no_vectors(kind: str) -> None:
+    index = made(kind, unit(4000, 256), entries(4000))
+    tracemalloc.start()
+    ids = index._store.ids()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert ids.tolist() == list(range(4000))
+    assert peak < 4000 * 256 * 4 / 4
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_removing_nothing_and_everything(kind: str) -> None:
+    index = made(kind, unit(90, WIDTH), entries(90))
+    before = index._store.index
+    index.remove([])
+    assert index._store.index is before
+    index.remove(range(90))
+    assert (len(index), index.search(unit(1, WIDTH), 3)) == (0, [[]])
+    assert index.add(unit(3, WIDTH, seed=1), entries(3, 90)) == [90, 91, 92]
+    assert [hits[0].row.id for hits in index.search(unit(3, WIDTH, seed=1), 1)] == [90, 91, 92]
