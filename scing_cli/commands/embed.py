@@ -42,9 +42,8 @@ def embed(
     terminal = Terminal(as_json=as_json)
     if prune and not append:
         given = {"run": run, "model": model, "pretrained": pretrained, "stride": stride, "data": data, "images": images}
-        changed = {"layout": layout != "auto", "split": split != "gallery", "descriptor": descriptor != "projected"}
-        changed |= {"index_type": index_type != "auto"}
-        not_with("--prune without --append", given | {name: True for name, is_other in changed.items() if is_other})
+        usual = {"layout": (layout, "auto"), "split": (split, "gallery"), "descriptor": (descriptor, "projected")}
+        not_with("--prune without --append", given, **usual, index_type=(index_type, "auto"))
         not_with("--prune", {"force": force or None})
         check_machine(device, precision, workers, batch_size)
         from scing_cli.core.workflows.prune import prune_index

@@ -40,8 +40,8 @@ def evaluate(
     terminal = Terminal(as_json=as_json)
     if embeddings is not None:
         given = {"run": run, "model": model, "pretrained": pretrained, "stride": stride, "data": data, "index": index}
-        changed = {"split": split != "query", "layout": layout != "auto", "descriptor": descriptor != "projected"}
-        not_with("--embeddings", given | {name: True for name, is_other in changed.items() if is_other})
+        usual = {"split": (split, "query"), "layout": (layout, "auto"), "descriptor": (descriptor, "projected")}
+        not_with("--embeddings", given, **usual)
         check_machine(device, precision, workers, batch_size)
         from scing_cli.core.workflows.saved import evaluate_saved
 
@@ -91,13 +91,8 @@ def _tell(reports: list[EvaluationReport], split: str, list_lost: bool, terminal
 
 
 def _payload(report: EvaluationReport, list_lost: bool) -> dict[str, Any]:
-    return {
-        **{name: getattr(report.scores, name) for name in NUMBERS},
-        "gallery": report.gallery,
-        "protocol": report.protocol.name,
-        "protocol_reason": report.protocol.reason,
-        "data": report.data,
-        "run": str(report.run) if report.run else None,
-        "model": report.model,
-        **({"lost": [{"query": query, "reason": reason} for query, reason in report.lost]} if list_lost else {}),
-    }
+    lost = {"lost": [{"query": query, "reason": reason} for query, reason in report.lost]} if list_lost else {}
+    run = str(report.run) if report.run else None
+    numbers = {name: getattr(report.scores, name) for name in NUMBERS} | {"gallery": report.gallery}
+    chosen = {"protocol": report.protocol.name, "protocol_reason": report.protocol.reason}
+    return numbers | chosen | {"data": report.data, "run": run, "model": report.model} | lost

@@ -35,13 +35,20 @@ def only_with(option: str, *, wanted: bool, given: Mapping[str, Any]) -> dict[st
     return picked
 
 
-def not_with(option: str, given: Mapping[str, Any]) -> None:
+def not_with(option: str, given: Mapping[str, Any], **usual: tuple[Any, Any]) -> None:
     """Refuse options that have no meaning beside `option`.
+
+    Args:
+        option: What was asked for.
+        given: Options that are None where they were not given.
+        usual: Options with what they are and what they are by default.
 
     Raises:
         SettingError: Naming those that were given.
     """
-    names = ", ".join(f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None)
+    named = [name for name, value in given.items() if value is not None]
+    named += [name for name, (value, default) in usual.items() if value != default]
+    names = ", ".join(f"--{name.replace('_', '-')}" for name in named)
     if names:
         raise SettingError(f"{names}: of no use beside {option}.", f"Leave {names} out, or {option}.")
 

@@ -17,9 +17,10 @@ import faiss
 
 from scing_cli.core.artifacts import replacing
 from scing_cli.core.errors import IndexFileError
-from scing_cli.core.index.kinds import KINDS, Store
+from scing_cli.core.index.kinds import KINDS
 from scing_cli.core.index.rows import Row, read_rows, write_rows
 from scing_cli.core.index.stamp import REMEDY, SUFFIX, Stamp, append_stamp, read_stamp, rows_file
+from scing_cli.core.index.store import Store
 
 READ_ATTEMPTS = 3
 

@@ -16,18 +16,16 @@ import numpy.typing as npt
 
 from scing_cli.core.errors import DataError, IndexFileError, SettingError
 from scing_cli.core.index.disk import check_name, commit, load
-from scing_cli.core.index.kinds import KINDS, Store, choose_kind
+from scing_cli.core.index.kinds import KINDS, choose_kind
 from scing_cli.core.index.lock import write_lock
 from scing_cli.core.index.rows import Entry, Row
-from scing_cli.core.index.search import best_scores, nearest, recall
+from scing_cli.core.index.search import nearest
 from scing_cli.core.index.stamp import Stamp, read_stamp
+from scing_cli.core.index.store import Store
+from scing_cli.core.index.tuning import measured_recall, tune
 
 Vectors = npt.NDArray[np.float32]
 LENGTH_TOLERANCE = 1e-3
-RECALL_AT = 10
-RECALL_QUERIES = 200
-RECALL_AIM = 0.95
-EFFORTS = (16, 32, 64, 128, 256, 512)  # lists of an inverted file, candidates of a graph
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -140,13 +138,13 @@ class GalleryIndex:
         _check_unit(vectors, [entry.path for entry in entries])
         first = self._stamp.next_id
         ids = range(first, first + len(entries))
-        tune = False
+        anew = False
         if ids:
-            tune = self._store.add(np.ascontiguousarray(vectors, dtype=np.float32), np.array(ids, dtype=np.int64))
+            anew = self._store.add(np.ascontiguousarray(vectors, dtype=np.float32), np.array(ids, dtype=np.int64))
         self._rows |= {number: Row.of(number, entry) for number, entry in zip(ids, entries, strict=True)}
         self._stamp = dataclasses.replace(self._stamp, count=len(self._rows), next_id=ids.stop)
-        if tune:
-            self._tune()
+        if anew:
+            tune(self._store)
         return list(ids)
 
     def remove(self, ids: Collection[int]) -> None:
@@ -218,27 +216,7 @@ class GalleryIndex:
 
     def recall(self) -> float:
         """Return recall@10 against a flat index, measured with vectors of its own as queries; 1 for a flat one."""
-        if not self._store.approximate or not len(self):
-            return 1.0
-        return recall(self._store, *self._sample())
-
-    def _tune(self) -> None:
-        """Let searches look as far as recall@10 needs to reach 0.95; nothing changes for a flat index."""
-        if not self._store.approximate:
-            return
-        queries, truth = self._sample()
-        for effort in EFFORTS:
-            self._store.look(effort)
-            if recall(self._store, queries, truth) >= RECALL_AIM or self._store.effort() < effort:
-                return
-
-    def _sample(self) -> tuple[Vectors, Vectors]:
-        """Return some stored vectors, and the scores of their true nearest rows."""
-        vectors = self._store.stored()[1]
-        dice = np.random.default_rng(0)
-        asked = np.sort(dice.choice(len(vectors), min(len(vectors), RECALL_QUERIES), replace=False))
-        queries = np.array(vectors[asked])
-        return queries, best_scores(self._store, queries, min(RECALL_AT, len(vectors)))
+        return measured_recall(self._store)
 
     def check_model(self, digest: str, *, descriptor: str, width: int, name: str) -> None:
         """Make sure that queries of a model may be compared with these vectors.

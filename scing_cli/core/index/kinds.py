@@ -9,93 +9,21 @@ N vectors, D width, Q queries.
 
 from __future__ import annotations
 
-import abc
 import types
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import faiss
 import numpy as np
-import numpy.typing as npt
 
 from scing_cli.core.errors import SettingError
+from scing_cli.core.index.store import IntArray, Store, Vectors
 
-Vectors = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
 FLAT_UPTO = 200_000  # vectors; beyond, `auto` takes an inverted file
 LINKS = 32  # of each vector in a graph
 CONSTRUCTION = 200  # candidates for the links of a new vector
 PER_LIST = 39  # vectors that faiss wants for each list it learns
 GROWTH = 2  # lists are learnt anew when so many times as many would fit, a graph is tuned anew
-
-
-class Store(abc.ABC):
-    """Vectors with ids, ascending.
-
-    Args:
-        index: The faiss index.
-    """
-
-    kind: ClassVar[str]
-    approximate: ClassVar[bool] = True
-
-    def __init__(self, index: Any) -> None:
-        self.index = index
-
-    @classmethod
-    @abc.abstractmethod
-    def empty(cls, width: int) -> Any:
-        """Return a faiss index of this kind without vectors."""
-
-    @classmethod
-    @abc.abstractmethod
-    def fits(cls, index: Any) -> bool:
-        """Tell whether a faiss index is of this kind."""
-
-    @abc.abstractmethod
-    def ids(self) -> IntArray:
-        """Return the ids, shape (N,), ascending."""
-
-    @abc.abstractmethod
-    def stored(self) -> tuple[IntArray, Vectors]:
-        """Return the ids, shape (N,), ascending, and the vectors, shape (N, D), maybe a view."""
-
-    @abc.abstractmethod
-    def effort(self) -> int:
-        """Return how far a search looks: lists or candidates; 0 where it looks at all."""
-
-    @abc.abstractmethod
-    def look(self, effort: int) -> None:
-        """Set how far a search looks; it is kept in the file."""
-
-    @abc.abstractmethod
-    def parameters(self, selector: Any) -> Any:
-        """Return faiss's search parameters for some ids alone."""
-
-    def add(self, vectors: Vectors, ids: IntArray) -> bool:
-        """Add vectors under ids that are greater than all others; tell whether how far to look must be found anew."""
-        self.index.add_with_ids(vectors, ids)
-        return False
-
-    def remove(self, ids: IntArray) -> None:
-        """Remove vectors."""
-        self.index.remove_ids(ids)
-
-    def vectors(self, ids: IntArray) -> Vectors:
-        """Return some vectors, shape (M, D)."""
-        known, vectors = self.stored()
-        return vectors[np.searchsorted(known, ids)]
-
-    def candidates(self, queries: Vectors, k: int, allowed: IntArray | None) -> tuple[Vectors, IntArray]:
-        """Return faiss's own k best, scores and ids of shape (Q, k); -1 where it found fewer."""
-        if allowed is None:
-            scores, ids = self.index.search(queries, k)
-        else:
-            bits = np.zeros(int(allowed[-1]) + 1, dtype=bool)
-            bits[allowed] = True
-            selector = faiss.IDSelectorBitmap(np.packbits(bits, bitorder="little"))
-            scores, ids = self.index.search(queries, k, params=self.parameters(selector))
-        return scores, ids
 
 
 class FlatStore(Store):

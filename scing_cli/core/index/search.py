@@ -13,14 +13,13 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from scing_cli.core.index.kinds import Store
+from scing_cli.core.index.store import Store
 from scing_cli.core.pairs import pair_scores
 
 Vectors = npt.NDArray[np.float32]
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 SPARE = 16  # candidates beyond k
-BLOCK = 65536  # vectors
 HALF_STEP = 2.0**-24  # of float32: a sum of D products of unit vectors is off by at most D times this, and a little
 
 
@@ -36,30 +35,6 @@ def nearest(
         allowed: The ids that may be found, ascending; all of them if None.
     """
     yield from (_approximate if store.approximate else _exact)(store, queries, k, allowed)
-
-
-def best_scores(store: Store, queries: Vectors, k: int) -> Vectors:
-    """Return each query's k best products, shape (Q, k), ascending, by comparing with every vector in float32."""
-    _, vectors = store.stored()
-    best = np.full((len(queries), k), -np.inf, np.float32)
-    for low in range(0, len(vectors), BLOCK):
-        best = np.concatenate([best, queries @ vectors[low : low + BLOCK].T], axis=1)
-        best = np.partition(best, best.shape[1] - k, axis=1)[:, -k:]
-    return np.sort(best, axis=1)
-
-
-def recall(store: Store, queries: Vectors, truth: Vectors) -> float:
-    """Return the share of the nearest rows that the store finds; a row of equal score is as good.
-
-    Args:
-        store: The vectors.
-        queries: Shape (Q, D).
-        truth: Shape (Q, k); see `best_scores`.
-    """
-    error = 2.02 * queries.shape[1] * HALF_STEP
-    answers = nearest(store, queries, truth.shape[1])
-    found = sum(int((scores >= own[0] - error).sum()) for (scores, _), own in zip(answers, truth, strict=True))
-    return found / truth.size
 
 
 def _exact(store: Store, queries: Vectors, k: int, allowed: IntArray | None) -> Iterator[tuple[FloatArray, IntArray]]:
