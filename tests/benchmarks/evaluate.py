@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 from scing_cli.core.evaluation import Scores, evaluate
+from scing_cli.core.workflows.saved import evaluate_saved
 
 DISTRACTORS = 0.05
 NOISES = (0.09, 0.13, 0.2)  # of each number, beside a centre of length 1
@@ -135,29 +136,27 @@ class Watch(threading.Thread):
             self.peak = max(self.peak, *(int(line.split()[1]) for line in lines if line.startswith("RssAnon")))
 
 
-def large(folder: str, queries: int, rows: int) -> None:
-    """Evaluate from memory-mapped files: 20 true hits per query, 15 cameras, 5 % distractors."""
+def large(folder: str, queries: int, rows: int) -> dict[str, float]:
+    """Score a folder of arrays as `scing evaluate --embeddings` does: 20 true hits per query, 15 cameras, distractors."""
     people = rows // 20
     with tempfile.TemporaryDirectory(dir=folder or None) as place:
-        query = side(queries, people, 15, 512, 1, file=f"{place}/query.npy")
-        gallery = side(rows, people, 15, 512, 2, lonely=DISTRACTORS, file=f"{place}/gallery.npy")
-        for each, name in ((query, "query"), (gallery, "gallery")):
-            each.vectors.flush()
-            each.vectors = np.load(f"{place}/{name}.npy", mmap_mode="r")
-        labels = (*query.labels(), *gallery.labels())
+        for name, count, seed, lonely in (("query", queries, 1, 0.0), ("gallery", rows, 2, DISTRACTORS)):
+            drawn = side(count, people, 15, 512, seed, lonely=lonely, file=f"{place}/{name}.npy")
+            np.save(f"{place}/{name}_identity.npy", drawn.identities)
+            np.save(f"{place}/{name}_camera.npy", drawn.cameras)
+            del drawn
         watch = Watch()
         watch.start()
         started = time.perf_counter()
-        names, cameras, gallery_names, gallery_cameras = labels
-        scores = evaluate(
-            query.vectors, gallery.vectors, names, gallery_names, cameras, gallery_cameras, protocol="market"
-        )
+        scores = evaluate_saved(Path(place), protocol="market").scores
         took = time.perf_counter() - started
         watch.ended.set()
-        print(
-            f"{queries:,} x {rows:,} x 512: {took:.0f} s, peak anonymous memory {watch.peak * 1024 / 1e9:.2f} GB, "
-            f"mAP {scores.mAP:.2f}, rank-1 {scores.rank1:.2f}, {scores.valid_queries:,} queries count"
-        )
+    memory = watch.peak * 1024 / 1e9
+    print(
+        f"{queries:,} x {rows:,} x 512: {took:.0f} s, peak anonymous memory {memory:.2f} GB, "
+        f"mAP {scores.mAP:.2f}, rank-1 {scores.rank1:.2f}, {scores.valid_queries:,} queries count"
+    )
+    return {"queries": queries, "rows": rows, "seconds": took, "anonymous GB": memory, "mAP": scores.mAP}
 
 
 def main() -> None:
@@ -169,7 +168,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1_000_000)
     given = parser.parse_args()
     if given.large:
-        large(given.folder, given.queries, given.rows)
+        print(json.dumps(large(given.folder, given.queries, given.rows)))
     else:
         print("3,368 x 15,913 x 512")
         print(json.dumps([compare(given.repeats, noise) for noise in NOISES]))
