@@ -49,3 +49,26 @@ def pair_scores(vector: npt.NDArray[np.floating], rows: npt.NDArray[np.floating]
         chunk *= wide
         scores[start : start + CHUNK] = chunk.sum(axis=1)
     return scores
+
+
+def paired_scores(
+    left: Rows, left_rows: npt.NDArray[np.int64], right: Rows, right_rows: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """Return the inner products of pairs of rows: the same bits as `pair_scores` gives each.
+
+    Args:
+        left: Shape (A, D).
+        left_rows: Shape (M,), rows of `left`.
+        right: Shape (B, D); may be memory-mapped.
+        right_rows: Shape (M,), rows of `right`.
+
+    Returns:
+        Shape (M,), float64.
+    """
+    scores = np.empty(len(left_rows), dtype=np.float64)
+    for start in range(0, len(left_rows), CHUNK):
+        part = slice(start, start + CHUNK)
+        chunk = np.array(right[right_rows[part]], dtype=np.float64, order="C")
+        chunk *= left[left_rows[part]]
+        scores[part] = chunk.sum(axis=1)
+    return scores

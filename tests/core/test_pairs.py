@@ -6,6 +6,8 @@ import doctest
 import math
 
 import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from scing_cli.core import pairs
 
@@ -29,3 +31,15 @@ def test_they_are_inner_products() -> None:
 
 def test_the_example_holds() -> None:
     assert doctest.testmod(pairs) == (0, 1)
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 999), count=st.integers(0, 600), width=st.sampled_from([1, 7, 64, 513]))
+def test_pairs_of_rows_have_the_bits_that_each_has_alone(seed: int, count: int, width: int) -> None:
+    draw = np.random.default_rng(seed)
+    left, right = (draw.standard_normal((number, width)).astype(np.float32) for number in (9, 40))
+    first, second = draw.integers(0, 9, count), draw.integers(0, 40, count)
+    expected = [
+        pairs.pair_scores(left[one], right[other : other + 1])[0] for one, other in zip(first, second, strict=True)
+    ]
+    np.testing.assert_array_equal(pairs.paired_scores(left, first, right, second), np.array(expected).reshape(count))

@@ -24,53 +24,78 @@ import numpy.typing as npt
 from scing_cli.core.evaluation.metrics import FloatArray, IntArray
 from scing_cli.core.evaluation.products import Products
 from scing_cli.core.evaluation.truth import Truth
-from scing_cli.core.pairs import Rows, pair_scores
+from scing_cli.core.pairs import Rows, pair_scores, paired_scores
 from scing_cli.core.runtime import Advance
 
 Vectors = npt.NDArray[np.float32]
 Scores = npt.NDArray[Any]
 MANY_NEAR = 8  # of a query: pairs of a hit and a row that a product cannot decide
+PASSES = 8  # blocks of queries that meet a gallery block before the next is read
 
 
 @dataclasses.dataclass(slots=True, eq=False)
-class _Query:
-    """One query in the making.
+class _Queries:
+    """Some queries in the making; their hits and what they ignore lie one query after the other.
 
     Args:
-        vector: Shape (D,).
+        vectors: Shape (q, D).
+        starts: Shape (q + 1,): where each query's hits begin.
         rows: Shape (H,): gallery rows of the hits, best first.
         scores: Shape (H,): their pair scores.
-        ignored: Gallery rows that are no false ones, ascending.
+        ignored_starts: Shape (q + 1,): where what each query ignores begins.
+        ignored: Gallery rows that are no false ones of it, ascending.
         false_above: Shape (H,): the false rows above each hit, counted so far.
+        bounds: Of the hits, by the kind of product.
     """
 
-    vector: Vectors
+    vectors: Vectors
+    starts: IntArray
     rows: IntArray
     scores: FloatArray
+    ignored_starts: IntArray
     ignored: IntArray
     false_above: IntArray
+    bounds: dict[Any, _Bounds] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def of(cls, vector: Vectors, gallery: Rows, hits: IntArray, ignored: IntArray) -> _Query:
-        """Return a query with its hits in order."""
-        scores = pair_scores(vector, gallery[hits])
-        order = np.lexsort((hits, -scores))
-        return cls(vector, hits[order], scores[order], ignored, np.zeros(len(hits), dtype=np.int64))
+    def of(cls, vectors: Vectors, gallery: Rows, hits: list[IntArray], ignored: list[IntArray]) -> _Queries:
+        """Return queries with their hits in order."""
+        starts, rows = _joined(hits)
+        owners = np.repeat(np.arange(len(hits)), np.diff(starts))
+        scores = paired_scores(vectors, owners, gallery, rows)
+        order = np.lexsort((rows, -scores, owners))
+        zeros = np.zeros(len(rows), dtype=np.int64)
+        return cls(vectors, starts, rows[order], scores[order], *_joined(ignored), zeros)
 
-    def ranks(self) -> IntArray:
-        """Return the ranks of the hits, ascending, shape (H,)."""
-        ranks: IntArray = np.arange(1, len(self.rows) + 1) + self.false_above
-        return ranks
+    def ranks(self) -> list[IntArray]:
+        """Return the ranks of each query's hits, ascending."""
+        places = np.arange(len(self.rows)) - np.repeat(self.starts[:-1], np.diff(self.starts))
+        return np.split(1 + places + self.false_above, self.starts[1:-1])
 
-    def mask(self, products: Scores, low: int) -> None:
-        """Take the rows that are no false ones out of the running."""
-        first, last = np.searchsorted(self.ignored, (low, low + len(products)))
-        products[self.ignored[first:last] - low] = -np.inf
+    def between(self, kind: npt.DTypeLike) -> _Bounds:
+        """Return the bounds of all hits."""
+        if kind not in self.bounds:
+            self.bounds[kind] = _Bounds.of(self.scores, self.vectors.shape[1], kind)
+        return self.bounds[kind]
+
+    def mask(self, products: Scores, first: int, low: int) -> None:
+        """Take the rows that are no false ones out of the running.
+
+        Args:
+            products: Shape (q, n), of the queries from number `first` and the gallery's rows from `low`.
+            first: See there.
+            low: See there.
+        """
+        part = self.ignored_starts[first : first + len(products) + 1]
+        rows = self.ignored[part[0] : part[-1]] - low
+        owners = np.repeat(np.arange(len(products)), np.diff(part))
+        here = (rows >= 0) & (rows < products.shape[1])
+        products[owners[here], rows[here]] = -np.inf
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class _Bounds:
-    """Between which products a hit's score may lie, rounded outwards; shape (H,) each, descending."""
+    """Between which products a hit's score may lie, rounded outwards; shape (H,) each, descending in a query."""
 
     down: Scores
     up: Scores
@@ -82,10 +107,10 @@ class _Bounds:
         down, up = (bound.astype(kind) for bound in (scores - error, scores + error))
         return cls(np.nextafter(down, -np.inf), np.nextafter(up, np.inf))
 
-    def near(self, products: Scores) -> npt.NDArray[np.bool_]:
-        """Tell which products lie between the bounds of any hit."""
-        begun = np.searchsorted(self.down[::-1], products, side="right")
-        ended = np.searchsorted(self.up[::-1], products, side="left")
+    def near(self, products: Scores, hits: slice) -> npt.NDArray[np.bool_]:
+        """Tell which products lie between the bounds of any of one query's hits."""
+        begun = np.searchsorted(self.down[hits][::-1], products, side="right")
+        ended = np.searchsorted(self.up[hits][::-1], products, side="left")
         between: npt.NDArray[np.bool_] = begun > ended
         return between
 
@@ -106,22 +131,18 @@ def rank_hits(
     size, gallery_size = blocks
     first_kind = 0  # where one way was too coarse for a block, it is not tried on the next
     for start in range(0, len(query), size * PASSES):
-        some = np.array(query[start : start + size * PASSES], dtype=np.float32, order="C")
-        states = [
-            _Query.of(vector, gallery, truth.hits(number), truth.never_false(number))
-            for number, vector in enumerate(some, start)
-        ]
+        vectors = np.array(query[start : start + size * PASSES], dtype=np.float32, order="C")
+        numbers = range(start, start + len(vectors))
+        hits, ignored = (list(map(find, numbers)) for find in (truth.hits, truth.never_false))
+        queries = _Queries.of(vectors, gallery, hits, ignored)
         for low in range(0, len(gallery), gallery_size):
             rows = np.array(gallery[low : low + gallery_size], dtype=np.float32, order="C")
             block = _Block(rows, low, products)
-            for first in range(0, len(some), size):
-                part = slice(first, first + size)
-                first_kind = block.count(some[part], states[part], first_kind)
-                advance(len(states[part]))
-        yield from (state.ranks() for state in states)
-
-
-PASSES = 8  # blocks of queries that meet a gallery block before the next is read
+            for first in range(0, len(vectors), size):
+                last = min(first + size, len(vectors))
+                first_kind = block.count(queries, first, last, first_kind)
+                advance(last - first)
+        yield from queries.ranks()
 
 
 class _Block:
@@ -139,57 +160,70 @@ class _Block:
         self.products = products
         self.loaded: dict[int, Any] = {}
 
-    def count(self, vectors: Vectors, queries: list[_Query], first_kind: int) -> int:
+    def count(self, queries: _Queries, first: int, last: int, first_kind: int) -> int:
         """Count the false rows above the hits of some queries; return which kind of products was fine enough."""
-        last = len(self.products.kinds) - 1
+        finest = len(self.products.kinds) - 1
         for place, kind in enumerate(self.products.kinds[first_kind:], first_kind):
             if place not in self.loaded:
                 self.loaded[place] = self.products.load(self.rows, kind)
-            limit = None if place == last else MANY_NEAR * len(queries)
-            if self._count(self.products.multiply(vectors, self.loaded[place]), queries, kind, limit=limit):
+            limit = None if place == finest else MANY_NEAR * (last - first)
+            products = self.products.multiply(queries.vectors[first:last], self.loaded[place])
+            if self._count(products, queries, first, queries.between(kind), limit):
                 return place
-        return last
+        return finest
 
-    def _count(self, products: Scores, queries: list[_Query], kind: npt.DTypeLike, *, limit: int | None) -> bool:
+    def _count(self, products: Scores, queries: _Queries, first: int, bounds: _Bounds, limit: int | None) -> bool:
         """Count by products, by pair scores where they are near; with too many of those count nothing and say so."""
-        counted: list[tuple[_Query, IntArray, Scores | None, _Bounds]] = []
+        queries.mask(products, first, self.low)
+        starts = queries.starts[first : first + len(products) + 1].tolist()
+        counts = np.zeros(starts[-1] - starts[0], dtype=np.int64)
+        unsure: list[int] = []
         undecided = 0
-        for query, row in zip(queries, products, strict=True):
-            if not len(query.rows):
+        for number, (row, begin, end) in enumerate(zip(products, starts[:-1], starts[1:], strict=True)):
+            if begin == end:
                 continue
-            query.mask(row, self.low)
-            bounds = _Bounds.of(query.scores, self.rows.shape[1], kind)
-            candidates = row[row >= bounds.down[-1]]  # the others are below every hit
+            candidates = row[row >= bounds.down[end - 1]]  # the others are below every hit
             if not len(candidates):
                 continue
             candidates.sort()
-            above = len(candidates) - np.searchsorted(candidates, bounds.up, side="right")
-            near = len(candidates) - np.searchsorted(candidates, bounds.down, side="left") - above
-            pairs = int(near.sum())
-            undecided += pairs
-            if limit is not None and undecided > limit:
-                return False
-            counted.append((query, above, row if pairs else None, bounds))
-        for query, above, unsure, bounds in counted:
-            query.false_above += above if unsure is None else self._exactly(query, unsure, bounds)
+            above = len(candidates) - candidates.searchsorted(bounds.up[begin:end], side="right")
+            upto = len(candidates) - candidates.searchsorted(bounds.down[begin:end], side="left")
+            counts[begin - starts[0] : end - starts[0]] = above
+            pairs = int(upto.sum() - above.sum())
+            if pairs:
+                undecided += pairs
+                unsure.append(number)
+                if limit is not None and undecided > limit:
+                    return False
+        for number in unsure:
+            hits = slice(starts[number], starts[number + 1])
+            here = slice(hits.start - starts[0], hits.stop - starts[0])
+            counts[here] = self._exactly(products[number], queries, first + number, bounds, hits)
+        queries.false_above[starts[0] : starts[-1]] += counts
         return True
 
-    def _exactly(self, query: _Query, products: Scores, bounds: _Bounds) -> IntArray:
-        """Count with the pair scores of the rows that are near to any hit."""
-        places = np.flatnonzero(products >= bounds.down[-1])
-        near = bounds.near(products[places])
-        exact = pair_scores(query.vector, self.rows[places[near]])
+    def _exactly(self, products: Scores, queries: _Queries, number: int, bounds: _Bounds, hits: slice) -> IntArray:
+        """Count with the pair scores of the rows that are near to any hit of one query."""
+        places = np.flatnonzero(products >= bounds.down[hits.stop - 1])
+        near = bounds.near(products[places], hits)
+        exact = pair_scores(queries.vectors[number], self.rows[places[near]])
         far = np.sort(products[places[~near]])
-        above = len(far) - np.searchsorted(far, bounds.up, side="right")
-        return above + _rows_above(exact, places[near] + self.low, query)
+        above = len(far) - np.searchsorted(far, bounds.up[hits], side="right")
+        return above + _rows_above(exact, places[near] + self.low, queries.scores[hits], queries.rows[hits])
 
 
-def _rows_above(scores: FloatArray, rows: IntArray, query: _Query) -> IntArray:
+def _joined(groups: list[IntArray]) -> tuple[IntArray, IntArray]:
+    """Return where each group begins, shape (q + 1,), and all groups one after the other."""
+    starts = np.concatenate(([0], np.cumsum([len(group) for group in groups]))).astype(np.int64)
+    return starts, np.concatenate([*groups, np.empty(0, dtype=np.int64)])
+
+
+def _rows_above(scores: FloatArray, rows: IntArray, hit_scores: FloatArray, hit_rows: IntArray) -> IntArray:
     """Return how many rows stand above each hit: a higher score, or the same and an earlier place in the gallery.
 
     Hits stand in that order already, so each row is put among them, and all hits behind it are below it.
     """
-    ranked = np.lexsort((np.concatenate([query.rows, rows]), np.concatenate([-query.scores, -scores])))
-    is_row = ranked >= len(query.rows)
+    ranked = np.lexsort((np.concatenate([hit_rows, rows]), np.concatenate([-hit_scores, -scores])))
+    is_row = ranked >= len(hit_rows)
     above: IntArray = np.cumsum(is_row, dtype=np.int64)[~is_row]
     return above

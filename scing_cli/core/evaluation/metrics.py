@@ -73,7 +73,7 @@ def average_precision_of_ranks(ranks: IntArray) -> float:
     0.8333333333333333
     """
     _require(ranks)
-    return float(np.mean(np.arange(1, len(ranks) + 1) / ranks))
+    return float((np.arange(1, len(ranks) + 1) / ranks).sum()) / len(ranks)
 
 
 def inverse_penalty_of_ranks(ranks: IntArray) -> float:

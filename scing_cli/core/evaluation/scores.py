@@ -13,7 +13,6 @@ from scing_cli.core.evaluation.metrics import (
     IntArray,
     average_precision_of_ranks,
     cmc_curve,
-    inverse_penalty_of_ranks,
 )
 from scing_cli.core.evaluation.truth import Lost
 
@@ -114,6 +113,7 @@ def score(ranks: Iterable[IntArray], *, gallery: int, protocol: str, lost: Lost)
 
 def _of_one(ranks: IntArray) -> tuple[float, float, int, int]:
     """Return average precision, inverse penalty, first rank and matches of one query."""
-    if not len(ranks):
+    count = len(ranks)
+    if not count:
         return math.nan, math.nan, 0, 0
-    return average_precision_of_ranks(ranks), inverse_penalty_of_ranks(ranks), int(ranks[0]), len(ranks)
+    return average_precision_of_ranks(ranks), count / int(ranks[-1]), int(ranks[0]), count
