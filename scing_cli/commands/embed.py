@@ -48,7 +48,7 @@ def embed(
         check_machine(device, precision, workers, batch_size)
         from scing_cli.core.workflows.prune import prune_index
 
-        _tell(prune_index(output), terminal)
+        _tell(prune_index(output, reporter=terminal), terminal)
         return
     from scing_cli.core.workflows.embed import GalleryChoice
     from scing_cli.core.workflows.embed import embed as build

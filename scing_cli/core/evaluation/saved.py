@@ -131,14 +131,14 @@ def _file(path: Path) -> Mapping[str, Any]:
         file = np.load(path, allow_pickle=False)
         if isinstance(file, np.lib.npyio.NpzFile):
             with file:
-                return {name: file[name] for name in file.files if name in (*NEEDED, *OPTIONAL)}
+                return {name: file[name] if name in (*NEEDED, *OPTIONAL) else None for name in file.files}
     except UNREADABLE as error:
         raise _unreadable(path, error) from error
     raise DataError(f"{path} holds a single array.", f"An .npz file holds several. {REMEDY}")
 
 
 def _folder(path: Path) -> Mapping[str, Any]:
-    arrays = {}
+    arrays: dict[str, Any] = {file.stem: None for file in path.glob("*.npy")}
     for name in (*NEEDED, *OPTIONAL):
         file = path / f"{name}.npy"
         if file.exists():
@@ -154,7 +154,7 @@ def _unreadable(path: Path, error: Exception) -> DataError:
         return DataError(f"{path} does not exist.", REMEDY)
     said = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
     if "allow_pickle" in said or "Python objects" in said:
-        return DataError(f"{path} holds Python objects, which are not read: they could run code.", REMEDY)
+        return DataError(f"{path} holds no arrays, or Python objects, which are not read: they could run code.", REMEDY)
     return DataError(f"{path} cannot be read as arrays: {said}.", REMEDY)
 
 
@@ -170,6 +170,8 @@ def _part(path: Path, side: str, arrays: Mapping[str, Any]) -> SavedPart:
     if JUNK in identities:
         kept = np.array([row for row, identity in enumerate(identities) if identity != JUNK], dtype=np.int64)
         identities, cameras = ([texts[row] for row in kept] for texts in (identities, cameras))
+    if not identities:
+        raise DataError(f"{path} has no {side} row that counts.", "Rows of identity -1 are junk and left out.")
     changed = _check_lengths(path, side, UnitRows(vectors))
     rows = UnitRows(vectors, kept, as_they_are=vectors.dtype == np.float32 and not changed)
     return SavedPart(rows, identities, cameras, len(vectors) - len(rows), changed)

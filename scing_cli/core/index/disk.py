@@ -107,7 +107,9 @@ def _load(path: Path, stamp: Stamp) -> tuple[Store, list[Row]]:
     try:
         rows = read_rows(source, digest=stamp.rows_digest)
     except FileNotFoundError:
-        remedy = f"Bring {source.name} back (it moves with {path.name}), or embed again: scing embed --force."
+        remedy = (
+            f"Bring {source.name} back (it moves with {path.name}), or embed again: scing embed --force, same --output."
+        )
         raise IndexFileError(f"{path} is without its rows: {source} is missing.", remedy) from None
     except IndexFileError as error:
         raise IndexFileError(error.what, error.remedy or REMEDY) from error

@@ -237,14 +237,14 @@ class GalleryIndex:
             raise IndexFileError(
                 f"{self._name} holds the descriptor {own.descriptor}, {own.width} wide; {name} was asked for "
                 f"{descriptor}, {width} wide.",
-                f"Use --descriptor {own.descriptor}, or embed the gallery again: scing embed --force.",
+                f"Use --descriptor {own.descriptor}, or embed the gallery again: scing embed --force, same --output.",
             )
         ours = f"visual {own.model_digest[:8]}…, {own.descriptor}, {own.width} wide"
         theirs = f"visual {digest[:8]}…, {descriptor}, {width} wide"
         made_by = f"Use the model that made it: {own.made_by()}, or embed" if own.made_by() else "Embed"
         raise IndexFileError(
             f"{self._name} was made by another model ({ours}) than {name} ({theirs}).",
-            f"{made_by} the gallery again: scing embed --force.",
+            f"{made_by} the gallery again: scing embed --force, same --output.",
         )
 
     @property
@@ -255,7 +255,7 @@ class GalleryIndex:
         if vectors.ndim != 2 or vectors.shape[1] != self.width:
             raise IndexFileError(
                 f"{self._name} holds vectors {self.width} wide; these are {vectors.shape[-1]} wide.",
-                "Use the model and the descriptor that made it, or embed the gallery again: scing embed --force.",
+                "Use the model and descriptor that made it, or embed again: scing embed --force, same --output.",
             )
 
     def _check_unchanged(self, path: Path) -> None:

@@ -21,7 +21,7 @@ MAGIC = b"SCINGidx"
 TAIL = 16
 SUFFIX = ".faiss"
 METRIC = "inner product"
-REMEDY = "Embed the gallery again: scing embed --force."
+REMEDY = "Embed the gallery again: scing embed --force, same --output."
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -110,7 +110,7 @@ def embed(
     lock, open_to_all = write_lock(output), contextlib.nullcontext()
     with lock if append else open_to_all:
         base = _base(output, model, embedder, index_type) if append and output.exists() else None
-        gone = drop_gone(base) if base is not None and prune else 0
+        gone = drop_gone(base, reporter) if base is not None and prune else 0
         fresh = _fresh(base, manifest, workers=machine.threads(), reporter=reporter)
         vectors = embed_files(embedder, fresh.files, reporter=reporter, text="embed")
         index = _joined(base, fresh, vectors, model, descriptor=descriptor, kind=index_type)

@@ -14,7 +14,7 @@ from scing_cli.core.artifacts import FORMAT, file_digest, read_json, replacing, 
 from scing_cli.core.datasets.checks import gallery_of
 from scing_cli.core.datasets.reading import read_data
 from scing_cli.core.embeddings import Embedder, Vectors
-from scing_cli.core.errors import DataError, IndexFileError, RunError, ScingError, SettingError
+from scing_cli.core.errors import DataError, IndexFileError, RunError, ScingError, SettingError, counted
 from scing_cli.core.evaluation import choose_protocol
 from scing_cli.core.evaluation.device import DeviceProducts
 from scing_cli.core.evaluation.ranking import require_truth
@@ -144,6 +144,9 @@ def _score(model: OpenedModel, data: Path | None, settings: _Settings) -> Evalua
         embedder = settings.machine.embedder(model.encoder, kind=kind)
         gallery = _indexed(opened, index, model, embedder)
         query = _embedded(manifest.part(split), split, model, embedder, reporter)
+        own = len(set(query.keys) & set(gallery.keys))
+        if own:
+            reporter.warn(f"{counted(own, 'query is', 'queries are')} in {index} too, as gallery for all others.")
     products = None if embedder.device.type == "cpu" else DeviceProducts(embedder.device)
     chosen, scores = rank_sides(query, gallery, settings.protocol, reporter, products=products)
     samples = manifest.part(split).samples

@@ -89,7 +89,9 @@ def reopen_model(where: Mapping[str, Any], digest: str, *, source: Path, reporte
     Raises:
         IndexFileError: If it is gone, or is no longer the same.
     """
-    remedy = "Name the model that made it with --run FOLDER, or embed the gallery again: scing embed --force."
+    remedy = (
+        "Name the model that made it with --run FOLDER, or embed the gallery again: scing embed --force, same --output."
+    )
     try:
         if "run" in where:
             run = open_run(Path(where["run"]))

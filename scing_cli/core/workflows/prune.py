@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 
-from scing_cli.core.errors import DataError, IndexFileError
-from scing_cli.core.index import GalleryIndex, check_place, write_lock
+from scing_cli.core.errors import DataError, IndexFileError, counted
+from scing_cli.core.index import GalleryIndex, Row, check_place, write_lock
+from scing_cli.core.runtime import Reporter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +40,7 @@ class EmbedReport:
     recall: float | None
 
 
-def prune_index(index: Path) -> EmbedReport:
+def prune_index(index: Path, *, reporter: Reporter) -> EmbedReport:
     """Drop the rows of an index whose files are gone; no model is opened.
 
     Raises:
@@ -46,10 +48,10 @@ def prune_index(index: Path) -> EmbedReport:
     """
     check_place(index)
     if not index.exists():
-        raise IndexFileError(f"There is no index {index}.", "Make one: scing embed.")
+        raise IndexFileError(f"There is no index {index}.", f"Make one: scing embed --output {index}.")
     with write_lock(index):
         opened = GalleryIndex.read(index)
-        gone = drop_gone(opened)
+        gone = drop_gone(opened, reporter)
         if gone:
             opened.write(index, locked=True)
     return report_of(index, opened, opened.stamp.made_by(), added=0, replaced=0, skipped=len(opened), removed=gone)
@@ -62,7 +64,7 @@ def report_of(output: Path, index: GalleryIndex, model: str, **counts: int) -> E
     return EmbedReport(output, count=len(index), width=index.width, model=model, kind=kind, recall=recall, **counts)
 
 
-def drop_gone(index: GalleryIndex) -> int:
+def drop_gone(index: GalleryIndex, reporter: Reporter) -> int:
     """Remove the rows whose files are not there; return how many.
 
     Raises:
@@ -75,8 +77,16 @@ def drop_gone(index: GalleryIndex) -> int:
             f"Every image of the index is gone, {rows[0].path} for one: nothing was removed.",
             "Is their disk mounted, their folder renamed? If they are gone for good, remove the index itself.",
         )
+    kept = set(gone)
+    folders = sorted({str(Path(row.path).parent) for row in rows if row.id in kept} - _folders_there(rows))
+    if folders:
+        reporter.warn(f"{counted(len(folders), 'whole folder is', 'whole folders are')} gone, {folders[0]} for one.")
     index.remove(gone)
     return len(gone)
+
+
+def _folders_there(rows: Iterable[Row]) -> set[str]:
+    return {folder for folder in {str(Path(row.path).parent) for row in rows} if Path(folder).is_dir()}
 
 
 def _is_gone(file: Path) -> bool:

@@ -74,6 +74,8 @@ def rank_sides(
     chosen = choose_protocol(protocol, query.cameras, gallery.cameras)
     if protocol == "auto" and chosen.name == "no-camera":
         reporter.warn("Nothing is left out of the ranking (protocol no-camera): " + chosen.reason + ".")
+    if chosen.name == "market" and not (any(query.cameras) and any(gallery.cameras)):
+        reporter.warn("The protocol market leaves nothing out here: no camera is known of one side.")
     scores = rank(
         query.vectors,
         gallery.vectors,

@@ -160,7 +160,7 @@ def test_objects_are_never_unpickled(tmp_path: Path) -> None:
     np.savez(tmp_path / "all.npz", **arrays(), allow_pickle=True)
     for how in ("npz", "folder"):
         (tmp_path / how).mkdir()
-        with pytest.raises(DataError, match="holds Python objects, which are not read"):
+        with pytest.raises(DataError, match="Python objects, which are not read"):
             read_saved(save(tmp_path / how, arrays() | {"query_identity": trap}, how))
     assert not (tmp_path / "ran").exists()
 

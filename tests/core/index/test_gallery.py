@@ -235,7 +235,7 @@ def test_an_index_of_faiss_alone_is_refused(tmp_path: Path) -> None:
     faiss.write_index(faiss.IndexFlatIP(4), str(path))
     with pytest.raises(IndexFileError, match="was not written by scing") as caught:
         GalleryIndex.read(path)
-    assert caught.value.remedy == "Embed the gallery again: scing embed --force."
+    assert caught.value.remedy == "Embed the gallery again: scing embed --force, same --output."
 
 
 @pytest.mark.parametrize("keep", [0.1, 0.5, 0.9, 0.999])
@@ -310,7 +310,7 @@ def test_another_model_is_refused_with_both_named(written: Path) -> None:
     )
     assert caught.value.remedy == (
         "Use the model that made it: --model ViT-B-16-quickgelu --pretrained openai, "
-        "or embed the gallery again: scing embed --force."
+        "or embed the gallery again: scing embed --force, same --output."
     )
 
 
