@@ -50,7 +50,7 @@ def not_with(option: str, given: Mapping[str, Any], **usual: tuple[Any, Any]) ->
     named += [name for name, (value, default) in usual.items() if value != default]
     names = ", ".join(f"--{name.replace('_', '-')}" for name in named)
     if names:
-        raise SettingError(f"{names}: of no use beside {option}.", f"Leave {names} out, or {option}.")
+        raise SettingError(f"{names}: of no use beside {option}.", f"Leave {names} out, or leave {option} out.")
 
 
 def check_machine(device: str, precision: str, workers: int | None, batch_size: int) -> None:

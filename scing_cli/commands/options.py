@@ -88,7 +88,9 @@ Strict = Annotated[
 ]
 Synthetic = Annotated[bool, typer.Option("--synthetic", help="Draw a world of pedestrians into DIR first.")]
 Identities = Annotated[int | None, _drawn("--identities", text="People to train on (32).", least=2)]
-TestIdentities = Annotated[int | None, _drawn("--test-identities", text="To test (as many as to train on).", least=1)]
+TestIdentities = Annotated[
+    int | None, _drawn("--test-identities", text="Others, to test (as many as to train on).", least=1)
+]
 Cameras = Annotated[int | None, _drawn("--cameras", text="Cameras (4).", least=1)]
 ImagesPerCamera = Annotated[
     int | None, _drawn("--images-per-camera", text="Images of a person by a camera (2).", least=1)
@@ -96,7 +98,7 @@ ImagesPerCamera = Annotated[
 OccludedQueries = Annotated[bool | None, _drawn("--occluded-queries", text="Hide 30-60 % of the body in every query.")]
 OccludedTraining = Annotated[
     float | None,
-    _drawn("--occluded-training", text="Likewise in this share of training images (0).", least=0, most=1),
+    _drawn("--occluded-training", text="And in this share of the training images, 0 to 1 (0).", least=0, most=1),
 ]
 
 # runs and models

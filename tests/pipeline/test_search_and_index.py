@@ -383,7 +383,8 @@ def test_what_pruning_cannot_go_with_is_refused(scing, crops):
 @pytest.mark.parametrize("kind", ["flat", "ivf", "hnsw"])
 def test_every_kind_of_index_is_searched_and_grows(scing, finished, world, here, kind):
     made = scing("embed", "--run", finished, "--index-type", kind, "--json").json
-    assert (made["kind"], made["recall"]) == (kind, None if kind == "flat" else pytest.approx(made["recall"]))
+    assert made["kind"] == kind
+    assert made["recall"] is None if kind == "flat" else 0.95 <= made["recall"] <= 1
     evaluated = scing("evaluate", "--run", finished, "--index", "gallery.faiss", "--json").json
     assert evaluated["mAP"] == scing("evaluate", "--run", finished, "--json").json["mAP"]
     grown = scing("embed", "--run", finished, "--split", "query", "--append", "--json").json

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from scing_cli.core.errors import DataError
+from scing_cli.core.layouts import Parts
 from scing_cli.core.manifest import Manifest, Sample
 
 SHOWN_FAULTS = 10
@@ -69,6 +70,12 @@ def gather(root: Path, entries: Iterable[Entry]) -> DataSet:
         else:
             samples.append(entry)
     return DataSet(Manifest(root, tuple(samples), display_name(root)), "", junk, tuple(dropped))
+
+
+def gather_folders(root: Path, parts: Parts, entries_of: Callable[[Path, str, str], Iterable[Entry]]) -> DataSet:
+    """Return the data set of all parts' folders: `entries_of` says what the files of a folder are, for a split."""
+    places = ((folder, split) for split, folders in parts.items() for folder in folders)
+    return gather(root, (entry for folder, split in places for entry in entries_of(root, folder, split)))
 
 
 def display_name(path: Path) -> str:

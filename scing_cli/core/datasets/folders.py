@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scing_cli.core.datasets.captions import join_captions
-from scing_cli.core.datasets.dataset import DataSet, Dropped, Entry, gather
+from scing_cli.core.datasets.dataset import DataSet, Dropped, Entry, gather_folders
 from scing_cli.core.datasets.listing import list_folder, walk_images
 from scing_cli.core.datasets.market import NAME
 from scing_cli.core.errors import counted
@@ -31,11 +31,7 @@ def read(root: Path, parts: Parts) -> DataSet:
     Raises:
         DataError: If a folder cannot be listed, or `captions.csv` is faulty.
     """
-    entries: list[Entry] = []
-    for split, folders in parts.items():
-        for folder in folders:
-            entries += _entries(root, folder, split)
-    data = gather(root, entries)
+    data = gather_folders(root, parts, _entries)
     samples, notes = join_captions(root, data.manifest.samples)
     return data.with_rows(samples, (*notes, *_people(samples), *_not_read(root, parts), *_names(samples)))
 

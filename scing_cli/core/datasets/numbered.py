@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from scing_cli.core.datasets.dataset import DataSet, Dropped, Entry, gather
+from scing_cli.core.datasets.dataset import DataSet, Dropped, Entry, gather_folders
 from scing_cli.core.datasets.listing import walk_images
 from scing_cli.core.layouts import Parts
 from scing_cli.core.manifest import Sample
@@ -31,11 +31,7 @@ def read(root: Path, parts: Parts) -> DataSet:
     Raises:
         DataError: If a folder cannot be listed.
     """
-    entries: list[Entry] = []
-    for split, folders in parts.items():
-        for folder in folders:
-            entries += _entries(root, folder, split)
-    return gather(root, entries)
+    return gather_folders(root, parts, _entries)
 
 
 def _entries(root: Path, folder: str, split: str) -> Iterator[Entry]:

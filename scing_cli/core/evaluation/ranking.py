@@ -14,7 +14,7 @@ from scing_cli.core.evaluation.counting import rank_hits
 from scing_cli.core.evaluation.products import ArrayProducts, Products
 from scing_cli.core.evaluation.protocol import choose_protocol
 from scing_cli.core.evaluation.scores import Scores, score
-from scing_cli.core.evaluation.truth import Lost, Truth, find_truth
+from scing_cli.core.evaluation.truth import Truth, find_truth
 from scing_cli.core.pairs import Rows
 from scing_cli.core.runtime import Reporter, Silent
 
@@ -72,37 +72,6 @@ def evaluate(  # noqa: PLR0917 - three pairs of queries and gallery
     _check_vectors("query", query)
     _check_vectors("gallery", gallery)
     protocol = choose_protocol(protocol, query_cameras, gallery_cameras).name
-    truth = require_truth(
-        query_identities,
-        gallery_identities,
-        query_cameras,
-        gallery_cameras,
-        protocol=protocol,
-        query_keys=query_keys,
-        gallery_keys=gallery_keys,
-    )
-    steps = len(query) * -(-len(gallery) // gallery_block_size)
-    with (reporter or Silent()).progress("Ranking", steps) as advance:
-        blocks = (block_size, gallery_block_size)
-        ranks = rank_hits(query, gallery, truth, blocks=blocks, products=products or ArrayProducts(), advance=advance)
-        return score(ranks, gallery=len(gallery), protocol=protocol, lost=truth.lost)
-
-
-def require_truth(
-    query_identities: Sequence[str],
-    gallery_identities: Sequence[str],
-    query_cameras: Sequence[str],
-    gallery_cameras: Sequence[str],
-    *,
-    protocol: str,
-    query_keys: Sequence[str] = (),
-    gallery_keys: Sequence[str] = (),
-) -> Truth:
-    """Find the true hits; see `find_truth`.
-
-    Raises:
-        DataError: If no query has one.
-    """
     truth = find_truth(
         query_identities,
         gallery_identities,
@@ -112,9 +81,33 @@ def require_truth(
         query_keys=query_keys,
         gallery_keys=gallery_keys,
     )
-    if truth.lost.total == len(query_identities):
-        raise _no_valid_query(truth.lost, protocol)
-    return truth
+    check_truth(truth, protocol)
+    steps = len(query) * -(-len(gallery) // gallery_block_size)
+    with (reporter or Silent()).progress("Ranking", steps) as advance:
+        blocks = (block_size, gallery_block_size)
+        ranks = rank_hits(query, gallery, truth, blocks=blocks, products=products or ArrayProducts(), advance=advance)
+        return score(ranks, gallery=len(gallery), protocol=protocol, lost=truth.lost)
+
+
+def check_truth(truth: Truth, protocol: str) -> None:
+    """Make sure that some query has a true match.
+
+    Args:
+        truth: What `find_truth` found.
+        protocol: Under which protocol.
+
+    Raises:
+        DataError: If none has, with the reasons.
+    """
+    lost = truth.lost
+    if lost.total < len(truth):
+        return
+    remedy = "Queries and gallery must show the same people: check the identities of both parts."
+    if lost.same_camera:
+        remedy = "If the cameras are not real ones, leave nothing out: --protocol no-camera."
+    raise DataError(
+        f"None of the {lost.total} queries has a true match under the protocol {protocol}: {lost.reasons()}.", remedy
+    )
 
 
 def _check_lengths(vectors: Rows, identities: Sequence[str], cameras: Sequence[str], keys: Sequence[str]) -> None:
@@ -145,12 +138,3 @@ def _check_vectors(part: str, vectors: Rows) -> None:
         )
     if len(wrong := np.flatnonzero(np.abs(lengths - 1) > UNIT)):
         raise ValueError(f"{len(wrong)} {part} vectors are not of unit length, row {wrong[0]} for one")
-
-
-def _no_valid_query(lost: Lost, protocol: str) -> DataError:
-    remedy = "Queries and gallery must show the same people: check the identities of both parts."
-    if lost.same_camera:
-        remedy = "If the cameras are not real ones, leave nothing out: --protocol no-camera."
-    return DataError(
-        f"None of the {lost.total} queries has a true match under the protocol {protocol}: {lost.reasons()}.", remedy
-    )

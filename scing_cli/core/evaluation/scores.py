@@ -13,6 +13,7 @@ from scing_cli.core.evaluation.metrics import (
     IntArray,
     average_precision_of_ranks,
     cmc_curve,
+    inverse_penalty_of_ranks,
 )
 from scing_cli.core.evaluation.truth import Lost
 
@@ -116,4 +117,4 @@ def _of_one(ranks: IntArray) -> tuple[float, float, int, int]:
     count = len(ranks)
     if not count:
         return math.nan, math.nan, 0, 0
-    return average_precision_of_ranks(ranks), count / int(ranks[-1]), int(ranks[0]), count
+    return average_precision_of_ranks(ranks), inverse_penalty_of_ranks(ranks), int(ranks[0]), count

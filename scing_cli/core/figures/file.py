@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from PIL import Image, PngImagePlugin
 
@@ -30,12 +29,10 @@ def check_picture(target: Path, *, option: str) -> None:
 
 def write_picture(picture: Image.Image, target: Path) -> None:
     """Write a picture in the format of its file's ending, marked as drawn by this program."""
-    kind = PICTURES[target.suffix.lower()]
-    marks: dict[str, Any] = {"comment": DRAWN_BY} if kind == "JPEG" else {"pnginfo": PngImagePlugin.PngInfo()}
-    if kind == "PNG":
-        marks["pnginfo"].add_text("Software", DRAWN_BY)
-    with replacing(target) as temporary:
-        picture.save(temporary, format=kind, **marks)
+    mark = PngImagePlugin.PngInfo()
+    mark.add_text("Software", DRAWN_BY)
+    with replacing(target) as temporary:  # JPEG takes the comment, PNG the other: each passes over what is not its own
+        picture.save(temporary, format=PICTURES[target.suffix.lower()], comment=DRAWN_BY, pnginfo=mark)
 
 
 def _is_drawn(file: Path) -> bool:

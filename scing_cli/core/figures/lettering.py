@@ -84,8 +84,12 @@ def _not_drawn(text: str, letters: Font) -> set[str]:
     """Return the letters that a font shows as it shows what it has no picture for."""
     if not isinstance(letters, ImageFont.FreeTypeFont):
         return set()
-    nothing = bytes(letters.getmask(NO_LETTER))
-    return {letter for letter in set(text) - {" "} if bytes(letters.getmask(letter)) == nothing}
+    return {letter for letter in set(text) - {" "} if _mask(letters, letter) == _mask(letters, NO_LETTER)}
+
+
+@functools.lru_cache(maxsize=4096)
+def _mask(letters: ImageFont.FreeTypeFont, letter: str) -> bytes:
+    return bytes(letters.getmask(letter))
 
 
 def shorten_middle(text: str, width: float, letters: Font) -> str:

@@ -102,7 +102,7 @@ def embed(
             another process is writing it, or it cannot be written there.
     """
     machine, reporter = machine or Machine(), reporter or Silent()
-    choose_kind(index_type, 0)
+    choose_kind(index_type, 0)  # an unknown name is refused before any work
     _check_output(output, append=append, force=force)
     model = open_model(choice, reporter=reporter)
     manifest = _unique(_rows(model, gallery, reporter), reporter)

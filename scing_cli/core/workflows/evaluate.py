@@ -12,12 +12,12 @@ from safetensors.numpy import load_file, save_file
 
 from scing_cli.core.artifacts import FORMAT, file_digest, read_json, replacing, text_digest, write_json
 from scing_cli.core.datasets.checks import gallery_of
-from scing_cli.core.datasets.reading import read_data
 from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.errors import DataError, IndexFileError, RunError, ScingError, SettingError, counted
 from scing_cli.core.evaluation import choose_protocol
 from scing_cli.core.evaluation.device import DeviceProducts
-from scing_cli.core.evaluation.ranking import require_truth
+from scing_cli.core.evaluation.ranking import check_truth
+from scing_cli.core.evaluation.truth import find_truth
 from scing_cli.core.index import GalleryIndex, file_keys
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import Reporter, Silent
@@ -87,30 +87,33 @@ def evaluate_on(
     """Evaluate one model on several data sets: as `evaluate` each, the model opened once.
 
     Raises:
-        DataError: Before anything is embedded, if one of several cannot be read or evaluated.
+        DataError: Before anything is embedded, if one of them cannot be read or no query of it has a true match.
     """
-    settings = _Settings(split, layout, index, protocol, descriptor, machine or Machine(), reporter or Silent())
-    if len(data) > 1:
-        for path in filter(None, data):
-            _check_pairs(read_data(path, layout=layout).manifest, split, protocol)
+    settings = _Settings(split, index, protocol, descriptor, machine or Machine(), reporter or Silent())
     model = open_model(choice, reporter=settings.reporter)
-    reports = [_score(model, path, settings) for path in data]
+    manifests = [open_data(model.run, path, layout=layout, reporter=settings.reporter) for path in data]
+    if index is None:
+        for manifest in manifests:
+            _check_truth(manifest, split, protocol)
+    reports = [_score(model, manifest, settings) for manifest in manifests]
     if len({report.data for report in reports}) < len(reports):  # folders of one name
         reports = [dataclasses.replace(own, data=str(path)) for own, path in zip(reports, data, strict=True)]
     return reports
 
 
-def _check_pairs(manifest: Manifest, split: str, protocol: str) -> None:
-    """Make sure that a query has a true match left, before anything is embedded.
+def _check_truth(manifest: Manifest, split: str, protocol: str) -> None:
+    """Make sure that a query has a true match left.
 
     Raises:
-        DataError: If there is none.
+        DataError: If none has, or a part is empty.
     """
-    parts = sides(manifest, split)
-    identities, cameras = ([[getattr(row, name) for row in part] for part in parts] for name in ("identity", "camera"))
-    keys = [file_keys(part.files()) for part in parts]
+    query, gallery = sides(manifest, split)
+    identities, cameras = (
+        [[getattr(row, name) for row in part] for part in (query, gallery)] for name in ("identity", "camera")
+    )
     chosen = choose_protocol(protocol, *cameras).name
-    require_truth(*identities, *cameras, protocol=chosen, query_keys=keys[0], gallery_keys=keys[1])
+    keys = {"query_keys": file_keys(query.files()), "gallery_keys": file_keys(gallery.files())}
+    check_truth(find_truth(*identities, *cameras, protocol=chosen, **keys), chosen)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +121,6 @@ class _Settings:
     """What all evaluations of one call share; see `evaluate`."""
 
     split: str
-    layout: str
     index: Path | None
     protocol: str
     descriptor: str
@@ -132,9 +134,8 @@ class _Settings:
             )
 
 
-def _score(model: OpenedModel, data: Path | None, settings: _Settings) -> EvaluationReport:
+def _score(model: OpenedModel, manifest: Manifest, settings: _Settings) -> EvaluationReport:
     reporter, split, index = settings.reporter, settings.split, settings.index
-    manifest = open_data(model.run, data, layout=settings.layout, reporter=reporter)
     if index is None:
         embedder = settings.machine.embedder(model.encoder, kind=settings.descriptor)
         query, gallery = _both(manifest, split, model, embedder, reporter)

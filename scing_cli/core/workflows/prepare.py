@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -164,7 +164,7 @@ def prepare(
     manifest = data.manifest
     published = compare(count_parts(trained_on_val(manifest)), layout=data.layout)
     if published is None:
-        data = data.with_rows(manifest.samples, _near_none(data.layout))
+        data = dataclasses.replace(data, notes=(*data.notes, *_near_none(data.layout)))
     _tell_differences(source, published, strict=strict, reporter=reporter)
     inspection = inspect_images(manifest, workers=threads, reporter=reporter)
     _tell_twins(manifest, inspection, reporter)
@@ -214,24 +214,22 @@ def _tell_twins(manifest: Manifest, inspection: Inspection, reporter: Reporter) 
         rows.setdefault(sample.path, []).append(sample)
     kinds: dict[str, list[str]] = {}
     for group in inspection.identical:
-        kinds_of_rows: dict[tuple[str, str], list[Sample]] = {}
+        unlike: dict[tuple[str, str], list[Sample]] = {}
         for row in (row for path in group for row in rows[path]):
-            kinds_of_rows.setdefault((row.identity, row.split), []).append(row)
-        some = [row for alike in kinds_of_rows.values() for row in alike[:2]]  # a clash is of rows that are not alike
-        for what, (first, second) in _clashes(some):
+            unlike.setdefault((row.identity, row.split), []).append(row)
+        clash = _worst_clash([row for alike in unlike.values() for row in alike[:2]])  # the others say nothing new
+        if clash is not None:
+            what, first, second = clash
             kinds.setdefault(what, []).append(f"{first.path} and {second.path}")
     for what, pairs in kinds.items():
         more = f" (and {counted(len(pairs) - 1, 'more pair')}; --json lists all groups)" if len(pairs) > 1 else ""
         reporter.warn(f"{pairs[0]} are the same bytes {what}{more}.")
 
 
-def _clashes(rows: Sequence[Sample]) -> Iterator[tuple[str, tuple[Sample, Sample]]]:
-    """Yield the worst that is wrong with files of the same bytes, and the first two that show it."""
-    for what, clash in CLASHES.items():
-        pair = next(((a, b) for a, b in itertools.combinations(rows, 2) if a.path != b.path and clash(a, b)), None)
-        if pair is not None:
-            yield what, pair
-            return
+def _worst_clash(rows: Sequence[Sample]) -> tuple[str, Sample, Sample] | None:
+    """Return the worst that is wrong with files of the same bytes, and the first two that show it."""
+    pairs = [(a, b) for a, b in itertools.combinations(rows, 2) if a.path != b.path]
+    return next(((what, a, b) for what, clash in CLASHES.items() for a, b in pairs if clash(a, b)), None)
 
 
 def _threads(workers: int | None) -> int:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
 from pathlib import Path
 
 from scing_cli.core.errors import DataError, IndexFileError, counted
-from scing_cli.core.index import GalleryIndex, Row, check_place, write_lock
+from scing_cli.core.index import GalleryIndex, check_place, write_lock
 from scing_cli.core.runtime import Reporter
 
 
@@ -71,22 +70,17 @@ def drop_gone(index: GalleryIndex, reporter: Reporter) -> int:
         DataError: If a folder cannot be looked into, or all files are gone: they may well be there.
     """
     rows = index.rows()
-    gone = [row.id for row in rows if _is_gone(Path(row.path))]
+    gone = [row for row in rows if _is_gone(Path(row.path))]
     if rows and len(gone) == len(rows):
         raise DataError(
             f"Every image of the index is gone, {rows[0].path} for one: nothing was removed.",
             "Is their disk mounted, their folder renamed? If they are gone for good, remove the index itself.",
         )
-    kept = set(gone)
-    folders = sorted({str(Path(row.path).parent) for row in rows if row.id in kept} - _folders_there(rows))
+    folders = sorted(folder for folder in {Path(row.path).parent for row in gone} if not folder.is_dir())
     if folders:
         reporter.warn(f"{counted(len(folders), 'whole folder is', 'whole folders are')} gone, {folders[0]} for one.")
-    index.remove(gone)
+    index.remove([row.id for row in gone])
     return len(gone)
-
-
-def _folders_there(rows: Iterable[Row]) -> set[str]:
-    return {folder for folder in {str(Path(row.path).parent) for row in rows} if Path(folder).is_dir()}
 
 
 def _is_gone(file: Path) -> bool:

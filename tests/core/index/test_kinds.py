@@ -137,7 +137,7 @@ def test_an_index_that_grew_equals_one_made_afresh(kind: str, tmp_path: Path) ->
         shared = sum(len(set(a) & set(b)) for a, b in zip(one, two, strict=True))
         assert shared >= 0.9 * 400
     assert grown.recall() >= 0.9
-    assert fresh.recall() == (1.0 if kind == "flat" else pytest.approx(fresh.recall()))
+    assert fresh.recall() >= (1.0 if kind == "flat" else 0.95)
 
 
 def test_an_inverted_file_learns_more_lists_as_it_grows() -> None:
