@@ -1,4 +1,4 @@
-"""Every option, declared once."""
+"""Every option, declared once; the settings of the training stages stand in `settings`."""
 
 from __future__ import annotations
 
@@ -12,20 +12,13 @@ from scing_cli.commands.console import set_debug
 from scing_cli.core.layouts import LAYOUTS
 from scing_cli.core.runtime import DEVICES, PRECISIONS
 
-_MACHINE = "Machine"
-_MODEL = "Model"
-_SCHEDULE = "Schedule"
-_METHOD = "Method"
-
-
-def _setting(name: str, *, text: str, metavar: str | None = None, panel: str) -> Any:
-    """Declare a stage's setting: None leaves the choice to the file, then to the default named in `text`."""
-    return typer.Option(name, help=text, metavar=metavar, rich_help_panel=panel, show_default=False)
+MACHINE = "Machine"
+MODEL = "Model"
 
 
 def _machine(name: str, *, text: str, known: Sequence[str] = ()) -> Any:
     """Declare an option about the machine."""
-    return typer.Option(name, help=text, metavar="|".join(known) or None, rich_help_panel=_MACHINE)
+    return typer.Option(name, help=text, metavar="|".join(known) or None, rich_help_panel=MACHINE)
 
 
 def _drawn(name: str, *, text: str, least: int | None = None, most: int | None = None) -> Any:
@@ -54,7 +47,7 @@ UnusedDevice = Annotated[
 ]
 UnusedPrecision = Annotated[str, _machine("--precision", text="As --device: of no use here.", known=PRECISIONS)]
 UnusedBatchSize = Annotated[int, _machine("--batch-size", text="As --device: of no use here.")]
-Seed = Annotated[int, typer.Option("--seed", help="Every draw follows from it.", min=0, rich_help_panel=_MACHINE)]
+Seed = Annotated[int, typer.Option("--seed", help="Every draw follows from it.", min=0, rich_help_panel=MACHINE)]
 
 # data
 Source = Annotated[Path, typer.Argument(help="A data set folder, or a CSV of your own.", metavar="DIR|CSV")]
@@ -117,101 +110,20 @@ SearchRun = Annotated[
 PlainModel = Annotated[
     str | None,
     typer.Option(
-        "--model", help="A plain CLIP instead of a run, such as scing-tiny.", metavar="NAME", rich_help_panel=_MODEL
+        "--model", help="A plain CLIP instead of a run, such as scing-tiny.", metavar="NAME", rich_help_panel=MODEL
     ),
 ]
 PlainPretrained = Annotated[
     str | None,
-    typer.Option("--pretrained", help="Weights of --model.", metavar="TAG|FILE|random", rich_help_panel=_MODEL),
+    typer.Option("--pretrained", help="Weights of --model.", metavar="TAG|FILE|random", rich_help_panel=MODEL),
 ]
 PlainStride = Annotated[
-    int | None, typer.Option("--stride", help="Patch stride of --model.", metavar="16|12", rich_help_panel=_MODEL)
+    int | None, typer.Option("--stride", help="Patch stride of --model.", metavar="16|12", rich_help_panel=MODEL)
 ]
 DescriptorKind = Annotated[
     str,
-    typer.Option("--descriptor", help="What is compared (R10).", metavar="projected|concat", rich_help_panel=_MODEL),
+    typer.Option("--descriptor", help="What is compared (R10).", metavar="projected|concat", rich_help_panel=MODEL),
 ]
-
-# settings of the stages: None leaves the choice to the file, then to the default
-Config = Annotated[
-    Path | None, typer.Option("--config", help="Settings of both stages; options go before it.", metavar="FILE.toml")
-]
-Method = Annotated[str | None, _setting("--method", text="What is learnt: scing.", metavar="NAME", panel=_METHOD)]
-Model = Annotated[
-    str | None, _setting("--model", text="CLIP to start from (ViT-B-16-quickgelu).", metavar="NAME", panel=_MODEL)
-]
-Pretrained = Annotated[
-    str | None,
-    _setting(
-        "--pretrained", text="Its weights (openai; scing-tiny has its own).", metavar="TAG|FILE|random", panel=_MODEL
-    ),
-]
-Stride = Annotated[
-    int | None, _setting("--stride", text="Patch stride; 12 overlaps (the patch size).", metavar="16|12", panel=_MODEL)
-]
-Statistics = Annotated[
-    str | None,
-    _setting(
-        "--statistics", text="Pixel mean and deviation: 0.5 or CLIP's own (half).", metavar="half|clip", panel=_MODEL
-    ),
-]
-Gate = Annotated[str | None, _setting("--gate", text="SVIP's gate (channel).", metavar="channel|token", panel=_METHOD)]
-Tokens = Annotated[int | None, _setting("--tokens", text="L, learnable tokens per identity (4).", panel=_METHOD)]
-FusedTokens = Annotated[
-    int | None, _setting("--fused-tokens", text="M of them take the visual prompt (2).", panel=_METHOD)
-]
-ConsistencyWeight = Annotated[
-    float | None, _setting("--consistency-weight", text="lambda of Eq. 16 (1).", panel=_METHOD)
-]
-Contrast = Annotated[
-    str | None,
-    _setting("--contrast", text="Positives of Eq. 1 (supervised).", metavar="supervised|infonce", panel=_METHOD),
-]
-FeatureDropout = Annotated[
-    float | None, _setting("--feature-dropout", text="On perturbed views' features (0.5).", panel=_METHOD)
-]
-Occlusion = Annotated[
-    float | None, _setting("--occlusion", text="Probability in a perturbed view (0.5).", panel=_METHOD)
-]
-IdentityText = Annotated[
-    str | None,
-    _setting(
-        "--identity-text",
-        text="How w_k is made (mean-condition).",
-        metavar="mean-condition|mean-text",
-        panel=_METHOD,
-    ),
-]
-TripletWeight = Annotated[float | None, _setting("--triplet-weight", text="gamma of Eq. 20 (1).", panel=_METHOD)]
-Margin = Annotated[float | None, _setting("--margin", text="Of the triplet (0.2).", panel=_METHOD)]
-LabelSmoothing = Annotated[float | None, _setting("--label-smoothing", text="Of Eq. 17 (0).", panel=_METHOD)]
-Epochs = Annotated[int | None, _setting("--epochs", text="Epochs (120).", panel=_SCHEDULE)]
-Lr = Annotated[float | None, _setting("--lr", text="Learning rate (5e-5).", panel=_SCHEDULE)]
-WeightDecay = Annotated[float | None, _setting("--weight-decay", text="Adam's, coupled (5e-4).", panel=_SCHEDULE)]
-Milestones = Annotated[
-    str | None,
-    _setting("--milestones", text="Epochs at which the rate falls to a tenth (30,50).", metavar="N,N", panel=_SCHEDULE),
-]
-WarmupEpochs = Annotated[int | None, _setting("--warmup-epochs", text="Epochs of rising rate.", panel=_SCHEDULE)]
-TrainBatchSize = Annotated[int | None, _setting("--batch-size", text="Images in a batch (64).", panel=_SCHEDULE)]
-Instances = Annotated[int | None, _setting("--instances", text="Images per identity in a batch (4).", panel=_SCHEDULE)]
-Flip = Annotated[float | None, _setting("--flip", text="Probability (0.5).", panel=_SCHEDULE)]
-Erase = Annotated[float | None, _setting("--erase", text="Probability (0.5).", panel=_SCHEDULE)]
-VisualOcclusion = Annotated[
-    float | None, _setting("--occlusion", text="Probability (0); raise it for occluded queries.", panel=_SCHEDULE)
-]
-Crop = Annotated[float | None, _setting("--crop", text="Probability (0.5).", panel=_SCHEDULE)]
-TrainSeed = Annotated[int | None, _setting("--seed", text="Every draw follows from it (0).", panel=_MACHINE)]
-TrainPrecision = Annotated[
-    str | None,
-    _setting(
-        "--precision",
-        text="Of the towers; auto is bf16 where the machine has it.",
-        metavar="|".join(PRECISIONS),
-        panel=_MACHINE,
-    ),
-]
-Validate = Annotated[bool, typer.Option("--validate", help="Evaluate the result on the split val.")]
 
 # embed, evaluate, search
 GallerySplit = Annotated[

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scing_cli.commands import options
+from scing_cli.commands import options, settings
 from scing_cli.commands.console import Terminal
 from scing_cli.commands.given import chosen
 from scing_cli.core.config import DataSettings, PromptSettings, build_settings, read_config
@@ -13,55 +13,63 @@ from scing_cli.core.errors import SettingError
 def train_prompts(
     data: options.Data = None,
     run: options.NewRun = None,
-    config: options.Config = None,
+    config: settings.Config = None,
     layout: options.OptionalLayout = None,
     include_val: options.OptionalIncludeVal = None,
-    method: options.Method = None,
-    model: options.Model = None,
-    pretrained: options.Pretrained = None,
-    stride: options.Stride = None,
-    statistics: options.Statistics = None,
-    gate: options.Gate = None,
-    tokens: options.Tokens = None,
-    fused_tokens: options.FusedTokens = None,
-    consistency_weight: options.ConsistencyWeight = None,
-    contrast: options.Contrast = None,
-    feature_dropout: options.FeatureDropout = None,
-    occlusion: options.Occlusion = None,
-    flip: options.Flip = None,
-    erase: options.Erase = None,
-    crop: options.Crop = None,
-    identity_text: options.IdentityText = None,
-    epochs: options.Epochs = None,
-    lr: options.Lr = None,
-    weight_decay: options.WeightDecay = None,
-    milestones: options.Milestones = None,
-    warmup_epochs: options.WarmupEpochs = None,
-    batch_size: options.TrainBatchSize = None,
-    instances: options.Instances = None,
-    seed: options.TrainSeed = None,
-    precision: options.TrainPrecision = None,
+    method: settings.Method = None,
+    model: settings.Model = None,
+    pretrained: settings.Pretrained = None,
+    stride: settings.Stride = None,
+    statistics: settings.Statistics = None,
+    gate: settings.Gate = None,
+    tokens: settings.Tokens = None,
+    fused_tokens: settings.FusedTokens = None,
+    consistency: settings.Consistency = None,
+    consistency_weight: settings.ConsistencyWeight = None,
+    contrast: settings.Contrast = None,
+    similarity: settings.Similarity = None,
+    feature_dropout: settings.FeatureDropout = None,
+    occlusion: settings.Occlusion = None,
+    flip: settings.Flip = None,
+    erase: settings.Erase = None,
+    crop: settings.Crop = None,
+    identity_text: settings.IdentityText = None,
+    epochs: settings.Epochs = None,
+    lr: settings.Lr = None,
+    weight_decay: settings.WeightDecay = None,
+    schedule: settings.Schedule = None,
+    milestones: settings.Milestones = None,
+    warmup_epochs: settings.WarmupEpochs = None,
+    warmup_lr: settings.WarmupLr = None,
+    final_lr: settings.FinalLr = None,
+    first_epoch: settings.FirstEpoch = None,
+    bias_lr_factor: settings.BiasLrFactor = None,
+    sampler: settings.Sampler = None,
+    batch_size: settings.TrainBatchSize = None,
+    instances: settings.Instances = None,
+    seed: settings.TrainSeed = None,
+    precision: settings.TrainPrecision = None,
     device: options.Device = "auto",
     workers: options.Workers = None,
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Stage 1: learn each identity's prompts with SVIP and PDCA; both encoders stay frozen."""
+    """Stage 1: learn each identity's prompts; both encoders stay frozen."""
     given = locals()
     tables = read_config(config)
-    settings = build_settings(PromptSettings, tables["train-prompts"], chosen(PromptSettings, given))
+    wanted = build_settings(PromptSettings, tables["train-prompts"], chosen(PromptSettings, given))
     place = build_settings(DataSettings, tables["data"], {"path": data, "layout": layout, "include_val": include_val})
     if place.path is None:
         raise SettingError("No data was named.", "Say where it is: --data DIR or --data FILE.csv")
     terminal = Terminal(as_json=as_json)
-    hub.locate(settings.model, settings.pretrained, reporter=terminal)  # missing weights are told before torch loads
+    hub.locate(wanted.model, wanted.pretrained, reporter=terminal)  # missing weights are told before torch loads
     from scing_cli.core.workflows.machine import Machine
     from scing_cli.core.workflows.train_prompts import train_prompts as train
 
     machine = Machine(device=device, workers=workers)
     report = train(
         place.path,
-        settings,
+        wanted,
         layout=place.layout,
         include_val=place.include_val,
         run=run,

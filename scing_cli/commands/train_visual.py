@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scing_cli.commands import options
+from scing_cli.commands import options, settings
 from scing_cli.commands.console import Terminal
 from scing_cli.commands.given import chosen
 from scing_cli.core.config import VisualSettings, build_settings, read_config
@@ -12,24 +12,31 @@ def train_visual(
     run: options.PromptsRun = None,
     data: options.MovedData = None,
     pretrained: options.MovedPretrained = None,
-    config: options.Config = None,
-    validate: options.Validate = False,
-    triplet_weight: options.TripletWeight = None,
-    margin: options.Margin = None,
-    label_smoothing: options.LabelSmoothing = None,
-    flip: options.Flip = None,
-    occlusion: options.VisualOcclusion = None,
-    erase: options.Erase = None,
-    crop: options.Crop = None,
-    epochs: options.Epochs = None,
-    lr: options.Lr = None,
-    weight_decay: options.WeightDecay = None,
-    milestones: options.Milestones = None,
-    warmup_epochs: options.WarmupEpochs = None,
-    batch_size: options.TrainBatchSize = None,
-    instances: options.Instances = None,
-    seed: options.TrainSeed = None,
-    precision: options.TrainPrecision = None,
+    config: settings.Config = None,
+    validate: settings.Validate = False,
+    stage2_loss: settings.Stage2Loss = None,
+    camera_embedding: settings.CameraEmbedding = None,
+    triplet_weight: settings.TripletWeight = None,
+    margin: settings.Margin = None,
+    label_smoothing: settings.LabelSmoothing = None,
+    flip: settings.Flip = None,
+    occlusion: settings.VisualOcclusion = None,
+    erase: settings.Erase = None,
+    crop: settings.Crop = None,
+    epochs: settings.Epochs = None,
+    lr: settings.Lr = None,
+    weight_decay: settings.WeightDecay = None,
+    schedule: settings.Schedule = None,
+    milestones: settings.Milestones = None,
+    warmup_epochs: settings.WarmupEpochs = None,
+    warmup_lr: settings.WarmupLr = None,
+    final_lr: settings.FinalLr = None,
+    first_epoch: settings.FirstEpoch = None,
+    bias_lr_factor: settings.BiasLrFactor = None,
+    batch_size: settings.TrainBatchSize = None,
+    instances: settings.Instances = None,
+    seed: settings.TrainSeed = None,
+    precision: settings.TrainPrecision = None,
     device: options.Device = "auto",
     workers: options.Workers = None,
     as_json: options.Json = False,
@@ -37,20 +44,20 @@ def train_visual(
 ) -> None:
     """Stage 2: tune the whole image encoder towards the identity texts of stage 1."""
     given = locals()
-    settings = build_settings(VisualSettings, read_config(config)["train-visual"], chosen(VisualSettings, given))
+    wanted = build_settings(VisualSettings, read_config(config)["train-visual"], chosen(VisualSettings, given))
     from scing_cli.core.workflows.machine import Machine
     from scing_cli.core.workflows.train_visual import train_visual as train
 
     terminal = Terminal(as_json=as_json)
     machine = Machine(device=device, workers=workers)
     report = train(
-        settings, run=run, data=data, pretrained=pretrained, validate=validate, machine=machine, reporter=terminal
+        wanted, run=run, data=data, pretrained=pretrained, validate=validate, machine=machine, reporter=terminal
     )
     payload = {
         "run": str(report.run.path),
         "identities": report.identities,
         "images": report.images,
-        "trainable": {"image encoder": report.parameters},
+        "trainable": dict(report.trainable),
         "digest": report.digest,
         "first_epoch": dict(report.fit.first),
         "last_epoch": dict(report.fit.last),

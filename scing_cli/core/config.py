@@ -27,8 +27,8 @@ def _rising(epochs: tuple[int, ...]) -> tuple[int, ...]:
     return epochs
 
 
+CLIP_REID_LOSS = {"margin": 0.3, "label-smoothing": 0.1}
 Milestones = Annotated[tuple[Count, ...], AfterValidator(_rising)]
-Descriptor = Literal["projected", "concat"]
 
 
 class Settings(BaseModel):
@@ -48,13 +48,21 @@ class DataSettings(Settings):
 
 
 class Schedule(Settings):
-    """What both stages share: Adam with coupled weight decay, P x K batches, a stepped rate (paper, 4.2)."""
+    """What both stages share: Adam with coupled weight decay, batches, the rate by epoch (paper, 4.2).
+
+    `first_epoch` is the number that the first epoch goes by: 0, or 1 as in CLIP-ReID's code.
+    """
 
     epochs: Count = 120
     lr: Rate = 5e-5
     weight_decay: Weight = 5e-4
+    schedule: Literal["steps", "cosine"] = "steps"
     milestones: Milestones = (30, 50)
     warmup_epochs: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    warmup_lr: Rate | None = None  # a tenth of lr
+    final_lr: Annotated[float, Field(ge=0, le=10)] = 1e-6
+    first_epoch: Literal[0, 1] = 0
+    bias_lr_factor: Annotated[float, Field(gt=0, le=100)] = 1.0
     batch_size: Annotated[int, Field(ge=2, le=65_536)] = 64
     instances: Annotated[int, Field(ge=1, le=1024)] = 4
     flip: Probability = 0.5
@@ -79,7 +87,10 @@ class Schedule(Settings):
 
 
 class PromptSettings(Schedule):
-    """Stage 1 (`[train-prompts]`): the model, the prompts and their losses."""
+    """Stage 1 (`[train-prompts]`): the model, the prompts and their losses.
+
+    What only some methods read stands in `methods.METHODS`.
+    """
 
     method: str = "scing"
     model: str = "ViT-B-16-quickgelu"
@@ -89,8 +100,11 @@ class PromptSettings(Schedule):
     gate: Literal["channel", "token"] = "channel"
     tokens: Annotated[int, Field(ge=2, le=32)] = 4
     fused_tokens: Annotated[int, Field(ge=1, le=31)] = 2
+    consistency: bool = True
     consistency_weight: Weight = 1.0
     contrast: Literal["supervised", "infonce"] = "supervised"
+    similarity: Literal["cosine", "dot"] = "cosine"
+    sampler: Literal["identity", "random"] = "identity"
     feature_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     occlusion: Probability = 0.5
     identity_text: Literal["mean-condition", "mean-text"] = "mean-condition"
@@ -103,13 +117,23 @@ class PromptSettings(Schedule):
 
 
 class VisualSettings(Schedule):
-    """Stage 2 (`[train-visual]`): the image encoder's tuning."""
+    """Stage 2 (`[train-visual]`): the image encoder's tuning. Each loss has a margin and a smoothing of its own."""
 
+    stage2_loss: Literal["paper", "clip-reid"] = "paper"
+    camera_embedding: bool = False
     warmup_epochs: Annotated[int, Field(ge=0, le=1_000_000)] = 10
     occlusion: Probability = 0.0  # not the paper's: for galleries where much stands in front of people
     triplet_weight: Weight = 1.0
     margin: Annotated[float, Field(ge=0, le=2)] = 0.2
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_loss(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "clip-reid" not in (values.get("stage2-loss"), values.get("stage2_loss")):
+            return values
+        given = {name.replace("_", "-") for name in values}
+        return values | {name: value for name, value in CLIP_REID_LOSS.items() if name not in given}
 
 
 TABLES: Mapping[str, type[Settings]] = {

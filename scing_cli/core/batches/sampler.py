@@ -53,6 +53,21 @@ def identity_batches(
     return batches
 
 
+def random_batches(count: int, *, size: int, key: tuple[int | str, ...]) -> list[list[int]]:
+    """Plan one epoch of batches without regard to identities, as CLIP-ReID's stage 1 has it.
+
+    Args:
+        count: How many rows there are; each comes once.
+        size: Rows of a batch; the last one may be smaller.
+        key: What the draw is a function of, such as (seed, stage, epoch).
+
+    Returns:
+        Row numbers, one list per batch.
+    """
+    rows = np.random.default_rng(draw_seed(*key)).permutation(count).tolist()
+    return [rows[start : start + size] for start in range(0, count, size)]
+
+
 def _chunks(labels: np.ndarray, instances: int, draw: np.random.Generator) -> list[list[list[int]]]:
     """Return each identity's chunks of `instances` rows, the filled one first (`_take` pops the last)."""
     by_label = np.argsort(labels, kind="stable")

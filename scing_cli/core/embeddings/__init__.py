@@ -17,7 +17,7 @@ from torch import Tensor
 from scing_cli.core.batches import ImageLoader, normalise, resize_to_tensor, sequential
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.encoders.image import ImageEncoder, descriptor
-from scing_cli.core.errors import DataError
+from scing_cli.core.errors import DataError, counted
 from scing_cli.core.runtime import Reporter, autocast
 
 Vectors = npt.NDArray[np.float32]
@@ -50,27 +50,39 @@ class Embedder:
         """Numbers in one descriptor."""
         return self.encoder.embed_dim + (self.encoder.width if self.kind == "concat" else 0)
 
-    def files(self, files: Sequence[Path], *, reporter: Reporter, text: str) -> Vectors:
+    def files(
+        self,
+        files: Sequence[Path],
+        *,
+        cameras: Sequence[str] | None = None,
+        unit: bool = True,
+        reporter: Reporter,
+        text: str,
+    ) -> Vectors:
         """Embed image files.
 
         Args:
             files: N paths.
-            reporter: Shows progress under the name `text`.
+            cameras: N names, for an encoder that knows cameras (R15); None where they are not those of its training.
+            unit: Whether the vectors are made unit length.
+            reporter: Shows progress under the name `text`; told how many images go without a camera vector.
             text: What is being embedded.
 
         Returns:
-            (N, D) float32, unit length, in the order of `files`.
+            (N, D) float32, in the order of `files`.
 
         Raises:
             ImageError: If a file cannot be decoded.
             DataError: If a vector is not finite; the message names the files.
         """
         vectors = np.empty((len(files), self.width), np.float32)
+        places = self._camera_places(cameras, len(files), reporter)
         with reporter.progress(text, len(files)) as advance:
             for rows, pixels in image_batches(
                 files, sequential(len(files), self.batch_size), self.encoder.geometry, workers=self.workers
             ):
-                vectors[rows] = self.pixels(pixels).cpu().numpy()
+                own = None if places is None else places[rows]
+                vectors[rows] = self.pixels(pixels, cameras=own, unit=unit).cpu().numpy()
                 advance(len(rows))
         broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
         if len(broken):
@@ -87,14 +99,34 @@ class Embedder:
         parts = [self.pixels(torch.stack(list(part))).cpu().numpy() for part in _chunks(tensors, self.batch_size)]
         return np.concatenate(parts) if parts else np.empty((0, self.width), np.float32)
 
+    def _camera_places(self, cameras: Sequence[str] | None, count: int, reporter: Reporter) -> Tensor | None:
+        """Return each image's camera for the encoder, and say how many go without one; None where it knows none."""
+        if not self.encoder.cameras:
+            return None
+        places = self.encoder.camera_places(cameras or [""] * count)
+        without = int((places < 0).sum())
+        if without:
+            images = counted(without, "image is", "images are")
+            reporter.warn(f"{images} of no camera that the model was trained with: no camera vector is added.")
+        return places
+
     @torch.no_grad()
-    def pixels(self, pixels: Tensor) -> Tensor:
-        """Embed uint8 pixels (B, 3, H, W): (B, D) float32 on the device, unit length."""
+    def pixels(self, pixels: Tensor, *, cameras: Tensor | None = None, unit: bool = True) -> Tensor:
+        """Embed uint8 pixels (B, 3, H, W).
+
+        Args:
+            pixels: On any device.
+            cameras: (B,) from the encoder's `camera_places`; None for no known camera.
+            unit: Whether the vectors are made unit length.
+
+        Returns:
+            (B, D) float32 on the device.
+        """
         geometry = self.encoder.geometry
         normal = normalise(pixels.to(self.device), geometry.mean, geometry.std)
         with autocast(self.device, self.precision):
-            features = self.encoder(normal)
-        return descriptor(features, self.kind)
+            features = self.encoder(normal, cameras)
+        return descriptor(features, self.kind, unit=unit)
 
 
 def image_batches(

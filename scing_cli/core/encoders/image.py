@@ -5,7 +5,8 @@ Legend: B batch, H x W' pixels, h x w patches, W width of the tower, D width of 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from open_clip.transformer import LayerNorm, QuickGELU, Transformer
@@ -15,6 +16,7 @@ from torch.nn import functional
 from scing_cli.core.encoders.attention import attention_kernel
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.errors import SettingError
+from scing_cli.core.runtime import draw_seed
 
 DESCRIPTORS = ("projected", "concat")
 
@@ -25,10 +27,12 @@ class ImageFeatures(NamedTuple):
     Args:
         cls: Shape (B, W): the class token after the last layer norm.
         projected: Shape (B, D): the same, projected into the joint space (Eq. 7); not of unit length.
+        previous: Shape (B, W): the class token before the last block.
     """
 
     cls: Tensor
     projected: Tensor
+    previous: Tensor
 
 
 class ImageEncoder(nn.Module):
@@ -45,6 +49,7 @@ class ImageEncoder(nn.Module):
         embed_dim: D.
         mlp_ratio: Hidden width of the blocks' MLPs over W.
         quick_gelu: Whether the MLPs use x * sigmoid(1.702 x), as OpenAI's weights need.
+        cameras: Those it has a vector for (R15): see `learn_cameras`.
     """
 
     def __init__(
@@ -57,12 +62,14 @@ class ImageEncoder(nn.Module):
         embed_dim: int,
         mlp_ratio: float = 4.0,
         quick_gelu: bool = False,
+        cameras: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.geometry = geometry
         self.width = width
         self.embed_dim = embed_dim
-        self.config: dict[str, bool | int | float] = {
+        self.cameras: tuple[str, ...] = ()
+        self.config: dict[str, Any] = {
             "width": width,
             "layers": layers,
             "heads": heads,
@@ -75,7 +82,7 @@ class ImageEncoder(nn.Module):
         self.class_embedding = nn.Parameter(torch.empty(width))
         self.positional_embedding = nn.Parameter(torch.empty(1 + rows * columns, width))
         self.ln_pre: nn.LayerNorm = LayerNorm(width)
-        self.transformer: nn.Module = build_transformer(
+        self.transformer = build_transformer(
             width=width,
             layers=layers,
             heads=heads,
@@ -84,12 +91,39 @@ class ImageEncoder(nn.Module):
         )
         self.ln_post: nn.LayerNorm = LayerNorm(width)
         self.proj = nn.Parameter(torch.empty(width, embed_dim))
+        if cameras:
+            self._name_cameras(cameras)
 
-    def tokens(self, pixels: Tensor) -> Tensor:
+    def learn_cameras(self, names: Sequence[str], seed: int) -> None:
+        """Give the tower a vector for each camera (SIE, R15), drawn from N(0, 0.02) as CLIP-ReID draws them.
+
+        It is added to the class token's embedding, with coefficient 1, as in CLIP-ReID's code.
+
+        Args:
+            names: The cameras of training, without repetition.
+            seed: Of the draw.
+        """
+        self._name_cameras(names)
+        draw = torch.Generator().manual_seed(draw_seed(seed, "weights", "cameras"))
+        vectors = 0.02 * torch.randn(len(names), self.width, generator=draw)
+        self.camera_embedding = nn.Parameter(vectors.to(self.class_embedding.device))
+
+    def _name_cameras(self, names: Sequence[str]) -> None:
+        self.cameras = tuple(names)
+        self.config["cameras"] = list(names)
+        self.camera_embedding = nn.Parameter(torch.empty(len(names), self.width))
+
+    def camera_places(self, names: Sequence[str]) -> Tensor:
+        """Return the place of each camera's vector, (B,) int64; -1 for a camera without one."""
+        places = {name: place for place, name in enumerate(self.cameras)}
+        return torch.tensor([places.get(name, -1) for name in names], device=self.class_embedding.device)
+
+    def tokens(self, pixels: Tensor, cameras: Tensor | None = None) -> Tensor:
         """Cut normalised pixels into patches, embed them and add the class token and the positions.
 
         Args:
             pixels: Shape (B, 3, H, W'), of the geometry's size and statistics.
+            cameras: Shape (B,), from `camera_places`; None for an image of no known camera.
 
         Returns:
             Shape (B, 1 + h * w, W), before the first layer norm.
@@ -102,20 +136,27 @@ class ImageEncoder(nn.Module):
             raise ValueError(f"pixels of shape {tuple(pixels.shape)}; this encoder takes (B, {expected})")
         patches: Tensor = self.conv1(pixels).flatten(2).transpose(1, 2)  # (B, h * w, W)
         first = self.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
+        if cameras is not None and self.cameras:
+            vectors = self.camera_embedding.index_select(0, cameras.clamp_min(0)) * (cameras >= 0)[:, None]  # (B, W)
+            first = first + vectors.to(patches.dtype)[:, None]
         return torch.cat((first, patches), dim=1) + self.positional_embedding.to(patches.dtype)
 
-    def forward(self, pixels: Tensor) -> ImageFeatures:
-        """Encode normalised pixels of shape (B, 3, H, W'): see `ImageFeatures`."""
-        tokens = self.ln_pre(self.tokens(pixels))  # (B, 1 + h * w, W)
+    def forward(self, pixels: Tensor, cameras: Tensor | None = None) -> ImageFeatures:
+        """Encode normalised pixels of shape (B, 3, H, W') as `ImageFeatures`; `cameras` is as for `tokens`."""
+        tokens = self.ln_pre(self.tokens(pixels, cameras))  # (B, 1 + h * w, W)
+        *first, last = self.transformer.resblocks
         with attention_kernel(tokens):
-            tokens = self.transformer(tokens)
+            for block in first:
+                tokens = block(tokens)
+            previous = tokens[:, 0]
+            tokens = last(tokens)
         cls = self.ln_post(tokens[:, 0])
-        return ImageFeatures(cls=cls, projected=cls @ self.proj)
+        return ImageFeatures(cls=cls, projected=cls @ self.proj, previous=previous)
 
 
-def build_transformer(*, width: int, layers: int, heads: int, mlp_ratio: float, quick_gelu: bool) -> nn.Module:
+def build_transformer(*, width: int, layers: int, heads: int, mlp_ratio: float, quick_gelu: bool) -> Transformer:
     """Return open_clip's stack of residual attention blocks, batch first."""
-    stack: nn.Module = Transformer(
+    return Transformer(
         width=width,
         layers=layers,
         heads=heads,
@@ -123,18 +164,18 @@ def build_transformer(*, width: int, layers: int, heads: int, mlp_ratio: float, 
         act_layer=QuickGELU if quick_gelu else nn.GELU,
         norm_layer=LayerNorm,
     )
-    return stack
 
 
-def descriptor(features: ImageFeatures, kind: str = "projected") -> Tensor:
+def descriptor(features: ImageFeatures, kind: str = "projected", *, unit: bool = True) -> Tensor:
     """Turn features into descriptors that are compared by cosine (Eq. 21, R10).
 
     Args:
         features: Of one batch.
         kind: `projected`, or `concat` for class token and projection side by side; the length is taken after joining.
+        unit: Whether they are made unit length.
 
     Returns:
-        Shape (B, D), or (B, W + D) for `concat`; float32, unit length.
+        Shape (B, D), or (B, W + D) for `concat`; float32.
 
     Raises:
         SettingError: If the kind is unknown.
@@ -144,4 +185,4 @@ def descriptor(features: ImageFeatures, kind: str = "projected") -> Tensor:
     joined = features.projected.float()
     if kind == "concat":
         joined = torch.cat((features.cls.float(), joined), dim=1)
-    return functional.normalize(joined, dim=1)
+    return functional.normalize(joined, dim=1) if unit else joined

@@ -29,9 +29,7 @@ def encoder_digest(encoder: ImageEncoder) -> str:
     return state_digest(encoder.state_dict(), encoder.geometry, encoder.config)
 
 
-def state_digest(
-    state: Mapping[str, Tensor], geometry: Geometry, model: Mapping[str, bool | int | float] | None = None
-) -> str:
+def state_digest(state: Mapping[str, Tensor], geometry: Geometry, model: Mapping[str, Any] | None = None) -> str:
     """Return the SHA-256 of named tensors, the geometry they expect and the model's sizes, in hexadecimal.
 
     Equal for equal numbers, whatever the device or the order of the names.

@@ -14,16 +14,29 @@ from scing_cli.core.config import PromptSettings, VisualSettings
 from scing_cli.core.encoders.clip import ClipModel
 from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.errors import SettingError
+from scing_cli.core.methods.losses import Similarity
 from scing_cli.core.methods.task import Batch, Key, Losses, Task
 
-__all__ = ["METHODS", "Batch", "Key", "Losses", "Method", "MethodSpec", "PromptTask", "Task", "load_method"]
+__all__ = [
+    "METHODS",
+    "Batch",
+    "Key",
+    "Losses",
+    "Method",
+    "MethodSpec",
+    "PromptTask",
+    "Similarity",
+    "Task",
+    "check_settings",
+    "load_method",
+]
 
 
 class PromptTask(Task, Protocol):
     """A first stage: besides learning, it can say each identity's text."""
 
     def identity_texts(self, *, kind: str = "mean-condition") -> Tensor:
-        """Return w_k, (K, D) float32 unit length, in the order of the identity map."""
+        """Return w_k, (K, D) float32, in the order of the identity map; unit length where cosines are compared."""
         ...
 
 
@@ -38,7 +51,7 @@ class Method(Protocol):
         Args:
             settings: Checked settings.
             clip: On the training device; it is frozen here.
-            features: V of every training image, (N, D) float32 unit length, on the device.
+            features: V of every training image as the tower gives it, (N, D) float32, on the device.
             labels: (N,) classes, on the device.
             precision: Of the towers.
         """
@@ -50,8 +63,9 @@ class Method(Protocol):
         *,
         encoder: ImageEncoder,
         texts: Tensor,
+        similarity: Similarity,
         labels: Tensor,
-        logit_scale: float,
+        cameras: Tensor | None,
         precision: str,
     ) -> Task:
         """Build stage 2.
@@ -59,9 +73,10 @@ class Method(Protocol):
         Args:
             settings: Checked settings.
             encoder: On the training device; all of it is learnt.
-            texts: w_k, (K, D) float32 unit length, on the device.
+            texts: w_k, (K, D) float32, on the device.
+            similarity: How stage 1 compared them with images.
             labels: (N,) classes, on the device.
-            logit_scale: CLIP's own.
+            cameras: (N,) places of the encoder's camera vectors, on the device; None for an encoder without.
             precision: Of the tower.
         """
         ...
@@ -74,14 +89,24 @@ class MethodSpec:
     Args:
         summary: One line for `--help` and messages.
         module: The package that is a `Method`.
+        reads: The settings of stage 1 that not every method reads, and this one does.
     """
 
     summary: str
     module: str
+    reads: tuple[str, ...] = ()
 
+
+CONDITION = ("identity_text",)
+SVIP = ("gate", "fused_tokens")
+PDCA = ("consistency", "consistency_weight", "feature_dropout", "occlusion", "flip", "erase", "crop")
 
 METHODS: Mapping[str, MethodSpec] = {
-    "scing": MethodSpec("SVIP gated visual prompts and PDCA consistency", "scing_cli.core.methods.scing"),
+    "scing": MethodSpec(
+        "SVIP gated visual prompts and PDCA consistency", "scing_cli.core.methods.scing", (*CONDITION, *SVIP, *PDCA)
+    ),
+    "clip-reid": MethodSpec("each identity's own tokens, the baseline", "scing_cli.core.methods.clip_reid"),
+    "cocoop": MethodSpec("a meta-net adds the image to every token", "scing_cli.core.methods.cocoop", CONDITION),
 }
 
 
@@ -97,3 +122,20 @@ def load_method(name: str) -> Method:
         hint = f"Did you mean {close[0]}? " if close else ""
         raise SettingError(f"--method {name!r} is unknown.", f"{hint}Known: {known}.")
     return cast("Method", importlib.import_module(METHODS[name].module))
+
+
+def check_settings(settings: PromptSettings) -> None:
+    """Refuse what was given, by option or file, and the method does not read.
+
+    Raises:
+        SettingError: Naming those settings; or if there is no such method.
+    """
+    load_method(settings.method)
+    some = {name for spec in METHODS.values() for name in spec.reads} - set(METHODS[settings.method].reads)
+    given = [f"--{name.replace('_', '-')}" for name in PromptSettings.model_fields if name in some]
+    given = [option for option in given if option[2:].replace("-", "_") in settings.model_fields_set]
+    if given:
+        raise SettingError(
+            f"{', '.join(given)}: --method {settings.method} has no use for {'it' if len(given) == 1 else 'them'}.",
+            "Leave out what belongs to another method, on the command line and in the --config file.",
+        )

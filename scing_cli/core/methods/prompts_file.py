@@ -24,16 +24,18 @@ class IdentityTexts:
     """w_k of every identity, and what they were made with.
 
     Args:
-        vectors: (K, D) float32 unit length, in the order of `identities`.
+        vectors: (K, D) float32, in the order of `identities`; unit length where cosines are compared.
         identities: The identity map.
         logit_scale: CLIP's own.
         model_digest: Of the image encoder that conditioned them: stage 2 starts from that one.
+        similarity: How images are compared with them: a `Similarity`'s kind.
     """
 
     vectors: Tensor
     identities: tuple[str, ...]
     logit_scale: float
     model_digest: str
+    similarity: str = "cosine"
 
 
 def save_prompts(folder: Path, learnt: Mapping[str, Tensor], texts: IdentityTexts, extra: Mapping[str, Any]) -> None:
@@ -53,6 +55,7 @@ def save_prompts(folder: Path, learnt: Mapping[str, Tensor], texts: IdentityText
         "identities": list(texts.identities),
         "logit_scale": texts.logit_scale,
         "model_digest": texts.model_digest,
+        "similarity": texts.similarity,
         "width": texts.vectors.shape[1],
         "file_digest": file_digest(folder / WEIGHTS),
         **extra,
@@ -80,7 +83,8 @@ def load_texts(folder: Path) -> IdentityTexts:
     identities = tuple(stamp["identities"])
     if vectors.shape != (len(identities), stamp["width"]) or not bool(torch.isfinite(vectors).all()):
         raise RunError(f"{source} holds {tuple(vectors.shape)} texts for {len(identities)} identities.", remedy)
-    return IdentityTexts(vectors, identities, float(stamp["logit_scale"]), str(stamp["model_digest"]))
+    similarity = str(stamp.get("similarity", "cosine"))
+    return IdentityTexts(vectors, identities, float(stamp["logit_scale"]), str(stamp["model_digest"]), similarity)
 
 
 def check_identities(texts: IdentityTexts, identities: tuple[str, ...], *, where: str) -> None:

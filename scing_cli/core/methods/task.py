@@ -49,7 +49,7 @@ class Task(Protocol):
     reads_images: bool
 
     def learnt(self) -> nn.Module:
-        """Return the module whose parameters are learnt; all of them, and no other."""
+        """Return the module whose parameters are learnt: all of them that want a gradient, and no other."""
         ...
 
     def losses(self, batch: Batch, key: Key) -> Losses:

@@ -46,6 +46,7 @@ class Trainer:
         plan: Epoch -> its batches as lists of training rows.
         feed: Lists of rows -> batches on the device.
         rate: The learning rate.
+        bias_factor: What the rate of biases is multiplied by.
         weight_decay: Adam's, coupled (paper, 4.2).
         seed: First part of every draw's key.
         log: Where every epoch's figures go.
@@ -60,6 +61,7 @@ class Trainer:
         plan: Callable[[int], Sequence[Sequence[int]]],
         feed: Feed,
         rate: LearningRate,
+        bias_factor: float = 1.0,
         weight_decay: float,
         seed: int,
         log: MetricsLog,
@@ -70,6 +72,7 @@ class Trainer:
         self.plan = plan
         self.feed = feed
         self.rate = rate
+        self.bias_factor = bias_factor
         self.weight_decay = weight_decay
         self.seed = seed
         self.log = log
@@ -107,7 +110,14 @@ class Trainer:
         return epochs * len(self.plan(0))
 
     def _optimiser(self) -> torch.optim.Adam:
-        return torch.optim.Adam(self.task.learnt().parameters(), lr=self.rate.base, weight_decay=self.weight_decay)
+        groups: dict[float, list[nn.Parameter]] = {}
+        for name, value in _learnt(self.task.learnt()):
+            groups.setdefault(self.bias_factor if "bias" in name else 1.0, []).append(value)
+        return torch.optim.Adam(
+            [{"params": values, "factor": factor} for factor, values in groups.items()],
+            lr=self.rate.base,
+            weight_decay=self.weight_decay,
+        )
 
     def _rehearse(self, rehearsal: Callable[[], None]) -> None:
         self.reporter.note("Rehearsal: one step, a few queries, one save; then the run.")
@@ -124,7 +134,7 @@ class Trainer:
     ) -> dict[str, float]:
         rate = self.rate.at(epoch)
         for group in optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["factor"]
         start = time.monotonic()
         sums: dict[str, float] = {}
         norms: dict[str, float] = {}
@@ -185,10 +195,14 @@ class Trainer:
 
 def gradient_norms(terms: Mapping[str, Tensor], learnt: nn.Module) -> dict[str, float]:
     """Return each term's gradient norm over the learnt parameters, as `gradient_NAME` (R3)."""
-    parameters = list(learnt.parameters())
+    parameters = [value for _, value in _learnt(learnt)]
     norms = {}
     for name, term in terms.items():
         gradients = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
         squares = [gradient.float().square().sum() for gradient in gradients if gradient is not None]
         norms[f"gradient_{name}"] = float(torch.stack(squares).sum().sqrt()) if squares else 0.0
     return norms
+
+
+def _learnt(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    return [(name, value) for name, value in module.named_parameters() if value.requires_grad]

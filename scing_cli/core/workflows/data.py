@@ -68,6 +68,14 @@ def _root(path: Path) -> Path:
     return place.root.parent if place.root.is_file() else place.root
 
 
+def own_cameras(manifest: Manifest, run: Run | None) -> bool:
+    """Tell whether the cameras of these rows are those that a run was trained with (R15).
+
+    Equal names are not enough: camera 1 of another data set is another camera. The rows must be the run's own.
+    """
+    return run is not None and manifest.fingerprint() == run.info["data"]["fingerprint"]
+
+
 def open_data(run: Run | None, path: Path | None, *, layout: str, reporter: Reporter) -> Manifest:
     """Return the rows of `path` where it is given, else the run's own.
 

@@ -23,7 +23,7 @@ from scing_cli.core.index import (
 )
 from scing_cli.core.manifest import Manifest, Sample
 from scing_cli.core.runtime import Reporter, Silent
-from scing_cli.core.workflows.data import open_data
+from scing_cli.core.workflows.data import open_data, own_cameras
 from scing_cli.core.workflows.machine import Machine
 from scing_cli.core.workflows.models import ModelChoice, OpenedModel, open_model
 from scing_cli.core.workflows.prune import EmbedReport, drop_gone, report_of
@@ -105,14 +105,16 @@ def embed(
     choose_kind(index_type, 0)  # an unknown name is refused before any work
     _check_output(output, append=append, force=force)
     model = open_model(choice, reporter=reporter)
-    manifest = _unique(_rows(model, gallery, reporter), reporter)
+    rows, own = _rows(model, gallery, reporter)
+    manifest = _unique(rows, reporter)
     embedder = machine.embedder(model.encoder, kind=descriptor)
     lock, open_to_all = write_lock(output), contextlib.nullcontext()
     with lock if append else open_to_all:
         base = _base(output, model, embedder, index_type) if append and output.exists() else None
         gone = drop_gone(base, reporter) if base is not None and prune else 0
         fresh = _fresh(base, manifest, workers=machine.threads(), reporter=reporter)
-        vectors = embed_files(embedder, fresh.files, reporter=reporter, text="embed")
+        cameras = [entry.camera for entry in fresh.entries] if own else None
+        vectors = embed_files(embedder, fresh.files, cameras=cameras, reporter=reporter, text="embed")
         index = _joined(base, fresh, vectors, model, descriptor=descriptor, kind=index_type)
         with open_to_all if append else lock:
             if base is None:
@@ -142,10 +144,12 @@ def folder_manifest(folder: Path, *, reporter: Reporter) -> Manifest:
     return Manifest(folder, samples, display_name(folder))
 
 
-def _rows(model: OpenedModel, gallery: GalleryChoice, reporter: Reporter) -> Manifest:
+def _rows(model: OpenedModel, gallery: GalleryChoice, reporter: Reporter) -> tuple[Manifest, bool]:
+    """Return the rows to embed, and whether their cameras are those of the model's training."""
     if gallery.images is not None:
-        return folder_manifest(gallery.images, reporter=reporter)
-    return open_data(model.run, gallery.data, layout=gallery.layout, reporter=reporter).part(gallery.split)
+        return folder_manifest(gallery.images, reporter=reporter), False
+    manifest = open_data(model.run, gallery.data, layout=gallery.layout, reporter=reporter)
+    return manifest.part(gallery.split), own_cameras(manifest, model.run)
 
 
 def _check_output(output: Path, *, append: bool, force: bool) -> None:

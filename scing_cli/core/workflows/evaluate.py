@@ -21,7 +21,7 @@ from scing_cli.core.evaluation.truth import find_truth
 from scing_cli.core.index import GalleryIndex, file_keys
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import Reporter, Silent
-from scing_cli.core.workflows.data import open_data
+from scing_cli.core.workflows.data import open_data, own_cameras
 from scing_cli.core.workflows.machine import Machine
 from scing_cli.core.workflows.models import ModelChoice, OpenedModel, open_model
 from scing_cli.core.workflows.saved import EvaluationReport, Side, rank_sides
@@ -144,7 +144,8 @@ def _score(model: OpenedModel, manifest: Manifest, settings: _Settings) -> Evalu
         kind = _index_descriptor(opened, index, settings.descriptor, reporter)
         embedder = settings.machine.embedder(model.encoder, kind=kind)
         gallery = _indexed(opened, index, model, embedder)
-        query = _embedded(manifest.part(split), split, model, embedder, reporter)
+        known = own_cameras(manifest, model.run)
+        query = _embedded(manifest.part(split), split, model, embedder, reporter, known_cameras=known)
         own = len(set(query.keys) & set(gallery.keys))
         if own:
             reporter.warn(f"{counted(own, 'query is', 'queries are')} in {index} too, as gallery for all others.")
@@ -160,10 +161,11 @@ def _both(
     manifest: Manifest, split: str, model: OpenedModel, embedder: Embedder, reporter: Reporter
 ) -> tuple[Side, Side]:
     queries, rows = sides(manifest, split)
-    query = _embedded(queries, split, model, embedder, reporter)
+    known = own_cameras(manifest, model.run)
+    query = _embedded(queries, split, model, embedder, reporter, known_cameras=known)
     if rows == queries:
         return query, query
-    return query, _embedded(rows, gallery_of(split), model, embedder, reporter)
+    return query, _embedded(rows, gallery_of(split), model, embedder, reporter, known_cameras=known)
 
 
 def _index_descriptor(index: GalleryIndex, source: Path, asked: str, reporter: Reporter) -> str:
@@ -186,8 +188,12 @@ def _indexed(index: GalleryIndex, source: Path, model: OpenedModel, embedder: Em
     return Side(index.vectors(), [row.identity for row in rows], [row.camera for row in rows], keys)
 
 
-def _embedded(part: Manifest, name: str, model: OpenedModel, embedder: Embedder, reporter: Reporter) -> Side:
+def _embedded(
+    part: Manifest, name: str, model: OpenedModel, embedder: Embedder, reporter: Reporter, *, known_cameras: bool
+) -> Side:
     """Embed a part, or take the run's own vectors of it where nothing has changed since."""
+    identities, cameras = [sample.identity for sample in part], [sample.camera for sample in part]
+    known = cameras if known_cameras else None
     stamp = {
         "format": FORMAT,
         "model_digest": model.digest,
@@ -195,16 +201,16 @@ def _embedded(part: Manifest, name: str, model: OpenedModel, embedder: Embedder,
         "rows": len(part),
         "files": _files_digest(part),
         "precision": embedder.precision,
+        "cameras": text_digest("\n".join(known)) if known and model.encoder.cameras else "",
     }
     stem = model.run.path / "embeddings" / f"{part.name}-{name}" if model.run else None
     vectors = _kept(stem, stamp) if stem else None
     if vectors is None:
-        vectors = embed_files(embedder, part.files(), reporter=reporter, text=f"embed {name}")
+        vectors = embed_files(embedder, part.files(), cameras=known, reporter=reporter, text=f"embed {name}")
         if stem:
             _keep(stem, vectors, stamp, reporter)
     else:
         reporter.note(f"Vectors of {name}: kept from before, nothing has changed.")
-    identities, cameras = [sample.identity for sample in part], [sample.camera for sample in part]
     return Side(vectors, identities, cameras, file_keys(part.files()))
 
 

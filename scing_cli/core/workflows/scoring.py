@@ -25,18 +25,19 @@ def sides(manifest: Manifest, split: str) -> tuple[Manifest, Manifest]:
 
 
 def score_parts(query: Manifest, gallery: Manifest, embedder: Embedder, *, protocol: str, reporter: Reporter) -> Scores:
-    """Embed both parts and rank the gallery for every query."""
-    queries = embed_files(embedder, query.files(), reporter=reporter, text="embed query")
+    """Embed both parts, of the data that the encoder was trained with, and rank the gallery for every query."""
+    seen_by, held_by = ([sample.camera for sample in part] for part in (query, gallery))
+    queries = embed_files(embedder, query.files(), cameras=seen_by, reporter=reporter, text="embed query")
     rows = queries
     if gallery != query:
-        rows = embed_files(embedder, gallery.files(), reporter=reporter, text="embed gallery")
+        rows = embed_files(embedder, gallery.files(), cameras=held_by, reporter=reporter, text="embed gallery")
     return evaluate(
         queries,
         rows,
         [sample.identity for sample in query],
         [sample.identity for sample in gallery],
-        [sample.camera for sample in query],
-        [sample.camera for sample in gallery],
+        seen_by,
+        held_by,
         protocol=protocol,
         query_keys=file_keys(query.files()),
         gallery_keys=file_keys(gallery.files()),

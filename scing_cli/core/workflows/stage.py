@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from scing_cli.core.artifacts import Run
-from scing_cli.core.batches import identity_batches, normalise
-from scing_cli.core.config import Schedule
+from scing_cli.core.batches import identity_batches, normalise, random_batches
+from scing_cli.core.config import PromptSettings, Schedule
 from scing_cli.core.embeddings import Embedder, image_batches
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.evaluation import Scores
@@ -63,6 +63,8 @@ def train(
 
     def plan(epoch: int) -> list[list[int]]:
         key = (settings.seed, task.name, epoch, "sampler")
+        if isinstance(settings, PromptSettings) and settings.sampler == "random":
+            return random_batches(len(labels), size=settings.batch_size, key=key)
         return identity_batches(labels, identities=settings.identities_per_batch, instances=settings.instances, key=key)
 
     def rehearse() -> None:
@@ -73,7 +75,8 @@ def train(
         task,
         plan=plan,
         feed=feed,
-        rate=LearningRate(settings.lr, settings.milestones, settings.warmup_epochs),
+        rate=_rate(settings),
+        bias_factor=settings.bias_lr_factor,
         weight_decay=settings.weight_decay,
         seed=settings.seed,
         log=MetricsLog(run.metrics),
@@ -81,6 +84,19 @@ def train(
         describe=lambda rows: ", ".join(part.samples[row].path for row in rows[:4]) + (", …" if len(rows) > 4 else ""),
     )
     return trainer.fit(settings.epochs, rehearsal=rehearse)
+
+
+def _rate(settings: Schedule) -> LearningRate:
+    cosine = settings.schedule == "cosine"
+    return LearningRate(
+        settings.lr,
+        milestones=() if cosine else settings.milestones,
+        warmup_epochs=settings.warmup_epochs,
+        warmup_from=settings.warmup_lr,
+        epochs=settings.epochs if cosine else None,
+        final=settings.final_lr,
+        first=settings.first_epoch,
+    )
 
 
 def rehearse_evaluation(manifest: Manifest, embedder: Embedder) -> Scores | None:

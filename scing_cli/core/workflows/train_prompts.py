@@ -17,7 +17,7 @@ from scing_cli.core.encoders.clip import ClipModel, load_clip
 from scing_cli.core.encoders.stamp import encoder_digest
 from scing_cli.core.layouts import LAYOUTS
 from scing_cli.core.manifest import Manifest, labels, write_manifest
-from scing_cli.core.methods import PromptTask, load_method
+from scing_cli.core.methods import PromptTask, check_settings, load_method
 from scing_cli.core.methods.prompts_file import IdentityTexts, save_prompts
 from scing_cli.core.runtime import Reporter, Silent, choose_precision, memory_advice
 from scing_cli.core.training import Fit
@@ -69,7 +69,7 @@ def train_prompts(
     machine: Machine | None = None,
     reporter: Reporter | None = None,
 ) -> PromptsReport:
-    """Learn an identity's prompts from its images; both encoders stay frozen (Eq. 7-16).
+    """Learn each identity's prompts from its images; both encoders stay frozen (Eq. 7-16).
 
     Args:
         data: A data set folder or a CSV, prepared or not.
@@ -87,7 +87,7 @@ def train_prompts(
     """
     machine, reporter = machine or Machine(), reporter or Silent()
     machine = dataclasses.replace(machine, batch_size=settings.batch_size)
-    load_method(settings.method)
+    check_settings(settings)
     source = read_source(data, layout=layout, include_val=include_val, reporter=reporter)
     manifest = source.manifest
     check_training(manifest, train_on=LAYOUTS[source.layout].train_on)
@@ -149,7 +149,7 @@ def _ground(manifest: Manifest, settings: PromptSettings, machine: Machine, repo
 
 def _task(ground: _Ground, settings: PromptSettings, reporter: Reporter) -> PromptTask:
     embedder = ground.embedder
-    vectors = embedder.files(ground.part.files(), reporter=reporter, text="encode train")
+    vectors = embedder.files(ground.part.files(), unit=False, reporter=reporter, text="encode train")
     task = load_method(settings.method).prompt_task(
         settings,
         clip=ground.clip,
@@ -168,6 +168,7 @@ def _save(folder: Path, task: PromptTask, ground: _Ground, settings: PromptSetti
         identities=ground.part.identities(),
         logit_scale=ground.clip.logit_scale,
         model_digest=ground.digest,
+        similarity=settings.similarity,
     )
     extra = {"method": settings.method, "settings": saved_settings(settings)}
     save_prompts(folder, task.learnt().state_dict(), texts, extra)

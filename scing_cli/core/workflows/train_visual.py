@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -12,10 +13,10 @@ from scing_cli.core.config import VisualSettings, saved_settings
 from scing_cli.core.encoders.clip import load_clip
 from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.encoders.stamp import encoder_digest, save_image_encoder
-from scing_cli.core.errors import DataError, RunError
+from scing_cli.core.errors import DataError, RunError, counted
 from scing_cli.core.evaluation import Scores, choose_protocol
 from scing_cli.core.manifest import Manifest, Sample, labels
-from scing_cli.core.methods import Task, load_method
+from scing_cli.core.methods import Similarity, Task, load_method
 from scing_cli.core.methods.prompts_file import IdentityTexts, check_identities, load_texts
 from scing_cli.core.runtime import Reporter, Silent, choose_precision, memory_advice
 from scing_cli.core.training import Fit
@@ -45,7 +46,7 @@ class VisualReport:
         run: The run folder.
         identities: K.
         images: Training images.
-        parameters: Learnt parameters of the image encoder.
+        trainable: Learnt parameters: of the image encoder, and of what only the losses use.
         fit: The course of training.
         digest: Of the tuned encoder.
         validation: Figures on the split `val`, where asked for.
@@ -54,7 +55,7 @@ class VisualReport:
     run: Run
     identities: int
     images: int
-    parameters: int
+    trainable: Mapping[str, int]
     fit: Fit
     digest: str
     validation: Scores | None
@@ -104,6 +105,8 @@ def train_visual(
     machine = dataclasses.replace(machine, batch_size=settings.batch_size)
     with memory_advice("a smaller --batch-size, --precision bf16, --device cpu"):
         encoder = _starting_encoder(opened, texts, pretrained, reporter).to(machine.place())
+        if settings.camera_embedding:
+            encoder.learn_cameras(_cameras(manifest.part("train"), reporter), settings.seed)
         ground = _Ground(opened, manifest, manifest.part("train"), texts, encoder, machine)
         report = _tune(ground, settings, reporter)
         return dataclasses.replace(report, validation=_validate(ground, reporter) if validate else None)
@@ -150,6 +153,22 @@ def _starting_encoder(run: Run, texts: IdentityTexts, pretrained: str | None, re
     return clip.image
 
 
+def _cameras(part: Manifest, reporter: Reporter) -> tuple[str, ...]:
+    """Return the cameras to learn a vector for; say how many training images go without one."""
+    cameras = part.cameras()
+    if len(cameras) < 2:
+        known = f"knows {counted(len(cameras), 'camera')}" if cameras else "names no camera"
+        raise DataError(
+            f"--camera-embedding: the training part of {part.name} {known}.",
+            "Leave --camera-embedding out, or fill the column camera of a CSV.",
+        )
+    without = sum(not sample.camera for sample in part)
+    if without:
+        images = counted(without, "training image is", "training images are")
+        reporter.warn(f"{images} of an unknown camera: no camera vector is added to them.")
+    return cameras
+
+
 def _tune(ground: _Ground, settings: VisualSettings, reporter: Reporter) -> VisualReport:
     run, encoder, texts = ground.run, ground.encoder, ground.texts
     task, classes = _task(ground, settings, reporter)
@@ -163,27 +182,35 @@ def _tune(ground: _Ground, settings: VisualSettings, reporter: Reporter) -> Visu
     fit = train(task, ground.part, classes, settings, feed=feed, run=run, reporter=reporter, rehearsal=rehearsal)
     run = update_run(run, {"settings": {**run.info["settings"], "train-visual": saved_settings(settings)}})
     digest = save_image_encoder(run.visual, encoder, {"started_from": texts.model_digest})
-    return VisualReport(run, len(texts.identities), len(ground.part), _count(encoder), fit, digest, None)
+    return VisualReport(run, len(texts.identities), len(ground.part), _parameters(task), fit, digest, None)
 
 
 def _task(ground: _Ground, settings: VisualSettings, reporter: Reporter) -> tuple[Task, list[int]]:
-    device = ground.machine.place()
-    classes = labels(ground.part, ground.texts.identities)
+    device, texts, encoder = ground.machine.place(), ground.texts, ground.encoder
+    classes = labels(ground.part, texts.identities)
+    seen_by = [sample.camera for sample in ground.part]
     task = load_method(ground.run.info["settings"]["train-prompts"]["method"]).visual_task(
         settings,
-        encoder=ground.encoder,
-        texts=ground.texts.vectors.to(device),
+        encoder=encoder,
+        texts=texts.vectors.to(device),
+        similarity=Similarity(texts.similarity, texts.logit_scale),
         labels=torch.tensor(classes, device=device),
-        logit_scale=ground.texts.logit_scale,
+        cameras=encoder.camera_places(seen_by) if encoder.cameras else None,
         precision=choose_precision(settings.precision, device, auto="bf16"),
     )
-    reporter.note(f"Trainable parameters: image encoder {_count(ground.encoder):,}")
-    reporter.note(f"Frozen: {len(ground.texts.identities)} identity texts of width {ground.texts.vectors.shape[1]}")
+    counts = ", ".join(f"{name} {count:,}" for name, count in _parameters(task).items())
+    reporter.note(f"Trainable parameters: {counts}")
+    reporter.note(f"Frozen: {len(texts.identities)} identity texts of width {texts.vectors.shape[1]}")
     return task, classes
 
 
-def _count(encoder: ImageEncoder) -> int:
-    return sum(value.numel() for value in encoder.parameters())
+def _parameters(task: Task) -> dict[str, int]:
+    """Count what is learnt: the image encoder, and the heads of the losses where there are any."""
+    counts = {"image encoder": 0, "heads": 0}
+    for name, value in task.learnt().named_parameters():
+        if value.requires_grad:
+            counts["image encoder" if name.startswith("encoder.") else "heads"] += value.numel()
+    return {name: count for name, count in counts.items() if count}
 
 
 def _validate(ground: _Ground, reporter: Reporter) -> Scores:

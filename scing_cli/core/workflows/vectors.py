@@ -22,13 +22,20 @@ MEMORY_OPTIONS = "a smaller --batch-size, --precision bf16, --device cpu"
 
 
 def embed_files(
-    embedder: Embedder, files: Sequence[Path], *, box: Box | None = None, reporter: Reporter, text: str
+    embedder: Embedder,
+    files: Sequence[Path],
+    *,
+    cameras: Sequence[str] | None = None,
+    box: Box | None = None,
+    reporter: Reporter,
+    text: str,
 ) -> Vectors:
     """Embed image files; of their pixels, no more than some batches are held.
 
     Args:
         embedder: The model.
         files: N paths.
+        cameras: N names, where they are those the model was trained with (R15); without a `box` alone.
         box: X, Y, W, H of the person in every image, in pixels; None for the whole image.
         reporter: Shows progress under the name `text`.
         text: What is being embedded.
@@ -43,7 +50,7 @@ def embed_files(
     """
     with memory_advice(MEMORY_OPTIONS):
         if box is None:
-            return embedder.files(files, reporter=reporter, text=text)
+            return embedder.files(files, cameras=cameras, reporter=reporter, text=text)
         return _boxed(embedder, files, box, reporter, text)
 
 

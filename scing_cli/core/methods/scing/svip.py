@@ -25,7 +25,7 @@ class SelectiveVisualPrompt(nn.Module):
         gate: `channel` or `token`.
     """
 
-    def __init__(self, *, feature_width: int, token_width: int, fused_tokens: int, gate: str = "channel") -> None:
+    def __init__(self, feature_width: int, token_width: int, *, fused_tokens: int, gate: str = "channel") -> None:
         super().__init__()
         self.fused_tokens = fused_tokens
         self.token_width = token_width

@@ -1,0 +1,34 @@
+"""CoCoOp on CLIP-ReID's tokens: a meta-net adds the same visual part to every token, ungated (Eq. 3-5).
+
+The original shares its tokens among all classes; here each identity has its own, as the paper's Table 3 builds on
+CLIP-ReID.
+"""
+
+from __future__ import annotations
+
+import functools
+
+from torch import Tensor
+
+from scing_cli.core.config import PromptSettings
+from scing_cli.core.encoders.clip import ClipModel
+from scing_cli.core.methods.cocoop.meta_net import MetaNet
+from scing_cli.core.methods.stage1 import PromptTuning, tune_prompts
+from scing_cli.core.methods.stage2 import tune_visual as visual_task
+
+__all__ = ["MetaNet", "prompt_task", "visual_task"]
+
+
+def prompt_task(
+    settings: PromptSettings, *, clip: ClipModel, features: Tensor, labels: Tensor, precision: str
+) -> PromptTuning:
+    """Build stage 1."""
+    return tune_prompts(
+        settings,
+        clip=clip,
+        features=features,
+        labels=labels,
+        precision=precision,
+        visual=functools.partial(MetaNet, tokens=settings.tokens),
+        perturbation=None,
+    )

@@ -1,0 +1,126 @@
+"""The losses of stage 2: the paper's, and CLIP-ReID's (`--stage2-loss`); each serves every method.
+
+Shapes: B batch, K identities, W width of the image tower, D joint width.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from scing_cli.core.config import VisualSettings
+from scing_cli.core.encoders.image import ImageEncoder, ImageFeatures
+from scing_cli.core.methods.losses import Similarity, batch_hard_triplet, cross_modal_triplet, text_classification
+from scing_cli.core.methods.task import Losses
+from scing_cli.core.runtime import draw_seed, seeded
+
+IDENTITY_WEIGHT = 0.25  # CLIP-ReID's
+
+
+class Objective(nn.Module):
+    """What both kinds share: the identities' texts, and how images are compared with them.
+
+    Args:
+        texts: w_k, (K, D), prepared for the similarity; never learnt.
+        similarity: That of stage 1.
+        triplet_weight: gamma of Eq. 20, or CLIP-ReID's weight of its triplet.
+        margin: Of the triplet.
+        label_smoothing: Of every cross-entropy.
+    """
+
+    texts: Tensor
+
+    def __init__(
+        self, *, texts: Tensor, similarity: Similarity, triplet_weight: float, margin: float, label_smoothing: float
+    ) -> None:
+        super().__init__()
+        self.register_buffer("texts", similarity.prepare(texts.detach()), persistent=False)
+        self.similarity = similarity
+        self.triplet_weight = triplet_weight
+        self.margin = margin
+        self.label_smoothing = label_smoothing
+
+    def forward(self, features: ImageFeatures, labels: Tensor) -> Losses:
+        """Return the terms of a batch from its image features and its classes, (B,)."""
+        raise NotImplementedError
+
+    def image_to_text(self, projected: Tensor, labels: Tensor) -> Tensor:
+        """Classify images by all identities' texts (Eq. 17)."""
+        images = self.similarity.prepare(projected)
+        scale, smoothing = self.similarity.scale, self.label_smoothing
+        return text_classification(images, self.texts, labels, scale, label_smoothing=smoothing)
+
+
+class PaperObjective(Objective):
+    """SCING's: L_ce + gamma * L_trp (Eq. 17-20)."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.register_buffer("directions", F.normalize(self.texts, dim=1), persistent=False)
+        self.directions: Tensor
+
+    def forward(self, features: ImageFeatures, labels: Tensor) -> Losses:
+        """Return L_ce and gamma * L_trp; the triplet's distances are 1 - cosine whatever the similarity (R8)."""
+        identity = self.image_to_text(features.projected, labels)
+        images = F.normalize(features.projected.float(), dim=1)
+        triplet, active = cross_modal_triplet(images, self.directions, labels, self.margin)
+        return Losses({"identity": identity, "triplet": self.triplet_weight * triplet}, {"active_share": active})
+
+
+class ClipReidObjective(Objective):
+    """CLIP-ReID's: identity heads, a batch-hard triplet over three features, and image-to-text classification.
+
+    The heads are linear without bias, on the class token and on its projection, each behind a BN neck whose bias stays
+    at zero. They are learnt here and left behind: inference has no use for them.
+
+    Args:
+        encoder: Gives the widths.
+        settings: As for `Objective`.
+    """
+
+    def __init__(self, encoder: ImageEncoder, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.necks = nn.ModuleDict()
+        self.heads = nn.ModuleDict()
+        for name, width in (("cls", encoder.width), ("projected", encoder.embed_dim)):
+            head, neck = nn.Linear(width, len(self.texts), bias=False), nn.BatchNorm1d(width)
+            nn.init.normal_(head.weight, std=0.001)
+            neck.bias.requires_grad_(False)
+            self.heads[name], self.necks[name] = head, neck
+
+    def forward(self, features: ImageFeatures, labels: Tensor) -> Losses:
+        """Return the identity, triplet and image-to-text terms, weighted."""
+        whole = ImageFeatures(*(part.float() for part in features))
+        scores = [head(self.necks[name](getattr(whole, name))) for name, head in self.heads.items()]  # (B, K) each
+        identity = [F.cross_entropy(score, labels, label_smoothing=self.label_smoothing) for score in scores]
+        triplet = [
+            batch_hard_triplet(part, labels, self.margin) for part in (whole.previous, whole.cls, whole.projected)
+        ]
+        return Losses(
+            {
+                "identity": IDENTITY_WEIGHT * torch.stack(identity).sum(),
+                "triplet": self.triplet_weight * torch.stack(triplet).sum(),
+                "image_to_text": self.image_to_text(whole.projected, labels),
+            },
+            {},
+        )
+
+
+def build_objective(
+    settings: VisualSettings, *, encoder: ImageEncoder, texts: Tensor, similarity: Similarity
+) -> Objective:
+    """Build the losses that the settings name; what they learn is drawn from the settings' seed."""
+    options = {
+        "texts": texts,
+        "similarity": similarity,
+        "triplet_weight": settings.triplet_weight,
+        "margin": settings.margin,
+        "label_smoothing": settings.label_smoothing,
+    }
+    with seeded(draw_seed(settings.seed, "train-visual", "initialisation")):
+        return (
+            ClipReidObjective(encoder, **options) if settings.stage2_loss == "clip-reid" else PaperObjective(**options)
+        )
