@@ -1,0 +1,179 @@
+"""The four rows of the paper's Table 3 on one data set, each with several seeds, beside the untrained model.
+
+python examples/ablation.py --data DIR|CSV [--seeds 3] [--config FILE.toml] [--output FOLDER]
+
+Everything but the method and the seed is the same in all rows: the settings of --config, or the defaults. FOLDER gets
+ablation.json, ablation.png and the runs; a run that is finished there is not trained again, so a long ablation that was
+stopped goes on with the same command. Keys of --config that a row's method does not read are left out of that row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from scing_cli.commands.console import Terminal
+from scing_cli.core.artifacts import Run, open_run, write_json
+from scing_cli.core.config import PromptSettings, VisualSettings, build_settings, read_config, saved_settings
+from scing_cli.core.encoders import hub
+from scing_cli.core.errors import ScingError
+from scing_cli.core.figures.charts import Bar, bar_chart
+from scing_cli.core.methods import METHODS
+from scing_cli.core.methods.prompts_file import load_texts
+from scing_cli.core.workflows.evaluate import evaluate
+from scing_cli.core.workflows.models import ModelChoice
+from scing_cli.core.workflows.train_prompts import train_prompts
+from scing_cli.core.workflows.train_visual import train_visual
+
+ROWS: Mapping[str, Mapping[str, Any]] = {
+    "CLIP-ReID": {"method": "clip-reid"},
+    "+ meta-net (CoCoOp)": {"method": "cocoop"},
+    "+ SVIP": {"method": "scing", "consistency": False},
+    "+ SVIP + PDCA (SCING)": {"method": "scing"},
+}
+FIGURES = ("mAP", "rank1")
+LOGGED = {
+    "train-prompts": ("contrast", "gradient_contrast", "gradient_consistency", "visual_spread", "views_cosine"),
+    "train-visual": ("identity", "triplet", "active_share"),
+}
+
+
+def main() -> None:
+    given = _arguments()
+    tables = read_config(given.config)
+    terminal = Terminal(as_json=False)
+    start = time.monotonic()
+    plain = evaluate(_plain_model(tables), data=given.data, reporter=terminal).scores
+    zero_shot = {name: getattr(plain, name) for name in FIGURES}
+    labels = given.rows or list(ROWS)
+    results: dict[str, list[dict[str, Any]]] = {label: [] for label in labels}
+    for seed in range(given.first_seed, given.first_seed + given.seeds):
+        for label in labels:
+            results[label].append(_one(given, tables, label, seed, terminal))
+    report = {
+        "data": str(given.data),
+        "zero-shot": zero_shot,
+        "rows": {label: _summary(runs) for label, runs in results.items()},
+        "machine": _machine(),
+        "minutes": round((time.monotonic() - start) / 60, 1),
+    }
+    write_json(given.output / "ablation.json", report)
+    _print(report, terminal)
+    _draw(report, given.output / "ablation.png")
+    terminal.say(f"{given.output}: ablation.json, ablation.png, and a folder for each run")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--output", type=Path, default=Path("ablation"))
+    parser.add_argument("--rows", nargs="+", choices=ROWS, metavar="ROW", help=f"some of: {', '.join(ROWS)}")
+    return parser.parse_args()
+
+
+def _plain_model(tables: Mapping[str, Mapping[str, Any]]) -> ModelChoice:
+    settings = build_settings(PromptSettings, tables["train-prompts"], {})
+    return ModelChoice(model=settings.model, pretrained=settings.pretrained or hub.default_tag(settings.model), stride=settings.stride)
+
+
+def _one(
+    given: argparse.Namespace, tables: Mapping[str, Mapping[str, Any]], label: str, seed: int, terminal: Terminal
+) -> dict[str, Any]:
+    """Train one row with one seed, unless it is there already, and evaluate it."""
+    row = ROWS[label]
+    prompts, visual = _settings(tables, row, seed)
+    name = row["method"] + ("" if row.get("consistency", True) else "-no-consistency")
+    folder = given.output / f"{name}-seed-{seed}"
+    terminal.note(f"{label}, seed {seed}: {folder}")
+    start = time.monotonic()
+    if not folder.exists():
+        train_prompts(given.data, prompts, run=folder, reporter=terminal)
+    if not (folder / "visual").exists():
+        train_visual(visual, run=folder, reporter=terminal)
+    run = open_run(folder)
+    if run.info["settings"] != {"train-prompts": saved_settings(prompts), "train-visual": saved_settings(visual)}:
+        raise ScingError(f"{folder} was trained with other settings.", "Name another --output.")
+    scores = evaluate(ModelChoice(run=folder), data=given.data, reporter=terminal).scores
+    figures = {name: getattr(scores, name) for name in FIGURES}
+    return {"seed": seed, **figures, "seconds": round(time.monotonic() - start), "logs": _logs(run)}
+
+
+def _settings(
+    tables: Mapping[str, Mapping[str, Any]], row: Mapping[str, Any], seed: int
+) -> tuple[PromptSettings, VisualSettings]:
+    some = {name for spec in METHODS.values() for name in spec.reads} - set(METHODS[row["method"]].reads)
+    table = {name: value for name, value in tables["train-prompts"].items() if name.replace("-", "_") not in some}
+    seeded = {"seed": seed}
+    prompts = build_settings(PromptSettings, table, {**row, **seeded})
+    return prompts, build_settings(VisualSettings, tables["train-visual"], seeded)
+
+
+def _logs(run: Run) -> dict[str, float]:
+    """Return what the last epoch of each stage logged, and how far the identities' texts lie apart."""
+    last = {}
+    for line in run.metrics.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        last[row["stage"]] = row
+    found = {name: last[stage][name] for stage, names in LOGGED.items() for name in names if name in last[stage]}
+    texts = functional.normalize(load_texts(run.prompts).vectors, dim=1)
+    cosines = (texts @ texts.T)[~torch.eye(len(texts), dtype=torch.bool)]
+    return {**found, "text_cosine": float(cosines.mean())}
+
+
+def _summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return a row's mean and standard deviation of each figure over its seeds, and the runs."""
+    means = {name: statistics.mean(run[name] for run in runs) for name in FIGURES}
+    spreads = {name: statistics.stdev(run[name] for run in runs) if len(runs) > 1 else 0.0 for name in FIGURES}
+    logs = {name: statistics.mean(run["logs"][name] for run in runs) for name in runs[0]["logs"]}
+    return {"mean": means, "spread": spreads, "logs": logs, "runs": list(runs)}
+
+
+def _print(report: Mapping[str, Any], terminal: Terminal) -> None:
+    rows = [("zero-shot", *(f"{report['zero-shot'][name]:.2f}" for name in FIGURES))]
+    for label, row in report["rows"].items():
+        rows.append((label, *(f"{row['mean'][name]:.2f} ± {row['spread'][name]:.2f}" for name in FIGURES)))
+    seeds = len(next(iter(report["rows"].values()))["runs"])
+    title = f"{Path(report['data']).name}: mean ± deviation over {seeds} seeds"
+    terminal.table(title, ("", "mAP", "rank-1"), rows, words=("",))
+    names = list(dict.fromkeys(name for row in report["rows"].values() for name in row["logs"]))
+    logs = [
+        (name.replace("_", " "), *(f"{row['logs'][name]:.3g}" if name in row["logs"] else "" for row in report["rows"].values()))
+        for name in names
+    ]
+    terminal.table("Last epochs, means", ("", *report["rows"]), logs, words=("",))
+
+
+def _draw(report: Mapping[str, Any], target: Path) -> None:
+    groups = {
+        heading: [Bar(label, row["mean"][name], row["spread"][name]) for label, row in report["rows"].items()]
+        for name, heading in zip(FIGURES, ("mAP", "rank-1"), strict=True)
+    }
+    lines = dict(zip(groups, (report["zero-shot"][name] for name in FIGURES), strict=True))
+    bar_chart(target, groups, lines=lines, line_label="zero-shot", unit="percent")
+
+
+def _machine() -> dict[str, Any]:
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores"
+    return {"device": device, "python": platform.python_version(), "torch": torch.__version__}
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ScingError as error:
+        sys.exit(f"Error: {error}")

@@ -1,0 +1,61 @@
+"""Charts of figures, drawn with matplotlib: bars with their spread."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from scing_cli.core.artifacts import replacing
+
+INK, MUTED, BAR, LINE = "#1f2933", "#7b8794", "#2f6fab", "#c2410c"
+
+
+@dataclasses.dataclass(frozen=True)
+class Bar:
+    """One bar.
+
+    Args:
+        label: What it stands for.
+        value: Its length.
+        spread: Half the length of the line that shows its spread; 0 for none.
+    """
+
+    label: str
+    value: float
+    spread: float = 0.0
+
+
+def bar_chart(
+    target: Path, groups: Mapping[str, Sequence[Bar]], *, lines: Mapping[str, float], line_label: str, unit: str
+) -> None:
+    """Write a picture with one panel of bars for each group; all panels have the same labels.
+
+    Args:
+        target: The picture; its ending says the format.
+        groups: Bars of each panel, by its heading; the first bar is drawn at the top.
+        lines: A value for each panel, drawn as a line across the bars.
+        line_label: What it stands for.
+        unit: Of all values.
+    """
+    from matplotlib.figure import Figure
+
+    longest = max(len(bars) for bars in groups.values())
+    figure = Figure(figsize=(4.2 * len(groups) + 1.2, 0.5 * longest + 1.3), dpi=150, layout="constrained")
+    panels = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
+    for panel, (heading, bars) in zip(panels, groups.items(), strict=True):
+        places = range(len(bars))
+        values, spreads = [bar.value for bar in bars], [bar.spread for bar in bars]
+        panel.barh(places, values, xerr=spreads, height=0.6, color=BAR, ecolor=INK, capsize=3)
+        panel.axvline(lines[heading], color=LINE, linestyle="--", linewidth=1.2, label=line_label)
+        panel.set_yticks(places, [bar.label for bar in bars])
+        for place, bar in zip(places, bars, strict=True):
+            panel.text(bar.value * 0.02, place, f"{bar.value:.1f}", va="center", color="white", fontsize=9)
+        panel.set_title(heading, loc="left", fontsize=11, color=INK)
+        panel.set_xlabel(unit, color=MUTED)
+        panel.spines[["top", "right", "left"]].set_visible(False)
+        panel.tick_params(left=False, colors=INK)
+    panels[0].invert_yaxis()
+    panels[-1].legend(frameon=False, fontsize=9, loc="lower right")
+    with replacing(target) as temporary:
+        figure.savefig(temporary, format=target.suffix.removeprefix(".") or "png")
