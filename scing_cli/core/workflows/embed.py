@@ -145,7 +145,7 @@ def folder_manifest(folder: Path, *, reporter: Reporter) -> Manifest:
 def _rows(model: OpenedModel, gallery: GalleryChoice, reporter: Reporter) -> Manifest:
     if gallery.images is not None:
         return folder_manifest(gallery.images, reporter=reporter)
-    return open_data(model.run, gallery.data, layout=gallery.layout, reporter=reporter).part(gallery.split)
+    return open_data(model.run, gallery.data, layout=gallery.layout, reporter=reporter).manifest.part(gallery.split)
 
 
 def _check_output(output: Path, *, append: bool, force: bool) -> None:
