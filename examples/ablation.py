@@ -10,7 +10,6 @@ stopped goes on with the same command. Keys of --config that a row's method does
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import os
 import platform
@@ -88,7 +87,9 @@ def _arguments() -> argparse.Namespace:
 
 def _plain_model(tables: Mapping[str, Mapping[str, Any]]) -> ModelChoice:
     settings = build_settings(PromptSettings, tables["train-prompts"], {})
-    return ModelChoice(model=settings.model, pretrained=settings.pretrained or hub.default_tag(settings.model), stride=settings.stride)
+    return ModelChoice(
+        model=settings.model, pretrained=settings.pretrained or hub.default_tag(settings.model), stride=settings.stride
+    )
 
 
 def _one(
@@ -152,7 +153,10 @@ def _print(report: Mapping[str, Any], terminal: Terminal) -> None:
     terminal.table(title, ("", "mAP", "rank-1"), rows, words=("",))
     names = list(dict.fromkeys(name for row in report["rows"].values() for name in row["logs"]))
     logs = [
-        (name.replace("_", " "), *(f"{row['logs'][name]:.3g}" if name in row["logs"] else "" for row in report["rows"].values()))
+        (
+            name.replace("_", " "),
+            *(f"{row['logs'][name]:.3g}" if name in row["logs"] else "" for row in report["rows"].values()),
+        )
         for name in names
     ]
     terminal.table("Last epochs, means", ("", *report["rows"]), logs, words=("",))

@@ -22,7 +22,10 @@ from scing_cli.core.runtime import Advance
 
 if TYPE_CHECKING:
     from scing_cli.core.evaluation import Scores
+    from scing_cli.core.evaluation.tables import PublishedRow
     from scing_cli.core.training import Fit
+
+    Figures = Scores | PublishedRow
 
 _state = {"debug": False}
 PLAIN_INTERVAL = 10.0  # seconds between progress lines where there is no terminal
@@ -163,10 +166,10 @@ class Terminal:
         rate = fit.images / max(fit.seconds, 1e-9)
         self.say(f"{fit.steps:,} steps in {_duration(fit.seconds)} ({rate:,.0f} images/s)")
 
-    def scores(self, title: str, rows: Sequence[tuple[str, Scores]]) -> None:
-        """Print a table of evaluations, in percent; a single one needs no name."""
+    def scores(self, title: str, rows: Sequence[tuple[str, Figures]]) -> None:
+        """Print a table of evaluations and published figures, in percent; a single one needs no name."""
         names = (("mAP", "mAP"), ("mINP", "mINP"), ("rank-1", "rank1"), ("rank-5", "rank5"), ("rank-10", "rank10"))
-        cells = [[f"{getattr(scores, field):.2f}" for _, field in names] for _, scores in rows]
+        cells = [[_percent(own, field) for _, field in names] for _, own in rows]
         labels = [label for label, _ in names]
         if any(name for name, _ in rows):
             labels, cells = ["data", *labels], [[name, *own] for (name, _), own in zip(rows, cells, strict=True)]
@@ -201,6 +204,16 @@ def _plain(text: str) -> Text:
 
 def _figure(value: float) -> str:
     return f"{round(value, 4) + 0.0:.4f}"  # no -0.0000
+
+
+def _percent(own: Figures, field: str) -> str:
+    """Return a figure in percent, a published one as it was printed; nothing where there is none."""
+    from scing_cli.core.evaluation.tables import PublishedRow
+
+    value = getattr(own, field, None)
+    if value is None:
+        return ""
+    return str(value) if isinstance(own, PublishedRow) else f"{value:.2f}"
 
 
 def _rate(done: float, seconds: float) -> str:

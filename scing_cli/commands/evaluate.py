@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scing_cli.commands import options
 from scing_cli.commands.console import Terminal
 from scing_cli.commands.given import check_machine, not_with
-from scing_cli.core.errors import counted
+from scing_cli.commands.scored import payload, show
 
 if TYPE_CHECKING:
     from scing_cli.core.workflows.saved import EvaluationReport
-
-NUMBERS = ("mAP", "mINP", "rank1", "rank5", "rank10", "queries", "valid_queries")
 
 
 def evaluate(
@@ -68,31 +66,6 @@ def evaluate(
 
 
 def _tell(reports: list[EvaluationReport], split: str, list_lost: bool, terminal: Terminal) -> None:
-    payloads = [_payload(report, list_lost) for report in reports]
-    if terminal.result(payloads[0] if len(payloads) == 1 else {"evaluations": payloads}):
-        return
-    if len(reports) > 1:
-        terminal.scores(f"{split}: {reports[0].model}", [(report.data, report.scores) for report in reports])
-    for report in reports:
-        scores, name = report.scores, f"{report.data}: " if len(reports) > 1 else ""
-        if not name:
-            terminal.scores(f"{report.data}, {split}: {report.model}", [("", scores)])
-        counts = f"{scores.valid_queries:,} of {scores.queries:,} queries count, {report.gallery:,} gallery rows."
-        terminal.say(f"{name}{counts}")
-        terminal.say(f"{name}Protocol {report.protocol.name}: {report.protocol.reason}.")
-        if report.lost:
-            lost = counted(scores.lost.total, "query has", "queries have")
-            terminal.say(f"{name}{lost} no true match left: {scores.lost.reasons()}.")
-        if list_lost:
-            from scing_cli.core.evaluation import REASONS
-
-            for query, reason in report.lost:
-                terminal.say(f"  {query} {REASONS[reason][0]}")
-
-
-def _payload(report: EvaluationReport, list_lost: bool) -> dict[str, Any]:
-    lost = {"lost": [{"query": query, "reason": reason} for query, reason in report.lost]} if list_lost else {}
-    run = str(report.run) if report.run else None
-    numbers = {name: getattr(report.scores, name) for name in NUMBERS} | {"gallery": report.gallery}
-    chosen = {"protocol": report.protocol.name, "protocol_reason": report.protocol.reason}
-    return numbers | chosen | {"data": report.data, "run": run, "model": report.model} | lost
+    payloads = [payload(report, list_lost=list_lost) for report in reports]
+    if not terminal.result(payloads[0] if len(payloads) == 1 else {"evaluations": payloads}):
+        show(reports, split, list_lost=list_lost, terminal=terminal)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pipeline.conftest import MODEL
 from pipeline.test_refused import refuse
 from safetensors.numpy import load_file
 
-from scing_cli.core.datasets import read_data
+from scing_cli.core.datasets import published, read_data
+from scing_cli.core.datasets.inspect import count_parts
 
 FIGURES = ("mAP", "mINP", "rank1", "rank5", "rank10", "queries", "valid_queries", "gallery", "protocol")
 
@@ -124,3 +128,93 @@ def test_lost_queries_are_named_on_request(scing, finished, world, here):
     assert f"{queries[0]['path']} has no identity" in shown
     assert f"{queries[1]['path']} has no image of its identity in the gallery" in shown
     assert queries[0]["path"] not in scing(*asked).out
+
+
+@pytest.fixture
+def as_published(world, monkeypatch):
+    """Publish the drawn world's counts as those of a data set, with some counts of its training part changed."""
+
+    def publish(name, **counts):
+        parts = count_parts(read_data(world).manifest)
+        parts["train"] = dataclasses.replace(parts["train"], **counts)
+        own = published.Published("market1501", parts, "drawn")
+        monkeypatch.setattr(published, "PUBLISHED", {**published.PUBLISHED, name: own})
+
+    return publish
+
+
+def test_published_rows_stand_beside_a_run_on_data_as_published(scing, finished, as_published, here, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    as_published("Occluded-Duke")
+    told = scing("evaluate", "--run", finished, "--json").json
+    figures = {"mAP": 63.4, "rank1": 71.1, "note": ""}
+    assert told["published"] == [
+        {"table": 2, "row": "SCING", "source": "SCING paper, Table 2", **figures},
+        {"table": 3, "row": "CLIP-ReID + SVIP + PDCA", "source": "SCING paper, Table 3", **figures},
+    ]
+    assert "published_note" not in told
+    shown = scing("evaluate", "--run", finished).out
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in shown.splitlines() if line.startswith("│")]
+    assert rows[0] == [told["data"], *(f"{told[name]:.2f}" for name in ("mAP", "mINP", "rank1", "rank5", "rank10"))]
+    assert rows[1:] == [[f"published, Table {table}", "63.4", "", "71.1", "", ""] for table in (2, 3)]
+    assert "Published: Table 2, SCING; Table 3, CLIP-ReID + SVIP + PDCA." in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_what_must_be_known_of_a_published_row_is_said(scing, finished, world, as_published, here):
+    as_published("Market-1501")
+    shown = scing("evaluate", "--run", finished, "--data", world).out
+    assert "Published: Table 1, SCING (from section 4.4: the row is garbled in our copy of the table)." in shown
+
+
+def test_of_several_data_sets_each_has_its_own_published_rows(scing, finished, world, own_world, as_published, here):
+    as_published("Market-1501")
+    lacking = own_world.rename(own_world.with_name("lacking"))
+    max((lacking / "query").glob("*.jpg")).unlink()
+    both = ("evaluate", "--run", finished, "--data", world, "--data", lacking)
+    first, second = scing(*both, "--json").json["evaluations"]
+    assert [row["table"] for row in first["published"]] == [1]
+    assert second["published"] == []
+    why = "the data is not Market-1501 as published, query has 17 images (published: 18)"
+    assert second["published_note"] == f"No published figures stand beside: {why}."
+    shown = scing(*both).out
+    names = [line.split("│")[1].strip() for line in shown.splitlines() if line.startswith("│")]
+    assert names == [world.name, "published, Table 1", "lacking"]
+    assert f"lacking: {second['published_note']}" in shown.splitlines()
+
+
+def test_a_run_of_other_training_rows_has_no_published_rows(scing, finished, own_run, world, as_published, here):
+    as_published("Market-1501", images=99)
+    told = scing("evaluate", "--run", finished, "--json").json
+    assert told["published"] == []
+    assert told["published_note"].endswith(
+        "the run was not trained on Market-1501 as published, train has 18 images (published: 99)."
+    )
+    (own_run / "manifest.csv").unlink()
+    told = scing("evaluate", "--run", own_run, "--data", world, "--json").json
+    assert told["published_note"] == f"No published figures stand beside: {own_run / 'manifest.csv'} is missing."
+
+
+def test_a_run_without_consistency_stands_beside_the_row_without(scing, own_run, as_published, here):
+    as_published("Occluded-Duke")
+    info = json.loads((own_run / "run.json").read_text())
+    info["settings"]["train-prompts"]["consistency"] = False
+    (own_run / "run.json").write_text(json.dumps(info))
+    told = scing("evaluate", "--run", own_run, "--json").json
+    assert [(row["table"], row["row"], row["mAP"]) for row in told["published"]] == [(3, "CLIP-ReID + SVIP", 62.1)]
+
+
+@pytest.mark.parametrize("options", ["plain", "index", "split", "embeddings", "unlike"])
+def test_nothing_is_said_of_what_is_no_run_on_a_published_test(scing, finished, saved, world, as_published, options):
+    if options != "unlike":
+        as_published("Market-1501")
+    given = {
+        "plain": (*MODEL, "--data", world),
+        "index": ("--run", finished, "--index", finished.parent / "gallery.faiss"),
+        "split": ("--run", finished, "--split", "gallery"),
+        "embeddings": ("--embeddings", "all.npz"),
+        "unlike": ("--run", finished),
+    }
+    told = scing("evaluate", *given[options], "--json").json
+    assert told["published"] == []
+    assert "published_note" not in told

@@ -42,11 +42,12 @@ def pip(*arguments):
     assert done.returncode == 0, done.stderr
 
 
-def test_the_wheel_carries_the_weights_and_is_small(wheel):
+def test_the_wheel_carries_weights_and_tables_and_is_small(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     for ending in ("json", "safetensors", "md"):
         assert f"scing_cli/assets/models/scing-tiny.{ending}" in names
+    assert "scing_cli/assets/tables/published.csv" in names
     assert wheel.stat().st_size <= 25_000_000
 
 

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
+from scing_cli.core.layouts import LAYOUTS
+
 PARTS = ("train", "query", "gallery")
 COUNTED = ("identities", "images", "cameras")
 IMAGES_NEAR = 0.02  # relative; further off, it is other data
@@ -177,7 +179,28 @@ def compare(parts: Mapping[str, PartCount], *, layout: str = "") -> Comparison |
     published = PUBLISHED[best]
     if len(known) != 1 and not _exact(parts, published) and not _is_near(parts, published):
         return None
-    return Comparison(best, published.source, published.parts, tuple(_differences(parts, published)))
+    found = (difference(best, part, own) for part, own, _ in _pairs(parts, published))
+    return Comparison(best, published.source, published.parts, tuple(each for each in found if each is not None))
+
+
+def difference(name: str, part: str, found: PartCount) -> Difference | None:
+    """Return how a part differs from that of a published data set; None where all counts agree."""
+    published = PUBLISHED[name]
+    counts, known = map(dataclasses.asdict, (found, published.parts[part]))
+    wrong = [what for what in COUNTED if counts[what] != known[what]]
+    if not wrong:
+        return None
+    text = ", ".join(f"{counts[what]:,} {what} (published: {known[what]:,})" for what in wrong)
+    return Difference(part, f"{part} has {text}", not all(published.doubts(part, what) for what in wrong))
+
+
+def trained_on(name: str) -> str:
+    """Return the published data set that models are trained on to be tested on this one: itself, if it has such a part.
+
+    >>> trained_on("Occluded-REID"), trained_on("Occluded-Duke")
+    ('Market-1501', 'Occluded-Duke')
+    """
+    return LAYOUTS[PUBLISHED[name].layout].train_on or name
 
 
 def _pairs(parts: Mapping[str, PartCount], published: Published) -> Iterator[tuple[str, PartCount, PartCount]]:
@@ -212,12 +235,3 @@ def _distance(parts: Mapping[str, PartCount], name: str) -> float:
 
 def _relative(found: int, known: int) -> float:
     return abs(found - known) / known if known else float("inf") if found else 0.0
-
-
-def _differences(parts: Mapping[str, PartCount], published: Published) -> Iterator[Difference]:
-    for part, *both in _pairs(parts, published):
-        found, known = map(dataclasses.asdict, both)
-        wrong = [what for what in COUNTED if found[what] != known[what]]
-        if wrong:
-            counts = ", ".join(f"{found[what]:,} {what} (published: {known[what]:,})" for what in wrong)
-            yield Difference(part, f"{part} has {counts}", not all(published.doubts(part, what) for what in wrong))

@@ -76,8 +76,8 @@ def own_cameras(manifest: Manifest, run: Run | None) -> bool:
     return run is not None and manifest.fingerprint() == run.info["data"]["fingerprint"]
 
 
-def open_data(run: Run | None, path: Path | None, *, layout: str, reporter: Reporter) -> Manifest:
-    """Return the rows of `path` where it is given, else the run's own.
+def open_data(run: Run | None, path: Path | None, *, layout: str, reporter: Reporter) -> DataSet:
+    """Return the data of `path` where it is given, else the rows that the run has kept (as the layout `csv`).
 
     A `path` that holds the run's own images (the data has moved) reads as the same rows, since both are read alike.
 
@@ -85,7 +85,7 @@ def open_data(run: Run | None, path: Path | None, *, layout: str, reporter: Repo
         DataError: If there is neither.
     """
     if path is not None:
-        return read_source(path, layout=layout, reporter=reporter).manifest
+        return read_source(path, layout=layout, reporter=reporter)
     if run is None:
         raise DataError("A plain --model knows no data.", "Name it: --data DIR or --data FILE.csv")
-    return run_manifest(run)
+    return DataSet(run_manifest(run), "csv")

@@ -148,7 +148,7 @@ def _rows(model: OpenedModel, gallery: GalleryChoice, reporter: Reporter) -> tup
     """Return the rows to embed, and whether their cameras are those of the model's training."""
     if gallery.images is not None:
         return folder_manifest(gallery.images, reporter=reporter), False
-    manifest = open_data(model.run, gallery.data, layout=gallery.layout, reporter=reporter)
+    manifest = open_data(model.run, gallery.data, layout=gallery.layout, reporter=reporter).manifest
     return manifest.part(gallery.split), own_cameras(manifest, model.run)
 
 

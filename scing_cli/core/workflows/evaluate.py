@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from scing_cli.core.artifacts import FORMAT, file_digest, read_json, replacing, text_digest, write_json
+from scing_cli.core.datasets import DataSet
 from scing_cli.core.datasets.checks import gallery_of
 from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.errors import DataError, IndexFileError, RunError, ScingError, SettingError, counted
@@ -21,6 +22,7 @@ from scing_cli.core.evaluation.truth import find_truth
 from scing_cli.core.index import GalleryIndex, file_keys
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import Reporter, Silent
+from scing_cli.core.workflows.beside import published_beside
 from scing_cli.core.workflows.data import open_data, own_cameras
 from scing_cli.core.workflows.machine import Machine
 from scing_cli.core.workflows.models import ModelChoice, OpenedModel, open_model
@@ -91,11 +93,11 @@ def evaluate_on(
     """
     settings = _Settings(split, index, protocol, descriptor, machine or Machine(), reporter or Silent())
     model = open_model(choice, reporter=settings.reporter)
-    manifests = [open_data(model.run, path, layout=layout, reporter=settings.reporter) for path in data]
+    sources = [open_data(model.run, path, layout=layout, reporter=settings.reporter) for path in data]
     if index is None:
-        for manifest in manifests:
-            _check_truth(manifest, split, protocol)
-    reports = [_score(model, manifest, settings) for manifest in manifests]
+        for source in sources:
+            _check_truth(source.manifest, split, protocol)
+    reports = [_score(model, source, settings) for source in sources]
     if len({report.data for report in reports}) < len(reports):  # folders of one name
         reports = [dataclasses.replace(own, data=str(path)) for own, path in zip(reports, data, strict=True)]
     return reports
@@ -134,8 +136,8 @@ class _Settings:
             )
 
 
-def _score(model: OpenedModel, manifest: Manifest, settings: _Settings) -> EvaluationReport:
-    reporter, split, index = settings.reporter, settings.split, settings.index
+def _score(model: OpenedModel, source: DataSet, settings: _Settings) -> EvaluationReport:
+    reporter, split, index, manifest = settings.reporter, settings.split, settings.index, source.manifest
     if index is None:
         embedder = settings.machine.embedder(model.encoder, kind=settings.descriptor)
         query, gallery = _both(manifest, split, model, embedder, reporter)
@@ -154,7 +156,11 @@ def _score(model: OpenedModel, manifest: Manifest, settings: _Settings) -> Evalu
     samples = manifest.part(split).samples
     lost = tuple((samples[number].path, reason) for number, reason in scores.lost.why)
     run = model.run.path if model.run else None
-    return EvaluationReport(scores, chosen, len(gallery.identities), manifest.name, model.label(), run, lost)
+    report = EvaluationReport(scores, chosen, len(gallery.identities), manifest.name, model.label(), run, lost)
+    if model.run is None or split != "query" or index is not None:
+        return report
+    rows, note = published_beside(model.run, source, protocol=chosen.name)
+    return dataclasses.replace(report, published=rows, published_note=note)
 
 
 def _both(

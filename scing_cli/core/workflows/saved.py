@@ -10,6 +10,7 @@ from scing_cli.core.errors import counted
 from scing_cli.core.evaluation import Choice, Scores, choose_protocol, read_saved
 from scing_cli.core.evaluation import evaluate as rank
 from scing_cli.core.evaluation.products import Products
+from scing_cli.core.evaluation.tables import PublishedRow
 from scing_cli.core.pairs import Rows
 from scing_cli.core.runtime import Reporter, Silent
 
@@ -26,6 +27,8 @@ class EvaluationReport:
         model: What embedded it.
         run: The run folder, if it is a run's model.
         lost: The queries that have no true match, and why: a key of `evaluation.REASONS`.
+        published: The paper's figures of the same method on the same data.
+        published_note: Why there are none, where that is worth saying.
     """
 
     scores: Scores
@@ -35,6 +38,8 @@ class EvaluationReport:
     model: str
     run: Path | None
     lost: tuple[tuple[str, str], ...] = ()
+    published: tuple[PublishedRow, ...] = ()
+    published_note: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
