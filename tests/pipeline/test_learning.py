@@ -58,7 +58,8 @@ class Ground:
         cosines = []
         for key in HELD_OUT:
             first, second = (
-                task.texts(self.labels, part)[0] for part in torch.split(task.views(self.pixels, key), len(self.pixels))
+                task.texts(self.labels, part)[0]
+                for part in torch.split(task.views(self.pixels, task.perturbation, key), len(self.pixels))
             )
             cosines.append((first * second).sum(1).mean())
         return float(torch.stack(cosines).mean())

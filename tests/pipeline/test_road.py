@@ -40,7 +40,7 @@ def test_the_whole_road_with_defaults_and_json(scing, world, here):
     run = Path(first.json["run"])
     assert run.parent == Path("runs")
     assert first.json["identities"] == 6
-    assert first.json["trainable"]["svip"] == 16 * 128 + 128 + 128 * 24 + 24 + 16 * 24 + 24
+    assert first.json["trainable"]["visual"] == 16 * 128 + 128 + 128 * 24 + 24 + 16 * 24 + 24
     assert first.json["trainable"]["tokens"] == 6 * 4 * 24
 
     second = scing("train-visual", *FAST, "--json")

@@ -41,7 +41,7 @@ def one_by_one(clip, files, kind):
         pixels = resize_to_tensor(Image.open(file), 32, 16, "bicubic")[None]
         with torch.no_grad():
             features = clip.image(normalise(pixels, (0.5,) * 3, (0.5,) * 3))
-        joined = features.projected if kind == "projected" else torch.cat(list(features), dim=1)
+        joined = features.projected if kind == "projected" else torch.cat([features.cls, features.projected], dim=1)
         rows.append(F.normalize(joined, dim=1)[0].numpy())
     return np.array(rows)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -17,13 +18,12 @@ from torch.nn import functional as F
 from scing_cli.core.batches import Augmentation
 from scing_cli.core.encoders.image import descriptor
 from scing_cli.core.methods import losses
-from scing_cli.core.methods.scing import (
-    Perturbation,
-    PromptLearner,
-    PromptTuning,
-    SelectiveVisualPrompt,
-    VisualTuning,
-)
+from scing_cli.core.methods.losses import Similarity
+from scing_cli.core.methods.objectives import PaperObjective
+from scing_cli.core.methods.prompts import PromptLearner
+from scing_cli.core.methods.scing import SelectiveVisualPrompt
+from scing_cli.core.methods.stage1 import Perturbation, PromptTuning
+from scing_cli.core.methods.stage2 import VisualTuning
 from scing_cli.core.methods.task import Batch
 
 D, WIDTH = 16, 24
@@ -36,7 +36,7 @@ def double(state):
 def svip(gate, fused=2, seed=0):
     """SVIP with every weight away from its start, so that no term hides behind the zero."""
     torch.manual_seed(seed)
-    module = SelectiveVisualPrompt(feature_width=D, token_width=WIDTH, fused_tokens=fused, gate=gate)
+    module = SelectiveVisualPrompt(D, WIDTH, fused_tokens=fused, gate=gate)
     with torch.no_grad():
         for value in module.parameters():
             value.copy_(torch.randn_like(value) * 0.3)
@@ -55,7 +55,8 @@ def clip():
 
 def learner(clip, *, gate="channel", identities=3, tokens=4, fused=2, seed=0):
     torch.manual_seed(seed)
-    prompts = PromptLearner(clip=clip, identities=identities, tokens=tokens, fused_tokens=fused, gate=gate)
+    visual = functools.partial(SelectiveVisualPrompt, fused_tokens=fused, gate=gate)
+    prompts = PromptLearner(clip=clip, identities=identities, tokens=tokens, visual=visual)
     with torch.no_grad():
         for value in prompts.parameters():
             value.copy_(torch.randn_like(value) * 0.2)
@@ -64,8 +65,8 @@ def learner(clip, *, gate="channel", identities=3, tokens=4, fused=2, seed=0):
 
 def task(clip, prompts, labels, features, **changes):
     settings = {
-        "perturbation": Perturbation(Augmentation(occlusion=0.5, padding=2), 0.5),
-        "consistency_weight": 0.7,
+        "similarity": Similarity("cosine", clip.logit_scale),
+        "perturbation": Perturbation(Augmentation(occlusion=0.5, padding=2), 0.5, 0.7),
         "contrast": "supervised",
         "precision": "fp32",
         **changes,
@@ -116,7 +117,7 @@ def test_equation_11_the_text_feature(clip, gate, tokens, fused):
     found, _ = task(clip, prompts, labels, features).texts(labels, features)
     words = double(clip.text.state_dict())["token_embedding.weight"]
     ids = clip.tokenizer("A photo of a " + "X " * tokens + "person.")
-    state, text_state = double(prompts.svip.state_dict()), double(clip.text.state_dict())
+    state, text_state = double(prompts.visual.state_dict()), double(clip.text.state_dict())
     for row, label in enumerate(labels.tolist()):
         own = oracle.fused_tokens(
             state,
@@ -176,7 +177,7 @@ def test_equation_16_the_sum_of_stage_1(clip):
     pixels = torch.randn(4, 3, 32, 16, generator=torch.Generator().manual_seed(7))
     one = task(clip, prompts, labels, features)
     result = one.losses(Batch([0, 1, 2, 3], pixels), (0, "train-prompts", 0, 0))
-    views = one.views(pixels, (0, "train-prompts", 0, 0))
+    views = one.views(pixels, one.perturbation, (0, "train-prompts", 0, 0))
     texts = [one.texts(labels, part)[0].detach().double().numpy() for part in (features, views[:4], views[4:])]
     i2t, t2i = oracle.clip_loss(
         features.double().numpy(), texts[0], labels.tolist(), clip.logit_scale, every_positive=True
@@ -232,13 +233,16 @@ def test_equation_20_the_sum_of_stage_2(clip):
     pixels = torch.randn(4, 3, 32, 16, generator=torch.Generator().manual_seed(10))
     task = VisualTuning(
         encoder=encoder,
-        texts=texts,
+        objective=PaperObjective(
+            texts=texts,
+            similarity=Similarity("cosine", 50.0),
+            triplet_weight=0.3,
+            margin=0.4,
+            label_smoothing=0.0,
+        ),
         labels=labels,
-        logit_scale=50.0,
+        cameras=None,
         augmentation=Augmentation(flip=0, erase=0, crop=0),
-        triplet_weight=0.3,
-        margin=0.4,
-        label_smoothing=0.0,
         precision="fp32",
     )
     result = task.losses(Batch([3, 0, 1], pixels[[3, 0, 1]]), (0, "train-visual", 0, 0))
@@ -257,7 +261,7 @@ def test_equation_21_the_distance_of_descriptors(clip):
     pixels = torch.randn(2, 3, 32, 16, generator=torch.Generator().manual_seed(8))
     with torch.no_grad():
         features = clip.image(pixels)
-    for kind, raw in (("projected", features.projected), ("concat", torch.cat(list(features), dim=1))):
+    for kind, raw in (("projected", features.projected), ("concat", torch.cat(features[:2], dim=1))):
         left, right = descriptor(features, kind)
         expected = 1 - oracle.cosine(*raw.double().numpy())
         assert float(1 - left @ right) == pytest.approx(expected, abs=1e-6)

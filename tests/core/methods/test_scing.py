@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -11,11 +13,13 @@ from torch.nn import functional as F
 
 from scing_cli.core.batches import Augmentation
 from scing_cli.core.config import PromptSettings, VisualSettings
-from scing_cli.core.errors import SettingError
-from scing_cli.core.methods import METHODS, load_method
-from scing_cli.core.methods.scing import Perturbation, PromptLearner, SelectiveVisualPrompt
+from scing_cli.core.methods import Similarity, load_method
+from scing_cli.core.methods.prompts import PromptLearner
+from scing_cli.core.methods.scing import SelectiveVisualPrompt
+from scing_cli.core.methods.stage1 import Perturbation
 from scing_cli.core.methods.task import Batch
 
+SVIP = functools.partial(SelectiveVisualPrompt, fused_tokens=2, gate="channel")
 LABELS = torch.tensor([0, 0, 1, 1, 2, 2])
 KEY = (0, "test", 0, 0)
 
@@ -40,17 +44,23 @@ def prompt_task(clip, **options):
 def visual_task(clip, **options):
     texts = features(3, seed=2)
     return load_method("scing").visual_task(
-        VisualSettings(**options), encoder=clip.image, texts=texts, labels=LABELS, logit_scale=100.0, precision="fp32"
+        VisualSettings(**options),
+        encoder=clip.image,
+        texts=texts,
+        similarity=Similarity("cosine", 100.0),
+        labels=LABELS,
+        cameras=None,
+        precision="fp32",
     )
 
 
 @pytest.mark.parametrize(("gate", "expected"), [("channel", 394_368), ("token", 395_522)])
 def test_svip_has_the_papers_number_of_parameters_at_vit_b_16(gate, expected):
-    assert count(SelectiveVisualPrompt(feature_width=512, token_width=512, fused_tokens=2, gate=gate)) == expected
+    assert count(SelectiveVisualPrompt(512, 512, fused_tokens=2, gate=gate)) == expected
 
 
 def test_svip_starts_as_plain_prompts():
-    module = SelectiveVisualPrompt(feature_width=16, token_width=24, fused_tokens=2)
+    module = SelectiveVisualPrompt(16, 24, fused_tokens=2)
     assert not module(features()).any()
 
 
@@ -79,7 +89,7 @@ def test_stage_1_gradients_reach_exactly_the_tokens_and_svip():
     assert {
         name for name, value in task.prompts.named_parameters() if value.grad is None or not value.grad.any()
     } == set()
-    assert {name.partition(".")[0] for name, _ in task.prompts.named_parameters()} == {"tokens", "svip"}
+    assert {name.partition(".")[0] for name, _ in task.prompts.named_parameters()} == {"tokens", "visual"}
     for key, tower in towers.items():
         for name, value in tower.named_parameters():
             assert value.grad is None, name
@@ -90,44 +100,49 @@ def test_stage_1_gradients_reach_exactly_the_tokens_and_svip():
 def test_stage_2_gradients_reach_exactly_the_image_encoder():
     clip = tiny_clip()
     task = visual_task(clip)
-    texts = task.texts.clone()
+    texts = task.objective.texts.clone()
     train_two_steps(task)
     assert {
         name for name, value in clip.image.named_parameters() if value.grad is None or not value.grad.any()
     } == set()
     assert all(value.grad is None for value in clip.text.parameters())
-    assert torch.equal(task.texts, texts)
-    assert not task.texts.requires_grad
+    assert torch.equal(task.objective.texts, texts)
+    assert not task.objective.texts.requires_grad
 
 
-def test_without_consistency_no_image_is_read():
-    task = prompt_task(tiny_clip(), consistency_weight=0.0)
+@pytest.mark.parametrize("options", [{"consistency_weight": 0.0}, {"consistency": False}])
+def test_without_consistency_no_image_is_read(options):
+    task = prompt_task(tiny_clip(), **options)
     assert not task.reads_images
     train_two_steps(task, with_pixels=False)
     assert set(task.losses(Batch([0, 1, 2], None), KEY).terms) == {"contrast"}
 
 
+def views_of(task, key):
+    return task.views(pixels(), task.perturbation, key)
+
+
 def test_views_are_two_fresh_draws_of_the_key_alone():
     task = prompt_task(tiny_clip())
-    first, second = task.views(pixels(), KEY).split(6)
+    first, second = views_of(task, KEY).split(6)
     assert not torch.allclose(first, second)
-    assert torch.equal(task.views(pixels(), KEY), torch.cat([first, second]))
-    assert not torch.allclose(task.views(pixels(), (0, "test", 0, 1))[:6], first)
+    assert torch.equal(views_of(task, KEY), torch.cat([first, second]))
+    assert not torch.allclose(views_of(task, (0, "test", 0, 1))[:6], first)
     torch.testing.assert_close(first.norm(dim=1), torch.ones(6))
 
 
 def test_views_leave_no_graph_and_v_is_not_perturbed():
     task = prompt_task(tiny_clip())
-    assert not task.views(pixels(), KEY).requires_grad
-    assert torch.equal(task.features, features())
+    assert not views_of(task, KEY).requires_grad
+    torch.testing.assert_close(task.conditions, features(), rtol=0, atol=1e-7)
 
 
 def test_dropout_drops_its_share_and_keeps_the_mean():
-    perturbation = Perturbation(Augmentation(), 0.5)
+    perturbation = Perturbation(Augmentation(), 0.5, 1.0)
     dropped = perturbation.drop(torch.ones(400, 64), KEY)
     assert float((dropped == 0).float().mean()) == pytest.approx(0.5, abs=0.02)
     assert float(dropped.mean()) == pytest.approx(1.0, abs=0.03)
-    assert torch.equal(Perturbation(Augmentation(), 0.0).drop(torch.ones(3, 4), KEY), torch.ones(3, 4))
+    assert torch.equal(Perturbation(Augmentation(), 0.0, 1.0).drop(torch.ones(3, 4), KEY), torch.ones(3, 4))
 
 
 @pytest.mark.parametrize("kind", ["mean-condition", "mean-text"])
@@ -155,25 +170,11 @@ def test_the_triplets_active_share_is_logged():
     assert 0 <= float(figures["active_share"]) <= 1
 
 
-def test_every_row_of_the_method_table_can_be_loaded():
-    for name, spec in METHODS.items():
-        method = load_method(name)
-        assert callable(method.prompt_task)
-        assert callable(method.visual_task)
-        assert spec.summary
-
-
-def test_an_unknown_method_lists_the_known_ones():
-    with pytest.raises(SettingError, match=r"--method 'scin' is unknown") as caught:
-        load_method("scin")
-    assert "Did you mean scing?" in caught.value.remedy
-
-
 def test_prompts_are_made_where_the_text_tower_is():
     clip = tiny_clip()
     clip.text.to("meta")
     with torch.device("meta"):
-        prompts = PromptLearner(clip=clip, identities=2, tokens=4, fused_tokens=2, gate="channel")
+        prompts = PromptLearner(clip=clip, identities=2, tokens=4, visual=SVIP)
     assert {value.device.type for value in (*prompts.parameters(), *prompts.buffers())} == {"meta"}
 
 
@@ -212,7 +213,7 @@ def test_the_tokens_gradient_has_the_same_bits_every_time():
     """Many images add to the same tokens: on several threads too, the order of the sums must be fixed."""
     clip = tiny_clip()
     labels = torch.arange(3).repeat(400)
-    prompts = PromptLearner(clip=clip, identities=3, tokens=4, fused_tokens=2, gate="channel")
+    prompts = PromptLearner(clip=clip, identities=3, tokens=4, visual=SVIP)
     weights = torch.randn(1200, prompts.end + 1, 24, generator=torch.Generator().manual_seed(5))
     found = set()
     for _ in range(20):

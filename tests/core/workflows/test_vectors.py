@@ -122,7 +122,7 @@ def test_too_little_memory_names_the_options_that_help(
     box: tuple[int, int, int, int] | None,
     error: Exception,
 ) -> None:
-    def fail(pixels: torch.Tensor) -> None:
+    def fail(pixels: torch.Tensor, cameras: torch.Tensor | None = None) -> None:
         raise error
 
     monkeypatch.setattr(embedder.encoder, "forward", fail)

@@ -1,0 +1,142 @@
+"""What every row of the method table must do, and what a method refuses."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tiny import tiny_clip
+
+from scing_cli.core.config import PromptSettings, VisualSettings, build_settings
+from scing_cli.core.errors import SettingError
+from scing_cli.core.methods import METHODS, Similarity, check_settings, load_method
+from scing_cli.core.methods.task import Batch
+
+LABELS = torch.tensor([0, 0, 1, 1, 2, 2])
+KEY = (0, "test", 0, 0)
+every_method = pytest.mark.parametrize("method", METHODS)
+
+
+def normals(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def prompt_task(clip, method, **options):
+    settings = PromptSettings(method=method, model="test", pretrained="random", **options)
+    return load_method(method).prompt_task(
+        settings, clip=clip, features=normals(6, 16), labels=LABELS, precision="fp32"
+    )
+
+
+def visual_task(clip, method, texts, cameras=None, **options):
+    return load_method(method).visual_task(
+        VisualSettings(**options),
+        encoder=clip.image,
+        texts=texts,
+        similarity=Similarity("cosine", 100.0),
+        labels=LABELS,
+        cameras=cameras,
+        precision="fp32",
+    )
+
+
+def step_twice(task):
+    optimiser = torch.optim.Adam(task.learnt().parameters(), lr=1e-2)
+    rows = list(range(6))
+    for step in range(2):
+        optimiser.zero_grad(set_to_none=True)
+        pixels = normals(6, 3, 32, 16) if task.reads_images else None
+        task.losses(Batch(rows, pixels), (0, "test", 0, step)).total().backward()
+        optimiser.step()
+
+
+@every_method
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+def test_stage_1_learns_its_prompts_alone_and_names_every_identity(method, similarity):
+    clip = tiny_clip()
+    task = prompt_task(clip, method, similarity=similarity)
+    step_twice(task)
+    assert all(value.grad is not None and value.grad.any() for value in task.learnt().parameters())
+    assert all(value.grad is None for tower in (clip.image, clip.text) for value in tower.parameters())
+    texts = task.identity_texts()
+    assert texts.shape == (3, 16)
+    assert torch.unique(texts, dim=0).shape == (3, 16)
+    lengths = texts.norm(dim=1)
+    assert torch.allclose(lengths, torch.ones(3)) == (similarity == "cosine")
+
+
+@every_method
+@pytest.mark.parametrize("loss", ["paper", "clip-reid"])
+def test_stage_2_learns_the_encoder_and_its_heads_alone(method, loss):
+    clip = tiny_clip()
+    texts = prompt_task(clip, method).identity_texts()
+    task = visual_task(clip, method, texts, stage2_loss=loss)
+    before = texts.clone()
+    step_twice(task)
+    still = {name for name, value in task.learnt().named_parameters() if value.grad is None or not value.grad.any()}
+    assert still == ({"objective.necks.cls.bias", "objective.necks.projected.bias"} if loss == "clip-reid" else set())
+    assert all(value.grad is None for value in clip.text.parameters())
+    assert torch.equal(texts, before)
+
+
+@every_method
+def test_every_row_says_what_it_is(method):
+    assert METHODS[method].summary
+    assert set(METHODS[method].reads) <= set(PromptSettings.model_fields)
+
+
+def test_an_unknown_method_lists_the_known_ones():
+    with pytest.raises(SettingError, match=r"--method 'scin' is unknown") as caught:
+        load_method("scin")
+    assert "Did you mean scing?" in caught.value.remedy
+    assert all(name in caught.value.remedy for name in METHODS)
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "named"),
+    [
+        ("clip-reid", {"gate": "token", "fused-tokens": 3}, "--gate, --fused-tokens"),
+        ("clip-reid", {"identity_text": "mean-text"}, "--identity-text"),
+        ("cocoop", {"consistency": False}, "--consistency"),
+        ("cocoop", {"flip": 0.5}, "--flip"),
+    ],
+)
+def test_what_a_method_does_not_read_is_refused(method, given, named):
+    with pytest.raises(SettingError) as caught:
+        check_settings(build_settings(PromptSettings, {"method": method}, given))
+    assert f"{named}: --method {method} has no use for" in caught.value.what
+    check_settings(build_settings(PromptSettings, {"method": "scing"}, given))
+
+
+@every_method
+def test_the_defaults_suit_every_method(method):
+    check_settings(PromptSettings(method=method))
+
+
+def test_camera_vectors_are_learnt_for_known_cameras_and_are_added_to_them_alone():
+    clip = tiny_clip()
+    encoder = clip.image
+    pixels = normals(6, 3, 32, 16)
+    plain = encoder(pixels).projected
+    encoder.learn_cameras(("a", "b", "c"), seed=1)
+    places = encoder.camera_places(["a", "b", "", "a", "nowhere", "b"])
+    assert places.tolist() == [0, 1, -1, 0, -1, 1]
+    with torch.no_grad():
+        apart = (encoder(pixels, places).projected - plain).abs().amax(dim=1)
+    same = apart < 1e-6
+    assert float(apart[~same].min()) > 1e-4
+    assert same.tolist() == [False, False, True, False, True, False]
+    assert torch.equal(encoder(pixels).projected, plain)
+    task = visual_task(clip, "scing", normals(3, 16), cameras=places)
+    task.losses(Batch(list(range(6)), pixels), KEY).total().backward()
+    assert encoder.camera_embedding.grad.any(dim=1).tolist() == [True, True, False]  # nobody was seen by c
+
+
+def test_camera_vectors_follow_the_seed_alone():
+    drawn = []
+    for seed in (0, 0, 1):
+        encoder = tiny_clip().image
+        encoder.learn_cameras([str(number) for number in range(200)], seed)
+        drawn.append(encoder.camera_embedding.detach())
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+    assert float(drawn[0].std()) == pytest.approx(0.02, rel=0.05)
