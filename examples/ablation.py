@@ -168,7 +168,7 @@ def _draw(report: Mapping[str, Any], target: Path) -> None:
         for name, heading in zip(FIGURES, ("mAP", "rank-1"), strict=True)
     }
     lines = dict(zip(groups, (report["zero-shot"][name] for name in FIGURES), strict=True))
-    bar_chart(target, groups, lines=lines, line_label="zero-shot", unit="percent")
+    bar_chart(target, groups, lines=lines, line_label="zero-shot", spread_label="± one deviation", unit="percent")
 
 
 def _machine() -> dict[str, Any]:

@@ -27,7 +27,13 @@ class Bar:
 
 
 def bar_chart(
-    target: Path, groups: Mapping[str, Sequence[Bar]], *, lines: Mapping[str, float], line_label: str, unit: str
+    target: Path,
+    groups: Mapping[str, Sequence[Bar]],
+    *,
+    lines: Mapping[str, float],
+    line_label: str,
+    spread_label: str,
+    unit: str,
 ) -> None:
     """Write a picture with one panel of bars for each group; all panels have the same labels.
 
@@ -36,6 +42,7 @@ def bar_chart(
         groups: Bars of each panel, by its heading; the first bar is drawn at the top.
         lines: A value for each panel, drawn as a line across the bars.
         line_label: What it stands for.
+        spread_label: What the bars' spreads are.
         unit: Of all values.
     """
     from matplotlib.figure import Figure
@@ -46,8 +53,8 @@ def bar_chart(
     for panel, (heading, bars) in zip(panels, groups.items(), strict=True):
         places = range(len(bars))
         values, spreads = [bar.value for bar in bars], [bar.spread for bar in bars]
-        panel.barh(places, values, xerr=spreads, height=0.6, color=BAR, ecolor=INK, capsize=3)
-        panel.axvline(lines[heading], color=LINE, linestyle="--", linewidth=1.2, label=line_label)
+        drawn = panel.barh(places, values, xerr=spreads, height=0.6, color=BAR, ecolor=INK, capsize=3)
+        line = panel.axvline(lines[heading], color=LINE, linestyle="--", linewidth=1.2)
         panel.set_yticks(places, [bar.label for bar in bars])
         for place, bar in zip(places, bars, strict=True):
             panel.text(bar.value * 0.02, place, f"{bar.value:.1f}", va="center", color="white", fontsize=9)
@@ -56,6 +63,7 @@ def bar_chart(
         panel.spines[["top", "right", "left"]].set_visible(False)
         panel.tick_params(left=False, colors=INK)
     panels[0].invert_yaxis()
-    panels[-1].legend(frameon=False, fontsize=9, loc="lower right")
+    handles, labels = [line, drawn.errorbar], [line_label, spread_label]
+    figure.legend(handles, labels, ncols=2, frameon=False, fontsize=9, loc="outside upper right")
     with replacing(target) as temporary:
         figure.savefig(temporary, format=target.suffix.removeprefix(".") or "png")

@@ -1,0 +1,87 @@
+"""`examples/ablation.py`: the four rows of Table 3, their means and spreads, and going on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import statistics
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from tiny import TINY_MODEL
+
+SCRIPT = str(Path(__file__).parents[2] / "examples" / "ablation.py")
+CONFIG = f"""
+[train-prompts]
+model = "{TINY_MODEL}"
+pretrained = "random"
+epochs = 1
+batch-size = 16
+lr = 1e-2
+consistency-weight = 2.0
+[train-visual]
+epochs = 1
+batch-size = 16
+lr = 1e-2
+warmup-epochs = 0
+"""
+
+
+@pytest.fixture
+def ablation(world, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    Path("own.toml").write_text(CONFIG)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", [SCRIPT, "--data", str(world), "--config", "own.toml", *arguments])
+        runpy.run_path(SCRIPT, run_name="__main__")
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_four_rows_with_their_spread(ablation):
+    out = ablation("--seeds", "2", "--output", "found")
+    report = json.loads(Path("found/ablation.json").read_text())
+    assert list(report["rows"]) == ["CLIP-ReID", "+ meta-net (CoCoOp)", "+ SVIP", "+ SVIP + PDCA (SCING)"]
+    settings = []
+    for label, row in report["rows"].items():
+        assert [run["seed"] for run in row["runs"]] == [0, 1]
+        for name in ("mAP", "rank1"):
+            values = [run[name] for run in row["runs"]]
+            assert row["mean"][name] == pytest.approx(statistics.mean(values))
+            assert row["spread"][name] == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
+            assert f"{row['mean'][name]:.2f} ± {row['spread'][name]:.2f}" in out
+        assert ("gradient_consistency" in row["logs"]) == label.endswith("(SCING)")
+        assert ("visual_spread" in row["logs"]) == (label != "CLIP-ReID")
+    for folder in sorted(Path("found").glob("*-seed-0")):
+        info = json.loads((folder / "run.json").read_text())["settings"]
+        stage1 = info["train-prompts"]
+        settings.append((stage1.pop("method"), stage1.pop("consistency"), stage1.pop("consistency-weight")))
+        assert info["train-visual"]["lr"] == stage1["lr"] == 1e-2
+    assert settings == [
+        ("clip-reid", True, 1.0),
+        ("cocoop", True, 1.0),
+        ("scing", False, 2.0),
+        ("scing", True, 2.0),
+    ]
+    assert f"{report['zero-shot']['mAP']:.2f}" in out
+    assert max(map(len, out.splitlines())) <= 80
+    with Image.open("found/ablation.png") as picture:
+        assert min(picture.size) > 300
+
+
+def test_finished_runs_are_not_trained_again_and_other_settings_are_refused(ablation, capsys):
+    rows = ("--seeds", "1", "--output", "found", "--rows", "CLIP-ReID")
+    first = ablation(*rows)
+    stamps = {file: file.stat().st_mtime_ns for file in Path("found").rglob("stamp.json")}
+    assert len(stamps) == 2
+    assert ablation(*rows) == first
+    assert {file: file.stat().st_mtime_ns for file in Path("found").rglob("stamp.json")} == stamps
+    Path("own.toml").write_text(CONFIG.replace("epochs = 1", "epochs = 2"))
+    with pytest.raises(SystemExit) as stopped:
+        ablation(*rows)
+    assert "was trained with other settings" in str(stopped.value)
