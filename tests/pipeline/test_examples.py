@@ -61,8 +61,9 @@ def test_every_option_in_readme_exists(scing):
     known = set()
     for command in ("prepare", "train-prompts", "train-visual", "embed", "evaluate", "search"):
         known |= set(re.findall(r"--[a-z][a-z-]+", scing(command, "--help").out))
-    script = (ROOT / "examples" / "pretrain_tiny_clip.py").read_text(encoding="utf-8")
-    known |= set(re.findall(r'add_argument\("(--[a-z-]+)"', script))
+    for name in ("pretrain_tiny_clip.py", "modality_gap.py"):
+        script = (ROOT / "examples" / name).read_text(encoding="utf-8")
+        known |= set(re.findall(r'add_argument\("(--[a-z-]+)"', script))
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", README)) - {"--version"}
     assert named <= known | {"--help"}, named - known
 
@@ -119,6 +120,8 @@ def test_the_library_walks_the_same_road(world, tmp_path):
     assert Run(tmp_path / "out" / "run", {}).has("visual")
 
 
-@pytest.mark.parametrize("name", ["quickstart.sh", "python_api.py", "table.py", "pretrain_tiny_clip.py"])
+@pytest.mark.parametrize(
+    "name", ["quickstart.sh", "python_api.py", "table.py", "pretrain_tiny_clip.py", "modality_gap.py"]
+)
 def test_examples_name_no_place_of_one_machine(name):
     assert not re.search(r"/(work|home|root|tmp)/", (ROOT / "examples" / name).read_text())

@@ -71,9 +71,17 @@ def rows_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
     >>> rows_of({"method": "scing", "consistency": False})
     ('CLIP-ReID + SVIP',)
     """
-    method = settings.get("method", "")
+    return WITHOUT_CONSISTENCY if without_consistency(settings) else ROWS.get(settings.get("method", ""), ())
+
+
+def without_consistency(settings: Mapping[str, Any]) -> bool:
+    """Tell whether SCING was trained without its consistency: SVIP alone; no other method has one to leave out.
+
+    >>> without_consistency({"method": "scing", "consistency-weight": 0.0}), without_consistency({"method": "cocoop"})
+    (True, False)
+    """
     consistent = settings.get("consistency", True) and settings.get("consistency-weight", 1.0) > 0
-    return WITHOUT_CONSISTENCY if method == "scing" and not consistent else ROWS.get(method, ())
+    return settings.get("method") == "scing" and not consistent
 
 
 def _mismatch(found: Comparison, trained: PartCount, protocol: str) -> str:

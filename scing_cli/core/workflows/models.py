@@ -1,4 +1,4 @@
-"""Which image encoder a command uses: the newest run's, a named run's, or a plain CLIP; and how to find it again."""
+"""Which image encoder a command uses: the newest run's, a named run's, the one a run started from, or a plain CLIP."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from scing_cli.core.encoders.hub import shipped_weights
 from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.encoders.stamp import encoder_digest, load_image_encoder
 from scing_cli.core.errors import IndexFileError, RunError, ScingError, SettingError
+from scing_cli.core.methods.prompts_file import IdentityTexts
 from scing_cli.core.runtime import Reporter
 
 
@@ -111,6 +112,38 @@ def reopen_model(where: Mapping[str, Any], digest: str, *, source: Path, reporte
             remedy,
         )
     return opened
+
+
+def starting_encoder(run: Run, texts: IdentityTexts, pretrained: str | None, reporter: Reporter) -> ImageEncoder:
+    """Return the CLIP image encoder that stage 1 froze and stage 2 starts from, checked by its digest.
+
+    Args:
+        run: The run.
+        texts: What its stage 1 left.
+        pretrained: Where the weights lie now, if they have moved.
+        reporter: Told of a download.
+
+    Raises:
+        RunError: If it is not the model that the prompts were learnt with.
+        WeightsError: If the model or its weights cannot be had.
+    """
+    model, settings = run.info["model"], run.info["settings"]["train-prompts"]
+    clip = load_clip(
+        model["model"],
+        pretrained or model["pretrained"],
+        stride=settings["stride"],
+        statistics=settings["statistics"],
+        seed=settings["seed"],
+        reporter=reporter,
+    )
+    digest = encoder_digest(clip.image)
+    if digest != texts.model_digest:
+        raise RunError(
+            f"{model['model']} ({model['pretrained']}) is not the model that {run.path} learnt its prompts with "
+            f"(visual {digest[:8]}… here, {texts.model_digest[:8]}… there).",
+            "Name the weights of that time with --pretrained FILE, or begin anew: scing train-prompts --data DIR",
+        )
+    return clip.image
 
 
 def _trained(run: Run) -> OpenedModel:

@@ -10,9 +10,8 @@ import torch
 
 from scing_cli.core.artifacts import Run, choose_run, update_run
 from scing_cli.core.config import VisualSettings, saved_settings
-from scing_cli.core.encoders.clip import load_clip
 from scing_cli.core.encoders.image import ImageEncoder
-from scing_cli.core.encoders.stamp import encoder_digest, save_image_encoder
+from scing_cli.core.encoders.stamp import save_image_encoder
 from scing_cli.core.errors import DataError, RunError, counted
 from scing_cli.core.evaluation import Scores, choose_protocol
 from scing_cli.core.manifest import Manifest, Sample, labels
@@ -22,6 +21,7 @@ from scing_cli.core.runtime import Reporter, Silent, choose_precision, memory_ad
 from scing_cli.core.training import Fit
 from scing_cli.core.workflows.data import run_manifest
 from scing_cli.core.workflows.machine import Machine
+from scing_cli.core.workflows.models import starting_encoder
 from scing_cli.core.workflows.scoring import score_parts, sides
 from scing_cli.core.workflows.stage import make_feed, rehearse_evaluation, train
 
@@ -104,7 +104,7 @@ def train_visual(
         _check_validation(manifest)
     machine = dataclasses.replace(machine, batch_size=settings.batch_size)
     with memory_advice("a smaller --batch-size, --precision bf16, --device cpu"):
-        encoder = _starting_encoder(opened, texts, pretrained, reporter).to(machine.place())
+        encoder = starting_encoder(opened, texts, pretrained, reporter).to(machine.place())
         if settings.camera_embedding:
             encoder.learn_cameras(_cameras(manifest.part("train"), reporter), settings.seed)
         ground = _Ground(opened, manifest, manifest.part("train"), texts, encoder, machine)
@@ -130,27 +130,6 @@ def _check_validation(manifest: Manifest) -> None:
         f"--validate: nobody in the split val of {manifest.name} is seen {'by two cameras' if apart else 'twice'}.",
         "Leave --validate out, or mark more rows as val.",
     )
-
-
-def _starting_encoder(run: Run, texts: IdentityTexts, pretrained: str | None, reporter: Reporter) -> ImageEncoder:
-    """Return the CLIP image encoder that stage 1 used, checked by its digest."""
-    model, settings = run.info["model"], run.info["settings"]["train-prompts"]
-    clip = load_clip(
-        model["model"],
-        pretrained or model["pretrained"],
-        stride=settings["stride"],
-        statistics=settings["statistics"],
-        seed=settings["seed"],
-        reporter=reporter,
-    )
-    digest = encoder_digest(clip.image)
-    if digest != texts.model_digest:
-        raise RunError(
-            f"{model['model']} ({model['pretrained']}) is not the model that {run.path} learnt its prompts with "
-            f"(visual {digest[:8]}… here, {texts.model_digest[:8]}… there).",
-            "Name the weights of that time with --pretrained FILE, or begin anew: scing train-prompts --data DIR",
-        )
-    return clip.image
 
 
 def _cameras(part: Manifest, reporter: Reporter) -> tuple[str, ...]:

@@ -135,4 +135,4 @@ def test_every_method_that_can_be_trained_has_its_rows() -> None:
 
 
 def test_the_examples_of_the_docstrings() -> None:
-    assert doctest.testmod(beside) == (0, 1)
+    assert doctest.testmod(beside) == (0, 2)
