@@ -50,7 +50,13 @@ FusedTokens = Annotated[
 ]
 Consistency = Annotated[
     bool | None,
-    _setting("--consistency/--no-consistency", text="PDCA on perturbed views, of scing (on).", panel=_METHOD),
+    typer.Option(
+        "--no-consistency",
+        help="Leave PDCA out.",
+        callback=lambda left_out: False if left_out else None,
+        rich_help_panel=_METHOD,
+        show_default=False,
+    ),
 ]
 ConsistencyWeight = Annotated[
     float | None, _setting("--consistency-weight", text="lambda of Eq. 16 (1).", panel=_METHOD)
@@ -90,7 +96,7 @@ Stage2Loss = Annotated[
 CameraEmbedding = Annotated[
     bool | None,
     _setting(
-        "--camera-embedding/--no-camera-embedding",
+        "--camera-embedding",
         text="SIE: learn a vector for each training camera (off).",
         panel=_METHOD,
     ),
