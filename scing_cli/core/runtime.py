@@ -7,11 +7,12 @@ import hashlib
 import json
 import operator
 import os
+import platform
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from scing_cli.core.errors import ScingError, SettingError
+from scing_cli.core.errors import ScingError, SettingError, counted
 
 if TYPE_CHECKING:
     import torch
@@ -111,6 +112,19 @@ def has_bf16(device: torch.device) -> bool:
         flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
         return "amx_bf16" in flags or "avx512_bf16" in flags
     return False
+
+
+def device_name(device: torch.device) -> str:
+    """Return what the device calls itself: the GPU's name, or the CPU's with its cores."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
+    return f"{name}, {counted(os.cpu_count() or 1, 'core', 'cores')}"
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

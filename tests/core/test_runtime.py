@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,12 @@ def test_precision_is_bf16_only_where_the_caller_wants_it_and_the_machine_has_it
         assert runtime.choose_precision("fp32", CPU, auto=auto) == "fp32"
     with pytest.raises(SettingError, match=r"(?s)--precision 'fp16' is unknown\..*auto, fp32, bf16"):
         runtime.choose_precision("fp16", CPU, auto="bf16")
+
+
+def test_a_cpu_is_named_with_its_cores(monkeypatch) -> None:
+    for cores, end in ((3, "3 cores"), (1, "1 core")):
+        monkeypatch.setattr(runtime.os, "cpu_count", lambda cores=cores: cores)
+        assert re.fullmatch(rf"\S.*, {end}", runtime.device_name(CPU))
 
 
 def test_bf16_of_this_cpu_is_a_plain_answer() -> None:

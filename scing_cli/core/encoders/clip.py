@@ -24,7 +24,7 @@ from scing_cli.core.encoders.text import TextEncoder
 from scing_cli.core.errors import SettingError, WeightsError
 from scing_cli.core.runtime import Reporter, Silent
 
-__all__ = ["ClipModel", "known_models", "load_clip"]
+__all__ = ["ClipModel", "empty_clip", "known_models", "load_clip"]
 
 Tokenizer = Callable[[str], list[int]]
 
@@ -38,7 +38,7 @@ class ClipModel:
         text: The text tower.
         logit_scale: 1 / temperature, such as 100.0: what cosines are multiplied by (R4, R7).
         name: The model's name, or the absolute path of its JSON file.
-        pretrained: The tag, the absolute path of the weights file, or `random`.
+        pretrained: The tag, the absolute path of the weights file, `random`, or nothing where there are no weights.
         tokenizer: Words to token ids: start token, the words' tokens, end token; neither padded nor cut.
     """
 
@@ -87,6 +87,22 @@ def load_clip(
         return _random(architecture, geometry, seed)
     label = source.as_posix() if hub.is_file_name(pretrained) else pretrained
     return _loaded(architecture, geometry, source, label, reporter)
+
+
+def empty_clip(name: str, *, stride: int | None = None) -> ClipModel:
+    """Build a CLIP model of shapes without weights, on torch's device `meta`: it can be counted, and computes nothing.
+
+    Args:
+        name: As for `load_clip`.
+        stride: As for `load_clip`.
+
+    Raises:
+        WeightsError: If the model is unknown.
+        SettingError: If the stride cannot be used.
+    """
+    architecture = find_architecture(name)
+    image, text = _towers(architecture, _geometry(architecture, stride, None, "half"))
+    return ClipModel(image.eval(), text.eval(), LOGIT_SCALE, architecture.name, "", tokenize)
 
 
 @functools.cache
