@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import statistics
 import sys
@@ -31,6 +30,7 @@ from scing_cli.core.errors import ScingError
 from scing_cli.core.figures.charts import Bar, bar_chart
 from scing_cli.core.methods import METHODS
 from scing_cli.core.methods.prompts_file import load_texts
+from scing_cli.core.runtime import choose_device, device_name
 from scing_cli.core.workflows.evaluate import evaluate
 from scing_cli.core.workflows.models import ModelChoice
 from scing_cli.core.workflows.train_prompts import train_prompts
@@ -172,8 +172,11 @@ def _draw(report: Mapping[str, Any], target: Path) -> None:
 
 
 def _machine() -> dict[str, Any]:
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores"
-    return {"device": device, "python": platform.python_version(), "torch": torch.__version__}
+    return {
+        "device": device_name(choose_device("auto")),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def own_cameras(manifest: Manifest, run: Run | None) -> bool:
 
 
 def open_data(run: Run | None, path: Path | None, *, layout: str, reporter: Reporter) -> DataSet:
-    """Return the data of `path` where it is given, else the rows that the run has kept (as the layout `csv`).
+    """Return the data of `path` where it is given, else the rows that a run has kept, with their layout.
 
     A `path` that holds the run's own images (the data has moved) reads as the same rows, since both are read alike.
 
@@ -88,4 +88,4 @@ def open_data(run: Run | None, path: Path | None, *, layout: str, reporter: Repo
         return read_source(path, layout=layout, reporter=reporter)
     if run is None:
         raise DataError("A plain --model knows no data.", "Name it: --data DIR or --data FILE.csv")
-    return DataSet(run_manifest(run), "csv")
+    return DataSet(run_manifest(run), str(run.info["data"].get("layout", "csv")))

@@ -95,7 +95,8 @@ def train_prompts(
     check_free(target)
     with memory_advice("a smaller --batch-size, --precision bf16, --stride 16, --device cpu"):
         ground = _ground(manifest, settings, machine, reporter)
-        info = _run_info(data, ground, settings, include_val=include_val)
+        given = {"given": str(data), "layout": source.layout, "include_val": include_val}
+        info = _run_info(given, ground, settings)
         return _learn(info, ground, settings, target, reporter)
 
 
@@ -185,14 +186,13 @@ def _parameters(task: PromptTask, clip: ClipModel) -> tuple[dict[str, int], dict
     return learnt, frozen
 
 
-def _run_info(data: Path, ground: _Ground, settings: PromptSettings, *, include_val: bool) -> dict[str, Any]:
+def _run_info(given: Mapping[str, Any], ground: _Ground, settings: PromptSettings) -> dict[str, Any]:
     clip = ground.clip
     return {
         "data": {
             "root": str(ground.manifest.root.absolute()),
             "name": ground.manifest.name,
-            "given": str(data),
-            "include_val": include_val,
+            **given,
             "fingerprint": ground.manifest.fingerprint(),
         },
         "identities": list(ground.part.identities()),
