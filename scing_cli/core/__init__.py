@@ -14,6 +14,6 @@ Data flows down this list, and a file imports only from entries above its own::
     pairs                                   exact scores of single pairs
     index                                   vectors + rows -> a searchable file
     evaluation                              CMC, mAP, mINP
-    figures                                 the ranked montage
+    figures                                 the ranked montage, saliency
     workflows                               one public function per command
 """
