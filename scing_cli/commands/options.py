@@ -163,3 +163,7 @@ ExcludeCamera = Annotated[
     list[str] | None, typer.Option("--exclude-camera", help="Leave a camera's rows out; may be repeated.", metavar="C")
 ]
 Montage = Annotated[Path | None, typer.Option("--montage", help="Draw the ranking.", metavar="OUT.png")]
+Saliency = Annotated[
+    Path | None,
+    typer.Option("--saliency", help="Draw the ranking with the regions that make it alike.", metavar="OUT.png"),
+]

@@ -23,6 +23,7 @@ def search(
     box: options.Box = None,
     exclude_camera: options.ExcludeCamera = None,
     montage: options.Montage = None,
+    saliency: options.Saliency = None,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     seed: options.Seed = 0,
@@ -44,14 +45,15 @@ def search(
         box=parse_box(box),
         exclude_cameras=exclude_camera or (),
         montage=montage,
+        saliency=saliency,
         machine=Machine(device, precision, workers, batch_size),
         reporter=terminal,
     )
     payload: dict[str, Any] = {
         "results": [{"query": str(found.query), "hits": _hits(found)} for found in report.results]
     }
-    if report.montage:
-        payload["montage"] = str(report.montage)
+    pictures = {"montage": report.montage, "saliency": report.saliency}
+    payload |= {name: str(picture) for name, picture in pictures.items() if picture}
     if terminal.result(payload):
         return
     for found in report.results:
@@ -60,8 +62,8 @@ def search(
             for hit in _hits(found)
         ]
         terminal.table(str(found.query), ("rank", "score", "identity", "camera", "path"), rows, words=("path",))
-    if report.montage:
-        terminal.say(f"Picture: {report.montage}")
+    for picture in filter(None, pictures.values()):
+        terminal.say(f"Picture: {picture}")
 
 
 def _place(path: str) -> str:

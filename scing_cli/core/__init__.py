@@ -14,6 +14,6 @@ Data flows down this list, and a file imports only from entries above its own::
     pairs                                   exact scores of single pairs
     index                                   vectors + rows -> a searchable file
     evaluation                              CMC, mAP, mINP; the modality gap; the paper's tables
-    figures                                 the ranked montage, charts
+    figures                                 the ranked montage, saliency, charts
     workflows                               one public function per command
 """

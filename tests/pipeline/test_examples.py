@@ -55,6 +55,7 @@ def test_readmes_commands_run_in_their_order(scing, world, tmp_path, monkeypatch
         result = scing(name, *options, *SMALL.get(name, ()))
         assert result.code == 0, (command, result.err)
     assert Path("ranking.png").exists()
+    assert Path("why.png").exists()
 
 
 def test_every_option_in_readme_exists(scing):

@@ -2,6 +2,7 @@
 
 from scing_cli.core.figures.file import check_picture, write_picture
 from scing_cli.core.figures.montage import MontageHit, ranked_montage
+from scing_cli.core.figures.saliency import overlay, saliency_montage
 from scing_cli.core.figures.sheet import SheetLine, contact_sheet
 
 __all__ = [
@@ -9,6 +10,8 @@ __all__ = [
     "SheetLine",
     "check_picture",
     "contact_sheet",
+    "overlay",
     "ranked_montage",
+    "saliency_montage",
     "write_picture",
 ]

@@ -15,6 +15,7 @@ from scing_cli.core.figures.lettering import fit, font
 Verdict = bool | None
 Colour = tuple[int, int, int]
 
+TITLE = "Query and its nearest images, best first"
 PER_LINE = 10  # hits beside each other
 PAPER: Colour = (255, 255, 255)
 INK: Colour = (33, 37, 41)
@@ -48,6 +49,19 @@ class MontageHit:
     image: Image.Image | None
     caption: Sequence[str] = ()
     verdict: Verdict = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Key:
+    """What stands below the title: a strip of colours and what they mean.
+
+    Args:
+        strip: A small picture.
+        lines: Beside it; the first one, and below that the others.
+    """
+
+    strip: Image.Image
+    lines: Sequence[str]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -99,12 +113,20 @@ class Style:
         return self.outer[0] + self.gap
 
 
-def ranked_montage(queries: Sequence[tuple[Image.Image, str]], hits: Sequence[Sequence[MontageHit]]) -> Image.Image:
+def ranked_montage(
+    queries: Sequence[tuple[Image.Image, str]],
+    hits: Sequence[Sequence[MontageHit]],
+    *,
+    title: str = TITLE,
+    key: Key | None = None,
+) -> Image.Image:
     """Draw queries and their ranked hits.
 
     Args:
         queries: Each query's picture and its title, such as its file name.
         hits: For each query its hits, best first; more than ten go on below.
+        title: Above all of them.
+        key: To colours in the pictures, if they have any of their own.
 
     Returns:
         An RGB picture, 1,720 pixels wide at ten hits; a query's block is at least 350 pixels high. Pictures of many
@@ -122,14 +144,17 @@ def ranked_montage(queries: Sequence[tuple[Image.Image, str]], hits: Sequence[Se
     width = 2 * style.margin + style.step * (columns + 1) + style.gap
     heights = [_line_count(own) * line_height for own in hits]
     head, between = style.margin + 2 * style.line, 2 * style.gap
+    head += style.line * len(key.lines) if key else 0
     height = head + sum(heights) + between * (len(heights) - 1) + style.gap
     canvas = _Canvas(Image.new("RGB", (width, height), PAPER), style)
-    canvas.heading({hit.verdict for own in hits for hit in own})
+    canvas.heading(title, {hit.verdict for own in hits for hit in own})
+    if key:
+        canvas.key(key)
     top = head
-    for (image, title), own, block in zip(queries, hits, heights, strict=True):
+    for (image, name), own, block in zip(queries, hits, heights, strict=True):
         if top > head:
             canvas.rule((style.margin, top - between, width - style.margin, top - between))
-        canvas.ranking(MontageHit(image, ("Query", title)), own, top=top, line_height=line_height)
+        canvas.ranking(MontageHit(image, ("Query", name)), own, top=top, line_height=line_height)
         top += block + between
     return canvas.picture
 
@@ -147,11 +172,10 @@ class _Canvas:
         self.draw = ImageDraw.Draw(picture)
         self.letters = font(style.letter)
 
-    def heading(self, verdicts: set[Verdict]) -> None:
-        """Draw the heading, and at the right what the signs in use mean."""
+    def heading(self, title: str, verdicts: set[Verdict]) -> None:
+        """Draw the title, and at the right what the signs in use mean."""
         style, small = self.style, font(self.style.letter - 1)
         top, right = style.margin // 2 + 2, self.picture.width - style.margin
-        title = "Query and its nearest images, best first"
         self.draw.text((style.margin, top), title, fill=INK, font=font(style.letter + 3))
         for verdict in (None, False, True):
             if verdict in verdicts:
@@ -160,6 +184,16 @@ class _Canvas:
                 right -= style.letter + 8
                 self.sign((right, top + 2), style.letter + 2, verdict)
                 right -= 2 * style.gap
+
+    def key(self, key: Key) -> None:
+        """Draw the key below the title, as wide as the picture lets it be."""
+        style = self.style
+        left, top = style.margin, style.margin // 2 + 2 + 2 * style.line
+        self.picture.paste(key.strip, (left, top))
+        left += key.strip.width + style.gap
+        for number, line in enumerate(key.lines):
+            shown, letters = fit(line, self.picture.width - style.margin - left, style.small)
+            self.draw.text((left, top + number * style.line), shown, fill=FAINT, font=letters)
 
     def ranking(self, query: MontageHit, hits: Sequence[MontageHit], *, top: int, line_height: int) -> None:
         """Draw a query at the left, a rule, and its hits."""

@@ -1,0 +1,109 @@
+"""Photos and their hits -> the picture of a ranking."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from scing_cli.core.errors import ImageError
+from scing_cli.core.figures import MontageHit, ranked_montage, write_picture
+from scing_cli.core.imagefile import crop_box, read_image
+from scing_cli.core.index import Hit
+from scing_cli.core.runtime import Reporter
+from scing_cli.core.workflows.vectors import Box, in_threads
+
+DRAWN = 20  # photos in one picture
+HITS_DRAWN = 50  # of each
+CELL = (160, 320)  # pixels: a little more than the picture shows of one image
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """One photo's ranked hits.
+
+    Args:
+        query: The photo.
+        hits: Best first.
+    """
+
+    query: Path
+    hits: Sequence[Hit]
+
+
+def shown_part(results: Sequence[Found], reporter: Reporter) -> list[Found]:
+    """Return what pictures show of a search: the first 20 photos, with 50 hits at most; the reporter is told."""
+    if len(results) > DRAWN:
+        reporter.note(f"The picture shows the first {DRAWN} of {len(results)} photos.")
+    if any(len(found.hits) > HITS_DRAWN for found in results):
+        reporter.note(f"The picture shows the first {HITS_DRAWN} hits of each photo.")
+    return [Found(found.query, found.hits[:HITS_DRAWN]) for found in results[:DRAWN]]
+
+
+def write_montage(
+    target: Path,
+    shown: Sequence[Found],
+    identities: Mapping[Path, str],
+    *,
+    box: Box | None,
+    workers: int,
+    reporter: Reporter,
+) -> None:
+    """Draw photos with their hits; a gallery image that is gone or unreadable leaves its place empty.
+
+    Args:
+        target: A .png or .jpg file.
+        shown: Photos and hits; all are drawn.
+        identities: Who is in a photo, where that is known: then its hits are framed as right or wrong.
+        box: Where the person is in every photo.
+        workers: Threads that read images.
+        reporter: Is told of the progress.
+    """
+    rows = list(dict.fromkeys(Path(hit.row.path) for found in shown for hit in found.hits))
+    read = in_threads(_gallery_picture, rows, workers=workers, reporter=reporter, text="read pictures")
+    pictures = dict(zip(rows, read, strict=True))
+    queries = [(_photo(found.query, box), found.query.name) for found in shown]
+    hits = [
+        [montage_hit(hit, identities.get(found.query, ""), pictures[Path(hit.row.path)]) for hit in found.hits]
+        for found in shown
+    ]
+    write_picture(ranked_montage(queries, hits), target)
+
+
+def montage_hit(hit: Hit, identity: str, picture: Image.Image | None) -> MontageHit:
+    """Return a hit as it is drawn.
+
+    Args:
+        hit: The hit.
+        identity: Who is in the photo; empty where that is not known.
+        picture: What to show of the hit; None where its file cannot be read.
+    """
+    who = ", ".join(part for part in (hit.row.identity, f"camera {hit.row.camera}" if hit.row.camera else "") if part)
+    caption = [f"{hit.score:.3f}", who, Path(hit.row.path).name]
+    known = identity and hit.row.identity
+    return MontageHit(picture, caption, hit.row.identity == identity if known else None)
+
+
+def read_person(file: Path, box: Box | None) -> Image.Image:
+    """Read an image, or the person in it."""
+    image = read_image(file)
+    return image if box is None else crop_box(image, box)
+
+
+def reduce(image: Image.Image) -> Image.Image:
+    """Make an image, itself, no larger than a picture needs it."""
+    image.thumbnail(CELL, Image.Resampling.LANCZOS)
+    return image
+
+
+def _photo(file: Path, box: Box | None) -> Image.Image:
+    return reduce(read_person(file, box))
+
+
+def _gallery_picture(file: Path) -> Image.Image | None:
+    try:
+        return _photo(file, None)
+    except ImageError:
+        return None
