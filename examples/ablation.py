@@ -3,8 +3,9 @@
 python examples/ablation.py --data DIR|CSV [--seeds 3] [--config FILE.toml] [--output FOLDER]
 
 Everything but the method and the seed is the same in all rows: the settings of --config, or the defaults. FOLDER gets
-ablation.json, ablation.png and the runs; a run that is finished there is not trained again, so a long ablation that was
-stopped goes on with the same command. Keys of --config that a row's method does not read are left out of that row.
+ablation.json, ablation.png and the runs; a stage that is finished there is not trained again, so a long ablation that
+was stopped goes on with the same command. Keys of --config that a row's method does not read are left out of that row;
+its table [data] is left out too.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import shutil
 import statistics
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,11 @@ from torch.nn import functional
 from scing_cli.commands.console import Terminal
 from scing_cli.core.artifacts import Run, open_run, write_json
 from scing_cli.core.config import PromptSettings, VisualSettings, build_settings, read_config, saved_settings
+from scing_cli.core.datasets import read_data
 from scing_cli.core.encoders import hub
 from scing_cli.core.errors import ScingError
 from scing_cli.core.figures.charts import Bar, bar_chart
-from scing_cli.core.methods import METHODS
+from scing_cli.core.method_table import unread
 from scing_cli.core.methods.prompts_file import load_texts
 from scing_cli.core.runtime import choose_device, device_name
 from scing_cli.core.workflows.evaluate import evaluate
@@ -53,7 +55,6 @@ def main() -> None:
     given = _arguments()
     tables = read_config(given.config)
     terminal = Terminal(as_json=False)
-    start = time.monotonic()
     plain = evaluate(_plain_model(tables), data=given.data, reporter=terminal).scores
     zero_shot = {name: getattr(plain, name) for name in FIGURES}
     labels = given.rows or list(ROWS)
@@ -66,7 +67,7 @@ def main() -> None:
         "zero-shot": zero_shot,
         "rows": {label: _summary(runs) for label, runs in results.items()},
         "machine": _machine(),
-        "minutes": round((time.monotonic() - start) / 60, 1),
+        "minutes": round(sum(run["seconds"] for runs in results.values() for run in runs) / 60, 1),
     }
     write_json(given.output / "ablation.json", report)
     _print(report, terminal)
@@ -82,14 +83,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--config", type=Path)
     parser.add_argument("--output", type=Path, default=Path("ablation"))
     parser.add_argument("--rows", nargs="+", choices=ROWS, metavar="ROW", help=f"some of: {', '.join(ROWS)}")
-    return parser.parse_args()
+    given = parser.parse_args()
+    if given.seeds < 1:
+        parser.error(f"--seeds {given.seeds}: must be at least 1.")
+    return given
 
 
 def _plain_model(tables: Mapping[str, Mapping[str, Any]]) -> ModelChoice:
     settings = build_settings(PromptSettings, tables["train-prompts"], {})
-    return ModelChoice(
-        model=settings.model, pretrained=settings.pretrained or hub.default_tag(settings.model), stride=settings.stride
-    )
+    pretrained = settings.pretrained or hub.default_tag(settings.model)
+    return ModelChoice(None, settings.model, pretrained, settings.stride, statistics=settings.statistics)
 
 
 def _one(
@@ -101,45 +104,54 @@ def _one(
     name = row["method"] + ("" if row.get("consistency", True) else "-no-consistency")
     folder = given.output / f"{name}-seed-{seed}"
     terminal.note(f"{label}, seed {seed}: {folder}")
-    start = time.monotonic()
+    saved = {"train-prompts": saved_settings(prompts), "train-visual": saved_settings(visual)}
+    if folder.exists():
+        _check_folder(folder, given.data, saved)
     if not folder.exists():
         train_prompts(given.data, prompts, run=folder, reporter=terminal)
-    if not (folder / "visual").exists():
+    if not open_run(folder).has("visual"):
         train_visual(visual, run=folder, reporter=terminal)
-    run = open_run(folder)
-    if run.info["settings"] != {"train-prompts": saved_settings(prompts), "train-visual": saved_settings(visual)}:
-        raise ScingError(f"{folder} was trained with other settings.", "Name another --output.")
-    scores = evaluate(ModelChoice(run=folder), data=given.data, reporter=terminal).scores
+    scores = evaluate(ModelChoice(run=folder), reporter=terminal).scores
     figures = {name: getattr(scores, name) for name in FIGURES}
-    return {"seed": seed, **figures, "seconds": round(time.monotonic() - start), "logs": _logs(run)}
+    return {"seed": seed, **figures, **_course(open_run(folder))}
+
+
+def _check_folder(folder: Path, data: Path, wanted: Mapping[str, Any]) -> None:
+    """Remove a run whose stage 1 was stopped; refuse one of other data or other settings."""
+    run = open_run(folder)
+    if any(wanted[stage] != settings for stage, settings in run.info["settings"].items()):
+        raise ScingError(f"{folder} was trained with other settings.", "Name another --output.")
+    if run.info["data"]["fingerprint"] != read_data(data).manifest.fingerprint():
+        raise ScingError(f"{folder} was trained on other data than {data} holds now.", "Name another --output.")
+    if not run.has("prompts"):
+        shutil.rmtree(folder)
 
 
 def _settings(
     tables: Mapping[str, Mapping[str, Any]], row: Mapping[str, Any], seed: int
 ) -> tuple[PromptSettings, VisualSettings]:
-    some = {name for spec in METHODS.values() for name in spec.reads} - set(METHODS[row["method"]].reads)
-    table = {name: value for name, value in tables["train-prompts"].items() if name.replace("-", "_") not in some}
+    foreign = unread(row["method"])
+    table = {name: value for name, value in tables["train-prompts"].items() if name.replace("-", "_") not in foreign}
     seeded = {"seed": seed}
     prompts = build_settings(PromptSettings, table, {**row, **seeded})
     return prompts, build_settings(VisualSettings, tables["train-visual"], seeded)
 
 
-def _logs(run: Run) -> dict[str, float]:
-    """Return what the last epoch of each stage logged, and how far the identities' texts lie apart."""
-    last = {}
-    for line in run.metrics.read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        last[row["stage"]] = row
+def _course(run: Run) -> dict[str, Any]:
+    """Return how long both stages took, what the last epoch of each logged, and how far the texts lie apart."""
+    rows = [json.loads(line) for line in run.metrics.read_text(encoding="utf-8").splitlines()]
+    last = {row["stage"]: row for row in rows}
     found = {name: last[stage][name] for stage, names in LOGGED.items() for name in names if name in last[stage]}
     texts = functional.normalize(load_texts(run.prompts).vectors, dim=1)
     cosines = (texts @ texts.T)[~torch.eye(len(texts), dtype=torch.bool)]
-    return {**found, "text_cosine": float(cosines.mean())}
+    logs = {**found, "text_cosine": float(cosines.mean())}
+    return {"seconds": round(sum(row["seconds"] for row in rows)), "logs": logs}
 
 
 def _summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return a row's mean and standard deviation of each figure over its seeds, and the runs."""
     means = {name: statistics.mean(run[name] for run in runs) for name in FIGURES}
-    spreads = {name: statistics.stdev(run[name] for run in runs) if len(runs) > 1 else 0.0 for name in FIGURES}
+    spreads = {name: statistics.stdev(run[name] for run in runs) if len(runs) > 1 else None for name in FIGURES}
     logs = {name: statistics.mean(run["logs"][name] for run in runs) for name in runs[0]["logs"]}
     return {"mean": means, "spread": spreads, "logs": logs, "runs": list(runs)}
 
@@ -147,9 +159,10 @@ def _summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _print(report: Mapping[str, Any], terminal: Terminal) -> None:
     rows = [("zero-shot", *(f"{report['zero-shot'][name]:.2f}" for name in FIGURES))]
     for label, row in report["rows"].items():
-        rows.append((label, *(f"{row['mean'][name]:.2f} ± {row['spread'][name]:.2f}" for name in FIGURES)))
+        rows.append((label, *(_figure(row, name) for name in FIGURES)))
     seeds = len(next(iter(report["rows"].values()))["runs"])
-    title = f"{Path(report['data']).name}: mean ± deviation over {seeds} seeds"
+    name = Path(report["data"]).name
+    title = f"{name}: mean ± deviation over {seeds} seeds" if seeds > 1 else f"{name}: one seed, no deviation"
     terminal.table(title, ("", "mAP", "rank-1"), rows, words=("",))
     names = list(dict.fromkeys(name for row in report["rows"].values() for name in row["logs"]))
     logs = [
@@ -162,9 +175,14 @@ def _print(report: Mapping[str, Any], terminal: Terminal) -> None:
     terminal.table("Last epochs, means", ("", *report["rows"]), logs, words=("",))
 
 
+def _figure(row: Mapping[str, Any], name: str) -> str:
+    spread = row["spread"][name]
+    return f"{row['mean'][name]:.2f}" + ("" if spread is None else f" ± {spread:.2f}")
+
+
 def _draw(report: Mapping[str, Any], target: Path) -> None:
     groups = {
-        heading: [Bar(label, row["mean"][name], row["spread"][name]) for label, row in report["rows"].items()]
+        heading: [Bar(label, row["mean"][name], row["spread"][name] or 0.0) for label, row in report["rows"].items()]
         for name, heading in zip(FIGURES, ("mAP", "rank-1"), strict=True)
     }
     lines = dict(zip(groups, (report["zero-shot"][name] for name in FIGURES), strict=True))

@@ -14,7 +14,18 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "scing_cli"
 FLOW = (
-    *("errors", "config", "artifacts", "runtime", "manifest", "imagefile", "layouts", "datasets", "synthetic"),
+    *(
+        "errors",
+        "config",
+        "artifacts",
+        "runtime",
+        "manifest",
+        "imagefile",
+        "layouts",
+        "method_table",
+        "datasets",
+        "synthetic",
+    ),
     *(
         "batches",
         "encoders",

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from scing_cli.commands.options import MACHINE, MODEL
+from scing_cli.core.method_table import METHODS
 from scing_cli.core.runtime import PRECISIONS
 
 _SCHEDULE = "Schedule"
@@ -23,7 +24,7 @@ Config = Annotated[
     Path | None, typer.Option("--config", help="Settings of both stages; options go before it.", metavar="FILE.toml")
 ]
 Method = Annotated[
-    str | None, _setting("--method", text="scing, clip-reid or cocoop (scing).", metavar="NAME", panel=_METHOD)
+    str | None, _setting("--method", text=f"{', '.join(METHODS)} (scing).", metavar="NAME", panel=_METHOD)
 ]
 Model = Annotated[
     str | None, _setting("--model", text="CLIP to start from (ViT-B-16-quickgelu).", metavar="NAME", panel=MODEL)
@@ -43,23 +44,25 @@ Statistics = Annotated[
         "--statistics", text="Pixel mean and deviation: 0.5 or CLIP's own (half).", metavar="half|clip", panel=MODEL
     ),
 ]
-Gate = Annotated[str | None, _setting("--gate", text="SVIP's gate (channel).", metavar="channel|token", panel=_METHOD)]
+Gate = Annotated[
+    str | None, _setting("--gate", text="SVIP's gate, scing alone (channel).", metavar="channel|token", panel=_METHOD)
+]
 Tokens = Annotated[int | None, _setting("--tokens", text="L, learnable tokens per identity (4).", panel=_METHOD)]
 FusedTokens = Annotated[
-    int | None, _setting("--fused-tokens", text="M of them take the visual prompt (2).", panel=_METHOD)
+    int | None, _setting("--fused-tokens", text="M of them take SVIP's part, scing alone (2).", panel=_METHOD)
 ]
 Consistency = Annotated[
     bool | None,
     typer.Option(
         "--no-consistency",
-        help="Leave PDCA out.",
+        help="Leave PDCA out, which scing alone has.",
         callback=lambda left_out: False if left_out else None,
         rich_help_panel=_METHOD,
         show_default=False,
     ),
 ]
 ConsistencyWeight = Annotated[
-    float | None, _setting("--consistency-weight", text="lambda of Eq. 16 (1).", panel=_METHOD)
+    float | None, _setting("--consistency-weight", text="PDCA's: lambda of Eq. 16 (1).", panel=_METHOD)
 ]
 Contrast = Annotated[
     str | None,
@@ -69,17 +72,20 @@ Similarity = Annotated[
     str | None,
     _setting(
         "--similarity",
-        text="Of images and texts: cosine, or dot products at temperature 1 (cosine).",
+        text="How the losses compare images and texts (cosine).",
         metavar="cosine|dot",
         panel=_METHOD,
     ),
 ]
 FeatureDropout = Annotated[
-    float | None, _setting("--feature-dropout", text="On perturbed views' features (0.5).", panel=_METHOD)
+    float | None, _setting("--feature-dropout", text="PDCA's: on perturbed views' features (0.5).", panel=_METHOD)
 ]
 Occlusion = Annotated[
-    float | None, _setting("--occlusion", text="Probability in a perturbed view (0.5).", panel=_METHOD)
+    float | None, _setting("--occlusion", text="PDCA's: probability in a perturbed view (0.5).", panel=_METHOD)
 ]
+ViewFlip = Annotated[float | None, _setting("--flip", text="PDCA's, as --occlusion (0.5).", panel=_METHOD)]
+ViewErase = Annotated[float | None, _setting("--erase", text="PDCA's, as --occlusion (0.5).", panel=_METHOD)]
+ViewCrop = Annotated[float | None, _setting("--crop", text="PDCA's, as --occlusion (0.5).", panel=_METHOD)]
 IdentityText = Annotated[
     str | None,
     _setting(
@@ -104,7 +110,7 @@ CameraEmbedding = Annotated[
 TripletWeight = Annotated[float | None, _setting("--triplet-weight", text="gamma of Eq. 20 (1).", panel=_METHOD)]
 Margin = Annotated[float | None, _setting("--margin", text="Of the triplet (0.2; clip-reid's 0.3).", panel=_METHOD)]
 LabelSmoothing = Annotated[
-    float | None, _setting("--label-smoothing", text="Of Eq. 17 (0; clip-reid's 0.1).", panel=_METHOD)
+    float | None, _setting("--label-smoothing", text="Of every cross-entropy (0; clip-reid's 0.1).", panel=_METHOD)
 ]
 Epochs = Annotated[int | None, _setting("--epochs", text="Epochs (120).", panel=_SCHEDULE)]
 Lr = Annotated[float | None, _setting("--lr", text="Learning rate (5e-5).", panel=_SCHEDULE)]
@@ -117,7 +123,9 @@ Milestones = Annotated[
     str | None,
     _setting("--milestones", text="Epochs at which the rate falls to a tenth (30,50).", metavar="N,N", panel=_SCHEDULE),
 ]
-WarmupEpochs = Annotated[int | None, _setting("--warmup-epochs", text="Epochs of rising rate.", panel=_SCHEDULE)]
+WarmupEpochs = Annotated[
+    int | None, _setting("--warmup-epochs", text="Epochs of rising rate (0; in stage 2 10).", panel=_SCHEDULE)
+]
 WarmupLr = Annotated[
     float | None, _setting("--warmup-lr", text="Where it rises from (a tenth of --lr).", panel=_SCHEDULE)
 ]

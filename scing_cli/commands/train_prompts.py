@@ -8,6 +8,7 @@ from scing_cli.commands.given import chosen
 from scing_cli.core.config import DataSettings, PromptSettings, build_settings, read_config
 from scing_cli.core.encoders import hub
 from scing_cli.core.errors import SettingError
+from scing_cli.core.method_table import check_method
 
 
 def train_prompts(
@@ -30,9 +31,9 @@ def train_prompts(
     similarity: settings.Similarity = None,
     feature_dropout: settings.FeatureDropout = None,
     occlusion: settings.Occlusion = None,
-    flip: settings.Flip = None,
-    erase: settings.Erase = None,
-    crop: settings.Crop = None,
+    flip: settings.ViewFlip = None,
+    erase: settings.ViewErase = None,
+    crop: settings.ViewCrop = None,
     identity_text: settings.IdentityText = None,
     epochs: settings.Epochs = None,
     lr: settings.Lr = None,
@@ -62,6 +63,7 @@ def train_prompts(
     if place.path is None:
         raise SettingError("No data was named.", "Say where it is: --data DIR or --data FILE.csv")
     terminal = Terminal(as_json=as_json)
+    check_method(wanted)
     hub.locate(wanted.model, wanted.pretrained, reporter=terminal)  # missing weights are told before torch loads
     from scing_cli.core.workflows.machine import Machine
     from scing_cli.core.workflows.train_prompts import train_prompts as train

@@ -4,7 +4,7 @@ Data flows down this list, and a file imports only from entries above its own::
 
     errors, config, artifacts, runtime      what every room needs
     manifest, imagefile                     one row per observation; one image file -> pixels
-    layouts                                 the one table of layouts
+    layouts, method_table                   the one table of layouts, and that of methods
     datasets, synthetic                     a folder in some layout -> Manifest
     batches                                 Manifest -> pixels on the device
     encoders                                CLIP's two towers

@@ -73,6 +73,8 @@ class Schedule(Settings):
 
     @model_validator(mode="after")
     def _batch_holds_identities(self) -> Self:
+        if getattr(self, "sampler", "identity") == "random":
+            return self
         if self.batch_size % self.instances or self.batch_size // self.instances < 2:
             raise ValueError(
                 f"--batch-size {self.batch_size} must be a multiple of --instances {self.instances}, "
@@ -187,6 +189,22 @@ def build_settings(kind: type[Kind], table: Mapping[str, Any], options: Mapping[
         return kind.model_validate(_given(table) | _given(options))
     except ValidationError as error:
         raise _refusal(kind, error.errors(include_url=False)) from None
+
+
+def check_used(settings: Schedule) -> None:
+    """Refuse what was given, by option or file, and has no effect beside the other settings.
+
+    Raises:
+        SettingError: Naming it, and beside what.
+    """
+    beside = {
+        "milestones": ("--schedule cosine", settings.schedule == "cosine"),
+        "final_lr": ("--schedule steps", settings.schedule == "steps"),
+        "warmup_lr": ("--warmup-epochs 0", settings.warmup_epochs == 0),
+    }
+    for name, (other, idle) in beside.items():
+        if idle and name in settings.model_fields_set:
+            raise SettingError(f"--{name.replace('_', '-')}: of no use beside {other}.", "Leave out one of the two.")
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from scing_cli.core.config import (
     PromptSettings,
     VisualSettings,
     build_settings,
+    check_used,
     read_config,
     saved_settings,
 )
@@ -154,3 +155,35 @@ def test_shipped_settings_are_read(file):
 
 def test_some_settings_are_shipped():
     assert CONFIGS
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"schedule": "cosine", "milestones": (3, 4)}, "--milestones: of no use beside --schedule cosine"),
+        ({"final-lr": 1e-7}, "--final-lr: of no use beside --schedule steps"),
+        ({"warmup-lr": 1e-6, "warmup-epochs": 0}, "--warmup-lr: of no use beside --warmup-epochs 0"),
+    ],
+)
+def test_settings_without_effect_are_refused(given, message):
+    for kind in (PromptSettings, VisualSettings):
+        with pytest.raises(SettingError, match=message):
+            check_used(build_settings(kind, {}, given))
+        check_used(build_settings(kind, {}, {"schedule": "cosine", "final-lr": 1e-7}))
+
+
+def test_random_batches_may_have_any_size():
+    assert build_settings(PromptSettings, {}, {"sampler": "random", "batch-size": 63}).batch_size == 63
+    with pytest.raises(SettingError, match="--instances 4"):
+        build_settings(PromptSettings, {}, {"batch-size": 63})
+
+
+def test_each_loss_of_stage_2_has_a_margin_and_a_smoothing_of_its_own():
+    for options, expected in (
+        ({}, (0.2, 0.0)),
+        ({"stage2-loss": "clip-reid"}, (0.3, 0.1)),
+        ({"stage2_loss": "clip-reid", "margin": 0.5}, (0.5, 0.1)),
+    ):
+        settings = build_settings(VisualSettings, {}, options)
+        assert (settings.margin, settings.label_smoothing) == expected
+        assert build_settings(VisualSettings, saved_settings(settings), {}) == settings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+import shutil
 import statistics
 import sys
 from pathlib import Path
@@ -85,3 +86,28 @@ def test_finished_runs_are_not_trained_again_and_other_settings_are_refused(abla
     with pytest.raises(SystemExit) as stopped:
         ablation(*rows)
     assert "was trained with other settings" in str(stopped.value)
+
+
+def test_other_data_is_refused_and_a_stopped_stage_is_begun_anew(ablation, own_world, world):
+    rows = ("--seeds", "1", "--output", "found", "--rows", "CLIP-ReID")
+    out = ablation(*rows)
+    assert "one seed, no deviation" in " ".join(out.split())
+    assert "±" not in out.partition("Last epochs")[0]
+    run = Path("found/clip-reid-seed-0")
+    shutil.rmtree(run / "prompts")  # as stage 1 leaves it when it is stopped
+    shutil.rmtree(run / "visual")
+    info = json.loads((run / "run.json").read_text())
+    del info["settings"]["train-visual"]
+    (run / "run.json").write_text(json.dumps(info))
+    assert ablation(*rows).partition("Last")[0] == out.partition("Last")[0]
+    min((own_world / "bounding_box_train").glob("*.jpg")).unlink()
+    with pytest.raises(SystemExit) as stopped:
+        ablation(*rows, "--data", str(own_world))
+    assert "was trained on other data" in str(stopped.value)
+
+
+def test_no_seed_is_refused(ablation, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        ablation("--seeds", "0")
+    assert stopped.value.code == 2
+    assert "--seeds 0: must be at least 1" in capsys.readouterr().err

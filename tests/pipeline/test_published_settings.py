@@ -11,7 +11,7 @@ from pipeline.conftest import MODEL
 from scing_cli.core.config import PromptSettings, read_config
 from scing_cli.core.datasets.published import PUBLISHED
 from scing_cli.core.evaluation.tables import read_tables
-from scing_cli.core.methods import METHODS
+from scing_cli.core.method_table import METHODS
 
 CONFIGS = Path(__file__).parents[2] / "examples" / "configs"
 DATA = {

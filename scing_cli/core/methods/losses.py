@@ -37,6 +37,10 @@ class Similarity:
         """Return (B, D) features as float32, made unit length for the cosine."""
         return F.normalize(vectors.float(), dim=1) if self.kind == "cosine" else vectors.float()
 
+    def unit(self, prepared: Tensor) -> Tensor:
+        """Return the unit vectors (B, D) of prepared ones."""
+        return prepared if self.kind == "cosine" else F.normalize(prepared, dim=1)
+
 
 def supervised_contrast(anchors: Tensor, others: Tensor, labels: Tensor, scale: float) -> Tensor:
     """Contrast each anchor with all others, every one of its identity being a positive (Eq. 1, R4).

@@ -24,7 +24,7 @@ class Objective(nn.Module):
     """What both kinds share: the identities' texts, and how images are compared with them.
 
     Args:
-        texts: w_k, (K, D), prepared for the similarity; never learnt.
+        texts: w_k, (K, D) float32, prepared for the similarity, as stage 1 saved them; never learnt.
         similarity: That of stage 1.
         triplet_weight: gamma of Eq. 20, or CLIP-ReID's weight of its triplet.
         margin: Of the triplet.
@@ -37,7 +37,7 @@ class Objective(nn.Module):
         self, *, texts: Tensor, similarity: Similarity, triplet_weight: float, margin: float, label_smoothing: float
     ) -> None:
         super().__init__()
-        self.register_buffer("texts", similarity.prepare(texts.detach()), persistent=False)
+        self.register_buffer("texts", texts.detach(), persistent=False)
         self.similarity = similarity
         self.triplet_weight = triplet_weight
         self.margin = margin
@@ -47,9 +47,8 @@ class Objective(nn.Module):
         """Return the terms of a batch from its image features and its classes, (B,)."""
         raise NotImplementedError
 
-    def image_to_text(self, projected: Tensor, labels: Tensor) -> Tensor:
-        """Classify images by all identities' texts (Eq. 17)."""
-        images = self.similarity.prepare(projected)
+    def image_to_text(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Classify images, (B, D) prepared for the similarity, by all identities' texts (Eq. 17)."""
         scale, smoothing = self.similarity.scale, self.label_smoothing
         return text_classification(images, self.texts, labels, scale, label_smoothing=smoothing)
 
@@ -57,16 +56,12 @@ class Objective(nn.Module):
 class PaperObjective(Objective):
     """SCING's: L_ce + gamma * L_trp (Eq. 17-20)."""
 
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.register_buffer("directions", F.normalize(self.texts, dim=1), persistent=False)
-        self.directions: Tensor
-
     def forward(self, features: ImageFeatures, labels: Tensor) -> Losses:
         """Return L_ce and gamma * L_trp; the triplet's distances are 1 - cosine whatever the similarity (R8)."""
-        identity = self.image_to_text(features.projected, labels)
-        images = F.normalize(features.projected.float(), dim=1)
-        triplet, active = cross_modal_triplet(images, self.directions, labels, self.margin)
+        images = self.similarity.prepare(features.projected)
+        identity = self.image_to_text(images, labels)
+        unit = self.similarity.unit
+        triplet, active = cross_modal_triplet(unit(images), unit(self.texts), labels, self.margin)
         return Losses({"identity": identity, "triplet": self.triplet_weight * triplet}, {"active_share": active})
 
 
@@ -103,7 +98,7 @@ class ClipReidObjective(Objective):
             {
                 "identity": IDENTITY_WEIGHT * torch.stack(identity).sum(),
                 "triplet": self.triplet_weight * torch.stack(triplet).sum(),
-                "image_to_text": self.image_to_text(whole.projected, labels),
+                "image_to_text": self.image_to_text(self.similarity.prepare(whole.projected), labels),
             },
             {},
         )
@@ -113,7 +108,7 @@ def build_objective(
     settings: VisualSettings, *, encoder: ImageEncoder, texts: Tensor, similarity: Similarity
 ) -> Objective:
     """Build the losses that the settings name; what they learn is drawn from the settings' seed."""
-    options = {
+    options: dict[str, Any] = {
         "texts": texts,
         "similarity": similarity,
         "triplet_weight": settings.triplet_weight,

@@ -73,7 +73,7 @@ class PromptTuning:
         self.clip = clip
         self.prompts = prompts
         self.features = similarity.prepare(features)
-        self.conditions = F.normalize(features, dim=1)  # unit, whatever the similarity (method, step 1)
+        self.conditions = similarity.unit(self.features)  # unit, whatever the similarity (method, step 1)
         self.labels = labels
         self.similarity = similarity
         self.perturbation = perturbation
@@ -121,9 +121,8 @@ class PromptTuning:
         """Return L_i2t + L_t2i and, under perturbation, lambda * L_con of a batch (Eq. 14-16)."""
         rows = torch.as_tensor(list(batch.rows), device=self.labels.device)
         labels, features, conditions = self.labels[rows], self.features[rows], self.conditions[rows]
-        perturbation = self.perturbation if batch.pixels is not None else None
-        if perturbation and batch.pixels is not None:
-            conditions = torch.cat([conditions, self.views(batch.pixels, perturbation, key)])
+        if batch.pixels is not None and self.perturbation is not None:
+            conditions = torch.cat([conditions, self.views(batch.pixels, self.perturbation, key)])
         copies = len(conditions) // len(features)
         texts, added = self.texts(labels.repeat(copies), conditions)
         text, *perturbed = torch.split(texts, len(features))
@@ -132,9 +131,9 @@ class PromptTuning:
         figures = {"i2t": i2t.detach(), "t2i": t2i.detach()}
         if added is not None:
             figures["visual_spread"] = added.detach().std(0, correction=0).mean()
-        if perturbation:
-            original, first, second = (F.normalize(part, dim=1) for part in (text, *perturbed))
-            terms["consistency"] = perturbation.weight * consistency(original, first, second)
+        if perturbed and self.perturbation is not None:
+            original, first, second = (self.similarity.unit(part) for part in (text, *perturbed))
+            terms["consistency"] = self.perturbation.weight * consistency(original, first, second)
             figures["views_cosine"] = (first * second).detach().sum(1).mean()
         return Losses(terms, figures)
 

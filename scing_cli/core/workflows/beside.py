@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from scing_cli.core.artifacts import Run
@@ -13,16 +12,9 @@ from scing_cli.core.datasets.published import Comparison, PartCount, compare, di
 from scing_cli.core.datasets.reading import trained_on_val
 from scing_cli.core.errors import ScingError
 from scing_cli.core.evaluation.tables import PublishedRow, read_tables
+from scing_cli.core.method_table import METHODS
 from scing_cli.core.workflows.data import run_manifest
 
-ROWS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "scing": ("SCING", "CLIP-ReID + SVIP + PDCA"),
-        "clip-reid": ("CLIP-ReID",),
-        "cocoop": ("CoCoOp", "CLIP-ReID + metanet"),
-    }
-)
-"""The tables' rows of each method."""
 WITHOUT_CONSISTENCY = ("CLIP-ReID + SVIP",)
 Beside = tuple[tuple[PublishedRow, ...], str]
 """The rows, and where there is none the reason, if it is worth saying."""
@@ -71,7 +63,10 @@ def rows_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
     >>> rows_of({"method": "scing", "consistency": False})
     ('CLIP-ReID + SVIP',)
     """
-    return WITHOUT_CONSISTENCY if without_consistency(settings) else ROWS.get(settings.get("method", ""), ())
+    method = settings.get("method", "")
+    if without_consistency(settings):
+        return WITHOUT_CONSISTENCY
+    return METHODS[method].published if method in METHODS else ()
 
 
 def without_consistency(settings: Mapping[str, Any]) -> bool:

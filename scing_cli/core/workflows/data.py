@@ -8,6 +8,7 @@ from pathlib import Path
 from scing_cli.core.artifacts import Run
 from scing_cli.core.datasets import DataSet, locate, read_data
 from scing_cli.core.errors import DataError, RunError, counted
+from scing_cli.core.index import file_keys
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import Reporter
 
@@ -68,12 +69,29 @@ def _root(path: Path) -> Path:
     return place.root.parent if place.root.is_file() else place.root
 
 
-def own_cameras(manifest: Manifest, run: Run | None) -> bool:
-    """Tell whether the cameras of these rows are those that a run was trained with (R15).
+def own_cameras(part: Manifest, whole: Manifest, run: Run | None) -> list[str]:
+    """Return the camera of each row that a run knows, for camera vectors (R15); empty texts for other rows.
 
-    Equal names are not enough: camera 1 of another data set is another camera. The rows must be the run's own.
+    Equal names are not enough: camera 1 of another data set is another camera. An image must be one of the run's own:
+    the very file, or all rows are those of the run, whose data has moved.
+
+    Args:
+        part: The rows.
+        whole: The data set they are from.
+        run: Whose model it is; None for a plain one, which knows no cameras.
     """
-    return run is not None and manifest.fingerprint() == run.info["data"]["fingerprint"]
+    if run is None:
+        return [""] * len(part)
+    kept = run_manifest(run, check_files=False)
+    if _seen(kept) == _seen(whole):
+        return [row.camera for row in part]
+    known = dict(zip(file_keys(kept.files()), (row.camera for row in kept), strict=True))
+    keys = file_keys(part.files())
+    return [row.camera if known.get(key) == row.camera else "" for key, row in zip(keys, part, strict=True)]
+
+
+def _seen(manifest: Manifest) -> set[tuple[str, str, str]]:
+    return {(row.path, row.identity, row.camera) for row in manifest}
 
 
 def open_data(run: Run | None, path: Path | None, *, layout: str, reporter: Reporter) -> DataSet:

@@ -14,7 +14,8 @@ from scing_cli.core.encoders.clip import ClipModel, empty_clip
 from scing_cli.core.encoders.flops import forward_flops, hooked_flops
 from scing_cli.core.errors import SettingError
 from scing_cli.core.evaluation.tables import PublishedRow, read_tables
-from scing_cli.core.methods import METHODS, Similarity, Task, load_method
+from scing_cli.core.method_table import METHODS
+from scing_cli.core.methods import Similarity, Task, load_method
 from scing_cli.core.workflows.beside import rows_of
 
 

@@ -105,7 +105,7 @@ def embed(
     choose_kind(index_type, 0)  # an unknown name is refused before any work
     _check_output(output, append=append, force=force)
     model = open_model(choice, reporter=reporter)
-    rows, own = _rows(model, gallery, reporter)
+    rows, whole = _rows(model, gallery, reporter)
     manifest = _unique(rows, reporter)
     embedder = machine.embedder(model.encoder, kind=descriptor)
     lock, open_to_all = write_lock(output), contextlib.nullcontext()
@@ -113,7 +113,10 @@ def embed(
         base = _base(output, model, embedder, index_type) if append and output.exists() else None
         gone = drop_gone(base, reporter) if base is not None and prune else 0
         fresh = _fresh(base, manifest, workers=machine.threads(), reporter=reporter)
-        cameras = [entry.camera for entry in fresh.entries] if own else None
+        cameras = None
+        if model.encoder.cameras:
+            known = dict(zip(manifest.files(), own_cameras(manifest, whole, model.run), strict=True))
+            cameras = [known[file] for file in fresh.files]
         vectors = embed_files(embedder, fresh.files, cameras=cameras, reporter=reporter, text="embed")
         index = _joined(base, fresh, vectors, model, descriptor=descriptor, kind=index_type)
         with open_to_all if append else lock:
@@ -144,12 +147,13 @@ def folder_manifest(folder: Path, *, reporter: Reporter) -> Manifest:
     return Manifest(folder, samples, display_name(folder))
 
 
-def _rows(model: OpenedModel, gallery: GalleryChoice, reporter: Reporter) -> tuple[Manifest, bool]:
-    """Return the rows to embed, and whether their cameras are those of the model's training."""
+def _rows(model: OpenedModel, gallery: GalleryChoice, reporter: Reporter) -> tuple[Manifest, Manifest]:
+    """Return the rows to embed, and the data set they are from."""
     if gallery.images is not None:
-        return folder_manifest(gallery.images, reporter=reporter), False
+        images = folder_manifest(gallery.images, reporter=reporter)
+        return images, images
     manifest = open_data(model.run, gallery.data, layout=gallery.layout, reporter=reporter).manifest
-    return manifest.part(gallery.split), own_cameras(manifest, model.run)
+    return manifest.part(gallery.split), manifest
 
 
 def _check_output(output: Path, *, append: bool, force: bool) -> None:

@@ -146,8 +146,7 @@ def _score(model: OpenedModel, source: DataSet, settings: _Settings) -> Evaluati
         kind = _index_descriptor(opened, index, settings.descriptor, reporter)
         embedder = settings.machine.embedder(model.encoder, kind=kind)
         gallery = _indexed(opened, index, model, embedder)
-        known = own_cameras(manifest, model.run)
-        query = _embedded(manifest.part(split), split, model, embedder, reporter, known_cameras=known)
+        query = _embedded(manifest, split, model, embedder, reporter)
         own = len(set(query.keys) & set(gallery.keys))
         if own:
             reporter.warn(f"{counted(own, 'query is', 'queries are')} in {index} too, as gallery for all others.")
@@ -167,11 +166,10 @@ def _both(
     manifest: Manifest, split: str, model: OpenedModel, embedder: Embedder, reporter: Reporter
 ) -> tuple[Side, Side]:
     queries, rows = sides(manifest, split)
-    known = own_cameras(manifest, model.run)
-    query = _embedded(queries, split, model, embedder, reporter, known_cameras=known)
+    query = _embedded(manifest, split, model, embedder, reporter)
     if rows == queries:
         return query, query
-    return query, _embedded(rows, gallery_of(split), model, embedder, reporter, known_cameras=known)
+    return query, _embedded(manifest, gallery_of(split), model, embedder, reporter)
 
 
 def _index_descriptor(index: GalleryIndex, source: Path, asked: str, reporter: Reporter) -> str:
@@ -194,12 +192,11 @@ def _indexed(index: GalleryIndex, source: Path, model: OpenedModel, embedder: Em
     return Side(index.vectors(), [row.identity for row in rows], [row.camera for row in rows], keys)
 
 
-def _embedded(
-    part: Manifest, name: str, model: OpenedModel, embedder: Embedder, reporter: Reporter, *, known_cameras: bool
-) -> Side:
-    """Embed a part, or take the run's own vectors of it where nothing has changed since."""
+def _embedded(whole: Manifest, name: str, model: OpenedModel, embedder: Embedder, reporter: Reporter) -> Side:
+    """Embed a part of a data set, or take the run's own vectors of it where nothing has changed since."""
+    part = whole.part(name)
     identities, cameras = [sample.identity for sample in part], [sample.camera for sample in part]
-    known = cameras if known_cameras else None
+    known = own_cameras(part, whole, model.run) if model.encoder.cameras else None
     stamp = {
         "format": FORMAT,
         "model_digest": model.digest,
@@ -207,7 +204,7 @@ def _embedded(
         "rows": len(part),
         "files": _files_digest(part),
         "precision": embedder.precision,
-        "cameras": text_digest("\n".join(known)) if known and model.encoder.cameras else "",
+        "cameras": text_digest("\n".join(known)) if known else "",
     }
     stem = model.run.path / "embeddings" / f"{part.name}-{name}" if model.run else None
     vectors = _kept(stem, stamp) if stem else None

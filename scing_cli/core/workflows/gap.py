@@ -100,7 +100,8 @@ def measure_gaps(
     machine, reporter = machine or Machine(), reporter or Silent()
     if images < 1:
         raise SettingError(f"--images {images}: must be at least 1.")
-    grounds = [_ground(choose_run(folder, stage="prompts"), data, images, seed) for folder in runs]
+    opened = [choose_run(folder, stage="prompts") for folder in dict.fromkeys(runs)]
+    grounds = [_ground(run, data, images, seed) for run in opened]
     known: dict[tuple[str, tuple[Path, ...]], Vectors] = {}  # runs of one CLIP and one data set share the first row
     rows = []
     for label, ground in zip(run_labels([ground.run for ground in grounds]), grounds, strict=True):

@@ -27,6 +27,7 @@ class ModelChoice:
         pretrained: Its weights; None only for a model whose weights ship with this package.
         stride: Of its patches; None for the model's own.
         seed: Draws the weights of `random`.
+        statistics: Of the pixels: `half` or `clip` (R11).
     """
 
     run: Path | None = None
@@ -34,6 +35,7 @@ class ModelChoice:
     pretrained: str | None = None
     stride: int | None = None
     seed: int = 0
+    statistics: str = "half"
 
     def __post_init__(self) -> None:
         if self.run is not None and self.model is not None:
@@ -157,6 +159,10 @@ def _plain(choice: ModelChoice, reporter: Reporter) -> OpenedModel:
             f"--model {choice.model} needs --pretrained.",
             "For example: --pretrained openai, --pretrained FILE or --pretrained random",
         )
-    clip = load_clip(choice.model, choice.pretrained, stride=choice.stride, seed=choice.seed, reporter=reporter)
-    where = {"model": clip.name, "pretrained": clip.pretrained, "stride": choice.stride, "seed": choice.seed}
+    stride, seed, statistics = choice.stride, choice.seed, choice.statistics
+    clip = load_clip(
+        choice.model, choice.pretrained, stride=stride, seed=seed, statistics=statistics, reporter=reporter
+    )
+    options = {"stride": stride, "seed": seed, "statistics": statistics}
+    where = {"model": clip.name, "pretrained": clip.pretrained, **options}
     return OpenedModel(clip.image, encoder_digest(clip.image), where, None)

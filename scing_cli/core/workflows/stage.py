@@ -75,7 +75,7 @@ def train(
         task,
         plan=plan,
         feed=feed,
-        rate=_rate(settings),
+        rate=rate_of(settings),
         bias_factor=settings.bias_lr_factor,
         weight_decay=settings.weight_decay,
         seed=settings.seed,
@@ -86,7 +86,8 @@ def train(
     return trainer.fit(settings.epochs, rehearsal=rehearse)
 
 
-def _rate(settings: Schedule) -> LearningRate:
+def rate_of(settings: Schedule) -> LearningRate:
+    """Return the learning rate that a stage's settings describe."""
     cosine = settings.schedule == "cosine"
     return LearningRate(
         settings.lr,

@@ -10,14 +10,15 @@ from typing import Any
 import torch
 
 from scing_cli.core.artifacts import Run, check_free, create_run, fresh_folder, kept_if_begun
-from scing_cli.core.config import PromptSettings, saved_settings
+from scing_cli.core.config import PromptSettings, check_used, saved_settings
 from scing_cli.core.datasets import check_training
 from scing_cli.core.embeddings import Embedder
 from scing_cli.core.encoders.clip import ClipModel, load_clip
 from scing_cli.core.encoders.stamp import encoder_digest
 from scing_cli.core.layouts import LAYOUTS
 from scing_cli.core.manifest import Manifest, labels, write_manifest
-from scing_cli.core.methods import PromptTask, check_settings, load_method
+from scing_cli.core.method_table import check_method
+from scing_cli.core.methods import PromptTask, load_method
 from scing_cli.core.methods.prompts_file import IdentityTexts, save_prompts
 from scing_cli.core.runtime import Reporter, Silent, choose_precision, memory_advice
 from scing_cli.core.training import Fit
@@ -87,7 +88,8 @@ def train_prompts(
     """
     machine, reporter = machine or Machine(), reporter or Silent()
     machine = dataclasses.replace(machine, batch_size=settings.batch_size)
-    check_settings(settings)
+    check_method(settings)
+    check_used(settings)
     source = read_source(data, layout=layout, include_val=include_val, reporter=reporter)
     manifest = source.manifest
     check_training(manifest, train_on=LAYOUTS[source.layout].train_on)

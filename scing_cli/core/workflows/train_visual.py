@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from scing_cli.core.artifacts import Run, choose_run, update_run
-from scing_cli.core.config import VisualSettings, saved_settings
+from scing_cli.core.config import VisualSettings, check_used, saved_settings
 from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.encoders.stamp import save_image_encoder
 from scing_cli.core.errors import DataError, RunError, counted
@@ -89,6 +89,7 @@ def train_visual(
         TrainingError: If a loss is not finite.
     """
     machine, reporter = machine or Machine(), reporter or Silent()
+    check_used(settings)
     opened = choose_run(run, stage="prompts")
     if run is None:
         reporter.note(f"Using the newest run with prompts: {opened.path}")
@@ -139,7 +140,7 @@ def _cameras(part: Manifest, reporter: Reporter) -> tuple[str, ...]:
         known = f"knows {counted(len(cameras), 'camera')}" if cameras else "names no camera"
         raise DataError(
             f"--camera-embedding: the training part of {part.name} {known}.",
-            "Leave --camera-embedding out, or fill the column camera of a CSV.",
+            "Leave --camera-embedding out (in a --config file: camera-embedding), or fill the column camera of a CSV.",
         )
     without = sum(not sample.camera for sample in part)
     if without:

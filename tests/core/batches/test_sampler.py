@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles.sampler import follow
 
-from scing_cli.core.batches import identity_batches
+from scing_cli.core.batches import identity_batches, random_batches
 from scing_cli.core.errors import DataError, SettingError
 
 
@@ -91,3 +91,20 @@ def test_a_batch_that_compares_nobody(identities: int, instances: int) -> None:
     with pytest.raises(SettingError, match=f"{identities} identities with {instances} images") as caught:
         identity_batches([0, 1], identities=identities, instances=instances, key=(0,))
     assert "--batch-size" in caught.value.remedy
+
+
+@settings(deadline=None, max_examples=50)
+@given(count=st.integers(1, 200), size=st.integers(1, 70), seed=st.integers(0, 1000))
+def test_random_batches_take_every_row_once_in_an_order_of_the_key(count: int, size: int, seed: int) -> None:
+    batches = random_batches(count, size=size, key=(seed, "train", 0))
+    rows = [row for batch in batches for row in batch]
+    assert sorted(rows) == list(range(count))
+    assert [len(batch) for batch in batches[:-1]] == [size] * (len(batches) - 1)
+    assert 1 <= len(batches[-1]) <= size
+    assert batches == random_batches(count, size=size, key=(seed, "train", 0))
+
+
+def test_random_batches_are_shuffled_anew_each_epoch() -> None:
+    epochs = [random_batches(100, size=100, key=(0, "train", epoch))[0] for epoch in (0, 1)]
+    assert epochs[0] != epochs[1]
+    assert sorted(epochs[0]) != epochs[0]

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import clip_reid as oracle
+from oracles import method as paper
 from tiny import tiny_clip
 
 from scing_cli.core.batches import Augmentation
-from scing_cli.core.config import PromptSettings, VisualSettings
+from scing_cli.core.config import PromptSettings, VisualSettings, build_settings, read_config
 from scing_cli.core.encoders.image import ImageFeatures
 from scing_cli.core.methods import Similarity, load_method
 from scing_cli.core.methods.cocoop import MetaNet
 from scing_cli.core.methods.losses import batch_hard_triplet
 from scing_cli.core.methods.objectives import build_objective
 from scing_cli.core.methods.task import Batch
-from scing_cli.core.training import LearningRate
+from scing_cli.core.workflows.stage import rate_of
 
+CONFIGS = Path(__file__).parents[3] / "examples" / "configs"
 LABELS = torch.tensor([0, 0, 1, 1, 2, 0])
 
 
@@ -93,7 +97,8 @@ def test_clip_reids_losses_of_stage_2(kind):
     given_settings = VisualSettings(stage2_loss="clip-reid", triplet_weight=0.7)
     assert (given_settings.margin, given_settings.label_smoothing) == (0.3, 0.1)
     similarity = Similarity(kind, 20.0)
-    objective = build_objective(given_settings, encoder=encoder, texts=texts, similarity=similarity)
+    prepared = similarity.prepare(texts)
+    objective = build_objective(given_settings, encoder=encoder, texts=prepared, similarity=similarity)
     with torch.no_grad():
         for head in objective.heads.values():
             head.weight.mul_(300)  # from 0.001: the scores have to matter
@@ -137,24 +142,44 @@ def test_the_previous_class_token_is_the_one_before_the_last_block():
     assert torch.equal(features.previous, seen["tokens"][:, 0])
 
 
-def test_the_rate_of_stage_1_is_clip_reids():
-    chosen = PromptSettings(
-        method="clip-reid", lr=3.5e-4, schedule="cosine", warmup_epochs=5, warmup_lr=1e-5, final_lr=1e-6, first_epoch=1
+def shipped(name):
+    tables = read_config(CONFIGS / f"{name}.toml")
+    return (
+        build_settings(PromptSettings, tables["train-prompts"], {}),
+        build_settings(VisualSettings, tables["train-visual"], {}),
     )
-    rate = LearningRate(
-        chosen.lr,
-        warmup_epochs=chosen.warmup_epochs,
-        warmup_from=chosen.warmup_lr,
-        epochs=chosen.epochs,
-        final=chosen.final_lr,
-        first=chosen.first_epoch,
-    )
-    np.testing.assert_allclose([rate.at(epoch) for epoch in range(120)], oracle.stage_1_rates(), rtol=1e-12)
 
 
-def test_the_rate_of_stage_2_is_clip_reids():
-    rate = LearningRate(5e-6, (30, 50), 10, first=1)
-    np.testing.assert_allclose([rate.at(epoch) for epoch in range(60)], oracle.stage_2_rates(), rtol=1e-12)
+def test_the_shipped_settings_of_clip_reid_are_those_of_its_code():
+    prompts, visual = shipped("clip-reid-market1501")
+    np.testing.assert_allclose([rate_of(prompts).at(epoch) for epoch in range(120)], oracle.stage_1_rates(), rtol=1e-12)
+    np.testing.assert_allclose([rate_of(visual).at(epoch) for epoch in range(60)], oracle.stage_2_rates(), rtol=1e-12)
+    assert (prompts.epochs, visual.epochs) == (120, 60)
+    assert (prompts.similarity, prompts.sampler, prompts.contrast, prompts.tokens) == ("dot", "random", "supervised", 4)
+    assert (prompts.batch_size, visual.batch_size, visual.instances) == (64, 64, 4)
+    assert (prompts.weight_decay, visual.weight_decay) == (1e-4, 1e-4)
+    assert (visual.stage2_loss, visual.margin, visual.label_smoothing, visual.triplet_weight) == (
+        *("clip-reid", 0.3, 0.1),
+        1.0,
+    )
+    assert (prompts.bias_lr_factor, visual.bias_lr_factor) == (1, 2)
+    assert (visual.flip, visual.crop, visual.erase, visual.occlusion) == (0.5, 1, 0.5, 0)
+
+
+@pytest.mark.parametrize("name", ["scing-market1501", "cocoop-market1501"])
+def test_the_shipped_settings_of_the_others_are_section_4_2s(name):
+    for stage in shipped(name):
+        rates = [rate_of(stage).at(epoch) for epoch in range(120)]
+        warm = 10 if isinstance(stage, VisualSettings) else 0
+        expected = [
+            5e-5 * (0.1 + 0.9 * epoch / warm if epoch < warm else 1) * 0.1 ** ((epoch >= 30) + (epoch >= 50))
+            for epoch in range(120)
+        ]
+        np.testing.assert_allclose(rates, expected, rtol=1e-12)
+        assert (stage.epochs, stage.batch_size, stage.instances, stage.weight_decay) == (120, 64, 4, 5e-4)
+        assert (stage.flip, stage.erase, stage.crop) == (0.5, 0.5, 0.5)
+    assert (stage.stage2_loss, stage.margin, stage.triplet_weight) == ("paper", 0.2, 1)
+    assert stage.bias_lr_factor == 1
 
 
 def test_the_meta_net_has_33312_parameters_at_vit_b_16():
@@ -200,3 +225,31 @@ def test_clip_reids_augmentation_pads_and_crops_every_image():
         precision="fp32",
     )
     assert task.augmentation == Augmentation(crop=1.0, padding=1)
+
+
+def test_under_dot_products_pdca_still_compares_directions():
+    clip = tiny_clip(seed=4)
+    task = prompt_task(clip, "scing", vectors(6, seed=1), similarity="dot", consistency_weight=0.7)
+    with torch.no_grad():
+        for value in task.prompts.parameters():
+            value.copy_(torch.randn_like(value) * 0.3)
+    pixels = torch.randn(6, 3, 32, 16, generator=torch.Generator().manual_seed(2))
+    key = (0, "train-prompts", 0, 0)
+    views = task.views(pixels, task.perturbation, key)
+    triple = [double(task.texts(LABELS, part)[0]) for part in (task.conditions, views[:6], views[6:])]
+    found = task.losses(Batch(list(range(6)), pixels), key).terms["consistency"]
+    assert float(found.detach()) == pytest.approx(0.7 * paper.consistency_loss(*triple), rel=1e-4)
+
+
+def test_under_dot_products_the_papers_stage_2_classifies_by_them_and_keeps_its_cosine_triplet():
+    encoder = tiny_clip().image
+    texts = vectors(3, seed=2)
+    objective = build_objective(
+        VisualSettings(triplet_weight=0.3, margin=0.4), encoder=encoder, texts=texts, similarity=Similarity("dot", 50.0)
+    )
+    features = ImageFeatures(cls=vectors(6, 5, 32), projected=vectors(6, 6), previous=vectors(6, 7, 32))
+    found = objective(features, LABELS).terms
+    images, named, labels = double(features.projected), double(texts), LABELS.tolist()
+    assert float(found["identity"]) == pytest.approx(oracle.image_to_text(images, named, labels, 0.0), rel=1e-5)
+    expected = 0.3 * paper.triplet_loss(images, named, labels, 0.4)[0]
+    assert float(found["triplet"]) == pytest.approx(expected, rel=1e-4)

@@ -8,7 +8,8 @@ from tiny import tiny_clip
 
 from scing_cli.core.config import PromptSettings, VisualSettings, build_settings
 from scing_cli.core.errors import SettingError
-from scing_cli.core.methods import METHODS, Similarity, check_settings, load_method
+from scing_cli.core.method_table import METHODS, check_method
+from scing_cli.core.methods import Similarity, load_method
 from scing_cli.core.methods.task import Batch
 
 LABELS = torch.tensor([0, 0, 1, 1, 2, 2])
@@ -96,20 +97,20 @@ def test_an_unknown_method_lists_the_known_ones():
     [
         ("clip-reid", {"gate": "token", "fused-tokens": 3}, "--gate, --fused-tokens"),
         ("clip-reid", {"identity_text": "mean-text"}, "--identity-text"),
-        ("cocoop", {"consistency": False}, "--consistency"),
+        ("cocoop", {"consistency": False}, "--no-consistency"),
         ("cocoop", {"flip": 0.5}, "--flip"),
     ],
 )
 def test_what_a_method_does_not_read_is_refused(method, given, named):
     with pytest.raises(SettingError) as caught:
-        check_settings(build_settings(PromptSettings, {"method": method}, given))
+        check_method(build_settings(PromptSettings, {"method": method}, given))
     assert f"{named}: --method {method} has no use for" in caught.value.what
-    check_settings(build_settings(PromptSettings, {"method": "scing"}, given))
+    check_method(build_settings(PromptSettings, {"method": "scing"}, given))
 
 
 @every_method
 def test_the_defaults_suit_every_method(method):
-    check_settings(PromptSettings(method=method))
+    check_method(PromptSettings(method=method))
 
 
 def test_camera_vectors_are_learnt_for_known_cameras_and_are_added_to_them_alone():
@@ -120,6 +121,10 @@ def test_camera_vectors_are_learnt_for_known_cameras_and_are_added_to_them_alone
     encoder.learn_cameras(("a", "b", "c"), seed=1)
     places = encoder.camera_places(["a", "b", "", "a", "nowhere", "b"])
     assert places.tolist() == [0, 1, -1, 0, -1, 1]
+    added = encoder.tokens(pixels, places) - encoder.tokens(pixels)
+    expected = torch.zeros_like(added)
+    expected[[0, 3], 0], expected[[1, 5], 0] = encoder.camera_embedding[0], encoder.camera_embedding[1]
+    torch.testing.assert_close(added, expected, rtol=0, atol=1e-6)  # the class token alone, coefficient 1
     with torch.no_grad():
         apart = (encoder(pixels, places).projected - plain).abs().amax(dim=1)
     same = apart < 1e-6

@@ -180,3 +180,24 @@ def test_the_rate_follows_warm_up_and_milestones():
     assert rate.at(30) == pytest.approx(5e-6)
     assert rate.at(119) == pytest.approx(5e-7)
     assert LearningRate(5e-5, (30, 50)).at(0) == pytest.approx(5e-5)
+
+
+def test_biases_learn_at_a_rate_of_their_own(tmp_path):
+    """Adam's first step is as long as the rate: with the factor, the bias moves that much further."""
+    moved = {}
+    for factor in (1.0, 3.0):
+        task = Line()
+        before = {name: value.detach().clone() for name, value in task.module.named_parameters()}
+        trainer(task, tmp_path, bias_factor=factor, plan=lambda _epoch: PLAN[:1]).fit(1, rehearsal=lambda: None)
+        for name, value in task.module.named_parameters():
+            moved[name, factor] = float((value.detach() - before[name]).abs())
+    assert moved["weight", 3.0] == pytest.approx(moved["weight", 1.0], rel=1e-4)
+    assert moved["bias", 3.0] == pytest.approx(3 * moved["bias", 1.0], rel=1e-4)
+
+
+def test_what_wants_no_gradient_is_not_learnt(tmp_path):
+    task = Line()
+    task.module.bias.requires_grad_(False)
+    before = task.module.bias.detach().clone()
+    trainer(task, tmp_path).fit(3, rehearsal=lambda: None)
+    assert torch.equal(task.module.bias, before)

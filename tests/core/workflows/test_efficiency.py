@@ -18,7 +18,8 @@ from tiny import TINY_MODEL, tiny_clip
 
 from scing_cli.core.config import PromptSettings, VisualSettings
 from scing_cli.core.errors import SettingError
-from scing_cli.core.methods import METHODS, Batch, Similarity, Task, load_method
+from scing_cli.core.method_table import METHODS
+from scing_cli.core.methods import Batch, Similarity, Task, load_method
 from scing_cli.core.runtime import device_name
 from scing_cli.core.workflows import efficiency, rate
 from scing_cli.core.workflows.efficiency import Efficiency, Setting, count_costs
