@@ -33,7 +33,7 @@ def test_one_step_of_each_stage_then_embed_and_search(scing, pair, tmp_path, mon
     model = ("--model", "ViT-B-16-quickgelu", "--pretrained", "random", "--stride", stride)
     first = scing("train-prompts", "--data", pair, *model, *ONE_STEP, "--device", device, "--run", "run", "--json")
     assert first.code == 0, first.err
-    assert first.json["trainable"]["svip"] == 394_368
+    assert first.json["trainable"]["visual"] == 394_368
     assert first.json["trainable"]["tokens"] == 2 * 4 * 512
     assert first.json["steps"] == 1
     second = scing("train-visual", "--run", "run", *ONE_STEP, "--device", device, "--json")
