@@ -50,7 +50,7 @@ def test_each_published_setting_trains_and_evaluates(scing, data, method, monkey
     second = scing("train-visual", "--config", file, "--run", run, "--epochs", "1", "--json")
     assert second.code == 0, second.err
     heads = method == "clip-reid"
-    assert set(second.json["trainable"]) == {"image encoder", "heads"} if heads else {"image encoder"}
+    assert set(second.json["trainable"]) == ({"image encoder", "heads"} if heads else {"image encoder"})
     for descriptor in ("projected", "concat"):
         found = scing("evaluate", "--run", run, "--descriptor", descriptor, "--json")
         assert found.code == 0, found.err
