@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from scing_cli.commands import options
 from scing_cli.commands.console import Terminal
-from scing_cli.commands.given import check_machine, not_with
+from scing_cli.commands.given import check_machine, not_with, only_with
 from scing_cli.commands.scored import payload, show
 
 if TYPE_CHECKING:
+    from scing_cli.core.evaluation import Reranking
     from scing_cli.core.workflows.saved import EvaluationReport
 
 
@@ -26,6 +28,11 @@ def evaluate(
     protocol: options.Protocol = "auto",
     descriptor: options.DescriptorKind = "projected",
     list_lost: options.ListLost = False,
+    rerank: options.Rerank = False,
+    k1: options.K1 = None,
+    k2: options.K2 = None,
+    lambda_: options.Lambda = None,
+    yes: options.Yes = False,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     seed: options.Seed = 0,
@@ -34,8 +41,9 @@ def evaluate(
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Rank the gallery for every query: mAP, mINP, CMC; single query, no re-ranking."""
+    """Rank the gallery for every query: mAP, mINP, CMC; single query, no re-ranking unless asked for."""
     terminal = Terminal(as_json=as_json)
+    reranking = _reranking({"k1": k1, "k2": k2, "lambda": lambda_, "yes": yes or None}, rerank)
     if embeddings is not None:
         given = {"run": run, "model": model, "pretrained": pretrained, "stride": stride, "data": data, "index": index}
         usual = {"split": (split, "query"), "layout": (layout, "auto"), "descriptor": (descriptor, "projected")}
@@ -43,7 +51,8 @@ def evaluate(
         check_machine(device, precision, workers, batch_size)
         from scing_cli.core.workflows.saved import evaluate_saved
 
-        _tell([evaluate_saved(embeddings, protocol=protocol, reporter=terminal)], "query", list_lost, terminal)
+        report = evaluate_saved(embeddings, protocol=protocol, reranking=reranking, yes=yes, reporter=terminal)
+        _tell([report], "query", list_lost, terminal)
         return
     from scing_cli.core.workflows.evaluate import evaluate_on
     from scing_cli.core.workflows.machine import Machine
@@ -59,10 +68,21 @@ def evaluate(
         index=index,
         protocol=protocol,
         descriptor=descriptor,
+        reranking=reranking,
+        yes=yes,
         machine=Machine(device, precision, workers, batch_size),
         reporter=terminal,
     )
     _tell(reports, split, list_lost, terminal)
+
+
+def _reranking(given: Mapping[str, Any], wanted: bool) -> Reranking | None:
+    settings = only_with("--rerank", wanted=wanted, given=given)
+    if not wanted:
+        return None
+    from scing_cli.core.evaluation import Reranking
+
+    return Reranking(**{name.replace("lambda", "lambda_"): settings[name] for name in settings if name != "yes"})
 
 
 def _tell(reports: list[EvaluationReport], split: str, list_lost: bool, terminal: Terminal) -> None:

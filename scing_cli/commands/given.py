@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from scing_cli.core.config import Settings
@@ -67,6 +68,16 @@ def check_machine(device: str, precision: str, workers: int | None, batch_size: 
             raise SettingError(f"{option} {number}: must be at least 1.")
 
 
+def one_of(option: str, value: str | None, known: Sequence[str]) -> None:
+    """Check that an option, where it was given, is one of the known words.
+
+    Raises:
+        SettingError: Naming those.
+    """
+    if value is not None and value not in known:
+        raise SettingError(f"{option} {value!r} is unknown.", f"Known: {', '.join(known)}.")
+
+
 def whole_numbers(option: str, text: str, *, count: int | None = None) -> tuple[int, ...]:
     """Parse whole numbers between commas; an empty text is none of them.
 
@@ -95,3 +106,24 @@ def parse_box(text: str | None) -> tuple[int, int, int, int] | None:
         return None
     left, top, width, height = whole_numbers("--box", text, count=4)
     return left, top, width, height
+
+
+def paths_given(paths: Sequence[Path], lines: Iterable[str]) -> list[Path]:
+    """Return the paths that were named; `-` stands for those on standard input, one a line.
+
+    Raises:
+        SettingError: If `-` was given and standard input holds no path.
+
+    >>> paths_given([Path("a.jpg"), Path("-")], ["b.jpg"])
+    [PosixPath('a.jpg'), PosixPath('b.jpg')]
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path != Path("-"):
+            found.append(path)
+            continue
+        read = [Path(line.rstrip("\r\n")) for line in lines if line.strip()]
+        if not read:
+            raise SettingError("-: no path came on standard input.", "For example: ls *.jpg | scing search - ...")
+        found += read
+    return found

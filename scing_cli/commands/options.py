@@ -14,6 +14,7 @@ from scing_cli.core.runtime import DEVICES, PRECISIONS
 
 MACHINE = "Machine"
 MODEL = "Model"
+RERANKING = "Re-ranking"
 
 
 def _machine(name: str, *, text: str, known: Sequence[str] = ()) -> Any:
@@ -21,9 +22,19 @@ def _machine(name: str, *, text: str, known: Sequence[str] = ()) -> Any:
     return typer.Option(name, help=text, metavar="|".join(known) or None, rich_help_panel=MACHINE)
 
 
+def _filter(name: str, *, text: str) -> Any:
+    """Declare a filter of an index's rows."""
+    return typer.Option(name, help=text, metavar="NAME", rich_help_panel="Which rows")
+
+
 def _drawn(name: str, *, text: str, least: int | None = None, most: int | None = None) -> Any:
     """Declare what belongs to `--synthetic`: None tells that it was not given; the default is named in `text`."""
     return typer.Option(name, help=text, min=least, max=most, rich_help_panel="With --synthetic", show_default=False)
+
+
+def _reranked(name: str, *, text: str) -> Any:
+    """Declare what belongs to `--rerank`: None tells that it was not given; the default is named in `text`."""
+    return typer.Option(name, help=text, rich_help_panel=RERANKING, show_default=False)
 
 
 # every command
@@ -151,16 +162,52 @@ SavedEmbeddings = Annotated[
 ListLost = Annotated[
     bool, typer.Option("--list-lost", help="Name each query that has no true match left, and the reason.")
 ]
+Rerank = Annotated[
+    bool,
+    typer.Option(
+        "--rerank",
+        help="Show the figures with k-reciprocal re-ranking below the plain ones.",
+        rich_help_panel=RERANKING,
+    ),
+]
+K1 = Annotated[int | None, _reranked("--k1", text="Nearest neighbours among which reciprocal ones are sought (20).")]
+K2 = Annotated[int | None, _reranked("--k2", text="Neighbours over which weights are averaged (6); 1 for none.")]
+Lambda = Annotated[float | None, _reranked("--lambda", text="Share of the plain distance, 0 to 1 (0.3).")]
+Yes = Annotated[
+    bool,
+    typer.Option("--yes", help="Re-rank even if it takes more than 10 minutes or 8 GB.", rich_help_panel=RERANKING),
+]
 Protocol = Annotated[str, typer.Option("--protocol", help="Which gallery rows count.", metavar="auto|market|no-camera")]
 Photos = Annotated[
-    list[Path], typer.Argument(help="Photos of one person each, or folders of them.", metavar="PHOTO|DIR...")
+    list[Path],
+    typer.Argument(
+        help="Photos of one person each, or folders of them; - reads paths from standard input.",
+        metavar="PHOTO|DIR|-...",
+    ),
 ]
 TopK = Annotated[int, typer.Option("-k", help="Hits per photo.")]
 Box = Annotated[
     str | None, typer.Option("--box", help="Where the person is in the photo, in pixels.", metavar="X,Y,W,H")
 ]
-ExcludeCamera = Annotated[
-    list[str] | None, typer.Option("--exclude-camera", help="Leave a camera's rows out; may be repeated.", metavar="C")
+Camera = Annotated[list[str] | None, _filter("--camera", text="Only this camera's rows; may be repeated.")]
+ExcludeCamera = Annotated[list[str] | None, _filter("--exclude-camera", text="Leave a camera's rows out.")]
+Identity = Annotated[list[str] | None, _filter("--identity", text="Only this identity's rows; may be repeated.")]
+ExcludeIdentity = Annotated[list[str] | None, _filter("--exclude-identity", text="Leave an identity's rows out.")]
+Group = Annotated[
+    str | None, typer.Option("--group", help="identity: show each identity once, by its best row.", metavar="identity")
+]
+Join = Annotated[
+    str | None,
+    typer.Option("--join", help="All photos show one person: search with the mean of them.", metavar="mean"),
+]
+HitsFile = Annotated[
+    Path | None, typer.Option("--csv", help="Write the hits as a table; - for standard output.", metavar="FILE|-")
+]
+RerankHits = Annotated[
+    bool,
+    typer.Option(
+        "--rerank", help="Order the first 200 hits (-k, if more) by k-reciprocal re-ranking; scores remain cosines."
+    ),
 ]
 Montage = Annotated[Path | None, typer.Option("--montage", help="Draw the ranking.", metavar="OUT.png")]
 Saliency = Annotated[

@@ -10,7 +10,7 @@ from scing_cli.core.errors import counted
 
 if TYPE_CHECKING:
     from scing_cli.commands.console import Figures
-    from scing_cli.core.workflows.saved import EvaluationReport
+    from scing_cli.core.workflows.saved import EvaluationReport, Reranked
 
 NUMBERS = ("mAP", "mINP", "rank1", "rank5", "rank10", "queries", "valid_queries")
 PUBLISHED = ("table", "row", "mAP", "rank1", "source", "note")
@@ -27,7 +27,14 @@ def payload(report: EvaluationReport, *, list_lost: bool) -> dict[str, Any]:
     }
     if report.published_note:
         beside["published_note"] = report.published_note
+    if report.reranked:
+        beside["reranked"] = _reranked(report.reranked)
     return numbers | chosen | {"data": report.data, "run": run, "model": report.model} | beside | lost
+
+
+def _reranked(reranked: Reranked) -> dict[str, Any]:
+    settings = {"k1": reranked.settings.k1, "k2": reranked.settings.k2, "lambda": reranked.settings.lambda_}
+    return {name: getattr(reranked.scores, name) for name in NUMBERS[:5]} | settings
 
 
 def show(reports: Sequence[EvaluationReport], split: str, *, list_lost: bool, terminal: Terminal) -> None:
@@ -47,7 +54,9 @@ def show(reports: Sequence[EvaluationReport], split: str, *, list_lost: bool, te
 
 
 def _rows(report: EvaluationReport, named: bool) -> Iterator[tuple[str, Figures]]:
-    yield report.data if named or report.published else "", report.scores
+    yield report.data if named or report.published or report.reranked else "", report.scores
+    if report.reranked:
+        yield "re-ranked", report.reranked.scores
     for row in report.published:
         yield f"published, Table {row.table}", row
 
@@ -56,6 +65,8 @@ def _lines(report: EvaluationReport) -> Iterator[str]:
     scores = report.scores
     yield f"{scores.valid_queries:,} of {scores.queries:,} queries count, {report.gallery:,} gallery rows."
     yield f"Protocol {report.protocol.name}: {report.protocol.reason}."
+    if report.reranked:
+        yield f"Re-ranked by k-reciprocal neighbours: {report.reranked.settings}."
     if report.published:
         notes = ((row, f" ({row.note})" if row.note else "") for row in report.published)
         yield f"Published: {'; '.join(f'Table {row.table}, {row.row}{note}' for row, note in notes)}."

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scing_cli.commands import options
 from scing_cli.commands.console import Terminal
-from scing_cli.commands.given import parse_box
+from scing_cli.commands.given import one_of, parse_box, paths_given
 
 if TYPE_CHECKING:
     from scing_cli.core.workflows.search import Found
@@ -21,7 +22,14 @@ def search(
     run: options.SearchRun = None,
     k: options.TopK = 10,
     box: options.Box = None,
+    camera: options.Camera = None,
     exclude_camera: options.ExcludeCamera = None,
+    identity: options.Identity = None,
+    exclude_identity: options.ExcludeIdentity = None,
+    group: options.Group = None,
+    join: options.Join = None,
+    hits_file: options.HitsFile = None,
+    rerank: options.RerankHits = False,
     montage: options.Montage = None,
     saliency: options.Saliency = None,
     device: options.Device = "auto",
@@ -33,17 +41,26 @@ def search(
     debug: options.Debug = False,
 ) -> None:
     """Rank the gallery by its likeness to a photo; scores are cosines."""
+    from scing_cli.core.index import RowFilter
+    from scing_cli.core.workflows.hits_file import check_hits_file, write_hits
     from scing_cli.core.workflows.machine import Machine
     from scing_cli.core.workflows.search import search as find
 
     terminal = Terminal(as_json=as_json)
+    one_of("--group", group, ("identity",))
+    if hits_file is not None:
+        check_hits_file(hits_file, as_json=as_json)
+    names = (frozenset(given or ()) for given in (camera, identity, exclude_camera, exclude_identity))
     report = find(
-        photos,
+        paths_given(photos, sys.stdin),
         index,
         run=run,
         k=k,
         box=parse_box(box),
-        exclude_cameras=exclude_camera or (),
+        allowed=RowFilter(*names),
+        each_identity_once=group == "identity",
+        join=join,
+        rerank=rerank,
         montage=montage,
         saliency=saliency,
         machine=Machine(device, precision, workers, batch_size),
@@ -54,7 +71,9 @@ def search(
     }
     pictures = {"montage": report.montage, "saliency": report.saliency}
     payload |= {name: str(picture) for name, picture in pictures.items() if picture}
-    if terminal.result(payload):
+    if hits_file is not None:
+        write_hits(hits_file, report.results)
+    if terminal.result(payload) or hits_file == Path("-"):
         return
     for found in report.results:
         rows = [
@@ -74,13 +93,8 @@ def _place(path: str) -> str:
 
 
 def _hits(found: Found) -> list[dict[str, Any]]:
+    names = ("path", "identity", "camera")
     return [
-        {
-            "rank": rank,
-            "score": hit.score,
-            "path": hit.row.path,
-            "identity": hit.row.identity,
-            "camera": hit.row.camera,
-        }
+        {"rank": rank, "score": hit.score, **{name: getattr(hit.row, name) for name in names}}
         for rank, hit in enumerate(found.hits, 1)
     ]

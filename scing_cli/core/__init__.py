@@ -13,7 +13,7 @@ Data flows down this list, and a file imports only from entries above its own::
     embeddings                              encoder + files -> unit vectors
     pairs                                   exact scores of single pairs
     index                                   vectors + rows -> a searchable file
-    evaluation                              CMC, mAP, mINP; the modality gap; the paper's tables
+    evaluation                              CMC, mAP, mINP; re-ranking; thresholds; the gap; the paper's tables
     figures                                 the ranked montage, saliency, charts
     workflows                               one public function per command
 """

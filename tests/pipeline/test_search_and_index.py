@@ -262,7 +262,7 @@ def test_an_excluded_camera_is_told_of(scing, finished, world, here):
     command = ("search", photo, "--index", index, "--json", "-k", "15")
     fewer = scing(*command, "--exclude-camera", "1")
     assert len(fewer.json["results"][0]["hits"]) == 12
-    assert "Without camera 1 the index holds 12 rows: all are shown (-k 15)" in fewer.err
+    assert "The filters leave 12 rows: all are shown (-k 15)" in fewer.err
     unknown = scing(*command, "--exclude-camera", "9")
     assert len(unknown.json["results"][0]["hits"]) == 15
     assert "Warning: --exclude-camera 9: the index has no row of that camera; it knows: 1, 2, 3." in unknown.err

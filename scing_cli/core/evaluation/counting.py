@@ -15,7 +15,7 @@ longer, as with a model whose descriptors all look alike, the block is multiplie
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -210,6 +210,26 @@ class _Block:
         far = np.sort(products[places[~near]])
         above = len(far) - np.searchsorted(far, bounds.up[hits], side="right")
         return above + _rows_above(exact, places[near] + self.low, queries.scores[hits], queries.rows[hits])
+
+
+def rank_by_distance(distances: Iterable[FloatArray], truth: Truth) -> Iterator[IntArray]:
+    """Yield the ranks of each query's true hits, ascending, as `rank_hits` does, where the distances are known.
+
+    Args:
+        distances: Q arrays of shape (N,), one after the other: from each query to the gallery. The nearest row ranks
+            first, those of one distance by gallery order.
+        truth: The rows that are each query's hits, and those that are not false.
+    """
+    for number, row in enumerate(distances):
+        hits = truth.hits(number)
+        if not len(hits):
+            yield hits
+            continue
+        hits = hits[np.lexsort((hits, row[hits]))]
+        near = row <= row[hits[-1]]
+        near[truth.never_false(number)] = False
+        rows = np.flatnonzero(near)
+        yield 1 + np.arange(len(hits)) + _rows_above(-row[rows], rows, -row[hits], hits)
 
 
 def _joined(groups: list[IntArray]) -> tuple[IntArray, IntArray]:

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from scing_cli.core.errors import DataError
-from scing_cli.core.evaluation.counting import rank_hits
+from scing_cli.core.evaluation.counting import rank_by_distance, rank_hits
 from scing_cli.core.evaluation.products import ArrayProducts, Products
 from scing_cli.core.evaluation.protocol import choose_protocol
+from scing_cli.core.evaluation.reranking import Reranking, reranked_distances
 from scing_cli.core.evaluation.scores import Scores, score
 from scing_cli.core.evaluation.truth import Truth, find_truth
 from scing_cli.core.pairs import Rows
@@ -22,6 +23,9 @@ GALLERY_BLOCK = 16384  # rows; with 256 queries the block of products takes 16 M
 CHECK_BYTES = 2**26  # of a block in float64
 UNIT = 1e-3
 EMBED_ANEW = "Embed both parts again with one model."
+
+Part = tuple[Rows, Sequence[str], Sequence[str], Sequence[str]]
+"""Vectors, identities, cameras, keys."""
 
 
 def evaluate(  # noqa: PLR0917 - three pairs of queries and gallery
@@ -38,9 +42,13 @@ def evaluate(  # noqa: PLR0917 - three pairs of queries and gallery
     block_size: int = 256,
     gallery_block_size: int = GALLERY_BLOCK,
     products: Products | None = None,
+    reranking: Reranking | None = None,
     reporter: Reporter | None = None,
 ) -> Scores:
     """Rank the gallery by cosine for every query, and score the rankings (Eq. 21).
+
+    With `reranking` it is ranked by the re-ranked distance instead (see `reranking`), which takes memory for the whole
+    gallery; the same rows count.
 
     The result is the same whatever the block sizes and however the arrays lie in memory. A gallery row that is the
     query's own image (the same key) is neither a match nor a distractor of it, under every protocol.
@@ -55,22 +63,21 @@ def evaluate(  # noqa: PLR0917 - three pairs of queries and gallery
         protocol: A name in `protocol.PROTOCOLS`, or `auto`.
         query_keys: Q texts that say which image each query is, such as its path; empty where unknown. Or none at all.
         gallery_keys: N texts.
-        block_size: Queries in one matrix product.
+        block_size: Queries in one matrix product; re-ranking has blocks of its own.
         gallery_block_size: Gallery rows in one matrix product.
         products: What multiplies; numpy on the CPU if None, `device.DeviceProducts` on a GPU. The result is the same.
-        reporter: Is told of the progress, in queries times gallery blocks.
+        reranking: k1, k2 and lambda, if the rankings are to be re-ranked.
+        reporter: Is told of the progress.
 
     Raises:
         DataError: If the widths differ, a part is empty, a vector is not finite, or no query has a true match.
         ValueError: If vectors are not float32 or not of unit length (to 0.001), or labels not as many as vectors.
         SettingError: If the protocol is unknown.
     """
-    _check_lengths(query, query_identities, query_cameras, query_keys)
-    _check_lengths(gallery, gallery_identities, gallery_cameras, gallery_keys)
-    if query.shape[1] != gallery.shape[1]:
-        raise DataError(f"The query vectors are {query.shape[1]} wide, the gallery's {gallery.shape[1]}.", EMBED_ANEW)
-    _check_vectors("query", query)
-    _check_vectors("gallery", gallery)
+    check_parts(
+        (query, query_identities, query_cameras, query_keys),
+        (gallery, gallery_identities, gallery_cameras, gallery_keys),
+    )
     protocol = choose_protocol(protocol, query_cameras, gallery_cameras).name
     truth = find_truth(
         query_identities,
@@ -82,11 +89,36 @@ def evaluate(  # noqa: PLR0917 - three pairs of queries and gallery
         gallery_keys=gallery_keys,
     )
     check_truth(truth, protocol)
-    steps = len(query) * -(-len(gallery) // gallery_block_size)
-    with (reporter or Silent()).progress("Ranking", steps) as advance:
-        blocks = (block_size, gallery_block_size)
-        ranks = rank_hits(query, gallery, truth, blocks=blocks, products=products or ArrayProducts(), advance=advance)
+    products, reporter = products or ArrayProducts(), reporter or Silent()
+    if reranking is not None:
+        rows = reranked_distances(query, gallery, reranking, products=products, reporter=reporter)
+        ranks = rank_by_distance(rows, truth)
         return score(ranks, gallery=len(gallery), protocol=protocol, lost=truth.lost)
+    steps = len(query) * -(-len(gallery) // gallery_block_size)
+    with reporter.progress("Ranking", steps) as advance:
+        blocks = (block_size, gallery_block_size)
+        ranks = rank_hits(query, gallery, truth, blocks=blocks, products=products, advance=advance)
+        return score(ranks, gallery=len(gallery), protocol=protocol, lost=truth.lost)
+
+
+def check_parts(query: Part, gallery: Part) -> None:
+    """Make sure that vectors can be compared and are labelled.
+
+    Args:
+        query: Vectors, shape (Q, D), their identities, cameras and keys.
+        gallery: The same, N of them.
+
+    Raises:
+        DataError: If the widths differ, a part is empty or a vector is not finite.
+        ValueError: If vectors are not float32 or not of unit length (to 0.001), or labels not as many as vectors.
+    """
+    _check_lengths(*query)
+    _check_lengths(*gallery)
+    width, other = (vectors.shape[1] for vectors, *_ in (query, gallery))
+    if width != other:
+        raise DataError(f"The query vectors are {width} wide, the gallery's {other}.", EMBED_ANEW)
+    _check_vectors("query", query[0])
+    _check_vectors("gallery", gallery[0])
 
 
 def check_truth(truth: Truth, protocol: str) -> None:

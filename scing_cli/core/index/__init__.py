@@ -1,7 +1,9 @@
 """Vectors and rows on disk: an inner-product index that faiss opens plainly, and a table of rows beside it."""
 
 from scing_cli.core.index.disk import check_place
-from scing_cli.core.index.gallery import GalleryIndex, Hit
+from scing_cli.core.index.filters import RowFilter
+from scing_cli.core.index.gallery import GalleryIndex
+from scing_cli.core.index.hits import Hit, best_of_each
 from scing_cli.core.index.kinds import KINDS, choose_kind
 from scing_cli.core.index.lock import write_lock
 from scing_cli.core.index.rows import Entry, Row, entry_of, file_keys
@@ -13,7 +15,9 @@ __all__ = [
     "GalleryIndex",
     "Hit",
     "Row",
+    "RowFilter",
     "Stamp",
+    "best_of_each",
     "check_place",
     "choose_kind",
     "entry_of",

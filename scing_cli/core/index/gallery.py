@@ -16,6 +16,8 @@ import numpy.typing as npt
 
 from scing_cli.core.errors import DataError, IndexFileError, SettingError
 from scing_cli.core.index.disk import check_name, commit, load
+from scing_cli.core.index.filters import RowFilter
+from scing_cli.core.index.hits import Hit, best_of_each
 from scing_cli.core.index.kinds import KINDS, choose_kind
 from scing_cli.core.index.lock import write_lock
 from scing_cli.core.index.rows import Entry, Row
@@ -25,15 +27,8 @@ from scing_cli.core.index.store import Store
 from scing_cli.core.index.tuning import measured_recall, tune
 
 Vectors = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
 LENGTH_TOLERANCE = 1e-3
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Hit:
-    """One answer of a search: the cosine, in [-1, 1], and the row."""
-
-    score: float
-    row: Row
 
 
 class GalleryIndex:
@@ -117,9 +112,11 @@ class GalleryIndex:
         """Return the rows in order of their ids."""
         return list(self._rows.values())
 
-    def vectors(self) -> Vectors:
-        """Return a copy of the vectors, shape (N, D), in order of their ids."""
-        return np.array(self._store.stored()[1])
+    def vectors(self, ids: Sequence[int] | None = None) -> Vectors:
+        """Return a copy of the vectors of some ids, shape (M, D), or of all in order of their ids, shape (N, D)."""
+        if ids is None:
+            return np.array(self._store.stored()[1])
+        return np.array(self._store.vectors(np.array(ids, dtype=np.int64)))
 
     def add(self, vectors: Vectors, entries: Sequence[Entry]) -> list[int]:
         """Add vectors and give them new ids; nothing reaches the disk before `write`.
@@ -180,7 +177,9 @@ class GalleryIndex:
         self._path = path
         return stamp
 
-    def search(self, vectors: Vectors, k: int, *, exclude_cameras: Collection[str] = ()) -> list[list[Hit]]:
+    def search(
+        self, vectors: Vectors, k: int, *, allowed: RowFilter | None = None, each_identity_once: bool = False
+    ) -> list[list[Hit]]:
         """Find the k nearest rows of each query, best first.
 
         Scores are computed again pair by pair in float64, and equal scores stand in order of their ids: an answer
@@ -189,7 +188,9 @@ class GalleryIndex:
         Args:
             vectors: Shape (Q, D), float32, unit length.
             k: How many rows; all there are if k is greater.
-            exclude_cameras: Rows of these cameras are left out.
+            allowed: Which rows may be found; None for all.
+            each_identity_once: Whether only the best row of an identity counts, as one of the k. A row without an
+                identity counts for itself.
 
         Raises:
             SettingError: If k is below 1.
@@ -200,19 +201,32 @@ class GalleryIndex:
             raise SettingError(f"-k {k}: at least one row must be asked for.")
         self._check_width(vectors)
         _check_unit(vectors, [f"query {i}" for i in range(len(vectors))])
-        allowed = None
-        if exclude_cameras:
-            kept = [row.id for row in self._rows.values() if row.camera not in exclude_cameras]
-            allowed = np.array(kept, dtype=np.int64)
-        found = len(self) if allowed is None else len(allowed)
-        if found == 0 or len(vectors) == 0:
-            return [[] for _ in vectors]
+        ids = np.array([row.id for row in self._rows.values() if allowed(row)], np.int64) if allowed else None
+        there = len(self) if ids is None else len(ids)
         queries = np.ascontiguousarray(vectors, dtype=np.float32)
-        answers = nearest(self._store, queries, min(k, found), allowed=allowed)
+        if not each_identity_once:
+            return self._nearest(queries, min(k, there), ids)
+        return self._people(queries, k, there, ids)
+
+    def _nearest(self, queries: Vectors, k: int, allowed: IntArray | None) -> list[list[Hit]]:
+        if k == 0 or len(queries) == 0:
+            return [[] for _ in queries]
         return [
             [Hit(float(score), self._rows[int(number)]) for score, number in zip(scores, ids, strict=True)]
-            for scores, ids in answers
+            for scores, ids in nearest(self._store, queries, k, allowed=allowed)
         ]
+
+    def _people(self, queries: Vectors, k: int, there: int, allowed: IntArray | None) -> list[list[Hit]]:
+        """Return the best hits of k identities each, looking further down for those who have not found so many."""
+        answers: list[list[Hit]] = [[] for _ in queries]
+        open_places, reach = list(range(len(queries))), k
+        while open_places:
+            reach = min(4 * reach, there)
+            found = self._nearest(queries[open_places], reach, allowed)
+            for place, hits in zip(open_places, found, strict=True):
+                answers[place] = best_of_each(hits)[:k]
+            open_places = [place for place in open_places if len(answers[place]) < k and reach < there]
+        return answers
 
     def recall(self) -> float:
         """Return recall@10 against a flat index, measured with vectors of its own as queries; 1 for a flat one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from scing_cli.core.datasets import DataSet
 from scing_cli.core.datasets.checks import gallery_of
 from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.errors import DataError, IndexFileError, RunError, ScingError, SettingError, counted
-from scing_cli.core.evaluation import choose_protocol
+from scing_cli.core.evaluation import Reranking, choose_protocol
 from scing_cli.core.evaluation.device import DeviceProducts
 from scing_cli.core.evaluation.ranking import check_truth
 from scing_cli.core.evaluation.truth import find_truth
@@ -26,7 +26,7 @@ from scing_cli.core.workflows.beside import published_beside
 from scing_cli.core.workflows.data import open_data, own_cameras
 from scing_cli.core.workflows.machine import Machine
 from scing_cli.core.workflows.models import ModelChoice, OpenedModel, open_model
-from scing_cli.core.workflows.saved import EvaluationReport, Side, rank_sides
+from scing_cli.core.workflows.saved import EvaluationReport, Side, check_cost, rank_sides
 from scing_cli.core.workflows.scoring import sides
 from scing_cli.core.workflows.vectors import embed_files
 
@@ -40,6 +40,8 @@ def evaluate(
     index: Path | None = None,
     protocol: str = "auto",
     descriptor: str = "projected",
+    reranking: Reranking | None = None,
+    yes: bool = False,
     machine: Machine | None = None,
     reporter: Reporter | None = None,
 ) -> EvaluationReport:
@@ -54,12 +56,15 @@ def evaluate(
         index: An index to take as gallery instead of the data's.
         protocol: auto, market or no-camera.
         descriptor: `projected` or `concat` (R10); `projected` gives way to what `index` holds.
+        reranking: How to re-rank, if the figures with it are wanted too.
+        yes: Whether that may take long.
         machine: Device, precision and threads.
         reporter: Where progress goes.
 
     Raises:
         DataError: If there is no query, no gallery, or no query has a true match left.
         IndexFileError: If the index is of another model.
+        SettingError: If re-ranking would take long, and that was not agreed to.
     """
     return evaluate_on(
         choice,
@@ -69,6 +74,8 @@ def evaluate(
         index=index,
         protocol=protocol,
         descriptor=descriptor,
+        reranking=reranking,
+        yes=yes,
         machine=machine,
         reporter=reporter,
     )[0]
@@ -83,6 +90,8 @@ def evaluate_on(
     index: Path | None = None,
     protocol: str = "auto",
     descriptor: str = "projected",
+    reranking: Reranking | None = None,
+    yes: bool = False,
     machine: Machine | None = None,
     reporter: Reporter | None = None,
 ) -> list[EvaluationReport]:
@@ -90,13 +99,18 @@ def evaluate_on(
 
     Raises:
         DataError: Before anything is embedded, if one of them cannot be read or no query of it has a true match.
+        SettingError: Before anything is embedded, if re-ranking would take long, and that was not agreed to.
     """
-    settings = _Settings(split, index, protocol, descriptor, machine or Machine(), reporter or Silent())
-    model = open_model(choice, reporter=settings.reporter)
-    sources = [open_data(model.run, path, layout=layout, reporter=settings.reporter) for path in data]
+    machine, reporter = machine or Machine(), reporter or Silent()
+    settings = _Settings(split, index, protocol, descriptor, reranking, yes, machine, reporter)
+    model = open_model(choice, reporter=reporter)
+    sources = [open_data(model.run, path, layout=layout, reporter=reporter) for path in data]
     if index is None:
         for source in sources:
             _check_truth(source.manifest, split, protocol)
+        width = machine.embedder(model.encoder, kind=descriptor).width
+        for source in sources:
+            settings.check_cost(*sides(source.manifest, split), width)
     reports = [_score(model, source, settings) for source in sources]
     if len({report.data for report in reports}) < len(reports):  # folders of one name
         reports = [dataclasses.replace(own, data=str(path)) for own, path in zip(reports, data, strict=True)]
@@ -126,6 +140,8 @@ class _Settings:
     index: Path | None
     protocol: str
     descriptor: str
+    reranking: Reranking | None
+    yes: bool
     machine: Machine
     reporter: Reporter
 
@@ -134,6 +150,11 @@ class _Settings:
             raise SettingError(
                 "--split all cannot be evaluated.", "Use query (searched in gallery), or val (in itself)."
             )
+
+    def check_cost(self, query: Sized, gallery: Sized, width: int) -> None:
+        """Look at what a re-ranking will take, if there is to be one."""
+        if self.reranking is not None:
+            check_cost(self.reranking, (len(query), len(gallery), width), yes=self.yes, reporter=self.reporter)
 
 
 def _score(model: OpenedModel, source: DataSet, settings: _Settings) -> EvaluationReport:
@@ -146,20 +167,24 @@ def _score(model: OpenedModel, source: DataSet, settings: _Settings) -> Evaluati
         kind = _index_descriptor(opened, index, settings.descriptor, reporter)
         embedder = settings.machine.embedder(model.encoder, kind=kind)
         gallery = _indexed(opened, index, model, embedder)
+        settings.check_cost(manifest.part(split), opened, opened.width)
         query = _embedded(manifest, split, model, embedder, reporter)
         own = len(set(query.keys) & set(gallery.keys))
         if own:
             reporter.warn(f"{counted(own, 'query is', 'queries are')} in {index} too, as gallery for all others.")
     products = None if embedder.device.type == "cpu" else DeviceProducts(embedder.device)
-    chosen, scores = rank_sides(query, gallery, settings.protocol, reporter, products=products)
+    chosen, scores, reranked = rank_sides(
+        query, gallery, settings.protocol, reporter, products=products, reranking=settings.reranking
+    )
     samples = manifest.part(split).samples
     lost = tuple((samples[number].path, reason) for number, reason in scores.lost.why)
     run = model.run.path if model.run else None
-    report = EvaluationReport(scores, chosen, len(gallery.identities), manifest.name, model.label(), run, lost)
+    rows = len(gallery.identities)
+    report = EvaluationReport(scores, chosen, rows, manifest.name, model.label(), run, lost, reranked=reranked)
     if model.run is None or split != "query" or index is not None:
         return report
-    rows, note = published_beside(model.run, source, protocol=chosen.name)
-    return dataclasses.replace(report, published=rows, published_note=note)
+    published, note = published_beside(model.run, source, protocol=chosen.name)
+    return dataclasses.replace(report, published=published, published_note=note)
 
 
 def _both(

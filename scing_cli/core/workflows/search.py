@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import difflib
+import functools
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from scing_cli.core.errors import DataError, ImageError, ScingError, SettingError
+from scing_cli.core.embeddings import Embedder
+from scing_cli.core.errors import ImageError, ScingError, SettingError, counted
 from scing_cli.core.figures import check_picture
-from scing_cli.core.imagefile import list_images
-from scing_cli.core.index import GalleryIndex, file_keys
+from scing_cli.core.index import GalleryIndex, Row, RowFilter, file_keys
 from scing_cli.core.runtime import Reporter, Silent
+from scing_cli.core.workflows.candidates import check_count, reranked_hits
 from scing_cli.core.workflows.data import run_manifest
 from scing_cli.core.workflows.machine import Machine
 from scing_cli.core.workflows.models import ModelChoice, OpenedModel, open_model, reopen_model
 from scing_cli.core.workflows.montage import Found, shown_part, write_montage
+from scing_cli.core.workflows.photos import hint_at_boxes, photo_files
+from scing_cli.core.workflows.photos import join as joined
 from scing_cli.core.workflows.saliency import write_saliency
 from scing_cli.core.workflows.vectors import Box, embed_files
 
 __all__ = ["Found", "SearchReport", "search"]
+
+SHOWN = 20  # names of cameras or identities in a message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +50,10 @@ def search(
     run: Path | None = None,
     k: int = 10,
     box: Box | None = None,
-    exclude_cameras: Sequence[str] = (),
+    allowed: RowFilter | None = None,
+    each_identity_once: bool = False,
+    join: str | None = None,
+    rerank: bool = False,
     montage: Path | None = None,
     saliency: Path | None = None,
     machine: Machine | None = None,
@@ -57,7 +67,10 @@ def search(
         run: The model to use; None for the one the index names.
         k: Hits per photo.
         box: X, Y, W, H of the person in every photo, in pixels.
-        exclude_cameras: Cameras whose rows are left out.
+        allowed: Which rows may be found.
+        each_identity_once: Whether only the best row of an identity is a hit.
+        join: How the photos, all of one person, make one query: `mean`; None for a query each.
+        rerank: Whether the nearest rows are put into another order; see `candidates.reranked_hits`.
         montage: A picture of the ranking to write: of at most 20 photos, with at most 50 hits each.
         saliency: The same with the regions marked that drive the hits' cosines; see `write_saliency`.
         machine: Device, precision and threads.
@@ -70,22 +83,24 @@ def search(
     machine, reporter = machine or Machine(), reporter or Silent()
     if k < 1:
         raise SettingError(f"-k {k}: must be at least 1.")
+    if rerank:
+        check_count(k)
     _check_pictures(montage, saliency)
-    files = _photos(photos)
-    opened = GalleryIndex.read(index)
-    _say_what_is_left(opened, k, exclude_cameras, reporter)
-    stamp = opened.stamp
-    if run is None:
-        model = reopen_model(stamp.model, stamp.model_digest, source=index, reporter=reporter)
-    else:
-        model = open_model(ModelChoice(run=run), reporter=reporter)
-    embedder = machine.embedder(model.encoder, kind=stamp.descriptor)
-    opened.check_model(model.digest, descriptor=stamp.descriptor, width=embedder.width, name=model.label())
+    files = photo_files(photos)
+    opened, allowed = GalleryIndex.read(index), allowed or RowFilter()
+    rows = opened.rows()
+    _say_what_is_left(rows, k, allowed, each_identity_once, reporter)
+    if box is None:
+        hint_at_boxes(files, rows, reporter)
+    model, embedder = _model(opened, index, run, machine, reporter)
     try:
         vectors = embed_files(embedder, files, box=box, reporter=reporter, text="embed")
     except ImageError as error:
         raise ImageError(error.what, "Name a photo of one person, or a folder of such photos.") from error
-    hits = opened.search(vectors, k, exclude_cameras=exclude_cameras)
+    if join is not None:
+        vectors, files = joined(vectors, join), files[:1]
+    rows_of = functools.partial(reranked_hits, reporter=reporter) if rerank else GalleryIndex.search
+    hits = rows_of(opened, vectors, k, allowed=allowed, each_identity_once=each_identity_once)
     results = [Found(file, found) for file, found in zip(files, hits, strict=True)]
     if montage is not None or saliency is not None:
         shown = shown_part(results, reporter)
@@ -95,6 +110,20 @@ def search(
         if saliency is not None:
             write_saliency(saliency, shown, vectors, known, embedder=embedder, box=box, reporter=reporter)
     return SearchReport(results, montage, saliency)
+
+
+def _model(
+    index: GalleryIndex, source: Path, run: Path | None, machine: Machine, reporter: Reporter
+) -> tuple[OpenedModel, Embedder]:
+    """Open the model that was asked for, or the one the index names, and hold it against the index."""
+    stamp = index.stamp
+    if run is None:
+        model = reopen_model(stamp.model, stamp.model_digest, source=source, reporter=reporter)
+    else:
+        model = open_model(ModelChoice(run=run), reporter=reporter)
+    embedder = machine.embedder(model.encoder, kind=stamp.descriptor)
+    index.check_model(model.digest, descriptor=stamp.descriptor, width=embedder.width, name=model.label())
+    return model, embedder
 
 
 def _check_pictures(montage: Path | None, saliency: Path | None) -> None:
@@ -107,20 +136,30 @@ def _check_pictures(montage: Path | None, saliency: Path | None) -> None:
             raise SettingError(f"--saliency {saliency}: the same file as --montage.", "Name another file.")
 
 
-def _say_what_is_left(index: GalleryIndex, k: int, excluded: Sequence[str], reporter: Reporter) -> None:
-    """Say where a camera is left out that the index does not know, and where there will be fewer than k hits."""
-    rows = index.rows()
-    cameras = {row.camera for row in rows}
-    known = ", ".join(sorted(cameras - {""})) or "none"
-    for camera in excluded:
-        if camera not in cameras:
-            reporter.warn(f"--exclude-camera {camera}: the index has no row of that camera; it knows: {known}.")
-    left = sum(row.camera not in excluded for row in rows)
-    without = f"Without camera {', '.join(excluded)} the" if left < len(rows) else "The"
-    if left == 0:
-        reporter.warn(f"{without} index holds no row: there are no hits.")
-    elif k > left:
-        reporter.note(f"{without} index holds {left} rows: all are shown (-k {k}).")
+def _say_what_is_left(rows: Sequence[Row], k: int, allowed: RowFilter, once: bool, reporter: Reporter) -> None:
+    """Say what a filter names that the index does not know, and where there will be fewer than k hits."""
+    for option, names, field in (
+        ("--camera", allowed.cameras, "camera"),
+        ("--exclude-camera", allowed.without_cameras, "camera"),
+        ("--identity", allowed.identities, "identity"),
+        ("--exclude-identity", allowed.without_identities, "identity"),
+    ):
+        _say_unknown(option, names, {getattr(row, field) for row in rows} - {""}, field, reporter)
+    kept = [row for row in rows if allowed(row)] if allowed else rows
+    there = len({row.identity or row.id for row in kept}) if once else len(kept)
+    what = counted(there, "person", "people") if once else counted(there, "row")
+    subject = "The filters leave" if allowed else "The index holds"
+    if there == 0:
+        reporter.warn(f"{subject} no row: there are no hits.")
+    elif k > there:
+        reporter.note(f"{subject} {what}: all are shown (-k {k}).")
+
+
+def _say_unknown(option: str, names: Collection[str], known: Collection[str], field: str, reporter: Reporter) -> None:
+    for name in sorted(set(names) - set(known)):
+        close = difflib.get_close_matches(name, known, n=3) if len(known) > SHOWN else sorted(known)
+        some = f"; it knows: {', '.join(close)}" if close else "; it knows none" if not known else ""
+        reporter.warn(f"{option} {name}: the index has no row of that {field}{some}.")
 
 
 def _known_identities(photos: Sequence[Path], model: OpenedModel) -> dict[Path, str]:
@@ -133,16 +172,3 @@ def _known_identities(photos: Sequence[Path], model: OpenedModel) -> dict[Path, 
         return {}
     people = {key: sample.identity for key, sample in zip(file_keys(manifest.files()), manifest, strict=True)}
     return {photo: people[key] for key, photo in zip(file_keys(photos), photos, strict=True) if key in people}
-
-
-def _photos(photos: Sequence[Path]) -> list[Path]:
-    files: list[Path] = []
-    for photo in photos:
-        if photo.is_dir():
-            inside = list_images(photo)
-            if not inside:
-                raise DataError(f"{photo} holds no image.", "Name a photo, or a folder of photos.")
-            files += inside
-        else:
-            files.append(photo)
-    return files

@@ -14,7 +14,7 @@ from scing_cli.core.errors import NoTruthError
 from scing_cli.core.evaluation import average_precision, cmc_curve, inverse_negative_penalty
 
 
-@pytest.mark.parametrize("name", ["metrics", "protocol", "truth"])
+@pytest.mark.parametrize("name", ["cost", "metrics", "protocol", "truth"])
 def test_the_examples_in_the_docstrings_hold(name: str) -> None:
     result = doctest.testmod(importlib.import_module(f"scing_cli.core.evaluation.{name}"))
     assert result.attempted > 0

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from scing_cli.core.errors import SettingError
-from scing_cli.core.index import KINDS, Entry, GalleryIndex, choose_kind
+from scing_cli.core.index import KINDS, Entry, GalleryIndex, RowFilter, choose_kind
 
 WIDTH = 16
 MODEL = {"model": "ViT-B-16-quickgelu", "pretrained": "openai"}
@@ -81,7 +81,9 @@ class Use(RuleBasedStateMachine):
     def search(self, k: int, camera: str) -> None:
         allowed = [row.id for row in self.index.rows() if row.camera != camera]
         for query, hits in zip(
-            asked := self._draw(3), self.index.search(asked, k, exclude_cameras=[camera]), strict=True
+            asked := self._draw(3),
+            self.index.search(asked, k, allowed=RowFilter(without_cameras=frozenset({camera}))),
+            strict=True,
         ):
             found = [hit.row.id for hit in hits]
             assert len(found) == len(set(found)) == min(k, len(allowed))

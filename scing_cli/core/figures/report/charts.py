@@ -1,0 +1,91 @@
+"""The charts of a report: CMC, scores of both kinds of pairs, ROC, the course of training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scing_cli.core.figures.report.svg import FIRST, INK, SECOND, new_chart, page_svg
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+LOWEST_RATE = 1e-6
+
+
+def cmc_chart(cmc: FloatArray) -> str:
+    """Draw the share of queries (percent) with a true hit at rank k or before, k = 1 .. len(cmc)."""
+    figure, axes = new_chart(label="CMC curve", x="rank", y="queries found, percent")
+    ranks = np.arange(1, len(cmc) + 1)
+    axes.plot(ranks, cmc, color=FIRST, linewidth=2)
+    axes.plot(ranks[:1], cmc[:1], "o", color=FIRST, markersize=5)
+    axes.annotate(
+        f"rank-1 {cmc[0]:.1f}", (1, float(cmc[0])), (8, -4), textcoords="offset points", color=INK, fontsize=9
+    )
+    axes.set_xlim(0, len(cmc))
+    axes.set_ylim(max(0.0, float(cmc[0]) - 15), 101)
+    return page_svg(figure)
+
+
+def score_chart(edges: FloatArray, same: IntArray, different: IntArray, thresholds: Mapping[str, float]) -> str:
+    """Draw how the scores of same- and different-identity pairs are spread, each as a share of its own kind.
+
+    Args:
+        edges: Shape (B + 1,), cosines.
+        same: Shape (B,), how many same-identity pairs fall into each bin.
+        different: Shape (B,), how many different-identity pairs.
+        thresholds: Scores to mark, by what they are called.
+    """
+    figure, axes = new_chart(
+        label="Scores of same- and different-identity pairs", x="score (cosine)", y="share of pairs"
+    )
+    for counts, colour, name in ((different, SECOND, "different identity"), (same, FIRST, "same identity")):
+        if counts.sum():
+            axes.stairs(counts / counts.sum(), edges, fill=True, color=colour, alpha=0.45, label=name)
+    top = axes.get_ylim()[1]
+    for place, (name, score) in enumerate(thresholds.items()):
+        axes.axvline(score, color=INK, linewidth=1, linestyle="--")
+        axes.text(score, top * (0.97 - 0.09 * place), f" {name}", color=INK, fontsize=8, va="top")
+    filled = np.flatnonzero(same + different)
+    if len(filled):
+        axes.set_xlim(edges[filled[0]] - 0.02, min(edges[filled[-1] + 1] + 0.02, 1.02))
+    _legend(axes)
+    return page_svg(figure)
+
+
+def roc_chart(false_match: FloatArray, true_match: FloatArray, marks: Mapping[str, tuple[float, float]]) -> str:
+    """Draw the true-match rate over the false-match rate, on a logarithmic axis, with marked points by their names."""
+    figure, axes = new_chart(label="ROC curve", x="false-match rate", y="true-match rate")
+    seen = false_match > 0
+    axes.semilogx(false_match[seen], true_match[seen], color=FIRST, linewidth=2)
+    for name, (across, up) in marks.items():
+        axes.plot([max(across, LOWEST_RATE)], [up], "o", color=FIRST, markersize=5)
+        axes.annotate(name, (max(across, LOWEST_RATE), up), (6, -10), textcoords="offset points", color=INK, fontsize=8)
+    lowest = float(false_match[seen].min()) if seen.any() else LOWEST_RATE
+    axes.set_xlim(max(lowest, LOWEST_RATE), 1)
+    axes.set_ylim(0, 1.02)
+    return page_svg(figure)
+
+
+def course_chart(stage: str, rows: Sequence[Mapping[str, Any]], terms: Sequence[str]) -> str:
+    """Draw a stage's loss terms over its epochs.
+
+    Args:
+        stage: Its name.
+        rows: One per epoch, with `epoch` and the terms.
+        terms: Which of their entries are drawn, at most four.
+    """
+    figure, axes = new_chart(label=f"Losses of {stage}", x="epoch", y="loss")
+    styles = ((FIRST, "-"), (SECOND, "-"), (FIRST, "--"), (SECOND, "--"))
+    epochs = [row["epoch"] for row in rows]
+    for term, (colour, line) in zip(terms, styles, strict=False):
+        axes.plot(epochs, [row[term] for row in rows], line, color=colour, linewidth=2, label=term.replace("_", " "))
+    _legend(axes)
+    return page_svg(figure)
+
+
+def _legend(axes: Any) -> None:
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, labelcolor=INK, fontsize=9)

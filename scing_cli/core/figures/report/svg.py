@@ -1,0 +1,74 @@
+"""Charts for the page: SVG whose colours and letters are the page's own, so that they follow its light or dark mode."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# What charts are drawn with -> the page's variable that takes its place.
+COLOURS: Mapping[str, str] = MappingProxyType(
+    {
+        "#010101": "--ink",
+        "#020202": "--faint",
+        "#030303": "--rule",
+        "#040404": "--first",
+        "#050505": "--second",
+        "#060606": "--paper",
+    }
+)
+INK, FAINT, RULE, FIRST, SECOND, PAPER = COLOURS
+WIDTH, HEIGHT = 6.0, 3.2  # inches; the page scales them
+
+
+def new_chart(*, label: str, x: str, y: str) -> tuple[Figure, Axes]:
+    """Return an empty chart in the page's style.
+
+    Args:
+        label: What it shows, for those who do not see it.
+        x: What the horizontal axis is, with its unit.
+        y: The vertical one.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+    figure.set_label(label)
+    figure.patch.set_alpha(0)
+    axes = figure.subplots()
+    axes.patch.set_alpha(0)
+    axes.set_xlabel(x, color=FAINT)
+    axes.set_ylabel(y, color=FAINT)
+    axes.grid(color=RULE, linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=FAINT, labelcolor=FAINT, length=3)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(RULE)
+    return figure, axes
+
+
+def page_svg(figure: Figure) -> str:
+    """Return a chart as an element of the page: no fixed size, letters as text, colours as the page's variables."""
+    import matplotlib as mpl
+
+    written = io.StringIO()
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "scing", "font.family": "sans-serif"}):
+        figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
+    text = written.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    for colour, variable in COLOURS.items():
+        text = text.replace(colour, f"var({variable})")
+    label = _escaped(str(figure.get_label()))
+    return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")

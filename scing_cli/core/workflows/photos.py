@@ -1,0 +1,98 @@
+"""The photos of a search: which files, whether they look like crops of one person, several joined into one query."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from scing_cli.core.embeddings import Vectors
+from scing_cli.core.errors import DataError, SettingError, counted
+from scing_cli.core.imagefile import list_images
+from scing_cli.core.index import Row
+from scing_cli.core.runtime import Reporter
+
+LOOKED_AT = 25  # rows of the gallery
+FAR_LARGER = 4  # times the height of the gallery's crops
+JOINS = ("mean",)
+
+
+def photo_files(photos: Sequence[Path]) -> list[Path]:
+    """Return the photos that were named, those of a named folder in its place.
+
+    Raises:
+        DataError: If a folder holds no image.
+    """
+    files: list[Path] = []
+    for photo in photos:
+        if photo.is_dir():
+            inside = list_images(photo)
+            if not inside:
+                raise DataError(f"{photo} holds no image.", "Name a photo, or a folder of photos.")
+            files += inside
+        else:
+            files.append(photo)
+    return files
+
+
+def hint_at_boxes(files: Sequence[Path], rows: Sequence[Row], reporter: Reporter) -> None:
+    """Say which photos look like whole scenes, where the gallery holds crops: wider than tall, or far larger.
+
+    Args:
+        files: The photos.
+        rows: Of the index; the files of some of them tell how large a crop is there.
+        reporter: Is told.
+    """
+    sizes = {file: _size(file) for file in files}
+    crops = [size for size in map(_size, [Path(row.path) for row in rows[:: max(len(rows) // LOOKED_AT, 1)]]) if size]
+    usual = statistics.median(height for _, height in crops) if crops else 0
+    if crops and statistics.median(width / height for width, height in crops) >= 1:
+        return  # a gallery of wide images: the shape tells nothing
+    scenes = [file for file, size in sizes.items() if size and _is_scene(*size, usual)]
+    if scenes:
+        width, height = sizes[scenes[0]] or (0, 0)
+        others = f" and {counted(len(scenes) - 1, 'other')}" if len(scenes) > 1 else ""
+        reporter.warn(
+            f"{scenes[0]} ({width}x{height}){others} looks like a whole scene, the gallery's images like crops of one "
+            "person: say where the person is with --box X,Y,W,H."
+        )
+
+
+def _is_scene(width: int, height: int, usual: float) -> bool:
+    return width > height or (usual > 0 and height > FAR_LARGER * usual)
+
+
+def _size(file: Path) -> tuple[int, int] | None:
+    """Return an image's width and height without decoding it; None where that fails: the decoder will say why."""
+    try:
+        with Image.open(file) as image:
+            turned = image.getexif().get(0x0112, 1) >= 5  # EXIF: stored on its side
+            return (image.height, image.width) if turned else image.size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+
+
+def join(vectors: Vectors, how: str) -> Vectors:
+    """Return one query made of several photos of one person.
+
+    Args:
+        vectors: (Q, D) float32, unit length, of at least one photo.
+        how: `mean`: the mean of the vectors, made unit length.
+
+    Returns:
+        (1, D) float32, unit length.
+
+    Raises:
+        SettingError: If the way is unknown.
+        DataError: If the vectors cancel each other out.
+    """
+    if how not in JOINS:
+        raise SettingError(f"--join {how}: unknown.", f"Known: {', '.join(JOINS)}.")
+    mean = vectors.astype(np.float64).mean(axis=0, keepdims=True)
+    length = float(np.linalg.norm(mean))
+    if length < 1e-6:
+        raise DataError("The photos' vectors cancel each other out.", "Search with them one by one: leave --join out.")
+    return np.asarray(mean / length, np.float32)

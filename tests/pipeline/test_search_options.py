@@ -1,0 +1,149 @@
+"""What a search may find, from what, and what becomes of it: each option through the command line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scing_cli.core.index import GalleryIndex
+
+COLUMNS = ["query", "rank", "score", "identity", "camera", "path"]
+
+
+@pytest.fixture(scope="module")
+def index(finished):
+    return finished.parent / "gallery.faiss"
+
+
+@pytest.fixture
+def photos(world):
+    return sorted((world / "query").glob("*.jpg"))
+
+
+@pytest.fixture
+def hits(scing, index, photos):
+    """Search with a photo and return its hits: `hits("--camera", 1)`."""
+
+    def run(*options, asked=None):
+        result = scing("search", *(asked or photos[:1]), "--index", index, "-k", "50", "--json", *options)
+        assert result.code == 0, result.err
+        return result.json["results"][0]["hits"]
+
+    return run
+
+
+def test_filters_keep_and_leave_out_cameras_and_identities(hits):
+    everything = hits()
+    people = sorted({hit["identity"] for hit in everything})
+    for options, kept in (
+        (("--camera", "1"), lambda hit: hit["camera"] == "1"),
+        (("--camera", "1", "--camera", "3"), lambda hit: hit["camera"] in "13"),
+        (("--exclude-camera", "2"), lambda hit: hit["camera"] != "2"),
+        (("--identity", people[0], "--identity", people[2]), lambda hit: hit["identity"] in (people[0], people[2])),
+        (("--exclude-identity", people[1]), lambda hit: hit["identity"] != people[1]),
+        (
+            ("--camera", "1", "--exclude-identity", people[1]),
+            lambda hit: hit["camera"] == "1" and hit["identity"] != people[1],
+        ),
+    ):
+        expected = [hit["path"] for hit in everything if kept(hit)]
+        assert [hit["path"] for hit in hits(*options)] == expected
+        assert 0 < len(expected) < len(everything)
+
+
+def test_names_that_the_index_does_not_know_are_told(scing, index, photos):
+    result = scing("search", photos[0], "--index", index, "--identity", "9999", "--camera", "7")
+    assert result.code == 0
+    assert "--identity 9999: the index has no row of that identity; it knows: " in result.err
+    assert "--camera 7: the index has no row of that camera; it knows: 1, 2, 3." in result.err
+    assert "The filters leave no row: there are no hits." in result.err
+
+
+def test_each_identity_is_shown_once_by_its_best_row(hits):
+    everything, once = hits(), hits("--group", "identity")
+    first = {}
+    for hit in everything:
+        first.setdefault(hit["identity"], hit["path"])
+    assert [hit["path"] for hit in once] == list(first.values())
+    assert [hit["rank"] for hit in once] == list(range(1, len(first) + 1))
+
+
+def test_photos_of_one_person_are_joined(scing, index, photos, hits):
+    alone = [hits(asked=[photo]) for photo in photos[:2]]
+    result = scing("search", *photos[:2], "--index", index, "-k", "50", "--join", "mean", "--json")
+    (joined,) = result.json["results"]
+    scores = [{hit["path"]: hit["score"] for hit in own} for own in alone]
+    sums = {path: scores[0][path] + scores[1][path] for path in scores[0]}
+    best = max(sums, key=sums.__getitem__)
+    assert joined["hits"][0]["path"] == best
+    found = np.array([hit["score"] for hit in joined["hits"]])
+    expected = np.array([sums[hit["path"]] for hit in joined["hits"]])
+    np.testing.assert_allclose(found / found[0], expected / expected[0], rtol=1e-4)  # the mean's length divides all
+    assert found[0] >= expected[0] / 2
+
+
+def test_paths_come_from_standard_input(scing, index, photos, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{photo}\n" for photo in photos[:3])))
+    result = scing("search", "-", photos[4], "--index", index, "--json")
+    assert [entry["query"] for entry in result.json["results"]] == [str(photo) for photo in (*photos[:3], photos[4])]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
+    nothing = scing("search", "-", "--index", index)
+    assert nothing.code == 2
+    assert "no path came on standard input" in nothing.err
+
+
+def test_hits_are_written_as_a_table(scing, index, photos, tmp_path):
+    target = tmp_path / "found" / "hits.csv"
+    result = scing("search", *photos[:2], "--index", index, "-k", "3", "--csv", target, "--json")
+    rows = list(csv.reader(target.open(encoding="utf-8", newline="")))
+    assert rows[0] == COLUMNS
+    expected = [
+        [entry["query"], *(str(hit[name]) for name in COLUMNS[1:])]
+        for entry in result.json["results"]
+        for hit in entry["hits"]
+    ]
+    assert rows[1:] == expected
+    assert scing("search", photos[0], "--index", index, "--csv", target).code == 0  # a table of hits is replaced
+    printed = scing("search", *photos[:2], "--index", index, "-k", "3", "--csv", "-")
+    assert list(csv.reader(io.StringIO(printed.out))) == rows
+
+
+def test_a_table_does_not_replace_other_files(scing, index, photos, tmp_path):
+    other = tmp_path / "mine.csv"
+    other.write_text("path,identity\n")
+    refused = scing("search", photos[0], "--index", index, "--csv", other)
+    assert refused.code == 2
+    assert "is there already, and is no table of hits" in refused.err
+    assert other.read_text() == "path,identity\n"
+    assert "is a folder" in scing("search", photos[0], "--index", index, "--csv", tmp_path).err
+    assert "standard output is taken" in scing("search", photos[0], "--index", index, "--csv", "-", "--json").err
+
+
+@pytest.mark.parametrize(("size", "told"), [((300, 200), True), ((400, 900), True), ((64, 128), False)])
+def test_a_photo_that_is_no_crop_gets_a_hint(scing, index, photos, tmp_path, size, told):
+    photo = tmp_path / "street.jpg"
+    Image.open(photos[0]).resize(size).save(photo)
+    result = scing("search", photo, "--index", index)
+    assert result.code == 0
+    assert (f"street.jpg ({size[0]}x{size[1]}) looks like a whole scene" in result.err) == told
+    boxed = scing("search", photo, "--index", index, "--box", "1,1,40,60")
+    assert "whole scene" not in boxed.err
+
+
+@pytest.mark.parametrize(("option", "value"), [("--group", "camera"), ("--join", "max")])
+def test_unknown_words_list_the_known_ones(scing, index, photos, option, value):
+    refused = scing("search", photos[0], "--index", index, option, value)
+    assert refused.code == 2
+    assert option in refused.err
+    assert "Known: " in refused.err
+
+
+def test_the_index_is_left_as_it_is(index, hits):
+    before = GalleryIndex.read(index).rows()
+    hits("--group", "identity", "--camera", "1")
+    assert GalleryIndex.read(index).rows() == before
