@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _state = {"debug": False}
 PLAIN_INTERVAL = 10.0  # seconds between progress lines where there is no terminal
 LISTED = 10
+PATH_WIDTH = 38  # of a path in a table: fits 80 columns
 
 
 def debugging() -> bool:
@@ -190,6 +192,16 @@ def shorten(text: str, width: int) -> str:
         return text
     head = (width - 1) // 2 + (width - 1) % 2
     return text[:head] + "…" + text[len(text) - (width - 1 - head) :]
+
+
+def short_path(path: str) -> str:
+    """Return a path from here where it lies below here; a long one is shortened in its middle, the file's name last."""
+    text = path.removeprefix(f"{Path.cwd().as_posix()}/")
+    name = len(text) - text.rfind("/")  # with its slash
+    head = PATH_WIDTH - 1 - name
+    if len(text) <= PATH_WIDTH or head < 1:
+        return shorten(text, PATH_WIDTH)
+    return f"{text[:head]}…{text[-name:]}"
 
 
 def _visible(text: str) -> str:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from scing_cli.commands import options
 from scing_cli.commands.console import Terminal
 from scing_cli.commands.given import check_machine, not_with, only_with
-from scing_cli.commands.scored import payload, show
+from scing_cli.commands.scored import show
 
 if TYPE_CHECKING:
     from scing_cli.core.evaluation import Reranking
-    from scing_cli.core.workflows.saved import EvaluationReport
+    from scing_cli.core.workflows.ranked import EvaluationReport
 
 
 def evaluate(
@@ -28,6 +28,7 @@ def evaluate(
     protocol: options.Protocol = "auto",
     descriptor: options.DescriptorKind = "projected",
     list_lost: options.ListLost = False,
+    output: options.ReportFolder = None,
     rerank: options.Rerank = False,
     k1: options.K1 = None,
     k2: options.K2 = None,
@@ -51,7 +52,9 @@ def evaluate(
         check_machine(device, precision, workers, batch_size)
         from scing_cli.core.workflows.saved import evaluate_saved
 
-        report = evaluate_saved(embeddings, protocol=protocol, reranking=reranking, yes=yes, reporter=terminal)
+        report = evaluate_saved(
+            embeddings, protocol=protocol, reranking=reranking, yes=yes, output=output, reporter=terminal
+        )
         _tell([report], "query", list_lost, terminal)
         return
     from scing_cli.core.workflows.evaluate import evaluate_on
@@ -70,6 +73,7 @@ def evaluate(
         descriptor=descriptor,
         reranking=reranking,
         yes=yes,
+        output=output,
         machine=Machine(device, precision, workers, batch_size),
         reporter=terminal,
     )
@@ -86,6 +90,6 @@ def _reranking(given: Mapping[str, Any], wanted: bool) -> Reranking | None:
 
 
 def _tell(reports: list[EvaluationReport], split: str, list_lost: bool, terminal: Terminal) -> None:
-    payloads = [payload(report, list_lost=list_lost) for report in reports]
+    payloads = [report.summary(list_lost=list_lost) for report in reports]
     if not terminal.result(payloads[0] if len(payloads) == 1 else {"evaluations": payloads}):
         show(reports, split, list_lost=list_lost, terminal=terminal)

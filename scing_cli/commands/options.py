@@ -162,6 +162,10 @@ SavedEmbeddings = Annotated[
 ListLost = Annotated[
     bool, typer.Option("--list-lost", help="Name each query that has no true match left, and the reason.")
 ]
+ReportFolder = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="Write a report: curves, thresholds, failures as pictures.", metavar="DIR"),
+]
 Rerank = Annotated[
     bool,
     typer.Option(
@@ -209,8 +213,21 @@ RerankHits = Annotated[
         "--rerank", help="Order the first 200 hits (-k, if more) by k-reciprocal re-ranking; scores remain cosines."
     ),
 ]
+MatchThreshold = Annotated[
+    float | None, typer.Option("--threshold", help="Show only hits that score so much or more.", metavar="SCORE")
+]
+FalseMatchRate = Annotated[
+    float | None,
+    typer.Option("--false-match-rate", help="The threshold from the model's report, such as 1e-3.", metavar="RATE"),
+]
+Report = Annotated[
+    Path | None, typer.Option("--report", help="That report (default: the last one of the run).", metavar="DIR")
+]
 Montage = Annotated[Path | None, typer.Option("--montage", help="Draw the ranking.", metavar="OUT.png")]
 Saliency = Annotated[
     Path | None,
     typer.Option("--saliency", help="Draw the ranking with the regions that make it alike.", metavar="OUT.png"),
+]
+Thumbnails = Annotated[
+    bool, typer.Option("--thumbnails", help="Show photo and first hits in a terminal that can show pictures.")
 ]

@@ -1,40 +1,16 @@
-"""What `scing evaluate` found, as JSON and as people read it."""
+"""What `scing evaluate` found, as people read it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scing_cli.commands.console import Terminal
 from scing_cli.core.errors import counted
 
 if TYPE_CHECKING:
     from scing_cli.commands.console import Figures
-    from scing_cli.core.workflows.saved import EvaluationReport, Reranked
-
-NUMBERS = ("mAP", "mINP", "rank1", "rank5", "rank10", "queries", "valid_queries")
-PUBLISHED = ("table", "row", "mAP", "rank1", "source", "note")
-
-
-def payload(report: EvaluationReport, *, list_lost: bool) -> dict[str, Any]:
-    """Return one evaluation as `--json` prints it."""
-    lost = {"lost": [{"query": query, "reason": reason} for query, reason in report.lost]} if list_lost else {}
-    run = str(report.run) if report.run else None
-    numbers = {name: getattr(report.scores, name) for name in NUMBERS} | {"gallery": report.gallery}
-    chosen = {"protocol": report.protocol.name, "protocol_reason": report.protocol.reason}
-    beside: dict[str, Any] = {
-        "published": [{name: getattr(row, name) for name in PUBLISHED} for row in report.published]
-    }
-    if report.published_note:
-        beside["published_note"] = report.published_note
-    if report.reranked:
-        beside["reranked"] = _reranked(report.reranked)
-    return numbers | chosen | {"data": report.data, "run": run, "model": report.model} | beside | lost
-
-
-def _reranked(reranked: Reranked) -> dict[str, Any]:
-    settings = {"k1": reranked.settings.k1, "k2": reranked.settings.k2, "lambda": reranked.settings.lambda_}
-    return {name: getattr(reranked.scores, name) for name in NUMBERS[:5]} | settings
+    from scing_cli.core.workflows.ranked import EvaluationReport
 
 
 def show(reports: Sequence[EvaluationReport], split: str, *, list_lost: bool, terminal: Terminal) -> None:
@@ -75,3 +51,5 @@ def _lines(report: EvaluationReport) -> Iterator[str]:
     if report.lost:
         lost = counted(scores.lost.total, "query has", "queries have")
         yield f"{lost} no true match left: {scores.lost.reasons()}."
+    if report.output:
+        yield f"Report: {report.output / 'report.html'}"

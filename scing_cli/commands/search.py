@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from scing_cli.commands import options
 from scing_cli.commands.console import Terminal
 from scing_cli.commands.given import one_of, parse_box, paths_given
-
-if TYPE_CHECKING:
-    from scing_cli.core.workflows.search import Found
-
-PATH_WIDTH = 38  # fits 80 columns
+from scing_cli.commands.hits import payload_of, show
+from scing_cli.commands.thumbnails import open_thumbnails
 
 
 def search(
@@ -30,8 +26,12 @@ def search(
     join: options.Join = None,
     hits_file: options.HitsFile = None,
     rerank: options.RerankHits = False,
+    threshold: options.MatchThreshold = None,
+    false_match_rate: options.FalseMatchRate = None,
+    report: options.Report = None,
     montage: options.Montage = None,
     saliency: options.Saliency = None,
+    thumbnails: options.Thumbnails = False,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     seed: options.Seed = 0,
@@ -45,13 +45,15 @@ def search(
     from scing_cli.core.workflows.hits_file import check_hits_file, write_hits
     from scing_cli.core.workflows.machine import Machine
     from scing_cli.core.workflows.search import search as find
+    from scing_cli.core.workflows.thresholds import Wanted
 
     terminal = Terminal(as_json=as_json)
     one_of("--group", group, ("identity",))
     if hits_file is not None:
         check_hits_file(hits_file, as_json=as_json)
+    strips = open_thumbnails(terminal, hits_file) if thumbnails else None
     names = (frozenset(given or ()) for given in (camera, identity, exclude_camera, exclude_identity))
-    report = find(
+    found = find(
         paths_given(photos, sys.stdin),
         index,
         run=run,
@@ -61,40 +63,20 @@ def search(
         each_identity_once=group == "identity",
         join=join,
         rerank=rerank,
+        wanted=Wanted(threshold, false_match_rate, report),
         montage=montage,
         saliency=saliency,
+        identify=strips is not None,
         machine=Machine(device, precision, workers, batch_size),
         reporter=terminal,
     )
-    payload: dict[str, Any] = {
-        "results": [{"query": str(found.query), "hits": _hits(found)} for found in report.results]
-    }
-    pictures = {"montage": report.montage, "saliency": report.saliency}
+    payload = payload_of(found)
+    pictures = {"montage": found.montage, "saliency": found.saliency}
     payload |= {name: str(picture) for name, picture in pictures.items() if picture}
     if hits_file is not None:
-        write_hits(hits_file, report.results)
+        write_hits(hits_file, found.results)
     if terminal.result(payload) or hits_file == Path("-"):
         return
-    for found in report.results:
-        rows = [
-            (hit["rank"], f"{hit['score']:.4f}", hit["identity"], hit["camera"], _place(hit["path"]))
-            for hit in _hits(found)
-        ]
-        terminal.table(str(found.query), ("rank", "score", "identity", "camera", "path"), rows, words=("path",))
+    show(found, terminal, strips, parse_box(box))
     for picture in filter(None, pictures.values()):
         terminal.say(f"Picture: {picture}")
-
-
-def _place(path: str) -> str:
-    """Return a path from here where it lies below here; of a long one the end, which names the image."""
-    here = f"{Path.cwd().as_posix()}/"
-    text = path.removeprefix(here)
-    return text if len(text) <= PATH_WIDTH else f"…{text[1 - PATH_WIDTH :]}"
-
-
-def _hits(found: Found) -> list[dict[str, Any]]:
-    names = ("path", "identity", "camera")
-    return [
-        {"rank": rank, "score": hit.score, **{name: getattr(hit.row, name) for name in names}}
-        for rank, hit in enumerate(found.hits, 1)
-    ]

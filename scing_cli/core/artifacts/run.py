@@ -58,6 +58,11 @@ class Run:
         return self.path / "metrics.jsonl"
 
     @property
+    def report(self) -> Path:
+        """What the last report of an evaluation says; its thresholds are for searches."""
+        return self.path / "report.json"
+
+    @property
     def identities(self) -> tuple[str, ...]:
         """The identity map: place k in it is class k."""
         return tuple(self.info["identities"])

@@ -4,14 +4,17 @@ from scing_cli.core.figures.file import check_picture, write_picture
 from scing_cli.core.figures.montage import MontageHit, ranked_montage
 from scing_cli.core.figures.saliency import overlay, saliency_montage
 from scing_cli.core.figures.sheet import SheetLine, contact_sheet
+from scing_cli.core.figures.strip import hits_beside, ranked_strip
 
 __all__ = [
     "MontageHit",
     "SheetLine",
     "check_picture",
     "contact_sheet",
+    "hits_beside",
     "overlay",
     "ranked_montage",
+    "ranked_strip",
     "saliency_montage",
     "write_picture",
 ]

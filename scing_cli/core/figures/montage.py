@@ -119,6 +119,7 @@ def ranked_montage(
     *,
     title: str = TITLE,
     key: Key | None = None,
+    notes: Sequence[str] = (),
 ) -> Image.Image:
     """Draw queries and their ranked hits.
 
@@ -127,6 +128,7 @@ def ranked_montage(
         hits: For each query its hits, best first; more than ten go on below.
         title: Above all of them.
         key: To colours in the pictures, if they have any of their own.
+        notes: What stands above each query's title instead of `Query`, such as its average precision.
 
     Returns:
         An RGB picture, 1,720 pixels wide at ten hits; a query's block is at least 350 pixels high. Pictures of many
@@ -146,15 +148,16 @@ def ranked_montage(
     head, between = style.margin + 2 * style.line, 2 * style.gap
     head += style.line * len(key.lines) if key else 0
     height = head + sum(heights) + between * (len(heights) - 1) + style.gap
-    canvas = _Canvas(Image.new("RGB", (width, height), PAPER), style)
+    canvas = Canvas(Image.new("RGB", (width, height), PAPER), style)
     canvas.heading(title, {hit.verdict for own in hits for hit in own})
     if key:
         canvas.key(key)
     top = head
-    for (image, name), own, block in zip(queries, hits, heights, strict=True):
+    captions = notes or ["Query"] * len(queries)
+    for (image, name), caption, own, block in zip(queries, captions, hits, heights, strict=True):
         if top > head:
             canvas.rule((style.margin, top - between, width - style.margin, top - between))
-        canvas.ranking(MontageHit(image, ("Query", name)), own, top=top, line_height=line_height)
+        canvas.ranking(MontageHit(image, (caption, name)), own, top=top, line_height=line_height)
         top += block + between
     return canvas.picture
 
@@ -163,7 +166,7 @@ def _line_count(hits: Sequence[MontageHit]) -> int:
     return max(-(-len(hits) // PER_LINE), 1)
 
 
-class _Canvas:
+class Canvas:
     """A picture in the making."""
 
     def __init__(self, picture: Image.Image, style: Style) -> None:
@@ -203,38 +206,47 @@ class _Canvas:
         rule = left - style.gap
         self.rule((rule, top, rule, top + _line_count(hits) * line_height - 2 * style.gap))
         if not hits:
-            self.draw.text((left, top + style.height // 2), "no hits", fill=FAINT, font=self.letters)
+            self.draw.text((left, top + style.height // 2), "no match", fill=FAINT, font=self.letters)
         for place, hit in enumerate(hits):
             line, column = divmod(place, PER_LINE)
             corner = (left + column * style.step, top + line * line_height)
             self.cell(corner, hit, COLOURS[hit.verdict])
-            self.rank(corner, place + 1)
-            size = style.letter + 6
-            right = corner[0] + style.frame + style.width - 3
-            self.sign((right - size, corner[1] + style.frame + 2), size, hit.verdict)
+            self.marks(corner, place + 1, hit.verdict)
 
     def cell(self, corner: tuple[int, int], hit: MontageHit, colour: Colour) -> None:
-        """Draw a framed picture, whole and centred, and the lines below it."""
+        """Draw a framed picture and the lines below it."""
         style, (left, top), (width, height) = self.style, corner, self.style.outer
-        box = (left, top, left + width - 1, top + height - 1)
-        self.draw.rectangle(box, fill=FILL, outline=colour, width=style.frame)
-        if hit.image is None:
-            middle = left + (width - self.letters.getlength("no picture")) / 2
-            self.draw.text((middle, top + height // 2), "no picture", fill=FAINT, font=self.letters)
-        else:
-            inside = ImageOps.contain(hit.image.convert("RGB"), (style.width, style.height), Image.Resampling.LANCZOS)
-            self.picture.paste(inside, (left + (width - inside.width) // 2, top + (height - inside.height) // 2))
+        self.framed(corner, hit.image, colour)
         for number, text in enumerate(hit.caption):
             size, colour = (style.small, FAINT) if number else (style.letter, INK)
             shown, letters = fit(text, width, size)
             self.draw.text((left, top + height + 4 + number * style.line), shown, fill=colour, font=letters)
 
-    def rank(self, corner: tuple[int, int], rank: int) -> None:
-        """Draw the rank in the upper left corner of a picture."""
+    def framed(self, corner: tuple[int, int], image: Image.Image | None, colour: Colour) -> None:
+        """Draw a picture in a frame, whole and centred; an empty place where it cannot be read."""
+        style, (left, top), (width, height) = self.style, corner, self.style.outer
+        box = (left, top, left + width - 1, top + height - 1)
+        self.draw.rectangle(box, fill=FILL, outline=colour, width=style.frame)
+        if image is None:
+            middle = left + (width - self.letters.getlength("no picture")) / 2
+            self.draw.text((middle, top + height // 2), "no picture", fill=FAINT, font=self.letters)
+        else:
+            inside = ImageOps.contain(image.convert("RGB"), (style.width, style.height), Image.Resampling.LANCZOS)
+            self.picture.paste(inside, (left + (width - inside.width) // 2, top + (height - inside.height) // 2))
+
+    def marks(self, corner: tuple[int, int], rank: int, verdict: Verdict) -> None:
+        """Draw a hit's rank and the sign of its verdict in the upper corners of its picture."""
+        self.badge(corner, str(rank))
+        size = self.style.letter + 6
+        right = corner[0] + self.style.frame + self.style.width - 3
+        self.sign((right - size, corner[1] + self.style.frame + 2), size, verdict)
+
+    def badge(self, corner: tuple[int, int], text: str) -> None:
+        """Draw a short text in the upper left corner of a picture."""
         left, top = corner[0] + self.style.frame, corner[1] + self.style.frame
-        right = left + int(self.letters.getlength(str(rank))) + 8
+        right = left + int(self.letters.getlength(text)) + 8
         self.draw.rectangle((left, top, right, top + self.style.letter + 5), fill=PAPER)
-        self.draw.text((left + 4, top + 1), str(rank), fill=INK, font=self.letters)
+        self.draw.text((left + 4, top + 1), text, fill=INK, font=self.letters)
 
     def rule(self, line: tuple[int, int, int, int]) -> None:
         """Draw a thin line."""

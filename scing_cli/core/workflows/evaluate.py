@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Sequence, Sized
 from pathlib import Path
 
-import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
-
-from scing_cli.core.artifacts import FORMAT, file_digest, read_json, replacing, text_digest, write_json
 from scing_cli.core.datasets import DataSet
 from scing_cli.core.datasets.checks import gallery_of
-from scing_cli.core.embeddings import Embedder, Vectors
-from scing_cli.core.errors import DataError, IndexFileError, RunError, ScingError, SettingError, counted
+from scing_cli.core.embeddings import Embedder
+from scing_cli.core.errors import IndexFileError, SettingError, counted
 from scing_cli.core.evaluation import Reranking, choose_protocol
 from scing_cli.core.evaluation.device import DeviceProducts
 from scing_cli.core.evaluation.ranking import check_truth
@@ -23,12 +18,13 @@ from scing_cli.core.index import GalleryIndex, file_keys
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import Reporter, Silent
 from scing_cli.core.workflows.beside import published_beside
-from scing_cli.core.workflows.data import open_data, own_cameras
+from scing_cli.core.workflows.data import open_data
+from scing_cli.core.workflows.kept import embedded_side
 from scing_cli.core.workflows.machine import Machine
 from scing_cli.core.workflows.models import ModelChoice, OpenedModel, open_model
-from scing_cli.core.workflows.saved import EvaluationReport, Side, check_cost, rank_sides
+from scing_cli.core.workflows.ranked import EvaluationReport, Side, check_cost, rank_sides
+from scing_cli.core.workflows.report import Subject, check_folder, write_report
 from scing_cli.core.workflows.scoring import sides
-from scing_cli.core.workflows.vectors import embed_files
 
 
 def evaluate(
@@ -42,6 +38,7 @@ def evaluate(
     descriptor: str = "projected",
     reranking: Reranking | None = None,
     yes: bool = False,
+    output: Path | None = None,
     machine: Machine | None = None,
     reporter: Reporter | None = None,
 ) -> EvaluationReport:
@@ -58,6 +55,7 @@ def evaluate(
         descriptor: `projected` or `concat` (R10); `projected` gives way to what `index` holds.
         reranking: How to re-rank, if the figures with it are wanted too.
         yes: Whether that may take long.
+        output: A folder for a report, if one is wanted; see `report.write_report`.
         machine: Device, precision and threads.
         reporter: Where progress goes.
 
@@ -76,6 +74,7 @@ def evaluate(
         descriptor=descriptor,
         reranking=reranking,
         yes=yes,
+        output=output,
         machine=machine,
         reporter=reporter,
     )[0]
@@ -92,6 +91,7 @@ def evaluate_on(
     descriptor: str = "projected",
     reranking: Reranking | None = None,
     yes: bool = False,
+    output: Path | None = None,
     machine: Machine | None = None,
     reporter: Reporter | None = None,
 ) -> list[EvaluationReport]:
@@ -102,7 +102,11 @@ def evaluate_on(
         SettingError: Before anything is embedded, if re-ranking would take long, and that was not agreed to.
     """
     machine, reporter = machine or Machine(), reporter or Silent()
-    settings = _Settings(split, index, protocol, descriptor, reranking, yes, machine, reporter)
+    settings = _Settings(split, index, protocol, descriptor, reranking, yes, output, machine, reporter)
+    if output is not None:
+        check_folder(output)
+        if len(data) > 1:
+            raise SettingError("--output: a report is of one data set.", "Evaluate them one by one, a folder for each.")
     model = open_model(choice, reporter=reporter)
     sources = [open_data(model.run, path, layout=layout, reporter=reporter) for path in data]
     if index is None:
@@ -142,6 +146,7 @@ class _Settings:
     descriptor: str
     reranking: Reranking | None
     yes: bool
+    output: Path | None
     machine: Machine
     reporter: Reporter
 
@@ -168,7 +173,7 @@ def _score(model: OpenedModel, source: DataSet, settings: _Settings) -> Evaluati
         embedder = settings.machine.embedder(model.encoder, kind=kind)
         gallery = _indexed(opened, index, model, embedder)
         settings.check_cost(manifest.part(split), opened, opened.width)
-        query = _embedded(manifest, split, model, embedder, reporter)
+        query = embedded_side(manifest, split, model, embedder, reporter)
         own = len(set(query.keys) & set(gallery.keys))
         if own:
             reporter.warn(f"{counted(own, 'query is', 'queries are')} in {index} too, as gallery for all others.")
@@ -176,25 +181,30 @@ def _score(model: OpenedModel, source: DataSet, settings: _Settings) -> Evaluati
     chosen, scores, reranked = rank_sides(
         query, gallery, settings.protocol, reporter, products=products, reranking=settings.reranking
     )
-    samples = manifest.part(split).samples
-    lost = tuple((samples[number].path, reason) for number, reason in scores.lost.why)
+    lost = tuple((query.names[number], reason) for number, reason in scores.lost.why)
     run = model.run.path if model.run else None
     rows = len(gallery.identities)
     report = EvaluationReport(scores, chosen, rows, manifest.name, model.label(), run, lost, reranked=reranked)
-    if model.run is None or split != "query" or index is not None:
+    if model.run is not None and split == "query" and index is None:
+        published, note = published_beside(model.run, source, protocol=chosen.name)
+        report = dataclasses.replace(report, published=published, published_note=note)
+    if settings.output is None:
         return report
-    published, note = published_beside(model.run, source, protocol=chosen.name)
-    return dataclasses.replace(report, published=published, published_note=note)
+    subject = Subject(model.run, model.digest, embedder.kind, manifest.fingerprint(), split)
+    threads = settings.machine.threads()
+    return write_report(
+        settings.output, report, (query, gallery), subject, products=products, workers=threads, reporter=reporter
+    )
 
 
 def _both(
     manifest: Manifest, split: str, model: OpenedModel, embedder: Embedder, reporter: Reporter
 ) -> tuple[Side, Side]:
     queries, rows = sides(manifest, split)
-    query = _embedded(manifest, split, model, embedder, reporter)
+    query = embedded_side(manifest, split, model, embedder, reporter)
     if rows == queries:
         return query, query
-    return query, _embedded(manifest, gallery_of(split), model, embedder, reporter)
+    return query, embedded_side(manifest, gallery_of(split), model, embedder, reporter)
 
 
 def _index_descriptor(index: GalleryIndex, source: Path, asked: str, reporter: Reporter) -> str:
@@ -214,67 +224,6 @@ def _indexed(index: GalleryIndex, source: Path, model: OpenedModel, embedder: Em
             f"{source} knows no identities: nothing to score.", "Embed a data set with labels: scing embed --data DIR"
         )
     keys = file_keys(Path(row.path) for row in rows)
-    return Side(index.vectors(), [row.identity for row in rows], [row.camera for row in rows], keys)
-
-
-def _embedded(whole: Manifest, name: str, model: OpenedModel, embedder: Embedder, reporter: Reporter) -> Side:
-    """Embed a part of a data set, or take the run's own vectors of it where nothing has changed since."""
-    part = whole.part(name)
-    identities, cameras = [sample.identity for sample in part], [sample.camera for sample in part]
-    known = own_cameras(part, whole, model.run) if model.encoder.cameras else None
-    stamp = {
-        "format": FORMAT,
-        "model_digest": model.digest,
-        "descriptor": embedder.kind,
-        "rows": len(part),
-        "files": _files_digest(part),
-        "precision": embedder.precision,
-        "cameras": text_digest("\n".join(known)) if known else "",
-    }
-    stem = model.run.path / "embeddings" / f"{part.name}-{name}" if model.run else None
-    vectors = _kept(stem, stamp) if stem else None
-    if vectors is None:
-        vectors = embed_files(embedder, part.files(), cameras=known, reporter=reporter, text=f"embed {name}")
-        if stem:
-            _keep(stem, vectors, stamp, reporter)
-    else:
-        reporter.note(f"Vectors of {name}: kept from before, nothing has changed.")
-    return Side(vectors, identities, cameras, file_keys(part.files()))
-
-
-def _files_digest(part: Manifest) -> str:
-    states = []
-    for sample in part:
-        try:
-            state = part.file(sample).stat()
-        except OSError as error:
-            raise DataError(
-                f"{part.file(sample)} cannot be read: {error.strerror}.", "Say where the data lies now: --data DIR"
-            ) from error
-        states.append(f"{sample.path}\0{state.st_size}\0{state.st_mtime_ns}")
-    return text_digest("\n".join(states))
-
-
-def _kept(stem: Path, stamp: Mapping[str, object]) -> Vectors | None:
-    """Return the vectors kept under a name, if they are those of the stamp and whole."""
-    file = stem.with_name(stem.name + ".safetensors")
-    try:
-        kept = read_json(stem.with_name(stem.name + ".json"))
-        if kept != {**stamp, "file_digest": file_digest(file)}:
-            return None
-        vectors: Vectors = load_file(file)["vectors"]
-    except (RunError, OSError, SafetensorError, KeyError):
-        return None
-    return vectors if len(vectors) == stamp["rows"] else None
-
-
-def _keep(stem: Path, vectors: Vectors, stamp: Mapping[str, object], reporter: Reporter) -> None:
-    """Write vectors and their stamp into the run; where that cannot be written, only say so."""
-    file, note = (stem.with_name(stem.name + suffix) for suffix in (".safetensors", ".json"))
-    try:
-        note.unlink(missing_ok=True)
-        with replacing(file) as temporary:
-            save_file({"vectors": np.ascontiguousarray(vectors)}, temporary)
-        write_json(note, {**stamp, "file_digest": file_digest(file)})
-    except (ScingError, SafetensorError, OSError) as error:
-        reporter.warn(f"The vectors could not be kept for the next time: {str(error).splitlines()[0]}")
+    names = [row.path for row in rows]
+    identities, cameras = [row.identity for row in rows], [row.camera for row in rows]
+    return Side(index.vectors(), identities, cameras, keys, names, [Path(name) for name in names])

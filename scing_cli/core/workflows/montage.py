@@ -1,4 +1,4 @@
-"""Photos and their hits -> the picture of a ranking."""
+"""Photos and their hits -> the picture of a ranking, or a strip for each photo."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from scing_cli.core.errors import ImageError
-from scing_cli.core.figures import MontageHit, ranked_montage, write_picture
+from scing_cli.core.figures import MontageHit, hits_beside, ranked_montage, ranked_strip, write_picture
 from scing_cli.core.imagefile import crop_box, read_image
 from scing_cli.core.index import Hit
 from scing_cli.core.runtime import Reporter
@@ -27,10 +27,12 @@ class Found:
     Args:
         query: The photo.
         hits: Best first.
+        best_below: The best score of the hits that are no matches, where a threshold left some out.
     """
 
     query: Path
     hits: Sequence[Hit]
+    best_below: float | None = None
 
 
 def shown_part(results: Sequence[Found], reporter: Reporter) -> list[Found]:
@@ -39,7 +41,7 @@ def shown_part(results: Sequence[Found], reporter: Reporter) -> list[Found]:
         reporter.note(f"The picture shows the first {DRAWN} of {len(results)} photos.")
     if any(len(found.hits) > HITS_DRAWN for found in results):
         reporter.note(f"The picture shows the first {HITS_DRAWN} hits of each photo.")
-    return [Found(found.query, found.hits[:HITS_DRAWN]) for found in results[:DRAWN]]
+    return [dataclasses.replace(found, hits=found.hits[:HITS_DRAWN]) for found in results[:DRAWN]]
 
 
 def write_montage(
@@ -62,7 +64,7 @@ def write_montage(
         reporter: Is told of the progress.
     """
     rows = list(dict.fromkeys(Path(hit.row.path) for found in shown for hit in found.hits))
-    read = in_threads(_gallery_picture, rows, workers=workers, reporter=reporter, text="read pictures")
+    read = in_threads(read_picture, rows, workers=workers, reporter=reporter, text="read pictures")
     pictures = dict(zip(rows, read, strict=True))
     queries = [(_photo(found.query, box), found.query.name) for found in shown]
     hits = [
@@ -70,6 +72,27 @@ def write_montage(
         for found in shown
     ]
     write_picture(ranked_montage(queries, hits), target)
+
+
+def strip_of(found: Found, identity: str, *, box: Box | None, size: tuple[int, int], unit: int = 1) -> Image.Image:
+    """Draw a photo with its first hits on one line; a gallery image that cannot be read leaves its place empty.
+
+    Args:
+        found: The photo and its hits.
+        identity: Who is in the photo, where that is known: then its hits are framed as right or wrong.
+        box: Where the person is in the photo.
+        size: The width there is and the height of the picture, in pixels.
+        unit: The width drawn is a multiple of this.
+
+    Returns:
+        See `figures.ranked_strip`.
+
+    Raises:
+        ImageError: If the photo cannot be decoded.
+    """
+    shown = found.hits[: hits_beside(size)]
+    hits = [montage_hit(hit, identity, read_picture(Path(hit.row.path))) for hit in shown]
+    return ranked_strip(_photo(found.query, box), hits, size=size, unit=unit)
 
 
 def montage_hit(hit: Hit, identity: str, picture: Image.Image | None) -> MontageHit:
@@ -102,7 +125,8 @@ def _photo(file: Path, box: Box | None) -> Image.Image:
     return reduce(read_person(file, box))
 
 
-def _gallery_picture(file: Path) -> Image.Image | None:
+def read_picture(file: Path) -> Image.Image | None:
+    """Read an image as a picture shows it; None where it cannot be read."""
     try:
         return _photo(file, None)
     except ImageError:

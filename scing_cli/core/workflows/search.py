@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from scing_cli.core.embeddings import Embedder
@@ -21,6 +21,7 @@ from scing_cli.core.workflows.montage import Found, shown_part, write_montage
 from scing_cli.core.workflows.photos import hint_at_boxes, photo_files
 from scing_cli.core.workflows.photos import join as joined
 from scing_cli.core.workflows.saliency import write_saliency
+from scing_cli.core.workflows.thresholds import Threshold, Wanted, find_threshold, say_threshold, split
 from scing_cli.core.workflows.vectors import Box, embed_files
 
 __all__ = ["Found", "SearchReport", "search"]
@@ -36,11 +37,15 @@ class SearchReport:
         results: One entry per photo, in the order given.
         montage: The picture of the ranking, if asked for.
         saliency: The picture of what makes the hits alike, if asked for.
+        threshold: The lowest score of a hit, if one was asked for.
+        identities: Who is in a photo, if asked for and known.
     """
 
     results: Sequence[Found]
     montage: Path | None
     saliency: Path | None = None
+    threshold: Threshold | None = None
+    identities: Mapping[Path, str] = dataclasses.field(default_factory=dict)
 
 
 def search(
@@ -54,8 +59,10 @@ def search(
     each_identity_once: bool = False,
     join: str | None = None,
     rerank: bool = False,
+    wanted: Wanted | None = None,
     montage: Path | None = None,
     saliency: Path | None = None,
+    identify: bool = False,
     machine: Machine | None = None,
     reporter: Reporter | None = None,
 ) -> SearchReport:
@@ -71,14 +78,17 @@ def search(
         each_identity_once: Whether only the best row of an identity is a hit.
         join: How the photos, all of one person, make one query: `mean`; None for a query each.
         rerank: Whether the nearest rows are put into another order; see `candidates.reranked_hits`.
+        wanted: Which score is a match; hits that score less are left out. None: all k are shown.
         montage: A picture of the ranking to write: of at most 20 photos, with at most 50 hits each.
         saliency: The same with the regions marked that drive the hits' cosines; see `write_saliency`.
+        identify: Whether the report says who is in the photos, where the model's own run knows them.
         machine: Device, precision and threads.
         reporter: Where progress goes.
 
     Raises:
         ImageError: If a photo cannot be decoded.
         IndexFileError: If the index cannot be read, or was made by another model.
+        SettingError: If a rate is asked for that no report of the model can say.
     """
     machine, reporter = machine or Machine(), reporter or Silent()
     if k < 1:
@@ -93,6 +103,7 @@ def search(
     if box is None:
         hint_at_boxes(files, rows, reporter)
     model, embedder = _model(opened, index, run, machine, reporter)
+    threshold = find_threshold(wanted or Wanted(), model, opened.stamp, index)
     try:
         vectors = embed_files(embedder, files, box=box, reporter=reporter, text="embed")
     except ImageError as error:
@@ -101,7 +112,9 @@ def search(
         vectors, files = joined(vectors, join), files[:1]
     rows_of = functools.partial(reranked_hits, reporter=reporter) if rerank else GalleryIndex.search
     hits = rows_of(opened, vectors, k, allowed=allowed, each_identity_once=each_identity_once)
-    results = [Found(file, found) for file, found in zip(files, hits, strict=True)]
+    if threshold is not None:
+        say_threshold(threshold, len(rows), joined=join is not None, reporter=reporter)
+    results = [Found(file, *split(found, threshold)) for file, found in zip(files, hits, strict=True)]
     if montage is not None or saliency is not None:
         shown = shown_part(results, reporter)
         known = _known_identities([found.query for found in shown], model)
@@ -109,7 +122,8 @@ def search(
             write_montage(montage, shown, known, box=box, workers=machine.threads(), reporter=reporter)
         if saliency is not None:
             write_saliency(saliency, shown, vectors, known, embedder=embedder, box=box, reporter=reporter)
-    return SearchReport(results, montage, saliency)
+    known = _known_identities(files, model) if identify else {}
+    return SearchReport(results, montage, saliency, threshold, known)
 
 
 def _model(

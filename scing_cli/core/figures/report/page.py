@@ -116,12 +116,14 @@ class Page:
         subtitle: A line below it.
         figures: The most important numbers, by what they are.
         sections: In order; one without blocks is left out.
+        files: Names of other files beside the page, for links.
     """
 
     title: str
     subtitle: str
     figures: Mapping[str, str]
     sections: Sequence[Section]
+    files: Sequence[str] = ()
 
 
 def render_page(page: Page) -> str:

@@ -1,21 +1,47 @@
-"""What a report says beyond the scores: thresholds, cameras, and each query's own line."""
+"""What a report says beyond the scores: thresholds, cameras, and each query's own line. N gallery rows."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from scing_cli.core.artifacts import Run
 from scing_cli.core.evaluation import CameraPair, Verification, compare_cameras, verify
 from scing_cli.core.evaluation.products import Products
 from scing_cli.core.evaluation.truth import Truth, find_truth
 from scing_cli.core.runtime import Reporter
-from scing_cli.core.workflows.saved import EvaluationReport, Side
+from scing_cli.core.workflows.ranked import EvaluationReport, Side
 
 SHOWN = 5  # queries in each picture
 HITS = 10  # of each
+BLOCK = 8192  # gallery rows multiplied at a time
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """Whose vectors of which images were compared.
+
+    Args:
+        run: The run whose model it is; None for a plain one.
+        model_digest: Of the image encoder; empty where vectors came without one.
+        descriptor: `projected` or `concat`; empty where that is not known.
+        fingerprint: Of the data's rows; empty where vectors came without them.
+        split: Whose images were the queries.
+    """
+
+    run: Run | None = None
+    model_digest: str = ""
+    descriptor: str = ""
+    fingerprint: str = ""
+    split: str = "query"
+
+    def summary(self) -> dict[str, str]:
+        """Return what identifies model and data, ready for JSON."""
+        names = ("model_digest", "descriptor", "fingerprint", "split")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -24,6 +50,7 @@ class Findings:
 
     Args:
         report: The evaluation.
+        subject: What was evaluated.
         query: Its queries.
         gallery: Its gallery.
         truth: Which rows are hits of each query.
@@ -32,6 +59,7 @@ class Findings:
     """
 
     report: EvaluationReport
+    subject: Subject
     query: Side
     gallery: Side
     truth: Truth
@@ -42,7 +70,7 @@ class Findings:
         """Yield what `queries.csv` says of each query, in their order; empty where there is nothing to say."""
         single, why = self.report.scores.per_query, dict(self.report.scores.lost.why)
         wrong = self.verification.wrong
-        for number, name in enumerate(self.query.names()):
+        for number, name in enumerate(self.query.names):
             valid = number not in why
             place = int(wrong.rows[number])
             yield {
@@ -53,7 +81,7 @@ class Findings:
                 "first_rank": int(single.first_rank[number]) if valid else "",
                 "matches": int(single.matches[number]),
                 "ignored": len(self.truth.never_false(number)) - len(self.truth.hits(number)),
-                "best_wrong": self.gallery.names()[place] if place >= 0 else "",
+                "best_wrong": self.gallery.names[place] if place >= 0 else "",
                 "best_wrong_identity": self.gallery.identities[place] if place >= 0 else "",
                 "best_wrong_score": float(wrong.scores[number]) if place >= 0 else "",
                 "lost": why.get(number, ""),
@@ -72,30 +100,49 @@ class Findings:
             taken.update(groups[name])
         return {name: groups[name] for name in ("best", "median", "worst")}
 
-    def ranking(self, number: int) -> Sequence[tuple[int, float]]:
-        """Return a query's best rows that the protocol counts, with their cosines; wrong and right ones."""
-        scores = np.asarray(self.gallery.vectors[:], np.float32) @ np.asarray(self.query.vectors[number], np.float32)
-        left_out = np.setdiff1d(self.truth.never_false(number), self.truth.hits(number))
-        scores[left_out] = -np.inf
-        order = np.argsort(-scores, kind="stable")[:HITS]
-        return [(int(row), float(scores[row])) for row in order if np.isfinite(scores[row])]
+    def rankings(self, numbers: Sequence[int]) -> Mapping[int, list[tuple[int, float]]]:
+        """Return some queries' best rows that the protocol counts, right and wrong ones, with their cosines."""
+        rankings = {}
+        asked = np.asarray(self.query.vectors[np.asarray(numbers, dtype=np.int64)], np.float32)
+        blocks = (self.gallery.vectors[low : low + BLOCK] for low in range(0, len(self.gallery.names), BLOCK))
+        scores = np.concatenate([asked @ block.T for block in blocks], axis=1)  # (len(numbers), N)
+        for number, own in zip(numbers, scores, strict=True):
+            own[np.setdiff1d(self.truth.never_false(number), self.truth.hits(number))] = -np.inf
+            best = np.argsort(-own, kind="stable")[:HITS]
+            rankings[number] = [(int(row), float(own[row])) for row in best if np.isfinite(own[row])]
+        return rankings
 
 
 def gather(
-    report: EvaluationReport, query: Side, gallery: Side, *, products: Products | None, reporter: Reporter
+    report: EvaluationReport,
+    sides: tuple[Side, Side],
+    subject: Subject,
+    *,
+    products: Products | None,
+    reporter: Reporter,
 ) -> Findings:
-    """Compare all pairs and all cameras, as the evaluation did."""
+    """Compare all pairs and all cameras, as the evaluation did.
+
+    Args:
+        report: The evaluation.
+        sides: Its queries and its gallery.
+        subject: What was evaluated.
+        products: What multiplies; numpy on the CPU if None.
+        reporter: Is told of the progress.
+    """
+    query, gallery = sides
     labels = (query.identities, gallery.identities, query.cameras, gallery.cameras)
-    options = {"protocol": report.protocol.name, "query_keys": query.keys, "gallery_keys": gallery.keys}
-    both = (query.vectors, gallery.vectors, *labels)
+    own: dict[str, Any] = {"protocol": report.protocol.name, "query_keys": query.keys, "gallery_keys": gallery.keys}
+    shared: dict[str, Any] = {**own, "products": products, "reporter": reporter}
     cameras: tuple[CameraPair, ...] = ()
     if any(query.cameras) and any(gallery.cameras):
-        cameras = compare_cameras(*both, **options, products=products, reporter=reporter)
+        cameras = compare_cameras(query.vectors, gallery.vectors, *labels, **shared)
     return Findings(
         report=report,
+        subject=subject,
         query=query,
         gallery=gallery,
-        truth=find_truth(*labels, **options),
-        verification=verify(*both, **options, products=products, reporter=reporter),
+        truth=find_truth(*labels, **own),
+        verification=verify(query.vectors, gallery.vectors, *labels, **shared),
         cameras=cameras,
     )

@@ -11,6 +11,7 @@ from PIL import Image
 
 from scing_cli.core.artifacts import Run
 from scing_cli.core.errors import ScingError, counted
+from scing_cli.core.evaluation import CameraPair
 from scing_cli.core.evaluation.rates import OperatingPoint
 from scing_cli.core.evaluation.sampling import Estimate
 from scing_cli.core.figures.report.charts import cmc_chart, course_chart, roc_chart, score_chart
@@ -19,6 +20,9 @@ from scing_cli.core.workflows.report.findings import Findings
 
 BINS = 128
 CAMERAS_SHOWN = 12  # a table of more is too wide for a page: it is in report.json
+SPREAD = "How the scores of each kind of pairs are spread."
+ROC = "ROC: the true-match rate over the false-match rate."
+SHOWN_RANKINGS = "The {} queries by average precision (AP), with their nearest images that the protocol counts."
 TERMS = {
     "train-prompts": ("contrast", "consistency"),
     "train-visual": ("identity", "triplet", "image_to_text"),
@@ -31,11 +35,9 @@ def ranking(findings: Findings) -> Section:
     rows: list[Sequence[Cell]] = [_measures("this evaluation", scores)]
     if report.reranked:
         rows.append(_measures("re-ranked", report.reranked.scores))
-    rows += [
-        (f"published, Table {row.table}", row.mAP, None, row.rank1, None, None) for row in report.published
-    ]
+    rows += [(f"published, Table {row.table}", row.mAP, None, row.rank1, None, None) for row in report.published]
     blocks: list[Block] = [
-        Chart(cmc_chart(scores.cmc), "The share of queries with a true hit at rank k or before."),
+        Chart(cmc_chart(scores.cmc), "CMC: the share of queries with a true hit at rank k or before."),
         Table(("", "mAP", "mINP", "rank-1", "rank-5", "rank-10"), rows, "In percent"),
         Text(f"Protocol {report.protocol.name}: {report.protocol.reason}."),
     ]
@@ -56,32 +58,36 @@ def thresholds(findings: Findings) -> Section:
     found = findings.verification
     histogram = found.histogram.rebinned(BINS)
     marks = {f"{point.rate:g}": point for point in found.points if point.threshold is not None}
-    at = {name: (point.false_match.value, point.true_match.value) for name, point in marks.items() if point.false_match and point.true_match}
+    at = {
+        name: (point.false_match.value, point.true_match.value)
+        for name, point in marks.items()
+        if point.false_match and point.true_match
+    }
     lines = {f"FMR {name}": float(point.threshold or 0.0) for name, point in marks.items()}
-    rows: list[Sequence[Cell]] = [_point(point) for point in found.points]
+    rows: list[Sequence[Cell]] = [_point(point) for point in found.points if point.threshold is not None]
     if found.equal_error:
         equal = found.equal_error
-        rows.append(("equal error rate", f"{equal.threshold:.4f}", _share(equal.rate), None, None))
+        rows.append(("equal error rate", f"{equal.threshold:.4f}", _share(equal.rate), None))
     return Section(
         "Which score means the same person",
         [
             Text(
                 f"{found.same_pairs:,} same-identity and {found.different_pairs:,} different-identity pairs of "
-                f"{found.identities:,} people. A pair matches if its score is at least the threshold; the threshold of a "
-                "false-match rate is the lowest at which no more different-identity pairs than that match. Intervals are of "
-                "95 %, for other people of the same kind at the same threshold."
+                f"{found.identities:,} people. A pair matches if its score is at least the threshold. The threshold of "
+                "a false-match rate is the lowest at which no larger share of different-identity pairs matches. In "
+                "brackets: where the rate lies for other people of the same kind, in 95 of 100 cases."
             ),
-            Chart(score_chart(histogram.edges, histogram.same, histogram.different, lines), "Scores, each kind of pairs by itself."),
-            Chart(roc_chart(found.curve.false_match, found.curve.true_match, at), "True-match rate over false-match rate."),
-            Table(("false-match rate", "threshold", "measured", "true-match rate", ""), rows),
+            Chart(score_chart(histogram.edges, histogram.same, histogram.different, lines), SPREAD),
+            Chart(roc_chart(found.curve.false_match, found.curve.true_match, at), ROC),
+            Table(("false-match rate", "threshold", "measured", "true-match rate"), rows),
+            *(Text(f"No threshold: {point.reason}.") for point in found.points if point.threshold is None),
         ],
     )
 
 
 def _point(point: OperatingPoint) -> Sequence[Cell]:
-    if point.threshold is None or point.false_match is None or point.true_match is None:
-        return (f"{point.rate:g}", None, None, None, point.reason)
-    return (f"{point.rate:g}", f"{point.threshold:.4f}", _share(point.false_match), _share(point.true_match), None)
+    false_match, true_match = (_share(rate) if rate else None for rate in (point.false_match, point.true_match))
+    return (f"{point.rate:g}", f"{point.threshold:.4f}", false_match, true_match)
 
 
 def _share(estimate: Estimate) -> str:
@@ -101,10 +107,7 @@ def cameras(findings: Findings) -> Section:
     if max(len(across), len(down)) > CAMERAS_SHOWN:
         return Section("Cameras", [Text(f"{len(down)} by {len(across)} cameras: the table is in report.json.")])
     by_pair = {(pair.query_camera, pair.gallery_camera): pair for pair in pairs}
-    rows = [
-        [camera or "unknown", *(_cell(by_pair[camera, other].mAP, by_pair[camera, other].valid_queries) for other in across)]
-        for camera in down
-    ]
+    rows = [[camera or "unknown", *(_cell(by_pair[camera, other]) for other in across)] for camera in down]
     return Section(
         "Cameras",
         [
@@ -114,13 +117,14 @@ def cameras(findings: Findings) -> Section:
     )
 
 
-def _cell(value: float | None, queries: int) -> str:
-    return "" if value is None else f"{value:.1f} ({queries:,})"
+def _cell(pair: CameraPair) -> str:
+    return "" if pair.mAP is None else f"{pair.mAP:.1f} ({pair.valid_queries:,})"
 
 
 def pictures(montages: Mapping[str, Image.Image]) -> Section:
     """Return the rankings of the best, the median and the worst queries, by average precision."""
-    return Section("Rankings", [Picture(image, f"The {name} queries by average precision.") for name, image in montages.items()])
+    blocks = [Picture(image, SHOWN_RANKINGS.format(name)) for name, image in montages.items()]
+    return Section("Best, median and worst", blocks)
 
 
 def training(run: Run | None) -> Section:
@@ -134,19 +138,25 @@ def _courses(log: Path) -> Iterator[Block]:
     except (OSError, ValueError, ScingError):
         return
     for stage, terms in TERMS.items():
-        own = [row for row in rows if row.get("stage") == stage]
+        own = [row for row in rows if isinstance(row, dict) and row.get("stage") == stage]
         drawn = [term for term in terms if own and all(term in row for row in own)]
         if drawn:
             yield Chart(course_chart(stage, own, drawn), f"Losses of {stage}, mean of each epoch.")
 
 
-def settings(run: Run | None) -> Section:
-    """Return what the run was made with."""
-    if run is None:
-        return Section("Settings", [])
-    facts = [Facts(stage, {name: _text(value) for name, value in values.items()}) for stage, values in run.info["settings"].items()]
-    data = {name: _text(value) for name, value in run.info["data"].items()}
-    return Section("Settings", [*facts, Facts("data of the training", data)])
+def settings(findings: Findings) -> Section:
+    """Return which data and model were compared, and what the run was made with."""
+    subject, report = findings.subject, findings.report
+    facts = [Facts("this evaluation", {"data": report.data, "model": report.model, **subject.summary()})]
+    if subject.run is not None:
+        info = subject.run.info
+        facts += [Facts(stage, _texts(values)) for stage, values in info["settings"].items()]
+        facts += [Facts("data of the training", _texts(info["data"])), Facts("versions", _texts(info["versions"]))]
+    return Section("Settings", facts)
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, Cell]:
+    return {name: _text(value) for name, value in values.items()}
 
 
 def _text(value: Any) -> str:

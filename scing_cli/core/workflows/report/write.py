@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import datetime as dt
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,15 +12,22 @@ from typing import Any
 from PIL import Image
 
 from scing_cli import __version__
-from scing_cli.core.artifacts import FORMAT, Run, read_json, replacing, write_json
-from scing_cli.core.errors import RunError, SettingError
+from scing_cli.core.artifacts import FORMAT, read_json, replacing, write_json
+from scing_cli.core.errors import RunError, ScingError, SettingError
+from scing_cli.core.evaluation.products import Products
 from scing_cli.core.figures import MontageHit, ranked_montage
 from scing_cli.core.figures.report.page import Page, render_page
-from scing_cli.core.workflows.montage import picture_of
+from scing_cli.core.runtime import Reporter
+from scing_cli.core.workflows.montage import read_picture
+from scing_cli.core.workflows.ranked import EvaluationReport, Side
 from scing_cli.core.workflows.report import sections
-from scing_cli.core.workflows.report.findings import Findings
+from scing_cli.core.workflows.report.findings import Findings, Subject, gather
+from scing_cli.core.workflows.vectors import in_threads
 
 KIND = "scing evaluation report"
+TITLE = "The {} queries and their nearest images, best first"
+GONE = Image.new("RGB", (1, 2), "white")  # in the place of a query's picture that cannot be read
+FILES = ("report.html", "queries.csv", "report.json")
 
 
 def check_folder(folder: Path) -> None:
@@ -30,88 +38,139 @@ def check_folder(folder: Path) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise SettingError(f"--output {folder} is a file.", "Name a folder for the report.")
-    if folder.is_dir() and any(folder.iterdir()) and not _is_ours(folder):
+    if folder.is_dir() and not _is_ours(folder):
         raise SettingError(f"--output {folder} holds other files.", "Name a new folder for the report.")
 
 
 def _is_ours(folder: Path) -> bool:
+    names = {entry.name for entry in folder.iterdir()}
+    if "report.json" not in names:
+        return names <= set(FILES)  # none yet, or one that was not finished
     try:
         return read_json(folder / "report.json").get("kind") == KIND
     except RunError:
         return False
 
 
-def write_report(folder: Path, findings: Findings, run: Run | None, summary: Mapping[str, Any], *, workers: int) -> None:
-    """Write the report of an evaluation.
+def write_report(
+    folder: Path,
+    report: EvaluationReport,
+    sides: tuple[Side, Side],
+    subject: Subject,
+    *,
+    products: Products | None = None,
+    workers: int = 1,
+    reporter: Reporter,
+) -> EvaluationReport:
+    """Write the report of an evaluation; a run keeps what it says of thresholds, for its searches.
 
     Args:
-        folder: Made where missing.
-        findings: What was found.
-        run: Whose model it is; None for a plain one.
-        summary: The scores, as JSON holds them.
+        folder: Made where missing; an earlier report in it is replaced.
+        report: The evaluation.
+        sides: Its queries and its gallery.
+        subject: What was evaluated.
+        products: What multiplies; numpy on the CPU if None.
         workers: Threads that read pictures.
+        reporter: Is told of the progress.
+
+    Returns:
+        The evaluation, with the folder named in it.
+
+    Raises:
+        ScingError: If the folder cannot be written.
     """
-    montages = {name: _montage(findings, numbers) for name, numbers in findings.extremes().items() if numbers}
+    findings = gather(report, sides, subject, products=products, reporter=reporter)
+    page = _page(findings, _montages(findings, workers, reporter))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingError(f"--output {folder} cannot be made: {error.strerror}.", "Name another folder.") from error
     _write_queries(folder / "queries.csv", findings)
-    page = _page(findings, run, montages)
     with replacing(folder / "report.html") as temporary:
-        temporary.write_text(render_page(page), encoding="utf-8")
-    write_json(
-        folder / "report.json",
-        {
-            "kind": KIND,
-            "format": FORMAT,
-            "version": __version__,
-            "written": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-            **summary,
-            "cmc": findings.report.scores.cmc.tolist(),
-            "verification": findings.verification.summary(),
-            "cameras": [pair.summary() for pair in findings.cameras],
-        },
-    )
+        temporary.write_text(page, encoding="utf-8", errors="surrogateescape")
+    content = _content(findings)
+    write_json(folder / "report.json", content)
+    if subject.run is not None:
+        try:
+            write_json(subject.run.report, content)
+        except (ScingError, OSError) as error:
+            reporter.warn(f"The run could not keep the report's thresholds: {str(error).splitlines()[0]}")
+    return dataclasses.replace(report, output=folder)
+
+
+def _content(findings: Findings) -> Mapping[str, Any]:
+    return {
+        "kind": KIND,
+        "format": FORMAT,
+        "version": __version__,
+        "written": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        **findings.subject.summary(),
+        **findings.report.summary(list_lost=True),
+        "cmc": findings.report.scores.cmc.tolist(),
+        "verification": findings.verification.summary(),
+        "roc": findings.verification.curve.summary(),
+        "cameras": [pair.summary() for pair in findings.cameras],
+    }
 
 
 def _write_queries(target: Path, findings: Findings) -> None:
     lines = list(findings.lines())
-    with replacing(target) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with (
+        replacing(target) as temporary,
+        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
         table = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
         table.writeheader()
         table.writerows(lines)
 
 
-def _montage(findings: Findings, numbers: list[int]) -> Image.Image:
-    names, gallery = findings.query.names(), findings.gallery
-    queries = [(picture_of(Path(names[number])), Path(names[number]).name) for number in numbers]
-    hits = [
-        [
-            MontageHit(
-                picture_of(Path(gallery.names()[row])),
-                [f"{score:.3f}", gallery.identities[row], f"camera {gallery.cameras[row]}"],
-                gallery.identities[row] == findings.query.identities[number],
-            )
-            for row, score in findings.ranking(number)
-        ]
-        for number in numbers
-    ]
-    return ranked_montage(queries, hits)
+def _montages(findings: Findings, workers: int, reporter: Reporter) -> Mapping[str, Image.Image]:
+    """Draw the best, the median and the worst rankings; nothing where there are no pictures."""
+    query, gallery = findings.query, findings.gallery
+    if not (query.files and gallery.files):
+        return {}
+    groups = {name: numbers for name, numbers in findings.extremes().items() if numbers}
+    rankings = findings.rankings([number for numbers in groups.values() for number in numbers])
+    shown = [query.files[number] for number in rankings]
+    shown += [gallery.files[row] for ranking in rankings.values() for row, _ in ranking]
+    files = list(dict.fromkeys(shown))
+    read = in_threads(read_picture, files, workers=workers, reporter=reporter, text="read pictures")
+    pictures = dict(zip(files, read, strict=True))
+    montages, precision = {}, findings.report.scores.per_query.average_precision
+    for name, numbers in groups.items():
+        asked = [(pictures[query.files[number]] or GONE, Path(query.names[number]).name) for number in numbers]
+        notes = [f"Query, AP {100 * precision[number]:.1f}" for number in numbers]
+        hits = [[_hit(findings, number, row, score, pictures) for row, score in rankings[number]] for number in numbers]
+        montages[name] = ranked_montage(asked, hits, title=TITLE.format(name), notes=notes)
+    return montages
 
 
-def _page(findings: Findings, run: Run | None, montages: Mapping[str, Image.Image]) -> Page:
-    report, scores = findings.report, findings.report.scores
+def _hit(
+    findings: Findings, number: int, row: int, score: float, pictures: Mapping[Path, Image.Image | None]
+) -> MontageHit:
+    query, gallery = findings.query, findings.gallery
+    identity, camera = gallery.identities[row], gallery.cameras[row]
+    who = ", ".join(part for part in (identity, f"camera {camera}" if camera else "") if part)
+    verdict = identity == query.identities[number] if identity else None
+    return MontageHit(pictures[gallery.files[row]], [f"{score:.3f}", who, Path(gallery.names[row]).name], verdict)
+
+
+def _page(findings: Findings, montages: Mapping[str, Image.Image]) -> str:
+    report, scores, run = findings.report, findings.report.scores, findings.subject.run
     figures = {
         "mAP": f"{scores.mAP:.2f}",
         "rank-1": f"{scores.rank1:.2f}",
         "mINP": f"{scores.mINP:.2f}",
         "queries that count": f"{scores.valid_queries:,}",
-        "gallery": f"{report.gallery:,}",
+        "gallery rows": f"{report.gallery:,}",
     }
     parts = (
         sections.ranking(findings),
         sections.thresholds(findings),
-        sections.cameras(findings),
         sections.pictures(montages),
+        sections.cameras(findings),
         sections.training(run),
-        sections.settings(run),
+        sections.settings(findings),
     )
     subtitle = f"{report.model}, protocol {report.protocol.name}, scing {__version__}"
-    return Page(f"{report.data}: evaluation", subtitle, figures, parts)
+    return render_page(Page(f"{report.data}: evaluation", subtitle, figures, parts, FILES[1:]))

@@ -1,0 +1,53 @@
+"""What `scing search` found, as JSON and as people read it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from scing_cli.commands.console import Terminal, short_path
+
+if TYPE_CHECKING:
+    from scing_cli.commands.thumbnails import Thumbnails
+    from scing_cli.core.workflows.search import Found, SearchReport
+    from scing_cli.core.workflows.vectors import Box
+
+
+def payload_of(found: SearchReport) -> dict[str, Any]:
+    """Return it as `--json` prints it."""
+    results: list[dict[str, Any]] = [{"query": str(own.query), "hits": _hits(own)} for own in found.results]
+    if found.threshold is None:
+        return {"results": results}
+    for own, result in zip(found.results, results, strict=True):
+        result |= {"match": bool(own.hits), "best_below": own.best_below}
+    return {"results": results, "threshold": found.threshold.summary()}
+
+
+def _hits(found: Found) -> list[dict[str, Any]]:
+    names = ("path", "identity", "camera")
+    return [
+        {"rank": rank, "score": hit.score, **{name: getattr(hit.row, name) for name in names}}
+        for rank, hit in enumerate(found.hits, 1)
+    ]
+
+
+def show(found: SearchReport, terminal: Terminal, strips: Thumbnails | None, box: Box | None) -> None:
+    """Print a table for each photo, or that nothing matches it.
+
+    Args:
+        found: What the search found.
+        terminal: Where it goes.
+        strips: Shows each photo with its hits; None for tables alone.
+        box: Where the person is in every photo.
+    """
+    for own in found.results:
+        if not own.hits:
+            below = f": the best score is {own.best_below:.4f}" if own.best_below is not None else ""
+            terminal.say(f"{own.query}: no match{below}")
+            continue
+        rows = [
+            (hit["rank"], f"{hit['score']:.4f}", hit["identity"], hit["camera"], short_path(hit["path"]))
+            for hit in _hits(own)
+        ]
+        terminal.table(str(own.query), ("rank", "score", "identity", "camera", "path"), rows, words=("path",))
+        if strips is not None:
+            strips.show(own, found.identities.get(own.query, ""), box)

@@ -1,0 +1,65 @@
+"""A ranking on one line, some lines of text high: the query at the left, its first hits beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PIL import Image
+
+from scing_cli.core.figures.montage import COLOURS, PAPER, QUERY, Canvas, MontageHit, Style
+
+Size = tuple[int, int]
+
+
+def hits_beside(size: Size) -> int:
+    """Return how many hits stand beside a query.
+
+    Args:
+        size: The width there is and the height of the picture, in pixels.
+
+    Returns:
+        At least 1, however small the width.
+    """
+    style = _style(size[1])
+    return max((size[0] - _left(style) + style.gap - style.frame) // style.step, 1)
+
+
+def ranked_strip(query: Image.Image, hits: Sequence[MontageHit], *, size: Size, unit: int = 1) -> Image.Image:
+    """Draw a query and its first hits, each with its rank; captions are left out.
+
+    Args:
+        query: The query's picture.
+        hits: Best first; those beyond `hits_beside(size)` are left out.
+        size: The width there is and the height of the picture, in pixels.
+        unit: The width drawn is a multiple of this, as of a letter's in a terminal.
+
+    Returns:
+        An RGB picture as high as asked for, as wide as its hits need.
+    """
+    style = _style(size[1])
+    drawn = hits[: hits_beside(size)]
+    width = _left(style) + len(drawn) * style.step - style.gap + style.frame
+    picture = Image.new("RGB", (-(-width // unit) * unit, size[1]), PAPER)
+    canvas, edge = Canvas(picture, style), style.frame
+    canvas.framed((edge, edge), query, QUERY)
+    canvas.badge((edge, edge + style.height - style.letter - 6), "query")  # below, for the head is above
+    if drawn:
+        rule = _left(style) - style.gap
+        canvas.rule((rule, edge, rule, size[1] - 1 - edge))
+    for place, hit in enumerate(drawn):
+        corner = (_left(style) + place * style.step, edge)
+        canvas.framed(corner, hit.image, COLOURS[hit.verdict])
+        canvas.marks(corner, place + 1, hit.verdict)
+    return picture
+
+
+def _style(height: int) -> Style:
+    """Return the sizes for a strip of so many pixels: persons are twice as high as wide."""
+    frame = max(height // 50, 2)
+    inside = max(height - 4 * frame, 2)
+    return Style(width=inside // 2, height=inside, letter=max(height // 12, 9), frame=frame)
+
+
+def _left(style: Style) -> int:
+    """Return where the first hit begins."""
+    return style.frame + style.step + style.gap

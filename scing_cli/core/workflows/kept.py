@@ -1,0 +1,85 @@
+"""A part of a data set -> its vectors; those of a run are kept in it, and taken again where nothing has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from scing_cli.core.artifacts import FORMAT, file_digest, read_json, replacing, text_digest, write_json
+from scing_cli.core.embeddings import Embedder, Vectors
+from scing_cli.core.errors import DataError, RunError, ScingError
+from scing_cli.core.index import file_keys
+from scing_cli.core.manifest import Manifest
+from scing_cli.core.runtime import Reporter
+from scing_cli.core.workflows.data import own_cameras
+from scing_cli.core.workflows.models import OpenedModel
+from scing_cli.core.workflows.ranked import Side
+from scing_cli.core.workflows.vectors import embed_files
+
+
+def embedded_side(whole: Manifest, name: str, model: OpenedModel, embedder: Embedder, reporter: Reporter) -> Side:
+    """Embed a part of a data set, or take the run's own vectors of it where nothing has changed since."""
+    part = whole.part(name)
+    identities, cameras = [sample.identity for sample in part], [sample.camera for sample in part]
+    known = own_cameras(part, whole, model.run) if model.encoder.cameras else None
+    stamp = {
+        "format": FORMAT,
+        "model_digest": model.digest,
+        "descriptor": embedder.kind,
+        "rows": len(part),
+        "files": _files_digest(part),
+        "precision": embedder.precision,
+        "cameras": text_digest("\n".join(known)) if known else "",
+    }
+    stem = model.run.path / "embeddings" / f"{part.name}-{name}" if model.run else None
+    vectors = _kept(stem, stamp) if stem else None
+    if vectors is None:
+        vectors = embed_files(embedder, part.files(), cameras=known, reporter=reporter, text=f"embed {name}")
+        if stem:
+            _keep(stem, vectors, stamp, reporter)
+    else:
+        reporter.note(f"Vectors of {name}: kept from before, nothing has changed.")
+    names = [sample.path for sample in part]
+    return Side(vectors, identities, cameras, file_keys(part.files()), names, part.files())
+
+
+def _files_digest(part: Manifest) -> str:
+    states = []
+    for sample in part:
+        try:
+            state = part.file(sample).stat()
+        except OSError as error:
+            raise DataError(
+                f"{part.file(sample)} cannot be read: {error.strerror}.", "Say where the data lies now: --data DIR"
+            ) from error
+        states.append(f"{sample.path}\0{state.st_size}\0{state.st_mtime_ns}")
+    return text_digest("\n".join(states))
+
+
+def _kept(stem: Path, stamp: Mapping[str, object]) -> Vectors | None:
+    """Return the vectors kept under a name, if they are those of the stamp and whole."""
+    file = stem.with_name(stem.name + ".safetensors")
+    try:
+        kept = read_json(stem.with_name(stem.name + ".json"))
+        if kept != {**stamp, "file_digest": file_digest(file)}:
+            return None
+        vectors: Vectors = load_file(file)["vectors"]
+    except (RunError, OSError, SafetensorError, KeyError):
+        return None
+    return vectors if len(vectors) == stamp["rows"] else None
+
+
+def _keep(stem: Path, vectors: Vectors, stamp: Mapping[str, object], reporter: Reporter) -> None:
+    """Write vectors and their stamp into the run; where that cannot be written, only say so."""
+    file, note = (stem.with_name(stem.name + suffix) for suffix in (".safetensors", ".json"))
+    try:
+        note.unlink(missing_ok=True)
+        with replacing(file) as temporary:
+            save_file({"vectors": np.ascontiguousarray(vectors)}, temporary)
+        write_json(note, {**stamp, "file_digest": file_digest(file)})
+    except (ScingError, SafetensorError, OSError) as error:
+        reporter.warn(f"The vectors could not be kept for the next time: {str(error).splitlines()[0]}")
