@@ -18,13 +18,13 @@ say() { printf '\n\033[1m$ %s\033[0m\n' "$*" >&2; "$@"; }
 drawn=(--synthetic --identities 256 --test-identities 48 --cameras 4 --images-per-camera 2 --occluded-training 0.5)
 say scing prepare plain "${drawn[@]}"
 say scing prepare occluded "${drawn[@]}" --occluded-queries
-say scing train-prompts --data plain --model scing-tiny --epochs 3 --lr 3e-3 --run run
-say scing train-visual --run run --epochs 8 --lr 5e-4 --milestones 6,7 --warmup-epochs 1 --batch-size 128
-say scing embed --run run --output gallery.faiss
+say scing train-prompts --data plain --model scing-tiny --epochs 3 --lr 3e-3 --run runs/plain
+say scing train-visual --run runs/plain --epochs 8 --lr 5e-4 --milestones 6,7 --warmup-epochs 1 --batch-size 128
+say scing embed --run runs/plain --output gallery.faiss
 
 for queries in plain occluded; do
   say scing evaluate --model scing-tiny --data "$queries" --json > "zero-shot-$queries.json"
-  say scing evaluate --run run --data "$queries" --split query --json > "trained-$queries.json"
+  say scing evaluate --run runs/plain --data "$queries" --split query --json > "trained-$queries.json"
 done
 
 photos=(plain/query/*.jpg)
@@ -35,3 +35,4 @@ python "$examples/table.py" "48 drawn people that neither training met, 4 camera
   "zero-shot, occluded queries=zero-shot-occluded.json" "stage 1 + 2, occluded queries=trained-occluded.json"
 printf '\nDrawn people are not photographs: the table shows that the road works, not what SCING reaches on real data.\n'
 printf 'Everything is in %s\nThe ranking: %s/ranking.png\n' "$PWD" "$PWD"
+printf 'Go on there: cd %s && scing evaluate --output report\n' "$folder"

@@ -194,13 +194,13 @@ def shorten(text: str, width: int) -> str:
     return text[:head] + "…" + text[len(text) - (width - 1 - head) :]
 
 
-def short_path(path: str) -> str:
+def short_path(path: str, width: int = PATH_WIDTH) -> str:
     """Return a path from here where it lies below here; a long one is shortened in its middle, the file's name last."""
     text = path.removeprefix(f"{Path.cwd().as_posix()}/")
     name = len(text) - text.rfind("/")  # with its slash
-    head = PATH_WIDTH - 1 - name
-    if len(text) <= PATH_WIDTH or head < 1:
-        return shorten(text, PATH_WIDTH)
+    head = width - 1 - name
+    if len(text) <= width or head < 1:
+        return shorten(text, width)
     return f"{text[:head]}…{text[-name:]}"
 
 

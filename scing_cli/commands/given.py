@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +108,11 @@ def parse_box(text: str | None) -> tuple[int, int, int, int] | None:
         return None
     left, top, width, height = whole_numbers("--box", text, count=4)
     return left, top, width, height
+
+
+def standard_input() -> Iterator[str]:
+    """Yield the lines of standard input as paths: names that are no text of this system's encoding come through."""
+    yield from map(os.fsdecode, sys.stdin.buffer) if hasattr(sys.stdin, "buffer") else sys.stdin
 
 
 def paths_given(paths: Sequence[Path], lines: Iterable[str]) -> list[Path]:

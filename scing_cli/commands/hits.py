@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from scing_cli.commands.console import Terminal, short_path
+from scing_cli.commands.console import Terminal, short_path, shorten
 
 if TYPE_CHECKING:
     from scing_cli.commands.thumbnails import Thumbnails
     from scing_cli.core.workflows.search import Found, SearchReport
     from scing_cli.core.workflows.vectors import Box
 
+TITLE_WIDTH = 78  # fits 80 columns
+
 
 def payload_of(found: SearchReport) -> dict[str, Any]:
     """Return it as `--json` prints it."""
     results: list[dict[str, Any]] = [{"query": str(own.query), "hits": _hits(own)} for own in found.results]
+    if found.joined:
+        results[0]["joined"] = [str(photo) for photo in found.joined]
     if found.threshold is None:
         return {"results": results}
     for own, result in zip(found.results, results, strict=True):
@@ -30,6 +35,11 @@ def _hits(found: Found) -> list[dict[str, Any]]:
     ]
 
 
+def _line(hit: Mapping[str, Any]) -> tuple[object, ...]:
+    who, camera = shorten(hit["identity"], 10), shorten(hit["camera"], 8)
+    return hit["rank"], f"{hit['score']:.4f}", who, camera, short_path(hit["path"])
+
+
 def show(found: SearchReport, terminal: Terminal, strips: Thumbnails | None, box: Box | None) -> None:
     """Print a table for each photo, or that nothing matches it.
 
@@ -42,12 +52,10 @@ def show(found: SearchReport, terminal: Terminal, strips: Thumbnails | None, box
     for own in found.results:
         if not own.hits:
             below = f": the best score is {own.best_below:.4f}" if own.best_below is not None else ""
-            terminal.say(f"{own.query}: no match{below}")
+            nothing = "no hits" if found.threshold is None else "no match"
+            terminal.say(f"{short_path(str(own.query))}: {nothing}{below}")
             continue
-        rows = [
-            (hit["rank"], f"{hit['score']:.4f}", hit["identity"], hit["camera"], short_path(hit["path"]))
-            for hit in _hits(own)
-        ]
-        terminal.table(str(own.query), ("rank", "score", "identity", "camera", "path"), rows, words=("path",))
+        title, columns = short_path(str(own.query), TITLE_WIDTH), ("rank", "score", "identity", "camera", "path")
+        terminal.table(title, columns, [_line(hit) for hit in _hits(own)], words=("path",))
         if strips is not None:
             strips.show(own, found.identities.get(own.query, ""), box)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from scing_cli.commands import options
 from scing_cli.commands.console import Terminal
-from scing_cli.commands.given import one_of, parse_box, paths_given
+from scing_cli.commands.given import one_of, parse_box, paths_given, standard_input
 from scing_cli.commands.hits import payload_of, show
 from scing_cli.commands.thumbnails import open_thumbnails
 
@@ -49,12 +48,13 @@ def search(
 
     terminal = Terminal(as_json=as_json)
     one_of("--group", group, ("identity",))
+    one_of("--join", join, ("mean",))
     if hits_file is not None:
         check_hits_file(hits_file, as_json=as_json)
     strips = open_thumbnails(terminal, hits_file) if thumbnails else None
     names = (frozenset(given or ()) for given in (camera, identity, exclude_camera, exclude_identity))
     found = find(
-        paths_given(photos, sys.stdin),
+        paths_given(photos, standard_input()),
         index,
         run=run,
         k=k,
@@ -78,5 +78,7 @@ def search(
     if terminal.result(payload) or hits_file == Path("-"):
         return
     show(found, terminal, strips, parse_box(box))
+    if hits_file is not None:
+        terminal.say(f"Table: {hits_file}")
     for picture in filter(None, pictures.values()):
         terminal.say(f"Picture: {picture}")

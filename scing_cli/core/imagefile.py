@@ -47,7 +47,7 @@ _TURNS: Mapping[object, Image.Transpose] = MappingProxyType(
     }
 )
 # What Pillow's decoders raise on damaged bytes (no common base); Warning: in programs that turn warnings into errors.
-_DECODER_FAILURES = (
+DECODER_FAILURES = (
     OSError,
     SyntaxError,
     ValueError,
@@ -89,7 +89,7 @@ def read_image(path: Path) -> Image.Image:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_big(path) from error
-    except _DECODER_FAILURES as error:
+    except DECODER_FAILURES as error:
         raise ImageError(f"{path} {_reason(path, error)}.", REMEDY) from error
 
 
@@ -179,7 +179,7 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
     """Return the turn that makes the image upright; damaged EXIF data says nothing, the pixels are still good."""
     try:
         return _TURNS.get(image.getexif().get(_EXIF_ORIENTATION))
-    except _DECODER_FAILURES:
+    except DECODER_FAILURES:
         return None
 
 

@@ -6,7 +6,6 @@ point.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import hashlib
 import os
@@ -14,7 +13,7 @@ import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from scing_cli.core.artifacts import write_text
+from scing_cli.core.artifacts import csv_text, write_text
 from scing_cli.core.errors import DataError
 
 SPLITS = ("train", "val", "query", "gallery")
@@ -133,23 +132,13 @@ def write_manifest(manifest: Manifest, target: Path, *, relative_to: Path | None
     """
     base = target.parent if relative_to is None else relative_to
     names = list(dict.fromkeys(name for sample in manifest for name, _ in sample.extra))
-    lines = _Lines()
-    writer = csv.writer(lines)
-    writer.writerow([*COLUMNS, *names])
+    lines: list[Sequence[str]] = [[*COLUMNS, *names]]
     way = _way(base, manifest.root)
     for sample in manifest:
         extra = dict(sample.extra)
         known = (posixpath.join(way, sample.path), sample.identity, sample.camera)
-        writer.writerow([*known, sample.split, sample.caption, *(extra.get(name, "") for name in names)])
-    write_text(target, "".join(lines))
-
-
-class _Lines(list[str]):
-    """Rows of a csv.writer, whose own line end holds CR and LF: Python < 3.13 would not quote a lone CR otherwise."""
-
-    def write(self, row: str) -> None:
-        """Take one row."""
-        self.append(row.removesuffix("\r\n") + "\n")
+        lines.append([*known, sample.split, sample.caption, *(extra.get(name, "") for name in names)])
+    write_text(target, csv_text(lines))
 
 
 def _way(base: Path, root: Path) -> str:

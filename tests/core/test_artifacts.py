@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import stat
 import threading
 from importlib import metadata
@@ -226,3 +228,18 @@ def test_a_fresh_folder_does_not_exist_yet(tmp_path: Path, monkeypatch: pytest.M
         seen.add(folder)
     assert len(seen) == 3
     assert all(folder.name.startswith("market-") for folder in seen)
+
+
+def test_every_field_of_a_table_comes_back_as_it_went_in() -> None:
+    rows = [["one\rline", "two\nlines", "three\r\n", ""], ['a "quoted" one', "a, b", " c ", "ä\u2028"]]
+    text = artifacts.csv_text(rows)
+    assert list(csv.reader(io.StringIO(text, newline=""))) == rows
+    assert artifacts.csv_text([("a", 1.5), ("b", None)]) == "a,1.5\nb,\n"
+
+
+def test_json_takes_names_that_are_no_text(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    artifacts.write_json(file, {"name": "ä"})
+    assert "ä" in file.read_text(encoding="utf-8")
+    artifacts.write_json(file, {"name": "ä \udcff"})
+    assert artifacts.read_json(file) == {"name": "ä \udcff"}

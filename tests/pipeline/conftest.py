@@ -74,7 +74,7 @@ def finished(world, tmp_path_factory):
 @pytest.fixture
 def own_run(finished, tmp_path):
     """A copy of the finished run that a test may change."""
-    return Path(shutil.copytree(finished, tmp_path / "run"))
+    return Path(shutil.copytree(finished, tmp_path / "run", ignore=shutil.ignore_patterns("report.json")))
 
 
 @pytest.fixture

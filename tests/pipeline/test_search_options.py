@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import struct
+import subprocess
 import sys
 
 import numpy as np
@@ -77,6 +80,8 @@ def test_photos_of_one_person_are_joined(scing, index, photos, hits):
     alone = [hits(asked=[photo]) for photo in photos[:2]]
     result = scing("search", *photos[:2], "--index", index, "-k", "50", "--join", "mean", "--json")
     (joined,) = result.json["results"]
+    assert joined["joined"] == [str(photo) for photo in photos[:2]]
+    assert "2 photos make one query, named after the first." in result.err
     scores = [{hit["path"]: hit["score"] for hit in own} for own in alone]
     sums = {path: scores[0][path] + scores[1][path] for path in scores[0]}
     best = max(sums, key=sums.__getitem__)
@@ -113,6 +118,14 @@ def test_hits_are_written_as_a_table(scing, index, photos, tmp_path):
     assert list(csv.reader(io.StringIO(printed.out))) == rows
 
 
+def test_a_table_of_hits_holds_a_name_with_a_line_break(scing, index, photos, tmp_path):
+    photo = tmp_path / "one\rtwo.jpg"
+    photo.write_bytes(photos[0].read_bytes())
+    assert scing("search", photo, "--index", index, "-k", "2", "--csv", tmp_path / "hits.csv").code == 0
+    rows = list(csv.reader((tmp_path / "hits.csv").open(encoding="utf-8", newline="")))
+    assert [row[0] for row in rows] == ["query", str(photo), str(photo)]
+
+
 def test_a_table_does_not_replace_other_files(scing, index, photos, tmp_path):
     other = tmp_path / "mine.csv"
     other.write_text("path,identity\n")
@@ -147,3 +160,43 @@ def test_the_index_is_left_as_it_is(index, hits):
     before = GalleryIndex.read(index).rows()
     hits("--group", "identity", "--camera", "1")
     assert GalleryIndex.read(index).rows() == before
+
+
+def test_an_odd_exif_orientation_is_no_hindrance(scing, index, photos, tmp_path):
+    image = Image.open(photos[0])
+    image.load()
+    entry = struct.pack("<HHI4s", 0x0112, 2, 2, b"6")  # the orientation as text, where a number should be
+    exif = b"Exif\0\0" + struct.pack("<2sHIH", b"II", 42, 8, 1) + entry + bytes(4)
+    image.save(tmp_path / "odd.jpg", exif=exif)
+    assert isinstance(Image.open(tmp_path / "odd.jpg").getexif()[0x0112], str)
+    assert scing("search", tmp_path / "odd.jpg", "--index", index).code == 0
+
+
+def test_names_that_are_no_text_come_in_and_go_out(index, photos, tmp_path):
+    photo = tmp_path / os.fsdecode(b"caf\xe9.jpg")
+    photo.write_bytes(photos[0].read_bytes())
+    done = subprocess.run(
+        [sys.executable, "-m", "scing_cli", "search", "-", "--index", str(index), "--csv", "-", "-k", "1"],
+        input=os.fsencode(photo) + b"\n",
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1].startswith(os.fsencode(photo) + b",1,")
+
+
+def test_a_table_that_cannot_be_written_is_refused_before_the_search(scing, index, photos, tmp_path):
+    (tmp_path / "file").write_text("here")
+    result = scing("search", photos[0], "--index", index, "--csv", tmp_path / "file" / "hits.csv")
+    assert (result.code, result.out) == (2, "") or result.code == 1
+    assert "cannot be written. Name another file." in result.err
+    empty = tmp_path / "empty.csv"
+    empty.touch()
+    assert scing("search", photos[0], "--index", index, "--csv", empty).code == 0
+    assert empty.read_text(encoding="utf-8").startswith(",".join(COLUMNS))
+
+
+def test_a_way_to_join_that_is_unknown_is_refused_before_any_work(scing, index, photos):
+    result = scing("search", photos[0], "--index", index, "--join", "sum")
+    assert "--join 'sum' is unknown. Known: mean." in result.err
+    assert "photo makes" not in result.err

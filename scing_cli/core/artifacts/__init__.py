@@ -3,6 +3,7 @@
 from scing_cli.core.artifacts.files import (
     FORMAT,
     cache_folder,
+    csv_text,
     file_digest,
     read_json,
     replacing,
@@ -28,6 +29,7 @@ __all__ = [
     "check_free",
     "choose_run",
     "create_run",
+    "csv_text",
     "file_digest",
     "fresh_folder",
     "kept_if_begun",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,12 @@ def write_text(target: Path, text: str) -> None:
 
 def write_json(target: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON object in one rename."""
-    write_text(target, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a file name that is no UTF-8: JSON's own escapes
+        text = json.dumps(content, indent=1, allow_nan=False)
+    write_text(target, text + "\n")
 
 
 def read_json(source: Path, *, remedy: str = "") -> dict[str, Any]:
@@ -72,6 +78,21 @@ def read_json(source: Path, *, remedy: str = "") -> dict[str, Any]:
             f"{source} has format {content['format']}; this version reads {FORMAT}.", "Install a newer scing-cli."
         )
     return content
+
+
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """Return rows as CSV with plain line ends, in which every field comes back as it went in."""
+    lines = _Lines()
+    csv.writer(lines).writerows(rows)
+    return "".join(lines)
+
+
+class _Lines(list[str]):
+    """Rows of a csv.writer, whose own line end holds CR and LF: Python < 3.13 would not quote a lone CR otherwise."""
+
+    def write(self, row: str) -> None:
+        """Take one row."""
+        self.append(row.removesuffix("\r\n") + "\n")
 
 
 def file_digest(source: Path) -> str:

@@ -8,11 +8,21 @@ shares in [0, 1]. B bins.
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 from scing_cli.core.evaluation.metrics import FloatArray, IntArray
 from scing_cli.core.evaluation.pair_counts import BestHits
 from scing_cli.core.evaluation.sampling import Estimate
+
+
+def four_digits(threshold: float) -> str:
+    """Return a threshold to be read and typed again: rounded up, so that no more pairs match.
+
+    >>> four_digits(0.58104485)
+    '0.5811'
+    """
+    return f"{math.ceil(threshold * 1e4) / 1e4:.4f}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)

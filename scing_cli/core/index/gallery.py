@@ -219,6 +219,11 @@ class GalleryIndex:
     def _people(self, queries: Vectors, k: int, there: int, allowed: IntArray | None) -> list[list[Hit]]:
         """Return the best hits of k identities each, looking further down for those who have not found so many."""
         answers: list[list[Hit]] = [[] for _ in queries]
+        named = [row.identity or row.id for row in self._rows.values()]
+        if allowed is not None:
+            kept = set(allowed.tolist())
+            named = [name for name, row in zip(named, self._rows.values(), strict=True) if row.id in kept]
+        k = min(k, len(set(named)))
         open_places, reach = list(range(len(queries))), k
         while open_places:
             reach = min(4 * reach, there)

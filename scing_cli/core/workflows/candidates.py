@@ -9,7 +9,7 @@ import numpy as np
 from scing_cli.core.embeddings import Vectors
 from scing_cli.core.errors import SettingError
 from scing_cli.core.evaluation import Reranking, reranked_distances
-from scing_cli.core.index import GalleryIndex, Hit, RowFilter, best_of_each
+from scing_cli.core.index import GalleryIndex, Hit, RowFilter
 from scing_cli.core.runtime import Reporter
 
 CANDIDATES = 200
@@ -29,13 +29,7 @@ def check_count(k: int) -> None:
 
 
 def reranked_hits(
-    index: GalleryIndex,
-    vectors: Vectors,
-    k: int,
-    *,
-    allowed: RowFilter | None = None,
-    each_identity_once: bool = False,
-    reporter: Reporter,
+    index: GalleryIndex, vectors: Vectors, k: int, *, allowed: RowFilter | None = None, reporter: Reporter
 ) -> list[list[Hit]]:
     """Find rows as `GalleryIndex.search` does, and order each query's nearest ones by k-reciprocal re-ranking.
 
@@ -45,21 +39,19 @@ def reranked_hits(
     Args:
         index: The index.
         vectors: Shape (Q, D), float32, unit length.
-        k: How many hits of each query are returned.
+        k: How many hits of each query are wanted.
         allowed: Which rows may be found; None for all.
-        each_identity_once: As for the search; the row of an identity that is re-ranked best stays.
         reporter: Is told the settings, and of the progress, in queries.
 
     Returns:
-        At most k hits of each query, the re-ranked nearest first; their scores are still cosines.
+        The 200 or k rows of each query, the re-ranked nearest first; their scores are still cosines.
     """
     count = max(k, CANDIDATES)
     found = index.search(vectors, count, allowed=allowed)
     reporter.note(f"Re-ranked within the first {count} hits of a photo ({Reranking()}); scores are cosines.")
     with reporter.progress("re-rank", len(found)) as advance:
         for number, hits in enumerate(found):
-            ordered = _in_order(index, vectors[number], hits)
-            found[number] = (best_of_each(ordered) if each_identity_once else ordered)[:k]
+            found[number] = _in_order(index, vectors[number], hits)
             advance(1)
     return found
 

@@ -115,6 +115,8 @@ def evaluate_on(
         width = machine.embedder(model.encoder, kind=descriptor).width
         for source in sources:
             settings.check_cost(*sides(source.manifest, split), width)
+    if split == "train" and model.run is not None:
+        reporter.warn("Of people that a run was trained on, figures say nothing about others: --split query does.")
     reports = [_score(model, source, settings) for source in sources]
     if len({report.data for report in reports}) < len(reports):  # folders of one name
         reports = [dataclasses.replace(own, data=str(path)) for own, path in zip(reports, data, strict=True)]
@@ -190,7 +192,15 @@ def _score(model: OpenedModel, source: DataSet, settings: _Settings) -> Evaluati
         report = dataclasses.replace(report, published=published, published_note=note)
     if settings.output is None:
         return report
-    subject = Subject(model.run, model.digest, embedder.kind, manifest.fingerprint(), split)
+    subject = Subject(
+        model.run,
+        model.digest,
+        embedder.kind,
+        manifest.fingerprint(),
+        split,
+        index=index.name if index else "",
+        precision=embedder.precision,
+    )
     threads = settings.machine.threads()
     return write_report(
         settings.output, report, (query, gallery), subject, products=products, workers=threads, reporter=reporter

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TextIO
 
-from scing_cli.core.artifacts import replacing
+from scing_cli.core.artifacts import csv_text, replacing
 from scing_cli.core.errors import SettingError
 from scing_cli.core.workflows.montage import Found
 
@@ -32,7 +32,10 @@ def check_hits_file(target: Path, *, as_json: bool) -> None:
         return
     if target.is_dir():
         raise SettingError(f"--csv {target} is a folder.", "Name a file in it.")
-    if target.exists() and not _is_ours(target):
+    place = next(folder for folder in target.absolute().parents if folder.exists())
+    if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
+        raise SettingError(f"--csv {target}: {place} cannot be written.", "Name another file.")
+    if target.exists() and target.stat().st_size and not _is_ours(target):
         raise SettingError(f"--csv {target} is there already, and is no table of hits.", "Name another file.")
 
 
@@ -52,19 +55,16 @@ def write_hits(target: Path, results: Sequence[Found]) -> None:
         results: What was found.
     """
     if target == STDOUT:
-        _write(sys.stdout, results)
+        sys.stdout.flush()
+        sys.stdout.buffer.write(_text(results).encode("utf-8", "surrogateescape"))
+        sys.stdout.buffer.flush()
         return
-    with (
-        replacing(target) as temporary,
-        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
-    ):
-        _write(file, results)
+    with replacing(target) as temporary:
+        temporary.write_text(_text(results), encoding="utf-8", errors="surrogateescape", newline="")
 
 
-def _write(file: TextIO, results: Sequence[Found]) -> None:
-    table = csv.writer(file, lineterminator="\n")
-    table.writerow(COLUMNS)
-    table.writerows(_rows(results))
+def _text(results: Sequence[Found]) -> str:
+    return csv_text([COLUMNS, *_rows(results)])
 
 
 def _rows(results: Sequence[Found]) -> Iterable[Sequence[object]]:

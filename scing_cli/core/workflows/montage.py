@@ -104,7 +104,8 @@ def montage_hit(hit: Hit, identity: str, picture: Image.Image | None) -> Montage
         picture: What to show of the hit; None where its file cannot be read.
     """
     who = ", ".join(part for part in (hit.row.identity, f"camera {hit.row.camera}" if hit.row.camera else "") if part)
-    caption = [f"{hit.score:.3f}", who, Path(hit.row.path).name]
+    path = Path(hit.row.path)
+    caption = [f"{hit.score:.3f}", who, path.name, f"in {path.parent.name}"]
     known = identity and hit.row.identity
     return MontageHit(picture, caption, hit.row.identity == identity if known else None)
 

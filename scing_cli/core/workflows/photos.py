@@ -11,7 +11,7 @@ from PIL import Image
 
 from scing_cli.core.embeddings import Vectors
 from scing_cli.core.errors import DataError, SettingError, counted
-from scing_cli.core.imagefile import list_images
+from scing_cli.core.imagefile import DECODER_FAILURES, list_images
 from scing_cli.core.index import Row
 from scing_cli.core.runtime import Reporter
 
@@ -55,9 +55,10 @@ def hint_at_boxes(files: Sequence[Path], rows: Sequence[Row], reporter: Reporter
     if scenes:
         width, height = sizes[scenes[0]] or (0, 0)
         others = f" and {counted(len(scenes) - 1, 'other')}" if len(scenes) > 1 else ""
+        beside = ", the gallery's images like crops of one person" if crops else ""
         reporter.warn(
-            f"{scenes[0]} ({width}x{height}){others} looks like a whole scene, the gallery's images like crops of one "
-            "person: say where the person is with --box X,Y,W,H."
+            f"{scenes[0]} ({width}x{height}){others} looks like a whole scene{beside}: say where the person is with "
+            "--box X,Y,W,H."
         )
 
 
@@ -69,9 +70,9 @@ def _size(file: Path) -> tuple[int, int] | None:
     """Return an image's width and height without decoding it; None where that fails: the decoder will say why."""
     try:
         with Image.open(file) as image:
-            turned = image.getexif().get(0x0112, 1) >= 5  # EXIF: stored on its side
+            turned = image.getexif().get(0x0112) in {5, 6, 7, 8}  # EXIF: stored on its side; it may hold anything
             return (image.height, image.width) if turned else image.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except DECODER_FAILURES:
         return None
 
 

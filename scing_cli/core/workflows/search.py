@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import functools
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from scing_cli.core.embeddings import Embedder
+from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.errors import ImageError, ScingError, SettingError, counted
 from scing_cli.core.figures import check_picture
-from scing_cli.core.index import GalleryIndex, Row, RowFilter, file_keys
+from scing_cli.core.index import GalleryIndex, Hit, Row, RowFilter, best_of_each, file_keys
 from scing_cli.core.runtime import Reporter, Silent
 from scing_cli.core.workflows.candidates import check_count, reranked_hits
 from scing_cli.core.workflows.data import run_manifest
@@ -39,6 +38,7 @@ class SearchReport:
         saliency: The picture of what makes the hits alike, if asked for.
         threshold: The lowest score of a hit, if one was asked for.
         identities: Who is in a photo, if asked for and known.
+        joined: The photos that made one query, if they were joined.
     """
 
     results: Sequence[Found]
@@ -46,6 +46,7 @@ class SearchReport:
     saliency: Path | None = None
     threshold: Threshold | None = None
     identities: Mapping[Path, str] = dataclasses.field(default_factory=dict)
+    joined: Sequence[Path] = ()
 
 
 def search(
@@ -99,22 +100,23 @@ def search(
     files = photo_files(photos)
     opened, allowed = GalleryIndex.read(index), allowed or RowFilter()
     rows = opened.rows()
-    _say_what_is_left(rows, k, allowed, each_identity_once, reporter)
+    left = _say_what_is_left(rows, k, allowed, each_identity_once, reporter)
     if box is None:
         hint_at_boxes(files, rows, reporter)
     model, embedder = _model(opened, index, run, machine, reporter)
     threshold = find_threshold(wanted or Wanted(), model, opened.stamp, index)
-    try:
-        vectors = embed_files(embedder, files, box=box, reporter=reporter, text="embed")
-    except ImageError as error:
-        raise ImageError(error.what, "Name a photo of one person, or a folder of such photos.") from error
+    vectors = _vectors(files, embedder, box, reporter)
+    together: Sequence[Path] = ()
     if join is not None:
-        vectors, files = joined(vectors, join), files[:1]
-    rows_of = functools.partial(reranked_hits, reporter=reporter) if rerank else GalleryIndex.search
-    hits = rows_of(opened, vectors, k, allowed=allowed, each_identity_once=each_identity_once)
+        reporter.note(f"{counted(len(files), 'photo makes', 'photos make')} one query, named after the first.")
+        vectors, together, files = joined(vectors, join), files, files[:1]
+    if rerank:
+        hits = reranked_hits(opened, vectors, k, allowed=allowed, reporter=reporter)
+    else:
+        hits = opened.search(vectors, k, allowed=allowed, each_identity_once=each_identity_once)
     if threshold is not None:
-        say_threshold(threshold, len(rows), joined=join is not None, reporter=reporter)
-    results = [Found(file, *split(found, threshold)) for file, found in zip(files, hits, strict=True)]
+        say_threshold(threshold, left, differs=_differs(join, model), reporter=reporter)
+    results = [_found(file, own, k, threshold, each_identity_once) for file, own in zip(files, hits, strict=True)]
     if montage is not None or saliency is not None:
         shown = shown_part(results, reporter)
         known = _known_identities([found.query for found in shown], model)
@@ -123,7 +125,7 @@ def search(
         if saliency is not None:
             write_saliency(saliency, shown, vectors, known, embedder=embedder, box=box, reporter=reporter)
     known = _known_identities(files, model) if identify else {}
-    return SearchReport(results, montage, saliency, threshold, known)
+    return SearchReport(results, montage, saliency, threshold, known, together)
 
 
 def _model(
@@ -140,6 +142,26 @@ def _model(
     return model, embedder
 
 
+def _vectors(files: Sequence[Path], embedder: Embedder, box: Box | None, reporter: Reporter) -> Vectors:
+    try:
+        return embed_files(embedder, files, box=box, reporter=reporter, text="embed")
+    except ImageError as error:
+        raise ImageError(error.what, "Name a photo of one person, or a folder of such photos.") from error
+
+
+def _differs(join: str | None, model: OpenedModel) -> str:
+    """Say how these photos' scores differ from those that a report has measured; empty where they do not."""
+    if model.encoder.cameras:
+        return "The rate was measured with camera vectors, which photos go without: it may be another here."
+    return "The rate was measured with single photos; the mean of several scores higher." if join else ""
+
+
+def _found(photo: Path, hits: Sequence[Hit], k: int, threshold: Threshold | None, once: bool) -> Found:
+    """Return the first k hits that are matches; where identities count once, each by its first match."""
+    kept, best_below = split(hits, threshold)
+    return Found(photo, (best_of_each(kept) if once else kept)[:k], best_below)
+
+
 def _check_pictures(montage: Path | None, saliency: Path | None) -> None:
     """Refuse, before any work, a picture that cannot be written, and two of one name."""
     if montage is not None:
@@ -150,8 +172,11 @@ def _check_pictures(montage: Path | None, saliency: Path | None) -> None:
             raise SettingError(f"--saliency {saliency}: the same file as --montage.", "Name another file.")
 
 
-def _say_what_is_left(rows: Sequence[Row], k: int, allowed: RowFilter, once: bool, reporter: Reporter) -> None:
-    """Say what a filter names that the index does not know, and where there will be fewer than k hits."""
+def _say_what_is_left(rows: Sequence[Row], k: int, allowed: RowFilter, once: bool, reporter: Reporter) -> int:
+    """Say what a filter names that the index does not know, and where there will be fewer than k hits.
+
+    Returns how many rows may be found.
+    """
     for option, names, field in (
         ("--camera", allowed.cameras, "camera"),
         ("--exclude-camera", allowed.without_cameras, "camera"),
@@ -167,6 +192,7 @@ def _say_what_is_left(rows: Sequence[Row], k: int, allowed: RowFilter, once: boo
         reporter.warn(f"{subject} no row: there are no hits.")
     elif k > there:
         reporter.note(f"{subject} {what}: all are shown (-k {k}).")
+    return len(kept)
 
 
 def _say_unknown(option: str, names: Collection[str], known: Collection[str], field: str, reporter: Reporter) -> None:

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scing_cli.core.artifacts import read_json
+from scing_cli.core.artifacts import Run, read_json
 from scing_cli.core.errors import RunError, SettingError, counted
+from scing_cli.core.evaluation.rates import four_digits
 from scing_cli.core.evaluation.verification import FEWEST_MATCHES
 from scing_cli.core.index import Hit, Stamp
 from scing_cli.core.runtime import Reporter
@@ -76,35 +77,45 @@ def find_threshold(wanted: Wanted, model: OpenedModel, stamp: Stamp, index: Path
     """
     if wanted.false_match_rate is None:
         return None if wanted.threshold is None else Threshold(wanted.threshold)
-    file, content = _report(wanted, model, stamp, index)
-    if (content.get("model_digest"), content.get("descriptor")) != (stamp.model_digest, stamp.descriptor):
-        raise SettingError(f"{file} is the report of another model than the one that made {index}.", _remedy(stamp))
+    remedy = _remedy(model, stamp)
+    file, content = _report(wanted, model.run, index, remedy)
+    _check_model(content, file, stamp, index, remedy)
     try:
         score = _score(content, wanted.false_match_rate)
-        source = f"{content['data']}, {content['queries']:,} queries in {content['gallery']:,} rows"
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise SettingError(f"{file} is no whole report ({type(error).__name__}).", _remedy(stamp)) from error
+        part = "" if content["split"] == "query" else f" ({content['split']})"
+        rows = f"{content['gallery']:,} rows" + (f" of {content['index']}" if content["index"] else "")
+        source = f"{content['data']}{part}, {content['queries']:,} queries in {rows}"
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+        raise SettingError(f"{file} is no whole report ({type(error).__name__}).", remedy) from error
     return Threshold(score, wanted.false_match_rate, source)
 
 
-def _report(wanted: Wanted, model: OpenedModel, stamp: Stamp, index: Path) -> tuple[Path, Mapping[str, Any]]:
+def _report(wanted: Wanted, run: Run | None, index: Path, remedy: str) -> tuple[Path, Mapping[str, Any]]:
     if wanted.report is not None:
         file = wanted.report / "report.json" if wanted.report.is_dir() else wanted.report
-    elif model.run is not None and model.run.report.is_file():
-        file = model.run.report
+    elif run is not None and run.report.is_file():
+        file = run.report
     else:
-        raise SettingError(f"--false-match-rate: there is no report of the model that made {index}.", _remedy(stamp))
-    content = read_json(file)
+        raise SettingError(f"--false-match-rate: there is no report of the model that made {index}.", remedy)
+    content = read_json(file, remedy=remedy)
     if content.get("kind") != KIND:
-        raise RunError(f"{file} is no report of an evaluation.", _remedy(stamp))
+        raise RunError(f"{file} is no report of an evaluation.", remedy)
     return file, content
 
 
-def _remedy(stamp: Stamp) -> str:
-    then = "then search again" + (" with --report report" if "run" not in stamp.model else "")
-    return (
-        f"Make one: scing evaluate {stamp.made_by()} --data DIR --output report\n{then}; or name a score: --threshold."
-    )
+def _remedy(model: OpenedModel, stamp: Stamp) -> str:
+    named = f"--run {model.run.path}" if model.run is not None else stamp.made_by()
+    kind = "" if stamp.descriptor == "projected" else f" --descriptor {stamp.descriptor}"
+    then = "then search again" + (" with --report report" if model.run is None else "")
+    return f"Make one: scing evaluate {named}{kind} --data DIR --output report\n{then}; or name a score: --threshold."
+
+
+def _check_model(content: Mapping[str, Any], file: Path, stamp: Stamp, index: Path, remedy: str) -> None:
+    if content.get("model_digest") != stamp.model_digest:
+        raise SettingError(f"{file} is the report of another model than the one that made {index}.", remedy)
+    kind = content.get("descriptor")
+    if kind != stamp.descriptor:
+        raise SettingError(f"{file} is of the descriptor {kind}; {index} holds {stamp.descriptor}.", remedy)
 
 
 def _score(content: Mapping[str, Any], rate: float) -> float:
@@ -112,16 +123,40 @@ def _score(content: Mapping[str, Any], rate: float) -> float:
     verification, curve = content["verification"], content["roc"]
     for point in verification["points"]:
         if math.isclose(point["rate"], rate, rel_tol=1e-9) and point["threshold"] is not None:
-            return float(point["threshold"])
-    lowest = FEWEST_MATCHES / max(verification["different_pairs"], 1)
+            return _cosine(point["threshold"])
+    pairs = verification["different_pairs"]
+    lowest = FEWEST_MATCHES / max(pairs, 1)
     if rate < lowest:
+        least = _rounded_up(lowest)
+        more = "evaluate on more data; or name a score: --threshold."
         raise SettingError(
-            f"--false-match-rate {rate:g} cannot be told from {verification['different_pairs']:,} pairs of different "
-            f"people ({content['data']}).",
-            f"Ask for {_rounded_up(lowest):g} or more, or evaluate on more data; or name a score: --threshold.",
+            f"--false-match-rate {rate:g} cannot be told from {counted(pairs, 'pair')} of different people "
+            f"({content['data']}).",
+            f"Ask for {least:g} or more, or {more}" if least < 1 else more.capitalize(),
         )
     kept = [score for score, own in zip(curve["thresholds"], curve["false_match"], strict=True) if own <= rate]
-    return float(min(kept))
+    return _cosine(min(kept))
+
+
+def _cosine(value: Any) -> float:
+    """Return a score, which may lie just above 1.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    score = float(value)
+    if not -1 <= score <= 1 + 1e-6:
+        raise ValueError(f"{score} is no cosine")
+    return score
+
+
+def _about(number: float) -> str:
+    """Return a number with two digits that count.
+
+    >>> _about(0.361), _about(1591.3)
+    ('0.36', '1,600')
+    """
+    return f"{number:.2g}" if number < 10 else f"{float(f'{number:.2g}'):,.0f}"
 
 
 def _rounded_up(rate: float) -> float:
@@ -142,15 +177,15 @@ def split(hits: Sequence[Hit], threshold: Threshold | None) -> tuple[list[Hit], 
     return kept, max((hit.score for hit in hits if hit.score < threshold.score), default=None)
 
 
-def say_threshold(threshold: Threshold, rows: int, *, joined: bool, reporter: Reporter) -> None:
-    """Say which score is a match, and what its rate means for an index of so many rows."""
+def say_threshold(threshold: Threshold, rows: int, *, differs: str, reporter: Reporter) -> None:
+    """Say which score is a match, and what its rate means for so many rows; warn where it was measured otherwise."""
     if threshold.false_match_rate is None:
-        reporter.note(f"A match scores {threshold.score:.4f} or more.")
+        reporter.note(f"A match scores {four_digits(threshold.score)} or more.")
         return
-    rate = threshold.false_match_rate
+    rate, score = threshold.false_match_rate, four_digits(threshold.score)
     reporter.note(
-        f"A match scores {threshold.score:.4f} or more: false-match rate {rate:g}, measured on {threshold.source}. "
-        f"Of {counted(rows, 'row')} about {rate * rows:.2g} would match a stranger."
+        f"A match scores {score} or more: false-match rate {rate:g}, measured on {threshold.source}. "
+        f"Of {counted(rows, 'row')} about {_about(rate * rows)} would match a stranger."
     )
-    if joined:
-        reporter.warn("The rate was measured with single photos; the mean of several scores higher.")
+    if differs:
+        reporter.warn(differs)

@@ -13,6 +13,7 @@ from scing_cli.core.figures.report.svg import FIRST, INK, SECOND, new_chart, pag
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 LOWEST_RATE = 1e-6
+HEADROOM = 0.09  # of the tallest bar, for the name of each threshold
 
 
 def cmc_chart(cmc: FloatArray) -> str:
@@ -25,6 +26,7 @@ def cmc_chart(cmc: FloatArray) -> str:
         f"rank-1 {cmc[0]:.1f}", (1, float(cmc[0])), (8, -4), textcoords="offset points", color=INK, fontsize=9
     )
     axes.set_xlim(0, len(cmc))
+    axes.set_xticks(range(1, len(cmc) + 1) if len(cmc) < 10 else [1, *range(10, len(cmc) + 1, 10)])
     axes.set_ylim(max(0.0, float(cmc[0]) - 15), 101)
     return page_svg(figure)
 
@@ -45,9 +47,11 @@ def score_chart(edges: FloatArray, same: IntArray, different: IntArray, threshol
         if counts.sum():
             axes.stairs(counts / counts.sum(), edges, fill=True, color=colour, alpha=0.45, label=name)
     top = axes.get_ylim()[1]
+    axes.set_ylim(0, top * (1 + HEADROOM * len(thresholds)))
     for place, (name, score) in enumerate(thresholds.items()):
         axes.axvline(score, color=INK, linewidth=1, linestyle="--")
-        axes.text(score, top * (0.97 - 0.09 * place), f" {name}", color=INK, fontsize=8, va="top")
+        height = top * (1 + HEADROOM * (len(thresholds) - place))
+        axes.text(score, height, f" {name}", color=INK, fontsize=8, va="top")
     filled = np.flatnonzero(same + different)
     if len(filled):
         axes.set_xlim(edges[filled[0]] - 0.02, min(edges[filled[-1] + 1] + 0.02, 1.02))
@@ -56,15 +60,18 @@ def score_chart(edges: FloatArray, same: IntArray, different: IntArray, threshol
 
 
 def roc_chart(false_match: FloatArray, true_match: FloatArray, marks: Mapping[str, tuple[float, float]]) -> str:
-    """Draw the true-match rate over the false-match rate, on a logarithmic axis, with marked points by their names."""
+    """Draw the true-match rate over the false-match rate, on a logarithmic axis, with marked points by their names.
+
+    A point without false matches is marked at the left end.
+    """
     figure, axes = new_chart(label="ROC curve", x="false-match rate", y="true-match rate")
     seen = false_match > 0
     axes.semilogx(false_match[seen], true_match[seen], color=FIRST, linewidth=2)
+    lowest = max(float(false_match[seen].min()) if seen.any() else 0.0, LOWEST_RATE)
     for name, (across, up) in marks.items():
-        axes.plot([max(across, LOWEST_RATE)], [up], "o", color=FIRST, markersize=5)
-        axes.annotate(name, (max(across, LOWEST_RATE), up), (6, -10), textcoords="offset points", color=INK, fontsize=8)
-    lowest = float(false_match[seen].min()) if seen.any() else LOWEST_RATE
-    axes.set_xlim(max(lowest, LOWEST_RATE), 1)
+        axes.plot([max(across, lowest)], [up], "o", color=FIRST, markersize=5)
+        axes.annotate(name, (max(across, lowest), up), (6, -10), textcoords="offset points", color=INK, fontsize=8)
+    axes.set_xlim(min(lowest, 0.1), 1)
     axes.set_ylim(0, 1.02)
     return page_svg(figure)
 
@@ -79,11 +86,20 @@ def course_chart(stage: str, rows: Sequence[Mapping[str, Any]], terms: Sequence[
     """
     figure, axes = new_chart(label=f"Losses of {stage}", x="epoch", y="loss")
     styles = ((FIRST, "-"), (SECOND, "-"), (FIRST, "--"), (SECOND, "--"))
-    epochs = [row["epoch"] for row in rows]
+    epochs, mark = [row["epoch"] for row in rows], "o" if len(rows) == 1 else ""
     for term, (colour, line) in zip(terms, styles, strict=False):
-        axes.plot(epochs, [row[term] for row in rows], line, color=colour, linewidth=2, label=term.replace("_", " "))
+        losses = [row[term] for row in rows]
+        axes.plot(epochs, losses, line + mark, color=colour, linewidth=2, label=term.replace("_", " "))
+    _whole_numbers(axes)
+    if len(rows) == 1:
+        axes.set_xticks(epochs)
     _legend(axes)
     return page_svg(figure)
+
+
+def _whole_numbers(axes: Any) -> None:
+    """Let the horizontal axis count: no rank and no epoch lies between two."""
+    axes.xaxis.get_major_locator().set_params(integer=True)
 
 
 def _legend(axes: Any) -> None:

@@ -11,9 +11,10 @@ import dataclasses
 import functools
 import io
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 QUALITY = 85  # of JPEG
+NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")  # may not stand in a page
 Cell = str | int | float | None
 
 
@@ -143,9 +145,15 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=_as_text,
     )
     engine.filters["groupby_run"] = _runs
     return engine.from_string(source)
+
+
+def _as_text(value: Any) -> Any:
+    """Return a value with a sign of the unknown for what is no text, such as a file name in another encoding."""
+    return type(value)(NO_TEXT.sub("\ufffd", value)) if isinstance(value, str) else value
 
 
 def _runs(blocks: Sequence[Block]) -> list[tuple[str, list[Block]]]:

@@ -24,7 +24,7 @@ COLOURS: Mapping[str, str] = MappingProxyType(
     }
 )
 INK, FAINT, RULE, FIRST, SECOND, PAPER = COLOURS
-WIDTH, HEIGHT = 6.0, 3.2  # inches; the page scales them
+WIDTH, HEIGHT = 4.8, 2.7  # inches; the page scales them
 
 
 def new_chart(*, label: str, x: str, y: str) -> tuple[Figure, Axes]:
@@ -46,28 +46,32 @@ def new_chart(*, label: str, x: str, y: str) -> tuple[Figure, Axes]:
     axes.set_ylabel(y, color=FAINT)
     axes.grid(color=RULE, linewidth=0.7)
     axes.set_axisbelow(True)
-    axes.tick_params(colors=FAINT, labelcolor=FAINT, length=3)
+    axes.tick_params(which="both", colors=FAINT, labelcolor=FAINT)
+    axes.tick_params(length=3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(RULE)
     return figure, axes
 
 
 def page_svg(figure: Figure) -> str:
-    """Return a chart as an element of the page: no fixed size, letters as text, colours as the page's variables."""
+    """Return a chart as an element of the page: no fixed size, letters as text, colours as the page's variables.
+
+    Its ids are drawn from its label: charts of different labels can stand on one page.
+    """
     import matplotlib as mpl
 
-    written = io.StringIO()
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "scing", "font.family": "sans-serif"}):
+    written, label = io.StringIO(), str(figure.get_label())
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": ascii(label), "font.family": "sans-serif"}):
         figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
     text = written.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r'<g id="[^"]*"', "<g", text)  # nothing refers to them, and every chart has the same
     for colour, variable in COLOURS.items():
         text = text.replace(colour, f"var({variable})")
-    label = _escaped(str(figure.get_label()))
-    return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
+    return text.replace("<svg", f'<svg role="img" aria-label="{_escaped(label)}"', 1)
 
 
 def _escaped(text: str) -> str:

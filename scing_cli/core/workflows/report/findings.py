@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -30,6 +31,8 @@ class Subject:
         descriptor: `projected` or `concat`; empty where that is not known.
         fingerprint: Of the data's rows; empty where vectors came without them.
         split: Whose images were the queries.
+        index: The index that was the gallery; empty where it was the data's own.
+        precision: Of the image encoder; empty where that is not known.
     """
 
     run: Run | None = None
@@ -37,10 +40,12 @@ class Subject:
     descriptor: str = ""
     fingerprint: str = ""
     split: str = "query"
+    index: str = ""
+    precision: str = ""
 
     def summary(self) -> dict[str, str]:
         """Return what identifies model and data, ready for JSON."""
-        names = ("model_digest", "descriptor", "fingerprint", "split")
+        names = ("model_digest", "descriptor", "precision", "fingerprint", "split", "index")
         return {name: getattr(self, name) for name in names}
 
 
@@ -89,16 +94,29 @@ class Findings:
 
     def extremes(self) -> dict[str, list[int]]:
         """Return the numbers of the best, the median and the worst queries by average precision, none twice."""
-        precision = self.report.scores.per_query.average_precision
-        valid = np.flatnonzero(np.isfinite(precision))
-        order = valid[np.lexsort((valid, -precision[valid]))].tolist()
-        middle = max(len(order) // 2 - SHOWN // 2, 0)
+        best, worst = self._ordered(1), self._ordered(-1)
+        middle = max(len(best) // 2 - SHOWN // 2, 0)
         groups: dict[str, list[int]] = {}
         taken: set[int] = set()
-        for name, part in (("worst", order[::-1]), ("best", order), ("median", order[middle:])):
+        for name, part in (("worst", worst), ("best", best), ("median", best[middle:])):
             groups[name] = [number for number in part if number not in taken][:SHOWN]
             taken.update(groups[name])
         return {name: groups[name] for name in ("best", "median", "worst")}
+
+    def _ordered(self, sign: int) -> list[int]:
+        """Return the valid queries by average precision, best first for 1, worst first for -1.
+
+        Of equal ones, each person's first comes before all second ones: a page of rankings shows many people.
+        """
+        precision = self.report.scores.per_query.average_precision
+        valid = np.flatnonzero(np.isfinite(precision)).tolist()[::sign]
+        seen: Counter[tuple[float, str]] = Counter()
+        places = {}
+        for place, number in enumerate(valid):
+            own = (float(precision[number]), self.query.identities[number])
+            places[number] = (-sign * own[0], seen[own], place)
+            seen[own] += 1
+        return sorted(valid, key=places.__getitem__)
 
     def rankings(self, numbers: Sequence[int]) -> Mapping[int, list[tuple[int, float]]]:
         """Return some queries' best rows that the protocol counts, right and wrong ones, with their cosines."""

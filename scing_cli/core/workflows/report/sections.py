@@ -10,14 +10,16 @@ from typing import Any
 from PIL import Image
 
 from scing_cli.core.artifacts import Run
-from scing_cli.core.errors import ScingError, counted
+from scing_cli.core.errors import counted
 from scing_cli.core.evaluation import CameraPair
-from scing_cli.core.evaluation.rates import OperatingPoint
+from scing_cli.core.evaluation.rates import OperatingPoint, four_digits
 from scing_cli.core.evaluation.sampling import Estimate
 from scing_cli.core.figures.report.charts import cmc_chart, course_chart, roc_chart, score_chart
 from scing_cli.core.figures.report.page import Block, Cell, Chart, Facts, Picture, Section, Table, Text
 from scing_cli.core.workflows.report.findings import Findings
 
+TRAINED_ON = ("name", "layout", "include_val", "fingerprint")  # not where it lies: a report is passed on
+LARGEST = 1e30  # of a loss: more is damage, and no chart can show it
 BINS = 128
 CAMERAS_SHOWN = 12  # a table of more is too wide for a page: it is in report.json
 SPREAD = "How the scores of each kind of pairs are spread."
@@ -67,7 +69,7 @@ def thresholds(findings: Findings) -> Section:
     rows: list[Sequence[Cell]] = [_point(point) for point in found.points if point.threshold is not None]
     if found.equal_error:
         equal = found.equal_error
-        rows.append(("equal error rate", f"{equal.threshold:.4f}", _share(equal.rate), None))
+        rows.append(("equal error rate", four_digits(equal.threshold), _share(equal.rate), None))
     return Section(
         "Which score means the same person",
         [
@@ -75,11 +77,11 @@ def thresholds(findings: Findings) -> Section:
                 f"{found.same_pairs:,} same-identity and {found.different_pairs:,} different-identity pairs of "
                 f"{found.identities:,} people. A pair matches if its score is at least the threshold. The threshold of "
                 "a false-match rate is the lowest at which no larger share of different-identity pairs matches. In "
-                "brackets: where the rate lies for other people of the same kind, in 95 of 100 cases."
+                "brackets: the 95 % interval of the sampling error, with people as the unit."
             ),
             Chart(score_chart(histogram.edges, histogram.same, histogram.different, lines), SPREAD),
             Chart(roc_chart(found.curve.false_match, found.curve.true_match, at), ROC),
-            Table(("false-match rate", "threshold", "measured", "true-match rate"), rows),
+            *([Table(("false-match rate", "threshold", "measured", "true-match rate"), rows)] if rows else []),
             *(Text(f"No threshold: {point.reason}.") for point in found.points if point.threshold is None),
         ],
     )
@@ -87,7 +89,7 @@ def thresholds(findings: Findings) -> Section:
 
 def _point(point: OperatingPoint) -> Sequence[Cell]:
     false_match, true_match = (_share(rate) if rate else None for rate in (point.false_match, point.true_match))
-    return (f"{point.rate:g}", f"{point.threshold:.4f}", false_match, true_match)
+    return (f"{point.rate:g}", four_digits(point.threshold or 0.0), false_match, true_match)
 
 
 def _share(estimate: Estimate) -> str:
@@ -135,13 +137,18 @@ def training(run: Run | None) -> Section:
 def _courses(log: Path) -> Iterator[Block]:
     try:
         rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError, ScingError):
+    except (OSError, ValueError, RecursionError):
         return
     for stage, terms in TERMS.items():
         own = [row for row in rows if isinstance(row, dict) and row.get("stage") == stage]
-        drawn = [term for term in terms if own and all(term in row for row in own)]
-        if drawn:
+        drawn = [term for term in terms if _are_numbers(own, term)]
+        if drawn and _are_numbers(own, "epoch"):
             yield Chart(course_chart(stage, own, drawn), f"Losses of {stage}, mean of each epoch.")
+
+
+def _are_numbers(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
+    values = [row.get(name) for row in rows]
+    return bool(values) and all(isinstance(value, int | float) and abs(value) < LARGEST for value in values)
 
 
 def settings(findings: Findings) -> Section:
@@ -151,7 +158,10 @@ def settings(findings: Findings) -> Section:
     if subject.run is not None:
         info = subject.run.info
         facts += [Facts(stage, _texts(values)) for stage, values in info["settings"].items()]
-        facts += [Facts("data of the training", _texts(info["data"])), Facts("versions", _texts(info["versions"]))]
+        facts += [
+            Facts("data of the training", _texts({name: info["data"].get(name) for name in TRAINED_ON})),
+            Facts("versions", _texts(info.get("versions", {}))),
+        ]
     return Section("Settings", facts)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import datetime as dt
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from scing_cli import __version__
-from scing_cli.core.artifacts import FORMAT, read_json, replacing, write_json
+from scing_cli.core.artifacts import FORMAT, Run, csv_text, read_json, replacing, write_json
 from scing_cli.core.errors import RunError, ScingError, SettingError
 from scing_cli.core.evaluation.products import Products
 from scing_cli.core.figures import MontageHit, ranked_montage
@@ -31,19 +31,26 @@ FILES = ("report.html", "queries.csv", "report.json")
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse, before any work, a folder that holds anything but a report of ours.
+    """Refuse, before any work, a folder that holds anything but a report of ours, or that cannot be made or written.
 
     Raises:
-        SettingError: If it is a file, or holds other files.
+        SettingError: Naming what stands in the way.
     """
-    if folder.exists() and not folder.is_dir():
-        raise SettingError(f"--output {folder} is a file.", "Name a folder for the report.")
-    if folder.is_dir() and not _is_ours(folder):
-        raise SettingError(f"--output {folder} holds other files.", "Name a new folder for the report.")
+    there = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+    what = f"--output {folder}" + ("" if there == folder else f": {there}")
+    if not there.is_dir():
+        fault = "is a file" if there.exists() else "is a link that leads nowhere"
+        raise SettingError(f"{what} {fault}.", "Name a folder for the report.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise SettingError(f"{what} cannot be written.", "Name another folder.")
+    if there == folder and not _is_ours(folder):
+        raise SettingError(f"{what} holds other files.", "Name a new folder for the report.")
 
 
 def _is_ours(folder: Path) -> bool:
     names = {entry.name for entry in folder.iterdir()}
+    if "run.json" in names:
+        return False  # a run: the report.json in it is a copy
     if "report.json" not in names:
         return names <= set(FILES)  # none yet, or one that was not finished
     try:
@@ -62,7 +69,7 @@ def write_report(
     workers: int = 1,
     reporter: Reporter,
 ) -> EvaluationReport:
-    """Write the report of an evaluation; a run keeps what it says of thresholds, for its searches.
+    """Write the report of an evaluation; a run keeps what it says of thresholds of people it was not trained on.
 
     Args:
         folder: Made where missing; an earlier report in it is replaced.
@@ -87,15 +94,23 @@ def write_report(
         raise SettingError(f"--output {folder} cannot be made: {error.strerror}.", "Name another folder.") from error
     _write_queries(folder / "queries.csv", findings)
     with replacing(folder / "report.html") as temporary:
-        temporary.write_text(page, encoding="utf-8", errors="surrogateescape")
+        temporary.write_text(page, encoding="utf-8")
     content = _content(findings)
     write_json(folder / "report.json", content)
     if subject.run is not None:
-        try:
-            write_json(subject.run.report, content)
-        except (ScingError, OSError) as error:
-            reporter.warn(f"The run could not keep the report's thresholds: {str(error).splitlines()[0]}")
+        _keep(subject.run, subject.split, content, reporter)
     return dataclasses.replace(report, output=folder)
+
+
+def _keep(run: Run, split: str, content: Mapping[str, Any], reporter: Reporter) -> None:
+    """Leave the report in the run, for its searches; not one of people that the run knows too well."""
+    if split == "train" or (split == "val" and run.info["data"].get("include_val")):
+        reporter.note("The run keeps no thresholds of people it was trained on: name this report with --report.")
+        return
+    try:
+        write_json(run.report, {name: value for name, value in content.items() if name != "cameras"})
+    except (ScingError, OSError) as error:
+        reporter.warn(f"The run could not keep the report's thresholds: {str(error).splitlines()[0]}")
 
 
 def _content(findings: Findings) -> Mapping[str, Any]:
@@ -109,19 +124,15 @@ def _content(findings: Findings) -> Mapping[str, Any]:
         "cmc": findings.report.scores.cmc.tolist(),
         "verification": findings.verification.summary(),
         "roc": findings.verification.curve.summary(),
-        "cameras": [pair.summary() for pair in findings.cameras],
+        "cameras": [pair.summary() for pair in findings.cameras if pair.valid_queries],
     }
 
 
 def _write_queries(target: Path, findings: Findings) -> None:
     lines = list(findings.lines())
-    with (
-        replacing(target) as temporary,
-        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
-    ):
-        table = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
-        table.writeheader()
-        table.writerows(lines)
+    text = csv_text([list(lines[0]), *(list(line.values()) for line in lines)])
+    with replacing(target) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
 
 
 def _montages(findings: Findings, workers: int, reporter: Reporter) -> Mapping[str, Image.Image]:
