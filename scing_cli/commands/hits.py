@@ -18,13 +18,15 @@ TITLE_WIDTH = 78  # fits 80 columns
 def payload_of(found: SearchReport) -> dict[str, Any]:
     """Return it as `--json` prints it."""
     results: list[dict[str, Any]] = [{"query": str(own.query), "hits": _hits(own)} for own in found.results]
+    payload: dict[str, Any] = {"results": results}
     if found.joined:
         results[0]["joined"] = [str(photo) for photo in found.joined]
-    if found.threshold is None:
-        return {"results": results}
-    for own, result in zip(found.results, results, strict=True):
-        result |= {"match": bool(own.hits), "best_below": own.best_below}
-    return {"results": results, "threshold": found.threshold.summary()}
+    if found.threshold is not None:
+        for own, result in zip(found.results, results, strict=True):
+            result |= {"match": bool(own.hits), "best_below": own.best_below}
+        payload["threshold"] = found.threshold.summary()
+    pictures = {"montage": found.montage, "saliency": found.saliency}
+    return payload | {name: str(picture) for name, picture in pictures.items() if picture}
 
 
 def _hits(found: Found) -> list[dict[str, Any]]:

@@ -70,15 +70,12 @@ def search(
         machine=Machine(device, precision, workers, batch_size),
         reporter=terminal,
     )
-    payload = payload_of(found)
-    pictures = {"montage": found.montage, "saliency": found.saliency}
-    payload |= {name: str(picture) for name, picture in pictures.items() if picture}
     if hits_file is not None:
         write_hits(hits_file, found.results)
-    if terminal.result(payload) or hits_file == Path("-"):
+    if terminal.result(payload_of(found)) or hits_file == Path("-"):
         return
     show(found, terminal, strips, parse_box(box))
     if hits_file is not None:
         terminal.say(f"Table: {hits_file}")
-    for picture in filter(None, pictures.values()):
+    for picture in filter(None, (found.montage, found.saliency)):
         terminal.say(f"Picture: {picture}")

@@ -106,7 +106,7 @@ def test_hits_below_the_threshold_are_shown_nowhere(search, photos, hits, tmp_pa
     for ending in ("csv", "png"):
         assert (tmp_path / f"matches.{ending}").read_bytes() == (tmp_path / f"all.{ending}").read_bytes()
     shown = search(photos[0], "-k", "36", "--threshold", score)
-    assert f"A match scores {score:.4f} or more." in shown.err
+    assert f"A match scores {four_digits(score)} or more." in shown.err
     assert sum(line.startswith("│") for line in shown.out.splitlines()) == number
 
 
@@ -218,8 +218,8 @@ def test_a_report_of_another_part_of_the_data_is_told(scing, search, run, photos
     own = Path(shutil.copytree(run, tmp_path / "run"))
     kept = (own / "report.json").read_bytes()
     made = scing("evaluate", "--run", own, "--split", "train", "--output", tmp_path / "report")
-    assert "figures say nothing about others" in made.err
-    assert "The run keeps no thresholds of people it was trained on" in made.err
+    assert "people that a run was trained on are told apart too well" in made.err
+    assert "The run keeps no thresholds of the split train: name this report with --report." in made.err
     assert (own / "report.json").read_bytes() == kept, "people of the training tell nothing about others"
     told = search(photos[0], "--false-match-rate", "0.05", "--report", tmp_path / "report", "--json").json
     assert told["threshold"]["source"] == "wörld of crops (train), 18 queries in 18 rows"

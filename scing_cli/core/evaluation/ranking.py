@@ -74,21 +74,11 @@ def evaluate(  # noqa: PLR0917 - three pairs of queries and gallery
         ValueError: If vectors are not float32 or not of unit length (to 0.001), or labels not as many as vectors.
         SettingError: If the protocol is unknown.
     """
-    check_parts(
+    protocol, truth = checked_truth(
         (query, query_identities, query_cameras, query_keys),
         (gallery, gallery_identities, gallery_cameras, gallery_keys),
+        protocol,
     )
-    protocol = choose_protocol(protocol, query_cameras, gallery_cameras).name
-    truth = find_truth(
-        query_identities,
-        gallery_identities,
-        query_cameras,
-        gallery_cameras,
-        protocol=protocol,
-        query_keys=query_keys,
-        gallery_keys=gallery_keys,
-    )
-    check_truth(truth, protocol)
     products, reporter = products or ArrayProducts(), reporter or Silent()
     if reranking is not None:
         rows = reranked_distances(query, gallery, reranking, products=products, reporter=reporter)
@@ -99,6 +89,30 @@ def evaluate(  # noqa: PLR0917 - three pairs of queries and gallery
         blocks = (block_size, gallery_block_size)
         ranks = rank_hits(query, gallery, truth, blocks=blocks, products=products, advance=advance)
         return score(ranks, gallery=len(gallery), protocol=protocol, lost=truth.lost)
+
+
+def checked_truth(query: Part, gallery: Part, protocol: str) -> tuple[str, Truth]:
+    """Check both parts and find the true hits of each query.
+
+    Args:
+        query: Vectors, shape (Q, D), their identities, cameras and keys.
+        gallery: The same, N of them.
+        protocol: A name in `protocol.PROTOCOLS`, or `auto`.
+
+    Returns:
+        The name of the protocol that counts, and the truth under it.
+
+    Raises:
+        DataError: If the widths differ, a part is empty, a vector is not finite, or no query has a true match.
+        ValueError: If vectors are not float32 or not of unit length (to 0.001), or labels not as many as vectors.
+        SettingError: If the protocol is unknown.
+    """
+    check_parts(query, gallery)
+    (_, identities, cameras, keys), (_, others, seen_by, other_keys) = query, gallery
+    name = choose_protocol(protocol, cameras, seen_by).name
+    truth = find_truth(identities, others, cameras, seen_by, protocol=name, query_keys=keys, gallery_keys=other_keys)
+    check_truth(truth, name)
+    return name, truth
 
 
 def check_parts(query: Part, gallery: Part) -> None:

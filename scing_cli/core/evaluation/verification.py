@@ -17,12 +17,10 @@ from scing_cli.core.evaluation.metrics import BoolArray, FloatArray, IntArray
 from scing_cli.core.evaluation.pair_blocks import Pairs
 from scing_cli.core.evaluation.pair_counts import Matches, Tally, count_matches, tally
 from scing_cli.core.evaluation.products import ArrayProducts, Products
-from scing_cli.core.evaluation.protocol import choose_protocol
-from scing_cli.core.evaluation.ranking import GALLERY_BLOCK, check_parts, check_truth
+from scing_cli.core.evaluation.ranking import GALLERY_BLOCK, checked_truth
 from scing_cli.core.evaluation.rates import Curve, EqualError, Histogram, OperatingPoint, Verification
 from scing_cli.core.evaluation.sampling import People, estimate, left_out
 from scing_cli.core.evaluation.thresholds import Promise, Search, at_or_above, edge_scores, find_thresholds
-from scing_cli.core.evaluation.truth import find_truth
 from scing_cli.core.pairs import Rows
 from scing_cli.core.runtime import Reporter, Silent
 
@@ -77,21 +75,11 @@ def verify(  # noqa: PLR0917 - three pairs of queries and gallery
     """
     if not all(0 < rate < 1 for rate in rates):
         raise ValueError(f"rates {tuple(rates)} are not all between 0 and 1")
-    check_parts(
+    _, truth = checked_truth(
         (query, query_identities, query_cameras, query_keys),
         (gallery, gallery_identities, gallery_cameras, gallery_keys),
+        protocol,
     )
-    protocol = choose_protocol(protocol, query_cameras, gallery_cameras).name
-    truth = find_truth(
-        query_identities,
-        gallery_identities,
-        query_cameras,
-        gallery_cameras,
-        protocol=protocol,
-        query_keys=query_keys,
-        gallery_keys=gallery_keys,
-    )
-    check_truth(truth, protocol)
     pairs = Pairs(
         query,
         gallery,

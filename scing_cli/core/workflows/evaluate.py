@@ -116,7 +116,9 @@ def evaluate_on(
         for source in sources:
             settings.check_cost(*sides(source.manifest, split), width)
     if split == "train" and model.run is not None:
-        reporter.warn("Of people that a run was trained on, figures say nothing about others: --split query does.")
+        reporter.warn(
+            "--split train: people that a run was trained on are told apart too well; --split query has others."
+        )
     reports = [_score(model, source, settings) for source in sources]
     if len({report.data for report in reports}) < len(reports):  # folders of one name
         reports = [dataclasses.replace(own, data=str(path)) for own, path in zip(reports, data, strict=True)]

@@ -103,11 +103,19 @@ def montage_hit(hit: Hit, identity: str, picture: Image.Image | None) -> Montage
         identity: Who is in the photo; empty where that is not known.
         picture: What to show of the hit; None where its file cannot be read.
     """
-    who = ", ".join(part for part in (hit.row.identity, f"camera {hit.row.camera}" if hit.row.camera else "") if part)
     path = Path(hit.row.path)
-    caption = [f"{hit.score:.3f}", who, path.name, f"in {path.parent.name}"]
+    caption = [f"{hit.score:.3f}", who(hit.row.identity, hit.row.camera), path.name, f"in {path.parent.name}"]
     known = identity and hit.row.identity
     return MontageHit(picture, caption, hit.row.identity == identity if known else None)
+
+
+def who(identity: str, camera: str) -> str:
+    """Return what to say of an image below its score; empty where neither is known.
+
+    >>> who("0002", "3"), who("", "3")
+    ('0002, camera 3', 'camera 3')
+    """
+    return ", ".join(part for part in (identity, f"camera {camera}" if camera else "") if part)
 
 
 def read_person(file: Path, box: Box | None) -> Image.Image:

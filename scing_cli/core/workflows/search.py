@@ -37,7 +37,7 @@ class SearchReport:
         montage: The picture of the ranking, if asked for.
         saliency: The picture of what makes the hits alike, if asked for.
         threshold: The lowest score of a hit, if one was asked for.
-        identities: Who is in a photo, if asked for and known.
+        identities: Who is in a photo, where that is known; looked up where it is asked for or drawn.
         joined: The photos that made one query, if they were joined.
     """
 
@@ -117,14 +117,14 @@ def search(
     if threshold is not None:
         say_threshold(threshold, left, differs=_differs(join, model), reporter=reporter)
     results = [_found(file, own, k, threshold, each_identity_once) for file, own in zip(files, hits, strict=True)]
-    if montage is not None or saliency is not None:
+    drawn = montage is not None or saliency is not None
+    known = _known_identities(files, model) if identify or drawn else {}
+    if drawn:
         shown = shown_part(results, reporter)
-        known = _known_identities([found.query for found in shown], model)
         if montage is not None:
             write_montage(montage, shown, known, box=box, workers=machine.threads(), reporter=reporter)
         if saliency is not None:
             write_saliency(saliency, shown, vectors, known, embedder=embedder, box=box, reporter=reporter)
-    known = _known_identities(files, model) if identify else {}
     return SearchReport(results, montage, saliency, threshold, known, together)
 
 

@@ -18,7 +18,7 @@ from scing_cli.core.evaluation.products import Products
 from scing_cli.core.figures import MontageHit, ranked_montage
 from scing_cli.core.figures.report.page import Page, render_page
 from scing_cli.core.runtime import Reporter
-from scing_cli.core.workflows.montage import read_picture
+from scing_cli.core.workflows.montage import read_picture, who
 from scing_cli.core.workflows.ranked import EvaluationReport, Side
 from scing_cli.core.workflows.report import sections
 from scing_cli.core.workflows.report.findings import Findings, Subject, gather
@@ -103,9 +103,9 @@ def write_report(
 
 
 def _keep(run: Run, split: str, content: Mapping[str, Any], reporter: Reporter) -> None:
-    """Leave the report in the run, for its searches; not one of people that the run knows too well."""
+    """Leave the report in the run, for its searches; not one of a split to train on, whose people it may know."""
     if split == "train" or (split == "val" and run.info["data"].get("include_val")):
-        reporter.note("The run keeps no thresholds of people it was trained on: name this report with --report.")
+        reporter.note(f"The run keeps no thresholds of the split {split}: name this report with --report.")
         return
     try:
         write_json(run.report, {name: value for name, value in content.items() if name != "cameras"})
@@ -160,10 +160,10 @@ def _hit(
     findings: Findings, number: int, row: int, score: float, pictures: Mapping[Path, Image.Image | None]
 ) -> MontageHit:
     query, gallery = findings.query, findings.gallery
-    identity, camera = gallery.identities[row], gallery.cameras[row]
-    who = ", ".join(part for part in (identity, f"camera {camera}" if camera else "") if part)
+    identity = gallery.identities[row]
     verdict = identity == query.identities[number] if identity else None
-    return MontageHit(pictures[gallery.files[row]], [f"{score:.3f}", who, Path(gallery.names[row]).name], verdict)
+    caption = [f"{score:.3f}", who(identity, gallery.cameras[row]), Path(gallery.names[row]).name]
+    return MontageHit(pictures[gallery.files[row]], caption, verdict)
 
 
 def _page(findings: Findings, montages: Mapping[str, Image.Image]) -> str:
