@@ -6,11 +6,13 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from scing_cli.core.config import Settings
 from scing_cli.core.errors import SettingError
 from scing_cli.core.runtime import DEVICES, PRECISIONS
+
+if TYPE_CHECKING:
+    from scing_cli.core.config import Settings
 
 
 def chosen(kind: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,10 +5,7 @@ from __future__ import annotations
 from scing_cli.commands import options, settings
 from scing_cli.commands.console import Terminal
 from scing_cli.commands.given import chosen
-from scing_cli.core.config import DataSettings, PromptSettings, build_settings, read_config
-from scing_cli.core.encoders import hub
 from scing_cli.core.errors import SettingError
-from scing_cli.core.method_table import check_method
 
 
 def train_prompts(
@@ -57,6 +54,10 @@ def train_prompts(
 ) -> None:
     """Stage 1: learn each identity's prompts; both encoders stay frozen."""
     given = locals()
+    from scing_cli.core.config import DataSettings, PromptSettings, build_settings, read_config
+    from scing_cli.core.encoders import hub
+    from scing_cli.core.method_table import check_method
+
     tables = read_config(config)
     wanted = build_settings(PromptSettings, tables["train-prompts"], chosen(PromptSettings, given))
     place = build_settings(DataSettings, tables["data"], {"path": data, "layout": layout, "include_val": include_val})

@@ -5,7 +5,6 @@ from __future__ import annotations
 from scing_cli.commands import options, settings
 from scing_cli.commands.console import Terminal
 from scing_cli.commands.given import chosen
-from scing_cli.core.config import VisualSettings, build_settings, read_config
 
 
 def train_visual(
@@ -44,6 +43,8 @@ def train_visual(
 ) -> None:
     """Stage 2: tune the whole image encoder towards the identity texts of stage 1."""
     given = locals()
+    from scing_cli.core.config import VisualSettings, build_settings, read_config
+
     wanted = build_settings(VisualSettings, read_config(config)["train-visual"], chosen(VisualSettings, given))
     from scing_cli.core.workflows.machine import Machine
     from scing_cli.core.workflows.train_visual import train_visual as train

@@ -9,9 +9,12 @@ import dataclasses
 import difflib
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from scing_cli.core.config import PromptSettings
 from scing_cli.core.errors import SettingError
+
+if TYPE_CHECKING:
+    from scing_cli.core.config import PromptSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +89,7 @@ def check_method(settings: PromptSettings) -> None:
     """
     given = unread(settings.method) & settings.model_fields_set
     options = [
-        OPTIONS.get(name, f"--{name.replace('_', '-')}") for name in PromptSettings.model_fields if name in given
+        OPTIONS.get(name, f"--{name.replace('_', '-')}") for name in type(settings).model_fields if name in given
     ]
     if options:
         raise SettingError(

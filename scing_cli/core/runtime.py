@@ -8,6 +8,7 @@ import json
 import operator
 import os
 import platform
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16")
+GPU_NODES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # NVIDIA, Windows below Linux, AMD
 
 
 class Advance(Protocol):
@@ -108,10 +110,22 @@ def has_bf16(device: torch.device) -> bool:
 
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return cpu_has_bf16()
+
+
+def cpu_has_bf16() -> bool:
+    """Tell whether this CPU has bf16 matrix products: AMX or AVX512-BF16."""
     with contextlib.suppress(OSError):
         flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
         return "amx_bf16" in flags or "avx512_bf16" in flags
     return False
+
+
+def may_have_gpu() -> bool:
+    """Tell whether torch might find a GPU, without loading torch: False only where there is surely none."""
+    if sys.platform != "linux":
+        return sys.platform != "darwin"
+    return any(Path(node).exists() for node in GPU_NODES)
 
 
 def device_name(device: torch.device) -> str:
@@ -134,10 +148,19 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
+def default_threads() -> int:
+    """Return how many threads compute: `OMP_NUM_THREADS` where that is set, else the cores this process may use."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return int(wanted) if wanted.isdecimal() and int(wanted) else _cores()
+
+
 def default_workers() -> int:
     """Return how many threads decode images: the cores this process may use, at most 8."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, 8)
+    return min(_cores(), 8)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def draw_seed(*key: int | str) -> int:
@@ -171,14 +194,13 @@ def seeded(seed: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def memory_advice(options: str) -> Iterator[None]:
-    """Turn torch's out-of-memory failures into a message that names the options which help."""
-    import torch
-
+    """Turn out-of-memory failures, torch's among them, into a message that names the options which help."""
     try:
         yield
-    except torch.cuda.OutOfMemoryError as error:
-        raise ScingError("The device ran out of memory.", f"Options that help: {options}.") from error
     except (MemoryError, RuntimeError) as error:
+        torch = sys.modules.get("torch")  # where it was never loaded, it did not fail
+        if torch is not None and isinstance(error, torch.cuda.OutOfMemoryError):
+            raise ScingError("The device ran out of memory.", f"Options that help: {options}.") from error
         if isinstance(error, RuntimeError) and ("alloc" not in str(error) or "memory" not in str(error)):
             raise
         raise ScingError("This machine ran out of memory.", f"Options that help: {options}.") from error

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from tiny import tiny_clip
 
 from scing_cli.core.artifacts import open_run
-from scing_cli.core.embeddings import Embedder
+from scing_cli.core.embeddings.tower import TowerEmbedder
 from scing_cli.core.encoders.stamp import load_image_encoder, save_image_encoder
 from scing_cli.core.errors import RunError, SettingError
 from scing_cli.core.manifest import labels
@@ -48,7 +48,7 @@ def example(monkeypatch, capsys):
 def embedded(encoder, run, *, cameras=False):
     """Return a run's training images as an encoder sees them."""
     part = run_manifest(open_run(run)).part("train")
-    embedder = Embedder(
+    embedder = TowerEmbedder(
         encoder, kind="projected", device=torch.device("cpu"), precision="fp32", batch_size=64, workers=2
     )
     names = [sample.camera for sample in part] if cameras else None

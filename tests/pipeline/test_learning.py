@@ -28,8 +28,8 @@ class Ground:
         self.clip = load_clip(TINY_MODEL, "random")
         size = self.clip.image.geometry
         loader = ImageLoader(part.files(), height=size.height, width=size.width, interpolation="bicubic", workers=2)
-        pixels = torch.cat([pixels for _, pixels in loader.batches(sequential(len(part), 64))])
-        self.pixels = normalise(pixels, size.mean, size.std)
+        pixels = np.concatenate([pixels for _, pixels in loader.batches(sequential(len(part), 64))])
+        self.pixels = normalise(torch.from_numpy(pixels), size.mean, size.std)
         self.labels = torch.tensor(classes_of(part, part.identities()))
         with torch.no_grad():
             self.features = torch.nn.functional.normalize(self.clip.image(self.pixels).projected, dim=1)

@@ -116,7 +116,7 @@ def test_evaluating_twice_keeps_the_vectors_and_an_index_gives_the_same_figures(
     second = scing("evaluate", "--run", own_run, "--json")
     assert "kept from before" not in first.err
     assert second.err.count("kept from before") == 2
-    assert scing("embed", "--run", own_run).code == 0
+    assert scing("embed", "--run", own_run, "--precision", "fp32").code == 0
     third = scing("evaluate", "--run", own_run, "--index", "gallery.faiss", "--json")
     assert first.json == second.json == third.json
 

@@ -12,6 +12,8 @@ from scing_cli.core.artifacts.files import (
     write_text,
 )
 from scing_cli.core.artifacts.run import (
+    STAMP,
+    VISUAL_REMEDY,
     Run,
     check_free,
     choose_run,
@@ -21,12 +23,16 @@ from scing_cli.core.artifacts.run import (
     open_run,
     update_run,
 )
+from scing_cli.core.artifacts.verified import checked_once
 
 __all__ = [
     "FORMAT",
+    "STAMP",
+    "VISUAL_REMEDY",
     "Run",
     "cache_folder",
     "check_free",
+    "checked_once",
     "choose_run",
     "create_run",
     "csv_text",

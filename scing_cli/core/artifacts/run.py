@@ -23,6 +23,8 @@ from scing_cli.core.errors import RunError
 
 RUNS = Path("runs")
 STAGES = {"prompts": "train-prompts", "visual": "train-visual"}
+STAMP = "stamp.json"
+VISUAL_REMEDY = "Copy the folder again whole, or make it anew with scing train-visual."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +50,11 @@ class Run:
         return self.path / "visual"
 
     @property
+    def inference(self) -> Path:
+        """Where the image encoder's inference copy lies, if there is one."""
+        return self.visual / "inference"
+
+    @property
     def manifest(self) -> Path:
         """The rows the run was trained on."""
         return self.path / "manifest.csv"
@@ -69,7 +76,18 @@ class Run:
 
     def has(self, stage: str) -> bool:
         """Tell whether `prompts` or `visual` is complete."""
-        return (self.path / stage / "stamp.json").is_file()
+        return (self.path / stage / STAMP).is_file()
+
+    def visual_stamp(self) -> dict[str, Any]:
+        """Return what the trained image encoder says of itself; `digest` and `model` are among it.
+
+        Raises:
+            RunError: If it is missing or damaged.
+        """
+        stamp = read_json(self.visual / STAMP, remedy=VISUAL_REMEDY)
+        if not isinstance(stamp.get("digest"), str) or not isinstance(stamp.get("model"), dict):
+            raise RunError(f"{self.visual / STAMP} is no whole stamp.", VISUAL_REMEDY)
+        return stamp
 
     def need(self, stage: str) -> None:
         """Check that a stage is complete.
@@ -181,7 +199,7 @@ def _readable(folder: Path) -> Run | None:
 
 def versions() -> dict[str, str]:
     """Return the versions that numbers may depend on."""
-    names = ("torch", "open_clip_torch", "faiss-cpu", "numpy", "pillow")
+    names = ("torch", "open_clip_torch", "openvino", "faiss-cpu", "numpy", "pillow")
     return {"scing-cli": __version__, "python": platform.python_version()} | {name: _version(name) for name in names}
 
 

@@ -8,10 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from scing_cli.core.batches.pixels import resize_to_tensor
+from scing_cli.core.batches.pixels import Pixels, resize
 from scing_cli.core.errors import UNREADABLE_REMEDY, ImageError, SettingError
 from scing_cli.core.imagefile import read_image
 
@@ -27,7 +26,7 @@ def sequential(count: int, batch_size: int) -> list[list[int]]:
 
 class _Pending(NamedTuple):
     rows: list[int]
-    pixels: Tensor
+    pixels: Pixels
     jobs: list[Future[None]]
 
 
@@ -60,7 +59,7 @@ class ImageLoader:
         self.workers = workers
         self.ahead = ahead
 
-    def batches(self, plan: Iterable[Sequence[int]]) -> Iterator[tuple[list[int], Tensor]]:
+    def batches(self, plan: Iterable[Sequence[int]]) -> Iterator[tuple[list[int], Pixels]]:
         """Decode a plan's batches, in its order.
 
         Closing the iterator early, or an error, drops what is waiting and ends the threads.
@@ -69,7 +68,7 @@ class ImageLoader:
             plan: The rows of each batch, as `sequential` or `identity_batches` gives them.
 
         Yields:
-            The rows, and their pixels: shape (B, 3, height, width), uint8, on the CPU.
+            The rows, and their pixels: shape (B, 3, height, width), uint8.
 
         Raises:
             ImageError: When a batch holds a file that cannot be decoded; names the file.
@@ -87,16 +86,15 @@ class ImageLoader:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _start(self, pool: ThreadPoolExecutor, rows: Sequence[int]) -> _Pending:
-        pixels = torch.empty((len(rows), 3, self.height, self.width), dtype=torch.uint8)
+        pixels = np.empty((len(rows), 3, self.height, self.width), np.uint8)
         jobs = [pool.submit(self._decode, self.files[row], pixels[place]) for place, row in enumerate(rows)]
         return _Pending(list(rows), pixels, jobs)
 
-    def _decode(self, file: Path, place: Tensor) -> None:
-        decoded = resize_to_tensor(read_image(file), self.height, self.width, self.interpolation)
-        place.numpy()[...] = decoded.numpy()  # by numpy: torch's copy would wake its own threads in each of ours
+    def _decode(self, file: Path, place: Pixels) -> None:
+        place[...] = resize(read_image(file), self.height, self.width, self.interpolation)
 
 
-def _finished(pending: _Pending) -> tuple[list[int], Tensor]:
+def _finished(pending: _Pending) -> tuple[list[int], Pixels]:
     try:
         for job in pending.jobs:
             job.result()

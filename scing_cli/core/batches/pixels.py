@@ -1,4 +1,7 @@
-"""One image -> a uint8 tensor of a given size; a batch of them -> normalised floats (R11).
+"""One image -> uint8 pixels of a given size; a batch of them -> normalised floats (R11).
+
+All of it works without torch, and a batch may be an array or a tensor: whatever runs the image encoder, pixels reach it
+by this code.
 
 Shapes: B batch, H height, W width.
 """
@@ -7,23 +10,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import torch
+import numpy.typing as npt
 from PIL import Image
-from torch import Tensor
 
 from scing_cli.core.errors import DataError, SettingError
+
+if TYPE_CHECKING:
+    import torch
+
+Pixels = npt.NDArray[np.uint8]
+Batch = TypeVar("Batch", npt.NDArray[Any], "torch.Tensor")
 
 INTERPOLATIONS: Mapping[str, Image.Resampling] = MappingProxyType(
     {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 )
 
 
-def resize_to_tensor(image: Image.Image, height: int, width: int, interpolation: str = "bicubic") -> Tensor:
+def resize(image: Image.Image, height: int, width: int, interpolation: str = "bicubic") -> Pixels:
     """Resize one image, antialiased and without keeping its aspect, as torchvision's Resize does with Pillow images.
 
-    Only Pillow and numpy work here, on the calling thread: many threads may call it without torch's own threads waking.
+    Works on the calling thread alone, and may be called from many.
 
     Args:
         image: Mode RGB, as `read_image` gives it.
@@ -45,22 +54,31 @@ def resize_to_tensor(image: Image.Image, height: int, width: int, interpolation:
             f"An image of mode {image.mode} cannot be used as it is.", "Read it with read_image, which gives RGB."
         )
     resized = image.resize((width, height), INTERPOLATIONS[interpolation])
-    return torch.from_numpy(np.array(resized).transpose(2, 0, 1).copy())  # (H, W, 3) -> (3, H, W)
+    return np.asarray(resized).transpose(2, 0, 1).copy()  # (H, W, 3) -> (3, H, W)
 
 
-def normalise(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+def normalise(pixels: Batch, mean: Sequence[float], std: Sequence[float]) -> Batch:
     """Scale bytes to [0, 1], subtract the mean and divide by the standard deviation of each channel (R11).
 
     Args:
-        pixels: Shape (B, 3, H, W), uint8, on any device.
+        pixels: Shape (B, 3, H, W), uint8: an array, or a tensor on any device.
         mean: One value per channel, in [0, 1].
         std: One value per channel.
 
     Returns:
-        Shape (B, 3, H, W), float32, on the same device.
+        Shape (B, 3, H, W), float32, of the same kind, on the same device; an array's bits are those of a CPU tensor.
     """
-    centre, spread = (torch.tensor(tuple(values), device=pixels.device).view(1, 3, 1, 1) for values in (mean, std))
-    return pixels.to(torch.float32).div_(255).sub_(centre).div_(spread)
+    centre, spread = (np.array(values, np.float32).reshape(1, 3, 1, 1) for values in (mean, std))
+    if isinstance(pixels, np.ndarray):
+        values: Any = pixels.astype(np.float32)
+    else:
+        values = pixels.float()
+        centre, spread = values.new_tensor(centre), values.new_tensor(spread)
+    values /= 255
+    values -= centre
+    values /= spread
+    result: Batch = values
+    return result
 
 
 def black_value(mean: Sequence[float], std: Sequence[float]) -> tuple[float, float, float]:

@@ -1,54 +1,82 @@
 """Image files -> unit-length vectors, in the order they were given.
 
+`Embedder` is what all that embed share, and needs no torch: `tower.TowerEmbedder` runs the image tower with torch,
+`copied.CopyEmbedder` its inference copy.
+
 Shapes: N files, B batch, D width of the descriptor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import abc
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
-from torch import Tensor
 
-from scing_cli.core.batches import ImageLoader, normalise, resize_to_tensor, sequential
+from scing_cli.core.batches import ImageLoader, Pixels, resize, sequential
+from scing_cli.core.encoders.descriptors import check_descriptor
 from scing_cli.core.encoders.geometry import Geometry
-from scing_cli.core.encoders.image import ImageEncoder, descriptor
 from scing_cli.core.errors import DataError, counted
-from scing_cli.core.runtime import Reporter, autocast
+from scing_cli.core.runtime import Reporter
 
 Vectors = npt.NDArray[np.float32]
+Places = npt.NDArray[np.int64]
 
 
-class Embedder:
+class Embedder(abc.ABC):
     """An image encoder with all that turns a picture into a descriptor (Eq. 21, R10).
 
     Args:
-        encoder: On `device`; used in eval mode without a graph.
+        geometry: Size and statistics of its pixels.
+        cameras: Those it has a vector for (R15).
+        widths: D of the projection, and of the class token.
         kind: `projected` (D) or `concat` ([CLS] after ln_post and projected).
-        device: Where the encoder is.
-        precision: Of the tower (R17).
+        precision: Of the tower (R17): `fp32` or `bf16`.
         batch_size: Images encoded at a time.
         workers: Threads that decode.
     """
 
     def __init__(
-        self, encoder: ImageEncoder, *, kind: str, device: torch.device, precision: str, batch_size: int, workers: int
+        self,
+        *,
+        geometry: Geometry,
+        cameras: Sequence[str],
+        widths: tuple[int, int],
+        kind: str,
+        precision: str,
+        batch_size: int,
+        workers: int,
     ) -> None:
-        self.encoder = encoder.eval()
-        self.kind = kind
-        self.device = device
+        self.geometry = geometry
+        self.cameras = tuple(cameras)
+        self.kind = check_descriptor(kind)
+        self.width = widths[0] + (widths[1] if kind == "concat" else 0)
         self.precision = precision
         self.batch_size = batch_size
         self.workers = workers
 
-    @property
-    def width(self) -> int:
-        """Numbers in one descriptor."""
-        return self.encoder.embed_dim + (self.encoder.width if self.kind == "concat" else 0)
+    @abc.abstractmethod
+    def stream(
+        self, batches: Iterable[tuple[list[int], Pixels, Places | None]], *, unit: bool = True
+    ) -> Iterator[tuple[list[int], Vectors]]:
+        """Embed batches in their order.
+
+        Args:
+            batches: Rows; their pixels, (B, 3, H, W) uint8 of the geometry's size; places of their cameras, (B,), -1
+                for none, or None where no camera is known.
+            unit: Whether the vectors are made unit length.
+
+        Yields:
+            The rows, and their vectors: (B, D) float32.
+        """
+
+    def pixels(self, pixels: Pixels, *, unit: bool = True) -> Vectors:
+        """Embed one batch of pixels of no known camera, (B, 3, H, W) uint8: (B, D) float32."""
+        ((_, vectors),) = self.stream([([], pixels, None)], unit=unit)
+        return vectors
 
     def files(
         self,
@@ -59,7 +87,7 @@ class Embedder:
         reporter: Reporter,
         text: str,
     ) -> Vectors:
-        """Embed image files.
+        """Embed image files: some are decoded while others are encoded.
 
         Args:
             files: N paths.
@@ -77,12 +105,11 @@ class Embedder:
         """
         vectors = np.empty((len(files), self.width), np.float32)
         places = self._camera_places(cameras, len(files), reporter)
+        loaded = image_batches(files, sequential(len(files), self.batch_size), self.geometry, workers=self.workers)
+        batches = ((rows, pixels, None if places is None else places[rows]) for rows, pixels in loaded)
         with reporter.progress(text, len(files)) as advance:
-            for rows, pixels in image_batches(
-                files, sequential(len(files), self.batch_size), self.encoder.geometry, workers=self.workers
-            ):
-                own = None if places is None else places[rows]
-                vectors[rows] = self.pixels(pixels, cameras=own, unit=unit).cpu().numpy()
+            for rows, own in self.stream(batches, unit=unit):
+                vectors[rows] = own
                 advance(len(rows))
         broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
         if len(broken):
@@ -94,50 +121,30 @@ class Embedder:
 
     def images(self, images: Iterable[Image.Image]) -> Vectors:
         """Embed decoded RGB images: (N, D) float32, unit length."""
-        geometry = self.encoder.geometry
-        tensors = [resize_to_tensor(image, geometry.height, geometry.width, geometry.interpolation) for image in images]
-        parts = [self.pixels(torch.stack(list(part))).cpu().numpy() for part in _chunks(tensors, self.batch_size)]
-        return np.concatenate(parts) if parts else np.empty((0, self.width), np.float32)
+        size = self.geometry
+        arrays = [resize(image, size.height, size.width, size.interpolation) for image in images]
+        parts = (arrays[start : start + self.batch_size] for start in range(0, len(arrays), self.batch_size))
+        vectors = [own for _, own in self.stream(([], np.stack(part), None) for part in parts)]
+        return np.concatenate(vectors) if vectors else np.empty((0, self.width), np.float32)
 
-    def _camera_places(self, cameras: Sequence[str] | None, count: int, reporter: Reporter) -> Tensor | None:
+    def _camera_places(self, cameras: Sequence[str] | None, count: int, reporter: Reporter) -> Places | None:
         """Return each image's camera for the encoder, and say how many go without one; None where it knows none."""
-        if not self.encoder.cameras:
+        if not self.cameras:
             return None
-        places = self.encoder.camera_places(cameras or [""] * count)
+        known = {name: place for place, name in enumerate(self.cameras)}
+        places = np.array([known.get(name, -1) for name in cameras or [""] * count], np.int64)
         without = int((places < 0).sum())
         if without:
             images = counted(without, "image is", "images are")
             reporter.warn(f"{images} of no camera that the model was trained with: no camera vector is added.")
         return places
 
-    @torch.no_grad()
-    def pixels(self, pixels: Tensor, *, cameras: Tensor | None = None, unit: bool = True) -> Tensor:
-        """Embed uint8 pixels (B, 3, H, W).
-
-        Args:
-            pixels: On any device.
-            cameras: (B,) from the encoder's `camera_places`; None for no known camera.
-            unit: Whether the vectors are made unit length.
-
-        Returns:
-            (B, D) float32 on the device.
-        """
-        geometry = self.encoder.geometry
-        normal = normalise(pixels.to(self.device), geometry.mean, geometry.std)
-        with autocast(self.device, self.precision):
-            features = self.encoder(normal, cameras)
-        return descriptor(features, self.kind, unit=unit)
-
 
 def image_batches(
     files: Sequence[Path], plan: Iterable[Sequence[int]], geometry: Geometry, *, workers: int
-) -> Iterable[tuple[list[int], Tensor]]:
+) -> Iterator[tuple[list[int], Pixels]]:
     """Return the loader's batches at an encoder's size: rows and uint8 pixels (B, 3, H, W)."""
     loader = ImageLoader(
         files, height=geometry.height, width=geometry.width, interpolation=geometry.interpolation, workers=workers
     )
     return loader.batches(plan)
-
-
-def _chunks(items: Sequence[Tensor], size: int) -> Iterable[Sequence[Tensor]]:
-    return (items[start : start + size] for start in range(0, len(items), size))

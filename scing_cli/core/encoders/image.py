@@ -14,11 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from scing_cli.core.encoders.attention import attention_kernel
+from scing_cli.core.encoders.descriptors import check_descriptor
 from scing_cli.core.encoders.geometry import Geometry
-from scing_cli.core.errors import SettingError
 from scing_cli.core.runtime import draw_seed
-
-DESCRIPTORS = ("projected", "concat")
 
 
 class ImageFeatures(NamedTuple):
@@ -180,9 +178,7 @@ def descriptor(features: ImageFeatures, kind: str = "projected", *, unit: bool =
     Raises:
         SettingError: If the kind is unknown.
     """
-    if kind not in DESCRIPTORS:
-        raise SettingError(f"--descriptor {kind!r} is unknown.", f"Known: {', '.join(DESCRIPTORS)}.")
     joined = features.projected.float()
-    if kind == "concat":
+    if check_descriptor(kind) == "concat":
         joined = torch.cat((features.cls.float(), joined), dim=1)
     return functional.normalize(joined, dim=1) if unit else joined

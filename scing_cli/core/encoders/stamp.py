@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -14,14 +13,21 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from scing_cli.core.artifacts import FORMAT, cache_folder, file_digest, read_json, replacing, text_digest, write_json
+from scing_cli.core.artifacts import (
+    FORMAT,
+    STAMP,
+    VISUAL_REMEDY,
+    checked_once,
+    file_digest,
+    read_json,
+    replacing,
+    write_json,
+)
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.errors import RunError, SettingError
 
 WEIGHTS = "image_encoder.safetensors"
-STAMP = "stamp.json"
-_REMEDY = "Copy the folder again whole, or make it anew with scing train-visual."
 
 
 def encoder_digest(encoder: ImageEncoder) -> str:
@@ -87,7 +93,7 @@ def load_image_encoder(folder: Path, *, verify: bool = False) -> tuple[ImageEnco
     Raises:
         RunError: If weights or stamp are missing or damaged, or do not belong together.
     """
-    stamp = read_json(folder / STAMP, remedy=_REMEDY)
+    stamp = read_json(folder / STAMP, remedy=VISUAL_REMEDY)
     state = _read(folder / WEIGHTS)
     try:
         geometry = Geometry.from_dict(stamp["geometry"])
@@ -95,35 +101,20 @@ def load_image_encoder(folder: Path, *, verify: bool = False) -> tuple[ImageEnco
             encoder = ImageEncoder(geometry=geometry, **stamp["model"])
         encoder.load_state_dict(state, assign=True)
     except (KeyError, TypeError, ValueError, RuntimeError, SettingError) as error:
-        raise RunError(f"{folder / STAMP} does not describe {WEIGHTS} beside it: {error}", _REMEDY) from error
-    memory = _memory(folder / WEIGHTS, str(stamp.get("digest")), encoder)
-    if verify or not memory.exists():
-        if encoder_digest(encoder) != stamp.get("digest"):
-            raise RunError(
-                f"{folder / WEIGHTS} is not what {STAMP} beside it was written for: the digests differ.", _REMEDY
-            )
-        _remember(memory)
+        raise RunError(f"{folder / STAMP} does not describe {WEIGHTS} beside it: {error}", VISUAL_REMEDY) from error
+    fact = repr((stamp.get("digest"), encoder.geometry, encoder.config))
+    if not checked_once(folder / WEIGHTS, fact, lambda: encoder_digest(encoder) == stamp.get("digest"), again=verify):
+        raise RunError(
+            f"{folder / WEIGHTS} is not what {STAMP} beside it was written for: the digests differ.", VISUAL_REMEDY
+        )
     return encoder.eval(), stamp
 
 
 def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
-        raise RunError(f"{path} is missing.", _REMEDY)
+        raise RunError(f"{path} is missing.", VISUAL_REMEDY)
     try:
         found: dict[str, Tensor] = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise RunError(f"{path} is damaged: {error}.", _REMEDY) from error
+        raise RunError(f"{path} is damaged: {error}.", VISUAL_REMEDY) from error
     return found
-
-
-def _memory(path: Path, digest: str, encoder: ImageEncoder) -> Path:
-    """Return the empty file in the user's cache that says: these bytes were held against this digest before."""
-    facts = path.stat()
-    known = (path.absolute().as_posix(), facts.st_size, facts.st_mtime_ns, facts.st_ino)
-    return cache_folder() / "verified" / text_digest(repr((known, digest, encoder.geometry, encoder.config)))
-
-
-def _remember(memory: Path) -> None:
-    with contextlib.suppress(OSError):  # a cache that cannot be written only costs time
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        memory.touch()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from scing_cli.core.batches import Augmentation, black_value
+from scing_cli.core.batches import black_value
+from scing_cli.core.batches.augment import Augmentation
 from scing_cli.core.config import Schedule
 from scing_cli.core.encoders.geometry import Geometry
 

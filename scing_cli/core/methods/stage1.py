@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from scing_cli.core.batches import Augmentation
+from scing_cli.core.batches.augment import Augmentation
 from scing_cli.core.config import PromptSettings
 from scing_cli.core.encoders.clip import ClipModel
 from scing_cli.core.methods.losses import Similarity, consistency, single_contrast, supervised_contrast

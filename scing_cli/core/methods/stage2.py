@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from scing_cli.core.batches import Augmentation
+from scing_cli.core.batches.augment import Augmentation
 from scing_cli.core.config import VisualSettings
 from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.methods.augmentation import augmentation_of

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from scing_cli.core.datasets.dataset import display_name, is_text
 from scing_cli.core.embeddings import Embedder, Vectors
+from scing_cli.core.embeddings.copied import CROPS
 from scing_cli.core.errors import UNREADABLE_REMEDY, DataError, ImageError, IndexFileError, SettingError
 from scing_cli.core.imagefile import list_images
 from scing_cli.core.index import (
@@ -24,6 +25,7 @@ from scing_cli.core.index import (
 from scing_cli.core.manifest import Manifest, Sample
 from scing_cli.core.runtime import Reporter, Silent
 from scing_cli.core.workflows.data import open_data, own_cameras
+from scing_cli.core.workflows.embedders import Crops, choose_embedder
 from scing_cli.core.workflows.machine import Machine
 from scing_cli.core.workflows.models import ModelChoice, OpenedModel, open_model
 from scing_cli.core.workflows.prune import EmbedReport, drop_gone, report_of
@@ -107,17 +109,16 @@ def embed(
     model = open_model(choice, reporter=reporter)
     rows, whole = _rows(model, gallery, reporter)
     manifest = _unique(rows, reporter)
-    embedder = machine.embedder(model.encoder, kind=descriptor)
+    cameras = dict(zip(manifest.files(), own_cameras(manifest, whole, model.run), strict=True)) if model.cameras else {}
+    crops = Crops(manifest.files()[:CROPS], [*cameras.values()][:CROPS] or None)
+    embedder = choose_embedder(model, machine, kind=descriptor, crops=crops, count=len(manifest), reporter=reporter)
     lock, open_to_all = write_lock(output), contextlib.nullcontext()
     with lock if append else open_to_all:
         base = _base(output, model, embedder, index_type) if append and output.exists() else None
         gone = drop_gone(base, reporter) if base is not None and prune else 0
         fresh = _fresh(base, manifest, workers=machine.threads(), reporter=reporter)
-        cameras = None
-        if model.encoder.cameras:
-            known = dict(zip(manifest.files(), own_cameras(manifest, whole, model.run), strict=True))
-            cameras = [known[file] for file in fresh.files]
-        vectors = embed_files(embedder, fresh.files, cameras=cameras, reporter=reporter, text="embed")
+        seen_by = [cameras[file] for file in fresh.files] if model.cameras else None
+        vectors = embed_files(embedder, fresh.files, cameras=seen_by, reporter=reporter, text="embed")
         index = _joined(base, fresh, vectors, model, descriptor=descriptor, kind=index_type)
         with open_to_all if append else lock:
             if base is None:

@@ -19,6 +19,7 @@ from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import Reporter, Silent
 from scing_cli.core.workflows.beside import published_beside
 from scing_cli.core.workflows.data import open_data
+from scing_cli.core.workflows.embedders import choose_embedder
 from scing_cli.core.workflows.kept import embedded_side
 from scing_cli.core.workflows.machine import Machine
 from scing_cli.core.workflows.models import ModelChoice, OpenedModel, open_model
@@ -112,7 +113,7 @@ def evaluate_on(
     if index is None:
         for source in sources:
             _check_truth(source.manifest, split, protocol)
-        width = machine.embedder(model.encoder, kind=descriptor).width
+        width = settings.embedder(model, descriptor).width
         for source in sources:
             settings.check_cost(*sides(source.manifest, split), width)
     if split == "train" and model.run is not None:
@@ -160,6 +161,12 @@ class _Settings:
                 "--split all cannot be evaluated.", "Use query (searched in gallery), or val (in itself)."
             )
 
+    def embedder(self, model: OpenedModel, kind: str) -> Embedder:
+        """Return what embeds: float32 by torch; with `--precision bf16` the inference copy, where there is one."""
+        if self.machine.precision == "bf16":
+            return choose_embedder(model, self.machine, kind=kind, reporter=self.reporter)
+        return self.machine.embedder(model.encoder, kind=kind)
+
     def check_cost(self, query: Sized, gallery: Sized, width: int) -> None:
         """Look at what a re-ranking will take, if there is to be one."""
         if self.reranking is not None:
@@ -169,19 +176,20 @@ class _Settings:
 def _score(model: OpenedModel, source: DataSet, settings: _Settings) -> EvaluationReport:
     reporter, split, index, manifest = settings.reporter, settings.split, settings.index, source.manifest
     if index is None:
-        embedder = settings.machine.embedder(model.encoder, kind=settings.descriptor)
+        embedder = settings.embedder(model, settings.descriptor)
         query, gallery = _both(manifest, split, model, embedder, reporter)
     else:
         opened = GalleryIndex.read(index)
         kind = _index_descriptor(opened, index, settings.descriptor, reporter)
-        embedder = settings.machine.embedder(model.encoder, kind=kind)
+        embedder = settings.embedder(model, kind)
         gallery = _indexed(opened, index, model, embedder)
         settings.check_cost(manifest.part(split), opened, opened.width)
         query = embedded_side(manifest, split, model, embedder, reporter)
         own = len(set(query.keys) & set(gallery.keys))
         if own:
             reporter.warn(f"{counted(own, 'query is', 'queries are')} in {index} too, as gallery for all others.")
-    products = None if embedder.device.type == "cpu" else DeviceProducts(embedder.device)
+    device = settings.machine.place()
+    products = None if device.type == "cpu" else DeviceProducts(device)
     chosen, scores, reranked = rank_sides(
         query, gallery, settings.protocol, reporter, products=products, reranking=settings.reranking
     )

@@ -25,7 +25,7 @@ def embedded_side(whole: Manifest, name: str, model: OpenedModel, embedder: Embe
     """Embed a part of a data set, or take the run's own vectors of it where nothing has changed since."""
     part = whole.part(name)
     identities, cameras = [sample.identity for sample in part], [sample.camera for sample in part]
-    known = own_cameras(part, whole, model.run) if model.encoder.cameras else None
+    known = own_cameras(part, whole, model.run) if model.cameras else None
     stamp = {
         "format": FORMAT,
         "model_digest": model.digest,

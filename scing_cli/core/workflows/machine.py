@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
-import torch
-
-from scing_cli.core.embeddings import Embedder
-from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.errors import SettingError
 from scing_cli.core.runtime import choose_device, choose_precision, default_workers
+
+if TYPE_CHECKING:
+    import torch
+
+    from scing_cli.core.embeddings.tower import TowerEmbedder
+    from scing_cli.core.encoders.image import ImageEncoder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,10 +48,14 @@ class Machine:
         """Return how many threads decode images."""
         return self.workers or default_workers()
 
-    def embedder(self, encoder: ImageEncoder, *, kind: str = "projected", precision: str | None = None) -> Embedder:
+    def embedder(
+        self, encoder: ImageEncoder, *, kind: str = "projected", precision: str | None = None
+    ) -> TowerEmbedder:
         """Return an embedder on this machine's device; in float32 unless the user or the caller wants otherwise."""
+        from scing_cli.core.embeddings.tower import TowerEmbedder
+
         device = self.place()
-        return Embedder(
+        return TowerEmbedder(
             encoder.to(device),
             kind=kind,
             device=device,

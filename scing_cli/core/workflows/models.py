@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from scing_cli.core.artifacts import Run, choose_run, open_run
-from scing_cli.core.encoders.clip import load_clip
-from scing_cli.core.encoders.hub import shipped_weights
-from scing_cli.core.encoders.image import ImageEncoder
-from scing_cli.core.encoders.stamp import encoder_digest, load_image_encoder
+from scing_cli.core.artifacts import Run, cache_folder, choose_run, open_run
 from scing_cli.core.errors import IndexFileError, RunError, ScingError, SettingError
-from scing_cli.core.methods.prompts_file import IdentityTexts
 from scing_cli.core.runtime import Reporter
+
+if TYPE_CHECKING:
+    from scing_cli.core.encoders.image import ImageEncoder
+    from scing_cli.core.methods.prompts_file import IdentityTexts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,19 +52,28 @@ class ModelChoice:
 
 @dataclasses.dataclass(frozen=True)
 class OpenedModel:
-    """An image encoder that is ready to embed.
+    """An image encoder that is known, and loaded when it is asked for: its inference copy may do without it.
 
     Args:
-        encoder: On the CPU.
         digest: Of its weights and geometry.
         where: JSON-ready: how to open it again.
         run: The run it comes from, if any.
+        cameras: Those it has a vector for (R15).
+        copy: The folder of its inference copy, which need not be there.
+        load: Loads it, on the CPU, and checks that it is the one of the digest.
     """
 
-    encoder: ImageEncoder
     digest: str
     where: Mapping[str, Any]
     run: Run | None
+    cameras: tuple[str, ...]
+    copy: Path
+    load: Callable[[], ImageEncoder]
+
+    @functools.cached_property
+    def encoder(self) -> ImageEncoder:
+        """The encoder, on the CPU until somebody moves it."""
+        return self.load()
 
     def label(self) -> str:
         """Return what to call it in messages."""
@@ -100,20 +109,29 @@ def reopen_model(where: Mapping[str, Any], digest: str, *, source: Path, reporte
             run = open_run(Path(where["run"]))
             run.need("visual")
             opened = _trained(run)
-        else:
-            known = {field.name for field in dataclasses.fields(ModelChoice)}
-            opened = _plain(ModelChoice(**{name: value for name, value in where.items() if name in known}), reporter)
+            _check_same(opened.digest, digest, opened.label(), source, remedy)
+            return opened
     except RunError as error:
         raise IndexFileError(
             f"{source} was made by a model that is not there any more: {error.what}", remedy
         ) from error
-    if opened.digest != digest:
+    known = {field.name for field in dataclasses.fields(ModelChoice)}
+    choice = ModelChoice(**{name: value for name, value in where.items() if name in known})
+
+    def load() -> ImageEncoder:
+        opened = _plain(choice, reporter)
+        _check_same(opened.digest, digest, opened.label(), source, remedy)
+        return opened.encoder
+
+    return OpenedModel(digest, where, None, (), _cached_copy(digest), load)
+
+
+def _check_same(there: str, wanted: str, label: str, source: Path, remedy: str) -> None:
+    if there != wanted:
         raise IndexFileError(
-            f"{source} was made by another model (visual {digest[:8]}…) than {opened.label()} now holds "
-            f"(visual {opened.digest[:8]}…).",
+            f"{source} was made by another model (visual {wanted[:8]}…) than {label} now holds (visual {there[:8]}…).",
             remedy,
         )
-    return opened
 
 
 def starting_encoder(run: Run, texts: IdentityTexts, pretrained: str | None, reporter: Reporter) -> ImageEncoder:
@@ -129,6 +147,9 @@ def starting_encoder(run: Run, texts: IdentityTexts, pretrained: str | None, rep
         RunError: If it is not the model that the prompts were learnt with.
         WeightsError: If the model or its weights cannot be had.
     """
+    from scing_cli.core.encoders.clip import load_clip
+    from scing_cli.core.encoders.stamp import encoder_digest
+
     model, settings = run.info["model"], run.info["settings"]["train-prompts"]
     clip = load_clip(
         model["model"],
@@ -149,20 +170,38 @@ def starting_encoder(run: Run, texts: IdentityTexts, pretrained: str | None, rep
 
 
 def _trained(run: Run) -> OpenedModel:
-    encoder, stamp = load_image_encoder(run.visual)
-    return OpenedModel(encoder, str(stamp["digest"]), {"run": str(run.path.absolute())}, run)
+    stamp = run.visual_stamp()
+    cameras = tuple(map(str, stamp["model"].get("cameras") or ()))
+
+    def load() -> ImageEncoder:
+        from scing_cli.core.encoders.stamp import load_image_encoder
+
+        return load_image_encoder(run.visual)[0]
+
+    return OpenedModel(stamp["digest"], {"run": str(run.path.absolute())}, run, cameras, run.inference, load)
 
 
 def _plain(choice: ModelChoice, reporter: Reporter) -> OpenedModel:
+    from scing_cli.core.encoders.hub import shipped_weights
+
     if choice.model is None or (choice.pretrained is None and not shipped_weights(choice.model)):
         raise ScingError(
             f"--model {choice.model} needs --pretrained.",
             "For example: --pretrained openai, --pretrained FILE or --pretrained random",
         )
+    from scing_cli.core.encoders.clip import load_clip
+    from scing_cli.core.encoders.stamp import encoder_digest
+
     stride, seed, statistics = choice.stride, choice.seed, choice.statistics
     clip = load_clip(
         choice.model, choice.pretrained, stride=stride, seed=seed, statistics=statistics, reporter=reporter
     )
     options = {"stride": stride, "seed": seed, "statistics": statistics}
     where = {"model": clip.name, "pretrained": clip.pretrained, **options}
-    return OpenedModel(clip.image, encoder_digest(clip.image), where, None)
+    digest = encoder_digest(clip.image)
+    return OpenedModel(digest, where, None, (), _cached_copy(digest), lambda: clip.image)
+
+
+def _cached_copy(digest: str) -> Path:
+    """Return where a plain model's inference copy lies: it has no run folder."""
+    return cache_folder() / "inference" / digest[:32]

@@ -72,7 +72,7 @@ def measure_rate(
     with advice, reporter.progress("Forward passes", repeats + 1) as advance:
         for _ in range(repeats + 1):
             started = perf_counter()
-            embedder.pixels(pixels).cpu()  # waits for the device
+            embedder.tensors(pixels).cpu()  # waits for the device
             seconds.append(perf_counter() - started)
             advance(1)
     rates = [machine.batch_size / each for each in seconds[1:]]

@@ -13,9 +13,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from scing_cli.core.batches import resize_to_tensor
-from scing_cli.core.embeddings import Embedder, Vectors
+from scing_cli.core.batches import resize
+from scing_cli.core.embeddings import Vectors
 from scing_cli.core.embeddings.saliency import saliency
+from scing_cli.core.embeddings.tower import TowerEmbedder
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.errors import ImageError
 from scing_cli.core.figures import overlay, saliency_montage, write_picture
@@ -42,7 +43,7 @@ def write_saliency(
     vectors: Vectors,
     identities: Mapping[Path, str],
     *,
-    embedder: Embedder,
+    embedder: TowerEmbedder,
     box: Box | None,
     reporter: Reporter,
 ) -> None:
@@ -77,7 +78,7 @@ def write_saliency(
 
 
 def _heated(
-    found: Found, vector: Vectors, embedder: Embedder, box: Box | None, advance: Advance
+    found: Found, vector: Vectors, embedder: TowerEmbedder, box: Box | None, advance: Advance
 ) -> tuple[Image.Image, list[Image.Image | None]]:
     """Return the pictures of a photo and of its hits with their heat; None for a hit that cannot be read."""
     geometry = embedder.encoder.geometry
@@ -90,14 +91,14 @@ def _heated(
     if not there:
         return query.picture, [None] * len(gallery)
     pixels = torch.stack([person.pixels for person in (query, *there)])  # (1 + hits, 3, H, W')
-    mean = torch.cat([embedder.pixels(part) for part in torch.split(pixels[1:], AT_ONCE)]).mean(dim=0)
+    mean = torch.cat([embedder.tensors(part) for part in torch.split(pixels[1:], AT_ONCE)]).mean(dim=0)
     own = torch.from_numpy(vector).to(mean.device)
     maps = iter(_maps(embedder, pixels, torch.stack([mean, *[own] * len(there)]), advance))
     heated = overlay(query.picture, next(maps))
     return heated, [None if person is None else overlay(person.picture, next(maps)) for person in gallery]
 
 
-def _maps(embedder: Embedder, pixels: Tensor, targets: Tensor, advance: Advance) -> Maps:
+def _maps(embedder: TowerEmbedder, pixels: Tensor, targets: Tensor, advance: Advance) -> Maps:
     """Return the images' saliency, shape (B, H, W'), some at a time."""
     step = min(embedder.batch_size, AT_ONCE)
     parts = []
@@ -109,8 +110,8 @@ def _maps(embedder: Embedder, pixels: Tensor, targets: Tensor, advance: Advance)
 
 def _person(file: Path, box: Box | None, geometry: Geometry) -> _Person:
     image = read_person(file, box)
-    pixels = resize_to_tensor(image, geometry.height, geometry.width, geometry.interpolation)
-    return _Person(reduce(image), pixels)
+    pixels = resize(image, geometry.height, geometry.width, geometry.interpolation)
+    return _Person(reduce(image), torch.from_numpy(pixels))
 
 
 def _gallery_person(file: Path, *, geometry: Geometry) -> _Person | None:

@@ -14,12 +14,12 @@ from scing_cli.core.index import GalleryIndex, Hit, Row, RowFilter, best_of_each
 from scing_cli.core.runtime import Reporter, Silent
 from scing_cli.core.workflows.candidates import check_count, reranked_hits
 from scing_cli.core.workflows.data import run_manifest
+from scing_cli.core.workflows.embedders import choose_embedder
 from scing_cli.core.workflows.machine import Machine
 from scing_cli.core.workflows.models import ModelChoice, OpenedModel, open_model, reopen_model
 from scing_cli.core.workflows.montage import Found, shown_part, write_montage
 from scing_cli.core.workflows.photos import hint_at_boxes, photo_files
 from scing_cli.core.workflows.photos import join as joined
-from scing_cli.core.workflows.saliency import write_saliency
 from scing_cli.core.workflows.thresholds import Threshold, Wanted, find_threshold, say_threshold, split
 from scing_cli.core.workflows.vectors import Box, embed_files
 
@@ -103,7 +103,8 @@ def search(
     left = _say_what_is_left(rows, k, allowed, each_identity_once, reporter)
     if box is None:
         hint_at_boxes(files, rows, reporter)
-    model, embedder = _model(opened, index, run, machine, reporter)
+    model = _model(opened, index, run, reporter)
+    embedder = _embedder(opened, model, machine, len(files), reporter)
     threshold = find_threshold(wanted or Wanted(), model, opened.stamp, index)
     vectors = _vectors(files, embedder, box, reporter)
     together: Sequence[Path] = ()
@@ -124,22 +125,26 @@ def search(
         if montage is not None:
             write_montage(montage, shown, known, box=box, workers=machine.threads(), reporter=reporter)
         if saliency is not None:
-            write_saliency(saliency, shown, vectors, known, embedder=embedder, box=box, reporter=reporter)
+            from scing_cli.core.workflows.saliency import write_saliency  # with torch: the others go without
+
+            tower = machine.embedder(model.encoder, kind=embedder.kind)  # gradients
+            write_saliency(saliency, shown, vectors, known, embedder=tower, box=box, reporter=reporter)
     return SearchReport(results, montage, saliency, threshold, known, together)
 
 
-def _model(
-    index: GalleryIndex, source: Path, run: Path | None, machine: Machine, reporter: Reporter
-) -> tuple[OpenedModel, Embedder]:
-    """Open the model that was asked for, or the one the index names, and hold it against the index."""
-    stamp = index.stamp
-    if run is None:
-        model = reopen_model(stamp.model, stamp.model_digest, source=source, reporter=reporter)
-    else:
-        model = open_model(ModelChoice(run=run), reporter=reporter)
-    embedder = machine.embedder(model.encoder, kind=stamp.descriptor)
-    index.check_model(model.digest, descriptor=stamp.descriptor, width=embedder.width, name=model.label())
-    return model, embedder
+def _model(index: GalleryIndex, source: Path, run: Path | None, reporter: Reporter) -> OpenedModel:
+    """Open the model that was asked for, or the one the index names."""
+    if run is not None:
+        return open_model(ModelChoice(run=run), reporter=reporter)
+    return reopen_model(index.stamp.model, index.stamp.model_digest, source=source, reporter=reporter)
+
+
+def _embedder(index: GalleryIndex, model: OpenedModel, machine: Machine, count: int, reporter: Reporter) -> Embedder:
+    """Return what embeds the photos, held against the index."""
+    kind = index.stamp.descriptor
+    embedder = choose_embedder(model, machine, kind=kind, count=count, reporter=reporter)
+    index.check_model(model.digest, descriptor=kind, width=embedder.width, name=model.label())
+    return embedder
 
 
 def _vectors(files: Sequence[Path], embedder: Embedder, box: Box | None, reporter: Reporter) -> Vectors:
@@ -151,7 +156,7 @@ def _vectors(files: Sequence[Path], embedder: Embedder, box: Box | None, reporte
 
 def _differs(join: str | None, model: OpenedModel) -> str:
     """Say how these photos' scores differ from those that a report has measured; empty where they do not."""
-    if model.encoder.cameras:
+    if model.cameras:
         return "The rate was measured with camera vectors, which photos go without: it may be another here."
     return "The rate was measured with single photos; the mean of several scores higher." if join else ""
 

@@ -32,7 +32,8 @@ def make_feed(part: Manifest, geometry: Geometry, *, device: torch.device, worke
             yield from (Batch(rows, None) for rows in plan)
             return
         for rows, pixels in image_batches(files, plan, geometry, workers=workers):
-            yield Batch(rows, normalise(pixels.to(device, non_blocking=True), geometry.mean, geometry.std))
+            moved = torch.from_numpy(pixels).to(device, non_blocking=True)
+            yield Batch(rows, normalise(moved, geometry.mean, geometry.std))
 
     return feed
 

@@ -12,7 +12,7 @@ import torch
 from scing_cli.core.artifacts import Run, check_free, create_run, fresh_folder, kept_if_begun
 from scing_cli.core.config import PromptSettings, check_used, saved_settings
 from scing_cli.core.datasets import check_training
-from scing_cli.core.embeddings import Embedder
+from scing_cli.core.embeddings.tower import TowerEmbedder
 from scing_cli.core.encoders.clip import ClipModel, load_clip
 from scing_cli.core.encoders.stamp import encoder_digest
 from scing_cli.core.layouts import LAYOUTS
@@ -57,7 +57,7 @@ class _Ground:
     classes: Sequence[int]
     clip: ClipModel
     digest: str
-    embedder: Embedder
+    embedder: TowerEmbedder
 
 
 def train_prompts(

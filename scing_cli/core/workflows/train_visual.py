@@ -10,6 +10,7 @@ import torch
 
 from scing_cli.core.artifacts import Run, choose_run, update_run
 from scing_cli.core.config import VisualSettings, check_used, saved_settings
+from scing_cli.core.embeddings.copied import CROPS, make_copy
 from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.encoders.stamp import save_image_encoder
 from scing_cli.core.errors import DataError, RunError, counted
@@ -162,7 +163,22 @@ def _tune(ground: _Ground, settings: VisualSettings, reporter: Reporter) -> Visu
     fit = train(task, ground.part, classes, settings, feed=feed, run=run, reporter=reporter, rehearsal=rehearsal)
     run = update_run(run, {"settings": {**run.info["settings"], "train-visual": saved_settings(settings)}})
     digest = save_image_encoder(run.visual, encoder, {"started_from": texts.model_digest})
+    _copy(ground, digest, reporter)
     return VisualReport(run, len(texts.identities), len(ground.part), _parameters(task), fit, digest, None)
+
+
+def _copy(ground: _Ground, digest: str, reporter: Reporter) -> None:
+    """Make the tuned encoder's inference copy, tried on training images as they are."""
+    few = ground.part.samples[:CROPS]
+    make_copy(
+        ground.run.inference,
+        ground.encoder,
+        digest,
+        [ground.part.file(sample) for sample in few],
+        cameras=[sample.camera for sample in few] if ground.encoder.cameras else None,
+        workers=ground.machine.threads(),
+        reporter=reporter,
+    )
 
 
 def _task(ground: _Ground, settings: VisualSettings, reporter: Reporter) -> tuple[Task, list[int]]:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import torch
 
-from scing_cli.core.batches import resize_to_tensor, sequential
+from scing_cli.core.batches import Pixels, resize, sequential
 from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.imagefile import crop_box, read_image
 from scing_cli.core.runtime import Reporter, memory_advice
@@ -79,19 +78,19 @@ def in_threads(
 
 
 def _boxed(embedder: Embedder, files: Sequence[Path], box: Box, reporter: Reporter, text: str) -> Vectors:
-    geometry = embedder.encoder.geometry
+    geometry = embedder.geometry
 
-    def cut(file: Path) -> torch.Tensor:
+    def cut(file: Path) -> Pixels:
         person = crop_box(read_image(file), box)
-        return resize_to_tensor(person, geometry.height, geometry.width, geometry.interpolation)
+        return resize(person, geometry.height, geometry.width, geometry.interpolation)
 
     vectors = np.empty((len(files), embedder.width), np.float32)
     pool = ThreadPoolExecutor(embedder.workers)
     try:
         with reporter.progress(text, len(files)) as advance:
             for rows in sequential(len(files), embedder.batch_size):
-                pixels = torch.stack(list(pool.map(cut, [files[row] for row in rows])))  # (B, 3, H, W)
-                vectors[rows] = embedder.pixels(pixels).cpu().numpy()
+                pixels = np.stack(list(pool.map(cut, [files[row] for row in rows])))  # (B, 3, H, W)
+                vectors[rows] = embedder.pixels(pixels)
                 advance(len(rows))
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

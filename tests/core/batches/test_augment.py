@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles.augment import augment
 
-from scing_cli.core.batches import Augmentation
-from scing_cli.core.batches.augment import Draws
+from scing_cli.core.batches.augment import Augmentation, Draws
 
 CLIP_BLACK = (-1.792, -1.752, -1.481)
 NONE = Augmentation(flip=0, erase=0, crop=0)

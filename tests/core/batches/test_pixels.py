@@ -5,7 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from scing_cli.core.batches import INTERPOLATIONS, black_value, normalise, resize_to_tensor
+from scing_cli.core.batches import INTERPOLATIONS, black_value, normalise, resize
+from scing_cli.core.encoders.geometry import STATISTICS
 from scing_cli.core.errors import DataError, SettingError
 
 
@@ -17,19 +18,19 @@ def photo(height: int, width: int) -> Image.Image:
 @pytest.mark.parametrize("size", [(128, 64), (300, 111), (40, 30), (256, 128)])
 def test_resizing_equals_torchvision_on_pillow_images(interpolation: str, size: tuple[int, int]) -> None:
     transforms = pytest.importorskip("torchvision.transforms")
-    resize = transforms.Resize((256, 128), transforms.InterpolationMode(interpolation))
-    expected = transforms.PILToTensor()(resize(photo(*size)))
-    result = resize_to_tensor(photo(*size), 256, 128, interpolation)
-    assert result.dtype == torch.uint8
-    assert result.is_contiguous()
-    assert torch.equal(result, expected)
+    theirs = transforms.Resize((256, 128), transforms.InterpolationMode(interpolation))
+    expected = transforms.PILToTensor()(theirs(photo(*size)))
+    result = resize(photo(*size), 256, 128, interpolation)
+    assert result.dtype == np.uint8
+    assert result.flags.c_contiguous
+    np.testing.assert_array_equal(result, expected.numpy())
 
 
 def test_an_unknown_interpolation_and_another_mode() -> None:
     with pytest.raises(SettingError, match=r"'cubic' is unknown\.\nKnown: bicubic, bilinear"):
-        resize_to_tensor(photo(4, 4), 8, 8, "cubic")
+        resize(photo(4, 4), 8, 8, "cubic")
     with pytest.raises(DataError, match="mode L"):
-        resize_to_tensor(photo(4, 4).convert("L"), 8, 8)
+        resize(photo(4, 4).convert("L"), 8, 8)
 
 
 def test_normalising_follows_the_definition() -> None:
@@ -43,6 +44,17 @@ def test_normalising_follows_the_definition() -> None:
     assert result.dtype == torch.float32
     assert torch.allclose(result.double(), expected, atol=1e-6)
     assert torch.equal(pixels, before)
+
+
+@pytest.mark.parametrize("name", sorted(STATISTICS))
+def test_arrays_and_tensors_get_the_same_bits(name: str) -> None:
+    mean, std = STATISTICS[name]
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 16, 8), np.uint8)
+    before = pixels.copy()
+    array, tensor = normalise(pixels, mean, std), normalise(torch.from_numpy(pixels), mean, std)
+    assert array.dtype == np.float32
+    np.testing.assert_array_equal(array, tensor.numpy())
+    np.testing.assert_array_equal(pixels, before)
 
 
 def test_half_statistics_span_minus_one_to_one() -> None:

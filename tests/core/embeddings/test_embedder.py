@@ -9,8 +9,8 @@ from PIL import Image
 from tiny import tiny_clip
 from torch.nn import functional as F
 
-from scing_cli.core.batches import normalise, resize_to_tensor
-from scing_cli.core.embeddings import Embedder
+from scing_cli.core.batches import normalise, resize
+from scing_cli.core.embeddings.tower import TowerEmbedder
 from scing_cli.core.errors import DataError, ImageError
 from scing_cli.core.runtime import Silent
 
@@ -31,14 +31,14 @@ def files(tmp_path_factory):
 
 def embedder(clip, **changes):
     settings = {"kind": "projected", "device": torch.device("cpu"), "precision": "fp32", "batch_size": 3, "workers": 2}
-    return Embedder(clip.image, **{**settings, **changes})
+    return TowerEmbedder(clip.image, **{**settings, **changes})
 
 
 def one_by_one(clip, files, kind):
     """Every file alone through the plain pieces: the slow way."""
     rows = []
     for file in files:
-        pixels = resize_to_tensor(Image.open(file), 32, 16, "bicubic")[None]
+        pixels = torch.from_numpy(resize(Image.open(file), 32, 16, "bicubic"))[None]
         with torch.no_grad():
             features = clip.image(normalise(pixels, (0.5,) * 3, (0.5,) * 3))
         joined = features.projected if kind == "projected" else torch.cat([features.cls, features.projected], dim=1)

@@ -11,7 +11,7 @@ from PIL import Image
 from tiny import tiny_clip
 from torch.nn import functional as F
 
-from scing_cli.core.batches import normalise, resize_to_tensor
+from scing_cli.core.batches import normalise, resize
 from scing_cli.core.embeddings.saliency import contributions, saliency
 from scing_cli.core.encoders.clip import load_clip
 from scing_cli.core.encoders.image import descriptor
@@ -146,7 +146,7 @@ def people(tmp_path_factory):
     files = sorted((folder / "bounding_box_test").glob("*.jpg"))
     sides = [[file for file in files if re.search(rf"_c{camera}s", file.name)] for camera in (1, 2)]
     assert [file.name[:4] for file in sides[0]] == [file.name[:4] for file in sides[1]]
-    return [torch.stack([resize_to_tensor(Image.open(file), 128, 64) for file in side]) for side in sides]
+    return [torch.from_numpy(np.stack([resize(Image.open(file), 128, 64) for file in side])) for side in sides]
 
 
 def hidden(images, where):

@@ -13,7 +13,7 @@ from oracles import clip_reid as oracle
 from oracles import method as paper
 from tiny import tiny_clip
 
-from scing_cli.core.batches import Augmentation
+from scing_cli.core.batches.augment import Augmentation
 from scing_cli.core.config import PromptSettings, VisualSettings, build_settings, read_config
 from scing_cli.core.encoders.image import ImageFeatures
 from scing_cli.core.methods import Similarity, load_method

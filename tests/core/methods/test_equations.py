@@ -15,7 +15,7 @@ from oracles import method as oracle
 from tiny import tiny_clip
 from torch.nn import functional as F
 
-from scing_cli.core.batches import Augmentation
+from scing_cli.core.batches.augment import Augmentation
 from scing_cli.core.encoders.image import descriptor
 from scing_cli.core.methods import losses
 from scing_cli.core.methods.losses import Similarity

@@ -11,7 +11,7 @@ from oracles import method as oracle
 from tiny import tiny_clip
 from torch.nn import functional as F
 
-from scing_cli.core.batches import Augmentation
+from scing_cli.core.batches.augment import Augmentation
 from scing_cli.core.config import PromptSettings, VisualSettings
 from scing_cli.core.methods import Similarity, load_method
 from scing_cli.core.methods.prompts import PromptLearner

@@ -1,0 +1,100 @@
+"""Which embedder a command uses for a model: its inference copy where that serves, else torch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from scing_cli.core.embeddings import Embedder
+from scing_cli.core.embeddings.copied import IN_FLIGHT, CopyEmbedder, make_copy
+from scing_cli.core.encoders.descriptors import check_descriptor
+from scing_cli.core.encoders.inference import can_copy, load_copy
+from scing_cli.core.errors import RunError
+from scing_cli.core.runtime import Reporter, cpu_has_bf16, may_have_gpu
+from scing_cli.core.workflows.machine import Machine
+from scing_cli.core.workflows.models import OpenedModel
+
+FEW = 16  # photos, for which no GPU is woken
+
+
+@dataclasses.dataclass(frozen=True)
+class Crops:
+    """Images on which a new inference copy is tried.
+
+    Args:
+        files: Some.
+        cameras: Theirs, for a model that knows cameras.
+    """
+
+    files: Sequence[Path]
+    cameras: Sequence[str] | None = None
+
+
+def choose_embedder(
+    model: OpenedModel,
+    machine: Machine,
+    *,
+    kind: str,
+    crops: Crops | None = None,
+    count: int | None = None,
+    reporter: Reporter,
+) -> Embedder:
+    """Return the model's inference copy as an embedder, or the model itself with torch.
+
+    The copy runs on the CPU, in bf16 where that has bf16 products. It is not for `--precision fp32` or a GPU; where
+    `--device auto` may find one, it serves a few photos, for which loading torch would take longer than all the rest.
+
+    Args:
+        model: The model.
+        machine: The user's wishes.
+        kind: `projected` or `concat`.
+        crops: Where there is no copy, one is made and tried on these; None to make none.
+        count: How many images there will be, if that is known.
+        reporter: Is told what stands in the way of a copy, and that one is made.
+    """
+    check_descriptor(kind)
+    if copy_serves(machine, count=count):
+        copied = _copied(model, machine, kind, 1 if count == 1 else IN_FLIGHT, reporter)
+        if copied is None and crops is not None and _make(model, machine, crops, reporter):
+            copied = _copied(model, machine, kind, IN_FLIGHT, reporter)
+        if copied is not None:
+            return copied
+    return machine.embedder(model.encoder, kind=kind)
+
+
+def copy_serves(machine: Machine, *, count: int | None = None) -> bool:
+    """Tell whether an inference copy does what the user asked of the machine; see `choose_embedder`."""
+    if not can_copy() or machine.device not in {"auto", "cpu"} or machine.precision not in {"auto", "bf16"}:
+        return False
+    if machine.precision == "bf16" and not cpu_has_bf16():
+        return False
+    if machine.device == "cpu" or not may_have_gpu() or (count is not None and count <= FEW):
+        return True
+    return machine.place().type == "cpu"
+
+
+def _copied(model: OpenedModel, machine: Machine, kind: str, in_flight: int, reporter: Reporter) -> CopyEmbedder | None:
+    try:
+        copy = load_copy(model.copy, model.digest, in_flight=in_flight)
+    except RunError as error:
+        reporter.warn(str(error).replace("\n", " "))
+        return None
+    if copy is None:
+        return None
+    return CopyEmbedder(copy, kind=kind, batch_size=machine.batch_size, workers=machine.threads())
+
+
+def _make(model: OpenedModel, machine: Machine, crops: Crops, reporter: Reporter) -> bool:
+    made = make_copy(
+        model.copy,
+        model.encoder,
+        model.digest,
+        crops.files,
+        cameras=crops.cameras,
+        workers=machine.threads(),
+        reporter=reporter,
+    )
+    if made:
+        reporter.note(f"Inference copy, for searches that start without torch: {model.copy}")
+    return made
