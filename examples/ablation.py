@@ -130,7 +130,7 @@ def _check_folder(folder: Path, data: Path, wanted: Mapping[str, Any]) -> None:
 def _settings(
     tables: Mapping[str, Mapping[str, Any]], row: Mapping[str, Any], seed: int
 ) -> tuple[PromptSettings, VisualSettings]:
-    foreign = unread(row["method"])
+    foreign = unread(row["method"]) | (set() if row.get("consistency", True) else {"views"})
     table = {name: value for name, value in tables["train-prompts"].items() if name.replace("-", "_") not in foreign}
     seeded = {"seed": seed}
     prompts = build_settings(PromptSettings, table, {**row, **seeded})
