@@ -106,7 +106,7 @@ def _one(
     terminal.note(f"{label}, seed {seed}: {folder}")
     saved = {"train-prompts": saved_settings(prompts), "train-visual": saved_settings(visual)}
     if folder.exists():
-        _check_folder(folder, given.data, saved)
+        check_folder(folder, given.data, saved)
     if not folder.exists():
         train_prompts(given.data, prompts, run=folder, reporter=terminal)
     if not open_run(folder).has("visual"):
@@ -116,13 +116,13 @@ def _one(
     return {"seed": seed, **figures, **_course(open_run(folder))}
 
 
-def _check_folder(folder: Path, data: Path, wanted: Mapping[str, Any]) -> None:
+def check_folder(folder: Path, data: Path, wanted: Mapping[str, Any]) -> None:
     """Remove a run whose stage 1 was stopped; refuse one of other data or other settings."""
     run = open_run(folder)
     if any(wanted[stage] != settings for stage, settings in run.info["settings"].items()):
-        raise ScingError(f"{folder} was trained with other settings.", "Name another --output.")
+        raise ScingError(f"{folder} was trained with other settings.", "Name another folder.")
     if run.info["data"]["fingerprint"] != read_data(data).manifest.fingerprint():
-        raise ScingError(f"{folder} was trained on other data than {data} holds now.", "Name another --output.")
+        raise ScingError(f"{folder} was trained on other data than {data} holds now.", "Name another folder.")
     if not run.has("prompts"):
         shutil.rmtree(folder)
 
@@ -130,7 +130,7 @@ def _check_folder(folder: Path, data: Path, wanted: Mapping[str, Any]) -> None:
 def _settings(
     tables: Mapping[str, Mapping[str, Any]], row: Mapping[str, Any], seed: int
 ) -> tuple[PromptSettings, VisualSettings]:
-    foreign = unread(row["method"])
+    foreign = unread(row["method"]) | (set() if row.get("consistency", True) else {"views"})
     table = {name: value for name, value in tables["train-prompts"].items() if name.replace("-", "_") not in foreign}
     seeded = {"seed": seed}
     prompts = build_settings(PromptSettings, table, {**row, **seeded})

@@ -77,6 +77,15 @@ Similarity = Annotated[
         panel=_METHOD,
     ),
 ]
+Views = Annotated[
+    str | None,
+    _setting(
+        "--views",
+        text="PDCA's: two anew at every step, or two of N encoded once (fresh).",
+        metavar="fresh|bank:N",
+        panel=_METHOD,
+    ),
+]
 FeatureDropout = Annotated[
     float | None, _setting("--feature-dropout", text="PDCA's: on perturbed views' features (0.5).", panel=_METHOD)
 ]

@@ -26,6 +26,7 @@ def train_prompts(
     consistency_weight: settings.ConsistencyWeight = None,
     contrast: settings.Contrast = None,
     similarity: settings.Similarity = None,
+    views: settings.Views = None,
     feature_dropout: settings.FeatureDropout = None,
     occlusion: settings.Occlusion = None,
     flip: settings.ViewFlip = None,

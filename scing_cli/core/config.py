@@ -6,6 +6,7 @@ its dashes in front (`fused-tokens = 2`). Order: defaults < file < options.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,13 @@ def _rising(epochs: tuple[int, ...]) -> tuple[int, ...]:
     return epochs
 
 
+def _known_views(text: str) -> str:
+    if text != "fresh" and not BANK.fullmatch(text):
+        raise ValueError("must be fresh, or bank:N with N from 2 to 64, as in bank:8")
+    return text
+
+
+BANK = re.compile(r"bank:([2-9]|[1-5][0-9]|6[0-4])")
 CLIP_REID_LOSS = {"margin": 0.3, "label-smoothing": 0.1}
 Milestones = Annotated[tuple[Count, ...], AfterValidator(_rising)]
 
@@ -107,6 +115,7 @@ class PromptSettings(Schedule):
     contrast: Literal["supervised", "infonce"] = "supervised"
     similarity: Literal["cosine", "dot"] = "cosine"
     sampler: Literal["identity", "random"] = "identity"
+    views: Annotated[str, AfterValidator(_known_views)] = "fresh"
     feature_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     occlusion: Probability = 0.5
     identity_text: Literal["mean-condition", "mean-text"] = "mean-condition"
@@ -116,6 +125,12 @@ class PromptSettings(Schedule):
         if self.fused_tokens >= self.tokens:
             raise ValueError(f"--fused-tokens {self.fused_tokens} must be less than --tokens {self.tokens} (M < L)")
         return self
+
+    @property
+    def bank_views(self) -> int | None:
+        """Perturbed views of each image that are encoded once; None where views are fresh."""
+        bank = BANK.fullmatch(self.views)
+        return int(bank[1]) if bank else None
 
 
 class VisualSettings(Schedule):
@@ -202,6 +217,9 @@ def check_used(settings: Schedule) -> None:
         "final_lr": ("--schedule steps", settings.schedule == "steps"),
         "warmup_lr": ("--warmup-epochs 0", settings.warmup_epochs == 0),
     }
+    if isinstance(settings, PromptSettings):
+        other = "--no-consistency" if not settings.consistency else "--consistency-weight 0"
+        beside["views"] = (other, not settings.consistency or settings.consistency_weight == 0)
     for name, (other, idle) in beside.items():
         if idle and name in settings.model_fields_set:
             raise SettingError(f"--{name.replace('_', '-')}: of no use beside {other}.", "Leave out one of the two.")

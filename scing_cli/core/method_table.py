@@ -36,7 +36,7 @@ class MethodSpec:
 
 CONDITION = ("identity_text",)
 SVIP = ("gate", "fused_tokens")
-PDCA = ("consistency", "consistency_weight", "feature_dropout", "occlusion", "flip", "erase", "crop")
+PDCA = ("consistency", "consistency_weight", "views", "feature_dropout", "occlusion", "flip", "erase", "crop")
 OPTIONS = {"consistency": "--no-consistency"}  # where an option is not called as its setting
 
 METHODS: Mapping[str, MethodSpec] = MappingProxyType(

@@ -22,6 +22,7 @@ epochs = 1
 batch-size = 16
 lr = 1e-2
 consistency-weight = 2.0
+views = "bank:2"
 [train-visual]
 epochs = 1
 batch-size = 16
@@ -48,7 +49,7 @@ def test_four_rows_with_their_spread(ablation):
     out = ablation("--seeds", "2", "--output", "found")
     report = json.loads(Path("found/ablation.json").read_text())
     assert list(report["rows"]) == ["CLIP-ReID", "+ meta-net (CoCoOp)", "+ SVIP", "+ SVIP + PDCA (SCING)"]
-    settings = []
+    settings, views = [], []
     for label, row in report["rows"].items():
         assert [run["seed"] for run in row["runs"]] == [0, 1]
         for name in ("mAP", "rank1"):
@@ -62,6 +63,7 @@ def test_four_rows_with_their_spread(ablation):
         info = json.loads((folder / "run.json").read_text())["settings"]
         stage1 = info["train-prompts"]
         settings.append((stage1.pop("method"), stage1.pop("consistency"), stage1.pop("consistency-weight")))
+        views.append(stage1.pop("views"))
         assert info["train-visual"]["lr"] == stage1["lr"] == 1e-2
     assert settings == [
         ("clip-reid", True, 1.0),
@@ -69,6 +71,7 @@ def test_four_rows_with_their_spread(ablation):
         ("scing", False, 2.0),
         ("scing", True, 2.0),
     ]
+    assert views == ["fresh", "fresh", "fresh", "bank:2"]
     assert f"{report['zero-shot']['mAP']:.2f}" in out
     assert max(map(len, out.splitlines())) <= 80
     with Image.open("found/ablation.png") as picture:

@@ -12,10 +12,12 @@ from scing_cli.core.encoders.clip import ClipModel
 from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.method_table import find_method
 from scing_cli.core.methods.losses import Similarity
-from scing_cli.core.methods.task import Batch, Key, Losses, Task
+from scing_cli.core.methods.task import Batch, Feed, Key, Losses, Task
+from scing_cli.core.runtime import Reporter
 
 __all__ = [
     "Batch",
+    "Feed",
     "Key",
     "Losses",
     "Method",
@@ -27,7 +29,16 @@ __all__ = [
 
 
 class PromptTask(Task, Protocol):
-    """A first stage: besides learning, it can say each identity's text."""
+    """A first stage: it may read images before its first step, and can say each identity's text."""
+
+    def prepare(self, feed: Feed, reporter: Reporter) -> None:
+        """Do what is done once, before the first step.
+
+        Args:
+            feed: Lists of training rows -> batches with pixels, whether or not the steps read images.
+            reporter: Shows progress.
+        """
+        ...
 
     def identity_texts(self, *, kind: str = "mean-condition") -> Tensor:
         """Return w_k, (K, D) float32, in the order of the identity map; unit length where cosines are compared."""

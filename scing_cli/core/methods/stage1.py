@@ -5,39 +5,17 @@ Shapes: B batch, N training images, K identities, D joint width, d text token, M
 
 from __future__ import annotations
 
-import dataclasses
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from scing_cli.core.batches.augment import Augmentation
 from scing_cli.core.config import PromptSettings
 from scing_cli.core.encoders.clip import ClipModel
 from scing_cli.core.methods.losses import Similarity, consistency, single_contrast, supervised_contrast
 from scing_cli.core.methods.prompts import PromptLearner, VisualPrompt
-from scing_cli.core.methods.task import Batch, Key, Losses
-from scing_cli.core.runtime import autocast, draw_seed, generator, seeded
-
-
-@dataclasses.dataclass(frozen=True)
-class Perturbation:
-    """PDCA: what is done to the image, and to the feature the backbone makes of it (Eq. 12, R5, R14).
-
-    Args:
-        image: Flip, crop, occlusion and erase, each with its probability.
-        dropout: Probability of a feature's entries being dropped, before it is made unit length.
-        weight: lambda of Eq. 16.
-    """
-
-    image: Augmentation
-    dropout: float
-    weight: float
-
-    def drop(self, features: Tensor, key: Key) -> Tensor:
-        """Return (B, D) features with entries dropped, the rest scaled up; the mask is drawn from `key` alone."""
-        keep = torch.rand(features.shape, generator=generator(*key, "dropout")) >= self.dropout
-        return features * keep.to(features.device) / (1 - self.dropout)
+from scing_cli.core.methods.task import Batch, Feed, Key, Losses
+from scing_cli.core.methods.views import Perturbation
+from scing_cli.core.runtime import Reporter, autocast, draw_seed, seeded
 
 
 class PromptTuning:
@@ -49,7 +27,7 @@ class PromptTuning:
         features: V of every training image as the tower gives it, (N, D), un-augmented, encoded once.
         labels: (N,) classes.
         similarity: How images and texts are compared.
-        perturbation: Makes I' and I'' for the consistency; without it no image is read.
+        perturbation: Gives V' and V'' for the consistency; None without it.
         contrast: `supervised` or `infonce` (R4).
         precision: Of the towers (R17).
     """
@@ -79,7 +57,12 @@ class PromptTuning:
         self.perturbation = perturbation
         self.contrast = contrast
         self.precision = precision
-        self.reads_images = perturbation is not None
+        self.reads_images = perturbation is not None and perturbation.views.reads_images
+
+    def prepare(self, feed: Feed, reporter: Reporter) -> None:
+        """Encode once what the steps only look up (`ViewBank`)."""
+        if self.perturbation is not None:
+            self.perturbation.views.prepare(feed, len(self.labels), reporter)
 
     def learnt(self) -> PromptLearner:
         """Return the prompts: nothing else has a gradient."""
@@ -100,29 +83,12 @@ class PromptTuning:
             texts = self.clip.text(embeddings, self.prompts.end)
         return self.similarity.prepare(texts), added
 
-    @torch.no_grad()
-    def views(self, pixels: Tensor, perturbation: Perturbation, key: Key) -> Tensor:
-        """Return V' and V'' of a batch: two perturbed views, encoded without a graph (Eq. 12, R5).
-
-        Args:
-            pixels: (B, 3, H, W) normalised, un-augmented.
-            perturbation: What is done to them.
-            key: What the draws are a function of.
-
-        Returns:
-            (2 B, D) float32 unit length: all V', then all V''.
-        """
-        both = torch.cat([perturbation.image(pixels, *key, view) for view in (1, 2)])
-        with autocast(pixels.device, self.precision):
-            features = self.clip.image(both).projected
-        return F.normalize(perturbation.drop(features.float(), key), dim=1)
-
     def losses(self, batch: Batch, key: Key) -> Losses:
         """Return L_i2t + L_t2i and, under perturbation, lambda * L_con of a batch (Eq. 14-16)."""
         rows = torch.as_tensor(list(batch.rows), device=self.labels.device)
         labels, features, conditions = self.labels[rows], self.features[rows], self.conditions[rows]
-        if batch.pixels is not None and self.perturbation is not None:
-            conditions = torch.cat([conditions, self.views(batch.pixels, self.perturbation, key)])
+        if self.perturbation is not None:
+            conditions = torch.cat([conditions, self.perturbation(batch, key)])
         copies = len(conditions) // len(features)
         texts, added = self.texts(labels.repeat(copies), conditions)
         text, *perturbed = torch.split(texts, len(features))
@@ -131,7 +97,7 @@ class PromptTuning:
         figures = {"i2t": i2t.detach(), "t2i": t2i.detach()}
         if added is not None:
             figures["visual_spread"] = added.detach().std(0, correction=0).mean()
-        if perturbed and self.perturbation is not None:
+        if self.perturbation is not None:
             original, first, second = (self.similarity.unit(part) for part in (text, *perturbed))
             terms["consistency"] = self.perturbation.weight * consistency(original, first, second)
             figures["views_cosine"] = (first * second).detach().sum(1).mean()

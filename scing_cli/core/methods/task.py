@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -22,6 +22,9 @@ class Batch:
 
     rows: Sequence[int]
     pixels: Tensor | None
+
+
+Feed = Callable[[Sequence[Sequence[int]]], Iterable[Batch]]  # lists of training rows -> their batches, in order
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,18 +5,17 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from scing_cli.core.errors import TrainingError
-from scing_cli.core.methods.task import Batch, Key, Losses, Task
+from scing_cli.core.methods.task import Batch, Feed, Key, Losses, Task
 from scing_cli.core.runtime import Advance, MetricsLog, Reporter
 from scing_cli.core.training.schedule import LearningRate
 
 REMEDY = "Try a lower --lr or --precision fp32; scing prepare finds damaged images."
-Feed = Callable[[Sequence[Sequence[int]]], Iterable[Batch]]
 
 
 @dataclasses.dataclass(frozen=True)

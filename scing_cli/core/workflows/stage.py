@@ -15,9 +15,9 @@ from scing_cli.core.embeddings import Embedder, image_batches
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.evaluation import Scores
 from scing_cli.core.manifest import Manifest
-from scing_cli.core.methods import Batch, Task
+from scing_cli.core.methods import Batch, Feed, Task
 from scing_cli.core.runtime import MetricsLog, Reporter, Silent
-from scing_cli.core.training import Feed, Fit, LearningRate, Trainer
+from scing_cli.core.training import Fit, LearningRate, Trainer
 from scing_cli.core.workflows.scoring import score_parts
 
 FEW = 8

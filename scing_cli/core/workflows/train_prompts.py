@@ -18,7 +18,7 @@ from scing_cli.core.encoders.stamp import encoder_digest
 from scing_cli.core.layouts import LAYOUTS
 from scing_cli.core.manifest import Manifest, labels, write_manifest
 from scing_cli.core.method_table import check_method
-from scing_cli.core.methods import PromptTask, load_method
+from scing_cli.core.methods import Feed, PromptTask, load_method
 from scing_cli.core.methods.prompts_file import IdentityTexts, save_prompts
 from scing_cli.core.runtime import Reporter, Silent, choose_precision, memory_advice
 from scing_cli.core.training import Fit
@@ -114,14 +114,7 @@ def _learn(
         _save(folder, task, ground, settings)
         rehearse_evaluation(manifest, ground.embedder)
 
-    embedder = ground.embedder
-    feed = make_feed(
-        ground.part,
-        ground.clip.image.geometry,
-        device=embedder.device,
-        workers=embedder.workers,
-        images=task.reads_images,
-    )
+    feed = _feed(ground, images=task.reads_images)
     with kept_if_begun(opened):
         write_manifest(manifest, opened.manifest, relative_to=manifest.root)
         fit = train(
@@ -162,7 +155,15 @@ def _task(ground: _Ground, settings: PromptSettings, reporter: Reporter) -> Prom
     )
     for kind, counts in zip(("Trainable", "Frozen"), _parameters(task, ground.clip), strict=True):
         reporter.note(f"{kind} parameters: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
+    task.prepare(_feed(ground, images=True), reporter)
     return task
+
+
+def _feed(ground: _Ground, *, images: bool) -> Feed:
+    embedder = ground.embedder
+    return make_feed(
+        ground.part, ground.clip.image.geometry, device=embedder.device, workers=embedder.workers, images=images
+    )
 
 
 def _save(folder: Path, task: PromptTask, ground: _Ground, settings: PromptSettings) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import clip as clip_oracle
 from oracles import method as oracle
+from oracles.openclip import twin
 from tiny import tiny_clip
 from torch.nn import functional as F
 
@@ -22,9 +23,11 @@ from scing_cli.core.methods.losses import Similarity
 from scing_cli.core.methods.objectives import PaperObjective
 from scing_cli.core.methods.prompts import PromptLearner
 from scing_cli.core.methods.scing import SelectiveVisualPrompt
-from scing_cli.core.methods.stage1 import Perturbation, PromptTuning
+from scing_cli.core.methods.stage1 import PromptTuning
 from scing_cli.core.methods.stage2 import VisualTuning
 from scing_cli.core.methods.task import Batch
+from scing_cli.core.methods.views import FreshViews, Perturbation, ViewBank, ViewEncoder
+from scing_cli.core.runtime import Silent
 
 D, WIDTH = 16, 24
 
@@ -66,7 +69,7 @@ def learner(clip, *, gate="channel", identities=3, tokens=4, fused=2, seed=0):
 def task(clip, prompts, labels, features, **changes):
     settings = {
         "similarity": Similarity("cosine", clip.logit_scale),
-        "perturbation": Perturbation(Augmentation(occlusion=0.5, padding=2), 0.5, 0.7),
+        "perturbation": None,
         "contrast": "supervised",
         "precision": "fp32",
         **changes,
@@ -139,6 +142,29 @@ def test_at_four_tokens_twelve_places_are_run(clip):
     assert embeddings.shape[1] == prompts.end + 1 == 12
 
 
+def test_texts_run_as_far_as_the_end_token_and_learn_as_over_all_77_places(clip):
+    """The text tower's layers see `end` + 1 places; the gradients of tokens and SVIP are those of all 77, to 1e-5."""
+    labels, features = torch.tensor([2, 0, 0]), unit_vectors(3, seed=5)
+    one = task(clip, learner(clip), labels, features)
+    weights, places, gradients = unit_vectors(3, seed=6), [], []
+    layer = next(module for module in clip.text.modules() if isinstance(module, torch.nn.MultiheadAttention))
+    watched = layer.register_forward_pre_hook(lambda _, given: places.append(given[0].shape[1]))
+    (one.texts(labels, features)[0] * weights).sum().backward()
+    watched.remove()
+    assert places == [one.prompts.end + 1]
+    gradients.append([value.grad.clone() for value in one.prompts.parameters()])
+    one.prompts.zero_grad()
+    embeddings, _ = one.prompts(labels, features)
+    padded = F.pad(embeddings, (0, 0, 0, 77 - embeddings.shape[1]))
+    whole = twin(clip)
+    hidden = whole.transformer(padded + whole.positional_embedding, attn_mask=whole.attn_mask)
+    texts = whole.ln_final(hidden)[:, one.prompts.end] @ whole.text_projection
+    (F.normalize(texts, dim=1) * weights).sum().backward()
+    gradients.append([value.grad for value in one.prompts.parameters()])
+    for ours, theirs in zip(*gradients, strict=True):
+        assert float((ours - theirs).norm() / theirs.norm()) < 1e-5
+
+
 @settings(deadline=None, max_examples=30)
 @given(
     seed=st.integers(0, 10_000), size=st.integers(2, 7), every=st.booleans(), scale=st.sampled_from([1.0, 14.3, 100.0])
@@ -171,13 +197,18 @@ def test_equations_13_and_14_the_consistency(seed, size):
     assert float(losses.consistency(*triple)) == pytest.approx(expected, abs=2e-6)
 
 
-def test_equation_16_the_sum_of_stage_1(clip):
+@pytest.mark.parametrize("banked", [False, True])
+def test_equation_16_the_sum_of_stage_1(clip, banked):
     prompts = learner(clip)
     labels, features = torch.tensor([0, 0, 1, 2]), unit_vectors(4, seed=6)
     pixels = torch.randn(4, 3, 32, 16, generator=torch.Generator().manual_seed(7))
-    one = task(clip, prompts, labels, features)
-    result = one.losses(Batch([0, 1, 2, 3], pixels), (0, "train-prompts", 0, 0))
-    views = one.views(pixels, one.perturbation, (0, "train-prompts", 0, 0))
+    encode = ViewEncoder(clip.image, Augmentation(occlusion=0.5, padding=2), "fp32")
+    source = ViewBank(encode, views=3, batch_size=2, seed=0) if banked else FreshViews(encode)
+    one = task(clip, prompts, labels, features, perturbation=Perturbation(source, 0.5, 0.7))
+    one.prepare(lambda plan: [Batch(rows, pixels[rows]) for rows in plan], Silent())
+    batch = Batch([0, 1, 2, 3], None if banked else pixels)
+    result = one.losses(batch, (0, "train-prompts", 0, 0))
+    views = one.perturbation(batch, (0, "train-prompts", 0, 0))
     texts = [one.texts(labels, part)[0].detach().double().numpy() for part in (features, views[:4], views[4:])]
     i2t, t2i = oracle.clip_loss(
         features.double().numpy(), texts[0], labels.tolist(), clip.logit_scale, every_positive=True

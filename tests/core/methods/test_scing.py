@@ -16,8 +16,8 @@ from scing_cli.core.config import PromptSettings, VisualSettings
 from scing_cli.core.methods import Similarity, load_method
 from scing_cli.core.methods.prompts import PromptLearner
 from scing_cli.core.methods.scing import SelectiveVisualPrompt
-from scing_cli.core.methods.stage1 import Perturbation
 from scing_cli.core.methods.task import Batch
+from scing_cli.core.methods.views import FreshViews, Perturbation, ViewEncoder
 
 SVIP = functools.partial(SelectiveVisualPrompt, fused_tokens=2, gate="channel")
 LABELS = torch.tensor([0, 0, 1, 1, 2, 2])
@@ -36,12 +36,13 @@ def features(size=6, seed=1):
     return F.normalize(torch.randn(size, 16, generator=torch.Generator().manual_seed(seed)), dim=1)
 
 
-def prompt_task(clip, **options):
+def prompt_task(clip, precision="fp32", **options):
     settings = PromptSettings(model="test", pretrained="random", **options)
-    return load_method("scing").prompt_task(settings, clip=clip, features=features(), labels=LABELS, precision="fp32")
+    given = {"clip": clip, "features": features(), "labels": LABELS, "precision": precision}
+    return load_method("scing").prompt_task(settings, **given)
 
 
-def visual_task(clip, **options):
+def visual_task(clip, precision="fp32", **options):
     texts = features(3, seed=2)
     return load_method("scing").visual_task(
         VisualSettings(**options),
@@ -50,7 +51,7 @@ def visual_task(clip, **options):
         similarity=Similarity("cosine", 100.0),
         labels=LABELS,
         cameras=None,
-        precision="fp32",
+        precision=precision,
     )
 
 
@@ -119,7 +120,7 @@ def test_without_consistency_no_image_is_read(options):
 
 
 def views_of(task, key):
-    return task.views(pixels(), task.perturbation, key)
+    return task.perturbation(Batch(list(range(6)), pixels()), key)
 
 
 def test_views_are_two_fresh_draws_of_the_key_alone():
@@ -138,11 +139,12 @@ def test_views_leave_no_graph_and_v_is_not_perturbed():
 
 
 def test_dropout_drops_its_share_and_keeps_the_mean():
-    perturbation = Perturbation(Augmentation(), 0.5, 1.0)
+    views = FreshViews(ViewEncoder(tiny_clip().image, Augmentation(), "fp32"))
+    perturbation = Perturbation(views, 0.5, 1.0)
     dropped = perturbation.drop(torch.ones(400, 64), KEY)
     assert float((dropped == 0).float().mean()) == pytest.approx(0.5, abs=0.02)
     assert float(dropped.mean()) == pytest.approx(1.0, abs=0.03)
-    assert torch.equal(Perturbation(Augmentation(), 0.0, 1.0).drop(torch.ones(3, 4), KEY), torch.ones(3, 4))
+    assert torch.equal(Perturbation(views, 0.0, 1.0).drop(torch.ones(3, 4), KEY), torch.ones(3, 4))
 
 
 @pytest.mark.parametrize("kind", ["mean-condition", "mean-text"])
@@ -179,8 +181,8 @@ def test_prompts_are_made_where_the_text_tower_is():
 
 
 def test_padding_is_ten_pixels_at_256_and_follows_the_height():
-    small = prompt_task(tiny_clip()).perturbation.image.padding
-    full = prompt_task(tiny_clip(size=(256, 128))).perturbation.image.padding
+    small = prompt_task(tiny_clip()).perturbation.views.encode.image.padding
+    full = prompt_task(tiny_clip(size=(256, 128))).perturbation.views.encode.image.padding
     assert (small, full) == (1, 10)
 
 
@@ -189,8 +191,7 @@ def test_outside_the_towers_everything_is_float32_under_bf16(build):
     """R17: the losses of a bf16 run are float32, and near those of float32."""
     totals = []
     for precision in ("fp32", "bf16"):
-        task = build(tiny_clip())
-        task.precision = precision
+        task = build(tiny_clip(), precision=precision)
         losses = task.losses(Batch(list(range(6)), pixels()), KEY)
         assert {term.dtype for term in losses.terms.values()} == {torch.float32}
         totals.append(float(losses.total().detach()))

@@ -10,8 +10,9 @@ from scing_cli.core.config import PromptSettings
 from scing_cli.core.encoders.clip import ClipModel
 from scing_cli.core.methods.augmentation import augmentation_of
 from scing_cli.core.methods.scing.svip import SelectiveVisualPrompt
-from scing_cli.core.methods.stage1 import Perturbation, PromptTuning, tune_prompts
+from scing_cli.core.methods.stage1 import PromptTuning, tune_prompts
 from scing_cli.core.methods.stage2 import tune_visual as visual_task
+from scing_cli.core.methods.views import FreshViews, Perturbation, ViewBank, ViewEncoder, Views
 
 __all__ = ["SelectiveVisualPrompt", "prompt_task", "visual_task"]
 
@@ -22,8 +23,8 @@ def prompt_task(
     """Build stage 1; `--no-consistency`, or lambda at 0, leaves PDCA out."""
     perturbation = None
     if settings.consistency and settings.consistency_weight > 0:
-        image = augmentation_of(settings, clip.image.geometry, occlusion=settings.occlusion)
-        perturbation = Perturbation(image, settings.feature_dropout, settings.consistency_weight)
+        views = _views(settings, clip, precision)
+        perturbation = Perturbation(views, settings.feature_dropout, settings.consistency_weight)
     return tune_prompts(
         settings,
         clip=clip,
@@ -33,3 +34,11 @@ def prompt_task(
         visual=functools.partial(SelectiveVisualPrompt, fused_tokens=settings.fused_tokens, gate=settings.gate),
         perturbation=perturbation,
     )
+
+
+def _views(settings: PromptSettings, clip: ClipModel, precision: str) -> Views:
+    image = augmentation_of(settings, clip.image.geometry, occlusion=settings.occlusion)
+    encode = ViewEncoder(clip.image, image, precision)
+    if settings.bank_views is None:
+        return FreshViews(encode)
+    return ViewBank(encode, views=settings.bank_views, batch_size=settings.batch_size, seed=settings.seed)
