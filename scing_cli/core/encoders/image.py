@@ -13,7 +13,6 @@ from open_clip.transformer import LayerNorm, QuickGELU, Transformer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scing_cli.core.encoders.attention import attention_kernel
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.encoders.last_block import LastBlock, dense_block, last_block, read_blocks
 from scing_cli.core.errors import SettingError
@@ -155,8 +154,7 @@ class ImageEncoder(nn.Module):
 
     def _features(self, pixels: Tensor, cameras: Tensor | None, last: LastBlock) -> ImageFeatures:
         tokens = self.ln_pre(self.tokens(pixels, cameras))  # (B, 1 + h * w, W)
-        with attention_kernel(tokens):
-            read = read_blocks(self.transformer.resblocks, tokens, 0, last, causal=False)
+        read = read_blocks(self.transformer.resblocks, tokens, 0, last, causal=False)
         cls = self.ln_post(read.final)
         return ImageFeatures(cls=cls, projected=cls @ self.proj, previous=read.previous)
 

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from scing_cli.core.encoders.attention import run_block
+
 Places = int | Tensor
 
 
@@ -91,7 +93,7 @@ def read_blocks(blocks: Iterable[Any], tokens: Tensor, places: Places, last: Las
     *first, final = blocks
     mask = causal_mask(tokens.shape[1], tokens) if causal else None
     for block in first:
-        tokens = block(tokens, attn_mask=mask)
+        tokens = run_block(block, tokens, mask)
     return Read(_at(tokens, places), last(final, tokens, places, causal=causal))
 
 

@@ -11,7 +11,6 @@ import torch
 from open_clip.transformer import LayerNorm
 from torch import Tensor, nn
 
-from scing_cli.core.encoders.attention import attention_kernel
 from scing_cli.core.encoders.image import build_transformer
 from scing_cli.core.encoders.last_block import LastBlock, dense_block, last_block, read_blocks
 from scing_cli.core.errors import SettingError
@@ -93,8 +92,7 @@ class TextEncoder(nn.Module):
         length = max(ends) + 1
         tokens = embeddings[:, :length] + self.positional_embedding[:length].to(embeddings.dtype)
         places = ends[0] if len(set(ends)) == 1 else torch.tensor(ends, device=tokens.device)
-        with attention_kernel(tokens):
-            read = read_blocks(self.transformer.resblocks, tokens, places, last, causal=True)
+        read = read_blocks(self.transformer.resblocks, tokens, places, last, causal=True)
         normal: Tensor = self.ln_final(read.final)  # (B, d)
         return normal @ self.text_projection
 

@@ -88,11 +88,11 @@ def test_bf16_errs_no_more_than_the_dense_way(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_last_mlp_runs_at_one_place(name: str) -> None:
+def test_the_last_blocks_second_half_runs_at_one_place(name: str) -> None:
     tower, source, call = case(name)
     shapes: list[tuple[int, ...]] = []
     for block in tower.transformer.resblocks:
-        block.mlp.register_forward_hook(lambda _module, _inputs, output: shapes.append(tuple(output.shape)))
+        block.ln_2.register_forward_hook(lambda _module, _inputs, output: shapes.append(tuple(output.shape)))
     call(tower, source)
     width = tower.width
     *first, last = shapes
