@@ -182,9 +182,9 @@ def test_its_steps_are_adams_and_the_same_each_time(tmp_path):
         for step in range(6):
             optimiser.zero_grad()
             task.losses(Batch([step, step + 1], None), (7, "line", 0, step)).total().backward()
-            trail.append((float(task.module.weight), float(task.module.weight.grad)))
+            trail.append((task.module.weight.item(), task.module.weight.grad.item()))
             optimiser.step()
-        return trail, float(task.module.weight)
+        return trail, task.module.weight.item()
 
     trail, final = stepped()
     weight, mean, square = trail[0][0], 0.0, 0.0
