@@ -1,32 +1,33 @@
 """Evaluation against the usual way, and at a size that the usual way cannot hold.
 
 python tests/benchmarks/evaluate.py             3,368 x 15,913 x 512: both ways in turns, and their ratio
+python tests/benchmarks/evaluate.py --quick     100 x 500, one noise: shows that it runs
 python tests/benchmarks/evaluate.py --large     10,000 x 1,000,000 x 512 from memory-mapped files: time and peak memory
 
 The usual way: float32 distances, `np.argsort(axis=1)`, a loop over the queries. Both sides compute their own products.
 The first is timed at several noises: the worse a model, the more rows stand above its true hits. For fewer threads set
-OMP_NUM_THREADS and OPENBLAS_NUM_THREADS, which bind both sides. The last line is JSON.
+OMP_NUM_THREADS and OPENBLAS_NUM_THREADS, which bind both sides. One JSON line for each noise; `--large` ends in one.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
-import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from measuring import in_turns, line, options, settle
 
 from scing_cli.core.evaluation import Scores, evaluate
 from scing_cli.core.workflows.saved import evaluate_saved
 
 DISTRACTORS = 0.05
+MARKET, SMALL = (3_368, 15_913, 751), (100, 500, 25)  # queries, gallery, people
 NOISES = (0.09, 0.13, 0.2)  # of each number, beside a centre of length 1
 
 
@@ -100,26 +101,16 @@ def ours(query: Side, gallery: Side) -> Scores:
     return evaluate(query.vectors, gallery.vectors, names, gallery_names, cameras, gallery_cameras, protocol="market")
 
 
-def seconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
-def compare(repeats: int, noise: float) -> dict[str, float]:
-    """Time both ways in turns on Market-1501's size, about 18 true hits per query; they must agree."""
-    query = side(3_368, 751, 6, 512, 1, noise=noise)
-    gallery = side(15_913, 751, 6, 512, 2, lonely=DISTRACTORS, noise=noise)
+def compare(size: tuple[int, int, int], repeats: int, noise: float) -> None:
+    """Time both ways in turns, on Market-1501's size with about 18 true hits per query; they must agree."""
+    queries, rows, people = size
+    query = side(queries, people, 6, 512, 1, noise=noise)
+    gallery = side(rows, people, 6, 512, 2, lonely=DISTRACTORS, noise=noise)
     scores, (precision, rank1) = ours(query, gallery), usual(query, gallery)
     if abs(scores.mAP - precision) > 1e-3 or abs(scores.rank1 - rank1) > 0.05:
         raise SystemExit(f"mAP {scores.mAP} and {precision}, rank-1 {scores.rank1} and {rank1}: not equal")
-    times: dict[str, list[float]] = {"usual": [], "ours": []}
-    for _ in range(repeats):
-        times["usual"].append(seconds(lambda: usual(query, gallery)))
-        times["ours"].append(seconds(lambda: ours(query, gallery)))
-    slow, fast = (statistics.median(each) for each in times.values())
-    print(f"mAP {scores.mAP:5.1f}: usual {slow:.2f} s, ours {fast:.2f} s, ratio {slow / fast:.1f}")
-    return {"mAP": scores.mAP, "usual": slow, "ours": fast, "ratio": slow / fast}
+    times = in_turns(partial(usual, query, gallery), partial(ours, query, gallery), repeats, warm=False)
+    line(f"evaluation, {queries:,} x {rows:,} x 512, noise {noise}", *times, mAP=round(scores.mAP, 2))
 
 
 class Watch(threading.Thread):
@@ -160,18 +151,17 @@ def large(folder: str, queries: int, rows: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser = options(__doc__, repeats=3)
     parser.add_argument("--large", action="store_true")
     parser.add_argument("--folder", default="", help="where the memory-mapped files are written (2 GB)")
     parser.add_argument("--queries", type=int, default=10_000)
     parser.add_argument("--rows", type=int, default=1_000_000)
-    given = parser.parse_args()
+    given = settle(parser.parse_args())
     if given.large:
         print(json.dumps(large(given.folder, given.queries, given.rows)))
-    else:
-        print("3,368 x 15,913 x 512")
-        print(json.dumps([compare(given.repeats, noise) for noise in NOISES]))
+        return
+    for noise in NOISES[: 1 if given.quick else None]:
+        compare(SMALL if given.quick else MARKET, given.repeats, noise)
 
 
 if __name__ == "__main__":

@@ -1,30 +1,73 @@
-"""Which of torch's attention kernels a tower uses: in bf16 on a CPU, the fused one's backward is slow over few places.
+"""A block as a CPU trains it: the same function as open_clip's own block, in fewer and faster passes over memory.
 
-`tests/benchmarks/attention.py` measures both, side by side.
+On a CPU in bf16 the backward of torch's fused attention takes longer than plain products do, by far over few places.
+And QuickGELU makes three tensors of the MLP's hidden width, all kept for the backward, where one will do.
+`tests/benchmarks/attention.py` measures both ways, side by side.
+
+Legend: B batch, T places, W width of the tower, h heads, w width of a head.
 """
 
 from __future__ import annotations
 
-import contextlib
-from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from open_clip.transformer import QuickGELU
+from torch import Tensor, nn
+from torch.nn import functional
 
-SHORT = 64
+FEW = 256  # places; the scores of more would take too much memory
+SLOPE = 1.702  # of QuickGELU, x * sigmoid(1.702 x)
 
 
-def attention_kernel(tokens: Tensor) -> AbstractContextManager[None]:
-    """Return a context in which attention over these tokens takes the faster kernel; both compute the same.
-
-    The plain kernel is chosen for at most `SHORT` places in bf16 on a CPU where gradients are wanted.
+def run_block(block: Any, tokens: Tensor, mask: Tensor | None) -> Tensor:
+    """Run a residual attention block; where a CPU wants gradients, in the way that is faster there.
 
     Args:
-        tokens: Shape (B, places, W).
+        block: open_clip's `ResidualAttentionBlock`, without dropout.
+        tokens: Shape (B, T, W).
+        mask: Added to the scores, (T, T); None for none.
+
+    Returns:
+        Shape (B, T, W); both ways are equal up to rounding.
     """
-    short = tokens.device.type == "cpu" and tokens.shape[1] <= SHORT
+    if not trains_on_cpu(tokens):
+        whole: Tensor = block(tokens, attn_mask=mask)
+        return whole
+    tokens = tokens + block.ls_1(_attend(block.attn, block.ln_1(tokens), mask))
+    final: Tensor = tokens + block.ls_2(_feed_forward(block.mlp, block.ln_2(tokens)))
+    return final
+
+
+def trains_on_cpu(tokens: Tensor) -> bool:
+    """Tell whether a block over these tokens runs on a CPU and gradients are wanted."""
+    return tokens.device.type == "cpu" and torch.is_grad_enabled()
+
+
+def plain_is_faster(tokens: Tensor) -> bool:
+    """Tell whether plain products beat torch's fused attention: over few places in bf16, where a CPU trains."""
     half = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
-    if short and half and torch.is_grad_enabled():
-        return sdpa_kernel(SDPBackend.MATH)
-    return contextlib.nullcontext()
+    return half and tokens.shape[1] <= FEW and trains_on_cpu(tokens)
+
+
+def _attend(attention: nn.MultiheadAttention, normal: Tensor, mask: Tensor | None) -> Tensor:
+    """Return what `nn.MultiheadAttention` gives where every place of (B, T, W) asks every place."""
+    packed = functional.linear(normal, attention.in_proj_weight, attention.in_proj_bias)  # (B, T, 3 W)
+    split = packed.view(*normal.shape[:2], 3, attention.num_heads, attention.head_dim)
+    query, key, value = split.permute(2, 0, 3, 1, 4).unbind()  # (B, h, T, w) each
+    if plain_is_faster(normal):
+        scores = (query * attention.head_dim**-0.5) @ key.transpose(2, 3)  # (B, h, T, T)
+        mixed = (scores if mask is None else scores + mask.to(scores.dtype)).softmax(3).to(value.dtype) @ value
+    else:
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    result: Tensor = attention.out_proj(mixed.transpose(1, 2).flatten(2))
+    return result
+
+
+def _feed_forward(mlp: Any, normal: Tensor) -> Tensor:
+    """Run a block's MLP on (B, T, W); QuickGELU as silu(1.702 x) / 1.702, its two factors moved into the weights."""
+    if not isinstance(mlp.gelu, QuickGELU):
+        usual: Tensor = mlp(normal)
+        return usual
+    hidden = functional.silu(functional.linear(normal, SLOPE * mlp.c_fc.weight, SLOPE * mlp.c_fc.bias))
+    return functional.linear(hidden, mlp.c_proj.weight / SLOPE, mlp.c_proj.bias)

@@ -1,7 +1,8 @@
 """What a forward pass of an image tower costs in floating-point operations, counted while one image passes.
 
-A multiply-add is two operations. Both counters see matrix products and convolutions alone. An encoder of shapes
-(`clip.empty_clip`) can be counted as well as one with weights.
+A multiply-add is two operations. Both counters see matrix products and convolutions alone. The whole tower is counted,
+as papers count it (`ImageEncoder.dense`). The tower itself does less: it runs its last block at the class token alone.
+An encoder of shapes (`clip.empty_clip`) can be counted as well as one with weights.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def hooked_flops(encoder: ImageEncoder) -> int:
 @torch.no_grad()
 def _encode_one(encoder: ImageEncoder) -> None:
     geometry, device = encoder.geometry, encoder.class_embedding.device
-    encoder(torch.zeros(1, 3, geometry.height, geometry.width, device=device))
+    encoder.dense(torch.zeros(1, 3, geometry.height, geometry.width, device=device))
 
 
 @contextlib.contextmanager

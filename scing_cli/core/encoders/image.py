@@ -13,9 +13,9 @@ from open_clip.transformer import LayerNorm, QuickGELU, Transformer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scing_cli.core.encoders.attention import attention_kernel
 from scing_cli.core.encoders.descriptors import check_descriptor
 from scing_cli.core.encoders.geometry import Geometry
+from scing_cli.core.encoders.last_block import LastBlock, dense_block, last_block, read_blocks
 from scing_cli.core.runtime import draw_seed
 
 
@@ -141,15 +141,20 @@ class ImageEncoder(nn.Module):
 
     def forward(self, pixels: Tensor, cameras: Tensor | None = None) -> ImageFeatures:
         """Encode normalised pixels of shape (B, 3, H, W') as `ImageFeatures`; `cameras` is as for `tokens`."""
+        return self._features(pixels, cameras, last_block)
+
+    def dense(self, pixels: Tensor, cameras: Tensor | None = None) -> ImageFeatures:
+        """Encode as `forward` does, computing the last block at every place although only the class token is read.
+
+        The slow way with the same result up to rounding: counts of operations and tests are of it.
+        """
+        return self._features(pixels, cameras, dense_block)
+
+    def _features(self, pixels: Tensor, cameras: Tensor | None, last: LastBlock) -> ImageFeatures:
         tokens = self.ln_pre(self.tokens(pixels, cameras))  # (B, 1 + h * w, W)
-        *first, last = self.transformer.resblocks
-        with attention_kernel(tokens):
-            for block in first:
-                tokens = block(tokens)
-            previous = tokens[:, 0]
-            tokens = last(tokens)
-        cls = self.ln_post(tokens[:, 0])
-        return ImageFeatures(cls=cls, projected=cls @ self.proj, previous=previous)
+        read = read_blocks(self.transformer.resblocks, tokens, 0, last, causal=False)
+        cls = self.ln_post(read.final)
+        return ImageFeatures(cls=cls, projected=cls @ self.proj, previous=read.previous)
 
 
 def build_transformer(*, width: int, layers: int, heads: int, mlp_ratio: float, quick_gelu: bool) -> Transformer:

@@ -11,8 +11,8 @@ import torch
 from open_clip.transformer import LayerNorm
 from torch import Tensor, nn
 
-from scing_cli.core.encoders.attention import attention_kernel
 from scing_cli.core.encoders.image import build_transformer
+from scing_cli.core.encoders.last_block import LastBlock, dense_block, last_block, read_blocks
 from scing_cli.core.errors import SettingError
 
 
@@ -52,7 +52,7 @@ class TextEncoder(nn.Module):
         self.context_length = context_length
         self.token_embedding = nn.Embedding(vocab_size, width)
         self.positional_embedding = nn.Parameter(torch.empty(context_length, width))
-        self.transformer: nn.Module = build_transformer(
+        self.transformer = build_transformer(
             width=width,
             layers=layers,
             heads=heads,
@@ -81,6 +81,23 @@ class TextEncoder(nn.Module):
             SettingError: If a text is longer than the tower's context.
             ValueError: If an `end` lies outside the embeddings, or there is not one per text.
         """
+        return self._features(embeddings, end, last_block)
+
+    def dense(self, embeddings: Tensor, end: int | Sequence[int]) -> Tensor:
+        """Encode as `forward` does, computing the last block at every place: the slow way with the same result."""
+        return self._features(embeddings, end, dense_block)
+
+    def _features(self, embeddings: Tensor, end: int | Sequence[int], last: LastBlock) -> Tensor:
+        ends = self._checked(embeddings, end)
+        length = max(ends) + 1
+        tokens = embeddings[:, :length] + self.positional_embedding[:length].to(embeddings.dtype)
+        places = ends[0] if len(set(ends)) == 1 else torch.tensor(ends, device=tokens.device)
+        read = read_blocks(self.transformer.resblocks, tokens, places, last, causal=True)
+        normal: Tensor = self.ln_final(read.final)  # (B, d)
+        return normal @ self.text_projection
+
+    def _checked(self, embeddings: Tensor, end: int | Sequence[int]) -> list[int]:
+        """Return the end place of all texts, or of each, after a check that they fit."""
         ends = [end] if isinstance(end, int) else list(end)
         if not isinstance(end, int) and len(ends) != len(embeddings):
             raise ValueError(f"{len(ends)} ends for embeddings of shape {tuple(embeddings.shape)}")
@@ -93,15 +110,4 @@ class TextEncoder(nn.Module):
         if not 0 <= first <= last < embeddings.shape[1]:
             wrong = first if first < 0 else last
             raise ValueError(f"end {wrong} lies outside embeddings of shape {tuple(embeddings.shape)}")
-        places = last + 1
-        tokens = embeddings[:, :places] + self.positional_embedding[:places].to(embeddings.dtype)
-        with attention_kernel(tokens):
-            tokens = self.transformer(tokens, attn_mask=causal_mask(places, tokens))  # (B, places, d)
-        final = tokens[:, last] if first == last else tokens[torch.arange(len(ends)), ends]
-        normal: Tensor = self.ln_final(final)  # (B, d)
-        return normal @ self.text_projection
-
-
-def causal_mask(places: int, like: Tensor) -> Tensor:
-    """Return the additive mask (places, places): 0 up to the diagonal, -inf after it; dtype and device of `like`."""
-    return torch.full((places, places), float("-inf"), dtype=like.dtype, device=like.device).triu(1)
+        return ends

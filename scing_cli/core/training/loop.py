@@ -116,6 +116,7 @@ class Trainer:
             [{"params": values, "factor": factor} for factor, values in groups.items()],
             lr=self.rate.base,
             weight_decay=self.weight_decay,
+            fused=True,  # one pass over the weights instead of nine
         )
 
     def _rehearse(self, rehearsal: Callable[[], None]) -> None:

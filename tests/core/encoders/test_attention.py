@@ -1,44 +1,118 @@
-"""The plain attention kernel is taken where it is faster, and says what the fused one says."""
+"""A block as a CPU trains it: taken there alone, and equal to open_clip's own block in features and gradients."""
 
 from __future__ import annotations
 
-import contextlib
+from typing import Any
 
 import pytest
 import torch
+from open_clip.transformer import ResidualAttentionBlock
 from tiny import tiny_clip
-from torch.backends.cuda import flash_sdp_enabled, math_sdp_enabled
+from torch import Tensor, nn
 
-from scing_cli.core.encoders import image, text
-from scing_cli.core.encoders.attention import SHORT, attention_kernel
+from scing_cli.core.encoders.attention import FEW, plain_is_faster, run_block
+from scing_cli.core.encoders.image import build_transformer
+from scing_cli.core.encoders.last_block import causal_mask
 from scing_cli.core.runtime import autocast
 
 CPU = torch.device("cpu")
 
 
-def plain_alone(places: int) -> bool:
-    with attention_kernel(torch.zeros(2, places, 4)):
-        return math_sdp_enabled() and not flash_sdp_enabled()
+def example(*, quick_gelu: bool = True, scaled: bool = False) -> ResidualAttentionBlock:
+    """A block of 32, 4 heads, whose biases and norms differ from 0 and 1."""
+    torch.manual_seed(3)
+    block = build_transformer(width=32, layers=1, heads=4, mlp_ratio=2.0, quick_gelu=quick_gelu).resblocks[0]
+    if scaled:
+        block.ls_1, block.ls_2 = nn.Linear(32, 32), nn.Linear(32, 32)
+    with torch.no_grad():
+        for parameter in block.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape))
+    return block
 
 
-def test_the_plain_kernel_is_taken_for_short_tokens_in_bf16_with_gradients_alone():
+def usual(block: Any, tokens: Tensor, mask: Tensor | None) -> Tensor:
+    return block(tokens, attn_mask=mask)
+
+
+def results(way: Any, block: nn.Module, mask: Tensor | None, precision: str) -> dict[str, Tensor]:
+    """Return the features, and the gradients of the tokens and of every parameter."""
+    block.zero_grad(set_to_none=True)
+    draw = torch.Generator().manual_seed(0)
+    tokens = torch.randn(3, 10, 32, generator=draw).requires_grad_()
+    with autocast(CPU, precision):
+        features = way(block, tokens, mask)
+    (features.float() * torch.randn(features.shape, generator=draw)).sum().backward()
+    gradients = {name: value.grad for name, value in block.named_parameters()}
+    return {"features": features.detach().float(), "tokens": tokens.grad, **gradients}
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("kind", [{}, {"quick_gelu": False}, {"scaled": True}], ids=str)
+def test_features_and_gradients_are_those_of_open_clips_block(kind: Any, precision: str, causal: bool) -> None:
+    block = example(**kind)
+    mask = causal_mask(10, torch.empty(0)) if causal else None
+    exact = results(usual, block, mask, "fp32")
+    ours, theirs = results(run_block, block, mask, precision), results(usual, block, mask, precision)
+    for name, expected in exact.items():
+        size = expected.norm() + 1e-3
+        if precision == "fp32":
+            assert (ours[name] - expected).norm() / size < 1e-5, name
+        else:  # no worse than the usual way in bf16
+            assert (ours[name] - expected).norm() / size < 2 * (theirs[name] - expected).norm() / size + 2e-3, name
+
+
+def test_only_where_a_cpu_trains_is_the_block_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[object] = []
+    whole = ResidualAttentionBlock.forward
+    monkeypatch.setattr(
+        ResidualAttentionBlock, "forward", lambda *given, **named: calls.append(1) or whole(*given, **named)
+    )
+    block, tokens = example(), torch.randn(2, 4, 32)
+    run_block(block, tokens, None)
+    assert not calls
+    with torch.no_grad():
+        run_block(block, tokens, None)
+    assert calls
+    calls.clear()
+    run_block(block.to("meta"), tokens.to("meta"), None)
+    assert calls
+
+
+def test_plain_products_are_taken_over_few_places_in_bf16_with_gradients_alone() -> None:
+    few, many = torch.zeros(1, FEW, 4), torch.zeros(1, FEW + 1, 4)
     with autocast(CPU, "bf16"):
-        assert plain_alone(SHORT)
-        assert not plain_alone(SHORT + 1)
+        assert plain_is_faster(few)
+        assert not plain_is_faster(many)
+        assert not plain_is_faster(few.to("meta"))
         with torch.no_grad():
-            assert not plain_alone(SHORT)
-    assert not plain_alone(SHORT)
+            assert not plain_is_faster(few)
+    assert not plain_is_faster(few)
     with autocast(CPU, "fp32"):
-        assert not plain_alone(SHORT)
-    assert flash_sdp_enabled()
+        assert not plain_is_faster(few)
+
+
+def test_less_is_kept_for_the_backward() -> None:
+    """Of the MLP's hidden width: what silu reads and what it gives, not what makes up a QuickGELU."""
+    block, tokens = example(), torch.randn(3, 10, 32)
+    kept: dict[str, set[int]] = {}
+    for name, way in (("ours", run_block), ("usual", usual)):
+        seen: list[Tensor] = []
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda each, seen=seen: seen.append(each) or each, lambda each: each
+        ):
+            way(block, tokens, None)
+        kept[name] = {each.data_ptr() for each in seen if each.numel() == 3 * 10 * 64}
+    assert len(kept["ours"]) == 2
+    assert len(kept["usual"]) > 2
 
 
 @pytest.mark.parametrize("tower", ["image", "text"])
-def test_both_kernels_give_the_same_features_and_gradients(tower, monkeypatch):
-    def run():
+def test_the_towers_train_in_bf16_towards_what_fp32_says(tower: str) -> None:
+    def run(precision: str) -> tuple[Tensor, Tensor]:
         clip = tiny_clip(seed=3)
         source = torch.Generator().manual_seed(0)
-        with autocast(CPU, "bf16"):
+        with autocast(CPU, precision):
             if tower == "image":
                 pixels = torch.randn(6, 3, clip.image.geometry.height, clip.image.geometry.width, generator=source)
                 result = clip.image(pixels).projected
@@ -51,9 +125,7 @@ def test_both_kernels_give_the_same_features_and_gradients(tower, monkeypatch):
         unit[:, 0].sum().backward()
         return unit.detach(), learnt.grad
 
-    plain, plain_gradient = run()
-    for module in (image, text):
-        monkeypatch.setattr(module, "attention_kernel", lambda _tokens: contextlib.nullcontext())
-    fused, fused_gradient = run()
-    assert torch.allclose(plain, fused, atol=0.02)
-    assert torch.nn.functional.cosine_similarity(plain_gradient.flatten(), fused_gradient.flatten(), dim=0) > 0.99
+    half, half_gradient = run("bf16")
+    exact, gradient = run("fp32")
+    assert torch.allclose(half, exact, atol=0.02)
+    assert torch.nn.functional.cosine_similarity(half_gradient.flatten(), gradient.flatten(), dim=0) > 0.99

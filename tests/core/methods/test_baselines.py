@@ -137,7 +137,8 @@ def test_the_heads_start_small_and_the_necks_bias_stays():
 def test_the_previous_class_token_is_the_one_before_the_last_block():
     encoder = tiny_clip(seed=4).image
     seen = {}
-    encoder.transformer.resblocks[-1].register_forward_pre_hook(lambda _, inputs: seen.update(tokens=inputs[0]))
+    norm = encoder.transformer.resblocks[-1].ln_1
+    norm.register_forward_pre_hook(lambda _, inputs: seen.update(tokens=inputs[0]))
     features = encoder(torch.randn(2, 3, 32, 16, generator=torch.Generator().manual_seed(0)))
     assert torch.equal(features.previous, seen["tokens"][:, 0])
 

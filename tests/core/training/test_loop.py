@@ -172,6 +172,31 @@ def test_weight_decay_is_coupled_adam(tmp_path):
     assert not optimiser.param_groups[0].get("decoupled_weight_decay", False)
 
 
+def test_its_steps_are_adams_and_the_same_each_time(tmp_path):
+    """Adam written out in float64, with the decay in the gradient; two runs agree to the bit."""
+
+    def stepped():
+        task = Line()
+        optimiser = trainer(task, tmp_path, weight_decay=0.3)._optimiser()
+        trail = []
+        for step in range(6):
+            optimiser.zero_grad()
+            task.losses(Batch([step, step + 1], None), (7, "line", 0, step)).total().backward()
+            trail.append((task.module.weight.item(), task.module.weight.grad.item()))
+            optimiser.step()
+        return trail, task.module.weight.item()
+
+    trail, final = stepped()
+    weight, mean, square = trail[0][0], 0.0, 0.0
+    for step, (at, gradient) in enumerate(trail, start=1):
+        assert weight == pytest.approx(at, rel=1e-5)
+        whole = gradient + 0.3 * weight
+        mean, square = 0.9 * mean + 0.1 * whole, 0.999 * square + 0.001 * whole**2
+        weight -= 0.05 * mean / (1 - 0.9**step) / ((square / (1 - 0.999**step)) ** 0.5 + 1e-8)
+    assert weight == pytest.approx(final, rel=1e-5)
+    assert stepped() == (trail, final)
+
+
 def test_the_rate_follows_warm_up_and_milestones():
     rate = LearningRate(5e-5, (30, 50), 10)
     assert rate.at(0) == pytest.approx(5e-6)

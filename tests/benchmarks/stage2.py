@@ -1,0 +1,148 @@
+"""A step of stage 2 on a CPU against the usual way.
+
+python tests/benchmarks/stage2.py [--quick] [--repeats 3] [--threads 2] [--batch-size 64]
+
+The usual way: open_clip's image tower (ViT-B/16, QuickGELU, 256x128), float32, the losses of Eq. 17-19 written out,
+`torch.optim.Adam`; images lie in memory and are not augmented. Ours: the training loop's own step with its augmentation,
+in the precision that `--precision auto` gives here, and in float32. All start from the same random weights and pixels;
+before any step, our losses in float32 without augmentation must be the usual way's to 1e-4. A JSON line for each precision.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+from measuring import in_turns, line, options, settle
+from open_clip.transformer import LayerNorm, QuickGELU, VisionTransformer
+from torch import Tensor
+from torch.nn import functional as F
+
+from scing_cli.core.config import VisualSettings
+from scing_cli.core.encoders.clip import load_clip
+from scing_cli.core.encoders.image import ImageEncoder
+from scing_cli.core.methods import Batch, Similarity
+from scing_cli.core.methods.stage2 import VisualTuning, tune_visual
+from scing_cli.core.runtime import MetricsLog, Silent, choose_precision
+from scing_cli.core.training.loop import Trainer
+from scing_cli.core.training.schedule import LearningRate
+
+TINY = str(Path(__file__).resolve().parents[1] / "models" / "test-clip.json")
+IDENTITIES, INSTANCES = 751, 4  # Market-1501's; images of one identity in a batch
+SCALE = 100.0
+NEAR = 1e-4
+
+
+class Ground:
+    """What both ways start from: a tower with random weights, texts (K, D), pixels (B, 3, H, W) and labels (B,)."""
+
+    def __init__(self, model: str, batch: int) -> None:
+        draw = torch.Generator().manual_seed(0)
+        self.encoder = load_clip(model, "random").image
+        shape = (batch, 3, self.encoder.geometry.height, self.encoder.geometry.width)
+        self.pixels = torch.randn(shape, generator=draw)
+        self.labels = torch.arange(batch) // INSTANCES
+        self.texts = F.normalize(torch.randn(IDENTITIES, self.encoder.embed_dim, generator=draw), dim=1)
+
+    def task(self, precision: str, *, augmented: bool) -> VisualTuning:
+        """Build our stage 2 on a copy of the tower."""
+        chances = {} if augmented else {"flip": 0.0, "erase": 0.0, "crop": 0.0}
+        return tune_visual(
+            VisualSettings(**chances),
+            encoder=copy.deepcopy(self.encoder),
+            texts=self.texts,
+            similarity=Similarity("cosine", SCALE),
+            labels=self.labels,
+            cameras=None,
+            precision=precision,
+        )
+
+
+def open_clips(encoder: ImageEncoder) -> VisionTransformer:
+    """Return open_clip's tower with the same weights."""
+    geometry, shape = encoder.geometry, encoder.config
+    tower = VisionTransformer(
+        image_size=(geometry.height, geometry.width),
+        patch_size=geometry.patch,
+        width=shape["width"],
+        layers=shape["layers"],
+        heads=shape["heads"],
+        mlp_ratio=shape["mlp_ratio"],
+        output_dim=shape["embed_dim"],
+        act_layer=QuickGELU if shape["quick_gelu"] else torch.nn.GELU,
+        norm_layer=LayerNorm,
+    )
+    tower.load_state_dict({name: value.clone() for name, value in encoder.state_dict().items()})
+    return tower
+
+
+def usual_losses(tower: VisionTransformer, ground: Ground) -> tuple[Tensor, Tensor]:
+    """Return the identity loss (Eq. 17) and the triplet (Eq. 18-19), written out."""
+    images = F.normalize(tower(ground.pixels), dim=1)
+    identity = F.cross_entropy(SCALE * images @ ground.texts.T, ground.labels)
+    own = 1 - (images * ground.texts[ground.labels]).sum(1)
+    others = ground.labels[:, None] == ground.labels[None, :]
+    hardest = (1 - images @ images.T).masked_fill(others, torch.inf).amin(1)
+    return identity, (own - hardest + VisualSettings().margin).clamp_min(0).mean()
+
+
+def usual_step(tower: VisionTransformer, optimiser: torch.optim.Adam, ground: Ground) -> None:
+    identity, triplet = usual_losses(tower, ground)
+    optimiser.zero_grad()
+    (identity + triplet).backward()
+    optimiser.step()
+
+
+def our_step(task: VisualTuning, batch: Batch) -> Callable[[], object]:
+    """Return the training loop's step, without the gradient norms that it measures once an epoch."""
+    settings = VisualSettings()
+    trainer = Trainer(
+        task,
+        plan=lambda epoch: [batch.rows],
+        feed=lambda rows: [batch],
+        rate=LearningRate(settings.lr),
+        weight_decay=settings.weight_decay,
+        seed=0,
+        log=MetricsLog(Path("unused")),
+        reporter=Silent(),
+        describe=str,
+    )
+    optimiser = trainer._optimiser()
+    return lambda: trainer._step(batch, (0, task.name, 0, 0), optimiser, norms={})
+
+
+def apart(ground: Ground, tower: VisionTransformer) -> float:
+    """Return how far our losses are from the usual way's before any step, relative to them."""
+    with torch.no_grad():
+        expected = usual_losses(tower, ground)
+    terms = ground.task("fp32", augmented=False).losses(Batch(range(len(ground.labels)), ground.pixels), (0, "x", 0, 0))
+    pairs = zip(terms.terms.values(), expected, strict=True)
+    return max(abs(float(found.detach()) - float(known)) / abs(float(known)) for found, known in pairs)
+
+
+def main() -> None:
+    parser = options(__doc__, repeats=3)
+    parser.add_argument("--batch-size", type=int, help="64; 8 with --quick")
+    given = settle(parser.parse_args())
+    size = given.batch_size or (8 if given.quick else 64)
+    ground = Ground(TINY if given.quick else "ViT-B-16-quickgelu", size)
+    tower = open_clips(ground.encoder)
+    far = apart(ground, tower)
+    if not far < NEAR:
+        raise SystemExit(f"the losses of both ways are {far:.1g} apart: not equal")
+    settings = VisualSettings()
+    usual = torch.optim.Adam(tower.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+    batch = Batch(range(size), ground.pixels)
+    name = f"a step of stage 2, {'a tiny model' if given.quick else 'ViT-B/16 256x128'}, batches of {size}"
+    for precision in dict.fromkeys((choose_precision("auto", torch.device("cpu"), auto="bf16"), "fp32")):
+        step = our_step(ground.task(precision, augmented=True), batch)
+        times = in_turns(partial(usual_step, tower, usual, ground), step, given.repeats)
+        line(f"{name}, {precision}", *times, work=size, losses_apart=far, precision=precision)
+        del step
+
+
+if __name__ == "__main__":
+    main()

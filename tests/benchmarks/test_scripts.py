@@ -1,0 +1,34 @@
+"""Every benchmark runs at a small size and says against what, how fast and on what; no time is held against anything."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parent
+SCRIPTS = ("attention", "evaluate", "stage2")
+FIELDS = {"name", "reference", "ours", "ratio", "unit", "machine", "versions"}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_benchmark_runs_and_prints_its_fields(script: str) -> None:
+    command = [sys.executable, str(FOLDER / f"{script}.py"), "--quick"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=120, env=os.environ | {"HF_HUB_OFFLINE": "1"}
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(row) for row in done.stdout.splitlines() if row.startswith("{")]
+    assert lines
+    for told in lines:
+        assert set(told) >= FIELDS
+        assert all(math.isfinite(told[side]) and told[side] > 0 for side in ("reference", "ours", "ratio"))
+        assert told["unit"] in {"s", "images/s"}
+        assert told["versions"]["torch"]
+    names = [told["name"] for told in lines]
+    assert len(names) == len(set(names))
