@@ -59,6 +59,7 @@ def finished(world, tmp_path_factory):
     """A run through both stages, with a gallery index beside it. Tests copy what they change."""
     from scing_cli.core.config import PromptSettings, VisualSettings
     from scing_cli.core.workflows.embed import GalleryChoice, embed
+    from scing_cli.core.workflows.machine import Machine
     from scing_cli.core.workflows.models import ModelChoice
     from scing_cli.core.workflows.train_prompts import train_prompts
     from scing_cli.core.workflows.train_visual import train_visual
@@ -67,7 +68,8 @@ def finished(world, tmp_path_factory):
     settings = {"epochs": 2, "batch_size": 16, "lr": 1e-3}
     train_prompts(world, PromptSettings(model=TINY_MODEL, pretrained="random", **settings), run=run)
     train_visual(VisualSettings(**settings), run=run)
-    embed(ModelChoice(run=run), GalleryChoice(), output=run.parent / "gallery.faiss")
+    exact = Machine(precision="fp32")  # the vectors that evaluations compute
+    embed(ModelChoice(run=run), GalleryChoice(), output=run.parent / "gallery.faiss", machine=exact)
     return run
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -76,9 +77,7 @@ def test_a_run_of_an_older_version_still_opens(scing, own_run):
     stamp.write_text(json.dumps(prompts))
     assert scing("evaluate", "--run", own_run, "--json").code == 0
     assert load_texts(own_run / "prompts").similarity == "cosine"
-    for left in (own_run / "visual").iterdir():
-        left.unlink()
-    (own_run / "visual").rmdir()
+    shutil.rmtree(own_run / "visual")
     again = scing("train-visual", "--run", own_run, *FAST, "--json")
     assert again.code == 0, again.err
 

@@ -84,7 +84,7 @@ def test_what_is_explained_are_the_scores_of_the_search(scing, finished, world, 
         return real(encoder, pixels, targets, kind=kind)
 
     monkeypatch.setattr(saliency, "saliency", listening)
-    assert scing("embed", "--run", finished, "--descriptor", kind).code == 0
+    assert scing("embed", "--run", finished, "--descriptor", kind, "--precision", "fp32").code == 0
     photos = sorted((world / "query").glob("*.jpg"))[:2]
     command = ("search", *photos, "--index", "gallery.faiss", "-k", 4, "--saliency", "regions.png", "--json")
     given = ("--box", "3,5,40,90", "--exclude-camera", "2", "--batch-size", "2")

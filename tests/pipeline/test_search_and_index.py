@@ -273,7 +273,7 @@ def test_an_excluded_camera_is_told_of(scing, finished, world, here):
 
 
 def test_queries_get_the_descriptor_of_the_index(scing, finished, here):
-    assert scing("embed", "--run", finished, "--descriptor", "concat").code == 0
+    assert scing("embed", "--run", finished, "--descriptor", "concat", "--precision", "fp32").code == 0
     by_index = scing("evaluate", "--run", finished, "--index", "gallery.faiss", "--json")
     assert "holds the descriptor concat: the queries get it too" in by_index.err
     named = ("evaluate", "--run", finished, "--descriptor", "concat", "--json")
@@ -382,7 +382,7 @@ def test_what_pruning_cannot_go_with_is_refused(scing, crops):
 
 @pytest.mark.parametrize("kind", ["flat", "ivf", "hnsw"])
 def test_every_kind_of_index_is_searched_and_grows(scing, finished, world, here, kind):
-    made = scing("embed", "--run", finished, "--index-type", kind, "--json").json
+    made = scing("embed", "--run", finished, "--index-type", kind, "--precision", "fp32", "--json").json
     assert made["kind"] == kind
     assert made["recall"] is None if kind == "flat" else 0.95 <= made["recall"] <= 1
     evaluated = scing("evaluate", "--run", finished, "--index", "gallery.faiss", "--json").json

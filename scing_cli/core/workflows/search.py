@@ -104,17 +104,19 @@ def search(
     if box is None:
         hint_at_boxes(files, rows, reporter)
     model = _model(opened, index, run, reporter)
-    embedder = _embedder(opened, model, machine, len(files), reporter)
+    kind = opened.stamp.descriptor
+    if saliency is None:
+        tower, embedder = None, choose_embedder(model, machine, kind=kind, count=len(files), reporter=reporter)
+    else:  # its gradients need torch, and explain the very scores
+        tower = embedder = machine.embedder(model.encoder, kind=kind)
+    opened.check_model(model.digest, descriptor=kind, width=embedder.width, name=model.label())
     threshold = find_threshold(wanted or Wanted(), model, opened.stamp, index)
     vectors = _vectors(files, embedder, box, reporter)
     together: Sequence[Path] = ()
     if join is not None:
         reporter.note(f"{counted(len(files), 'photo makes', 'photos make')} one query, named after the first.")
         vectors, together, files = joined(vectors, join), files, files[:1]
-    if rerank:
-        hits = reranked_hits(opened, vectors, k, allowed=allowed, reporter=reporter)
-    else:
-        hits = opened.search(vectors, k, allowed=allowed, each_identity_once=each_identity_once)
+    hits = _hits(opened, vectors, k, allowed, once=each_identity_once, rerank=rerank, reporter=reporter)
     if threshold is not None:
         say_threshold(threshold, left, differs=_differs(join, model), reporter=reporter)
     results = [_found(file, own, k, threshold, each_identity_once) for file, own in zip(files, hits, strict=True)]
@@ -124,10 +126,9 @@ def search(
         shown = shown_part(results, reporter)
         if montage is not None:
             write_montage(montage, shown, known, box=box, workers=machine.threads(), reporter=reporter)
-        if saliency is not None:
-            from scing_cli.core.workflows.saliency import write_saliency  # with torch: the others go without
+        if saliency is not None and tower is not None:
+            from scing_cli.core.workflows.saliency import write_saliency  # all else goes without torch
 
-            tower = machine.embedder(model.encoder, kind=embedder.kind)  # gradients
             write_saliency(saliency, shown, vectors, known, embedder=tower, box=box, reporter=reporter)
     return SearchReport(results, montage, saliency, threshold, known, together)
 
@@ -139,19 +140,20 @@ def _model(index: GalleryIndex, source: Path, run: Path | None, reporter: Report
     return reopen_model(index.stamp.model, index.stamp.model_digest, source=source, reporter=reporter)
 
 
-def _embedder(index: GalleryIndex, model: OpenedModel, machine: Machine, count: int, reporter: Reporter) -> Embedder:
-    """Return what embeds the photos, held against the index."""
-    kind = index.stamp.descriptor
-    embedder = choose_embedder(model, machine, kind=kind, count=count, reporter=reporter)
-    index.check_model(model.digest, descriptor=kind, width=embedder.width, name=model.label())
-    return embedder
-
-
 def _vectors(files: Sequence[Path], embedder: Embedder, box: Box | None, reporter: Reporter) -> Vectors:
     try:
         return embed_files(embedder, files, box=box, reporter=reporter, text="embed")
     except ImageError as error:
         raise ImageError(error.what, "Name a photo of one person, or a folder of such photos.") from error
+
+
+def _hits(
+    index: GalleryIndex, vectors: Vectors, k: int, allowed: RowFilter, *, once: bool, rerank: bool, reporter: Reporter
+) -> list[list[Hit]]:
+    """Return each photo's hits; re-ranked ones are more than k, each identity's rows among them."""
+    if rerank:
+        return reranked_hits(index, vectors, k, allowed=allowed, reporter=reporter)
+    return index.search(vectors, k, allowed=allowed, each_identity_once=once)
 
 
 def _differs(join: str | None, model: OpenedModel) -> str:

@@ -1,0 +1,149 @@
+"""What a cold process loads: a search and a usage error start without torch, and find what they would find with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("openvino")
+CODE = """
+import sys
+from scing_cli.__main__ import main
+try:
+    main()
+except SystemExit as left:
+    heavy = {"torch", "open_clip", "faiss", "matplotlib", "torchvision", "openvino"} & set(sys.modules)
+    print(left.code or 0, *sorted(heavy), file=sys.stderr)
+"""
+
+
+def cold(*arguments: object) -> tuple[int, set[str], str, str]:
+    """Run a command in a process of its own: its code, what heavy modules it loaded, its output and its messages."""
+    command = [sys.executable, "-c", CODE, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ.copy())
+    assert done.returncode == 0, done.stderr
+    *messages, last = done.stderr.splitlines()
+    code, *heavy = last.split()
+    return int(code), set(heavy), done.stdout, "\n".join(messages)
+
+
+@pytest.fixture
+def index(scing, own_run, tmp_path):
+    """An index that `scing embed` made with the copy that `train-visual` left in the run."""
+    file = tmp_path / "own.faiss"
+    assert scing("embed", "--run", own_run, "--output", file, "--device", "cpu").code == 0
+    return file
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def photo(world):
+    return min((world / "query").iterdir())
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["search", "--help"], ["search", "--wrong"], ["--version"]])
+def test_help_and_usage_errors_load_nothing_heavy(arguments):
+    code, heavy, _, _ = cold(*arguments)
+    assert code == (2 if "--wrong" in arguments else 0)
+    assert not heavy
+
+
+def test_a_search_starts_without_torch_and_finds_the_same(index, photo):
+    options = ("search", photo, "--index", index, "-k", "6", "--json")
+    code, heavy, out, _ = cold(*options)
+    assert code == 0
+    assert heavy == {"faiss", "openvino"}
+    slow_code, slow_heavy, slow_out, _ = cold(*options, "--precision", "fp32")
+    assert slow_code == 0
+    assert {"torch", "open_clip"} <= slow_heavy
+    quick, slow = (
+        {hit["path"]: hit["score"] for hit in json.loads(text)["results"][0]["hits"]} for text in (out, slow_out)
+    )
+    assert len(set(quick) & set(slow)) >= 5
+    assert all(abs(quick[path] - slow[path]) < 0.005 for path in set(quick) & set(slow))
+
+
+@pytest.mark.parametrize(
+    "more", [["--box", "2,4,40,100"], ["--montage", "ranking.png"], ["--group", "identity"], ["--join", "mean"]]
+)
+def test_so_do_its_options(index, photo, more, here):
+    code, heavy, _, messages = cold("search", photo, "--index", index, *more)
+    assert code == 0, messages
+    assert heavy == {"faiss", "openvino"}
+
+
+def test_appending_starts_without_torch(index, own_run, photo, tmp_path):
+    folder = tmp_path / "new"
+    folder.mkdir()
+    shutil.copy(photo, folder)
+    code, heavy, _, messages = cold(
+        "embed", "--run", own_run, "--images", folder, "--append", "-o", index, "--device", "cpu"
+    )
+    assert code == 0, messages
+    assert heavy == {"faiss", "openvino"}
+
+
+def test_saliency_needs_gradients_and_loads_torch(index, photo, here):
+    code, heavy, _, messages = cold("search", photo, "--index", index, "--saliency", "why.png", "-k", "2")
+    assert code == 0, messages
+    assert "torch" in heavy
+    assert Path("why.png").stat().st_size > 0
+
+
+def test_training_leaves_a_copy_with_the_encoders_digest(finished):
+    stamps = [json.loads((finished / "visual" / name / "stamp.json").read_text()) for name in ("", "inference")]
+    assert stamps[0]["digest"] == stamps[1]["digest"]
+    assert stamps[1]["least_cosine"] >= 0.999
+    assert stamps[1]["geometry"] == stamps[0]["geometry"]
+
+
+def test_without_its_copy_a_search_goes_on_with_torch(index, own_run, photo, scing):
+    copied = json.loads(scing("search", photo, "--index", index, "--json").out)
+    shutil.rmtree(own_run / "visual" / "inference")
+    code, heavy, out, _ = cold("search", photo, "--index", index, "--json")
+    assert code == 0
+    assert "torch" in heavy
+    first, second = (found["results"][0]["hits"][0] for found in (copied, json.loads(out)))
+    assert first["path"] == second["path"]
+    assert abs(first["score"] - second["score"]) < 0.005
+
+
+def test_a_damaged_copy_is_said_and_made_anew_by_embed(index, own_run, photo, scing):
+    weights = own_run / "visual" / "inference" / "encoder.bin"
+    content = bytearray(weights.read_bytes())
+    content[100] ^= 1
+    weights.write_bytes(content)
+    found = scing("search", photo, "--index", index, "--device", "cpu")
+    assert found.code == 0
+    assert "encoder.bin is not what stamp.json beside it was written for" in found.err
+    assert "scing embed makes it anew" in found.err
+    assert scing("embed", "--run", own_run, "--output", index, "--force", "--device", "cpu").code == 0
+    _, heavy, _, messages = cold("search", photo, "--index", index)
+    assert heavy == {"faiss", "openvino"}
+    assert "encoder.bin" not in messages
+
+
+def test_a_plain_model_gets_its_copy_in_the_users_cache(world, photo, scing, here, monkeypatch, tmp_path):
+    monkeypatch.setenv("SCING_CACHE", str(tmp_path / "cache"))
+    made = scing("embed", "--model", "scing-tiny", "--data", world, "--device", "cpu")
+    assert f"Inference copy, for searches that start without torch: {tmp_path / 'cache' / 'inference'}" in made.err
+    code, heavy, _, messages = cold("search", photo, "--index", "gallery.faiss")
+    assert code == 0, messages
+    assert heavy == {"faiss", "openvino"}
+
+
+def test_evaluate_is_float32_unless_bf16_is_asked_for(own_run, scing, index):
+    plain = scing("evaluate", "--run", own_run, "--json").json
+    shutil.rmtree(own_run / "visual" / "inference")
+    assert scing("evaluate", "--run", own_run, "--json").json == plain
