@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("openvino")
+pytest.importorskip("scing_cli.core.encoders.quiet_openvino", exc_type=ImportError)
 CODE = """
 import sys
 from scing_cli.__main__ import main
@@ -92,6 +92,27 @@ def test_appending_starts_without_torch(index, own_run, photo, tmp_path):
     )
     assert code == 0, messages
     assert heavy == {"faiss", "openvino"}
+
+
+def test_nothing_is_sent_and_nothing_is_left_at_home(index, photo, tmp_path, monkeypatch):
+    """OpenVINO's telemetry would write an id into the user's home, and open a connection."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("CI", raising=False)
+    lines = (
+        "import socket, sys, threading",
+        "def refuse(*args, **options): raise OSError('the network is out of bounds')",
+        "socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse",
+        "from scing_cli.core.workflows.search import search",
+        "from pathlib import Path",
+        "search([Path(sys.argv[1])], Path(sys.argv[2]))",
+        "print('openvino' in sys.modules, 'openvino_telemetry' in sys.modules, threading.active_count())",
+    )
+    command = [sys.executable, "-c", "\n".join(lines), str(photo), str(index)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ.copy())
+    assert done.stdout.split()[:2] == ["True", "False"], done.stderr
+    assert not [entry for entry in home.iterdir() if entry.name != ".cache"]
 
 
 def test_saliency_needs_gradients_and_loads_torch(index, photo, here):

@@ -175,7 +175,7 @@ def test_many_hits_stay_within_the_columns_there_are(photo, index, columns, most
 
 def test_a_gallery_image_that_is_gone_leaves_its_place_empty(photo, index, tmp_path):
     ((first, second),) = [found.hits for found in search([photo], index, k=2).results]
-    gone = dataclasses.replace(second, row=dataclasses.replace(second.row, path=str(tmp_path / "gone.jpg")))
+    gone = dataclasses.replace(second, row=second.row._replace(path=str(tmp_path / "gone.jpg")))
     whole, lacking = (
         np.asarray(strip_of(Found(photo, [first, other]), "", box=None, size=(800, 160))) for other in (second, gone)
     )

@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import openvino
-from openvino import opset13 as ops
 
 from scing_cli.core.encoders.geometry import Geometry
+from scing_cli.core.encoders.quiet_openvino import openvino, ops
 
 Node = Any
 State = Mapping[str, npt.NDArray[np.float32]]

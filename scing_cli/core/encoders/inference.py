@@ -13,7 +13,7 @@ import importlib.util
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +22,6 @@ from scing_cli.core.artifacts import FORMAT, STAMP, checked_once, file_digest, r
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.errors import RunError, SettingError
 from scing_cli.core.runtime import cpu_has_bf16, default_threads
-
-if TYPE_CHECKING:
-    import openvino
 
 GRAPH, WEIGHTS = "encoder.xml", "encoder.bin"
 REMEDY = "scing embed makes it anew; until then torch is used, which takes longer to start."
@@ -54,9 +51,7 @@ class InferenceCopy:
         in_flight: How many batches it may be given at a time.
     """
 
-    def __init__(
-        self, compiled: openvino.CompiledModel, stamp: Mapping[str, Any], *, precision: str, in_flight: int
-    ) -> None:
+    def __init__(self, compiled: Any, stamp: Mapping[str, Any], *, precision: str, in_flight: int) -> None:
         self.geometry = Geometry.from_dict(stamp["geometry"])
         self.digest = str(stamp["digest"])
         self.embed_dim = int(stamp["embed_dim"])
@@ -107,9 +102,8 @@ def write_copy(folder: Path, state: Mapping[str, Floats], facts: Mapping[str, An
         state: The tower's weights.
         facts: Of the stamp: `digest`, `geometry`, `model` (the tower's sizes) and `embed_dim`.
     """
-    import openvino
-
     from scing_cli.core.encoders.graph import image_graph
+    from scing_cli.core.encoders.quiet_openvino import openvino
 
     graph = image_graph(state, Geometry.from_dict(facts["geometry"]), facts["model"])
     openvino.save_model(graph, folder / GRAPH, compress_to_fp16=True)
@@ -162,7 +156,7 @@ def load_copy(folder: Path, digest: str, *, in_flight: int = 1, verify: bool = F
 
 
 def _compiled(folder: Path, stamp: Mapping[str, Any], in_flight: int) -> InferenceCopy:
-    import openvino
+    from scing_cli.core.encoders.quiet_openvino import openvino
 
     precision = "bf16" if cpu_has_bf16() else "fp32"
     settings = {

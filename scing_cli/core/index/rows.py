@@ -8,6 +8,7 @@ import os
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from scing_cli.core.artifacts import file_digest, replacing
 from scing_cli.core.errors import IndexFileError
@@ -40,9 +41,8 @@ class Entry:
     camera: str = ""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Row:
-    """One image of an index: an `Entry` with the id that is its own for ever."""
+class Row(NamedTuple):
+    """One image of an index: an `Entry` with the id that is its own for ever. A tuple, as many are read at once."""
 
     id: int
     path: str
@@ -128,7 +128,7 @@ def read_rows(source: Path, *, digest: str) -> list[Row]:
     try:
         with contextlib.closing(sqlite3.connect(f"{source.absolute().as_uri()}?immutable=1", uri=True)) as base:
             base.text_factory = _text
-            return [Row(*values) for values in base.execute(SELECT)]
+            return list(map(Row._make, base.execute(SELECT)))
     except sqlite3.Error as error:
         raise IndexFileError(f"{source} cannot be read: {error}.") from error
 

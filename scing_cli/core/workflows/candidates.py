@@ -8,7 +8,6 @@ import numpy as np
 
 from scing_cli.core.embeddings import Vectors
 from scing_cli.core.errors import SettingError
-from scing_cli.core.evaluation import Reranking, reranked_distances
 from scing_cli.core.index import GalleryIndex, Hit, RowFilter
 from scing_cli.core.runtime import Reporter
 
@@ -46,6 +45,8 @@ def reranked_hits(
     Returns:
         The 200 or k rows of each query, the re-ranked nearest first; their scores are still cosines.
     """
+    from scing_cli.core.evaluation import Reranking  # most searches start without it
+
     count = max(k, CANDIDATES)
     found = index.search(vectors, count, allowed=allowed)
     reporter.note(f"Re-ranked within the first {count} hits of a photo ({Reranking()}); scores are cosines.")
@@ -57,6 +58,8 @@ def reranked_hits(
 
 
 def _in_order(index: GalleryIndex, vector: Vectors, hits: Sequence[Hit]) -> list[Hit]:
+    from scing_cli.core.evaluation import Reranking, reranked_distances
+
     if not hits:
         return []
     rows = index.vectors([hit.row.id for hit in hits])

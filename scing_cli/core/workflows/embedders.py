@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from scing_cli.core.embeddings import Embedder
@@ -55,12 +56,37 @@ def choose_embedder(
     """
     check_descriptor(kind)
     if copy_serves(machine, count=count):
-        copied = _copied(model, machine, kind, 1 if count == 1 else IN_FLIGHT, reporter)
+        copied = _copied(model, machine, kind, count, reporter)
         if copied is None and crops is not None and _make(model, machine, crops, reporter):
-            copied = _copied(model, machine, kind, IN_FLIGHT, reporter)
+            copied = _copied(model, machine, kind, count, reporter)
         if copied is not None:
             return copied
     return machine.embedder(model.encoder, kind=kind)
+
+
+def choose_meanwhile(
+    model: OpenedModel, machine: Machine, *, kind: str, count: int, with_torch: bool = False, reporter: Reporter
+) -> Callable[[], Embedder]:
+    """Begin to load the inference copy, if it serves, on a thread: OpenVINO makes it ready without Python's lock.
+
+    Args:
+        model: As for `choose_embedder`, and so are the others; no copy is made.
+        machine: See there.
+        kind: See there.
+        count: See there.
+        with_torch: Whether torch shall embed in any case: its gradients are wanted, of the very scores.
+        reporter: See there; may be told from the thread.
+
+    Returns:
+        What waits for the copy and returns the embedder.
+    """
+    check_descriptor(kind)
+    if with_torch or not copy_serves(machine, count=count):
+        return lambda: machine.embedder(model.encoder, kind=kind)
+    pool = ThreadPoolExecutor(1)
+    loading = pool.submit(_copied, model, machine, kind, count, reporter)
+    pool.shutdown(wait=False)
+    return lambda: loading.result() or machine.embedder(model.encoder, kind=kind)
 
 
 def copy_serves(machine: Machine, *, count: int | None = None) -> bool:
@@ -74,9 +100,11 @@ def copy_serves(machine: Machine, *, count: int | None = None) -> bool:
     return machine.place().type == "cpu"
 
 
-def _copied(model: OpenedModel, machine: Machine, kind: str, in_flight: int, reporter: Reporter) -> CopyEmbedder | None:
+def _copied(
+    model: OpenedModel, machine: Machine, kind: str, count: int | None, reporter: Reporter
+) -> CopyEmbedder | None:
     try:
-        copy = load_copy(model.copy, model.digest, in_flight=in_flight)
+        copy = load_copy(model.copy, model.digest, in_flight=1 if count == 1 else IN_FLIGHT)
     except RunError as error:
         reporter.warn(str(error).replace("\n", " "))
         return None

@@ -10,11 +10,11 @@ from pathlib import Path
 from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.errors import ImageError, ScingError, SettingError, counted
 from scing_cli.core.figures import check_picture
-from scing_cli.core.index import GalleryIndex, Hit, Row, RowFilter, best_of_each, file_keys
+from scing_cli.core.index import GalleryIndex, Hit, Row, RowFilter, Stamp, best_of_each, file_keys, read_stamp
 from scing_cli.core.runtime import Reporter, Silent
 from scing_cli.core.workflows.candidates import check_count, reranked_hits
 from scing_cli.core.workflows.data import run_manifest
-from scing_cli.core.workflows.embedders import choose_embedder
+from scing_cli.core.workflows.embedders import choose_meanwhile
 from scing_cli.core.workflows.machine import Machine
 from scing_cli.core.workflows.models import ModelChoice, OpenedModel, open_model, reopen_model
 from scing_cli.core.workflows.montage import Found, shown_part, write_montage
@@ -98,18 +98,18 @@ def search(
         check_count(k)
     _check_pictures(montage, saliency)
     files = photo_files(photos)
+    stamp = read_stamp(index)
+    model = _model(stamp, index, run, reporter)
+    waiting = choose_meanwhile(
+        model, machine, kind=stamp.descriptor, count=len(files), with_torch=saliency is not None, reporter=reporter
+    )
     opened, allowed = GalleryIndex.read(index), allowed or RowFilter()
     rows = opened.rows()
     left = _say_what_is_left(rows, k, allowed, each_identity_once, reporter)
     if box is None:
         hint_at_boxes(files, rows, reporter)
-    model = _model(opened, index, run, reporter)
-    kind = opened.stamp.descriptor
-    if saliency is None:
-        tower, embedder = None, choose_embedder(model, machine, kind=kind, count=len(files), reporter=reporter)
-    else:  # its gradients need torch, and explain the very scores
-        tower = embedder = machine.embedder(model.encoder, kind=kind)
-    opened.check_model(model.digest, descriptor=kind, width=embedder.width, name=model.label())
+    embedder = waiting()
+    opened.check_model(model.digest, descriptor=embedder.kind, width=embedder.width, name=model.label())
     threshold = find_threshold(wanted or Wanted(), model, opened.stamp, index)
     vectors = _vectors(files, embedder, box, reporter)
     together: Sequence[Path] = ()
@@ -126,18 +126,19 @@ def search(
         shown = shown_part(results, reporter)
         if montage is not None:
             write_montage(montage, shown, known, box=box, workers=machine.threads(), reporter=reporter)
-        if saliency is not None and tower is not None:
+        if saliency is not None:
             from scing_cli.core.workflows.saliency import write_saliency  # all else goes without torch
 
+            tower = machine.embedder(model.encoder, kind=embedder.kind)
             write_saliency(saliency, shown, vectors, known, embedder=tower, box=box, reporter=reporter)
     return SearchReport(results, montage, saliency, threshold, known, together)
 
 
-def _model(index: GalleryIndex, source: Path, run: Path | None, reporter: Reporter) -> OpenedModel:
+def _model(stamp: Stamp, source: Path, run: Path | None, reporter: Reporter) -> OpenedModel:
     """Open the model that was asked for, or the one the index names."""
     if run is not None:
         return open_model(ModelChoice(run=run), reporter=reporter)
-    return reopen_model(index.stamp.model, index.stamp.model_digest, source=source, reporter=reporter)
+    return reopen_model(stamp.model, stamp.model_digest, source=source, reporter=reporter)
 
 
 def _vectors(files: Sequence[Path], embedder: Embedder, box: Box | None, reporter: Reporter) -> Vectors:

@@ -1,4 +1,7 @@
-"""Which score is a match: said by the user, or read from the report of the model that made the index."""
+"""Which score is a match: said by the user, or read from the report of the model that made the index.
+
+What belongs to evaluations is imported where it is used: most searches start without it.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,9 @@ from typing import Any
 
 from scing_cli.core.artifacts import Run, read_json
 from scing_cli.core.errors import RunError, SettingError, counted
-from scing_cli.core.evaluation.rates import four_digits
-from scing_cli.core.evaluation.verification import FEWEST_MATCHES
 from scing_cli.core.index import Hit, Stamp
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.models import OpenedModel
-from scing_cli.core.workflows.report import KIND
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +91,8 @@ def find_threshold(wanted: Wanted, model: OpenedModel, stamp: Stamp, index: Path
 
 
 def _report(wanted: Wanted, run: Run | None, index: Path, remedy: str) -> tuple[Path, Mapping[str, Any]]:
+    from scing_cli.core.workflows.report import KIND
+
     if wanted.report is not None:
         file = wanted.report / "report.json" if wanted.report.is_dir() else wanted.report
     elif run is not None and run.report.is_file():
@@ -120,6 +122,8 @@ def _check_model(content: Mapping[str, Any], file: Path, stamp: Stamp, index: Pa
 
 def _score(content: Mapping[str, Any], rate: float) -> float:
     """Return the lowest score at which the rate was measured to be kept: exactly, or on the ROC curve's steps."""
+    from scing_cli.core.evaluation.verification import FEWEST_MATCHES
+
     verification, curve = content["verification"], content["roc"]
     for point in verification["points"]:
         if math.isclose(point["rate"], rate, rel_tol=1e-9) and point["threshold"] is not None:
@@ -179,6 +183,8 @@ def split(hits: Sequence[Hit], threshold: Threshold | None) -> tuple[list[Hit], 
 
 def say_threshold(threshold: Threshold, rows: int, *, differs: str, reporter: Reporter) -> None:
     """Say which score is a match, and what its rate means for so many rows; warn where it was measured otherwise."""
+    from scing_cli.core.evaluation.rates import four_digits
+
     if threshold.false_match_rate is None:
         reporter.note(f"A match scores {four_digits(threshold.score)} or more.")
         return

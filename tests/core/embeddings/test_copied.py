@@ -17,7 +17,7 @@ from scing_cli.core.embeddings.tower import TowerEmbedder
 from scing_cli.core.encoders.inference import InferenceCopy, load_copy, read_stamp
 from scing_cli.core.runtime import Silent
 
-pytest.importorskip("openvino")
+pytest.importorskip("scing_cli.core.encoders.quiet_openvino", exc_type=ImportError)
 
 
 class Listening(Silent):

@@ -19,7 +19,7 @@ from scing_cli.core.encoders.inference import GRAPH, WEIGHTS, load_copy, write_c
 from scing_cli.core.encoders.initial import fill_image
 from scing_cli.core.errors import RunError
 
-openvino = pytest.importorskip("openvino")
+pytest.importorskip("scing_cli.core.encoders.quiet_openvino", exc_type=ImportError)
 SIZES: dict[str, Any] = {"width": 32, "layers": 3, "heads": 4, "embed_dim": 24}
 TOWERS = {
     "plain": (Geometry(32, 16, 8, 8), {}),
@@ -72,6 +72,7 @@ def copied(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", TOWERS)
 def test_the_graph_computes_what_the_tower_computes(name: str) -> None:
     from scing_cli.core.encoders.graph import image_graph
+    from scing_cli.core.encoders.quiet_openvino import openvino
 
     encoder = tower(name)
     graph = image_graph(arrays(encoder), encoder.geometry, encoder.config)

@@ -21,7 +21,7 @@ from scing_cli.core.workflows.embedders import FEW, Crops, choose_embedder, copy
 from scing_cli.core.workflows.machine import Machine
 from scing_cli.core.workflows.models import ModelChoice, OpenedModel, open_model
 
-pytest.importorskip("openvino")
+pytest.importorskip("scing_cli.core.encoders.quiet_openvino", exc_type=ImportError)
 
 
 class Listening(Silent):
