@@ -31,7 +31,7 @@ def embed(
     index_type: options.IndexType = "auto",
     descriptor: options.DescriptorKind = "projected",
     device: options.Device = "auto",
-    precision: options.Precision = "auto",
+    precision: options.QuickPrecision = "auto",
     seed: options.Seed = 0,
     workers: options.Workers = None,
     batch_size: options.BatchSize = 64,

@@ -32,7 +32,7 @@ def search(
     saliency: options.Saliency = None,
     thumbnails: options.Thumbnails = False,
     device: options.Device = "auto",
-    precision: options.Precision = "auto",
+    precision: options.QuickPrecision = "auto",
     seed: options.Seed = 0,
     workers: options.Workers = None,
     batch_size: options.BatchSize = 64,

@@ -7,7 +7,7 @@ Data flows down this list, and a file imports only from entries above its own::
     layouts, method_table                   the one table of layouts, and that of methods
     datasets, synthetic                     a folder in some layout -> Manifest
     batches                                 Manifest -> pixels on the device
-    encoders                                CLIP's two towers
+    encoders                                CLIP's two towers; the image tower's inference copy
     methods                                 what is learnt, and with which losses
     training                                one loop for every stage and method
     embeddings                              encoder + files -> unit vectors
