@@ -45,7 +45,7 @@ Debug = Annotated[
 Device = Annotated[str, _machine("--device", text="Where to compute.", known=DEVICES)]
 Precision = Annotated[str, _machine("--precision", text="Of the encoder; auto is fp32 here.", known=PRECISIONS)]
 QuickPrecision = Annotated[
-    str, _machine("--precision", text="fp32: by torch; auto: bf16 on a CPU that has it.", known=PRECISIONS)
+    str, _machine("--precision", text="fp32: by torch; auto: the inference copy on a CPU.", known=PRECISIONS)
 ]
 Workers = Annotated[
     int | None, _machine("--workers", text="Threads that decode images (default: one a core, at most 8).")

@@ -67,7 +67,13 @@ def speed(place: Path, given: argparse.Namespace) -> None:
     choice = ModelChoice(model=str(TINY) if given.quick else model, pretrained=str(weights))
 
     def ours() -> None:
-        embed(choice, GalleryChoice(images=crops), output=place / "gallery.faiss", force=True)
+        embed(
+            choice,
+            GalleryChoice(images=crops),
+            output=place / "gallery.faiss",
+            force=True,
+            machine=Machine(device="cpu"),
+        )
 
     ours()  # leaves the inference copy, as the first embedding does
     times = measuring.in_turns(lambda: usual(crops, model, weights, size), ours, given.repeats, warm=False)

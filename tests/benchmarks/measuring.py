@@ -15,6 +15,7 @@ from typing import Any
 
 from scing_cli import __version__
 
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 PACKAGES = ("torch", "open_clip_torch", "openvino", "faiss-cpu", "numpy", "pillow")
 
 
@@ -25,7 +26,7 @@ def options(description: str | None, *, repeats: int) -> argparse.ArgumentParser
         "--quick", action="store_true", help="small sizes, one repeat: shows that it runs, not how fast"
     )
     parser.add_argument("--repeats", type=int, help=f"timed runs of each side ({repeats}; 1 with --quick)")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of torch")
+    parser.add_argument("--threads", type=int, default=CORES, help="of torch")
     parser.set_defaults(usual_repeats=repeats)
     return parser
 
@@ -94,7 +95,7 @@ def machine() -> str:
     names = [row.partition(":")[2].strip() for row in text.splitlines() if row.startswith("model name")]
     known = [flag for flag in ("amx_bf16", "avx512_bf16") if flag in text]
     name = names[0] if names else platform.processor() or platform.machine()
-    return ", ".join([name, f"{len(os.sched_getaffinity(0))} cores", *(known or ["no bf16"])])
+    return ", ".join([name, f"{CORES} cores", *(known or ["no bf16"])])
 
 
 def versions() -> dict[str, str]:

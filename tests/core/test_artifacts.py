@@ -243,3 +243,32 @@ def test_json_takes_names_that_are_no_text(tmp_path: Path) -> None:
     assert "ä" in file.read_text(encoding="utf-8")
     artifacts.write_json(file, {"name": "ä \udcff"})
     assert artifacts.read_json(file) == {"name": "ä \udcff"}
+
+
+def test_a_check_that_held_is_made_once_for_a_file_as_it_is(tmp_path: Path) -> None:
+    file, made = tmp_path / "weights", []
+
+    def check() -> bool:
+        made.append(file.read_text())
+        return made[-1] != "bad"
+
+    file.write_text("good")
+    assert artifacts.checked_once(file, "d1", check)
+    assert artifacts.checked_once(file, "d1", check)
+    assert made == ["good"]
+    assert artifacts.checked_once(file, "d2", check)  # another fact
+    assert artifacts.checked_once(file, "d1", check, again=True)
+    assert made == ["good"] * 3
+    file.write_text("bad")
+    assert not artifacts.checked_once(file, "d1", check)
+    assert not artifacts.checked_once(file, "d1", check)  # what did not hold is not remembered
+    assert made[3:] == ["bad", "bad"]
+
+
+def test_without_a_cache_checks_are_made_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("SCING_CACHE", str(tmp_path / "file"))
+    made = []
+    for _ in range(2):
+        assert artifacts.checked_once(tmp_path / "file", "d1", lambda: made.append(1) is None)
+    assert made == [1, 1]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -147,3 +150,40 @@ def test_metrics_are_one_json_object_a_line(tmp_path: Path) -> None:
     assert [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == rows
     with pytest.raises(ValueError, match="JSON compliant"):
         log.write({"loss": float("inf")})
+
+
+@pytest.mark.parametrize(("wanted", "expected"), [("3", 3), ("", None), ("0", None), ("4,2", None)])
+def test_threads_follow_the_environment(wanted: str, expected: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", wanted)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert runtime.default_threads() == (expected or cores)
+
+
+@pytest.mark.parametrize(
+    ("platform", "node", "expected"),
+    [("linux", False, False), ("linux", True, True), ("darwin", True, False), ("win32", False, True)],
+)
+def test_a_gpu_is_ruled_out_only_where_there_is_surely_none(
+    platform: str, node: bool, expected: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    place = tmp_path / "nvidiactl"
+    if node:
+        place.touch()
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(runtime, "GPU_NODES", (str(place),))
+    assert runtime.may_have_gpu() is expected
+
+
+def test_memory_that_ran_out_is_told_without_torch() -> None:
+    code = (
+        "import sys\n"
+        "from scing_cli.core.errors import ScingError\n"
+        "from scing_cli.core.runtime import memory_advice\n"
+        "try:\n"
+        "    with memory_advice('--few'):\n"
+        "        raise MemoryError\n"
+        "except ScingError as error:\n"
+        "    print(str(error).replace('\\n', ' '), 'torch' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "This machine ran out of memory. Options that help: --few. False", done.stderr

@@ -11,6 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from scing_cli.core.datasets import read_data
+from scing_cli.core.runtime import Silent, cpu_has_bf16
+from scing_cli.core.synthetic import write_world
+from scing_cli.core.workflows.embedders import Crops, choose_embedder
+from scing_cli.core.workflows.machine import Machine
+from scing_cli.core.workflows.models import ModelChoice, open_model
+from scing_cli.core.workflows.scoring import score_parts, sides
+
 pytest.importorskip("scing_cli.core.encoders.quiet_openvino", exc_type=ImportError)
 CODE = """
 import sys
@@ -101,17 +109,18 @@ def test_nothing_is_sent_and_nothing_is_left_at_home(index, photo, tmp_path, mon
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.delenv("CI", raising=False)
     lines = (
-        "import socket, sys, threading",
-        "def refuse(*args, **options): raise OSError('the network is out of bounds')",
+        "import socket, sys",
+        "asked = []",
+        "def refuse(*args, **options): asked.append(args); raise OSError('the network is out of bounds')",
         "socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse",
         "from scing_cli.core.workflows.search import search",
         "from pathlib import Path",
         "search([Path(sys.argv[1])], Path(sys.argv[2]))",
-        "print('openvino' in sys.modules, 'openvino_telemetry' in sys.modules, threading.active_count())",
+        "print('openvino' in sys.modules, 'openvino_telemetry' in sys.modules, len(asked))",
     )
     command = [sys.executable, "-c", "\n".join(lines), str(photo), str(index)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ.copy())
-    assert done.stdout.split()[:2] == ["True", "False"], done.stderr
+    assert done.stdout.split() == ["True", "False", "0"], done.stderr
     assert not [entry for entry in home.iterdir() if entry.name != ".cache"]
 
 
@@ -165,6 +174,30 @@ def test_a_plain_model_gets_its_copy_in_the_users_cache(world, photo, scing, her
 
 
 def test_evaluate_is_float32_unless_bf16_is_asked_for(own_run, scing, index):
-    plain = scing("evaluate", "--run", own_run, "--json").json
-    shutil.rmtree(own_run / "visual" / "inference")
-    assert scing("evaluate", "--run", own_run, "--json").json == plain
+    kept = own_run / "embeddings"
+    shutil.rmtree(kept, ignore_errors=True)
+    for options, engine, precision in (([], "torch", "fp32"), (["--precision", "bf16"], "openvino", "bf16")):
+        if precision == "bf16" and not cpu_has_bf16():
+            continue
+        assert scing("evaluate", "--run", own_run, "--device", "cpu", *options).code == 0
+        stamps = [json.loads(file.read_text()) for file in kept.glob("*.json")]
+        assert {(stamp["engine"], stamp["precision"]) for stamp in stamps} == {(engine, precision)}
+
+
+def test_the_copy_keeps_map_within_a_tenth_of_a_point(tmp_path, monkeypatch):
+    """scing-tiny on drawn people: what float32 ranks, and what the copy ranks."""
+    monkeypatch.setenv("SCING_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "world"
+    write_world(folder, identities=2, test_identities=48, cameras=4, images_per_camera=2, seed=3, workers=2)
+    model = open_model(ModelChoice(model="scing-tiny"), reporter=Silent())
+    data = read_data(folder).manifest
+    plain = Machine(device="cpu", precision="fp32").embedder(model.encoder)
+    crops = Crops(data.files())
+    copied = choose_embedder(model, Machine(device="cpu"), kind="projected", crops=crops, reporter=Silent())
+    assert copied.engine == "openvino"
+    exact, quick = (
+        score_parts(*sides(data, "query"), one, protocol="market", reporter=Silent()) for one in (plain, copied)
+    )
+    assert 40 < exact.mAP < 95
+    assert abs(exact.mAP - quick.mAP) <= 0.1
+    assert abs(exact.mINP - quick.mINP) <= 0.2

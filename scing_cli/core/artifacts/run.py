@@ -85,7 +85,8 @@ class Run:
             RunError: If it is missing or damaged.
         """
         stamp = read_json(self.visual / STAMP, remedy=VISUAL_REMEDY)
-        if not isinstance(stamp.get("digest"), str) or not isinstance(stamp.get("model"), dict):
+        model = stamp.get("model")
+        if not isinstance(stamp.get("digest"), str) or not isinstance(model, dict) or not _names(model.get("cameras")):
             raise RunError(f"{self.visual / STAMP} is no whole stamp.", VISUAL_REMEDY)
         return stamp
 
@@ -102,6 +103,11 @@ class Run:
             if stage == "prompts" and self.path.joinpath("run.json").exists():
                 remedy = "Stage 1 did not finish there; start it anew in another folder: scing train-prompts --data DIR"
             raise RunError(f"{self.path} has no {noun}.", remedy)
+
+
+def _names(value: object) -> bool:
+    """Tell whether it is a list of names, or none."""
+    return value is None or (isinstance(value, list) and all(isinstance(name, str) for name in value))
 
 
 def check_free(folder: Path) -> None:

@@ -11,12 +11,14 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from scing_cli.core.batches import ImageLoader, Pixels, resize, sequential
+from scing_cli.core.encoders.cameras import camera_places
 from scing_cli.core.encoders.descriptors import check_descriptor
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.errors import DataError, counted
@@ -29,22 +31,28 @@ Places = npt.NDArray[np.int64]
 class Embedder(abc.ABC):
     """An image encoder with all that turns a picture into a descriptor (Eq. 21, R10).
 
+    `engine` names what runs it, `width` is D.
+
     Args:
         geometry: Size and statistics of its pixels.
         cameras: Those it has a vector for (R15).
-        widths: D of the projection, and of the class token.
+        embed_dim: Width of the projection.
+        tower_width: Width of the class token.
         kind: `projected` (D) or `concat` ([CLS] after ln_post and projected).
         precision: Of the tower (R17): `fp32` or `bf16`.
         batch_size: Images encoded at a time.
         workers: Threads that decode.
     """
 
+    engine: ClassVar[str]
+
     def __init__(
         self,
         *,
         geometry: Geometry,
         cameras: Sequence[str],
-        widths: tuple[int, int],
+        embed_dim: int,
+        tower_width: int,
         kind: str,
         precision: str,
         batch_size: int,
@@ -53,7 +61,7 @@ class Embedder(abc.ABC):
         self.geometry = geometry
         self.cameras = tuple(cameras)
         self.kind = check_descriptor(kind)
-        self.width = widths[0] + (widths[1] if kind == "concat" else 0)
+        self.width = embed_dim + (tower_width if kind == "concat" else 0)
         self.precision = precision
         self.batch_size = batch_size
         self.workers = workers
@@ -71,10 +79,13 @@ class Embedder(abc.ABC):
 
         Yields:
             The rows, and their vectors: (B, D) float32.
+
+        Raises:
+            ImageError: What the batches raise.
         """
 
     def pixels(self, pixels: Pixels, *, unit: bool = True) -> Vectors:
-        """Embed one batch of pixels of no known camera, (B, 3, H, W) uint8: (B, D) float32."""
+        """Embed a batch of pixels of no known camera, (B, 3, H, W) uint8: (B, D) float32, unit length if `unit`."""
         ((_, vectors),) = self.stream([([], pixels, None)], unit=unit)
         return vectors
 
@@ -131,8 +142,7 @@ class Embedder(abc.ABC):
         """Return each image's camera for the encoder, and say how many go without one; None where it knows none."""
         if not self.cameras:
             return None
-        known = {name: place for place, name in enumerate(self.cameras)}
-        places = np.array([known.get(name, -1) for name in cameras or [""] * count], np.int64)
+        places = camera_places(self.cameras, cameras or [""] * count)
         without = int((places < 0).sum())
         if without:
             images = counted(without, "image is", "images are")

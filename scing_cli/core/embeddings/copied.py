@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,9 +19,12 @@ from scing_cli.core.embeddings import Embedder, Places, Vectors
 from scing_cli.core.encoders.inference import (
     CopiedFeatures,
     InferenceCopy,
+    brief,
     can_copy,
+    has_copy,
     load_copy,
     read_stamp,
+    remember_copy,
     write_copy,
     write_stamp,
 )
@@ -34,6 +38,7 @@ LEAST_COSINE = 0.999
 CROPS = 16  # that a new copy is tried on
 AT_ONCE = 16  # images: more of them are not faster
 IN_FLIGHT = 2  # batches: while one is encoded, the next is made ready
+ABANDONED = 3600  # seconds
 
 
 class CopyEmbedder(Embedder):
@@ -46,11 +51,14 @@ class CopyEmbedder(Embedder):
         workers: See there.
     """
 
+    engine = "openvino"
+
     def __init__(self, copy: InferenceCopy, *, kind: str, batch_size: int, workers: int) -> None:
         super().__init__(
             geometry=copy.geometry,
             cameras=copy.cameras,
-            widths=(copy.embed_dim, copy.width),
+            embed_dim=copy.embed_dim,
+            tower_width=copy.width,
             kind=kind,
             precision=copy.precision,
             batch_size=min(batch_size, AT_ONCE),
@@ -99,6 +107,7 @@ def make_copy(
         return False
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as place:
             made = Path(place) / "copy"
             made.mkdir()
@@ -111,12 +120,28 @@ def make_copy(
                 )
                 return False
             write_stamp(made, {**(read_stamp(made) or {}), "least_cosine": least, "crops": len(crops[:CROPS])})
-            shutil.rmtree(folder, ignore_errors=True)
-            made.rename(folder)
-    except (OSError, RuntimeError, ScingError) as error:
-        reporter.warn(f"No inference copy was made in {folder}: {str(error).splitlines()[0]} torch embeds instead.")
+            _put(made, folder)
+    except (OSError, RuntimeError, ImportError, ScingError) as error:
+        if has_copy(folder, digest):  # another process was quicker
+            return True
+        reporter.warn(f"No inference copy was made in {folder} ({brief(error)}): torch embeds instead.")
         return False
+    remember_copy(folder)
     return True
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what makers that were killed have left beside a copy."""
+    for left in folder.parent.glob(f".{folder.name}-*"):
+        if time.time() - left.stat().st_mtime > ABANDONED:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _put(made: Path, folder: Path) -> None:
+    """Move a copy to its place; a former one is moved aside, and goes with the temporary folder."""
+    if folder.exists():
+        folder.rename(made.with_name("former"))
+    made.rename(folder)
 
 
 def _write(folder: Path, encoder: ImageEncoder, digest: str) -> None:

@@ -28,13 +28,16 @@ class TowerEmbedder(Embedder):
         workers: See there.
     """
 
+    engine = "torch"
+
     def __init__(
         self, encoder: ImageEncoder, *, kind: str, device: torch.device, precision: str, batch_size: int, workers: int
     ) -> None:
         super().__init__(
             geometry=encoder.geometry,
             cameras=encoder.cameras,
-            widths=(encoder.embed_dim, encoder.width),
+            embed_dim=encoder.embed_dim,
+            tower_width=encoder.width,
             kind=kind,
             precision=precision,
             batch_size=batch_size,

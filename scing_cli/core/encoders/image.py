@@ -13,6 +13,7 @@ from open_clip.transformer import LayerNorm, QuickGELU, Transformer
 from torch import Tensor, nn
 from torch.nn import functional
 
+from scing_cli.core.encoders.cameras import camera_places
 from scing_cli.core.encoders.descriptors import check_descriptor
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.encoders.last_block import LastBlock, dense_block, last_block, read_blocks
@@ -113,8 +114,7 @@ class ImageEncoder(nn.Module):
 
     def camera_places(self, names: Sequence[str]) -> Tensor:
         """Return the place of each camera's vector, (B,) int64; -1 for a camera without one."""
-        places = {name: place for place, name in enumerate(self.cameras)}
-        return torch.tensor([places.get(name, -1) for name in names], device=self.class_embedding.device)
+        return torch.from_numpy(camera_places(self.cameras, names)).to(self.class_embedding.device)
 
     def tokens(self, pixels: Tensor, cameras: Tensor | None = None) -> Tensor:
         """Cut normalised pixels into patches, embed them and add the class token and the positions.

@@ -2,7 +2,8 @@
 
 A folder of three files: `encoder.xml` and `encoder.bin` as OpenVINO reads them (weights in float16), and `stamp.json`
 with the tower's digest and geometry, the digests of both files, and how near its vectors came to the tower's own when
-it was made (`embeddings.copied.make_copy`). OpenVINO runs it in bf16 where the processor has bf16 products.
+it was made (`embeddings.copied.make_copy`). OpenVINO runs it in bf16 where the processor has bf16 products and the
+copy was tried in bf16.
 
 Legend: B batch, H x W' pixels, W width of the tower, D width of the joint embedding.
 """
@@ -10,6 +11,7 @@ Legend: B batch, H x W' pixels, W width of the tower, D width of the joint embed
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -18,12 +20,13 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from scing_cli.core.artifacts import FORMAT, STAMP, checked_once, file_digest, read_json, write_json
+from scing_cli.core.artifacts import FORMAT, STAMP, checked_once, file_digest, read_json, text_digest, write_json
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.errors import RunError, SettingError
 from scing_cli.core.runtime import cpu_has_bf16, default_threads
 
 GRAPH, WEIGHTS = "encoder.xml", "encoder.bin"
+OWN = "stamp_digest"
 REMEDY = "scing embed makes it anew; until then torch is used, which takes longer to start."
 Floats = npt.NDArray[np.float32]
 Tag = TypeVar("Tag")
@@ -53,7 +56,6 @@ class InferenceCopy:
 
     def __init__(self, compiled: Any, stamp: Mapping[str, Any], *, precision: str, in_flight: int) -> None:
         self.geometry = Geometry.from_dict(stamp["geometry"])
-        self.digest = str(stamp["digest"])
         self.embed_dim = int(stamp["embed_dim"])
         self.width = int(stamp["model"]["width"])
         self.cameras = tuple(map(str, stamp["model"].get("cameras", ())))
@@ -69,6 +71,9 @@ class InferenceCopy:
         Args:
             batches: Whatever belongs to a batch; its normalised pixels, (B, 3, H, W'); places of its cameras' vectors,
                 (B,), -1 for none, or None where no camera is known.
+
+        Yields:
+            What belongs to the batch, and its features.
         """
         idle = [self._compiled.create_infer_request() for _ in range(self._in_flight)]
         running: deque[tuple[Tag, Any]] = deque()
@@ -107,7 +112,7 @@ def write_copy(folder: Path, state: Mapping[str, Floats], facts: Mapping[str, An
 
     graph = image_graph(state, Geometry.from_dict(facts["geometry"]), facts["model"])
     openvino.save_model(graph, folder / GRAPH, compress_to_fp16=True)
-    own = {"format": FORMAT, **facts, "openvino": str(openvino.get_version())}
+    own = {"format": FORMAT, **facts, "openvino": str(openvino.get_version()), "precision": _precision()}
     write_stamp(folder, own | {"files": {name: file_digest(folder / name) for name in (GRAPH, WEIGHTS)}})
 
 
@@ -115,24 +120,44 @@ def read_stamp(folder: Path) -> dict[str, Any] | None:
     """Return the stamp of a copy; None where there is none.
 
     Raises:
-        RunError: If it cannot be read, or is of a newer format.
+        RunError: If it cannot be read, is of a newer format, or was changed.
     """
-    return read_json(folder / STAMP, remedy=REMEDY) if (folder / STAMP).exists() else None
+    if not (folder / STAMP).exists():
+        return None
+    stamp = read_json(folder / STAMP, remedy=REMEDY)
+    if stamp.pop(OWN, None) != _stamp_digest(stamp):
+        raise RunError(f"{folder / STAMP} is damaged: it is not as it was written.", REMEDY)
+    return stamp
 
 
 def write_stamp(folder: Path, stamp: Mapping[str, Any]) -> None:
-    """Write a copy's stamp."""
-    write_json(folder / STAMP, stamp)
+    """Write a copy's stamp, with a digest of its own: statistics of pixels are told by nothing else."""
+    write_json(folder / STAMP, {**stamp, OWN: _stamp_digest(stamp)})
 
 
-def load_copy(folder: Path, digest: str, *, in_flight: int = 1, verify: bool = False) -> InferenceCopy | None:
+def has_copy(folder: Path, digest: str) -> bool:
+    """Tell whether the copy of a tower lies in a folder, by its stamp alone."""
+    try:
+        stamp = read_stamp(folder)
+    except RunError:
+        return False
+    return stamp is not None and stamp.get("digest") == digest
+
+
+def remember_copy(folder: Path) -> None:
+    """Remember that a copy's files are whole: they were checked under another name."""
+    stamp = read_stamp(folder) or {"files": {}}
+    for name, expected in stamp["files"].items():
+        checked_once(folder / name, expected, lambda: True)
+
+
+def load_copy(folder: Path, digest: str, *, in_flight: int = 1) -> InferenceCopy | None:
     """Load the copy of a tower.
 
     Args:
         folder: Where it lies.
         digest: Of the tower; another tower's copy does not count.
         in_flight: How many batches it shall take at a time.
-        verify: Check the digests of its files even if they were checked before.
 
     Returns:
         The copy; None where there is none of this tower, or no OpenVINO.
@@ -148,17 +173,17 @@ def load_copy(folder: Path, digest: str, *, in_flight: int = 1, verify: bool = F
     try:
         for name in (GRAPH, WEIGHTS):
             file, expected = folder / name, str(stamp["files"][name])
-            if not checked_once(file, expected, lambda: file_digest(file) == expected, again=verify):  # noqa: B023
+            if not checked_once(file, expected, lambda: file_digest(file) == expected):  # noqa: B023
                 raise RunError(f"{file} is not what {STAMP} beside it was written for: the digests differ.", REMEDY)
         return _compiled(folder, stamp, in_flight)
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, SettingError) as error:
-        raise RunError(f"The inference copy {folder} cannot be used: {_first_line(error)}", REMEDY) from error
+    except (OSError, ImportError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, SettingError) as error:
+        raise RunError(f"The inference copy {folder} cannot be used: {brief(error)}.", REMEDY) from error
 
 
 def _compiled(folder: Path, stamp: Mapping[str, Any], in_flight: int) -> InferenceCopy:
     from scing_cli.core.encoders.quiet_openvino import openvino
 
-    precision = "bf16" if cpu_has_bf16() else "fp32"
+    precision = _precision() if stamp["precision"] == "bf16" else "fp32"  # never one that it was not tried in
     settings = {
         "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
         "INFERENCE_NUM_THREADS": default_threads(),
@@ -177,6 +202,17 @@ def _finished(running: deque[tuple[Tag, Any]], idle: list[Any]) -> tuple[Tag, Co
     return tag, CopiedFeatures(cls, projected)
 
 
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if isinstance(error, RuntimeError) and lines else " ".join(lines)) or type(error).__name__
+def brief(error: BaseException) -> str:
+    """Return an error in one line; of OpenVINO's, which tell a line for each of its files, the last one."""
+    lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()]
+    chosen = lines[-1:] if isinstance(error, RuntimeError) else lines[:1]
+    return "".join(chosen) or type(error).__name__
+
+
+def _precision() -> str:
+    """Return what the copy's products are in on this machine."""
+    return "bf16" if cpu_has_bf16() else "fp32"
+
+
+def _stamp_digest(stamp: Mapping[str, Any]) -> str:
+    return text_digest(json.dumps(stamp, sort_keys=True))

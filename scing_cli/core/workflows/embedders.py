@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,13 +11,13 @@ from pathlib import Path
 from scing_cli.core.embeddings import Embedder
 from scing_cli.core.embeddings.copied import IN_FLIGHT, CopyEmbedder, make_copy
 from scing_cli.core.encoders.descriptors import check_descriptor
-from scing_cli.core.encoders.inference import can_copy, load_copy
+from scing_cli.core.encoders.inference import can_copy, has_copy, load_copy
 from scing_cli.core.errors import RunError
 from scing_cli.core.runtime import Reporter, cpu_has_bf16, may_have_gpu
 from scing_cli.core.workflows.machine import Machine
 from scing_cli.core.workflows.models import OpenedModel
 
-FEW = 16  # photos, for which no GPU is woken
+FEW_PHOTOS = 16  # photos, for which no GPU is woken
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,18 +51,17 @@ def choose_embedder(
         model: The model.
         machine: The user's wishes.
         kind: `projected` or `concat`.
-        crops: Where there is no copy, one is made and tried on these; None to make none.
+        crops: Where there is no copy, one is made and tried on these, for later searches too; None to make none.
         count: How many images there will be, if that is known.
         reporter: Is told what stands in the way of a copy, and that one is made.
     """
     check_descriptor(kind)
-    if copy_serves(machine, count=count):
+    serves = copy_serves(machine, count=count)
+    copied = _copied(model, machine, kind, count, reporter) if serves else None
+    wanted = copied is None and (serves or not any(has_copy(place, model.digest) for place in model.copies))
+    if wanted and crops is not None and _make(model, machine, crops, reporter) and serves:
         copied = _copied(model, machine, kind, count, reporter)
-        if copied is None and crops is not None and _make(model, machine, crops, reporter):
-            copied = _copied(model, machine, kind, count, reporter)
-        if copied is not None:
-            return copied
-    return machine.embedder(model.encoder, kind=kind)
+    return copied or machine.embedder(model.encoder, kind=kind)
 
 
 def choose_meanwhile(
@@ -95,7 +95,7 @@ def copy_serves(machine: Machine, *, count: int | None = None) -> bool:
         return False
     if machine.precision == "bf16" and not cpu_has_bf16():
         return False
-    if machine.device == "cpu" or not may_have_gpu() or (count is not None and count <= FEW):
+    if machine.device == "cpu" or not may_have_gpu() or (count is not None and count <= FEW_PHOTOS):
         return True
     return machine.place().type == "cpu"
 
@@ -103,19 +103,22 @@ def copy_serves(machine: Machine, *, count: int | None = None) -> bool:
 def _copied(
     model: OpenedModel, machine: Machine, kind: str, count: int | None, reporter: Reporter
 ) -> CopyEmbedder | None:
-    try:
-        copy = load_copy(model.copy, model.digest, in_flight=1 if count == 1 else IN_FLIGHT)
-    except RunError as error:
-        reporter.warn(str(error).replace("\n", " "))
-        return None
-    if copy is None:
-        return None
-    return CopyEmbedder(copy, kind=kind, batch_size=machine.batch_size, workers=machine.threads())
+    for place in model.copies:
+        try:
+            copy = load_copy(place, model.digest, in_flight=1 if count == 1 else IN_FLIGHT)
+        except RunError as error:
+            reporter.warn(str(error).replace("\n", " "))
+            continue
+        if copy is not None:
+            return CopyEmbedder(copy, kind=kind, batch_size=machine.batch_size, workers=machine.threads())
+    return None
 
 
 def _make(model: OpenedModel, machine: Machine, crops: Crops, reporter: Reporter) -> bool:
+    writable = (place for place in model.copies if os.access(place.parent, os.W_OK))
+    place = next(writable, model.copies[-1])
     made = make_copy(
-        model.copy,
+        place,
         model.encoder,
         model.digest,
         crops.files,
@@ -124,5 +127,5 @@ def _make(model: OpenedModel, machine: Machine, crops: Crops, reporter: Reporter
         reporter=reporter,
     )
     if made:
-        reporter.note(f"Inference copy, for searches that start without torch: {model.copy}")
+        reporter.note(f"Inference copy, for searches that start without torch: {place}")
     return made

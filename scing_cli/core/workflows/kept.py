@@ -33,6 +33,7 @@ def embedded_side(whole: Manifest, name: str, model: OpenedModel, embedder: Embe
         "rows": len(part),
         "files": _files_digest(part),
         "precision": embedder.precision,
+        "engine": embedder.engine,
         "cameras": text_digest("\n".join(known)) if known else "",
     }
     stem = model.run.path / "embeddings" / f"{part.name}-{name}" if model.run else None

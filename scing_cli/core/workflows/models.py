@@ -59,7 +59,7 @@ class OpenedModel:
         where: JSON-ready: how to open it again.
         run: The run it comes from, if any.
         cameras: Those it has a vector for (R15).
-        copy: The folder of its inference copy, which need not be there.
+        copies: Folders where its inference copy may lie, the best one first.
         load: Loads it, on the CPU, and checks that it is the one of the digest.
     """
 
@@ -67,7 +67,7 @@ class OpenedModel:
     where: Mapping[str, Any]
     run: Run | None
     cameras: tuple[str, ...]
-    copy: Path
+    copies: tuple[Path, ...]
     load: Callable[[], ImageEncoder]
 
     @functools.cached_property
@@ -123,7 +123,7 @@ def reopen_model(where: Mapping[str, Any], digest: str, *, source: Path, reporte
         _check_same(opened.digest, digest, opened.label(), source, remedy)
         return opened.encoder
 
-    return OpenedModel(digest, where, None, (), _cached_copy(digest), load)
+    return OpenedModel(digest, where, None, (), (_cached_copy(digest),), load)
 
 
 def _check_same(there: str, wanted: str, label: str, source: Path, remedy: str) -> None:
@@ -176,9 +176,13 @@ def _trained(run: Run) -> OpenedModel:
     def load() -> ImageEncoder:
         from scing_cli.core.encoders.stamp import load_image_encoder
 
-        return load_image_encoder(run.visual)[0]
+        encoder, loaded = load_image_encoder(run.visual)
+        if loaded["digest"] != stamp["digest"]:
+            raise RunError(f"{run.visual} was replaced while it was in use.", "Run the command again.")
+        return encoder
 
-    return OpenedModel(stamp["digest"], {"run": str(run.path.absolute())}, run, cameras, run.inference, load)
+    where, digest = {"run": str(run.path.absolute())}, stamp["digest"]
+    return OpenedModel(digest, where, run, cameras, (run.inference, _cached_copy(digest)), load)
 
 
 def _plain(choice: ModelChoice, reporter: Reporter) -> OpenedModel:
@@ -198,10 +202,11 @@ def _plain(choice: ModelChoice, reporter: Reporter) -> OpenedModel:
     )
     options = {"stride": stride, "seed": seed, "statistics": statistics}
     where = {"model": clip.name, "pretrained": clip.pretrained, **options}
-    digest = encoder_digest(clip.image)
-    return OpenedModel(digest, where, None, (), _cached_copy(digest), lambda: clip.image)
+    image = clip.image  # the text tower is not wanted any more
+    digest = encoder_digest(image)
+    return OpenedModel(digest, where, None, (), (_cached_copy(digest),), lambda: image)
 
 
 def _cached_copy(digest: str) -> Path:
-    """Return where a plain model's inference copy lies: it has no run folder."""
+    """Return where the inference copy of a plain model lies, or of a run that cannot be written."""
     return cache_folder() / "inference" / digest[:32]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +111,45 @@ def test_a_copy_that_disagrees_is_refused_and_the_former_one_stays(
     assert "torch embeds instead." in warning
     assert load_copy(folder, "d") is not None
     assert [entry.name for entry in tmp_path.iterdir()] == ["made"]
+
+
+def test_a_broken_openvino_is_only_a_warning(
+    tmp_path: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("graph", "quiet_openvino"):
+        monkeypatch.setitem(sys.modules, f"scing_cli.core.encoders.{name}", None)
+    reporter = Listening()
+    assert not make_copy(tmp_path / "made", tiny_clip().image, "d", files, reporter=reporter)
+    assert "No inference copy was made" in reporter.warnings[0]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_copy_that_another_process_made_meanwhile_is_taken(
+    tmp_path: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, put = tmp_path / "made", copied._put
+
+    def late(made: Path, place: Path) -> None:
+        shutil.copytree(made, place)
+        raise OSError("Directory not empty")
+
+    monkeypatch.setattr(copied, "_put", late)
+    reporter = Listening()
+    assert make_copy(folder, tiny_clip().image, "d", files, reporter=reporter)
+    assert not reporter.warnings
+    monkeypatch.setattr(copied, "_put", put)
+    assert make_copy(folder, tiny_clip().image, "d2", files, reporter=reporter)
+    assert load_copy(folder, "d2") is not None
+
+
+def test_what_a_killed_maker_left_is_removed_by_the_next_one(tmp_path: Path, files: list[Path]) -> None:
+    old, fresh = tmp_path / ".made-old", tmp_path / ".made-fresh"
+    for left in (old, fresh):
+        left.mkdir()
+        (left / "encoder.bin").write_bytes(b"1")
+    os.utime(old, (0, 0))
+    assert make_copy(tmp_path / "made", tiny_clip().image, "d", files, reporter=Silent())
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [".made-fresh", "made"]
 
 
 def test_a_tower_without_finite_vectors_gets_no_copy(tmp_path: Path, files: list[Path]) -> None:

@@ -173,16 +173,39 @@ def test_files_that_were_checked_once_are_checked_again_when_they_change(copied:
     ("change", "words"),
     [
         ({"format": 99}, "has format 99"),
-        ({"geometry": {"height": -1}}, "cannot be used"),
+        ({"geometry": {"height": -1}}, "cannot be used: 1x|cannot be used: -1x"),
         ({"model": None}, "cannot be used"),
-        ({"files": {}}, "cannot be used"),
+        ({"files": {}}, "cannot be used: 'encoder.xml'"),
     ],
 )
 def test_a_stamp_that_does_not_fit_is_refused(copied: Path, change: dict[str, Any], words: str) -> None:
-    stamp = copied / "stamp.json"
-    stamp.write_text(json.dumps(json.loads(stamp.read_text()) | change))
+    inference.write_stamp(copied, {**(inference.read_stamp(copied) or {}), **change})
     with pytest.raises(RunError, match=words):
         load_copy(copied, "d1")
+
+
+def test_other_statistics_than_were_written_are_noticed(copied: Path) -> None:
+    """No other digest covers them: the graph takes normalised pixels."""
+    file = copied / "stamp.json"
+    stamp = json.loads(file.read_text())
+    stamp["geometry"]["mean"] = [0.4, 0.5, 0.5]
+    file.write_text(json.dumps(stamp))
+    with pytest.raises(RunError, match=r"stamp\.json is damaged"):
+        load_copy(copied, "d1")
+    assert not inference.has_copy(copied, "d1")
+
+
+@pytest.mark.parametrize(
+    ("tried", "here", "runs"), [("fp32", True, "fp32"), ("bf16", True, "bf16"), ("bf16", False, "fp32")]
+)
+def test_it_never_runs_in_a_precision_that_it_was_not_tried_in(
+    copied: Path, monkeypatch: pytest.MonkeyPatch, tried: str, here: bool, runs: str
+) -> None:
+    inference.write_stamp(copied, {**(inference.read_stamp(copied) or {}), "precision": tried})
+    monkeypatch.setattr(inference, "cpu_has_bf16", lambda: here)
+    copy = load_copy(copied, "d1")
+    assert copy is not None
+    assert copy.precision == runs
 
 
 def test_the_copy_of_another_tower_under_this_ones_stamp_is_refused(copied: Path, tmp_path: Path) -> None:

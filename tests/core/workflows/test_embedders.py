@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tiny import TINY_MODEL
 
-from scing_cli.core import runtime
+from scing_cli.core.embeddings import copied
 from scing_cli.core.embeddings.copied import CopyEmbedder
 from scing_cli.core.embeddings.tower import TowerEmbedder
 from scing_cli.core.encoders.inference import WEIGHTS
 from scing_cli.core.errors import SettingError
 from scing_cli.core.runtime import Silent
 from scing_cli.core.workflows import embedders
-from scing_cli.core.workflows.embedders import FEW, Crops, choose_embedder, copy_serves
+from scing_cli.core.workflows import machine as machines
+from scing_cli.core.workflows.embedders import FEW_PHOTOS, Crops, choose_embedder, choose_meanwhile, copy_serves
 from scing_cli.core.workflows.machine import Machine
 from scing_cli.core.workflows.models import ModelChoice, OpenedModel, open_model
 
@@ -80,20 +83,31 @@ def test_bf16_is_for_processors_that_have_it(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_where_there_may_be_a_gpu_the_copy_serves_few_photos(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A driver that is there without a GPU that torch can use: `Machine.place` finds the CPU in the end."""
+    """torch is asked about the GPU only for many images: a driver may be there without one that it can use."""
     monkeypatch.setattr(embedders, "may_have_gpu", lambda: True)
-    asked = []
-    monkeypatch.setattr(runtime, "choose_device", asked.append)
-    assert copy_serves(Machine(), count=FEW)
-    assert copy_serves(Machine(device="cpu"), count=10 * FEW)
+    asked, found = [], "cuda"
+
+    def choose(name: str) -> torch.device:
+        asked.append(name)
+        return torch.device(found)
+
+    monkeypatch.setattr(machines, "choose_device", choose)
+    assert copy_serves(Machine(), count=FEW_PHOTOS)
+    assert copy_serves(Machine(device="cpu"), count=10 * FEW_PHOTOS)
     assert not asked
+    assert not copy_serves(Machine(), count=FEW_PHOTOS + 1)
+    assert not copy_serves(Machine())
+    found = "cpu"
+    assert copy_serves(Machine(), count=FEW_PHOTOS + 1)
+    assert asked == ["auto"] * 3
 
 
 def test_without_openvino_torch_embeds(model: OpenedModel, crops: Crops, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedders, "can_copy", lambda: False)
+    for room in (embedders, copied):
+        monkeypatch.setattr(room, "can_copy", lambda: False)
     found = choose_embedder(model, Machine(), kind="projected", crops=crops, reporter=Silent())
     assert isinstance(found, TowerEmbedder)
-    assert not model.copy.exists()
+    assert not model.copies[-1].exists()
 
 
 def test_a_copy_is_made_once_and_then_loaded_without_the_model(model: OpenedModel, crops: Crops) -> None:
@@ -102,18 +116,18 @@ def test_a_copy_is_made_once_and_then_loaded_without_the_model(model: OpenedMode
     assert isinstance(without, TowerEmbedder)
     made = choose_embedder(model, Machine(), kind="projected", crops=crops, reporter=reporter)
     assert isinstance(made, CopyEmbedder)
-    assert reporter.notes == [f"Inference copy, for searches that start without torch: {model.copy}"]
-    left = (model.copy / WEIGHTS).stat().st_mtime_ns
-    again = OpenedModel(model.digest, model.where, None, (), model.copy, lambda: pytest.fail("the model was loaded"))
+    assert reporter.notes == [f"Inference copy, for searches that start without torch: {model.copies[-1]}"]
+    left = (model.copies[-1] / WEIGHTS).stat().st_mtime_ns
+    again = OpenedModel(model.digest, model.where, None, (), model.copies, lambda: pytest.fail("the model was loaded"))
     loaded = choose_embedder(again, Machine(), kind="concat", crops=crops, reporter=reporter)
     assert isinstance(loaded, CopyEmbedder)
-    assert (model.copy / WEIGHTS).stat().st_mtime_ns == left
+    assert (model.copies[-1] / WEIGHTS).stat().st_mtime_ns == left
     assert len(reporter.notes) == 1
 
 
 def test_a_damaged_copy_is_told_and_made_anew_where_there_are_crops(model: OpenedModel, crops: Crops) -> None:
     choose_embedder(model, Machine(), kind="projected", crops=crops, reporter=Silent())
-    weights = model.copy / WEIGHTS
+    weights = model.copies[-1] / WEIGHTS
     weights.write_bytes(weights.read_bytes()[:-1])
     reporter = Listening()
     assert isinstance(choose_embedder(model, Machine(), kind="projected", reporter=reporter), TowerEmbedder)
@@ -125,8 +139,52 @@ def test_a_damaged_copy_is_told_and_made_anew_where_there_are_crops(model: Opene
 
 def test_the_copy_of_another_model_does_not_count(model: OpenedModel, crops: Crops) -> None:
     choose_embedder(model, Machine(), kind="projected", crops=crops, reporter=Silent())
-    other = OpenedModel("another digest", model.where, None, (), model.copy, model.load)
+    other = OpenedModel("another digest", model.where, None, (), model.copies, model.load)
     assert isinstance(choose_embedder(other, Machine(), kind="projected", reporter=Silent()), TowerEmbedder)
+
+
+@pytest.mark.parametrize("wishes", [{"precision": "fp32"}, {"device": "cpu", "precision": "fp32"}])
+def test_a_copy_is_made_for_later_searches_also_where_torch_embeds(
+    model: OpenedModel, crops: Crops, wishes: dict[str, Any]
+) -> None:
+    reporter = Listening()
+    for _ in range(2):
+        found = choose_embedder(model, Machine(**wishes), kind="projected", crops=crops, reporter=reporter)
+        assert isinstance(found, TowerEmbedder)
+    assert len(reporter.notes) == 1
+    assert isinstance(choose_embedder(model, Machine(), kind="projected", reporter=reporter), CopyEmbedder)
+
+
+def test_a_run_that_cannot_be_written_gets_its_copy_in_the_users_cache(
+    model: OpenedModel, crops: Crops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    both = OpenedModel(model.digest, model.where, None, (), (run / "inference", *model.copies), model.load)
+    allowed = embedders.os.access
+    monkeypatch.setattr(embedders.os, "access", lambda place, mode: place != run and allowed(place, mode))
+    assert isinstance(choose_embedder(both, Machine(), kind="projected", crops=crops, reporter=Silent()), CopyEmbedder)
+    assert not list(run.iterdir())
+    assert isinstance(choose_embedder(both, Machine(), kind="projected", reporter=Silent()), CopyEmbedder)
+
+
+def test_a_copy_loads_while_something_else_is_done(model: OpenedModel, crops: Crops) -> None:
+    choose_embedder(model, Machine(), kind="projected", crops=crops, reporter=Silent())
+    waiting = choose_meanwhile(model, Machine(), kind="projected", count=1, reporter=Silent())
+    assert isinstance(waiting(), CopyEmbedder)
+    with_torch = choose_meanwhile(model, Machine(), kind="projected", count=1, with_torch=True, reporter=Silent())
+    assert isinstance(with_torch(), TowerEmbedder)
+
+
+def test_an_openvino_that_cannot_be_imported_is_told_and_torch_embeds(
+    model: OpenedModel, crops: Crops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choose_embedder(model, Machine(), kind="projected", crops=crops, reporter=Silent())
+    monkeypatch.setitem(sys.modules, "scing_cli.core.encoders.quiet_openvino", None)
+    reporter = Listening()
+    waiting = choose_meanwhile(model, Machine(), kind="projected", count=1, reporter=reporter)
+    assert isinstance(waiting(), TowerEmbedder)
+    assert "cannot be used: import of scing_cli.core.encoders.quiet_openvino halted" in reporter.warnings[0]
 
 
 def test_an_unknown_descriptor_is_refused_first(model: OpenedModel) -> None:
