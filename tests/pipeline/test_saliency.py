@@ -86,7 +86,19 @@ def test_what_is_explained_are_the_scores_of_the_search(scing, finished, world, 
     monkeypatch.setattr(saliency, "saliency", listening)
     assert scing("embed", "--run", finished, "--descriptor", kind, "--precision", "fp32").code == 0
     photos = sorted((world / "query").glob("*.jpg"))[:2]
-    command = ("search", *photos, "--index", "gallery.faiss", "-k", 4, "--saliency", "regions.png", "--json")
+    command = (
+        "search",
+        *photos,
+        "--index",
+        "gallery.faiss",
+        "-k",
+        4,
+        "--saliency",
+        "regions.png",
+        "--json",
+        "--precision",
+        "fp32",
+    )
     given = ("--box", "3,5,40,90", "--exclude-camera", "2", "--batch-size", "2")
     results = scing(*command, *given).json["results"]
     scores = [[hit["score"] for hit in result["hits"]] for result in results]
@@ -94,6 +106,12 @@ def test_what_is_explained_are_the_scores_of_the_search(scing, finished, world, 
     expected = np.concatenate([[np.mean(own), *own] for own in scores])  # a query's: the mean over its hits
     np.testing.assert_allclose(np.concatenate(explained), expected, atol=1e-5)
     assert np.ptp(expected) > 1e-4
+
+
+def test_the_picture_changes_no_score(scing, finished, world, here):
+    command = ("search", min((world / "query").glob("*.jpg")), "--index", finished.parent / "gallery.faiss", "-k", 4)
+    plain = scing(*command, "--json").json["results"]
+    assert scing(*command, "--saliency", "regions.png", "--json").json["results"] == plain
 
 
 def test_it_shows_as_much_as_the_montage_and_says_so_once(scing, finished, world, here, monkeypatch):

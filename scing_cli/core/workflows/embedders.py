@@ -65,7 +65,7 @@ def choose_embedder(
 
 
 def choose_meanwhile(
-    model: OpenedModel, machine: Machine, *, kind: str, count: int, with_torch: bool = False, reporter: Reporter
+    model: OpenedModel, machine: Machine, *, kind: str, count: int, reporter: Reporter
 ) -> Callable[[], Embedder]:
     """Begin to load the inference copy, if it serves, on a thread: OpenVINO makes it ready without Python's lock.
 
@@ -74,14 +74,13 @@ def choose_meanwhile(
         machine: See there.
         kind: See there.
         count: See there.
-        with_torch: Whether torch shall embed in any case: its gradients are wanted, of the very scores.
         reporter: See there; may be told from the thread.
 
     Returns:
         What waits for the copy and returns the embedder.
     """
     check_descriptor(kind)
-    if with_torch or not copy_serves(machine, count=count):
+    if not copy_serves(machine, count=count):
         return lambda: machine.embedder(model.encoder, kind=kind)
     pool = ThreadPoolExecutor(1)
     loading = pool.submit(_copied, model, machine, kind, count, reporter)

@@ -100,9 +100,7 @@ def search(
     files = photo_files(photos)
     stamp = read_stamp(index)
     model = _model(stamp, index, run, reporter)
-    waiting = choose_meanwhile(
-        model, machine, kind=stamp.descriptor, count=len(files), with_torch=saliency is not None, reporter=reporter
-    )
+    waiting = choose_meanwhile(model, machine, kind=stamp.descriptor, count=len(files), reporter=reporter)
     opened, allowed = GalleryIndex.read(index), allowed or RowFilter()
     rows = opened.rows()
     left = _say_what_is_left(rows, k, allowed, each_identity_once, reporter)
@@ -129,7 +127,9 @@ def search(
         if saliency is not None:
             from scing_cli.core.workflows.saliency import write_saliency  # all else goes without torch
 
-            tower = machine.embedder(model.encoder, kind=embedder.kind)
+            tower = machine.embedder(
+                model.encoder, kind=embedder.kind
+            )  # gradients; the ranking is as without a picture
             write_saliency(saliency, shown, vectors, known, embedder=tower, box=box, reporter=reporter)
     return SearchReport(results, montage, saliency, threshold, known, together)
 

@@ -147,8 +147,9 @@ def test_texts_run_as_far_as_the_end_token_and_learn_as_over_all_77_places(clip)
     labels, features = torch.tensor([2, 0, 0]), unit_vectors(3, seed=5)
     one = task(clip, learner(clip), labels, features)
     weights, places, gradients = unit_vectors(3, seed=6), [], []
-    layer = next(module for module in clip.text.modules() if isinstance(module, torch.nn.MultiheadAttention))
-    watched = layer.register_forward_pre_hook(lambda _, given: places.append(given[0].shape[1]))
+    watched = clip.text.transformer.resblocks[0].ln_1.register_forward_pre_hook(
+        lambda _, given: places.append(given[0].shape[1])
+    )
     (one.texts(labels, features)[0] * weights).sum().backward()
     watched.remove()
     assert places == [one.prompts.end + 1]

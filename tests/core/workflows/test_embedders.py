@@ -172,8 +172,8 @@ def test_a_copy_loads_while_something_else_is_done(model: OpenedModel, crops: Cr
     choose_embedder(model, Machine(), kind="projected", crops=crops, reporter=Silent())
     waiting = choose_meanwhile(model, Machine(), kind="projected", count=1, reporter=Silent())
     assert isinstance(waiting(), CopyEmbedder)
-    with_torch = choose_meanwhile(model, Machine(), kind="projected", count=1, with_torch=True, reporter=Silent())
-    assert isinstance(with_torch(), TowerEmbedder)
+    plain = choose_meanwhile(model, Machine(precision="fp32"), kind="projected", count=1, reporter=Silent())
+    assert isinstance(plain(), TowerEmbedder)
 
 
 def test_an_openvino_that_cannot_be_imported_is_told_and_torch_embeds(
