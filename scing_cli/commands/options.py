@@ -45,12 +45,12 @@ Debug = Annotated[
 Device = Annotated[str, _machine("--device", text="Where to compute.", known=DEVICES)]
 Precision = Annotated[str, _machine("--precision", text="Of the encoder; auto is fp32 here.", known=PRECISIONS)]
 QuickPrecision = Annotated[
-    str, _machine("--precision", text="fp32: by torch; auto: the inference copy on a CPU.", known=PRECISIONS)
+    str, _machine("--precision", text="fp32: torch; else the inference copy on a CPU.", known=PRECISIONS)
 ]
 Workers = Annotated[
     int | None, _machine("--workers", text="Threads that decode images (default: one a core, at most 8).")
 ]
-BatchSize = Annotated[int, _machine("--batch-size", text="Images encoded at a time.")]
+BatchSize = Annotated[int, _machine("--batch-size", text="Images encoded at a time (inference copy: at most 16).")]
 UnusedDevice = Annotated[
     str,
     _machine(

@@ -21,7 +21,6 @@ from scing_cli.core.encoders.inference import (
     InferenceCopy,
     brief,
     can_copy,
-    has_copy,
     load_copy,
     read_stamp,
     remember_copy,
@@ -122,12 +121,19 @@ def make_copy(
             write_stamp(made, {**(read_stamp(made) or {}), "least_cosine": least, "crops": len(crops[:CROPS])})
             _put(made, folder)
     except (OSError, RuntimeError, ImportError, ScingError) as error:
-        if has_copy(folder, digest):  # another process was quicker
+        if _is_whole(folder, digest):  # another process was quicker
             return True
         reporter.warn(f"No inference copy was made in {folder} ({brief(error)}): torch embeds instead.")
         return False
     remember_copy(folder)
     return True
+
+
+def _is_whole(folder: Path, digest: str) -> bool:
+    try:
+        return load_copy(folder, digest) is not None
+    except RunError:
+        return False
 
 
 def _sweep(folder: Path) -> None:

@@ -204,6 +204,8 @@ def _finished(running: deque[tuple[Tag, Any]], idle: list[Any]) -> tuple[Tag, Co
 
 def brief(error: BaseException) -> str:
     """Return an error in one line; of OpenVINO's, which tell a line for each of its files, the last one."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'a file'}: {error.strerror}"
     lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()]
     chosen = lines[-1:] if isinstance(error, RuntimeError) else lines[:1]
     return "".join(chosen) or type(error).__name__

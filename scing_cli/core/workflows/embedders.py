@@ -85,7 +85,16 @@ def choose_meanwhile(
     pool = ThreadPoolExecutor(1)
     loading = pool.submit(_copied, model, machine, kind, count, reporter)
     pool.shutdown(wait=False)
-    return lambda: loading.result() or machine.embedder(model.encoder, kind=kind)
+
+    def finish() -> Embedder:
+        copied = loading.result()
+        if copied is None:
+            reporter.note(
+                f"{model.label()} has no inference copy: torch starts, which takes longer. scing embed makes one."
+            )
+        return copied or machine.embedder(model.encoder, kind=kind)
+
+    return finish
 
 
 def copy_serves(machine: Machine, *, count: int | None = None) -> bool:
@@ -102,20 +111,28 @@ def copy_serves(machine: Machine, *, count: int | None = None) -> bool:
 def _copied(
     model: OpenedModel, machine: Machine, kind: str, count: int | None, reporter: Reporter
 ) -> CopyEmbedder | None:
+    """Return the first copy that is whole; where none is, the reporter is warned of those that are not."""
+    faults = []
     for place in model.copies:
         try:
             copy = load_copy(place, model.digest, in_flight=1 if count == 1 else IN_FLIGHT)
         except RunError as error:
-            reporter.warn(str(error).replace("\n", " "))
+            faults.append(str(error).replace("\n", " "))
             continue
         if copy is not None:
             return CopyEmbedder(copy, kind=kind, batch_size=machine.batch_size, workers=machine.threads())
+    for fault in faults:
+        reporter.warn(fault)
     return None
 
 
+def _writable(place: Path) -> bool:
+    """Tell whether a folder may be put there, in place of one that may be there."""
+    return os.access(place.parent, os.W_OK) and (not place.exists() or os.access(place, os.W_OK))
+
+
 def _make(model: OpenedModel, machine: Machine, crops: Crops, reporter: Reporter) -> bool:
-    writable = (place for place in model.copies if os.access(place.parent, os.W_OK))
-    place = next(writable, model.copies[-1])
+    place = next(filter(_writable, model.copies), model.copies[-1])
     made = make_copy(
         place,
         model.encoder,

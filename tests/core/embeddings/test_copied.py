@@ -142,6 +142,24 @@ def test_a_copy_that_another_process_made_meanwhile_is_taken(
     assert load_copy(folder, "d2") is not None
 
 
+def test_a_damaged_copy_that_cannot_be_replaced_is_no_success(
+    tmp_path: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "made"
+    assert make_copy(folder, tiny_clip().image, "d", files, reporter=Silent())
+    (folder / "encoder.bin").write_bytes(b"damaged")
+
+    def refuse(made: Path, place: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(place))
+
+    monkeypatch.setattr(copied, "_put", refuse)
+    reporter = Listening()
+    assert not make_copy(folder, tiny_clip().image, "d", files, reporter=reporter)
+    assert reporter.warnings == [
+        f"No inference copy was made in {folder} ({folder}: Permission denied): torch embeds instead."
+    ]
+
+
 def test_what_a_killed_maker_left_is_removed_by_the_next_one(tmp_path: Path, files: list[Path]) -> None:
     old, fresh = tmp_path / ".made-old", tmp_path / ".made-fresh"
     for left in (old, fresh):

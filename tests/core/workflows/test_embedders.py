@@ -168,6 +168,36 @@ def test_a_run_that_cannot_be_written_gets_its_copy_in_the_users_cache(
     assert isinstance(choose_embedder(both, Machine(), kind="projected", reporter=Silent()), CopyEmbedder)
 
 
+def test_where_another_copy_serves_nobody_is_warned_of_the_damaged_one(
+    model: OpenedModel, crops: Crops, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run with a damaged copy, which cannot be replaced: a good one comes into the user's cache, and is used."""
+    run = tmp_path / "run"
+    inside = OpenedModel(model.digest, model.where, None, (), (run / "inference",), model.load)
+    choose_embedder(inside, Machine(), kind="projected", crops=crops, reporter=Silent())
+    weights = run / "inference" / WEIGHTS
+    weights.write_bytes(weights.read_bytes()[:-1])
+    both = OpenedModel(model.digest, model.where, None, (), (run / "inference", *model.copies), model.load)
+    (model.copies[-1].parent).mkdir(parents=True)
+    monkeypatch.setattr(embedders.os, "access", lambda place, mode: run not in (place, *place.parents))
+    reporter = Listening()
+    made = choose_embedder(both, Machine(), kind="projected", crops=crops, reporter=reporter)
+    assert isinstance(made, CopyEmbedder)
+    assert len(reporter.warnings) == 1
+    assert reporter.notes == [f"Inference copy, for searches that start without torch: {model.copies[-1]}"]
+    assert isinstance(choose_meanwhile(both, Machine(), kind="projected", count=1, reporter=reporter)(), CopyEmbedder)
+    assert len(reporter.warnings) == 1
+
+
+def test_a_search_without_a_copy_says_how_to_get_one(model: OpenedModel) -> None:
+    reporter = Listening()
+    waiting = choose_meanwhile(model, Machine(), kind="projected", count=1, reporter=reporter)
+    assert isinstance(waiting(), TowerEmbedder)
+    assert reporter.notes == [
+        f"{model.label()} has no inference copy: torch starts, which takes longer. scing embed makes one."
+    ]
+
+
 def test_a_copy_loads_while_something_else_is_done(model: OpenedModel, crops: Crops) -> None:
     choose_embedder(model, Machine(), kind="projected", crops=crops, reporter=Silent())
     waiting = choose_meanwhile(model, Machine(), kind="projected", count=1, reporter=Silent())
