@@ -90,7 +90,8 @@ def choose_meanwhile(
         copied = loading.result()
         if copied is None:
             reporter.note(
-                f"{model.label()} has no inference copy: torch starts, which takes longer. scing embed makes one."
+                f"{model.label()} has no inference copy that serves: torch starts, which takes longer. "
+                "scing embed makes one."
             )
         return copied or machine.embedder(model.encoder, kind=kind)
 

@@ -194,7 +194,7 @@ def test_a_search_without_a_copy_says_how_to_get_one(model: OpenedModel) -> None
     waiting = choose_meanwhile(model, Machine(), kind="projected", count=1, reporter=reporter)
     assert isinstance(waiting(), TowerEmbedder)
     assert reporter.notes == [
-        f"{model.label()} has no inference copy: torch starts, which takes longer. scing embed makes one."
+        f"{model.label()} has no inference copy that serves: torch starts, which takes longer. scing embed makes one."
     ]
 
 
