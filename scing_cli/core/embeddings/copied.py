@@ -5,6 +5,7 @@ Shapes: B batch, D width of the descriptor.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 import time
@@ -120,12 +121,12 @@ def make_copy(
                 return False
             write_stamp(made, {**(read_stamp(made) or {}), "least_cosine": least, "crops": len(crops[:CROPS])})
             _put(made, folder)
+            remember_copy(folder)
     except (OSError, RuntimeError, ImportError, ScingError) as error:
         if _is_whole(folder, digest):  # another process was quicker
             return True
         reporter.warn(f"No inference copy was made in {folder} ({brief(error)}): torch embeds instead.")
         return False
-    remember_copy(folder)
     return True
 
 
@@ -139,8 +140,9 @@ def _is_whole(folder: Path, digest: str) -> bool:
 def _sweep(folder: Path) -> None:
     """Remove what makers that were killed have left beside a copy."""
     for left in folder.parent.glob(f".{folder.name}-*"):
-        if time.time() - left.stat().st_mtime > ABANDONED:
-            shutil.rmtree(left, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # another maker's, which has just ended
+            if time.time() - left.stat().st_mtime > ABANDONED:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _put(made: Path, folder: Path) -> None:

@@ -166,8 +166,21 @@ def test_what_a_killed_maker_left_is_removed_by_the_next_one(tmp_path: Path, fil
         left.mkdir()
         (left / "encoder.bin").write_bytes(b"1")
     os.utime(old, (0, 0))
+    (tmp_path / ".made-gone").symlink_to(tmp_path / "nowhere")  # cannot be asked for its time, as one that just ended
     assert make_copy(tmp_path / "made", tiny_clip().image, "d", files, reporter=Silent())
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == [".made-fresh", "made"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [".made-fresh", ".made-gone", "made"]
+
+
+def test_a_maker_whose_copy_is_replaced_at_once_takes_the_others(
+    tmp_path: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def vanished(place: Path) -> None:
+        raise FileNotFoundError(2, "No such file or directory", str(place / "encoder.bin"))
+
+    monkeypatch.setattr(copied, "remember_copy", vanished)
+    reporter = Listening()
+    assert make_copy(tmp_path / "made", tiny_clip().image, "d", files, reporter=reporter)
+    assert not reporter.warnings
 
 
 def test_a_tower_without_finite_vectors_gets_no_copy(tmp_path: Path, files: list[Path]) -> None:
