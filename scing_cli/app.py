@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 import traceback
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -16,7 +19,7 @@ from scing_cli.commands.prepare import prepare
 from scing_cli.commands.search import search
 from scing_cli.commands.train_prompts import train_prompts
 from scing_cli.commands.train_visual import train_visual
-from scing_cli.core.errors import ScingError
+from scing_cli.core.errors import InterruptionError, ScingError
 
 INTERRUPTED = 130
 app = typer.Typer(
@@ -54,12 +57,16 @@ def _top(
 
 
 def main() -> None:
-    """Run the command line and leave with 0, 2 (the user can mend it), 1 (our own fault) or 130 (Ctrl-C)."""
+    """Run the command line; leave with 0, 2 (what the user can mend), 1 (our fault), 130 (Ctrl-C) or 143 (SIGTERM)."""
     code: str | int | None = 0
+    ended_by = _end_in_order()
     try:
         app()
     except SystemExit as left:  # Typer's own: 0 at the end, 2 after a usage error, 130 on Ctrl-C, of which it is silent
         code = left.code
+    except InterruptionError as stop:
+        console.show_interruption(str(stop))
+        sys.exit(128 + stop.number)
     except ScingError as error:
         code = _fail(str(error), error, 2)
     except KeyboardInterrupt:
@@ -68,8 +75,23 @@ def main() -> None:
         message = f"Internal error: {type(error).__name__}: {error}\nThis is a fault of scing; --debug shows where."
         code = _fail(message, error, 1)
     if code == INTERRUPTED:
-        console.show_interruption()
+        console.show_interruption("Interrupted.")
+        code = 128 + ended_by[-1] if ended_by else INTERRUPTED
     sys.exit(code)
+
+
+def _end_in_order() -> list[int]:
+    """Let SIGTERM end a command as Ctrl-C does, with nothing half-written; return where its number is noted."""
+    came: list[int] = []
+
+    def end(number: int, frame: FrameType | None) -> None:
+        del frame
+        came.append(number)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, end)
+    return came
 
 
 def _fail(message: str, error: Exception, code: int) -> int:

@@ -54,9 +54,11 @@ def show_error(message: str) -> None:
         stderr.print(Text.assemble("       ", _plain(line)))
 
 
-def show_interruption() -> None:
-    """Say on stderr that Ctrl-C ended it."""
-    Console(stderr=True, highlight=False).print("Interrupted.")
+def show_interruption(message: str) -> None:
+    """Say on stderr that Ctrl-C or SIGTERM ended it; what is to be done next stands on lines of its own."""
+    stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+    for line in message.split("\n"):
+        stderr.print(_plain(line))
 
 
 class Terminal:

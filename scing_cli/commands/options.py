@@ -112,6 +112,17 @@ OccludedTraining = Annotated[
 NewRun = Annotated[
     Path | None, typer.Option("--run", help="The run folder to make (default: a new one in ./runs).", metavar="DIR")
 ]
+Resume = Annotated[
+    bool | None,
+    typer.Option(
+        "--resume/--no-resume",
+        help="Go on with what was interrupted, as it began; or begin anew. The same command goes on unasked.",
+        show_default=False,
+    ),
+]
+SaveMinutes = Annotated[
+    float, typer.Option("--save-minutes", help="Save that often, beside the ends of epochs.", min=0.0, metavar="M")
+]
 PromptsRun = Annotated[
     Path | None, typer.Option("--run", help="A run with prompts (default: the newest in ./runs).", metavar="DIR")
 ]

@@ -50,6 +50,8 @@ def train_prompts(
     precision: settings.TrainPrecision = None,
     device: options.Device = "auto",
     workers: options.Workers = None,
+    resume: options.Resume = None,
+    save_minutes: options.SaveMinutes = 10.0,
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
@@ -60,8 +62,17 @@ def train_prompts(
     from scing_cli.core.method_table import check_method
 
     tables = read_config(config)
-    wanted = build_settings(PromptSettings, tables["train-prompts"], chosen(PromptSettings, given))
-    place = build_settings(DataSettings, tables["data"], {"path": data, "layout": layout, "include_val": include_val})
+    table, picked = tables["train-prompts"], chosen(PromptSettings, given)
+    named = {"path": data, "layout": layout, "include_val": include_val}
+    if resume:
+        from scing_cli.core.workflows.unfinished import choose_unfinished
+
+        unfinished = choose_unfinished(run, "prompts")
+        run, wanted = unfinished.folder, unfinished.settings(PromptSettings, {**table, **picked})
+        tables["data"] = {**unfinished.data(), **tables["data"]}
+    else:
+        wanted = build_settings(PromptSettings, table, picked)
+    place = build_settings(DataSettings, tables["data"], named)
     if place.path is None:
         raise SettingError("No data was named.", "Say where it is: --data DIR or --data FILE.csv")
     terminal = Terminal(as_json=as_json)
@@ -77,6 +88,8 @@ def train_prompts(
         layout=place.layout,
         include_val=place.include_val,
         run=run,
+        resume=resume,
+        save_minutes=save_minutes,
         machine=machine,
         reporter=terminal,
     )

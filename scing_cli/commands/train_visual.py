@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from scing_cli.commands import options, settings
 from scing_cli.commands.console import Terminal
 from scing_cli.commands.given import chosen
@@ -38,6 +40,8 @@ def train_visual(
     precision: settings.TrainPrecision = None,
     device: options.Device = "auto",
     workers: options.Workers = None,
+    resume: options.Resume = None,
+    save_minutes: options.SaveMinutes = 10.0,
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
@@ -45,14 +49,30 @@ def train_visual(
     given = locals()
     from scing_cli.core.config import VisualSettings, build_settings, read_config
 
-    wanted = build_settings(VisualSettings, read_config(config)["train-visual"], chosen(VisualSettings, given))
+    table, picked = read_config(config)["train-visual"], chosen(VisualSettings, given)
+    if resume:
+        from scing_cli.core.workflows.unfinished import choose_unfinished
+
+        unfinished = choose_unfinished(run, "visual")
+        run, wanted = unfinished.folder, unfinished.settings(VisualSettings, {**table, **picked})
+        data, pretrained = data or unfinished.moved("data", Path), pretrained or unfinished.moved("pretrained", str)
+    else:
+        wanted = build_settings(VisualSettings, table, picked)
     from scing_cli.core.workflows.machine import Machine
     from scing_cli.core.workflows.train_visual import train_visual as train
 
     terminal = Terminal(as_json=as_json)
     machine = Machine(device=device, workers=workers)
     report = train(
-        wanted, run=run, data=data, pretrained=pretrained, validate=validate, machine=machine, reporter=terminal
+        wanted,
+        run=run,
+        data=data,
+        pretrained=pretrained,
+        validate=validate,
+        resume=resume,
+        save_minutes=save_minutes,
+        machine=machine,
+        reporter=terminal,
     )
     payload = {
         "run": str(report.run.path),

@@ -250,3 +250,8 @@ def _fault(entry: Any) -> str:
 def saved_settings(settings: Settings) -> dict[str, Any]:
     """Return settings as JSON-ready values, keyed by option name."""
     return settings.model_dump(mode="json", by_alias=True)
+
+
+def given_settings(settings: Settings) -> dict[str, Any]:
+    """Return the settings that were given, as `saved_settings` does all of them."""
+    return settings.model_dump(mode="json", by_alias=True, exclude_unset=True)

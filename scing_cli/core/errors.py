@@ -60,5 +60,19 @@ class TrainingError(ScingError):
     """Training cannot go on: a loss that is not finite, or memory that ran out."""
 
 
+class InterruptionError(ScingError):
+    """Ctrl-C or SIGTERM ended a training; what was learnt is saved, the remedy says how to go on.
+
+    Args:
+        what: How far it came.
+        remedy: How to go on.
+        number: Of the signal.
+    """
+
+    def __init__(self, what: str, remedy: str, *, number: int) -> None:
+        super().__init__(what, remedy)
+        self.number = number
+
+
 class NoTruthError(ScingError):
     """A query has no true match left, so that no average precision exists for it."""

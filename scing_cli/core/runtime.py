@@ -212,15 +212,27 @@ class MetricsLog:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def restart(self, stage: str) -> None:
-        """Take out what an earlier try of the same stage has left."""
+    def restart(self, stage: str, *, after: int = 0) -> None:
+        """Take out what an earlier try of the same stage has left beyond some epochs, and a line cut short."""
         if not self.path.exists():
             return
-        lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if json.loads(line).get("stage") != stage]
-        self.path.write_text("".join(kept), encoding="utf-8")
+        from scing_cli.core.artifacts import write_text
+
+        lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+        kept = [line for line in lines if (row := _row(line)) and (row.get("stage") != stage or row["epoch"] <= after)]
+        if kept != lines:
+            write_text(self.path, "".join(kept))
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Append one row; numbers are written as they are."""
         with self.path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(dict(row), allow_nan=False) + "\n")
+
+
+def _row(line: str) -> dict[str, Any]:
+    """Return a line of metrics.jsonl; nothing where it was cut short."""
+    with contextlib.suppress(ValueError, RecursionError):
+        row = json.loads(line)
+        if isinstance(row, dict) and isinstance(row.get("epoch"), int):
+            return row
+    return {}

@@ -179,7 +179,7 @@ def test_a_long_error_is_not_broken(capsys):
 
 
 def test_an_interruption_is_one_line(capsys):
-    show_interruption()
+    show_interruption("Interrupted.")
     assert capsys.readouterr() == ("", "Interrupted.\n")
 
 

@@ -172,10 +172,22 @@ def test_another_build_of_a_dependency_does_not_stop_a_run(tmp_path: Path, monke
 
 def test_a_run_is_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "x").touch()
+    for place in (tmp_path, tmp_path / "x"):
+        with pytest.raises(RunError, match="a run is never overwritten"):
+            artifacts.check_free(place)
+    artifacts.create_run(tmp_path, INFO)
     with pytest.raises(RunError, match="a run is never overwritten"):
         artifacts.create_run(tmp_path, INFO)
-    with pytest.raises(RunError, match="a run is never overwritten"):
-        artifacts.create_run(tmp_path / "x", INFO)
+
+
+def test_what_a_killed_start_leaves_does_not_take_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    for name in (".training.lock", "state/.train-prompts.json.0a.part"):
+        (tmp_path / name).touch()
+    artifacts.check_free(tmp_path)
+    (tmp_path / "state/mine").touch()
+    with pytest.raises(RunError, match="is not empty"):
+        artifacts.check_free(tmp_path)
 
 
 def test_stages_count_once_their_stamp_is_there(tmp_path: Path) -> None:

@@ -11,7 +11,10 @@ from scing_cli.core.artifacts.files import (
     write_json,
     write_text,
 )
+from scing_cli.core.artifacts.lock import let_go, take_lock
 from scing_cli.core.artifacts.run import (
+    RUNS,
+    STAGES,
     STAMP,
     VISUAL_REMEDY,
     Run,
@@ -19,14 +22,16 @@ from scing_cli.core.artifacts.run import (
     choose_run,
     create_run,
     fresh_folder,
-    kept_if_begun,
     open_run,
     update_run,
+    versions,
 )
 from scing_cli.core.artifacts.verified import checked_once
 
 __all__ = [
     "FORMAT",
+    "RUNS",
+    "STAGES",
     "STAMP",
     "VISUAL_REMEDY",
     "Run",
@@ -38,12 +43,14 @@ __all__ = [
     "csv_text",
     "file_digest",
     "fresh_folder",
-    "kept_if_begun",
+    "let_go",
     "open_run",
     "read_json",
     "replacing",
+    "take_lock",
     "text_digest",
     "update_run",
+    "versions",
     "write_json",
     "write_text",
 ]

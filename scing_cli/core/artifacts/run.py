@@ -7,11 +7,9 @@ training. A stage is complete when its stamp is there: the stamp is written last
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime as dt
 import platform
-import shutil
 from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -100,8 +98,10 @@ class Run:
             noun = "prompts" if stage == "prompts" else "trained image encoder"
             extra = " --data DIR" if stage == "prompts" else ""
             remedy = f"Make it first: scing {STAGES[stage]}{extra} --run {self.path}"
-            if stage == "prompts" and self.path.joinpath("run.json").exists():
-                remedy = "Stage 1 did not finish there; start it anew in another folder: scing train-prompts --data DIR"
+            if (self.path / "state" / f"{STAGES[stage]}.json").exists():
+                remedy = f"It is unfinished there; go on with: scing {STAGES[stage]} --resume --run {self.path}"
+            elif stage == "prompts" and self.path.joinpath("run.json").exists():
+                remedy = "Start stage 1 anew in another folder: scing train-prompts --data DIR"
             raise RunError(f"{self.path} has no {noun}.", remedy)
 
 
@@ -114,34 +114,28 @@ def check_free(folder: Path) -> None:
     """Check that a run may be made there: asked before the work starts.
 
     Raises:
-        RunError: If the folder already holds anything.
+        RunError: If the folder already holds anything but hidden files, which a start that was killed leaves.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or any(not file.name.startswith(".") for file in _files(folder))):
         raise RunError(f"{folder} is not empty; a run is never overwritten.", "Name another folder with --run.")
 
 
+def _files(folder: Path) -> Iterator[Path]:
+    return (file for file in folder.rglob("*") if not file.is_dir())
+
+
 def create_run(folder: Path, info: Mapping[str, Any]) -> Run:
-    """Make a run folder and write its run.json.
+    """Make a run folder where missing, and write its run.json.
 
     Raises:
-        RunError: If the folder already holds anything.
+        RunError: If it has one already.
     """
-    check_free(folder)
+    if (folder / "run.json").exists():
+        raise RunError(f"{folder} is a run already; a run is never overwritten.", "Name another folder with --run.")
     folder.mkdir(parents=True, exist_ok=True)
     full = {"format": FORMAT, "made": _now().isoformat(), "versions": versions(), **info}
     write_json(folder / "run.json", full)
     return Run(folder, full)
-
-
-@contextlib.contextmanager
-def kept_if_begun(run: Run) -> Iterator[None]:
-    """Remove a fresh run folder if its first epoch never ended: a refused start leaves nothing, and may be repeated."""
-    try:
-        yield
-    except BaseException:
-        if not run.metrics.exists():
-            shutil.rmtree(run.path, ignore_errors=True)
-        raise
 
 
 def update_run(run: Run, changes: Mapping[str, Any]) -> Run:

@@ -40,10 +40,14 @@ def state_digest(state: Mapping[str, Tensor], geometry: Geometry, model: Mapping
 
     Equal for equal numbers, whatever the device or the order of the names.
     """
-    facts = {"geometry": geometry.as_dict(), "model": dict(model or {})}
+    return tensors_digest(state, {"geometry": geometry.as_dict(), "model": dict(model or {})})
+
+
+def tensors_digest(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of named tensors and of JSON-ready facts about them, in hexadecimal."""
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-    for name in sorted(state):
-        tensor = state[name].detach().cpu().contiguous()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
         digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

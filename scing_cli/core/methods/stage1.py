@@ -13,7 +13,7 @@ from scing_cli.core.config import PromptSettings
 from scing_cli.core.encoders.clip import ClipModel
 from scing_cli.core.methods.losses import Similarity, consistency, single_contrast, supervised_contrast
 from scing_cli.core.methods.prompts import PromptLearner, VisualPrompt
-from scing_cli.core.methods.task import Batch, Feed, Key, Losses
+from scing_cli.core.methods.task import Batch, Feed, Keep, Key, Losses, keep_nothing
 from scing_cli.core.methods.views import Perturbation
 from scing_cli.core.runtime import Reporter, autocast, draw_seed, seeded
 
@@ -59,10 +59,10 @@ class PromptTuning:
         self.precision = precision
         self.reads_images = perturbation is not None and perturbation.views.reads_images
 
-    def prepare(self, feed: Feed, reporter: Reporter) -> None:
+    def prepare(self, feed: Feed, reporter: Reporter, keep: Keep = keep_nothing) -> None:
         """Encode once what the steps only look up (`ViewBank`)."""
         if self.perturbation is not None:
-            self.perturbation.views.prepare(feed, len(self.labels), reporter)
+            self.perturbation.views.prepare(feed, len(self.labels), reporter, keep)
 
     def learnt(self) -> PromptLearner:
         """Return the prompts: nothing else has a gradient."""

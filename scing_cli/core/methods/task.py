@@ -25,6 +25,13 @@ class Batch:
 
 
 Feed = Callable[[Sequence[Sequence[int]]], Iterable[Batch]]  # lists of training rows -> their batches, in order
+Keep = Callable[[str, Callable[[], Tensor]], Tensor]  # a name, and what makes a tensor -> it, made or found
+
+
+def keep_nothing(name: str, make: Callable[[], Tensor]) -> Tensor:
+    """Make a tensor; a `Keep` that has none kept."""
+    del name
+    return make()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,6 +6,7 @@ Shapes: B batch, N training images, n views of each in a bank, D joint width.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Protocol
 
 import torch
@@ -15,8 +16,8 @@ from torch.nn import functional as F
 from scing_cli.core.batches import random_batches
 from scing_cli.core.batches.augment import Augmentation
 from scing_cli.core.encoders.image import ImageEncoder, ImageFeatures
-from scing_cli.core.methods.task import Batch, Feed, Key
-from scing_cli.core.runtime import Reporter, autocast, generator
+from scing_cli.core.methods.task import Batch, Feed, Keep, Key, keep_nothing
+from scing_cli.core.runtime import Advance, Reporter, autocast, generator
 
 LARGE = 100e6  # bytes of a bank that are worth a word
 
@@ -57,13 +58,14 @@ class Views(Protocol):
 
     reads_images: bool
 
-    def prepare(self, feed: Feed, images: int, reporter: Reporter) -> None:
+    def prepare(self, feed: Feed, images: int, reporter: Reporter, keep: Keep = keep_nothing) -> None:
         """Do what is done once, before the first step.
 
         Args:
             feed: Lists of training rows -> batches with pixels.
             images: N.
             reporter: Shows progress.
+            keep: Keeps what takes long to make.
         """
         ...
 
@@ -92,7 +94,7 @@ class FreshViews:
     def __init__(self, encode: ViewEncoder) -> None:
         self.encode = encode
 
-    def prepare(self, feed: Feed, images: int, reporter: Reporter) -> None:
+    def prepare(self, feed: Feed, images: int, reporter: Reporter, keep: Keep = keep_nothing) -> None:
         """Do nothing: all is done at each step."""
 
     def pair(self, batch: Batch, key: Key) -> Tensor:
@@ -127,23 +129,30 @@ class ViewBank:
         self.seed = seed
         self.features: Tensor | None = None  # (N, n, D) float32 on the tower's device
 
-    def prepare(self, feed: Feed, images: int, reporter: Reporter) -> None:
+    def prepare(self, feed: Feed, images: int, reporter: Reporter, keep: Keep = keep_nothing) -> None:
         """Encode n views of every image: see `Views`."""
         size = images * self.views * self.encode.tower.embed_dim * 4
         held = f", {size / 1e6:,.0f} MB on the training device" if size >= LARGE else ""
         reporter.note(f"{self.views} perturbed views of each of {images:,} images are encoded once{held}.")
-        place = self.encode.tower.proj.device
-        features = torch.empty(images, self.views, self.encode.tower.embed_dim, device=place)
         with reporter.progress("encode views", self.views * images) as advance:
-            for view in range(self.views):
-                key = (self.seed, "train-prompts", "bank", view)
-                plan = random_batches(images, size=self.batch_size, key=(*key, "shuffle"))
-                for number, batch in enumerate(feed(plan)):
-                    if batch.pixels is None:
-                        raise ValueError("a bank of views is made of pixels, and this batch has none")
-                    features[list(batch.rows), view] = self.encode(batch.pixels, (*key, number))
-                    advance(len(batch.rows))
-        self.features = features
+
+            def encode(view: int) -> Tensor:
+                return self._encode(feed, images, view, advance)
+
+            views = [keep(f"view-{view}", functools.partial(encode, view)) for view in range(self.views)]
+        self.features = torch.stack(views, dim=1).to(self.encode.tower.proj.device)
+
+    def _encode(self, feed: Feed, images: int, view: int, advance: Advance) -> Tensor:
+        """Encode one view of every image: (N, D) on the CPU."""
+        features = torch.empty(images, self.encode.tower.embed_dim)
+        key = (self.seed, "train-prompts", "bank", view)
+        plan = random_batches(images, size=self.batch_size, key=(*key, "shuffle"))
+        for number, batch in enumerate(feed(plan)):
+            if batch.pixels is None:
+                raise ValueError("a bank of views is made of pixels, and this batch has none")
+            features[list(batch.rows)] = self.encode(batch.pixels, (*key, number)).cpu()
+            advance(len(batch.rows))
+        return features
 
     def pair(self, batch: Batch, key: Key) -> Tensor:
         """Draw two different views of each image: see `Views`.

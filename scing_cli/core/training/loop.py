@@ -10,10 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from scing_cli.core.errors import TrainingError
+from scing_cli.core.errors import TrainingError, counted
 from scing_cli.core.methods.task import Batch, Feed, Key, Losses, Task
 from scing_cli.core.runtime import Advance, MetricsLog, Reporter
+from scing_cli.core.training.interruption import Interruption
 from scing_cli.core.training.schedule import LearningRate
+from scing_cli.core.training.state import Checkpoints, Progress
 
 REMEDY = "Try a lower --lr or --precision fp32; scing prepare finds damaged images."
 
@@ -51,6 +53,8 @@ class Trainer:
         log: Where every epoch's figures go.
         reporter: Where progress goes.
         describe: Training rows -> words that name their images, for the message about a loss that is not finite.
+        checkpoints: Where steps are saved, and gone on from; None for neither.
+        interruption: What puts Ctrl-C off while weights change.
     """
 
     def __init__(
@@ -66,6 +70,8 @@ class Trainer:
         log: MetricsLog,
         reporter: Reporter,
         describe: Callable[[Sequence[int]], str],
+        checkpoints: Checkpoints | None = None,
+        interruption: Interruption | None = None,
     ) -> None:
         self.task = task
         self.plan = plan
@@ -77,9 +83,13 @@ class Trainer:
         self.log = log
         self.reporter = reporter
         self.describe = describe
+        self.checkpoints = checkpoints
+        self.interruption = interruption or Interruption(reporter)
+        self.progress = Progress()
+        self._mark = 0.0  # when the time since then was last counted
 
     def fit(self, epochs: int, *, rehearsal: Callable[[], None]) -> Fit:
-        """Rehearse, then train.
+        """Rehearse, then train, from the last saved step where there is one.
 
         Args:
             epochs: How many.
@@ -87,23 +97,37 @@ class Trainer:
 
         Raises:
             TrainingError: If a loss is not finite.
+            KeyboardInterrupt: On an `interruption`, after the last whole step was saved.
         """
-        self.log.restart(self.task.name)
         self._rehearse(rehearsal)
         optimiser = self._optimiser()
-        steps = images = 0
-        first: dict[str, float] = {}
-        last: dict[str, float] = {}
-        start = time.monotonic()
-        with self.reporter.progress(self.task.name, self._length(epochs)) as advance:
-            for epoch in range(epochs):
-                batches = self.plan(epoch)
-                last = self._epoch(epoch, batches, optimiser, advance)
-                steps += len(batches)
-                images += sum(map(len, batches))
-                first = first or last
+        self._go_on(optimiser)
+        self.log.restart(self.task.name, after=self.progress.epoch)
+        self._mark = time.monotonic()
+        try:
+            with self.reporter.progress(self.task.name, self._length(epochs)) as advance:
+                if self.progress.steps:
+                    advance(self.progress.steps)
+                while self.progress.epoch < epochs:
+                    self._epoch(optimiser, advance)
+                    self._end_epoch(optimiser, last=self.progress.epoch + 1 == epochs)
+        except KeyboardInterrupt:
+            if self.checkpoints:
+                self.checkpoints.save(self.progress, self.task.learnt(), optimiser)
+            raise
         self._check_weights()
-        return Fit(steps, images, time.monotonic() - start, first, last)
+        done = self.progress
+        return Fit(done.steps, done.images, done.seconds, done.first, done.last)
+
+    def _go_on(self, optimiser: torch.optim.Optimizer) -> None:
+        """Take up the last saved step."""
+        self.progress = Progress()
+        found = self.checkpoints.latest() if self.checkpoints else None
+        if found is not None:
+            found.restore(self.task.learnt(), optimiser)
+            self.progress = found.progress
+            place = f"{self.progress.epoch} epochs and {counted(self.progress.step, 'step')}"
+            self.reporter.note(f"Going on after {place}.")
 
     def _length(self, epochs: int) -> int:
         return epochs * len(self.plan(0))
@@ -124,38 +148,87 @@ class Trainer:
         learnt = self.task.learnt()
         before = {name: value.detach().clone() for name, value in learnt.state_dict().items()}
         batch = next(iter(self.feed(self.plan(0)[:1])))
-        self._step(batch, (self.seed, self.task.name, "rehearsal", 0), self._optimiser())
+        optimiser = self._optimiser()
+        self._gradients(batch, (self.seed, self.task.name, "rehearsal", 0), optimiser)
+        optimiser.step()
+        if self.checkpoints:
+            self.checkpoints.rehearse(learnt, optimiser)
         rehearsal()
         learnt.load_state_dict(before)
         learnt.zero_grad(set_to_none=True)
 
-    def _epoch(
-        self, epoch: int, batches: Sequence[Sequence[int]], optimiser: torch.optim.Optimizer, advance: Advance
-    ) -> dict[str, float]:
-        rate = self.rate.at(epoch)
+    def _epoch(self, optimiser: torch.optim.Optimizer, advance: Advance) -> None:
+        """Take the steps of an epoch that are left of it."""
+        epoch = self.progress.epoch
         for group in optimiser.param_groups:
-            group["lr"] = rate * group["factor"]
-        start = time.monotonic()
-        sums: dict[str, float] = {}
-        norms: dict[str, float] = {}
-        for step, batch in enumerate(self.feed(batches)):
-            key = (self.seed, self.task.name, epoch, step)
-            figures, norms = self._step(batch, key, optimiser, norms=norms if step else None)
-            sums = {name: sums.get(name, 0.0) + value for name, value in figures.items()}
+            group["lr"] = self.rate.at(epoch) * group["factor"]
+        for batch in self.feed(self.plan(epoch)[self.progress.step :]):
+            figures = self._advance(batch, (self.seed, self.task.name, epoch, self.progress.step), optimiser)
             advance(1, f"epoch {epoch + 1}, loss {figures['loss']:.3f}")
-        means = {name: value / len(batches) for name, value in sums.items()}
-        seconds = time.monotonic() - start
-        images = sum(map(len, batches))
-        row = {"stage": self.task.name, "epoch": epoch + 1, "steps": len(batches), "rate": rate, **means, **norms}
-        self.log.write(
-            {**row, "seconds": round(seconds, 3), "images_per_second": round(images / max(seconds, 1e-9), 1)}
-        )
-        return means
 
-    def _step(
-        self, batch: Batch, key: Key, optimiser: torch.optim.Optimizer, norms: dict[str, float] | None = None
-    ) -> tuple[dict[str, float], dict[str, float]]:
-        """Take one step; where `norms` is None, also measure each term's gradient norm (R3)."""
+    def _advance(self, batch: Batch, key: Key, optimiser: torch.optim.Optimizer) -> dict[str, float]:
+        """Take one step of an epoch; an interruption finds it taken or not begun."""
+        buffers = [(buffer, buffer.clone()) for buffer in self.task.learnt().buffers()]
+        norms = self.progress.norms if self.progress.step else None
+        try:
+            figures, norms = self._gradients(batch, key, optimiser, norms=norms)
+            with self.interruption.whole():
+                optimiser.step()
+                self._count(batch, figures, norms)
+                buffers = []
+                if self.checkpoints and self.checkpoints.due():
+                    self.checkpoints.save_if_possible(self.progress, self.task.learnt(), optimiser)
+        except KeyboardInterrupt:
+            for buffer, value in buffers:  # batch normalisation counts in the forward pass
+                buffer.copy_(value)
+            raise
+        return figures
+
+    def _count(self, batch: Batch, figures: Mapping[str, float], norms: Mapping[str, float]) -> None:
+        before, now = self.progress, time.monotonic()
+        sums = {name: before.sums.get(name, 0.0) + value for name, value in figures.items()}
+        self.progress = dataclasses.replace(
+            before,
+            step=before.step + 1,
+            steps=before.steps + 1,
+            images=before.images + len(batch.rows),
+            seconds=before.seconds + now - self._mark,
+            epoch_seconds=before.epoch_seconds + now - self._mark,
+            sums=sums,
+            norms=norms,
+        )
+        self._mark = now
+
+    def _end_epoch(self, optimiser: torch.optim.Optimizer, *, last: bool) -> None:
+        """Log the epoch, and save."""
+        done = self.progress
+        images = sum(map(len, self.plan(done.epoch)))
+        means = {name: value / done.step for name, value in done.sums.items()}
+        row = {"stage": self.task.name, "epoch": done.epoch + 1, "steps": done.step, "rate": self.rate.at(done.epoch)}
+        pace = images / max(done.epoch_seconds, 1e-9)
+        times = {"seconds": round(done.epoch_seconds, 3), "images_per_second": round(pace, 1)}
+        with self.interruption.whole():
+            self.log.write({**row, **means, **done.norms, **times})
+            self.progress = Progress(
+                epoch=done.epoch + 1,
+                steps=done.steps,
+                images=done.images,
+                seconds=done.seconds,
+                first=done.first or means,
+                last=means,
+            )
+            if self.checkpoints and (last or self.checkpoints.worthwhile()):
+                self.checkpoints.save_if_possible(self.progress, self.task.learnt(), optimiser)
+
+    def _gradients(
+        self,
+        batch: Batch,
+        key: Key,
+        optimiser: torch.optim.Optimizer,
+        *,
+        norms: Mapping[str, float] | None = None,
+    ) -> tuple[dict[str, float], Mapping[str, float]]:
+        """Compute a step's gradients; where `norms` is None, also measure each term's gradient norm (R3)."""
         losses = self.task.losses(batch, key)
         figures = self._finite(losses, batch, key)
         if norms is None:
@@ -163,7 +236,6 @@ class Trainer:
             self._require(norms, "the gradient of", batch, key)
         optimiser.zero_grad(set_to_none=True)
         losses.total().backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
         return figures, norms
 
     def _finite(self, losses: Losses, batch: Batch, key: Key) -> dict[str, float]:

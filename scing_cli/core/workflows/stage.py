@@ -18,6 +18,7 @@ from scing_cli.core.manifest import Manifest
 from scing_cli.core.methods import Batch, Feed, Task
 from scing_cli.core.runtime import MetricsLog, Reporter, Silent
 from scing_cli.core.training import Fit, LearningRate, Trainer
+from scing_cli.core.workflows.course import Course
 from scing_cli.core.workflows.scoring import score_parts
 
 FEW = 8
@@ -46,10 +47,11 @@ def train(
     *,
     feed: Feed,
     run: Run,
+    course: Course,
     reporter: Reporter,
     rehearsal: Callable[[Path], None],
 ) -> Fit:
-    """Take a task through its epochs, after a rehearsal.
+    """Take a task through its epochs, after a rehearsal, and from its last saved step where there is one.
 
     Args:
         task: What is learnt.
@@ -58,6 +60,7 @@ def train(
         settings: Epochs, rate, batches and seed.
         feed: Lists of rows -> batches.
         run: Where metrics.jsonl is.
+        course: Where steps are saved.
         reporter: Where progress goes.
         rehearsal: Called with a folder that is removed afterwards: evaluate and save there.
     """
@@ -83,6 +86,8 @@ def train(
         log=MetricsLog(run.metrics),
         reporter=reporter,
         describe=lambda rows: ", ".join(part.samples[row].path for row in rows[:4]) + (", …" if len(rows) > 4 else ""),
+        checkpoints=course.checkpoints,
+        interruption=course.interruption,
     )
     return trainer.fit(settings.epochs, rehearsal=rehearse)
 

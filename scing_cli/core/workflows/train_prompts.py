@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from scing_cli.core.artifacts import Run, check_free, create_run, fresh_folder, kept_if_begun
-from scing_cli.core.config import PromptSettings, check_used, saved_settings
+from scing_cli.core.artifacts import Run, create_run, open_run
+from scing_cli.core.config import PromptSettings, check_used, given_settings, saved_settings
 from scing_cli.core.datasets import check_training
 from scing_cli.core.embeddings.tower import TowerEmbedder
 from scing_cli.core.encoders.clip import ClipModel, load_clip
@@ -21,10 +21,12 @@ from scing_cli.core.method_table import check_method
 from scing_cli.core.methods import Feed, PromptTask, load_method
 from scing_cli.core.methods.prompts_file import IdentityTexts, save_prompts
 from scing_cli.core.runtime import Reporter, Silent, choose_precision, memory_advice
-from scing_cli.core.training import Fit
+from scing_cli.core.training import MINUTES, Fit
+from scing_cli.core.workflows.course import Course, course
 from scing_cli.core.workflows.data import read_source
 from scing_cli.core.workflows.machine import Machine
 from scing_cli.core.workflows.stage import make_feed, rehearse_evaluation, train
+from scing_cli.core.workflows.unfinished import Unfinished, machine_of, place_of_prompts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,17 +69,23 @@ def train_prompts(
     layout: str = "auto",
     include_val: bool = False,
     run: Path | None = None,
+    resume: bool | None = None,
+    save_minutes: float = MINUTES,
     machine: Machine | None = None,
     reporter: Reporter | None = None,
 ) -> PromptsReport:
     """Learn each identity's prompts from its images; both encoders stay frozen (Eq. 7-16).
+
+    A training that was interrupted goes on from its last saved step when it is started again in the same way.
 
     Args:
         data: A data set folder or a CSV, prepared or not.
         settings: Method, model, losses and schedule.
         layout: `auto`, or the layout's name.
         include_val: Whether validation rows are for training too; the run keeps them as such.
-        run: The run folder to make; None for a new one in `runs/`.
+        run: The run folder to make, or one whose stage 1 is unfinished; None for one in `runs/`.
+        resume: False to begin anew even where the same training is unfinished.
+        save_minutes: A step is saved that often, and at the ends of epochs.
         machine: Device, precision and threads.
         reporter: Where progress goes.
 
@@ -85,6 +93,7 @@ def train_prompts(
         DataError: If the data cannot be trained on.
         WeightsError: If the model cannot be had.
         TrainingError: If a loss is not finite.
+        InterruptionError: On Ctrl-C or SIGTERM.
     """
     machine, reporter = machine or Machine(), reporter or Silent()
     machine = dataclasses.replace(machine, batch_size=settings.batch_size)
@@ -93,33 +102,47 @@ def train_prompts(
     source = read_source(data, layout=layout, include_val=include_val, reporter=reporter)
     manifest = source.manifest
     check_training(manifest, train_on=LAYOUTS[source.layout].train_on)
-    target = run or fresh_folder(manifest.name)
-    check_free(target)
+    facts = {"settings": saved_settings(settings), "data": manifest.fingerprint()}
+    target = place_of_prompts(run, manifest.name, facts, resume=resume)
     with memory_advice("a smaller --batch-size, --precision bf16, --stride 16, --device cpu"):
         ground = _ground(manifest, settings, machine, reporter)
-        given = {"given": str(data), "layout": source.layout, "include_val": include_val}
-        info = _run_info(given, ground, settings)
-        return _learn(info, ground, settings, target, reporter)
+        place = {"given": str(data), "layout": source.layout, "include_val": include_val}
+        given = {"settings": given_settings(settings), "path": str(data.absolute()), "layout": layout}
+        wanted = Unfinished(
+            target,
+            "prompts",
+            facts={**facts, "model": ground.digest},
+            given={**given, "include-val": include_val},
+            machine=machine_of(ground.embedder.device.type, ground.embedder.precision),
+        )
+        info = _run_info(place, ground, settings)
+        with course(wanted, resume=resume, minutes=save_minutes, reporter=reporter) as begun:
+            opened = open_run(target) if (target / "run.json").exists() else create_run(target, info)
+            return _learn(opened, ground, settings, begun, reporter)
 
 
-def _learn(
-    info: Mapping[str, Any], ground: _Ground, settings: PromptSettings, target: Path, reporter: Reporter
-) -> PromptsReport:
+def _learn(opened: Run, ground: _Ground, settings: PromptSettings, begun: Course, reporter: Reporter) -> PromptsReport:
     manifest = ground.manifest
-    task = _task(ground, settings, reporter)
-    opened = create_run(target, info)
     reporter.note(f"Run folder: {opened.path}")
+    write_manifest(manifest, opened.manifest, relative_to=manifest.root)
+    task = _task(ground, settings, reporter)
+    task.prepare(_feed(ground, images=True), reporter, begun.checkpoints.keep)
 
     def rehearsal(folder: Path) -> None:
         _save(folder, task, ground, settings)
         rehearse_evaluation(manifest, ground.embedder)
 
-    feed = _feed(ground, images=task.reads_images)
-    with kept_if_begun(opened):
-        write_manifest(manifest, opened.manifest, relative_to=manifest.root)
-        fit = train(
-            task, ground.part, ground.classes, settings, feed=feed, run=opened, reporter=reporter, rehearsal=rehearsal
-        )
+    fit = train(
+        task,
+        ground.part,
+        ground.classes,
+        settings,
+        feed=_feed(ground, images=task.reads_images),
+        run=opened,
+        course=begun,
+        reporter=reporter,
+        rehearsal=rehearsal,
+    )
     _save(opened.prompts, task, ground, settings)
     learnt, frozen = _parameters(task, ground.clip)
     return PromptsReport(opened, len(ground.part.identities()), len(ground.part), fit, learnt, frozen)
@@ -155,7 +178,6 @@ def _task(ground: _Ground, settings: PromptSettings, reporter: Reporter) -> Prom
     )
     for kind, counts in zip(("Trainable", "Frozen"), _parameters(task, ground.clip), strict=True):
         reporter.note(f"{kind} parameters: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
-    task.prepare(_feed(ground, images=True), reporter)
     return task
 
 

@@ -9,22 +9,24 @@ from pathlib import Path
 import torch
 
 from scing_cli.core.artifacts import Run, choose_run, update_run
-from scing_cli.core.config import VisualSettings, check_used, saved_settings
+from scing_cli.core.config import VisualSettings, check_used, given_settings, saved_settings
 from scing_cli.core.embeddings.copied import CROPS, make_copy
 from scing_cli.core.encoders.image import ImageEncoder
-from scing_cli.core.encoders.stamp import save_image_encoder
+from scing_cli.core.encoders.stamp import save_image_encoder, tensors_digest
 from scing_cli.core.errors import DataError, RunError, counted
 from scing_cli.core.evaluation import Scores, choose_protocol
 from scing_cli.core.manifest import Manifest, Sample, labels
 from scing_cli.core.methods import Similarity, Task, load_method
 from scing_cli.core.methods.prompts_file import IdentityTexts, check_identities, load_texts
 from scing_cli.core.runtime import Reporter, Silent, choose_precision, memory_advice
-from scing_cli.core.training import Fit
+from scing_cli.core.training import MINUTES, Fit
+from scing_cli.core.workflows.course import Course, course
 from scing_cli.core.workflows.data import run_manifest
 from scing_cli.core.workflows.machine import Machine
 from scing_cli.core.workflows.models import starting_encoder
 from scing_cli.core.workflows.scoring import score_parts, sides
 from scing_cli.core.workflows.stage import make_feed, rehearse_evaluation, train
+from scing_cli.core.workflows.unfinished import Unfinished, machine_of, read_unfinished
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,12 +71,15 @@ def train_visual(
     data: Path | None = None,
     pretrained: str | None = None,
     validate: bool = False,
+    resume: bool | None = None,
+    save_minutes: float = MINUTES,
     machine: Machine | None = None,
     reporter: Reporter | None = None,
 ) -> VisualReport:
     """Tune the whole image encoder towards the identity texts that stage 1 saved (Eq. 17-20).
 
-    The last epoch is the result: no epoch is ever chosen on test data.
+    The last epoch is the result: no epoch is ever chosen on test data. A training that was interrupted goes on from its
+    last saved step when it is started again in the same way.
 
     Args:
         settings: Losses and schedule.
@@ -82,19 +87,22 @@ def train_visual(
         data: Where the images lie now, if they have moved.
         pretrained: Where stage 1's weights lie now, if they have moved.
         validate: Evaluate the result on the data's split `val`, each image a query against the others.
+        resume: False to begin anew even where stage 2 is unfinished.
+        save_minutes: A step is saved that often, and at the ends of epochs.
         machine: Device, precision and threads.
         reporter: Where progress goes.
 
     Raises:
         RunError: If there is no run with prompts, or they are of other identities or another model.
         TrainingError: If a loss is not finite.
+        InterruptionError: On Ctrl-C or SIGTERM.
     """
     machine, reporter = machine or Machine(), reporter or Silent()
     check_used(settings)
     opened = choose_run(run, stage="prompts")
     if run is None:
         reporter.note(f"Using the newest run with prompts: {opened.path}")
-    if opened.has("visual"):
+    if opened.has("visual") and read_unfinished(opened.path, "visual") is None:
         raise RunError(
             f"{opened.path} already has a trained image encoder.",
             f"Copy the folder without its visual/ to train again, or remove {opened.visual}.",
@@ -110,8 +118,28 @@ def train_visual(
         if settings.camera_embedding:
             encoder.learn_cameras(_cameras(manifest.part("train"), reporter), settings.seed)
         ground = _Ground(opened, manifest, manifest.part("train"), texts, encoder, machine)
-        report = _tune(ground, settings, reporter)
+        wanted = _wanted(ground, settings, data, pretrained)
+        with course(wanted, resume=resume, minutes=save_minutes, reporter=reporter) as begun:
+            report = _tune(ground, settings, begun, reporter)
         return dataclasses.replace(report, validation=_validate(ground, reporter) if validate else None)
+
+
+def _wanted(ground: _Ground, settings: VisualSettings, data: Path | None, pretrained: str | None) -> Unfinished:
+    """Return what a training that goes on must have in common with this one."""
+    device = ground.machine.place()
+    moved = {"data": str(data.absolute()) if data is not None else None, "pretrained": pretrained}
+    return Unfinished(
+        ground.run.path,
+        "visual",
+        facts={
+            "settings": saved_settings(settings),
+            "data": ground.manifest.fingerprint(),
+            "model": ground.texts.model_digest,
+            "prompts": tensors_digest({"texts": ground.texts.vectors}, {}),
+        },
+        given={"settings": given_settings(settings), **moved},
+        machine=machine_of(device.type, choose_precision(settings.precision, device, auto="bf16")),
+    )
 
 
 def _check_validation(manifest: Manifest) -> None:
@@ -150,7 +178,7 @@ def _cameras(part: Manifest, reporter: Reporter) -> tuple[str, ...]:
     return cameras
 
 
-def _tune(ground: _Ground, settings: VisualSettings, reporter: Reporter) -> VisualReport:
+def _tune(ground: _Ground, settings: VisualSettings, begun: Course, reporter: Reporter) -> VisualReport:
     run, encoder, texts = ground.run, ground.encoder, ground.texts
     task, classes = _task(ground, settings, reporter)
     device = ground.machine.place()
@@ -160,7 +188,17 @@ def _tune(ground: _Ground, settings: VisualSettings, reporter: Reporter) -> Visu
         save_image_encoder(folder, encoder, {})
 
     feed = make_feed(ground.part, encoder.geometry, device=device, workers=ground.machine.threads(), images=True)
-    fit = train(task, ground.part, classes, settings, feed=feed, run=run, reporter=reporter, rehearsal=rehearsal)
+    fit = train(
+        task,
+        ground.part,
+        classes,
+        settings,
+        feed=feed,
+        run=run,
+        course=begun,
+        reporter=reporter,
+        rehearsal=rehearsal,
+    )
     run = update_run(run, {"settings": {**run.info["settings"], "train-visual": saved_settings(settings)}})
     digest = save_image_encoder(run.visual, encoder, {"started_from": texts.model_digest})
     _copy(ground, digest, reporter)
