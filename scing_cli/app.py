@@ -66,7 +66,7 @@ def main() -> None:
         code = left.code
     except InterruptionError as stop:
         console.show_interruption(str(stop))
-        sys.exit(128 + stop.number)
+        sys.exit(128 + (ended_by[-1] if ended_by else stop.number))
     except ScingError as error:
         code = _fail(str(error), error, 2)
     except KeyboardInterrupt:

@@ -35,6 +35,7 @@ def embed(
     seed: options.Seed = 0,
     workers: options.Workers = None,
     batch_size: options.BatchSize = 64,
+    save_minutes: options.SaveMinutes = 10.0,
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
@@ -64,6 +65,7 @@ def embed(
         force=force,
         index_type=index_type,
         descriptor=descriptor,
+        save_minutes=save_minutes,
         machine=Machine(device, precision, workers, batch_size),
         reporter=terminal,
     )

@@ -121,7 +121,7 @@ Resume = Annotated[
     ),
 ]
 SaveMinutes = Annotated[
-    float, typer.Option("--save-minutes", help="Save that often, beside the ends of epochs.", min=0.0, metavar="M")
+    float, typer.Option("--save-minutes", help="Save what is done that often.", min=0.0, metavar="M")
 ]
 PromptsRun = Annotated[
     Path | None, typer.Option("--run", help="A run with prompts (default: the newest in ./runs).", metavar="DIR")

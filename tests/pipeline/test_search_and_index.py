@@ -189,16 +189,16 @@ def test_two_that_append_at_once_lose_nothing(finished, crops, monkeypatch):
 
 
 def test_an_index_that_appeared_meanwhile_is_not_replaced(scing, crops, monkeypatch):
-    from scing_cli.core.workflows import embed
+    from scing_cli.core.workflows import partial
 
-    files = embed.embed_files
+    files = partial.embed_files
 
     def slow(*arguments, **options):
         vectors = files(*arguments, **options)
         Path("gallery.faiss").write_text("another's")
         return vectors
 
-    monkeypatch.setattr(embed, "embed_files", slow)
+    monkeypatch.setattr(partial, "embed_files", slow)
     refuse(scing("embed", *MODEL, "--images", crops), "gallery.faiss is there already")
     assert Path("gallery.faiss").read_text() == "another's"
 

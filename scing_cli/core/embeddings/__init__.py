@@ -9,7 +9,7 @@ Shapes: N files, B batch, D width of the descriptor.
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -26,6 +26,7 @@ from scing_cli.core.runtime import Reporter
 
 Vectors = npt.NDArray[np.float32]
 Places = npt.NDArray[np.int64]
+Take = Callable[[Sequence[int], Vectors], None]  # rows and their vectors, (B, D)
 
 
 class Embedder(abc.ABC):
@@ -97,6 +98,8 @@ class Embedder(abc.ABC):
         unit: bool = True,
         reporter: Reporter,
         text: str,
+        take: Take | None = None,
+        into: Vectors | None = None,
     ) -> Vectors:
         """Embed image files: some are decoded while others are encoded.
 
@@ -106,6 +109,8 @@ class Embedder(abc.ABC):
             unit: Whether the vectors are made unit length.
             reporter: Shows progress under the name `text`; told how many images go without a camera vector.
             text: What is being embedded.
+            take: Called with each batch's rows and vectors, in their order, as soon as they are there and finite.
+            into: (N, D) float32 to fill and return.
 
         Returns:
             (N, D) float32, in the order of `files`.
@@ -114,13 +119,15 @@ class Embedder(abc.ABC):
             ImageError: If a file cannot be decoded.
             DataError: If a vector is not finite; the message names the files.
         """
-        vectors = np.empty((len(files), self.width), np.float32)
+        vectors = np.empty((len(files), self.width), np.float32) if into is None else into
         places = self._camera_places(cameras, len(files), reporter)
         loaded = image_batches(files, sequential(len(files), self.batch_size), self.geometry, workers=self.workers)
         batches = ((rows, pixels, None if places is None else places[rows]) for rows, pixels in loaded)
         with reporter.progress(text, len(files)) as advance:
             for rows, own in self.stream(batches, unit=unit):
                 vectors[rows] = own
+                if take is not None and np.isfinite(own).all():
+                    take(rows, own)
                 advance(len(rows))
         broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
         if len(broken):

@@ -1,6 +1,6 @@
 """Vectors and rows on disk: an inner-product index that faiss opens plainly, and a table of rows beside it."""
 
-from scing_cli.core.index.disk import check_place
+from scing_cli.core.index.disk import check_place, files_of
 from scing_cli.core.index.filters import RowFilter
 from scing_cli.core.index.gallery import GalleryIndex
 from scing_cli.core.index.hits import Hit, best_of_each
@@ -22,6 +22,7 @@ __all__ = [
     "choose_kind",
     "entry_of",
     "file_keys",
+    "files_of",
     "read_stamp",
     "write_lock",
 ]

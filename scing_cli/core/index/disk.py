@@ -135,6 +135,12 @@ def _write_vectors(index: Any, target: Path) -> None:
         ) from error
 
 
+def files_of(path: Path) -> list[Path]:
+    """Return the files of an index that are there: its own, which makes it one, and then its rows."""
+    rows = [rows_file(path, generation) for generation in sorted(_generations(path))]
+    return [file for file in (path, *rows) if file.exists()]
+
+
 def _generations(index: Path) -> set[int]:
     """Return the generations whose rows lie beside an index, valid or not."""
     pattern = re.compile(re.escape(rows_file(index, 0).name[:-1]) + r"(\d+)")

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from scing_cli.core.artifacts import text_digest
 from scing_cli.core.datasets.dataset import display_name, is_text
 from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.embeddings.copied import CROPS
@@ -28,8 +29,9 @@ from scing_cli.core.workflows.data import open_data, own_cameras
 from scing_cli.core.workflows.embedders import Crops, choose_embedder
 from scing_cli.core.workflows.machine import Machine
 from scing_cli.core.workflows.models import ModelChoice, OpenedModel, open_model
+from scing_cli.core.workflows.partial import MINUTES, Keeper, PartialIndex
 from scing_cli.core.workflows.prune import EmbedReport, drop_gone, report_of
-from scing_cli.core.workflows.vectors import embed_files, in_threads
+from scing_cli.core.workflows.vectors import in_threads
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +84,7 @@ def embed(
     force: bool = False,
     index_type: str = "auto",
     descriptor: str = "projected",
+    save_minutes: float = MINUTES,
     machine: Machine | None = None,
     reporter: Reporter | None = None,
 ) -> EmbedReport:
@@ -96,10 +99,12 @@ def embed(
         force: Replace an index that is there.
         index_type: What faiss keeps the vectors in: auto (by their number), flat, ivf or hnsw; `append` keeps the kind.
         descriptor: `projected` or `concat` (R10).
+        save_minutes: What is done is kept that often, so that the same command goes on after an interruption.
         machine: Device, precision and threads.
         reporter: Where progress goes.
 
     Raises:
+        InterruptionError: On Ctrl-C or SIGTERM.
         IndexFileError: If the index is there and neither `append` nor `force` was asked for, it is of another model,
             another process is writing it, or it cannot be written there.
     """
@@ -118,16 +123,27 @@ def embed(
         gone = drop_gone(base, reporter) if base is not None and prune else 0
         fresh = _fresh(base, manifest, workers=machine.threads(), reporter=reporter)
         seen_by = [cameras[file] for file in fresh.files] if model.cameras else None
-        vectors = embed_files(embedder, fresh.files, cameras=seen_by, reporter=reporter, text="embed")
-        index = _joined(base, fresh, vectors, model, descriptor=descriptor, kind=index_type)
-        with open_to_all if append else lock:
-            if base is None:
-                _check_free(output, force=force)
-            if fresh.files or gone:
-                index.write(output, locked=True)
+        partial = _partial(output, model, embedder, seen_by)
+        keeper = Keeper(partial, fresh.entries, minutes=save_minutes, reporter=reporter)
+        with keeper.kept():
+            vectors = keeper.embed(embedder, fresh.files, seen_by)
+            index = _joined(base, fresh, vectors, model, descriptor=descriptor, kind=index_type)
+            with open_to_all if append else lock:
+                if base is None:
+                    _check_free(output, force=force)
+                if fresh.files or gone:
+                    index.write(output, locked=True)
     added = len(fresh.files) - fresh.replaced
     skipped = len(manifest) - len(fresh.files)
     return report_of(output, index, model.label(), added=added, replaced=fresh.replaced, skipped=skipped, removed=gone)
+
+
+def _partial(output: Path, model: OpenedModel, embedder: Embedder, seen_by: Sequence[str] | None) -> PartialIndex:
+    cameras = text_digest("\0".join(seen_by)) if seen_by is not None else None
+    made_with = {"engine": embedder.engine, "precision": embedder.precision, "cameras": cameras}
+    return PartialIndex(
+        output, digest=model.digest, made_with=made_with, descriptor=embedder.kind, width=embedder.width
+    )
 
 
 def folder_manifest(folder: Path, *, reporter: Reporter) -> Manifest:

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from scing_cli.core.batches import Pixels, resize, sequential
-from scing_cli.core.embeddings import Embedder, Vectors
+from scing_cli.core.embeddings import Embedder, Take, Vectors
 from scing_cli.core.imagefile import crop_box, read_image
 from scing_cli.core.runtime import Reporter, memory_advice
 
@@ -28,6 +28,8 @@ def embed_files(
     box: Box | None = None,
     reporter: Reporter,
     text: str,
+    take: Take | None = None,
+    into: Vectors | None = None,
 ) -> Vectors:
     """Embed image files; of their pixels, no more than some batches are held.
 
@@ -38,6 +40,8 @@ def embed_files(
         box: X, Y, W, H of the person in every image, in pixels; None for the whole image.
         reporter: Shows progress under the name `text`.
         text: What is being embedded.
+        take: Called with each batch's rows and vectors as they come; without a `box` alone.
+        into: (N, D) float32 to fill and return; without a `box` alone.
 
     Returns:
         (N, D) float32, unit length, in the order of `files`.
@@ -49,7 +53,7 @@ def embed_files(
     """
     with memory_advice(MEMORY_OPTIONS):
         if box is None:
-            return embedder.files(files, cameras=cameras, reporter=reporter, text=text)
+            return embedder.files(files, cameras=cameras, reporter=reporter, text=text, take=take, into=into)
         return _boxed(embedder, files, box, reporter, text)
 
 

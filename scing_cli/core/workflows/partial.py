@@ -1,0 +1,173 @@
+"""Embedding many images so that an interruption loses little: what is done lies beside the index to be.
+
+`gallery.unfinished.faiss` beside `gallery.faiss` is an index like any other, of the images embedded so far. The same
+command takes from it what fits, and removes it when it has written its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scing_cli.core.embeddings import Embedder, Vectors
+from scing_cli.core.errors import IndexFileError, InterruptionError, ScingError, counted
+from scing_cli.core.index import Entry, GalleryIndex, Row, files_of
+from scing_cli.core.runtime import Reporter
+from scing_cli.core.workflows.vectors import embed_files
+
+MINUTES = 10.0
+SUFFIX = ".unfinished.faiss"
+WORTH = 10.0  # seconds of work that are kept where it ends early
+INTERRUPTED = 2  # the number of SIGINT
+
+
+class PartialIndex:
+    """The images that an interrupted `embed` has done.
+
+    Args:
+        output: The index to be.
+        digest: Of the image encoder.
+        made_with: What else the vectors depend on, JSON-ready.
+        descriptor: `projected` or `concat`.
+        width: D.
+    """
+
+    def __init__(self, output: Path, *, digest: str, made_with: Mapping[str, Any], descriptor: str, width: int) -> None:
+        self.path = output.with_name(output.name.removesuffix(".faiss") + SUFFIX)
+        self.digest = digest
+        self.made_with = dict(made_with)
+        self.descriptor = descriptor
+        self.width = width
+
+    def find(self, entries: Sequence[Entry], reporter: Reporter) -> dict[int, Vectors]:
+        """Return the vectors of those of some images that were embedded as they are now, by their places."""
+        if not self.path.exists():
+            return {}
+        try:
+            index = GalleryIndex.read(self.path)
+        except IndexFileError as error:
+            reporter.warn(f"{error.what} Its images are embedded anew.")
+            return {}
+        stamp = index.stamp
+        made_with = (stamp.model_digest, dict(stamp.model), stamp.descriptor, stamp.width)
+        if made_with != (self.digest, self.made_with, self.descriptor, self.width):
+            return {}
+        rows = {row._replace(id=0): vector for row, vector in zip(index.rows(), index.vectors(), strict=True)}
+        places = ((place, rows.get(Row.of(0, entry))) for place, entry in enumerate(entries))
+        return {place: vector for place, vector in places if vector is not None}
+
+    def save(self, entries: Sequence[Entry], vectors: Vectors) -> None:
+        """Write what is done, in place of what was written before.
+
+        Raises:
+            ScingError: If it cannot be written.
+        """
+        GalleryIndex.create(
+            vectors,
+            entries,
+            model_digest=self.digest,
+            model=self.made_with,
+            descriptor=self.descriptor,
+            kind="flat",
+        ).write(self.path)
+
+    def clear(self) -> None:
+        """Remove it."""
+        for file in files_of(self.path):
+            file.unlink(missing_ok=True)
+
+
+class Keeper:
+    """Embeds images that no index holds yet; where that ends early, what is done is kept.
+
+    Args:
+        partial: Where what is done is found and kept.
+        entries: N images.
+        minutes: Between two saves.
+        reporter: Shows progress.
+    """
+
+    def __init__(self, partial: PartialIndex, entries: Sequence[Entry], *, minutes: float, reporter: Reporter) -> None:
+        self.partial = partial
+        self.entries = entries
+        self.minutes = minutes
+        self.reporter = reporter
+        self.vectors = np.empty((len(entries), partial.width), np.float32)
+        self._done: list[int] = []
+        self._saved = time.monotonic()
+
+    def embed(self, embedder: Embedder, files: Sequence[Path], cameras: Sequence[str] | None) -> Vectors:
+        """Embed N files: (N, D) float32, unit length.
+
+        Args:
+            embedder: The model.
+            files: Those of the entries.
+            cameras: N names, as for `embed_files`.
+
+        Raises:
+            ImageError: If a file cannot be decoded.
+            DataError: If a vector is not finite.
+        """
+        known = self.partial.find(self.entries, self.reporter)
+        for place, vector in known.items():
+            self.vectors[place] = vector
+        self._done = sorted(known)
+        if known:
+            images = counted(len(known), "image was", "images were")
+            self.reporter.note(f"{images} embedded before the interruption: {self.partial.path}")
+        left = [place for place in range(len(files)) if place not in known]
+
+        def take(rows: Sequence[int], own: Vectors) -> None:
+            places = [left[row] for row in rows]
+            if known:
+                self.vectors[places] = own
+            self._done.extend(places)
+            if time.monotonic() - self._saved >= 60 * self.minutes:
+                self._save()
+
+        embed_files(
+            embedder,
+            [files[place] for place in left],
+            cameras=[cameras[place] for place in left] if cameras is not None else None,
+            reporter=self.reporter,
+            text="embed",
+            take=take,
+            into=None if known else self.vectors,
+        )
+        return self.vectors
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keep what is done if the block ends early, and remove what was kept if it does not.
+
+        Raises:
+            InterruptionError: On Ctrl-C or SIGTERM, if anything is kept.
+        """
+        try:
+            yield
+        except (KeyboardInterrupt, ScingError) as error:
+            worth = time.monotonic() - self._saved >= WORTH and len(self._done) > 0
+            if worth:
+                self._save()
+            if isinstance(error, ScingError) or not self.partial.path.exists():
+                raise
+            images = f"{len(self._done):,} of {counted(len(self.entries), 'image')}"
+            raise InterruptionError(
+                f"Interrupted after {images}; {self.partial.path} keeps what was done.",
+                "The same command goes on.",
+                number=INTERRUPTED,
+            ) from error
+        self.partial.clear()
+
+    def _save(self) -> None:
+        """Keep what is done; a disk that is full for a while must not end the work."""
+        try:
+            self.partial.save([self.entries[place] for place in self._done], self.vectors[self._done])
+        except ScingError as error:
+            self.reporter.warn(f"{error.what} What is done is not kept.")
+        self._saved = time.monotonic()
