@@ -111,7 +111,12 @@ def our_step(task: VisualTuning, batch: Batch) -> Callable[[], object]:
         describe=str,
     )
     optimiser = trainer._optimiser()
-    return lambda: trainer._step(batch, (0, task.name, 0, 0), optimiser, norms={})
+
+    def step() -> None:
+        trainer._gradients(batch, (0, task.name, 0, 0), optimiser, norms={})
+        optimiser.step()
+
+    return step
 
 
 def apart(ground: Ground, tower: VisionTransformer) -> float:
