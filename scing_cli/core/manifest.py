@@ -101,10 +101,12 @@ class Manifest:
         return tuple(sorted({sample.camera for sample in self.samples} - {""}))
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of all rows (captions apart): equal for equal data, wherever its root lies."""
+        """Return the SHA-256 of all rows: equal for equal data, wherever its root lies. Empty extras are none."""
         digest = hashlib.sha256()
         for sample in self.samples:
-            digest.update(f"{sample.path}\0{sample.identity}\0{sample.camera}\0{sample.split}\n".encode())
+            further = (text for pair in sorted(sample.extra) if pair[1] for text in pair)
+            fields = (sample.path, sample.identity, sample.camera, sample.split, sample.caption, *further)
+            digest.update(("\0".join(fields) + "\0\n").encode())
         return digest.hexdigest()
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from scing_cli.core.errors import ScingError, SettingError, counted
+from scing_cli.core.errors import RunError, ScingError, SettingError, counted
 
 if TYPE_CHECKING:
     import torch
@@ -213,26 +213,38 @@ class MetricsLog:
         self.path = path
 
     def restart(self, stage: str, *, after: int = 0) -> None:
-        """Take out what an earlier try of the same stage has left beyond some epochs, and a line cut short."""
+        """Take out what an earlier try of the same stage has left beyond some epochs, and a last line cut short.
+
+        Raises:
+            RunError: If another line is no JSON object; the message names it.
+        """
         if not self.path.exists():
             return
-        from scing_cli.core.artifacts import write_text
+        from scing_cli.core.artifacts import replacing
 
-        lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
-        kept = [line for line in lines if (row := _row(line)) and (row.get("stage") != stage or row["epoch"] <= after)]
-        if kept != lines:
-            write_text(self.path, "".join(kept))
+        content = self.path.read_bytes()
+        lines = content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
+        rows = [self._row(line, number) for number, line in enumerate(lines, 1)]
+        kept = b"".join(
+            line
+            for line, row in zip(lines, rows, strict=True)
+            if row.get("stage") != stage or row.get("epoch", 0) <= after
+        )
+        if kept != content:
+            with replacing(self.path) as temporary:
+                temporary.write_bytes(kept)
+
+    def _row(self, line: bytes, number: int) -> dict[str, Any]:
+        """Return a line as it was written."""
+        try:
+            return dict(json.loads(line.decode("utf-8")))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise RunError(
+                f"{self.path} is damaged in line {number}: {error}.",
+                "Move it away and run the command again: it only tells the course of the training.",
+            ) from error
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Append one row; numbers are written as they are."""
         with self.path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(dict(row), allow_nan=False) + "\n")
-
-
-def _row(line: str) -> dict[str, Any]:
-    """Return a line of metrics.jsonl; nothing where it was cut short."""
-    with contextlib.suppress(ValueError, RecursionError):
-        row = json.loads(line)
-        if isinstance(row, dict) and isinstance(row.get("epoch"), int):
-            return row
-    return {}

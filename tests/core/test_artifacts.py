@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import json
 import stat
 import threading
 from importlib import metadata
@@ -102,12 +103,16 @@ def test_json_is_utf8_and_strict(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (None, r"x\.json is missing"),
-        (b"", r"x\.json cannot be read: Expecting value"),
-        (b"{", r"cannot be read"),
-        (b"\xff\xfe", r"cannot be read: 'utf-8' codec"),
-        (b"[" * 100_000, r"cannot be read"),
-        (b"[1]", r"holds no JSON object"),
-        (b'{"format": 2}', r"(?s)has format 2; this version reads 1\..*Install a newer scing-cli"),
+        (b"", r"x\.json is damaged: it cannot be read as JSON \(Expecting value"),
+        (b"{", r"cannot be read as JSON"),
+        (b"\xff\xfe", r"cannot be read as JSON \('utf-8' codec"),
+        (b"[" * 100_000, r"cannot be read as JSON"),
+        (b'{"a":' * 900 + b"1" + b"}" * 900, r"is damaged"),
+        (b"[1]", r"is damaged: it holds no JSON object"),
+        (b"{}", r"is damaged or was edited"),
+        (b'{"format": 2}', r"is damaged or was edited"),
+        (b'{"format": 1, "self_digest": null}', r"is damaged or was edited"),
+        (b'{"format": 1, "self_digest": ["x"]}', r"is damaged or was edited"),
     ],
 )
 def test_json_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes | None, message: str) -> None:
@@ -116,6 +121,42 @@ def test_json_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes | No
         source.write_bytes(content)
     with pytest.raises(RunError, match=message):
         artifacts.read_json(source, remedy="Make it again.")
+
+
+def test_a_newer_format_is_told_by_its_seal_and_a_damaged_one_is_not_taken_for_it(tmp_path: Path) -> None:
+    source = tmp_path / "x.json"
+    artifacts.write_json(source, {"format": 2, "what": "nobody knows yet"})
+    with pytest.raises(RunError, match=r"x\.json has format 2; this version reads 1\.") as caught:
+        artifacts.read_json(source, remedy="Make it again.")
+    assert caught.value.remedy == "Install a newer scing-cli."
+    artifacts.write_json(source, {"format": 1})
+    source.write_text(source.read_text().replace('"format": 1', '"format": 2'))
+    with pytest.raises(RunError, match="is damaged or was edited"):
+        artifacts.read_json(source)
+
+
+def test_a_seal_covers_all_but_names_order_and_white_space(tmp_path: Path) -> None:
+    source = tmp_path / "x.json"
+    content = {"format": 1, "a": [1, 2.5, None, {"b": "ü \udcff"}], "c": {"2": 0.1}}
+    artifacts.write_json(source, content)
+    told = json.loads(source.read_text())
+    source.write_text(json.dumps(dict(reversed(told.items())), indent=4))
+    assert artifacts.read_json(source) == content
+    for changed in (
+        told | {"c": {"2": 0.10000000000000002}},
+        told | {"more": 0},
+        {name: value for name, value in told.items() if name != "a"},
+        told | {"a": told["a"][::-1]},
+        {("self_digesT" if name == "self_digest" else name): value for name, value in told.items()},
+    ):
+        source.write_text(json.dumps(changed))
+        with pytest.raises(RunError, match="is damaged or was edited") as caught:
+            artifacts.read_json(source)
+        assert caught.value.remedy
+    artifacts.write_json(source, artifacts.sealed(content))  # what is sealed already is sealed anew
+    assert artifacts.read_json(source) == content
+    artifacts.write_json(source, {1: (2, 3)})
+    assert artifacts.read_json(source) == {"1": [2, 3]}
 
 
 def test_a_missing_json_says_what_to_do(tmp_path: Path) -> None:

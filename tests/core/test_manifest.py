@@ -72,10 +72,14 @@ def test_the_fingerprint_knows_the_rows_but_not_the_root() -> None:
     manifest = mine(*ROWS)
     assert dataclasses.replace(manifest, root=Path("elsewhere"), name="other").fingerprint() == manifest.fingerprint()
     seen = {manifest.fingerprint(), mine(*reversed(ROWS)).fingerprint(), mine(*ROWS[1:]).fingerprint()}
-    for field in ("path", "identity", "camera", "split"):
+    for field in ("path", "identity", "camera", "split", "caption"):
         changed = dataclasses.replace(ROWS[0], **{field: "val"})
         seen.add(mine(changed, *ROWS[1:]).fingerprint())
-    assert len(seen) == 7
+    for extra in ((("hour", "5"),), (("hour", "6"),), (("day", "5"),), (("hour", "5"), ("day", "5"))):
+        seen.add(mine(dataclasses.replace(ROWS[0], extra=extra), *ROWS[1:]).fingerprint())
+    assert len(seen) == 12
+    gap = dataclasses.replace(ROWS[0], extra=(("hour", ""),))  # as a table has it where others have an hour
+    assert mine(gap, *ROWS[1:]).fingerprint() == manifest.fingerprint()
 
 
 @given(

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from artifacts import edit_run
 from PIL import Image
 from tiny import TINY_MODEL
 
@@ -99,9 +100,7 @@ def test_other_data_is_refused_and_a_stopped_stage_is_begun_anew(ablation, own_w
     run = Path("found/clip-reid-seed-0")
     shutil.rmtree(run / "prompts")  # as stage 1 leaves it when it is stopped
     shutil.rmtree(run / "visual")
-    info = json.loads((run / "run.json").read_text())
-    del info["settings"]["train-visual"]
-    (run / "run.json").write_text(json.dumps(info))
+    edit_run(run, lambda info: info["settings"].pop("train-visual"))
     assert ablation(*rows).partition("Last")[0] == out.partition("Last")[0]
     min((own_world / "bounding_box_train").glob("*.jpg")).unlink()
     with pytest.raises(SystemExit) as stopped:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import json
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from artifacts import edit_run
 from pipeline.conftest import MODEL
 from pipeline.test_refused import refuse
 from safetensors.numpy import load_file
@@ -197,9 +197,7 @@ def test_a_run_of_other_training_rows_has_no_published_rows(scing, finished, own
 
 def test_a_run_without_consistency_stands_beside_the_row_without(scing, own_run, as_published, here):
     as_published("Occluded-Duke")
-    info = json.loads((own_run / "run.json").read_text())
-    info["settings"]["train-prompts"]["consistency"] = False
-    (own_run / "run.json").write_text(json.dumps(info))
+    edit_run(own_run, lambda info: info["settings"]["train-prompts"].update(consistency=False))
     told = scing("evaluate", "--run", own_run, "--json").json
     assert [(row["table"], row["row"], row["mAP"]) for row in told["published"]] == [(3, "CLIP-ReID + SVIP", 62.1)]
 

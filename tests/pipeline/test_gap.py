@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from artifacts import edit_run
 from oracles import gap as oracle
 from PIL import Image
 from safetensors.torch import load_file
@@ -99,9 +100,7 @@ def test_a_bad_place_is_refused_before_any_work(example, finished, tmp_path):
 
 
 def test_runs_are_named_by_their_method_where_that_tells_them_apart(finished, own_run, tmp_path):
-    info = json.loads((own_run / "run.json").read_text(encoding="utf-8"))
-    info["settings"]["train-prompts"]["consistency"] = False
-    (own_run / "run.json").write_text(json.dumps(info), encoding="utf-8")
+    edit_run(own_run, lambda info: info["settings"]["train-prompts"].update(consistency=False))
     third = shutil.copytree(own_run, tmp_path / "deeper" / "run")
     labels_of = [[row.label for row in measure_gaps(runs)][::2] for runs in ([finished, own_run], [own_run, third])]
     assert labels_of == [["scing", "scing, no consistency"], [str(own_run), str(third)]]
@@ -139,9 +138,7 @@ def test_images_are_drawn_by_seed(finished):
 def test_what_cannot_be_measured_is_refused(own_run, tmp_path):
     with pytest.raises(SettingError, match="--images 0: must be at least 1"):
         measure_gaps([own_run], images=0)
-    info = json.loads((own_run / "run.json").read_text(encoding="utf-8"))
-    info["settings"]["train-prompts"]["seed"] += 1  # of the weights `random`
-    (own_run / "run.json").write_text(json.dumps(info), encoding="utf-8")
+    edit_run(own_run, lambda info: info["settings"]["train-prompts"].update(seed=99))  # of the weights `random`
     with pytest.raises(RunError, match="is not the model that"):
         measure_gaps([own_run])
     shutil.rmtree(own_run / "prompts")

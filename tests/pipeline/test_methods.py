@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from artifacts import edit_json, edit_run
 from pipeline.conftest import FAST, MODEL
 from tiny import tiny_clip
 from torch.nn import functional
@@ -65,16 +66,17 @@ def test_dot_products_reach_from_the_features_of_stage_1_to_the_losses_of_stage_
 
 def test_a_run_of_an_older_version_still_opens(scing, own_run):
     """Without what this version writes anew: the layout, the kind of similarity, the settings of its methods."""
-    file, stamp = own_run / "run.json", own_run / "prompts" / "stamp.json"
-    info, prompts = json.loads(file.read_text()), json.loads(stamp.read_text())
     assert scing("evaluate", "--run", own_run, "--json").code == 0
-    del info["data"]["layout"], prompts["similarity"]
-    for name in ("similarity", "sampler", "consistency", "schedule", "final-lr", "first-epoch", "warmup-lr"):
-        del info["settings"]["train-prompts"][name]
-    for name in ("stage2-loss", "camera-embedding"):
-        del info["settings"]["train-visual"][name]
-    file.write_text(json.dumps(info))
-    stamp.write_text(json.dumps(prompts))
+
+    def age(info):
+        del info["data"]["layout"]
+        for name in ("similarity", "sampler", "consistency", "schedule", "final-lr", "first-epoch", "warmup-lr"):
+            del info["settings"]["train-prompts"][name]
+        for name in ("stage2-loss", "camera-embedding"):
+            del info["settings"]["train-visual"][name]
+
+    edit_json(own_run / "prompts" / "stamp.json", lambda stamp: stamp.pop("similarity"))
+    edit_run(own_run, age)
     assert scing("evaluate", "--run", own_run, "--json").code == 0
     assert load_texts(own_run / "prompts").similarity == "cosine"
     shutil.rmtree(own_run / "visual")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
+from artifacts import edit_json
 from PIL import Image
 from pipeline.conftest import FAST, MODEL
 
@@ -207,10 +207,7 @@ def test_a_run_without_a_trained_encoder(scing, own_run, here):
 
 def test_prompts_of_other_identities(scing, own_run, here):
     shutil.rmtree(own_run / "visual")
-    stamp = own_run / "prompts" / "stamp.json"
-    content = json.loads(stamp.read_text())
-    content["identities"][2] = "stranger"
-    stamp.write_text(json.dumps(content))
+    edit_json(own_run / "prompts" / "stamp.json", lambda stamp: stamp["identities"].__setitem__(2, "stranger"))
     refuse(
         scing("train-visual", "--run", own_run, *FAST), "stranger", "other identities", "scing train-prompts --data DIR"
     )

@@ -8,6 +8,7 @@ import os
 import shutil
 
 import pytest
+from artifacts import edit_run
 from pipeline.conftest import MODEL
 from pipeline.test_refused import nothing_in, refuse
 
@@ -180,7 +181,5 @@ def test_a_damaged_log_of_the_training_costs_no_more_than_its_charts(scing, own_
 
 
 def test_a_run_that_does_not_say_its_versions_has_a_report(scing, own_run, here):
-    info = json.loads((own_run / "run.json").read_text())
-    del info["versions"]
-    (own_run / "run.json").write_text(json.dumps(info))
+    edit_run(own_run, lambda info: info.pop("versions"))
     assert scing("evaluate", "--run", own_run, "--output", "report").code == 0

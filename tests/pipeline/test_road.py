@@ -12,6 +12,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 import pytest
+from artifacts import edit_run
 from PIL import Image
 from pipeline.conftest import FAST, MODEL
 
@@ -189,9 +190,7 @@ def test_own_data_as_a_csv_with_a_validation_part(scing, world, here):
 
 def test_moved_data_is_named_with_data(scing, own_run, own_world, here):
     moved = own_world.rename(own_world.with_name("elsewhere"))
-    info = json.loads((own_run / "run.json").read_text())
-    info["data"]["root"] = str(own_world)
-    (own_run / "run.json").write_text(json.dumps(info))
+    edit_run(own_run, lambda info: info["data"].update(root=str(own_world)))
     lost = scing("embed", "--run", own_run)
     assert lost.code == 2
     assert "Say where the data lies now: --data DIR" in lost.err

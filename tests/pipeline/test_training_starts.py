@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from artifacts import edit_run
 from pipeline.conftest import FAST, MODEL
 from safetensors.torch import save_file
 from tiny import TINY_MODEL, tiny_clip
@@ -88,9 +89,7 @@ def test_validation_that_cannot_be_done_is_refused_before_training(scing, world,
 
 
 def test_an_identity_map_that_was_changed_is_found(scing, own_run, here):
-    info = json.loads((own_run / "run.json").read_text())
-    info["identities"][0] = "nobody"
-    (own_run / "run.json").write_text(json.dumps(info))
+    edit_run(own_run, lambda info: info["identities"].__setitem__(0, "nobody"))
     for command in ("embed", "evaluate"):
         result = scing(command, "--run", own_run)
         assert result.code == 2

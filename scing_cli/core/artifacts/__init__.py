@@ -1,13 +1,12 @@
 """Everything on disk: names, stamps, digests, atomic writes, run folders."""
 
+from scing_cli.core.artifacts.belonging import check_belongs, stage_mark
 from scing_cli.core.artifacts.files import (
-    FORMAT,
     cache_folder,
     csv_text,
     file_digest,
     read_json,
     replacing,
-    text_digest,
     write_json,
     write_text,
 )
@@ -26,6 +25,7 @@ from scing_cli.core.artifacts.run import (
     update_run,
     versions,
 )
+from scing_cli.core.artifacts.seal import FORMAT, sealed, text_digest, unsealed
 from scing_cli.core.artifacts.verified import checked_once
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "VISUAL_REMEDY",
     "Run",
     "cache_folder",
+    "check_belongs",
     "check_free",
     "checked_once",
     "choose_run",
@@ -47,8 +48,11 @@ __all__ = [
     "open_run",
     "read_json",
     "replacing",
+    "sealed",
+    "stage_mark",
     "take_lock",
     "text_digest",
+    "unsealed",
     "update_run",
     "versions",
     "write_json",

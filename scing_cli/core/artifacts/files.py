@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from scing_cli.core.artifacts.seal import sealed, unsealed
 from scing_cli.core.errors import RunError, ScingError
 
-FORMAT = 1
+REMEDY = "Restore it from a copy, or make it anew."
 
 
 @contextlib.contextmanager
@@ -50,34 +51,29 @@ def write_text(target: Path, text: str) -> None:
 
 
 def write_json(target: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON object in one rename."""
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    """Write a JSON object in one rename, with its seal."""
+    whole = sealed(content)
+    text = json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False)
     try:
         text.encode()
     except UnicodeEncodeError:  # a file name that is no UTF-8: JSON's own escapes
-        text = json.dumps(content, indent=1, allow_nan=False)
+        text = json.dumps(whole, indent=1, allow_nan=False)
     write_text(target, text + "\n")
 
 
-def read_json(source: Path, *, remedy: str = "") -> dict[str, Any]:
-    """Read a JSON object of this program's own format.
+def read_json(source: Path, *, remedy: str = REMEDY) -> dict[str, Any]:
+    """Read a JSON object that `write_json` wrote.
 
     Raises:
-        RunError: If the file is missing, no JSON object, or of a newer format.
+        RunError: If the file is missing, no JSON object, not as it was written, or of a newer format.
     """
     try:
-        content = json.loads(source.read_text(encoding="utf-8"))
+        text = source.read_bytes()
     except FileNotFoundError:
         raise RunError(f"{source} is missing.", remedy) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"{source} cannot be read: {error}.", remedy) from error
-    if not isinstance(content, dict):
-        raise RunError(f"{source} holds no JSON object.", remedy)
-    if content.get("format", FORMAT) != FORMAT:
-        raise RunError(
-            f"{source} has format {content['format']}; this version reads {FORMAT}.", "Install a newer scing-cli."
-        )
-    return content
+    except OSError as error:
+        raise RunError(f"{source} cannot be read: {error.strerror}.", remedy) from error
+    return unsealed(text, source, remedy=remedy)
 
 
 def csv_text(rows: Iterable[Sequence[object]]) -> str:
@@ -99,11 +95,6 @@ def file_digest(source: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with source.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def text_digest(text: str) -> str:
-    """Return the SHA-256 of a text's UTF-8 bytes, in hexadecimal."""
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def cache_folder() -> Path:

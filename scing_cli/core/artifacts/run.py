@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from scing_cli import __version__
-from scing_cli.core.artifacts.files import FORMAT, read_json, write_json
+from scing_cli.core.artifacts.files import read_json, write_json
+from scing_cli.core.artifacts.seal import FORMAT
 from scing_cli.core.errors import RunError
 
 RUNS = Path("runs")
@@ -163,7 +164,7 @@ def open_run(folder: Path) -> Run:
             f"{folder} is no run: it has no run.json.",
             "Runs are made by: scing train-prompts --data DIR [--run FOLDER]",
         )
-    info = read_json(folder / "run.json")
+    info = read_json(folder / "run.json", remedy="Restore it from a copy, take another run, or train anew.")
     missing = {"made", "data", "identities", "model", "settings"} - set(info)
     if missing:
         raise RunError(f"{folder / 'run.json'} lacks {', '.join(sorted(missing))}.", "Take another run, or train anew.")

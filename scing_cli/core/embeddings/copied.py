@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scing_cli.core.artifacts import STAMP, write_json
 from scing_cli.core.batches import Pixels, normalise
 from scing_cli.core.embeddings import Embedder, Places, Vectors
 from scing_cli.core.encoders.inference import (
@@ -26,7 +27,6 @@ from scing_cli.core.encoders.inference import (
     read_stamp,
     remember_copy,
     write_copy,
-    write_stamp,
 )
 from scing_cli.core.errors import RunError, ScingError
 from scing_cli.core.runtime import Reporter, Silent
@@ -119,7 +119,7 @@ def make_copy(
                     f"{LEAST_COSINE} is the least. torch embeds instead."
                 )
                 return False
-            write_stamp(made, {**(read_stamp(made) or {}), "least_cosine": least, "crops": len(crops[:CROPS])})
+            write_json(made / STAMP, {**(read_stamp(made) or {}), "least_cosine": least, "crops": len(crops[:CROPS])})
             _put(made, folder)
             remember_copy(folder)
     except (OSError, RuntimeError, ImportError, ScingError) as error:

@@ -23,6 +23,7 @@ VOCABULARY = 49408
 _VISION = frozenset({"image_size", "patch_size", "width", "layers", "head_width", "mlp_ratio"})
 _TEXT = frozenset({"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"})
 _TOP = frozenset({"embed_dim", "quick_gelu", "vision_cfg", "text_cfg"})
+FORM = "A model of your own is a JSON file as open_clip has them, with embed_dim, vision_cfg and text_cfg."
 _PLAIN = {"pool_type": ("tok", "argmax"), "pos_embed_type": ("learnable",), "proj_type": ("linear",)}
 
 
@@ -121,11 +122,11 @@ def _read(path: Path) -> Mapping[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise WeightsError(f"--model {path}: there is no such file.") from None
+        raise WeightsError(f"--model {path}: there is no such file.", FORM) from None
     except (OSError, ValueError, RecursionError) as error:
-        raise WeightsError(f"--model {path} cannot be read as JSON: {error}.") from error
+        raise WeightsError(f"--model {path} cannot be read as JSON: {error}.", FORM) from error
     if not isinstance(content, dict):
-        raise WeightsError(f"--model {path} holds no JSON object.")
+        raise WeightsError(f"--model {path} holds no JSON object.", FORM)
     return content
 
 

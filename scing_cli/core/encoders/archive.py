@@ -37,7 +37,7 @@ _DTYPES = {
     "BoolStorage": torch.bool,
 }
 _DEEPEST = 64
-_FAULTS = (
+FAULTS = (
     *(pickle.UnpicklingError, EOFError, AttributeError, TypeError, ValueError, LookupError, OverflowError),
     *(RuntimeError, MemoryError, NotImplementedError, OSError, zipfile.BadZipFile, zlib.error),
 )
@@ -77,7 +77,7 @@ def read_archive(path: Path) -> dict[str, Tensor]:
             if not tops:
                 raise pickle.UnpicklingError("it has no data.pkl")
             return dict(_tensors(_Reader(container, tops[0]).load(), "", _DEEPEST))
-    except _FAULTS as error:
+    except FAULTS as error:
         raise WeightsError(
             f"{path} cannot be read as a TorchScript archive: {error or type(error).__name__}.",
             "It may be cut off: fetch it again.",

@@ -11,7 +11,6 @@ Legend: B batch, H x W' pixels, W width of the tower, D width of the joint embed
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -20,13 +19,12 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from scing_cli.core.artifacts import FORMAT, STAMP, checked_once, file_digest, read_json, text_digest, write_json
+from scing_cli.core.artifacts import FORMAT, STAMP, checked_once, file_digest, read_json, write_json
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.errors import RunError, SettingError
 from scing_cli.core.runtime import cpu_has_bf16, default_threads
 
 GRAPH, WEIGHTS = "encoder.xml", "encoder.bin"
-OWN = "stamp_digest"
 REMEDY = "scing embed makes it anew; until then torch is used, which takes longer to start."
 Floats = npt.NDArray[np.float32]
 Tag = TypeVar("Tag")
@@ -113,7 +111,7 @@ def write_copy(folder: Path, state: Mapping[str, Floats], facts: Mapping[str, An
     graph = image_graph(state, Geometry.from_dict(facts["geometry"]), facts["model"])
     openvino.save_model(graph, folder / GRAPH, compress_to_fp16=True)
     own = {"format": FORMAT, **facts, "openvino": str(openvino.get_version()), "precision": _precision()}
-    write_stamp(folder, own | {"files": {name: file_digest(folder / name) for name in (GRAPH, WEIGHTS)}})
+    write_json(folder / STAMP, own | {"files": {name: file_digest(folder / name) for name in (GRAPH, WEIGHTS)}})
 
 
 def read_stamp(folder: Path) -> dict[str, Any] | None:
@@ -124,15 +122,7 @@ def read_stamp(folder: Path) -> dict[str, Any] | None:
     """
     if not (folder / STAMP).exists():
         return None
-    stamp = read_json(folder / STAMP, remedy=REMEDY)
-    if stamp.pop(OWN, None) != _stamp_digest(stamp):
-        raise RunError(f"{folder / STAMP} is damaged: it is not as it was written.", REMEDY)
-    return stamp
-
-
-def write_stamp(folder: Path, stamp: Mapping[str, Any]) -> None:
-    """Write a copy's stamp, with a digest of its own: statistics of pixels are told by nothing else."""
-    write_json(folder / STAMP, {**stamp, OWN: _stamp_digest(stamp)})
+    return read_json(folder / STAMP, remedy=REMEDY)
 
 
 def has_copy(folder: Path, digest: str) -> bool:
@@ -214,7 +204,3 @@ def brief(error: BaseException) -> str:
 def _precision() -> str:
     """Return what the copy's products are in on this machine."""
     return "bf16" if cpu_has_bf16() else "fp32"
-
-
-def _stamp_digest(stamp: Mapping[str, Any]) -> str:
-    return text_digest(json.dumps(stamp, sort_keys=True))

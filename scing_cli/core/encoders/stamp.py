@@ -17,10 +17,12 @@ from scing_cli.core.artifacts import (
     FORMAT,
     STAMP,
     VISUAL_REMEDY,
+    check_belongs,
     checked_once,
     file_digest,
     read_json,
     replacing,
+    stage_mark,
     write_json,
 )
 from scing_cli.core.encoders.geometry import Geometry
@@ -77,6 +79,7 @@ def save_image_encoder(folder: Path, encoder: ImageEncoder, extra: Mapping[str, 
         "width": encoder.width,
         "digest": digest,
         "file_digest": file_digest(folder / WEIGHTS),
+        **stage_mark(folder),
     }
     write_json(folder / STAMP, {**own, **{key: value for key, value in extra.items() if key not in own}})
     return digest
@@ -85,20 +88,21 @@ def save_image_encoder(folder: Path, encoder: ImageEncoder, extra: Mapping[str, 
 def load_image_encoder(folder: Path, *, verify: bool = False) -> tuple[ImageEncoder, dict[str, Any]]:
     """Read an image tower back: float32 as saved, evaluation mode, on the CPU.
 
-    The digest is checked once for a file of this size, time and inode, and then remembered in the user's cache.
+    Digests are checked once for a file of this size, time and inode, and then remembered in the user's cache.
 
     Args:
         folder: Where `save_image_encoder` wrote.
-        verify: Check the digest even if it was checked before.
+        verify: Check the digests even if they were checked before.
 
     Returns:
         The tower and its stamp.
 
     Raises:
-        RunError: If weights or stamp are missing or damaged, or do not belong together.
+        RunError: If weights or stamp are missing or damaged, or do not belong together or to the run.
     """
     stamp = read_json(folder / STAMP, remedy=VISUAL_REMEDY)
-    state = _read(folder / WEIGHTS)
+    check_belongs(folder, stamp, remedy=VISUAL_REMEDY)
+    state = _read(folder / WEIGHTS, str(stamp.get("file_digest")), again=verify)
     try:
         geometry = Geometry.from_dict(stamp["geometry"])
         with torch.device("meta"):
@@ -108,17 +112,22 @@ def load_image_encoder(folder: Path, *, verify: bool = False) -> tuple[ImageEnco
         raise RunError(f"{folder / STAMP} does not describe {WEIGHTS} beside it: {error}", VISUAL_REMEDY) from error
     fact = repr((stamp.get("digest"), encoder.geometry, encoder.config))
     if not checked_once(folder / WEIGHTS, fact, lambda: encoder_digest(encoder) == stamp.get("digest"), again=verify):
-        raise RunError(
-            f"{folder / WEIGHTS} is not what {STAMP} beside it was written for: the digests differ.", VISUAL_REMEDY
-        )
+        raise _unfit(folder / WEIGHTS)
     return encoder.eval(), stamp
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def _read(path: Path, digest: str, *, again: bool) -> dict[str, Tensor]:
+    """Read the tensors of a file whose bytes are those of a digest; no other bytes are parsed."""
     if not path.is_file():
         raise RunError(f"{path} is missing.", VISUAL_REMEDY)
     try:
+        if not checked_once(path, digest, lambda: file_digest(path) == digest, again=again):
+            raise _unfit(path)
         found: dict[str, Tensor] = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise RunError(f"{path} is damaged: {error}.", VISUAL_REMEDY) from error
     return found
+
+
+def _unfit(path: Path) -> RunError:
+    return RunError(f"{path} is not what {STAMP} beside it was written for: the digests differ.", VISUAL_REMEDY)

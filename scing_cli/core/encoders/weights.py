@@ -6,7 +6,6 @@ Accepted: safetensors, open_clip's `.pt` and `.bin` (read with `weights_only`), 
 from __future__ import annotations
 
 import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from scing_cli.core.encoders.archive import is_archive, read_archive
+from scing_cli.core.encoders.archive import FAULTS, is_archive, read_archive
 from scing_cli.core.errors import WeightsError
 
 __all__ = ["TowerStates", "fill", "is_archive", "read_state", "split_state"]
@@ -24,6 +23,7 @@ __all__ = ["TowerStates", "fill", "is_archive", "read_state", "split_state"]
 _NOT_WEIGHTS = frozenset({"input_resolution", "context_length", "vocab_size"})
 _WRAPPERS = ("module.", "_orig_mod.")
 _SHOWN = 6
+_AGAIN = "Fetch it again."
 
 
 class TowerStates(NamedTuple):
@@ -48,7 +48,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise WeightsError(f"There is no weights file {path}.", "Name it with --pretrained FILE.")
     if path.stat().st_size == 0:
-        raise WeightsError(f"{path} is empty.", "Fetch it again.")
+        raise WeightsError(f"{path} is empty.", _AGAIN)
     if path.suffix == ".safetensors":
         found: Mapping[str, Any] = _read_safetensors(path)
     elif is_archive(path):
@@ -58,6 +58,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
     tensors = {name: tensor for name, tensor in _plain_names(found).items() if not _is_extra(name)}
     if not tensors:
         raise WeightsError(f"{path} holds no named tensors.", "Name a file with a whole CLIP model.")
+    if odd := [f"{name} ({tensor.dtype})" for name, tensor in tensors.items() if not tensor.is_floating_point()]:
+        raise WeightsError(
+            f"{path} holds weights that are no floating-point numbers: {', '.join(odd[:_SHOWN])}.", _AGAIN
+        )
     return {name: tensor.to(torch.float32) for name, tensor in tensors.items()}
 
 
@@ -99,7 +103,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         found: dict[str, Tensor] = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(f"{path} is damaged or no safetensors file: {error}.", "Fetch it again.") from error
+        raise WeightsError(f"{path} is damaged or no safetensors file: {error}.", _AGAIN) from error
     return found
 
 
@@ -112,8 +116,9 @@ def _read_checkpoint(path: Path) -> Mapping[str, Any]:
             f"{path} holds more than tensors, or is no weights file; it was not loaded, as it might run code.",
             "Use a safetensors file, or a checkpoint that torch.load(weights_only=True) reads.",
         ) from error
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise WeightsError(f"{path} is damaged or no weights file: {error}.", "Fetch it again.") from error
+    except (*FAULTS, AssertionError) as error:
+        said = str(error) or type(error).__name__
+        raise WeightsError(f"{path} is damaged or no weights file: {said}.", _AGAIN) from error
     for inner in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(inner), Mapping):
             content = content[inner]

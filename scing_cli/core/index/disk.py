@@ -19,7 +19,7 @@ from scing_cli.core.artifacts import replacing
 from scing_cli.core.errors import IndexFileError
 from scing_cli.core.index.kinds import KINDS
 from scing_cli.core.index.rows import Row, read_rows, write_rows
-from scing_cli.core.index.stamp import REMEDY, SUFFIX, Stamp, append_stamp, read_stamp, rows_file
+from scing_cli.core.index.stamp import REMEDY, SUFFIX, Stamp, append_stamp, check_vectors, read_stamp, rows_file
 from scing_cli.core.index.store import Store
 
 READ_ATTEMPTS = 3
@@ -81,7 +81,7 @@ def commit(path: Path, index: Any, rows: Sequence[Row], stamp: Stamp) -> Stamp:
         path: The `.faiss` file.
         index: The faiss index.
         rows: One per vector, in order of their ids.
-        stamp: What it says of itself; generation and digest of the rows are set here.
+        stamp: What it says of itself; generation and digests are set here.
 
     Returns:
         The stamp as written.
@@ -95,14 +95,15 @@ def commit(path: Path, index: Any, rows: Sequence[Row], stamp: Stamp) -> Stamp:
     try:
         with replacing(path) as temporary:
             _write_vectors(index, temporary)
-            append_stamp(temporary, written)
+            written = append_stamp(temporary, written)
+        check_vectors(path, written, known=True)
     finally:
         _sweep(path, written)
     return written
 
 
 def _load(path: Path, stamp: Stamp) -> tuple[Store, list[Row]]:
-    """Read vectors and rows, and check that they belong together."""
+    """Read vectors and rows, and check that they belong together; damaged ones reach neither faiss nor SQLite."""
     source = rows_file(path, stamp.generation)
     try:
         rows = read_rows(source, digest=stamp.rows_digest)
@@ -112,7 +113,8 @@ def _load(path: Path, stamp: Stamp) -> tuple[Store, list[Row]]:
         )
         raise IndexFileError(f"{path} is without its rows: {source} is missing.", remedy) from None
     except IndexFileError as error:
-        raise IndexFileError(error.what, error.remedy or REMEDY) from error
+        raise IndexFileError(f"{path}: {error.what}", REMEDY) from error
+    check_vectors(path, stamp)
     try:
         index = faiss.read_index(str(path))
     except RuntimeError as error:  # what faiss raises

@@ -121,15 +121,17 @@ def read_rows(source: Path, *, digest: str) -> list[Row]:
         FileNotFoundError: If there is no such file.
         IndexFileError: If it is another file than the stamp's, or no table of rows.
     """
-    if file_digest(source) != digest:
-        raise IndexFileError(
-            f"{source} is not the table of rows that belongs to its index: it was changed or replaced."
-        )
     try:
+        if file_digest(source) != digest:
+            raise IndexFileError(
+                f"{source} is not the table of rows that belongs to its index: one of both was changed or replaced."
+            )
         with contextlib.closing(sqlite3.connect(f"{source.absolute().as_uri()}?immutable=1", uri=True)) as base:
             base.text_factory = _text
             return list(map(Row._make, base.execute(SELECT)))
-    except sqlite3.Error as error:
+    except FileNotFoundError:
+        raise
+    except (sqlite3.Error, OSError) as error:
         raise IndexFileError(f"{source} cannot be read: {error}.") from error
 
 

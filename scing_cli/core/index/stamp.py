@@ -3,22 +3,27 @@
 It lies behind the index in the same file, so that one rename commits both; faiss does not read that far::
 
     gallery.faiss = what faiss wrote | JSON | length of the JSON, 8 bytes | MAGIC, 8 bytes
+
+The JSON is sealed and holds the digest of what faiss wrote: a changed byte is found wherever it is.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from scing_cli.core.artifacts import FORMAT
-from scing_cli.core.errors import IndexFileError
+from scing_cli.core.artifacts import FORMAT, checked_once, file_digest, sealed, unsealed
+from scing_cli.core.errors import IndexFileError, RunError
 
 MAGIC = b"SCINGidx"
 TAIL = 16
+PART = 2**20  # bytes, read at a time
 SUFFIX = ".faiss"
 METRIC = "inner product"
 REMEDY = "Embed the gallery again: scing embed --force, same --output."
@@ -38,6 +43,7 @@ class Stamp:
         generation: Grows with every write; names the file of the rows.
         rows_digest: SHA-256 of that file.
         kind: What faiss keeps the vectors in; a key of `kinds.KINDS`.
+        vectors_digest: SHA-256 of what faiss wrote.
     """
 
     model_digest: str
@@ -49,6 +55,7 @@ class Stamp:
     generation: int = 0
     rows_digest: str = ""
     kind: str = "flat"
+    vectors_digest: str = ""
 
     def made_by(self) -> str:
         """Return the options that name the model: `--run DIR`, or `--model NAME --pretrained WEIGHTS`.
@@ -66,53 +73,86 @@ def rows_file(index: Path, generation: int) -> Path:
     return index.with_name(f"{index.name.removesuffix(SUFFIX)}.rows-{generation}")
 
 
-def append_stamp(index: Path, stamp: Stamp) -> None:
-    """Write the stamp behind what faiss wrote."""
-    content = dataclasses.asdict(stamp) | {"model": dict(stamp.model), "format": FORMAT, "metric": METRIC}
-    text = json.dumps(content, ensure_ascii=True, allow_nan=False).encode()
+def append_stamp(index: Path, stamp: Stamp) -> Stamp:
+    """Write the stamp behind what faiss wrote, and return it as written: with the digest of that."""
+    own = dataclasses.replace(stamp, vectors_digest=file_digest(index))
+    content = dataclasses.asdict(own) | {"model": dict(own.model), "format": FORMAT, "metric": METRIC}
+    text = json.dumps(sealed(content), ensure_ascii=True, allow_nan=False).encode()
     with index.open("ab") as stream:
         stream.write(text + len(text).to_bytes(8, "little") + MAGIC)
+    return own
 
 
 def read_stamp(index: Path) -> Stamp:
     """Read an index's stamp.
 
     Raises:
-        IndexFileError: If there is no such file, or no index of this program, or one of another format.
+        IndexFileError: If there is no such file, or no index of this program, or its stamp is damaged or of a newer
+            format.
     """
     try:
-        content = _read_json(index)
-    except FileNotFoundError:
-        raise IndexFileError(f"There is no index {index}.", "Make one: scing embed.") from None
-    except OSError as error:
-        raise IndexFileError(f"{index} cannot be read: {error.strerror}.") from error
-    if content.pop("format", None) != FORMAT:
-        raise IndexFileError(f"{index} was written by another version of this program.", REMEDY)
-    content.pop("metric", None)
+        with _told(index), index.open("rb") as stream:
+            stream.seek(_beginning(stream, index))
+            content = unsealed(stream.read()[:-TAIL], index, remedy=REMEDY)
+    except RunError as error:
+        raise IndexFileError(error.what, error.remedy) from error
+    known = {field.name for field in dataclasses.fields(Stamp)}
     try:
-        return Stamp(**content)
+        return Stamp(**{name: value for name, value in content.items() if name in known})
     except TypeError as error:
         raise IndexFileError(f"{index} has a stamp that does not fit: {error}.", REMEDY) from error
 
 
-def _read_json(index: Path) -> dict[str, Any]:
+def check_vectors(index: Path, stamp: Stamp, *, known: bool = False) -> None:
+    """Check that what lies before the stamp is what faiss wrote; once for a file as it is.
+
+    Args:
+        index: The file.
+        stamp: Its own.
+        known: It has just been written, so that there is nothing to check: only remember it.
+
+    Raises:
+        IndexFileError: If it is not.
+    """
+    with _told(index):
+        whole = checked_once(index, stamp.vectors_digest, lambda: known or _digest(index) == stamp.vectors_digest)
+    if not whole:
+        raise IndexFileError(f"{index} is damaged: its vectors are not those that were written.", REMEDY)
+
+
+def _digest(index: Path) -> str:
+    """Return the SHA-256 of what lies before the stamp."""
+    digest = hashlib.sha256()
     with index.open("rb") as stream:
-        size = stream.seek(0, os.SEEK_END)
-        stream.seek(max(size - TAIL, 0))
-        tail = stream.read(TAIL)
-        length = int.from_bytes(tail[:8], "little")
-        if not tail.endswith(MAGIC) or len(tail) < TAIL or length > size - TAIL:
-            stream.seek(0)
-            raise _no_index(index, stream.read(4))
-        stream.seek(size - TAIL - length)
-        text = stream.read(length)
+        left = _beginning(stream, index)
+        stream.seek(0)
+        while left and (part := stream.read(min(left, PART))):
+            digest.update(part)
+            left -= len(part)
+    return digest.hexdigest()
+
+
+def _beginning(stream: BinaryIO, index: Path) -> int:
+    """Return where the stamp begins."""
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(max(size - TAIL, 0))
+    tail = stream.read(TAIL)
+    length = int.from_bytes(tail[:8], "little")
+    if not tail.endswith(MAGIC) or len(tail) < TAIL or length > size - TAIL:
+        stream.seek(0)
+        raise _no_index(index, stream.read(4))
+    return size - TAIL - length
+
+
+@contextlib.contextmanager
+def _told(index: Path) -> Iterator[None]:
+    """Turn the system's errors into messages."""
     try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise IndexFileError(f"{index} is damaged: its stamp is no JSON ({error}).", REMEDY) from error
-    if not isinstance(content, dict):
-        raise IndexFileError(f"{index} is damaged: its stamp is no JSON object.", REMEDY)
-    return content
+        yield
+    except FileNotFoundError:
+        raise IndexFileError(f"There is no index {index}.", "Make one: scing embed.") from None
+    except OSError as error:
+        raise IndexFileError(f"{index} cannot be read: {error.strerror}.", REMEDY) from error
 
 
 def _no_index(index: Path, beginning: bytes) -> IndexFileError:

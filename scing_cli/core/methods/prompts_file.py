@@ -12,7 +12,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from scing_cli.core.artifacts import FORMAT, file_digest, read_json, replacing, write_json
+from scing_cli.core.artifacts import (
+    FORMAT,
+    STAMP,
+    check_belongs,
+    file_digest,
+    read_json,
+    replacing,
+    stage_mark,
+    write_json,
+)
 from scing_cli.core.errors import RunError
 
 WEIGHTS = "prompts.safetensors"
@@ -59,23 +68,25 @@ def save_prompts(folder: Path, learnt: Mapping[str, Tensor], texts: IdentityText
         "width": texts.vectors.shape[1],
         "file_digest": file_digest(folder / WEIGHTS),
         **extra,
+        **stage_mark(folder),
     }
-    write_json(folder / "stamp.json", stamp)
+    write_json(folder / STAMP, stamp)
 
 
 def load_texts(folder: Path) -> IdentityTexts:
     """Read w_k; they are never computed again (R6).
 
     Raises:
-        RunError: If a file is missing, damaged, or does not fit its stamp.
+        RunError: If a file is missing, damaged, of another run, or does not fit its stamp.
     """
     remedy = "Restore the folder, or run stage 1 again: scing train-prompts --data DIR"
-    stamp = read_json(folder / "stamp.json", remedy=remedy)
+    stamp = read_json(folder / STAMP, remedy=remedy)
+    check_belongs(folder, stamp, remedy=remedy)
     source = folder / WEIGHTS
     if not source.is_file():
         raise RunError(f"{source} is missing.", remedy)
     if file_digest(source) != stamp.get("file_digest"):
-        raise RunError(f"{source} does not fit its stamp: it was changed or damaged.", remedy)
+        raise RunError(f"{source} does not fit {STAMP} beside it: one of them was damaged or replaced.", remedy)
     try:
         vectors = load_file(source)[TEXTS]
     except (SafetensorError, KeyError) as error:

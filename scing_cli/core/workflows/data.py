@@ -42,7 +42,10 @@ def run_manifest(run: Run, *, moved_to: Path | None = None, check_files: bool = 
     data = run.info["data"]
     if not run.manifest.is_file():
         raise RunError(f"{run.manifest} is missing.", "Copy the whole run folder, or train anew.")
-    kept = read_data(run.manifest, layout="csv").manifest
+    try:
+        kept = read_data(run.manifest, layout="csv").manifest
+    except DataError as error:
+        raise RunError(error.what, "Restore it, or train anew.") from error
     root = Path(data["root"]) if moved_to is None else _root(moved_to)
     manifest = dataclasses.replace(kept, root=root, name=str(data["name"]))
     if manifest.fingerprint() != data["fingerprint"]:

@@ -20,6 +20,8 @@ from scing_cli.core.workflows.models import OpenedModel
 from scing_cli.core.workflows.ranked import Side
 from scing_cli.core.workflows.vectors import embed_files
 
+ANEW = "They are made anew."
+
 
 def embedded_side(whole: Manifest, name: str, model: OpenedModel, embedder: Embedder, reporter: Reporter) -> Side:
     """Embed a part of a data set, or take the run's own vectors of it where nothing has changed since."""
@@ -37,7 +39,7 @@ def embedded_side(whole: Manifest, name: str, model: OpenedModel, embedder: Embe
         "cameras": text_digest("\n".join(known)) if known else "",
     }
     stem = model.run.path / "embeddings" / f"{part.name}-{name}" if model.run else None
-    vectors = _kept(stem, stamp) if stem else None
+    vectors = _kept(stem, stamp, reporter) if stem else None
     if vectors is None:
         vectors = embed_files(embedder, part.files(), cameras=known, reporter=reporter, text=f"embed {name}")
         if stem:
@@ -61,22 +63,26 @@ def _files_digest(part: Manifest) -> str:
     return text_digest("\n".join(states))
 
 
-def _kept(stem: Path, stamp: Mapping[str, object]) -> Vectors | None:
-    """Return the vectors kept under a name, if they are those of the stamp and whole."""
-    file = stem.with_name(stem.name + ".safetensors")
-    try:
-        kept = read_json(stem.with_name(stem.name + ".json"))
-        if kept != {**stamp, "file_digest": file_digest(file)}:
-            return None
-        vectors: Vectors = load_file(file)["vectors"]
-    except (RunError, OSError, SafetensorError, KeyError):
+def _kept(stem: Path, stamp: Mapping[str, object], reporter: Reporter) -> Vectors | None:
+    """Return the vectors kept under a name, if they are those of the stamp; of damaged ones the reporter is warned."""
+    file, note = _places(stem)
+    if not note.exists():
         return None
-    return vectors if len(vectors) == stamp["rows"] else None
+    try:
+        kept = read_json(note, remedy=ANEW)
+        if file_digest(file) == kept.pop("file_digest", None):
+            vectors: Vectors = load_file(file)["vectors"]
+            return vectors if kept == stamp else None
+    except (RunError, OSError, SafetensorError, KeyError) as error:
+        reporter.warn(" ".join(str(error).split()))
+        return None
+    reporter.warn(f"{file} is not what {note.name} beside it was written for: the digests differ. {ANEW}")
+    return None
 
 
 def _keep(stem: Path, vectors: Vectors, stamp: Mapping[str, object], reporter: Reporter) -> None:
     """Write vectors and their stamp into the run; where that cannot be written, only say so."""
-    file, note = (stem.with_name(stem.name + suffix) for suffix in (".safetensors", ".json"))
+    file, note = _places(stem)
     try:
         note.unlink(missing_ok=True)
         with replacing(file) as temporary:
@@ -84,3 +90,8 @@ def _keep(stem: Path, vectors: Vectors, stamp: Mapping[str, object], reporter: R
         write_json(note, {**stamp, "file_digest": file_digest(file)})
     except (ScingError, SafetensorError, OSError) as error:
         reporter.warn(f"The vectors could not be kept for the next time: {str(error).splitlines()[0]}")
+
+
+def _places(stem: Path) -> tuple[Path, Path]:
+    """Return where vectors kept under a name lie, and their stamp."""
+    return stem.with_name(stem.name + ".safetensors"), stem.with_name(stem.name + ".json")

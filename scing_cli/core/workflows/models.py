@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scing_cli.core.artifacts import Run, cache_folder, choose_run, open_run
+from scing_cli.core.artifacts import VISUAL_REMEDY, Run, cache_folder, check_belongs, choose_run, open_run
 from scing_cli.core.errors import IndexFileError, RunError, ScingError, SettingError
 from scing_cli.core.runtime import Reporter
 
@@ -113,7 +113,7 @@ def reopen_model(where: Mapping[str, Any], digest: str, *, source: Path, reporte
             return opened
     except RunError as error:
         raise IndexFileError(
-            f"{source} was made by a model that is not there any more: {error.what}", remedy
+            f"{source} was made by a model that is not there any more: {error.what}", f"{error.remedy}\n{remedy}"
         ) from error
     known = {field.name for field in dataclasses.fields(ModelChoice)}
     choice = ModelChoice(**{name: value for name, value in where.items() if name in known})
@@ -171,6 +171,7 @@ def starting_encoder(run: Run, texts: IdentityTexts, pretrained: str | None, rep
 
 def _trained(run: Run) -> OpenedModel:
     stamp = run.visual_stamp()
+    check_belongs(run.visual, stamp, remedy=VISUAL_REMEDY)
     cameras = tuple(map(str, stamp["model"].get("cameras") or ()))
 
     def load() -> ImageEncoder:

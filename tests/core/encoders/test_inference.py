@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from artifacts import edit_json
 from tiny import tiny_clip
 
 from scing_cli.core.encoders import inference
@@ -179,7 +180,7 @@ def test_files_that_were_checked_once_are_checked_again_when_they_change(copied:
     ],
 )
 def test_a_stamp_that_does_not_fit_is_refused(copied: Path, change: dict[str, Any], words: str) -> None:
-    inference.write_stamp(copied, {**(inference.read_stamp(copied) or {}), **change})
+    edit_json(copied / "stamp.json", lambda stamp: stamp.update(change))
     with pytest.raises(RunError, match=words):
         load_copy(copied, "d1")
 
@@ -201,7 +202,7 @@ def test_other_statistics_than_were_written_are_noticed(copied: Path) -> None:
 def test_it_never_runs_in_a_precision_that_it_was_not_tried_in(
     copied: Path, monkeypatch: pytest.MonkeyPatch, tried: str, here: bool, runs: str
 ) -> None:
-    inference.write_stamp(copied, {**(inference.read_stamp(copied) or {}), "precision": tried})
+    edit_json(copied / "stamp.json", lambda stamp: stamp.update(precision=tried))
     monkeypatch.setattr(inference, "cpu_has_bf16", lambda: here)
     copy = load_copy(copied, "d1")
     assert copy is not None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 
 import pytest
 import torch
+from artifacts import edit_json
 from tiny import tiny_clip
 
 from scing_cli.core.artifacts import file_digest
@@ -95,23 +95,22 @@ def test_a_checked_file_is_remembered_unless_asked(saved):
         ({"model": None}, "does not describe"),
         ({"geometry": None}, "does not describe"),
         ({"digest": "0" * 64}, "digests differ"),
+        ({"file_digest": "0" * 64}, "digests differ"),
         ({"format": 99}, "has format 99"),
     ],
 )
 def test_changed_stamps_are_refused(saved, change, message):
     _, _, folder = saved
-    stamp = folder / "visual/stamp.json"
-    stamp.write_text(json.dumps({**json.loads(stamp.read_text(encoding="utf-8")), **change}), encoding="utf-8")
+    edit_json(folder / "visual/stamp.json", lambda stamp: stamp.update(change))
     with pytest.raises(RunError, match=message):
         load_image_encoder(folder / "visual")
 
 
 def test_another_activation_is_another_model(saved):
-    _, _, folder = saved
-    stamp = folder / "visual/stamp.json"
-    content = json.loads(stamp.read_text(encoding="utf-8"))
-    content["model"]["quick_gelu"] = not content["model"]["quick_gelu"]
-    stamp.write_text(json.dumps(content), encoding="utf-8")
+    encoder, _, folder = saved
+    edit_json(
+        folder / "visual/stamp.json", lambda stamp: stamp["model"].update(quick_gelu=not encoder.config["quick_gelu"])
+    )
     with pytest.raises(RunError, match="digests differ"):
         load_image_encoder(folder / "visual", verify=True)
 
@@ -120,7 +119,7 @@ def test_damaged_or_missing_files_are_named(saved):
     _, _, folder = saved
     weights = folder / "visual/image_encoder.safetensors"
     weights.write_bytes(weights.read_bytes()[:-50])
-    with pytest.raises(RunError, match=r"image_encoder\.safetensors is damaged"):
+    with pytest.raises(RunError, match=r"image_encoder\.safetensors is not what stamp\.json beside it was written for"):
         load_image_encoder(folder / "visual")
     weights.unlink()
     with pytest.raises(RunError, match=r"image_encoder\.safetensors is missing"):

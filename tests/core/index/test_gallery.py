@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import doctest
 import json
+import os
+import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
@@ -15,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scing_cli.core.artifacts import file_digest
+from scing_cli.core.artifacts import file_digest, sealed
 from scing_cli.core.errors import DataError, IndexFileError, ScingError, SettingError
 from scing_cli.core.index import Entry, GalleryIndex, RowFilter, entry_of, file_keys, read_stamp, stamp
 from scing_cli.core.index.search import nearest
@@ -224,10 +228,10 @@ def test_a_missing_index_says_how_to_make_one(tmp_path: Path) -> None:
         (b"SCINGidx", "is no index of scing"),
         (b"\xff" * 8 + b"SCINGidx", "is no index of scing"),
         (b"Ix" + (2**60).to_bytes(8, "little") + b"SCINGidx", "cut short"),
-        (b"{]" + (2).to_bytes(8, "little") + b"SCINGidx", "stamp is no JSON"),
+        (b"{]" + (2).to_bytes(8, "little") + b"SCINGidx", "cannot be read as JSON"),
         (b"[]" + (2).to_bytes(8, "little") + b"SCINGidx", "no JSON object"),
-        (b"{}" + (2).to_bytes(8, "little") + b"SCINGidx", "another version"),
-        (b'{"format":1}' + (12).to_bytes(8, "little") + b"SCINGidx", "stamp that does not fit"),
+        (b"{}" + (2).to_bytes(8, "little") + b"SCINGidx", "is damaged or was edited"),
+        (b'{"format":1}' + (12).to_bytes(8, "little") + b"SCINGidx", "is damaged or was edited"),
     ],
 )
 def test_what_is_no_index_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
@@ -281,16 +285,55 @@ def test_changed_rows_are_refused(written: Path) -> None:
     assert "scing embed --force" in caught.value.remedy
 
 
-def test_a_stamp_that_tells_another_count_is_refused(written: Path) -> None:
-    found = read_stamp(written)
-    content = written.read_bytes()
+def with_stamp(index: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the stamp of an index, and seal it again."""
+    content = index.read_bytes()
     length = int.from_bytes(content[-16:-8], "little")
-    told = json.loads(content[-16 - length : -16]) | {"count": 19}
-    text = json.dumps(told).encode()
-    written.write_bytes(content[: -16 - length] + text + len(text).to_bytes(8, "little") + content[-8:])
-    assert (found.count, read_stamp(written).count) == (20, 19)
+    told = json.loads(content[-16 - length : -16])
+    change(told)
+    text = json.dumps(sealed(told)).encode()
+    index.write_bytes(content[: -16 - length] + text + len(text).to_bytes(8, "little") + content[-8:])
+
+
+def test_a_stamp_that_tells_another_count_is_refused(written: Path) -> None:
+    with_stamp(written, lambda stamp: stamp.update(count=19))
+    assert read_stamp(written).count == 19
     with pytest.raises(IndexFileError, match="do not fit each other"):
         GalleryIndex.read(written)
+
+
+def test_a_stamp_of_other_entries_is_refused(written: Path) -> None:
+    with_stamp(written, lambda stamp: stamp.pop("width"))
+    with pytest.raises(IndexFileError, match=r"gallery\.faiss has a stamp that does not fit: .*width"):
+        GalleryIndex.read(written)
+
+
+def test_a_newer_index_asks_for_a_newer_program(written: Path) -> None:
+    with_stamp(written, lambda stamp: stamp.update(format=2, vectors="somewhere else"))
+    with pytest.raises(IndexFileError, match=r"gallery\.faiss has format 2; this version reads 1\.") as caught:
+        GalleryIndex.read(written)
+    assert caught.value.remedy == "Install a newer scing-cli."
+
+
+def test_a_changed_vector_is_found_and_what_was_checked_is_remembered(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed = []
+    digest = stamp._digest
+    monkeypatch.setattr(stamp, "_digest", lambda index: hashed.append(index) or digest(index))
+    GalleryIndex.read(written)
+    assert not hashed  # its writer knew it
+    moved = Path(shutil.copytree(written.parent, written.parent.with_name("moved"))) / written.name
+    for _ in range(2):
+        GalleryIndex.read(moved)
+    assert hashed == [moved]
+    content = bytearray(moved.read_bytes())
+    content[300] ^= 1
+    moved.write_bytes(content)
+    os.utime(moved, (1, 1))
+    with pytest.raises(IndexFileError, match="its vectors are not those that were written") as caught:
+        GalleryIndex.read(moved)
+    assert "scing embed --force" in caught.value.remedy
 
 
 def test_vectors_that_cannot_be_compared_are_refused(written: Path) -> None:

@@ -1,0 +1,31 @@
+"""What tests change in files that are sealed, and seal again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from scing_cli.core.artifacts import Run, read_json, stage_mark, write_json
+
+Change = Callable[[dict[str, Any]], object]
+
+
+def edit_json(file: Path, change: Change) -> dict[str, Any]:
+    """Change what a sealed JSON file holds; return it.
+
+    >>> edit_json(run / "run.json", lambda info: info.pop("versions"))  # doctest: +SKIP
+    """
+    content = read_json(file)
+    change(content)
+    write_json(file, content)
+    return content
+
+
+def edit_run(folder: Path, change: Change) -> dict[str, Any]:
+    """Change a run's run.json, as if it had been made so: its stages still belong to it."""
+    content = edit_json(folder / "run.json", change)
+    for stage in (Run(folder, {}).prompts, Run(folder, {}).visual):
+        if (stage / "stamp.json").exists():
+            edit_json(stage / "stamp.json", lambda stamp, stage=stage: stamp.update(stage_mark(stage)))
+    return content

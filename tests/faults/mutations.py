@@ -1,0 +1,170 @@
+"""Damage to files, drawn by seed, and what came of reading them: refused in one message, or read as before."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import faulthandler
+import itertools
+import os
+import random
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from scing_cli.core.errors import ScingError
+
+DRAWN = ("one bit", "some bytes", "zeros", "cut", "longer")
+ONCE = ("last byte", "empty")
+FINE = ("refused", "passed over", "equal")
+PATIENCE = 20  # seconds for one reading
+CLOCK = itertools.count(2_000_000_000)  # every file that is written here has a time of its own
+
+
+@dataclasses.dataclass(frozen=True)
+class Mutation:
+    """A file's content as it was damaged.
+
+    Args:
+        kind: How.
+        seed: Draws it anew.
+        content: What is in the file now.
+    """
+
+    kind: str
+    seed: int
+    content: bytes
+
+
+def damage(content: bytes, kind: str, seed: int, upto: int | None = None) -> Mutation:
+    """Damage a content in one way, among its first bytes if `upto` is given; it is never the same afterwards."""
+    dice = random.Random(f"{kind} {seed}")
+    for _ in range(100):
+        changed = _damaged(content, kind, dice, min(upto or len(content), len(content)))
+        if changed != content:
+            return Mutation(kind, seed, changed)
+    raise ValueError(f"{kind} {seed} changes nothing")
+
+
+def _damaged(content: bytes, kind: str, dice: random.Random, size: int) -> bytes:
+    own = bytearray(content)
+    if kind == "one bit":
+        own[dice.randrange(size)] ^= 1 << dice.randrange(8)
+    elif kind == "some bytes":
+        for _ in range(dice.randint(1, 8)):
+            own[dice.randrange(size)] = dice.randrange(256)
+    elif kind == "zeros":
+        first = dice.randrange(size)
+        last = min(size, first + dice.randint(1, 64))
+        own[first:last] = bytes(last - first)
+    elif kind == "cut":
+        del own[dice.randrange(size) :]
+    elif kind == "longer":
+        own += dice.randbytes(dice.randint(1, 64))
+    elif kind == "last byte":
+        del own[-1:]
+    elif kind == "empty":
+        own.clear()
+    return bytes(own)
+
+
+def mutations(content: bytes, count: int, seed: int, upto: int | None = None) -> Iterator[Mutation]:
+    """Yield the damages that need no draw, then drawn ones, `count` in all, each kind as often as the others."""
+    for kind in ONCE:
+        yield damage(content, kind, seed)
+    kinds = itertools.cycle(DRAWN)
+    for number in range(count - len(ONCE)):
+        yield damage(content, next(kinds), seed + number, upto)
+
+
+def put(place: Path, content: bytes) -> None:
+    """Write a file that no memory of an earlier one can be taken for."""
+    place.write_bytes(content)
+    moment = next(CLOCK)
+    os.utime(place, (moment, moment))
+
+
+@contextlib.contextmanager
+def limited(seconds: int = PATIENCE) -> Iterator[None]:
+    """End what does not end: by an error where Python still runs, else the whole process, with its stack."""
+
+    def stop(*_: object) -> None:
+        raise TimeoutError(f"more than {seconds} s")
+
+    former = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    faulthandler.dump_traceback_later(3 * seconds, exit=True)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, former)
+
+
+def outcome(read: Callable[[], Any], expected: Any, names: tuple[str, ...]) -> str:
+    """Read once and say what came of it: `equal`, `refused`, `passed over` or what is wrong.
+
+    Args:
+        read: Reads as a command does.
+        expected: What it should return; what it returns of something that it does without is None.
+        names: One of them stands in the message.
+    """
+    try:
+        with limited():
+            found = read()
+    except ScingError as error:
+        if not any(name in str(error) for name in names):
+            return f"no file is named: {error}"
+        return "refused" if error.remedy else f"no remedy: {error}"
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        return f"{type(error).__name__}: {error}"
+    if found is None:
+        return "passed over"
+    return "equal" if found == expected else "another result, and not a word"
+
+
+class Tally:
+    """Counts what was tried; a line for each artefact."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[tuple[str, str, str]] = Counter()
+        self.wrong: list[str] = []
+
+    def add(self, artefact: str, mutation: Mutation, results: list[str]) -> None:
+        """Count one damaged file by all that its readers said: the worst of it."""
+        worst = [result for result in results if result not in FINE]
+        result = "wrong" if worst else next(fine for fine in FINE if fine in results)
+        self.counts[artefact, mutation.kind, result] += 1
+        if worst:
+            self.wrong.append(f"{artefact}, {mutation.kind}, seed {mutation.seed}: {worst[0][:300]}")
+
+    def total(self) -> int:
+        """Return how many files were tried."""
+        return self.counts.total()
+
+    def table(self) -> str:
+        """Return a table: of each artefact and each kind of damage tried and what came of it."""
+        artefacts = list(dict.fromkeys(artefact for artefact, _, _ in self.counts))
+        kinds = list(dict.fromkeys(kind for _, kind, _ in self.counts))
+        rows = [["tried/refused/passed over/equal", *kinds, "all"]]
+        for name, some in (*((artefact, [artefact]) for artefact in artefacts), ("all", artefacts)):
+            rows += [[name, *(self._cell(some, [kind]) for kind in kinds), self._cell(some, kinds)]]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+        return "\n".join(line.rstrip() for line in lines)
+
+    def _cell(self, artefacts: list[str], kinds: list[str]) -> str:
+        sums = {
+            result: sum(self.counts[artefact, kind, result] for artefact in artefacts for kind in kinds)
+            for result in (*FINE, "wrong")
+        }
+        tried = sum(sums.values())
+        if not tried:
+            return ""
+        wrong = f" WRONG {sums['wrong']}" if sums["wrong"] else ""
+        return f"{tried}/{'/'.join(str(sums[result]) for result in FINE)}{wrong}"
