@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from scing_cli.core.artifacts import Run, read_json, stage_mark, write_json
+from scing_cli.core.artifacts import Run, read_json, sealed, stage_mark, write_json
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -20,6 +21,11 @@ def edit_json(file: Path, change: Change) -> dict[str, Any]:
     change(content)
     write_json(file, content)
     return content
+
+
+def write_sealed(file: Path, content: Mapping[str, Any]) -> None:
+    """Write an object with its seal, even one that is no strict JSON (NaN)."""
+    file.write_text(json.dumps(sealed(content)), encoding="utf-8")
 
 
 def edit_run(folder: Path, change: Change) -> dict[str, Any]:

@@ -220,7 +220,9 @@ def test_damaged_prompts(scing, own_run, here):
     content = bytearray(file.read_bytes())
     content[-3] ^= 1
     file.write_bytes(content)
-    refuse(scing("train-visual", "--run", own_run), "does not fit its stamp", "scing train-prompts")
+    refuse(
+        scing("train-visual", "--run", own_run), "prompts.safetensors does not fit stamp.json", "scing train-prompts"
+    )
 
 
 def test_a_run_is_never_overwritten(scing, own_run, world, here):

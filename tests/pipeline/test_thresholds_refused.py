@@ -9,10 +9,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from artifacts import write_sealed
 from pipeline.conftest import MODEL
 from pipeline.test_refused import refuse
-
-from scing_cli.core.artifacts import write_json
 
 STEP = "scing evaluate --run {} --data DIR --output report"
 
@@ -122,7 +121,7 @@ def test_a_run_that_has_moved_is_named_where_it_lies_now(scing, search, own, her
 
 def test_a_run_that_was_trained_on_has_no_report_any_more(scing, search, own, report):
     changed = report | {"model_digest": "0" * 64}
-    write_json(own / "report.json", changed)
+    write_sealed(own / "report.json", changed)
     refuse(search("--false-match-rate", "0.05"), "is the report of another model", STEP.format(own))
 
 
@@ -189,7 +188,7 @@ def damaged(report, where, value):
 def test_damaged_reports_are_told_in_one_message_each(search, own, report, photo):
     assert search("--false-match-rate", "0.05").code == 0
     for name, (where, value) in DAMAGES.items():
-        write_json(own / "report.json", damaged(report, where, value))
+        write_sealed(own / "report.json", damaged(report, where, value))
         result = search("--false-match-rate", "0.05")
         assert result.code == 2, (name, result)
         refuse(result, f"{own / 'report.json'} is no whole report", STEP.format(own))
@@ -198,12 +197,12 @@ def test_damaged_reports_are_told_in_one_message_each(search, own, report, photo
 @pytest.mark.parametrize("score", [[0.5], "x", 10**400, float("nan"), 7.5])
 def test_a_damaged_point_is_told_in_one_message(search, own, report, score):
     report["verification"]["points"][0] |= {"rate": 0.05, "threshold": score}
-    write_json(own / "report.json", report)
+    write_sealed(own / "report.json", report)
     refuse(search("--false-match-rate", "0.05"), "is no whole report", STEP.format(own))
 
 
 def test_a_report_of_a_newer_format_is_refused(search, own, report):
-    write_json(own / "report.json", report | {"format": 2})
+    write_sealed(own / "report.json", report | {"format": 2})
     refuse(search("--false-match-rate", "0.05"), "has format 2", "newer scing-cli")
 
 
@@ -218,7 +217,7 @@ def test_a_rate_too_small_for_the_data_is_refused_with_the_least_there_is(search
 @pytest.mark.parametrize("pairs", [0, 1, 9, 10, 11])
 def test_a_report_of_a_few_pairs_can_say_no_rate_at_all(search, own, report, pairs):
     report["verification"] |= {"different_pairs": pairs}
-    write_json(own / "report.json", report)
+    write_sealed(own / "report.json", report)
     refused = search("--false-match-rate", "0.5")
     refuse(refused, f"{pairs} pair", "Evaluate on more data", "--threshold")
     assert "Ask for" not in refused.err

@@ -167,7 +167,7 @@ def load_copy(folder: Path, digest: str, *, in_flight: int = 1) -> InferenceCopy
                 raise RunError(f"{file} is not what {STAMP} beside it was written for: the digests differ.", REMEDY)
         return _compiled(folder, stamp, in_flight)
     except (OSError, ImportError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, SettingError) as error:
-        raise RunError(f"The inference copy {folder} cannot be used: {brief(error)}.", REMEDY) from error
+        raise RunError(f"The inference copy of {folder / STAMP} cannot be used: {brief(error)}.", REMEDY) from error
 
 
 def _compiled(folder: Path, stamp: Mapping[str, Any], in_flight: int) -> InferenceCopy:

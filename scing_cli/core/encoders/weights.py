@@ -6,6 +6,7 @@ Accepted: safetensors, open_clip's `.pt` and `.bin` (read with `weights_only`), 
 from __future__ import annotations
 
 import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ __all__ = ["TowerStates", "fill", "is_archive", "read_state", "split_state"]
 _NOT_WEIGHTS = frozenset({"input_resolution", "context_length", "vocab_size"})
 _WRAPPERS = ("module.", "_orig_mod.")
 _SHOWN = 6
+_ZIP = b"PK\x03\x04"
 _AGAIN = "Fetch it again."
 
 
@@ -110,6 +112,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 def _read_checkpoint(path: Path) -> Mapping[str, Any]:
     """Read a torch checkpoint; the tensors may lie under `state_dict` or `model`."""
     try:
+        _check_parts(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise WeightsError(
@@ -123,6 +126,20 @@ def _read_checkpoint(path: Path) -> Mapping[str, Any]:
         if isinstance(content, Mapping) and isinstance(content.get(inner), Mapping):
             content = content[inner]
     return content if isinstance(content, Mapping) else {}
+
+
+def _check_parts(path: Path) -> None:
+    """Hold the parts of a zip against their checksums, which torch does not look at.
+
+    Raises:
+        BadZipFile: If one is damaged, or was saved without a checksum.
+    """
+    with path.open("rb") as stream:
+        if stream.read(len(_ZIP)) != _ZIP:
+            return
+    with zipfile.ZipFile(path) as container:
+        if broken := container.testzip():
+            raise zipfile.BadZipFile(f"its part {broken} does not fit its checksum")
 
 
 def _plain_names(found: Mapping[str, Any]) -> dict[str, Tensor]:

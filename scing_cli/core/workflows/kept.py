@@ -20,8 +20,6 @@ from scing_cli.core.workflows.models import OpenedModel
 from scing_cli.core.workflows.ranked import Side
 from scing_cli.core.workflows.vectors import embed_files
 
-ANEW = "They are made anew."
-
 
 def embedded_side(whole: Manifest, name: str, model: OpenedModel, embedder: Embedder, reporter: Reporter) -> Side:
     """Embed a part of a data set, or take the run's own vectors of it where nothing has changed since."""
@@ -69,14 +67,16 @@ def _kept(stem: Path, stamp: Mapping[str, object], reporter: Reporter) -> Vector
     if not note.exists():
         return None
     try:
-        kept = read_json(note, remedy=ANEW)
+        kept = read_json(note)
         if file_digest(file) == kept.pop("file_digest", None):
             vectors: Vectors = load_file(file)["vectors"]
             return vectors if kept == stamp else None
-    except (RunError, OSError, SafetensorError, KeyError) as error:
-        reporter.warn(" ".join(str(error).split()))
-        return None
-    reporter.warn(f"{file} is not what {note.name} beside it was written for: the digests differ. {ANEW}")
+        fault = f"{file} is not what {note.name} beside it was written for: the digests differ."
+    except RunError as error:
+        fault = error.what
+    except (OSError, SafetensorError, KeyError) as error:
+        fault = f"{file} cannot be read: {error}."
+    reporter.warn(f"{fault} The vectors are made anew.")
     return None
 
 
