@@ -25,6 +25,7 @@ from scing_cli.core.encoders.architecture import find_architecture
 from scing_cli.core.encoders.inference import load_copy
 from scing_cli.core.encoders.stamp import encoder_digest
 from scing_cli.core.encoders.weights import read_state
+from scing_cli.core.evaluation import read_saved
 from scing_cli.core.index import GalleryIndex, read_stamp
 from scing_cli.core.manifest import SPLITS
 from scing_cli.core.methods.prompts_file import check_identities, load_texts
@@ -214,12 +215,18 @@ class Arena:
         place = self.folder / "users"
         table, words, weights = place / "own.csv", self.folder / "world" / "captions.csv", place / "clip.safetensors"
         checkpoint, archive, model = place / "clip.pt", place / "traced.pt", place / "model.json"
+        packed, deflated, single = place / "all.npz", place / "deflated.npz", place / "arrays" / "gallery.npy"
         paths = list(self.captions())
         header = 8 + int.from_bytes(weights.read_bytes()[:8], "little")
 
         def told(content: bytes) -> dict[str, str]:
             known = files.captions(content)
             return {path: known.get(path, "") for path in paths}
+
+        query, (_, *labels) = _saved(packed)
+
+        def vectors(content: bytes) -> Any:
+            return [query, [files.unit_rows(files.npy(content)), *labels]]
 
         return [
             Artefact(
@@ -231,6 +238,11 @@ class Arena:
             ),
             Artefact("weights, torch's zip", checkpoint, (lambda: _state(checkpoint),), (checkpoint.name,)),
             Artefact("weights, TorchScript", archive, (lambda: _state(archive),), (archive.name,)),
+            Artefact("embeddings, npz", packed, (lambda: _saved(packed),), (packed.name,)),
+            Artefact("embeddings, npz, deflated", deflated, (lambda: _saved(deflated),), (deflated.name,)),
+            Artefact(
+                "embeddings, npy", single, (lambda: _saved(single.parent),), (single.name, single.parent.name), vectors
+            ),
             Artefact("a model's JSON", model, (lambda: _sizes(model),), (model.name,), files.model),
         ]
 
@@ -250,6 +262,12 @@ def _samples(data: DataSet) -> Any:
 
 def _state(file: Path) -> Any:
     return {name: [list(tensor.shape), tensor.numpy().tobytes()] for name, tensor in read_state(file).items()}
+
+
+def _saved(source: Path) -> Any:
+    """Return unit vectors to six digits, identities and cameras of queries and gallery."""
+    sides = read_saved(source)
+    return [[np.round(side.vectors[:], 6).tolist(), side.identities, side.cameras] for side in sides]
 
 
 def _sizes(file: Path) -> Any:
@@ -283,6 +301,17 @@ def _write_users(place: Path) -> None:
         warnings.simplefilter("ignore")
         torch.jit.save(torch.jit.trace(module, torch.zeros(1, 4), check_trace=False), place / "traced.pt")
     shutil.copy(TINY_MODEL, place / "model.json")
+    vectors = np.random.default_rng(3).standard_normal((9, 4)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    arrays = {"query": vectors[:3], "gallery": vectors[3:]}
+    arrays |= {
+        f"{side}_{name}": np.arange(len(rows)) % 3 for side, rows in arrays.items() for name in ("identity", "camera")
+    }
+    np.savez(place / "all.npz", **arrays)
+    np.savez_compressed(place / "deflated.npz", **arrays)
+    (place / "arrays").mkdir()
+    for name, array in arrays.items():
+        np.save(place / "arrays" / f"{name}.npy", array)
 
 
 def _findings(run: Any) -> Any:

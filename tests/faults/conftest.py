@@ -1,19 +1,7 @@
-"""Two runs that are damaged in turn, and mended after each."""
+"""The drawn world, the finished run and the command line in this process, as the tests of whole commands have them."""
 
 from __future__ import annotations
 
-import pytest
-from faults.arena import Arena, build
-from pipeline.conftest import scing
+from pipeline.conftest import finished, own_run, own_world, scing, world
 
-__all__ = ["arena", "scing"]
-
-
-@pytest.fixture(scope="session")
-def arena(tmp_path_factory):
-    """A finished run with indexes, a report and kept vectors, and another one of its shape."""
-    folder = tmp_path_factory.mktemp("arena")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SCING_CACHE", str(folder / "cache"))
-        build(folder)
-    return Arena(folder)
+__all__ = ["finished", "own_run", "own_world", "scing", "world"]

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from faults.arena import SCHEDULE, Artefact
+from faults.arena import SCHEDULE, Arena, Artefact, build
 from faults.mutations import Mutation, PassedOver, Tally, mutations, newer, outcome, put
 
 from scing_cli.core.config import VisualSettings
@@ -15,9 +15,19 @@ from scing_cli.core.errors import ScingError
 from scing_cli.core.index.stamp import SUFFIX
 from scing_cli.core.workflows.train_visual import train_visual
 
-FEW, MANY = 12, 600
+FEW, MANY = 12, 400
 MEMORY = 2**20  # KiB that damage may make the process grow by
 OTHER = {"prompts/stamp.json": "visual/stamp.json", "visual/inference/stamp.json": "visual/stamp.json"}
+
+
+@pytest.fixture(scope="module")
+def arena(tmp_path_factory):
+    """A finished run with indexes, a report and kept vectors, and another one of its shape; mended after each damage."""
+    folder = tmp_path_factory.mktemp("arena")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SCING_CACHE", str(folder / "cache"))
+        build(folder)
+    return Arena(folder)
 
 
 def drawn(arena, artefact: Artefact, whole: bytes, count: int, seed: int) -> list[Mutation]:
@@ -73,7 +83,7 @@ def test_much_damage_is_told_or_harmless(arena):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     tally = try_all(arena, MANY, seed=1000)
     print(f"\n{tally.table()}\n{tally.total():,} damaged files, {len(tally.wrong)} of them not told")
-    check(tally, 12_000)
+    check(tally, 10_000)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MEMORY
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
 import json
@@ -51,6 +52,22 @@ def safetensors(content: bytes) -> dict[str, list[Any]]:
             numbers = np.frombuffer(content[first:last], DTYPES[told["dtype"]]).reshape(told["shape"])
             found[name] = [list(numbers.shape), numbers.astype(np.float32).tobytes()]
     return found
+
+
+def npy(content: bytes) -> np.ndarray:
+    """Return the array of an .npy file: what its header says of the bytes behind it."""
+    length = int.from_bytes(content[8:10], "little")
+    told = ast.literal_eval(content[10 : 10 + length].decode("latin1"))
+    numbers = np.frombuffer(content[10 + length :], np.dtype(told["descr"]), count=int(np.prod(told["shape"])))
+    return numbers.reshape(told["shape"], order="F" if told["fortran_order"] else "C")
+
+
+def unit_rows(array: np.ndarray) -> list[list[float]]:
+    """Return the rows at unit length, to six digits."""
+    rows = array.astype(np.float64)
+    lengths = np.sqrt((rows * rows).sum(axis=1, keepdims=True))
+    whole = array.dtype == np.float32 and (np.abs(lengths - 1) <= 1e-5).all()
+    return np.round((rows if whole else rows / lengths).astype(np.float32), 6).tolist()
 
 
 def other_stages(content: bytes, stage: str) -> bytes:

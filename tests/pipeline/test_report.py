@@ -19,6 +19,7 @@ from oracles import report as oracle
 from pages import Chart, Page
 from safetensors.numpy import load_file
 
+from scing_cli.core.artifacts import read_json
 from scing_cli.core.datasets import read_data
 from scing_cli.core.evaluation import evaluate
 from scing_cli.core.figures.montage import COLOURS, Style
@@ -71,7 +72,7 @@ def case(made, world):
 def test_the_folder_holds_three_files_and_the_run_keeps_one_of_them(made):
     run, folder = made
     assert sorted(path.name for path in folder.iterdir()) == FILES
-    own, kept = (json.loads((place / "report.json").read_text(encoding="utf-8")) for place in (folder, run))
+    own, kept = (read_json(place / "report.json") for place in (folder, run))
     assert own.pop("cameras")
     assert kept == own
 

@@ -13,7 +13,6 @@ import math
 import pickle
 import sys
 import zipfile
-import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -37,10 +36,6 @@ _DTYPES = {
     "BoolStorage": torch.bool,
 }
 _DEEPEST = 64
-FAULTS = (
-    *(pickle.UnpicklingError, EOFError, AttributeError, TypeError, ValueError, LookupError, OverflowError),
-    *(RuntimeError, MemoryError, NotImplementedError, OSError, zipfile.BadZipFile, zlib.error),
-)
 
 
 def is_archive(path: Path) -> bool:
@@ -58,6 +53,14 @@ def _tops(names: Sequence[str]) -> list[str]:
     return [name.removesuffix("data.pkl") for name in names if name.count("/") == 1 and name.endswith("/data.pkl")]
 
 
+def _top(container: zipfile.ZipFile) -> str:
+    """Return the first folder, with its slash, that holds a description."""
+    tops = _tops(container.namelist())
+    if not tops:
+        raise pickle.UnpicklingError("it has no data.pkl")
+    return tops[0]
+
+
 def read_archive(path: Path) -> dict[str, Tensor]:
     """Read every tensor of a TorchScript archive, running none of its code.
 
@@ -73,11 +76,8 @@ def read_archive(path: Path) -> dict[str, Tensor]:
     """
     try:
         with zipfile.ZipFile(path) as container:
-            tops = _tops(container.namelist())
-            if not tops:
-                raise pickle.UnpicklingError("it has no data.pkl")
-            return dict(_tensors(_Reader(container, tops[0]).load(), "", _DEEPEST))
-    except FAULTS as error:
+            return dict(_tensors(_Reader(container, _top(container)).load(), "", _DEEPEST))
+    except Exception as error:
         raise WeightsError(
             f"{path} cannot be read as a TorchScript archive: {error or type(error).__name__}.",
             "It may be cut off: fetch it again.",

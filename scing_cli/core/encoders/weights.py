@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from scing_cli.core.encoders.archive import FAULTS, is_archive, read_archive
+from scing_cli.core.encoders.archive import is_archive, read_archive
 from scing_cli.core.errors import WeightsError
 
 __all__ = ["TowerStates", "fill", "is_archive", "read_state", "split_state"]
@@ -104,7 +103,7 @@ def _faults(tower: nn.Module, state: Mapping[str, Tensor], prefix: str) -> list[
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         found: dict[str, Tensor] = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
+    except Exception as error:
         raise WeightsError(f"{path} is damaged or no safetensors file: {error}.", _AGAIN) from error
     return found
 
@@ -119,7 +118,7 @@ def _read_checkpoint(path: Path) -> Mapping[str, Any]:
             f"{path} holds more than tensors, or is no weights file; it was not loaded, as it might run code.",
             "Use a safetensors file, or a checkpoint that torch.load(weights_only=True) reads.",
         ) from error
-    except (*FAULTS, AssertionError) as error:
+    except Exception as error:
         said = str(error) or type(error).__name__
         raise WeightsError(f"{path} is damaged or no weights file: {said}.", _AGAIN) from error
     for inner in ("state_dict", "model"):

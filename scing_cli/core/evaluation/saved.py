@@ -7,7 +7,6 @@ and `gallery_camera`. Q queries, N gallery rows, D width.
 from __future__ import annotations
 
 import dataclasses
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,6 @@ JUNK = "-1"
 BLOCK = 2**25  # bytes of a block in float64
 UNIT = 1e-5  # float32 vectors nearer than this to length 1 are left as they are, to the bit
 SHOWN = 10
-UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile)
 REMEDY = f"Arrays are {', '.join(NEEDED)}, and where cameras are known {', '.join(OPTIONAL)}; see README."
 
 
@@ -132,7 +130,7 @@ def _file(path: Path) -> Mapping[str, Any]:
         if isinstance(file, np.lib.npyio.NpzFile):
             with file:
                 return {name: file[name] if name in (*NEEDED, *OPTIONAL) else None for name in file.files}
-    except UNREADABLE as error:
+    except Exception as error:
         raise _unreadable(path, error) from error
     raise DataError(f"{path} holds a single array.", f"An .npz file holds several. {REMEDY}")
 
@@ -144,7 +142,7 @@ def _folder(path: Path) -> Mapping[str, Any]:
         if file.exists():
             try:
                 arrays[name] = np.lib.format.open_memmap(file, mode="r")
-            except UNREADABLE as error:
+            except Exception as error:
                 raise _unreadable(file, error) from error
     return arrays
 
