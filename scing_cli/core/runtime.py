@@ -226,9 +226,7 @@ class MetricsLog:
         lines = content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
         rows = [self._row(line, number) for number, line in enumerate(lines, 1)]
         kept = b"".join(
-            line
-            for line, row in zip(lines, rows, strict=True)
-            if row.get("stage") != stage or row.get("epoch", 0) <= after
+            line for line, row in zip(lines, rows, strict=True) if row.get("stage") != stage or row["epoch"] <= after
         )
         if kept != content:
             with replacing(self.path) as temporary:
@@ -237,7 +235,8 @@ class MetricsLog:
     def _row(self, line: bytes, number: int) -> dict[str, Any]:
         """Return a line as it was written."""
         try:
-            return dict(json.loads(line.decode("utf-8")))
+            row = dict(json.loads(line.decode("utf-8")))
+            return {**row, "epoch": int(row.get("epoch", 0))}
         except (ValueError, TypeError, RecursionError) as error:
             raise RunError(
                 f"{self.path} is damaged in line {number}: {error}.",
