@@ -23,7 +23,7 @@ from typing import Any
 import measuring
 
 from scing_cli.commands.console import Terminal
-from scing_cli.core.artifacts import write_json
+from scing_cli.core.artifacts import read_json, write_json
 from scing_cli.core.config import PromptSettings, VisualSettings, build_settings, read_config, saved_settings
 from scing_cli.core.errors import ScingError
 from scing_cli.core.synthetic import write_world
@@ -84,7 +84,7 @@ def one(folder: Path, world: Path, config: Path, seed: int, views: str, terminal
         saved = {"train-prompts": saved_settings(prompts), "train-visual": saved_settings(visual)}
         check_folder(run, world, saved)
         if result.exists():
-            return dict(json.loads(result.read_text(encoding="utf-8")))
+            return read_json(result)
     shutil.rmtree(run, ignore_errors=True)  # stopped: its seconds are not known
     terminal.note(f"--views {views}, seed {seed}: {run}")
     began = time.perf_counter()

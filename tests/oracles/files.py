@@ -67,7 +67,8 @@ def unit_rows(array: np.ndarray) -> list[list[float]]:
     rows = array.astype(np.float64)
     lengths = np.sqrt((rows * rows).sum(axis=1, keepdims=True))
     whole = array.dtype == np.float32 and (np.abs(lengths - 1) <= 1e-5).all()
-    return np.round((rows if whole else rows / lengths).astype(np.float32), 6).tolist()
+    with np.errstate(all="ignore"):
+        return np.round((rows if whole else rows / lengths).astype(np.float32), 6).tolist()
 
 
 def other_stages(content: bytes, stage: str) -> bytes:

@@ -126,9 +126,9 @@ def row_lengths(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def _file(path: Path) -> Mapping[str, Any]:
     try:
-        file = np.load(path, allow_pickle=False)
-        if isinstance(file, np.lib.npyio.NpzFile):
-            with file:
+        with path.open("rb") as stream:  # numpy leaves a broken zip open
+            file = np.load(stream, allow_pickle=False)
+            if isinstance(file, np.lib.npyio.NpzFile):
                 return {name: file[name] if name in (*NEEDED, *OPTIONAL) else None for name in file.files}
     except Exception as error:
         raise _unreadable(path, error) from error
