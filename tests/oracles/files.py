@@ -72,8 +72,8 @@ def unit_rows(array: np.ndarray) -> list[list[float]]:
 
 
 def other_stages(content: bytes, stage: str) -> bytes:
-    """Return the lines of a log that are not of a stage."""
-    lines = content.splitlines(keepends=True)
+    """Return the lines of a log that are not of a stage; a last one that has no end was cut short, and is left out."""
+    lines = [line for line in content.splitlines(keepends=True) if line.endswith(b"\n")]
     return b"".join(line for line in lines if json.loads(line.decode()).get("stage") != stage)
 
 
