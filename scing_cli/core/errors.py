@@ -4,6 +4,7 @@ UNREADABLE_REMEDY = (
     "Mend or remove it; or let scing prepare write a manifest, which marks such images with the reason, and give that "
     "with --data (with --split all where its rows name no split)."
 )
+WRITE_REMEDY = "Make room there, or choose another place; the former file is untouched."
 
 
 def counted(number: int, one: str, many: str = "") -> str:

@@ -12,8 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from scing_cli.core.artifacts.seal import sealed, unsealed
-from scing_cli.core.errors import RunError, ScingError
+from scing_cli.core.errors import WRITE_REMEDY, RunError, ScingError
 
 REMEDY = "Restore it from a copy, or make it anew."
 
@@ -23,7 +25,7 @@ def replacing(target: Path) -> Iterator[Path]:
     """Give a temporary path beside `target`; on a clean exit it becomes `target` in one rename, else it is removed.
 
     Raises:
-        ScingError: If the folder cannot be written.
+        ScingError: If the folder cannot be written, or the disk is full.
     """
     temporary = target.parent / f".{target.name}.{secrets.token_hex(4)}.part"
     try:
@@ -36,10 +38,9 @@ def replacing(target: Path) -> Iterator[Path]:
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         temporary.replace(target)
-    except OSError as error:
-        raise ScingError(
-            f"Cannot write {target}: {error.strerror or error}.", "The former file is untouched."
-        ) from error
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ScingError(f"Cannot write {target}: {reason}.", WRITE_REMEDY) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -52,13 +53,17 @@ def write_text(target: Path, text: str) -> None:
 
 def write_json(target: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON object in one rename, with its seal."""
-    whole = sealed(content)
-    text = json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(target, json_text(sealed(content)))
+
+
+def json_text(content: Mapping[str, Any]) -> str:
+    """Return a JSON object as it is written to a file."""
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     try:
         text.encode()
     except UnicodeEncodeError:  # a file name that is no UTF-8: JSON's own escapes
-        text = json.dumps(whole, indent=1, allow_nan=False)
-    write_text(target, text + "\n")
+        text = json.dumps(content, indent=1, allow_nan=False)
+    return text + "\n"
 
 
 def read_json(source: Path, *, remedy: str = REMEDY) -> dict[str, Any]:

@@ -16,13 +16,14 @@ from typing import Any
 import faiss
 
 from scing_cli.core.artifacts import replacing
-from scing_cli.core.errors import IndexFileError
+from scing_cli.core.errors import WRITE_REMEDY, IndexFileError
 from scing_cli.core.index.kinds import KINDS
 from scing_cli.core.index.rows import Row, read_rows, write_rows
 from scing_cli.core.index.stamp import REMEDY, SUFFIX, Stamp, append_stamp, check_vectors, read_stamp, rows_file
 from scing_cli.core.index.store import Store
 
 READ_ATTEMPTS = 3
+BLOCK = 1 << 20  # bytes written at a time
 
 
 def check_name(path: Path) -> None:
@@ -77,6 +78,8 @@ def load(path: Path) -> tuple[Store, list[Row], Stamp]:
 def commit(path: Path, index: Any, rows: Sequence[Row], stamp: Stamp) -> Stamp:
     """Write a new generation of an index and its rows; until the one rename the former generation stays valid.
 
+    The caller holds the write lock: what is half written beside the index is a killed writer's, and is removed.
+
     Args:
         path: The `.faiss` file.
         index: The faiss index.
@@ -87,8 +90,9 @@ def commit(path: Path, index: Any, rows: Sequence[Row], stamp: Stamp) -> Stamp:
         The stamp as written.
 
     Raises:
-        IndexFileError: If faiss or SQLite cannot write.
+        ScingError: If faiss or SQLite cannot write, as on a full disk.
     """
+    _sweep_parts(path)
     generation = 1 + max([stamp.generation, *_generations(path)])
     digest = write_rows(rows_file(path, generation), rows)
     written = dataclasses.replace(stamp, generation=generation, rows_digest=digest)
@@ -129,12 +133,12 @@ def _load(path: Path, stamp: Stamp) -> tuple[Store, list[Row]]:
 
 
 def _write_vectors(index: Any, target: Path) -> None:
-    try:
-        faiss.write_index(index, str(target))
-    except RuntimeError as error:  # what faiss raises
-        raise IndexFileError(
-            f"The vectors cannot be written to {target.parent}: {error}.", "Is the disk full?"
-        ) from error
+    """Write what faiss has to write through a stream of Python's: faiss's own says nothing of bytes lost on closing."""
+    with target.open("wb") as stream:
+        try:
+            faiss.write_index(index, faiss.PyCallbackIOWriter(stream.write, BLOCK))
+        except RuntimeError as error:  # what faiss raises for faults of its own
+            raise IndexFileError(f"Cannot write the vectors to {target.parent}: {error}.", WRITE_REMEDY) from error
 
 
 def files_of(path: Path) -> list[Path]:
@@ -150,6 +154,15 @@ def _generations(index: Path) -> set[int]:
         return set()
     matches = (pattern.fullmatch(file.name) for file in index.parent.iterdir())
     return {int(match[1]) for match in matches if match}
+
+
+def _sweep_parts(index: Path) -> None:
+    """Remove the temporary files of an index and of its rows: they would stay for ever, and may fill the disk."""
+    rows = re.escape(rows_file(index, 0).name[:-1])
+    part = re.compile(rf"\.({re.escape(index.name)}|{rows}\d+)\.[0-9a-f]{{8}}\.part")
+    for file in list(index.parent.glob(".*.part")):
+        if part.fullmatch(file.name):
+            file.unlink(missing_ok=True)
 
 
 def _sweep(index: Path, written: Stamp) -> None:

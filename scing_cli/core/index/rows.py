@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from scing_cli.core.artifacts import file_digest, replacing
-from scing_cli.core.errors import IndexFileError
+from scing_cli.core.errors import WRITE_REMEDY, IndexFileError
 
 # Text goes in as bytes and a cast, so that a file name that is no UTF-8 survives (Python's surrogateescape).
 TABLE = """CREATE TABLE rows (id INTEGER PRIMARY KEY, path TEXT NOT NULL, size INTEGER NOT NULL, mtime INTEGER NOT NULL,
@@ -106,7 +106,7 @@ def write_rows(target: Path, rows: Iterable[Row]) -> str:
                 base.executemany(INSERT, values)
                 base.execute("COMMIT")
         except sqlite3.Error as error:
-            raise IndexFileError(f"Cannot write {target}: {error}.", "Is the disk full?") from error
+            raise IndexFileError(f"Cannot write {target}: {error}.", WRITE_REMEDY) from error
         return file_digest(temporary)
 
 
