@@ -19,7 +19,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from scing_cli.core.errors import counted
-from scing_cli.core.runtime import Advance
+from scing_cli.core.runtime import Advance, standard_output
 
 if TYPE_CHECKING:
     from scing_cli.core.evaluation import Scores
@@ -140,7 +140,8 @@ class Terminal:
                 text.encode(sys.stdout.encoding or "utf-8")
             except UnicodeEncodeError:  # a file name that is no UTF-8, or a terminal that is none: JSON's own escapes
                 text = json.dumps(payload, allow_nan=False)
-            sys.stdout.write(text + "\n")
+            with standard_output():
+                sys.stdout.write(text + "\n")
         return self.as_json
 
     def listing(self, what: tuple[str, str], lines: Sequence[str]) -> None:
@@ -161,7 +162,8 @@ class Terminal:
             table.add_column(_plain(column), justify="left" if column in words else "right", overflow="fold")
         for row in rows:
             table.add_row(*(_plain(str(cell)) for cell in row))
-        self.stdout.print(table)
+        with standard_output():
+            self.stdout.print(table)
 
     def course(self, title: str, fit: Fit) -> None:
         """Print how a stage's figures went from the first to the last epoch."""
@@ -181,7 +183,8 @@ class Terminal:
 
     def say(self, text: str) -> None:
         """Print a line of the result."""
-        self.stdout.print(_plain(text), soft_wrap=True)
+        with standard_output():
+            self.stdout.print(_plain(text), soft_wrap=True)
 
 
 def shorten(text: str, width: int) -> str:

@@ -206,6 +206,24 @@ def memory_advice(options: str) -> Iterator[None]:
         raise ScingError("This machine ran out of memory.", f"Options that help: {options}.") from error
 
 
+@contextlib.contextmanager
+def standard_output() -> Iterator[None]:
+    """Flush standard output at the end of a block that writes to it.
+
+    Raises:
+        ScingError: If it cannot be written, as where it goes to a full disk; a reader that left is not told of.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise ScingError(
+            f"Standard output cannot be written: {error.strerror}.", "Make room where it goes, or send it elsewhere."
+        ) from error
+
+
 class MetricsLog:
     """Appends one JSON object a line to metrics.jsonl."""
 
@@ -244,6 +262,13 @@ class MetricsLog:
             ) from error
 
     def write(self, row: Mapping[str, Any]) -> None:
-        """Append one row; numbers are written as they are."""
-        with self.path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(dict(row), allow_nan=False) + "\n")
+        """Append one row; numbers are written as they are.
+
+        Raises:
+            ScingError: If the file cannot be written.
+        """
+        try:
+            with self.path.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(dict(row), allow_nan=False) + "\n")
+        except OSError as error:
+            raise ScingError(f"Cannot write {self.path}: {error.strerror}.", "Make room there.") from error

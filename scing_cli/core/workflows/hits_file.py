@@ -10,6 +10,7 @@ from pathlib import Path
 
 from scing_cli.core.artifacts import csv_text, replacing
 from scing_cli.core.errors import SettingError
+from scing_cli.core.runtime import standard_output
 from scing_cli.core.workflows.montage import Found
 
 COLUMNS = ("query", "rank", "score", "identity", "camera", "path")
@@ -55,9 +56,9 @@ def write_hits(target: Path, results: Sequence[Found]) -> None:
         results: What was found.
     """
     if target == STDOUT:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(_text(results).encode("utf-8", "surrogateescape"))
-        sys.stdout.buffer.flush()
+        with standard_output():
+            sys.stdout.flush()
+            sys.stdout.buffer.write(_text(results).encode("utf-8", "surrogateescape"))
         return
     with replacing(target) as temporary:
         temporary.write_text(_text(results), encoding="utf-8", errors="surrogateescape", newline="")

@@ -1,7 +1,8 @@
-"""Findings -> files of a folder, each written whole or not at all; `report.json` comes last."""
+"""Findings -> files of a folder, written whole before the first takes its place; `report.json` comes last."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import os
@@ -12,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from scing_cli import __version__
-from scing_cli.core.artifacts import FORMAT, Run, csv_text, read_json, replacing, write_json
+from scing_cli.core.artifacts import FORMAT, Run, csv_text, json_text, read_json, replacing, write_json
 from scing_cli.core.errors import RunError, ScingError, SettingError
 from scing_cli.core.evaluation.products import Products
 from scing_cli.core.figures import MontageHit, ranked_montage
@@ -48,7 +49,9 @@ def check_folder(folder: Path) -> None:
 
 
 def _is_ours(folder: Path) -> bool:
-    names = {entry.name for entry in folder.iterdir()}
+    names = {
+        entry.name for entry in folder.iterdir() if entry.suffix != ".part"
+    }  # such are of a writer that was killed
     if "run.json" in names:
         return False  # a run: the report.json in it is a copy
     if "report.json" not in names:
@@ -92,11 +95,8 @@ def write_report(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingError(f"--output {folder} cannot be made: {error.strerror}.", "Name another folder.") from error
-    _write_queries(folder / "queries.csv", findings)
-    with replacing(folder / "report.html") as temporary:
-        temporary.write_text(page, encoding="utf-8")
     content = _content(findings)
-    write_json(folder / "report.json", content)
+    _write(folder, {"report.json": json_text(content), "report.html": page, "queries.csv": _queries(findings)})
     if subject.run is not None:
         _keep(subject.run, subject.split, content, reporter)
     return dataclasses.replace(report, output=folder)
@@ -128,11 +128,17 @@ def _content(findings: Findings) -> Mapping[str, Any]:
     }
 
 
-def _write_queries(target: Path, findings: Findings) -> None:
+def _queries(findings: Findings) -> str:
     lines = list(findings.lines())
-    text = csv_text([list(lines[0]), *(list(line.values()) for line in lines)])
-    with replacing(target) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
+    return csv_text([list(lines[0]), *(list(line.values()) for line in lines)])
+
+
+def _write(folder: Path, texts: Mapping[str, str]) -> None:
+    """Write all files, then rename them, the first one last: a full disk leaves the former report as it was."""
+    with contextlib.ExitStack() as together:
+        for name, text in texts.items():
+            temporary = together.enter_context(replacing(folder / name))
+            temporary.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
 
 
 def _montages(findings: Findings, workers: int, reporter: Reporter) -> Mapping[str, Image.Image]:
