@@ -22,7 +22,7 @@ from scing_cli.core.index.rows import Row, read_rows, write_rows
 from scing_cli.core.index.stamp import REMEDY, SUFFIX, Stamp, append_stamp, check_vectors, read_stamp, rows_file
 from scing_cli.core.index.store import Store
 
-READ_ATTEMPTS = 3
+READ_ATTEMPTS = 20  # a writer whose every commit falls into a reading: three in a row happened
 BLOCK = 1 << 20  # bytes written at a time
 
 

@@ -1,14 +1,17 @@
 """One writer at a time: a lock beside an index, which the system takes back when its holder ends, however that ends.
 
-`.gallery.faiss.lock` is there only while somebody writes. Its holder removes it before letting go; who was waiting then
-holds a lock on a file that has no name any more, sees that, and tries again.
+`.gallery.faiss.lock` is there only while somebody writes, and says who. Its holder removes it before letting go; who
+was waiting then holds a lock on a file that has no name any more, sees that, and tries again.
 """
 
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import errno
 import os
+import platform
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -21,6 +24,7 @@ if sys.platform != "win32":
 
 PATIENCE = 5.0  # seconds
 INTERVAL = 0.05
+SIGNED = re.compile(r"process \d+ on \S+, since [\d :-]+")
 UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}  # some network folders know no locks
 
 
@@ -35,7 +39,7 @@ def write_lock(index: Path, *, patience: float | None = None) -> Iterator[None]:
         patience: Seconds to wait for another writer; None for `PATIENCE`.
 
     Raises:
-        IndexFileError: If another process goes on writing, or the folder cannot be written.
+        IndexFileError: If another process goes on writing, which is named, or the folder cannot be written.
     """
     file = index.with_name(f".{index.name}.lock")
     end = time.monotonic() + (PATIENCE if patience is None else patience)
@@ -46,7 +50,9 @@ def write_lock(index: Path, *, patience: float | None = None) -> Iterator[None]:
     except OSError as error:
         raise IndexFileError(f"Cannot write {index}: {error.strerror}.", "Choose another place for it.") from error
     if handle is None:
-        raise IndexFileError(f"Another process is writing {index}.", "Run the command again when that one has ended.")
+        raise IndexFileError(
+            f"Another process is writing {index}{_holder(file)}.", "Run the command again when that one has ended."
+        )
     try:
         yield
     finally:
@@ -61,6 +67,8 @@ def _attempt(file: Path) -> int | None:
     held = False
     try:
         held = _lock(handle) and _named(handle, file)
+        if held:
+            _sign(handle)
     finally:
         if not held:
             os.close(handle)
@@ -78,6 +86,24 @@ def _lock(handle: int) -> bool:
         if error.errno not in UNSUPPORTED:
             raise
     return True
+
+
+def _sign(handle: int) -> None:
+    """Say in the lock who holds it; on a full disk it goes without."""
+    now = dt.datetime.now(dt.UTC).astimezone()
+    text = f"process {os.getpid()} on {platform.node() or '?'}, since {now:%Y-%m-%d %H:%M:%S}"
+    with contextlib.suppress(OSError):
+        os.ftruncate(handle, 0)
+        os.write(handle, text.encode())
+
+
+def _holder(file: Path) -> str:
+    """Return who holds a lock, in brackets; nothing where it does not say."""
+    try:
+        text = file.read_bytes()[:200].decode()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return f" ({text})" if SIGNED.fullmatch(text) else ""
 
 
 def _named(handle: int, file: Path) -> bool:
