@@ -207,6 +207,15 @@ def memory_advice(options: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def staying() -> Iterator[None]:
+    """Turn SystemExit in a block into a RuntimeError: from a thread of a pool it would end the program in silence."""
+    try:
+        yield
+    except SystemExit as error:
+        raise RuntimeError(f"A thread was asked to leave, with {error.code!r}.") from error
+
+
+@contextlib.contextmanager
 def standard_output() -> Iterator[None]:
     """Flush standard output at the end of a block that writes to it.
 

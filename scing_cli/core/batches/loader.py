@@ -13,6 +13,7 @@ import numpy as np
 from scing_cli.core.batches.pixels import Pixels, resize
 from scing_cli.core.errors import UNREADABLE_REMEDY, ImageError, SettingError
 from scing_cli.core.imagefile import read_image
+from scing_cli.core.runtime import staying
 
 
 def sequential(count: int, batch_size: int) -> list[list[int]]:
@@ -91,7 +92,8 @@ class ImageLoader:
         return _Pending(list(rows), pixels, jobs)
 
     def _decode(self, file: Path, place: Pixels) -> None:
-        place[...] = resize(read_image(file), self.height, self.width, self.interpolation)
+        with staying():
+            place[...] = resize(read_image(file), self.height, self.width, self.interpolation)
 
 
 def _finished(pending: _Pending) -> tuple[list[int], Pixels]:

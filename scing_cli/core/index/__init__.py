@@ -6,7 +6,7 @@ from scing_cli.core.index.gallery import GalleryIndex
 from scing_cli.core.index.hits import Hit, best_of_each
 from scing_cli.core.index.kinds import KINDS, choose_kind
 from scing_cli.core.index.lock import write_lock
-from scing_cli.core.index.rows import Entry, Row, entry_of, file_keys
+from scing_cli.core.index.rows import Entry, Row, entry_of, file_keys, file_state
 from scing_cli.core.index.stamp import Stamp, read_stamp
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "choose_kind",
     "entry_of",
     "file_keys",
+    "file_state",
     "files_of",
     "read_stamp",
     "write_lock",

@@ -17,6 +17,7 @@ from scing_cli.core.errors import WRITE_REMEDY, IndexFileError
 TABLE = """CREATE TABLE rows (id INTEGER PRIMARY KEY, path TEXT NOT NULL, size INTEGER NOT NULL, mtime INTEGER NOT NULL,
            digest TEXT NOT NULL, identity TEXT NOT NULL, camera TEXT NOT NULL)"""
 INSERT = "INSERT INTO rows VALUES (?, CAST(? AS TEXT), ?, ?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT))"
+LATEST = 2**63 - 1
 SELECT = "SELECT id, path, size, mtime, digest, identity, camera FROM rows ORDER BY id"
 
 
@@ -64,9 +65,19 @@ def entry_of(file: Path, *, identity: str = "", camera: str = "") -> Entry:
     Raises:
         OSError: If the file cannot be read.
     """
-    status = file.stat()
+    size, mtime = file_state(file)
     path = file.absolute().as_posix()
-    return Entry(path, status.st_size, status.st_mtime_ns, file_digest(file), identity, camera)
+    return Entry(path, size, mtime, file_digest(file), identity, camera)
+
+
+def file_state(file: Path) -> tuple[int, int]:
+    """Return size and time of an image file, as `Entry` has them; a time beyond SQLite's integers (2262) is its last.
+
+    Raises:
+        OSError: If there is no such file.
+    """
+    status = file.stat()
+    return status.st_size, min(status.st_mtime_ns, LATEST)
 
 
 def file_keys(files: Iterable[Path]) -> list[str]:

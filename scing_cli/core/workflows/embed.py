@@ -21,6 +21,7 @@ from scing_cli.core.index import (
     choose_kind,
     entry_of,
     file_keys,
+    file_state,
     write_lock,
 )
 from scing_cli.core.manifest import Manifest, Sample
@@ -238,10 +239,10 @@ def _unchanged(file: Path, held: Sequence[Row]) -> bool:
     if not held:
         return False
     try:
-        state = file.stat()
+        state = file_state(file)
     except OSError as error:
         raise _unreadable(file, error) from error
-    return (state.st_size, state.st_mtime_ns) in {(row.size, row.mtime) for row in held}
+    return state in {(row.size, row.mtime) for row in held}
 
 
 def _entry(manifest: Manifest, sample: Sample) -> Entry:

@@ -12,7 +12,7 @@ import numpy as np
 from scing_cli.core.batches import Pixels, resize, sequential
 from scing_cli.core.embeddings import Embedder, Take, Vectors
 from scing_cli.core.imagefile import crop_box, read_image
-from scing_cli.core.runtime import Reporter, memory_advice
+from scing_cli.core.runtime import Reporter, memory_advice, staying
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -69,11 +69,16 @@ def in_threads(
         reporter: Shows progress under the name `text`.
         text: What is being done.
     """
+
+    def work(item: Item) -> Result:
+        with staying():
+            return function(item)
+
     results = []
     pool = ThreadPoolExecutor(workers)
     try:
         with reporter.progress(text, len(items)) as advance:
-            for result in pool.map(function, items):
+            for result in pool.map(work, items):
                 results.append(result)
                 advance(1)
     finally:
