@@ -52,7 +52,11 @@ def image_graph(state: State, geometry: Geometry, model: Mapping[str, Any]) -> o
     cls = tower.norm(ops.squeeze(tokens, _whole(1)), "ln_post")
     projected = ops.matmul(cls, _constant(state["proj"]), transpose_a=False, transpose_b=False)
     outputs = [ops.result(node, name=name) for node, name in ((cls, "cls"), (projected, "projected"))]
-    return openvino.Model(outputs, inputs, "image encoder")
+    graph = openvino.Model(outputs, inputs, "image encoder")
+    for number, node in enumerate(graph.get_ordered_ops()):  # OpenVINO counts on in a process: two graphs would differ
+        if node.get_type_name() not in {"Parameter", "Result"}:
+            node.set_friendly_name(f"{node.get_type_name()}_{number}")
+    return graph
 
 
 class _Tower:
