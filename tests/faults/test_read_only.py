@@ -64,6 +64,7 @@ def test_targets_that_cannot_be_written_are_refused(scing, finished, world, here
         ("prepare", world, "--output", "locked/m.csv"),
         ("prepare", world, "--output", "m.csv", "--sheet", "locked/sheet.png"),
         ("prepare", "locked/drawn", "--synthetic", "--identities", "2"),
+        ("train-prompts", "--data", world, *MODEL, *FAST, "--run", "locked/new"),
         ("train-visual", *FAST, "--run", "locked/run"),
         ("embed", *run, "--output", "locked/new.faiss"),
         ("embed", *run, "--output", "locked/gallery.faiss", "--append", "--split", "query"),
