@@ -75,6 +75,17 @@ def test_a_killed_training_goes_on_and_ends_as_an_undisturbed_one(ground, tmp_pa
     assert killed(ground, tmp_path, stage, 3, seed=1) >= 3
 
 
+def test_what_a_killed_save_left_is_swept(scing, own_run, world):
+    """A process that is killed within safetensors leaves `.tmpXXXXXX`, within this program's own writers `.X.part`."""
+    shutil.rmtree(own_run / "visual")
+    (own_run / "visual").mkdir()
+    left = [own_run / "visual" / ".tmpAbCdEf", own_run / ".run.json.01234567.part"]
+    for file in left:
+        file.touch()
+    assert scing("train-visual", *EPOCHS, "--run", own_run).code == 0
+    assert not [file for file in left if file.exists()]
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("stage", RESULTS)
 def test_thirty_kills_of_each_stage(ground, tmp_path, stage):

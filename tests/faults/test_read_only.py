@@ -94,6 +94,12 @@ def test_a_read_only_run_and_cache_cost_only_time(scing, own_run, world, here, l
     assert snapshot(here / "cache") == {}
 
 
+def test_whoever_may_read_a_runs_stamps_may_read_its_weights(finished):
+    modes = {file.name: file.stat().st_mode for file in finished.rglob("*") if file.is_file()}
+    assert {"prompts.safetensors", "image_encoder.safetensors"} <= set(modes)
+    assert set(modes.values()) == {modes["stamp.json"]}
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 @pytest.mark.parametrize("more", [("--json",), (), ("--csv", "-")])
 def test_a_standard_output_that_is_full(finished, world, here, more):

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import secrets
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,15 @@ def replacing(target: Path) -> Iterator[Path]:
     temporary = target.parent / f".{target.name}.{secrets.token_hex(4)}.part"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # the umask applies
+        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)  # the umask applies
+        mode = stat.S_IMODE(os.fstat(handle).st_mode)
+        os.close(handle)
     except OSError as error:
         raise ScingError(f"Cannot write {target}: {error.strerror}.", "Choose another place for it.") from error
     try:
         yield temporary
+        with contextlib.suppress(OSError):  # some disks know no modes
+            temporary.chmod(mode)  # safetensors puts a file of its own there, for its owner alone
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
         temporary.replace(target)

@@ -114,7 +114,7 @@ def _say(earlier: Unfinished, wanted: Unfinished, reporter: Reporter) -> None:
 def _sweep(folder: Path) -> None:
     """Remove what a process that was killed has left: only the holder of the lock writes here."""
     for place in (folder, state_of(folder), *(folder / stage for stage in STAGES)):
-        for file in place.glob(".*.part"):
+        for file in (*place.glob(".*.part"), *place.glob(".tmp*")):  # the latter are safetensors'
             file.unlink(missing_ok=True)
     for rehearsal in folder.glob(".rehearsal-*"):
         shutil.rmtree(rehearsal, ignore_errors=True)
