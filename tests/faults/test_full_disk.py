@@ -5,9 +5,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import faiss
+import numpy as np
 import pytest
 from faults.disks import PAGE, Limited, memory_disk
 from pipeline.conftest import FAST, MODEL
+
+from scing_cli.core.index import disk as disk_of_index
 
 TRAIN = (*MODEL, *FAST)
 PROMPTS, VISUAL = "prompts/prompts.safetensors", "visual/image_encoder.safetensors"
@@ -94,6 +98,16 @@ def test_embed_and_append_on_a_full_disk(scing, disk, finished, here):
     assert fills_up(scing, disk, command) >= 1
     assert fills_up(scing, disk, (*command, "--append", "--split", "query")) >= 1
     assert fills_up(scing, disk, (*command, "--force", "--split", "all")) >= 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("count", [10, 5000])
+def test_bytes_that_are_lost_on_closing_a_file_are_told(count):
+    """faiss's own writer says nothing where the last few of them do not fit."""
+    index = faiss.IndexFlatIP(16)
+    index.add(np.ones((count, 16), np.float32))
+    with pytest.raises(OSError, match="No space left on device"):
+        disk_of_index._write_vectors(index, Path("/dev/full"))
 
 
 def test_a_report_on_a_full_disk(scing, one_disk, finished, here):

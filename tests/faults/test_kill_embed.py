@@ -150,6 +150,24 @@ def test_a_killed_embed_leaves_no_index_or_a_whole_one(ground, tmp_path):
     assert fresh_killed(ground, tmp_path, 3, seed=2) >= 3
 
 
+def test_the_next_writer_removes_what_a_killed_one_left_half_written(ground, tmp_path):
+    """Of this index alone, by its names."""
+    index = tmp_path / "gallery.faiss"
+    for file in ground.before.parent.iterdir():
+        shutil.copy(file, tmp_path)
+    left = [tmp_path / f".{name}.0a1b2c3d.part" for name in ("gallery.faiss", "gallery.rows-7", "gallery.rows-2")]
+    others = [
+        tmp_path / name for name in (".other.faiss.0a1b2c3d.part", ".gallery.faiss.part", ".gallery.csv.0a1b2c3d.part")
+    ]
+    for file in (*left, *others):
+        file.write_text("half")
+    before = content(index)
+    GalleryIndex.read(index).write(index)
+    assert content(index) == before
+    assert not [file for file in left if file.exists()]
+    assert all(file.exists() for file in others)
+
+
 @pytest.mark.long
 def test_thirty_kills_of_each(ground, tmp_path):
     for name, killed in (("embed --append", append_killed), ("embed", fresh_killed)):
