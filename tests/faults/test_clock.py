@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import os
 import shutil
 import time
 from pathlib import Path
 
 import pytest
+from artifacts import edit_run
 from faults.test_full_disk import here
 from pipeline.conftest import FAST, MODEL
 
@@ -67,8 +67,7 @@ def test_runs_are_taken_by_the_time_they_say_and_named(scing, own_run, world, he
     """A run made while the clock was ahead stays the newest: which one is taken is told, another one can be named."""
     for name, made in (("ahead", "2099-01-01T00:00:00+00:00"), ("behind", "1970-01-01T00:00:00+00:00")):
         shutil.copytree(own_run, here / "runs" / name)
-        info = json.loads((own_run / "run.json").read_text())
-        (here / "runs" / name / "run.json").write_text(json.dumps({**info, "made": made}))
+        edit_run(here / "runs" / name, lambda info, made=made: info.update(made=made))
     monkeypatch.setattr(runs, "_now", lambda: dt.datetime(1969, 12, 31, tzinfo=dt.UTC))
     assert scing("train-prompts", "--data", world, *MODEL, *FAST).code == 0
     assert scing("train-prompts", "--data", world, *MODEL, *FAST).code == 0

@@ -58,16 +58,17 @@ def write_text(target: Path, text: str) -> None:
 
 def write_json(target: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON object in one rename, with its seal."""
-    write_text(target, json_text(sealed(content)))
+    write_text(target, json_text(content))
 
 
 def json_text(content: Mapping[str, Any]) -> str:
-    """Return a JSON object as it is written to a file."""
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    """Return a JSON object as it is written to a file: with its seal."""
+    whole = sealed(content)
+    text = json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False)
     try:
         text.encode()
     except UnicodeEncodeError:  # a file name that is no UTF-8: JSON's own escapes
-        text = json.dumps(content, indent=1, allow_nan=False)
+        text = json.dumps(whole, indent=1, allow_nan=False)
     return text + "\n"
 
 
