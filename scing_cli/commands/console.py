@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from scing_cli.core.errors import counted
+from scing_cli.core.errors import counted, spelled
 from scing_cli.core.runtime import Advance, standard_output
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _state = {"debug": False}
 PLAIN_INTERVAL = 10.0  # seconds between progress lines where there is no terminal
 LISTED = 10
+LONGEST = 5000  # letters of a line: of longer ones, the middle is left out
+MOST_LINES = 60  # of an error
 PATH_WIDTH = 38  # of a path in a table: fits 80 columns
 
 
@@ -48,6 +50,8 @@ def set_debug(wanted: bool) -> bool:
 def show_error(message: str) -> None:
     """Print one message on stderr: the first line marked, the others indented below it."""
     first, *others = message.split("\n")
+    if len(others) > MOST_LINES:
+        others = [*others[: MOST_LINES - 1], f"... and {len(others) - MOST_LINES + 1:,} more lines"]
     stderr = Console(stderr=True, highlight=False, soft_wrap=True)
     stderr.print(Text.assemble(("Error:", "bold red"), " ", _plain(first)))
     for line in others:
@@ -101,12 +105,12 @@ class Terminal:
         start = time.monotonic()
         width = self.stderr.width  # texts are shortened: the count, the rate and the time left must keep their places
         with Progress(*columns, console=self.stderr, transient=True) as bar:
-            task = bar.add_task(shorten(_visible(description), width // 4), total=total, text="", rate="")
+            task = bar.add_task(shorten(spelled(description), width // 4), total=total, text="", rate="")
 
             def advance(steps: int, text: str = "") -> None:
                 done = bar.tasks[0].completed + steps
                 rate = _rate(done, time.monotonic() - start)
-                bar.update(task, advance=steps, text=shorten(_visible(text), width // 3), rate=rate)
+                bar.update(task, advance=steps, text=shorten(spelled(text), width // 3), rate=rate)
 
             yield advance
 
@@ -136,9 +140,12 @@ class Terminal:
         """Print the one JSON object if it is wanted; tell whether it was."""
         if self.as_json:
             text = json.dumps(payload, ensure_ascii=False, allow_nan=False)
+            text = "".join(
+                sign if sign.isprintable() else json.dumps(sign)[1:-1] for sign in text
+            )  # JSON's own escapes
             try:
                 text.encode(sys.stdout.encoding or "utf-8")
-            except UnicodeEncodeError:  # a file name that is no UTF-8, or a terminal that is none: JSON's own escapes
+            except UnicodeEncodeError:  # a terminal that is no UTF-8
                 text = json.dumps(payload, allow_nan=False)
             with standard_output():
                 sys.stdout.write(text + "\n")
@@ -209,14 +216,9 @@ def short_path(path: str, width: int = PATH_WIDTH) -> str:
     return f"{text[:head]}…{text[-name:]}"
 
 
-def _visible(text: str) -> str:
-    """Spell out what is no printable character, such as a line's end or the start of an escape sequence."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
-
 def _plain(text: str) -> Text:
-    """Return a text from outside without markup, its control characters spelled out."""
-    return Text(_visible(text))
+    """Return a text from outside without markup, its control characters spelled out, and no longer than a page."""
+    return Text(spelled(shorten(text, LONGEST)))
 
 
 def _figure(value: float) -> str:

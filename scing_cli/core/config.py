@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from scing_cli.core.errors import SettingError
+from scing_cli.core.errors import SettingError, spelled
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
@@ -182,7 +182,9 @@ def read_config(source: Path | None) -> dict[str, dict[str, Any]]:
         ) from error
     for name, table in content.items():
         if name not in TABLES or not isinstance(table, dict):
-            raise SettingError(f"{source} has an unknown entry [{name}].", f"Known tables: [{'], ['.join(TABLES)}].")
+            raise SettingError(
+                f"{source} has an unknown entry [{spelled(name)}].", f"Known tables: [{'], ['.join(TABLES)}]."
+            )
     tables = {name: dict(content.get(name, {})) for name in TABLES}
     for name, kind in TABLES.items():
         try:
@@ -244,7 +246,7 @@ def _fault(entry: Any) -> str:
     reason = str(entry["msg"]).removeprefix("Value error, ")
     value = entry["input"]
     shown = ",".join(map(str, value)) if isinstance(value, tuple | list) else value
-    return f"{option} {shown}: {reason}" if option else reason
+    return f"{option} {spelled(shown)}: {reason}" if option else reason
 
 
 def saved_settings(settings: Settings) -> dict[str, Any]:

@@ -16,6 +16,25 @@ def counted(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def spelled(name: object) -> str:
+    r"""Return a name from outside on one line, what is not printable in it spelled out.
+
+    So it can neither forge a line of a message, nor colour or reorder what stands around it.
+
+    >>> spelled("a\n\x1b[31mb\u202e.jpg")
+    'a\\n\\x1b[31mb\\u202e.jpg'
+    """
+    text = str(name)
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
+def one_line(error: BaseException) -> str:
+    """Return what a foreign library says of a failure on one line; it may quote names from a file."""
+    return spelled(" ".join(str(error).split()))
+
+
 class ScingError(Exception):
     """A failure the user can mend; the command line prints it without a traceback and exits with 2.
 

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from scing_cli.core.errors import DataError, ImageError
+from scing_cli.core.errors import DataError, ImageError, spelled
 
 IMAGE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
@@ -79,7 +79,7 @@ def read_image(path: Path) -> Image.Image:
 
     Raises:
         ImageError: If the file is missing, empty, cut short, damaged, no image, or above `MAX_PIXELS` (refused before
-            it is decoded). `what` is the path, a space, and the reason.
+            it is decoded). `what` is the path, spelled, a space, and the reason.
     """
     try:
         _check_file(path)
@@ -90,7 +90,7 @@ def read_image(path: Path) -> Image.Image:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_big(path) from error
     except DECODER_FAILURES as error:
-        raise ImageError(f"{path} {_reason(path, error)}.", REMEDY) from error
+        raise ImageError(f"{spelled(path)} {_reason(path, error)}.", REMEDY) from error
 
 
 def crop_box(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
@@ -121,7 +121,8 @@ def list_images(folder: Path) -> list[Path]:
         DataError: If the folder, or one below it, is missing or cannot be listed.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder} is no folder." if folder.exists() else f"{folder} is missing.", "Give a folder.")
+        what = "is no folder" if folder.exists() else "is missing"
+        raise DataError(f"{spelled(folder)} {what}.", "Give a folder.")
     found: list[Path] = []
     seen: set[str] = set()
     for place, folders, names in os.walk(folder, followlinks=True, onerror=_cannot_list):
@@ -140,18 +141,20 @@ def _is_image_name(name: str) -> bool:
 
 
 def _cannot_list(error: OSError) -> None:
-    raise DataError(f"{error.filename} cannot be listed: {error.strerror}.", "Check its permissions.") from error
+    raise DataError(
+        f"{spelled(error.filename)} cannot be listed: {error.strerror}.", "Check its permissions."
+    ) from error
 
 
 def _check_file(path: Path) -> None:
     """Refuse what is no ordinary file with bytes in it: opening a named pipe would wait for ever."""
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
-        raise ImageError(f"{path} is a folder, not an image.", REMEDY)
+        raise ImageError(f"{spelled(path)} is a folder, not an image.", REMEDY)
     if not stat.S_ISREG(status.st_mode):
-        raise ImageError(f"{path} is no ordinary file.", REMEDY)
+        raise ImageError(f"{spelled(path)} is no ordinary file.", REMEDY)
     if status.st_size == 0:
-        raise ImageError(f"{path} is empty (0 bytes).", REMEDY)
+        raise ImageError(f"{spelled(path)} is empty (0 bytes).", REMEDY)
 
 
 def _decode(path: Path, stream: BinaryIO) -> Image.Image:
@@ -212,7 +215,8 @@ def _narrow(image: Image.Image) -> Image.Image:
 
 def _too_big(path: Path, size: str = "") -> ImageError:
     return ImageError(
-        f"{path} is too big{size}: the limit is {MAX_PIXELS // 1_000_000} million pixels.", "Give a smaller copy."
+        f"{spelled(path)} is too big{size}: the limit is {MAX_PIXELS // 1_000_000} million pixels.",
+        "Give a smaller copy.",
     )
 
 

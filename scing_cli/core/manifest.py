@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from scing_cli.core.artifacts import csv_text, write_text
-from scing_cli.core.errors import DataError
+from scing_cli.core.errors import DataError, spelled
 
 SPLITS = ("train", "val", "query", "gallery")
 COLUMNS = ("path", "identity", "camera", "split", "caption")
@@ -76,7 +76,7 @@ class Manifest:
         rows = tuple(sample for sample in self.samples if sample.split == split)
         if not rows:
             present = ", ".join(self.splits()) or "none (no row names a split; --split all holds them)"
-            raise DataError(f"{self.name} has no image in the split {split!r}.", f"Splits it has: {present}.")
+            raise DataError(f"{spelled(self.name)} has no image in the split {split!r}.", f"Splits it has: {present}.")
         return dataclasses.replace(self, samples=rows)
 
     def splits(self) -> tuple[str, ...]:

@@ -142,10 +142,14 @@ def test_no_line_runs_what_it_reads(path):
     found = []
     for called, words, line in calls(tree):
         last = called.rpartition(".")[2]
-        careless = called in BANNED or (last == "load" and called.startswith("torch") and not _is(words, "weights_only"))
+        careless = called in BANNED or (
+            last == "load" and called.startswith("torch") and not _is(words, "weights_only")
+        )
         found += [(called, line)] if careless or _is(words, "allow_pickle") or "shell" in words else []
         found += [(called, line)] if called in {"np.load", "numpy.load"} and "allow_pickle" not in words else []
-    imported = {alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported = {
+        alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
+    }
     imported |= {(node.module or "").split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert not found
     assert name in MAY_UNPICKLE or not imported & {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scing_cli.core.errors import DataError
+from scing_cli.core.errors import DataError, spelled
 from scing_cli.core.manifest import Manifest
 
 LABELS_REMEDY = "Name people in the column identity of a CSV, or use a data set that does (scing prepare --help)."
@@ -20,22 +20,22 @@ def check_training(manifest: Manifest, *, train_on: str = "") -> None:
     """
     if train_on and "train" not in manifest.splits():
         raise DataError(
-            f"{manifest.name} is for tests alone: it has no images to train on.",
+            f"{spelled(manifest.name)} is for tests alone: it has no images to train on.",
             f"Train on other data, usually {train_on}: scing train-prompts --data DIR\n"
-            f"then see how it does here: scing evaluate --run RUN --data {manifest.root}",
+            f"then see how it does here: scing evaluate --run RUN --data {spelled(manifest.root)}",
         )
     rows = manifest.part("train")
     identities = rows.identities()
     if len(identities) < 2:
         found = f"there is only {identities[0]!r}" if identities else "no row names one"
         raise DataError(
-            f"{manifest.name} has fewer than two identities in the split 'train' ({found}).",
+            f"{spelled(manifest.name)} has fewer than two identities in the split 'train' ({found}).",
             LABELS_REMEDY,
         )
     unknown = [sample.path for sample in rows if not sample.identity]
     if unknown:
         raise DataError(
-            f"{manifest.name} has {len(unknown)} rows without an identity in the split 'train', such as {unknown[0]}.",
+            f"{spelled(manifest.name)} has {len(unknown)} rows without an identity in the split 'train', such as {spelled(unknown[0])}.",
             "Give them one, or leave their split empty.",
         )
 
@@ -54,10 +54,12 @@ def check_evaluation(manifest: Manifest, split: str = "query") -> None:
     known = {name: set(part.identities()) for name, part in parts.items()}
     for name, identities in known.items():
         if not identities:
-            raise DataError(f"{manifest.name} has no identity in the split {name!r}: nothing to score.", LABELS_REMEDY)
+            raise DataError(
+                f"{spelled(manifest.name)} has no identity in the split {name!r}: nothing to score.", LABELS_REMEDY
+            )
     if not set.intersection(*known.values()):
         raise DataError(
-            f"{manifest.name} has no identity that stands in the splits {' and '.join(map(repr, known))}.",
+            f"{spelled(manifest.name)} has no identity that stands in the splits {' and '.join(map(repr, known))}.",
             "Queries are scored by the gallery's images of the same person: check the columns identity and split.",
         )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from scing_cli.core.artifacts import file_digest
 from scing_cli.core.datasets.dataset import Dropped
 from scing_cli.core.datasets.published import PartCount
-from scing_cli.core.errors import ImageError
+from scing_cli.core.errors import ImageError, spelled
 from scing_cli.core.imagefile import read_image
 from scing_cli.core.manifest import SPLITS, Manifest
 from scing_cli.core.runtime import Reporter
@@ -88,7 +88,7 @@ def _open(file: Path) -> str | tuple[int, int, str]:
         image = read_image(file)
         return image.width, image.height, file_digest(file)
     except ImageError as error:
-        return error.what.removeprefix(f"{file} ").removesuffix(".")
+        return error.what.removeprefix(f"{spelled(file)} ").removesuffix(".")
     except OSError as error:  # it went between the two
         return f"cannot be read: {error.strerror}"
 

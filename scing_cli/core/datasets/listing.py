@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from scing_cli.core.errors import DataError
+from scing_cli.core.errors import DataError, spelled
 from scing_cli.core.imagefile import IMAGE_SUFFIXES
 
 
@@ -49,7 +49,7 @@ def list_folder(folder: Path) -> Listing:
                     (images if suffix in IMAGE_SUFFIXES else others).append(entry.name)
     except OSError as error:
         raise DataError(
-            f"{folder} cannot be listed: {error.strerror}.", "Check the path and its permissions."
+            f"{spelled(folder)} cannot be listed: {error.strerror}.", "Check the path and its permissions."
         ) from error
     return Listing(tuple(sorted(images)), tuple(sorted(folders)), tuple(sorted(others)))
 

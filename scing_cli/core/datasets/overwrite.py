@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from scing_cli.core.datasets.table import Table, read_table
-from scing_cli.core.errors import DataError
+from scing_cli.core.errors import DataError, spelled
 from scing_cli.core.manifest import COLUMNS, Manifest
 
 REMEDY = "Name another file with --output, or move this one away."
@@ -30,14 +30,15 @@ def check_overwrite(target: Path, manifest: Manifest, *, folder: bool) -> None:
     if not target.exists():
         return
     if not target.is_file():
-        raise DataError(f"{target} is no file.", "Name a file with --output.")
+        raise DataError(f"{spelled(target)} is no file.", "Name a file with --output.")
     try:
         table = read_table(target, needed=COLUMNS)
     except DataError as error:
-        raise DataError(f"{target} is there already and is not overwritten: {error.what}", REMEDY) from error
+        raise DataError(f"{spelled(target)} is there already and is not overwritten: {error.what}", REMEDY) from error
     reason = _foreign(table, target.parent.resolve(), manifest, folder=folder)
     if reason:
-        raise DataError(f"{target} is there already and is no manifest of {manifest.name}: {reason}.", REMEDY)
+        what = f"is there already and is no manifest of {spelled(manifest.name)}"
+        raise DataError(f"{spelled(target)} {what}: {reason}.", REMEDY)
 
 
 def _foreign(table: Table, base: Path, manifest: Manifest, *, folder: bool) -> str:
@@ -55,7 +56,7 @@ def _foreign(table: Table, base: Path, manifest: Manifest, *, folder: bool) -> s
         place = _place(base, row["path"])
         labels = (row["identity"], row["camera"], row["split"])
         if place not in known and not (folder and Path(place).is_relative_to(root)):
-            return f"line {line} names {row['path']!r}, which is not in {manifest.root}"
+            return f"line {line} names {row['path']!r}, which is not in {spelled(manifest.root)}"
         if folder and labels not in known.get(place, {labels}):
             return f"line {line} gives {row['path']!r} another identity, camera or split"
     return ""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from scing_cli.core.datasets.captions import CAPTIONS
 from scing_cli.core.datasets.listing import Listing, list_folder, walk_images
-from scing_cli.core.errors import DataError
+from scing_cli.core.errors import DataError, spelled
 from scing_cli.core.imagefile import IMAGE_SUFFIXES
 from scing_cli.core.layouts import LAYOUTS, Parts, Variant
 from scing_cli.core.manifest import SPLITS
@@ -146,8 +146,10 @@ def _marked_below(path: Path, names: list[str]) -> Place | None:
     below = [path / name for name in list_folder(path).folders if name not in PARTS_NAMES][:LOOKED_INTO]
     found = [place for folder in below if (place := _marked(folder, names)) is not None]
     if len(found) > 1:
-        listed = ", ".join(place.root.name for place in found[:SHOWN])
-        raise DataError(f"{path} holds {len(found)} data sets: {listed}.", f"Name one, such as {found[0].root}.")
+        listed = ", ".join(spelled(place.root.name) for place in found[:SHOWN])
+        raise DataError(
+            f"{path} holds {len(found)} data sets: {listed}.", f"Name one, such as {spelled(found[0].root)}."
+        )
     return found[0] if found else None
 
 
@@ -239,7 +241,7 @@ def _looked_for(path: Path) -> Iterator[str]:
 def _remedy(path: Path) -> str:
     """Return what to do about a folder of no known layout: a CSV may lie in it."""
     tables = _tables(list_folder(path))
-    return f"Did you mean {path / tables[0]}? {EMBED_REMEDY}" if tables else EMBED_REMEDY
+    return f"Did you mean {spelled(path / tables[0])}? {EMBED_REMEDY}" if tables else EMBED_REMEDY
 
 
 def _tables(listing: Listing) -> list[str]:

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TextIO
 
 from scing_cli.core.datasets.dataset import DataSet, display_name, raise_faults
-from scing_cli.core.errors import DataError, counted
+from scing_cli.core.errors import DataError, counted, spelled
 from scing_cli.core.layouts import Parts
 from scing_cli.core.manifest import COLUMNS, SPLITS, Manifest, Sample
 
@@ -144,7 +144,7 @@ def _header(source: Path, fields: list[str], needed: Iterable[str]) -> tuple[str
         raise DataError(f"{source} has no column `{missing[0]}`; {has}.", COLUMNS_REMEDY)
     twice = [name for name, count in Counter(name for name in header if name).items() if count > 1]
     if twice:
-        raise DataError(f"{source} has the column `{twice[0]}` more than once.", COLUMNS_REMEDY)
+        raise DataError(f"{source} has the column `{spelled(twice[0])}` more than once.", COLUMNS_REMEDY)
     return header
 
 

@@ -21,7 +21,7 @@ from scing_cli.core.batches import ImageLoader, Pixels, resize, sequential
 from scing_cli.core.encoders.cameras import camera_places
 from scing_cli.core.encoders.descriptors import check_descriptor
 from scing_cli.core.encoders.geometry import Geometry
-from scing_cli.core.errors import DataError, counted
+from scing_cli.core.errors import DataError, counted, spelled
 from scing_cli.core.runtime import Reporter
 
 Vectors = npt.NDArray[np.float32]
@@ -131,7 +131,7 @@ class Embedder(abc.ABC):
                 advance(len(rows))
         broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
         if len(broken):
-            names = ", ".join(str(files[row]) for row in broken[:5])
+            names = ", ".join(spelled(files[row]) for row in broken[:5])
             raise DataError(
                 f"{len(broken)} vectors are not finite, of {names}.", "Use --precision fp32, or train anew."
             )

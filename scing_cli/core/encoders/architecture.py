@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scing_cli.core.errors import WeightsError
+from scing_cli.core.errors import WeightsError, spelled
 
 OWN_MODELS = Path(__file__).parents[2] / "assets" / "models"
 PERSON_SIZE = (256, 128)
@@ -164,7 +164,7 @@ def _foreign(content: Mapping[str, Any], vision: Mapping[str, Any], text: Mappin
     for title, section, known in (("", content, _TOP), ("vision_cfg.", vision, _VISION), ("text_cfg.", text, _TEXT)):
         for key, value in section.items():
             if key not in known and value and value not in _PLAIN.get(key, ()):
-                return f"{title}{key} = {value!r} is not part of a plain CLIP"
+                return f"{title}{spelled(key)} = {value!r} is not part of a plain CLIP"
     return ""
 
 

@@ -27,7 +27,7 @@ from scing_cli.core.artifacts import (
 )
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.encoders.image import ImageEncoder
-from scing_cli.core.errors import RunError, SettingError
+from scing_cli.core.errors import RunError, SettingError, one_line
 
 WEIGHTS = "image_encoder.safetensors"
 
@@ -109,7 +109,9 @@ def load_image_encoder(folder: Path, *, verify: bool = False) -> tuple[ImageEnco
             encoder = ImageEncoder(geometry=geometry, **stamp["model"])
         encoder.load_state_dict(state, assign=True)
     except (KeyError, TypeError, ValueError, RuntimeError, SettingError) as error:
-        raise RunError(f"{folder / STAMP} does not describe {WEIGHTS} beside it: {error}", VISUAL_REMEDY) from error
+        raise RunError(
+            f"{folder / STAMP} does not describe {WEIGHTS} beside it: {one_line(error)}", VISUAL_REMEDY
+        ) from error
     fact = repr((stamp.get("digest"), encoder.geometry, encoder.config))
     if not checked_once(folder / WEIGHTS, fact, lambda: encoder_digest(encoder) == stamp.get("digest"), again=verify):
         raise _unfit(folder / WEIGHTS)
@@ -125,7 +127,7 @@ def _read(path: Path, digest: str, *, again: bool) -> dict[str, Tensor]:
             raise _unfit(path)
         found: dict[str, Tensor] = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise RunError(f"{path} is damaged: {error}.", VISUAL_REMEDY) from error
+        raise RunError(f"{path} is damaged: {one_line(error)}.", VISUAL_REMEDY) from error
     return found
 
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from scing_cli.core.encoders.archive import is_archive, read_archive
-from scing_cli.core.errors import WeightsError
+from scing_cli.core.errors import WeightsError, one_line, spelled
 
 __all__ = ["TowerStates", "fill", "is_archive", "read_state", "split_state"]
 
@@ -81,7 +81,9 @@ def fill(image: nn.Module, text: nn.Module, parts: TowerStates, source: Path) ->
     """
     faults = _faults(image, parts.image, "visual.") + _faults(text, parts.text, "")
     if faults:
-        shown = "; ".join(faults[:_SHOWN]) + (f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else "")
+        shown = "; ".join(map(spelled, faults[:_SHOWN])) + (
+            f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+        )
         raise WeightsError(f"{source} does not fit the model: {shown}.", "Choose the --model that the file belongs to.")
     image.load_state_dict(parts.image, assign=True)
     text.load_state_dict(parts.text, assign=True)
@@ -104,7 +106,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         found: dict[str, Tensor] = load_file(path)
     except Exception as error:
-        raise WeightsError(f"{path} is damaged or no safetensors file: {error}.", _AGAIN) from error
+        raise WeightsError(f"{path} is damaged or no safetensors file: {one_line(error)}.", _AGAIN) from error
     return found
 
 
@@ -119,7 +121,7 @@ def _read_checkpoint(path: Path) -> Mapping[str, Any]:
             "Use a safetensors file, or a checkpoint that torch.load(weights_only=True) reads.",
         ) from error
     except Exception as error:
-        said = str(error) or type(error).__name__
+        said = one_line(error) or type(error).__name__
         raise WeightsError(f"{path} is damaged or no weights file: {said}.", _AGAIN) from error
     for inner in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(inner), Mapping):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scing_cli.core.errors import DataError, counted
+from scing_cli.core.errors import DataError, counted, spelled
 from scing_cli.core.evaluation.metrics import IntArray
 
 Vectors = npt.NDArray[np.float32]
@@ -108,7 +108,7 @@ def read_saved(path: Path) -> tuple[SavedPart, SavedPart]:
     arrays = _folder(path) if path.is_dir() else _file(path)
     missing = [name for name in NEEDED if name not in arrays]
     if missing:
-        has = ", ".join(sorted(arrays)) or "nothing"
+        has = ", ".join(map(spelled, sorted(arrays))) or "nothing"
         raise DataError(f"{path} lacks the array {missing[0]}; it has: {has}.", REMEDY)
     given = [name for name in OPTIONAL if name in arrays]
     if len(given) == 1:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scing_cli.core.errors import DataError, IndexFileError, SettingError
+from scing_cli.core.errors import DataError, IndexFileError, SettingError, spelled
 from scing_cli.core.index.disk import check_name, commit, load
 from scing_cli.core.index.filters import RowFilter
 from scing_cli.core.index.hits import Hit, best_of_each
@@ -293,6 +293,6 @@ def _check_unit(vectors: Vectors, names: Sequence[str]) -> None:
         first = int(wrong[0])
         raise DataError(
             f"{len(wrong)} of {len(vectors)} vectors are not finite or not of unit length; "
-            f"the first is of {names[first]} (length {lengths[first]:.4g}).",
+            f"the first is of {spelled(names[first])} (length {lengths[first]:.4g}).",
             "A model whose training diverged gives such vectors: look at its losses in metrics.jsonl.",
         )

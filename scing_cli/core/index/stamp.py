@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from scing_cli.core.artifacts import FORMAT, checked_once, file_digest, sealed, unsealed
-from scing_cli.core.errors import IndexFileError, RunError
+from scing_cli.core.errors import IndexFileError, RunError, spelled
 
 MAGIC = b"SCINGidx"
 TAIL = 16
@@ -65,7 +65,7 @@ class Stamp:
         """
         named = {key: self.model[key] for key in ("run", "model", "pretrained") if self.model.get(key)}
         named = {"run": named["run"]} if "run" in named else named
-        return " ".join(f"--{key} {value}" for key, value in named.items())
+        return " ".join(f"--{key} {spelled(value)}" for key, value in named.items())
 
 
 def rows_file(index: Path, generation: int) -> Path:

@@ -22,7 +22,7 @@ from scing_cli.core.artifacts import (
     stage_mark,
     write_json,
 )
-from scing_cli.core.errors import RunError
+from scing_cli.core.errors import RunError, spelled
 
 WEIGHTS = "prompts.safetensors"
 TEXTS = "identity_texts"
@@ -109,7 +109,7 @@ def check_identities(texts: IdentityTexts, identities: tuple[str, ...], *, where
     only_prompts = sorted(set(texts.identities) - set(identities))
     only_data = sorted(set(identities) - set(texts.identities))
     parts = [
-        f"{len(names)} only in {side} ({', '.join(names[:5])}{', …' if len(names) > 5 else ''})"
+        f"{len(names)} only in {side} ({', '.join(map(spelled, names[:5]))}{', …' if len(names) > 5 else ''})"
         for names, side in ((only_prompts, "the prompts"), (only_data, "the data"))
         if names
     ]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from scing_cli.core.artifacts import Run
 from scing_cli.core.datasets import DataSet, locate, read_data
-from scing_cli.core.errors import DataError, RunError, counted
+from scing_cli.core.errors import DataError, RunError, counted, spelled
 from scing_cli.core.index import file_keys
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import Reporter
@@ -57,7 +57,7 @@ def run_manifest(run: Run, *, moved_to: Path | None = None, check_files: bool = 
     first = manifest.samples[:LOOKED_AT]
     if check_files and not any(manifest.file(sample).exists() for sample in first):
         raise DataError(
-            f"The images of {run.path} are not in {manifest.root}: {first[0].path} is missing.",
+            f"The images of {run.path} are not in {spelled(manifest.root)}: {spelled(first[0].path)} is missing.",
             "Say where the data lies now: --data DIR",
         )
     return manifest

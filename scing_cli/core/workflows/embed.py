@@ -11,7 +11,7 @@ from scing_cli.core.artifacts import text_digest
 from scing_cli.core.datasets.dataset import display_name, is_text
 from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.embeddings.copied import CROPS
-from scing_cli.core.errors import UNREADABLE_REMEDY, DataError, ImageError, IndexFileError, SettingError
+from scing_cli.core.errors import UNREADABLE_REMEDY, DataError, ImageError, IndexFileError, SettingError, spelled
 from scing_cli.core.imagefile import list_images
 from scing_cli.core.index import (
     Entry,
@@ -154,13 +154,13 @@ def folder_manifest(folder: Path, *, reporter: Reporter) -> Manifest:
         DataError: If it is no folder, or holds no image.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder.", "--images takes a folder of images.")
+        raise DataError(f"{spelled(folder)} is not a folder.", "--images takes a folder of images.")
     found = list_images(folder)
     files = [file for file in found if is_text(str(file))]
     if len(files) < len(found):
         reporter.warn(f"{len(found) - len(files)} files of {folder} were left out: their names are no UTF-8.")
     if not files:
-        raise DataError(f"{folder} holds no image.", "Known endings: .jpg .jpeg .png .bmp .tif .tiff .webp")
+        raise DataError(f"{spelled(folder)} holds no image.", "Known endings: .jpg .jpeg .png .bmp .tif .tiff .webp")
     samples = tuple(Sample(file.relative_to(folder).as_posix()) for file in files)
     return Manifest(folder, samples, display_name(folder))
 
@@ -254,7 +254,7 @@ def _entry(manifest: Manifest, sample: Sample) -> Entry:
 
 
 def _unreadable(file: Path, error: OSError) -> ImageError:
-    return ImageError(f"{file} cannot be read: {error.strerror}.", UNREADABLE_REMEDY)
+    return ImageError(f"{spelled(file)} cannot be read: {error.strerror}.", UNREADABLE_REMEDY)
 
 
 def _joined(

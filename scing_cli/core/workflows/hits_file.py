@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from scing_cli.core.artifacts import csv_text, replacing
-from scing_cli.core.errors import SettingError
+from scing_cli.core.errors import SettingError, spelled
 from scing_cli.core.runtime import standard_output
 from scing_cli.core.workflows.montage import Found
 
@@ -52,13 +52,18 @@ def write_hits(target: Path, results: Sequence[Found]) -> None:
     """Write one row per hit, in the order of photos and ranks; scores are cosines.
 
     Args:
-        target: The file; `-` is standard output.
+        target: The file; `-` is standard output. A terminal shows names spelled out, which a file or pipe gets as they
+            are: also one that a spreadsheet takes for a formula, as it could not be found by another name.
         results: What was found.
     """
     if target == STDOUT:
+        text = _text(results)
+        if sys.stdout.isatty():
+            text = "".join(f"{spelled(line)}\n" for line in text.split("\n")[:-1])
         with standard_output():
             sys.stdout.flush()
-            sys.stdout.buffer.write(_text(results).encode("utf-8", "surrogateescape"))
+            sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+            sys.stdout.buffer.flush()
         return
     with replacing(target) as temporary:
         temporary.write_text(_text(results), encoding="utf-8", errors="surrogateescape", newline="")

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from scing_cli.core.artifacts import FORMAT, file_digest, read_json, replacing, text_digest, write_json
 from scing_cli.core.embeddings import Embedder, Vectors
-from scing_cli.core.errors import DataError, RunError, ScingError
+from scing_cli.core.errors import DataError, RunError, ScingError, spelled
 from scing_cli.core.index import file_keys
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import Reporter
@@ -55,7 +55,8 @@ def _files_digest(part: Manifest) -> str:
             state = part.file(sample).stat()
         except OSError as error:
             raise DataError(
-                f"{part.file(sample)} cannot be read: {error.strerror}.", "Say where the data lies now: --data DIR"
+                f"{spelled(part.file(sample))} cannot be read: {error.strerror}.",
+                "Say where the data lies now: --data DIR",
             ) from error
         states.append(f"{sample.path}\0{state.st_size}\0{state.st_mtime_ns}")
     return text_digest("\n".join(states))

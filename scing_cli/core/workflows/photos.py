@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from scing_cli.core.embeddings import Vectors
-from scing_cli.core.errors import DataError, SettingError, counted
+from scing_cli.core.errors import DataError, SettingError, counted, spelled
 from scing_cli.core.imagefile import DECODER_FAILURES, list_images
 from scing_cli.core.index import Row
 from scing_cli.core.runtime import Reporter
@@ -31,7 +31,7 @@ def photo_files(photos: Sequence[Path]) -> list[Path]:
         if photo.is_dir():
             inside = list_images(photo)
             if not inside:
-                raise DataError(f"{photo} holds no image.", "Name a photo, or a folder of photos.")
+                raise DataError(f"{spelled(photo)} holds no image.", "Name a photo, or a folder of photos.")
             files += inside
         else:
             files.append(photo)

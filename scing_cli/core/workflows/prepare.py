@@ -22,7 +22,7 @@ from scing_cli.core.datasets.inspect import (
 from scing_cli.core.datasets.overwrite import check_overwrite
 from scing_cli.core.datasets.published import PUBLISHED, Comparison, PartCount, compare
 from scing_cli.core.datasets.reading import trained_on_val
-from scing_cli.core.errors import DataError, SettingError, counted
+from scing_cli.core.errors import DataError, SettingError, counted, spelled
 from scing_cli.core.figures import check_picture, write_picture
 from scing_cli.core.manifest import UNREADABLE, Manifest, Sample, write_manifest
 from scing_cli.core.runtime import Reporter, Silent, default_workers
@@ -269,13 +269,13 @@ def _refuse_nothing(source: Path, data: DataSet) -> None:
     """Refuse data of no row, and say what became of the files."""
     if len(data.manifest):
         return
-    lines = [f"{source}, read as {data.layout}, has no image that counts."]
+    lines = [f"{spelled(source)}, read as {data.layout}, has no image that counts."]
     if data.junk:
         lines.append(f"  {counted(data.junk, 'file')} of identity -1 (junk)")
     if data.dropped:
         first = data.dropped[0]
-        lines.append(f"  {counted(len(data.dropped), 'file')} left out, {first.path} for one: {first.reason}")
-    lines += [f"  {note}" for note in data.notes]
+        lines.append(f"  {counted(len(data.dropped), 'file')} left out, {spelled(first.path)} for one: {first.reason}")
+    lines += [f"  {spelled(note)}" for note in data.notes]
     raise DataError("\n".join(lines), "Look at the names; --layout NAME reads the folder in another way, a CSV in any.")
 
 
@@ -283,7 +283,7 @@ def _refuse_faults(source: Path, data: DataSet, unreadable: tuple[Dropped, ...])
     if data.dropped or unreadable:
         first = (*unreadable, *data.dropped)[0]
         raise DataError(
-            f"--strict: {len(unreadable)} unreadable and {len(data.dropped)} dropped files in {source}, "
-            f"{first.path} for one: {first.reason}.",
+            f"--strict: {len(unreadable)} unreadable and {len(data.dropped)} dropped files in {spelled(source)}, "
+            f"{spelled(first.path)} for one: {spelled(first.reason)}.",
             "Leave --strict out to see all of them.",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from scing_cli.core.errors import DataError, IndexFileError, counted
+from scing_cli.core.errors import DataError, IndexFileError, counted, spelled
 from scing_cli.core.index import GalleryIndex, check_place, write_lock
 from scing_cli.core.runtime import Reporter
 
@@ -73,7 +73,7 @@ def drop_gone(index: GalleryIndex, reporter: Reporter) -> int:
     gone = [row for row in rows if _is_gone(Path(row.path))]
     if rows and len(gone) == len(rows):
         raise DataError(
-            f"Every image of the index is gone, {rows[0].path} for one: nothing was removed.",
+            f"Every image of the index is gone, {spelled(rows[0].path)} for one: nothing was removed.",
             "Is their disk mounted, their folder renamed? If they are gone for good, remove the index itself.",
         )
     folders = sorted(folder for folder in {Path(row.path).parent for row in gone} if not folder.is_dir())
@@ -90,6 +90,6 @@ def _is_gone(file: Path) -> bool:
         return True
     except OSError as error:
         raise DataError(
-            f"{file} cannot be looked at: {error.strerror}.", "Nothing was removed: it may well be there."
+            f"{spelled(file)} cannot be looked at: {error.strerror}.", "Nothing was removed: it may well be there."
         ) from error
     return False

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from scing_cli.core.artifacts import Run, read_json
-from scing_cli.core.errors import RunError, SettingError, counted
+from scing_cli.core.errors import RunError, SettingError, counted, spelled
 from scing_cli.core.index import Hit, Stamp
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.models import OpenedModel
@@ -117,7 +117,7 @@ def _check_model(content: Mapping[str, Any], file: Path, stamp: Stamp, index: Pa
         raise SettingError(f"{file} is the report of another model than the one that made {index}.", remedy)
     kind = content.get("descriptor")
     if kind != stamp.descriptor:
-        raise SettingError(f"{file} is of the descriptor {kind}; {index} holds {stamp.descriptor}.", remedy)
+        raise SettingError(f"{file} is of the descriptor {kind!r}; {index} holds {stamp.descriptor}.", remedy)
 
 
 def _score(content: Mapping[str, Any], rate: float) -> float:
@@ -135,7 +135,7 @@ def _score(content: Mapping[str, Any], rate: float) -> float:
         more = "evaluate on more data; or name a score: --threshold."
         raise SettingError(
             f"--false-match-rate {rate:g} cannot be told from {counted(pairs, 'pair')} of different people "
-            f"({content['data']}).",
+            f"({spelled(content['data'])}).",
             f"Ask for {least:g} or more, or {more}" if least < 1 else more.capitalize(),
         )
     kept = [score for score, own in zip(curve["thresholds"], curve["false_match"], strict=True) if own <= rate]

@@ -18,11 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from scing_cli.core.errors import spelled
+
 if TYPE_CHECKING:
     from jinja2 import Template
 
 QUALITY = 85  # of JPEG
-NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")  # may not stand in a page
+NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""What may not stand in a page, and marks that would put the words around a name into another order."""
 Cell = str | int | float | None
 
 
@@ -152,8 +155,8 @@ def _template() -> Template:
 
 
 def _as_text(value: Any) -> Any:
-    """Return a value with a sign of the unknown for what is no text, such as a file name in another encoding."""
-    return type(value)(NO_TEXT.sub("\ufffd", value)) if isinstance(value, str) else value
+    """Return a value in which what is no text, such as a file name in another encoding, is spelled out."""
+    return type(value)(NO_TEXT.sub(lambda found: spelled(found[0]), value)) if isinstance(value, str) else value
 
 
 def _runs(blocks: Sequence[Block]) -> list[tuple[str, list[Block]]]:

@@ -43,6 +43,7 @@ def page(text: str, file: str = "queries.csv") -> Page:
 def test_a_text_stays_a_text_wherever_it_stands(text: str, tmp_path: Path) -> None:
     harmless, read = Read(render_page(page("harmless"))), Read(render_page(page(text)))
     assert read.shape() == harmless.shape()
+    text = text.replace("\u202e", r"\u202e")  # a mark that would reorder what stands beside it
     shown = " ".join(text.split())
     for tag in ("title", "h1", "h2", "figcaption", "caption", "summary", "p"):
         assert shown in read.texts(tag), tag
@@ -55,12 +56,14 @@ def test_a_text_stays_a_text_wherever_it_stands(text: str, tmp_path: Path) -> No
     assert read.faults(tmp_path) == ["queries.csv"]  # there is none
 
 
-@pytest.mark.parametrize("sign", ["\x00", "\x07", "\x1b", "\x7f", "\x85", "\udcff"])
-def test_what_is_no_sign_of_a_text_is_shown_as_unknown(sign: str) -> None:
+@pytest.mark.parametrize(
+    "sign", ["\x00", "\x07", "\x1b", "\x7f", "\x85", "\udcff", *"\u061c\u200e\u200f\u202a\u202e\u2066\u2069"]
+)
+def test_what_is_no_sign_of_a_text_is_spelled_out(sign: str) -> None:
     source = render_page(page(f"before{sign}after"))
     source.encode("utf-8")
     assert sign not in source
-    assert Read(source).texts("h1") == ["before\ufffdafter"]
+    assert Read(source).texts("h1") == [f"before{sign.encode('unicode_escape', 'surrogatepass').decode()}after"]
 
 
 def test_line_breaks_in_names_are_kept_in_their_place() -> None:
