@@ -16,6 +16,7 @@ PACKAGE = ROOT / "scing_cli"
 FLOW = (
     *(
         "errors",
+        "bounded",
         "config",
         "artifacts",
         "runtime",

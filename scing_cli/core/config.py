@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from scing_cli.core.bounded import read_bounded
 from scing_cli.core.errors import SettingError, spelled
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -34,6 +35,7 @@ def _known_views(text: str) -> str:
     return text
 
 
+MOST = 2**16  # bytes of a settings file; long names of names in TOML cost the square of their length
 BANK = re.compile(r"bank:([2-9]|[1-5][0-9]|6[0-4])")
 CLIP_REID_LOSS = {"margin": 0.3, "label-smoothing": 0.1}
 Milestones = Annotated[tuple[Count, ...], AfterValidator(_rising)]
@@ -173,7 +175,7 @@ def read_config(source: Path | None) -> dict[str, dict[str, Any]]:
     if source is None:
         return {name: {} for name in TABLES}
     try:
-        content = tomllib.loads(source.read_text(encoding="utf-8"))
+        content = tomllib.loads(read_bounded(source, MOST).decode("utf-8"))
     except FileNotFoundError:
         raise SettingError(f"--config {source}: there is no such file.") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -186,6 +188,9 @@ def read_config(source: Path | None) -> dict[str, dict[str, Any]]:
                 f"{source} has an unknown entry [{spelled(name)}].", f"Known tables: [{'], ['.join(TABLES)}]."
             )
     tables = {name: dict(content.get(name, {})) for name in TABLES}
+    deeper = [f"[{name}.{spelled(key)}]" for name in TABLES for key, value in tables[name].items() if _is_table(value)]
+    if deeper:
+        raise SettingError(f"{source} has an unknown entry {deeper[0]}.", f"Known tables: [{'], ['.join(TABLES)}].")
     for name, kind in TABLES.items():
         try:
             kind.model_validate(_given(tables[name]))
@@ -194,6 +199,11 @@ def read_config(source: Path | None) -> dict[str, dict[str, Any]]:
             if alone:
                 raise _refusal(kind, alone, f"{source}, [{name}]: ") from None
     return tables
+
+
+def _is_table(value: Any) -> bool:
+    """Tell whether a value is a table, or a list of anything but plain values; no setting is."""
+    return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(own, dict | list) for own in value))
 
 
 def build_settings(kind: type[Kind], table: Mapping[str, Any], options: Mapping[str, Any]) -> Kind:

@@ -11,10 +11,10 @@ import os
 import stat
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from PIL import Image, UnidentifiedImageError
 
 from scing_cli.core.errors import DataError, ImageError, spelled
 
+Result = TypeVar("Result")
 IMAGE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
@@ -46,6 +47,7 @@ _TURNS: Mapping[object, Image.Transpose] = MappingProxyType(
         8: Image.Transpose.ROTATE_90,
     }
 )
+_ON_THEIR_SIDE = frozenset(turn for mark, turn in _TURNS.items() if mark in {5, 6, 7, 8})
 # What Pillow's decoders raise on damaged bytes (no common base); Warning: in programs that turn warnings into errors.
 DECODER_FAILURES = (
     OSError,
@@ -81,10 +83,24 @@ def read_image(path: Path) -> Image.Image:
         ImageError: If the file is missing, empty, cut short, damaged, no image, or above `MAX_PIXELS` (refused before
             it is decoded). `what` is the path, spelled, a space, and the reason.
     """
+    return _read(path, _decode)
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Return width and height of an upright image, without decoding it.
+
+    Raises:
+        ImageError: As `read_image` does, as far as the file's header shows it.
+    """
+    return _read(path, _size)
+
+
+def _read(path: Path, take: Callable[[Path, BinaryIO], Result]) -> Result:
+    """Open a file that is an ordinary one, and take what is wanted of it."""
     try:
         _check_file(path)
         with path.open("rb") as stream:
-            return _decode(path, stream)
+            return take(path, stream)
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -157,11 +173,21 @@ def _check_file(path: Path) -> None:
         raise ImageError(f"{spelled(path)} is empty (0 bytes).", REMEDY)
 
 
-def _decode(path: Path, stream: BinaryIO) -> Image.Image:
+def _opened(path: Path, stream: BinaryIO) -> Image.Image:
     # A stream, not a path: Pillow maps some files into memory by name, and a file that shrinks would end the process.
-    with Image.open(stream, formats=_formats()) as image:
-        if image.width * image.height > MAX_PIXELS:
-            raise _too_big(path, f" ({image.width}x{image.height})")
+    image = Image.open(stream, formats=_formats())
+    if image.width * image.height > MAX_PIXELS:
+        raise _too_big(path, f" ({image.width}x{image.height})")
+    return image
+
+
+def _size(path: Path, stream: BinaryIO) -> tuple[int, int]:
+    with _opened(path, stream) as image:
+        return (image.height, image.width) if _turn(image) in _ON_THEIR_SIDE else image.size
+
+
+def _decode(path: Path, stream: BinaryIO) -> Image.Image:
+    with _opened(path, stream) as image:
         image.load()
         turn = _turn(image)  # after load(): Pillow turns some formats itself and drops the mark
         pixels = _to_rgb(image)

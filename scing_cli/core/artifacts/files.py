@@ -15,8 +15,10 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+
 from scing_cli.core.artifacts.seal import sealed, unsealed
-from scing_cli.core.errors import WRITE_REMEDY, RunError, ScingError
+from scing_cli.core.bounded import check_ordinary, read_bounded
+from scing_cli.core.errors import WRITE_REMEDY, RunError, ScingError, one_line
 
 REMEDY = "Restore it from a copy, or make it anew."
 
@@ -79,11 +81,12 @@ def read_json(source: Path, *, remedy: str = REMEDY) -> dict[str, Any]:
         RunError: If the file is missing, no JSON object, not as it was written, or of a newer format.
     """
     try:
-        text = source.read_bytes()
+        check_ordinary(source)
+        text = read_bounded(source)
     except FileNotFoundError:
         raise RunError(f"{source} is missing.", remedy) from None
-    except OSError as error:
-        raise RunError(f"{source} cannot be read: {error.strerror}.", remedy) from error
+    except (OSError, ValueError) as error:
+        raise RunError(f"{source} cannot be read: {one_line(error)}.", remedy) from error
     return unsealed(text, source, remedy=remedy)
 
 

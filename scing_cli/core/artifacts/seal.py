@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scing_cli.core.errors import RunError
+from scing_cli.core.bounded import parse_json
+from scing_cli.core.errors import RunError, one_line
 
 FORMAT = 1
 SEAL = "self_digest"
@@ -50,17 +51,17 @@ def unsealed(text: bytes, source: Path, *, remedy: str) -> dict[str, Any]:
         RunError: If it is no JSON object, its seal is missing or of another content, or it is of a newer format.
     """
     try:
-        content = json.loads(text.decode("utf-8"))
+        content = parse_json(text)
         if not isinstance(content, dict):
             raise RunError(f"{source} is damaged: it holds no JSON object.", remedy)
         seal = content.pop(SEAL, None)
         whole = seal == content_digest(content)
-    except (ValueError, RecursionError) as error:
-        raise RunError(f"{source} is damaged: it cannot be read as JSON ({error}).", remedy) from error
+    except ValueError as error:
+        raise RunError(f"{source} is damaged: it cannot be read as JSON ({one_line(error)}).", remedy) from error
     if not whole:
         raise RunError(f"{source} is damaged or was edited: it is not as scing wrote it.", remedy)
     if content.get("format", FORMAT) != FORMAT:
         raise RunError(
-            f"{source} has format {content['format']}; this version reads {FORMAT}.", "Install a newer scing-cli."
+            f"{source} has format {content['format']!r}; this version reads {FORMAT}.", "Install a newer scing-cli."
         )
     return content

@@ -34,8 +34,9 @@ def check_training(manifest: Manifest, *, train_on: str = "") -> None:
         )
     unknown = [sample.path for sample in rows if not sample.identity]
     if unknown:
+        what = f"has {len(unknown)} rows without an identity in the split 'train', such as {spelled(unknown[0])}"
         raise DataError(
-            f"{spelled(manifest.name)} has {len(unknown)} rows without an identity in the split 'train', such as {spelled(unknown[0])}.",
+            f"{spelled(manifest.name)} {what}.",
             "Give them one, or leave their split empty.",
         )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from scing_cli.core.bounded import check_ordinary, read_bounded
 from scing_cli.core.datasets.dataset import DataSet, Entry, gather, raise_faults
 from scing_cli.core.errors import DataError
 from scing_cli.core.layouts import Parts
@@ -62,8 +63,11 @@ def _rows(source: Path, split: str, folder: str) -> Iterator[Sample]:
 
 def _lines(source: Path) -> list[str]:
     try:
-        return source.read_text(encoding="utf-8-sig").splitlines()
+        check_ordinary(source)
+        return read_bounded(source).decode("utf-8-sig").splitlines()
     except OSError as error:
         raise DataError(f"{source} cannot be read: {error.strerror}.", "Check the path and its permissions.") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{source} is no UTF-8 text.", "Copy the list again from where the data came from.") from error
+    except ValueError as error:
+        raise DataError(f"{source} cannot be read: {error}.", "Copy the list again from where it came from.") from error

@@ -12,11 +12,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TextIO
 
+from scing_cli.core.bounded import check_ordinary
 from scing_cli.core.datasets.dataset import DataSet, display_name, raise_faults
 from scing_cli.core.errors import DataError, counted, spelled
 from scing_cli.core.layouts import Parts
 from scing_cli.core.manifest import COLUMNS, SPLITS, Manifest, Sample
 
+LONGEST = 2**20  # letters of a line
 DELIMITERS = (",", ";", "\t")
 COLUMNS_REMEDY = f"Columns read here: {', '.join(COLUMNS)}; only path is needed, further ones are kept."
 
@@ -76,6 +78,7 @@ def read_table(source: Path, *, needed: Iterable[str]) -> Table:
         DataError: If the file cannot be read, is no UTF-8 text or lacks a column; the message names those it has.
     """
     try:
+        check_ordinary(source)
         with source.open(encoding="utf-8-sig", newline="") as stream:
             delimiter, said = _delimiter(stream, needed)
             rows = _rows(stream, delimiter)
@@ -88,7 +91,7 @@ def read_table(source: Path, *, needed: Iterable[str]) -> Table:
     except UnicodeDecodeError as error:
         found = f"byte 0x{error.object[error.start]:02x}"
         raise DataError(f"{source} is no UTF-8 text ({found}).", "Save it as CSV in UTF-8.") from error
-    except csv.Error as error:
+    except (csv.Error, ValueError) as error:
         raise DataError(
             f"{source} is no CSV: {error}.", "Fields are parted by commas, semicolons or tabs; quotes stand in pairs."
         ) from error
@@ -96,7 +99,7 @@ def read_table(source: Path, *, needed: Iterable[str]) -> Table:
 
 def _delimiter(stream: TextIO, needed: Iterable[str]) -> tuple[str, bool]:
     """Return what parts the fields and whether the first line says so, and go back to the beginning."""
-    first = next((line for line in stream if line.strip()), "")
+    first = next((line for line in _lines(stream) if line.strip()), "")
     stream.seek(0)
     told = first.strip("\r\n").removeprefix("sep=")
     if first.startswith("sep=") and told in DELIMITERS:
@@ -114,7 +117,7 @@ def _known(name: str) -> str:
     return known if known in COLUMNS else name
 
 
-def _rows(stream: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def _rows(stream: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Yield each row that is not blank with the line it begins on, counted from 1."""
     reader = csv.reader(_lines(stream), delimiter=delimiter, strict=True)
     while True:
@@ -129,10 +132,12 @@ def _rows(stream: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str
             yield line, row
 
 
-def _lines(stream: Iterable[str]) -> Iterator[str]:
-    for line in stream:
+def _lines(stream: TextIO) -> Iterator[str]:
+    while line := stream.readline(LONGEST):
         if "\0" in line:
             raise csv.Error("it holds a NUL character")
+        if len(line) == LONGEST:
+            raise csv.Error(f"a line has {LONGEST:,} letters or more")
         yield line
 
 

@@ -10,16 +10,21 @@ import dataclasses
 import difflib
 import functools
 import importlib.util
-import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from scing_cli.core.bounded import SMALL, check_ordinary, parse_json, read_bounded
+from scing_cli.core.encoders.geometry import LARGEST_SIDE
 from scing_cli.core.errors import WeightsError, spelled
 
 OWN_MODELS = Path(__file__).parents[2] / "assets" / "models"
 PERSON_SIZE = (256, 128)
 VOCABULARY = 49408
+LARGEST: Mapping[str, int] = MappingProxyType({"layers": 256, "image_size": LARGEST_SIDE, "mlp_ratio": 64})
+LARGEST_NUMBER = 2**16
+"""What no model comes near: absurd numbers would take all memory, or for ever."""
 _VISION = frozenset({"image_size", "patch_size", "width", "layers", "head_width", "mlp_ratio"})
 _TEXT = frozenset({"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"})
 _TOP = frozenset({"embed_dim", "quick_gelu", "vision_cfg", "text_cfg"})
@@ -120,7 +125,8 @@ def _is_plain(name: str, path: Path) -> bool:
 
 def _read(path: Path) -> Mapping[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        check_ordinary(path)
+        content = parse_json(read_bounded(path, SMALL))
     except FileNotFoundError:
         raise WeightsError(f"--model {path}: there is no such file.", FORM) from None
     except (OSError, ValueError, RecursionError) as error:
@@ -178,7 +184,7 @@ def _build(name: str, content: Mapping[str, Any], vision: Mapping[str, Any], tex
         layers=_whole(vision, "layers", 12),
         heads=width // _whole(vision, "head_width", 64),
         embed_dim=embed_dim,
-        mlp_ratio=float(vision.get("mlp_ratio", 4.0)),
+        mlp_ratio=_ratio(vision),
         quick_gelu=quick_gelu,
     )
     words = TextTower(
@@ -188,7 +194,7 @@ def _build(name: str, content: Mapping[str, Any], vision: Mapping[str, Any], tex
         embed_dim=embed_dim,
         context_length=_whole(text, "context_length", 77),
         vocab_size=_whole(text, "vocab_size", VOCABULARY),
-        mlp_ratio=float(text.get("mlp_ratio", 4.0)),
+        mlp_ratio=_ratio(text),
         quick_gelu=quick_gelu,
     )
     _check_heads("vision_cfg", image)
@@ -217,6 +223,25 @@ def _check_heads(title: str, tower: ImageTower | TextTower) -> None:
 
 def _whole(section: Mapping[str, Any], key: str, default: int | None) -> int:
     value = section.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{key} must be a whole number above 0, not {value!r}")
+    largest = LARGEST.get(key, LARGEST_NUMBER)
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= largest:
+        raise ValueError(f"{key} must be a whole number from 1 to {largest:,}, not {value!r}")
     return value
+
+
+def _ratio(section: Mapping[str, Any]) -> float:
+    value = section.get("mlp_ratio", 4.0)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= LARGEST["mlp_ratio"]:
+        raise ValueError(f"mlp_ratio must be a number above 0, at most {LARGEST['mlp_ratio']}, not {value!r}")
+    return float(value)
+
+
+def check_sizes(tower: Mapping[str, Any]) -> None:
+    """Check an image tower's sizes as its stamp tells them, before one of these sizes is made.
+
+    Raises:
+        ValueError: If one is missing, or no number that a model may have.
+    """
+    for name in ("width", "layers", "heads", "embed_dim"):
+        _whole(tower, name, None)
+    _ratio(tower)

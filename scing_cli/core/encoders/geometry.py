@@ -13,6 +13,7 @@ HALF = (0.5, 0.5, 0.5)
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 STATISTICS = {"half": (HALF, HALF), "clip": (CLIP_MEAN, CLIP_STD)}
+LARGEST_SIDE = 4096
 INTERPOLATIONS = ("bicubic", "bilinear")
 
 
@@ -30,8 +31,8 @@ class Geometry:
         interpolation: How images are resized: `bicubic` or `bilinear`.
 
     Raises:
-        SettingError: If the stride is not within 1 to `patch`, a side is smaller than a patch, a deviation is not
-            positive, or the interpolation is unknown.
+        SettingError: If the stride is not within 1 to `patch`, a side is smaller than a patch or above `LARGEST_SIDE`,
+            a deviation is not positive, or the interpolation is unknown.
     """
 
     height: int = 256
@@ -49,6 +50,8 @@ class Geometry:
             )
         if min(self.height, self.width) < self.patch:
             raise SettingError(f"{self.height}x{self.width} pixels hold no patch of {self.patch}x{self.patch}.")
+        if max(self.height, self.width) > LARGEST_SIDE:
+            raise SettingError(f"{self.height}x{self.width} pixels: a side has at most {LARGEST_SIDE}.")
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise SettingError(f"mean {self.mean} and std {self.std} must be three numbers each, std above 0.")
         if self.interpolation not in INTERPOLATIONS:

@@ -25,6 +25,7 @@ from scing_cli.core.artifacts import (
     stage_mark,
     write_json,
 )
+from scing_cli.core.encoders.architecture import check_sizes
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.errors import RunError, SettingError, one_line
@@ -105,6 +106,7 @@ def load_image_encoder(folder: Path, *, verify: bool = False) -> tuple[ImageEnco
     state = _read(folder / WEIGHTS, str(stamp.get("file_digest")), again=verify)
     try:
         geometry = Geometry.from_dict(stamp["geometry"])
+        check_sizes(stamp["model"])
         with torch.device("meta"):
             encoder = ImageEncoder(geometry=geometry, **stamp["model"])
         encoder.load_state_dict(state, assign=True)

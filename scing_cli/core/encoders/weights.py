@@ -63,7 +63,12 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise WeightsError(
             f"{path} holds weights that are no floating-point numbers: {', '.join(odd[:_SHOWN])}.", _AGAIN
         )
-    return {name: tensor.to(torch.float32) for name, tensor in tensors.items()}
+    try:
+        return {name: tensor.to(torch.float32) for name, tensor in tensors.items()}
+    except RuntimeError as error:  # what torch raises of kinds that are no plain numbers
+        raise WeightsError(
+            f"{path} holds tensors that are no weights: {one_line(error)}.", "Take another file."
+        ) from error
 
 
 def split_state(state: Mapping[str, Tensor]) -> TowerStates:

@@ -139,7 +139,7 @@ def _folder(path: Path) -> Mapping[str, Any]:
     arrays: dict[str, Any] = {file.stem: None for file in path.glob("*.npy")}
     for name in (*NEEDED, *OPTIONAL):
         file = path / f"{name}.npy"
-        if file.exists():
+        if file.is_file():
             try:
                 arrays[name] = np.lib.format.open_memmap(file, mode="r")
             except Exception as error:

@@ -121,7 +121,7 @@ def _load(path: Path, stamp: Stamp) -> tuple[Store, list[Row]]:
     check_vectors(path, stamp)
     try:
         index = faiss.read_index(str(path))
-    except RuntimeError as error:  # what faiss raises
+    except (RuntimeError, MemoryError) as error:  # what faiss raises
         raise IndexFileError(f"{path} is damaged: faiss cannot read it.", REMEDY) from error
     if stamp.kind not in KINDS or not KINDS[stamp.kind].fits(index):
         raise IndexFileError(f"{path} is no inner-product index with ids of the kind {stamp.kind}.", REMEDY)

@@ -22,6 +22,7 @@ from scing_cli.core.errors import IndexFileError
 if sys.platform != "win32":
     import fcntl
 
+NOT_THROUGH_LINKS = getattr(os, "O_NOFOLLOW", 0)  # one that lies there could make a file anywhere
 PATIENCE = 5.0  # seconds
 INTERVAL = 0.05
 SIGNED = re.compile(r"process \d+ on \S+, since [\d :-]+")
@@ -63,7 +64,7 @@ def write_lock(index: Path, *, patience: float | None = None) -> Iterator[None]:
 
 def _attempt(file: Path) -> int | None:
     """Return the handle that holds the lock, or None if another process holds it."""
-    handle = os.open(file, os.O_CREAT | os.O_RDWR, 0o666)  # the umask applies
+    handle = os.open(file, os.O_CREAT | os.O_RDWR | NOT_THROUGH_LINKS, 0o666)  # the umask applies
     held = False
     try:
         held = _lock(handle) and _named(handle, file)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import os
 import sqlite3
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -63,8 +65,10 @@ def entry_of(file: Path, *, identity: str = "", camera: str = "") -> Entry:
     """Return the entry of an image file: its absolute path, size, time and digest.
 
     Raises:
-        OSError: If the file cannot be read.
+        OSError: If the file cannot be read, or is a pipe or device.
     """
+    if not stat.S_ISREG(file.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is no ordinary file", str(file))
     size, mtime = file_state(file)
     path = file.absolute().as_posix()
     return Entry(path, size, mtime, file_digest(file), identity, camera)

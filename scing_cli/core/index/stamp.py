@@ -16,9 +16,11 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import NoneType
 from typing import Any, BinaryIO
 
 from scing_cli.core.artifacts import FORMAT, checked_once, file_digest, sealed, unsealed
+from scing_cli.core.bounded import SMALL, check_ordinary
 from scing_cli.core.errors import IndexFileError, RunError, spelled
 
 MAGIC = b"SCINGidx"
@@ -26,6 +28,9 @@ TAIL = 16
 PART = 2**20  # bytes, read at a time
 SUFFIX = ".faiss"
 METRIC = "inner product"
+TEXTS = frozenset({"model_digest", "descriptor", "rows_digest", "vectors_digest", "kind"})
+NUMBERS = frozenset({"width", "count", "next_id", "generation"})
+NEEDED = ("model_digest", "model", "descriptor", "width")
 REMEDY = "Embed the gallery again: scing embed --force, same --output."
 
 
@@ -97,10 +102,29 @@ def read_stamp(index: Path) -> Stamp:
     except RunError as error:
         raise IndexFileError(error.what, error.remedy) from error
     known = {field.name for field in dataclasses.fields(Stamp)}
-    try:
-        return Stamp(**{name: value for name, value in content.items() if name in known})
-    except TypeError as error:
-        raise IndexFileError(f"{index} has a stamp that does not fit: {error}.", REMEDY) from error
+    fields = {name: value for name, value in content.items() if name in known}
+    wrong = [name for name, value in fields.items() if not _fits(name, value)]
+    missing = [name for name in NEEDED if name not in fields]
+    if wrong or missing:
+        named = spelled(", ".join(wrong or missing))
+        raise IndexFileError(f"{index} has a stamp that does not fit: see its {named}.", REMEDY)
+    return Stamp(**fields)
+
+
+def _fits(name: str, value: object) -> bool:
+    """Tell whether a field of a stamp is of its kind."""
+    if name in TEXTS:
+        return isinstance(value, str)
+    if name in NUMBERS:
+        return type(value) is int and 0 <= value < 2**63
+    if not isinstance(value, dict) or not value.keys() & {"run", "model"}:
+        return False
+    return all(_describes(*own) for own in value.items())
+
+
+def _describes(name: str, value: object) -> bool:
+    """Tell whether an entry may be one of those that say where a model lies."""
+    return isinstance(value, str) or (name not in {"run", "model"} and type(value) in {int, NoneType})
 
 
 def check_vectors(index: Path, stamp: Stamp, *, known: bool = False) -> None:
@@ -138,7 +162,7 @@ def _beginning(stream: BinaryIO, index: Path) -> int:
     stream.seek(max(size - TAIL, 0))
     tail = stream.read(TAIL)
     length = int.from_bytes(tail[:8], "little")
-    if not tail.endswith(MAGIC) or len(tail) < TAIL or length > size - TAIL:
+    if not tail.endswith(MAGIC) or len(tail) < TAIL or length > min(size - TAIL, SMALL):
         stream.seek(0)
         raise _no_index(index, stream.read(4))
     return size - TAIL - length
@@ -146,13 +170,16 @@ def _beginning(stream: BinaryIO, index: Path) -> int:
 
 @contextlib.contextmanager
 def _told(index: Path) -> Iterator[None]:
-    """Turn the system's errors into messages."""
+    """Turn the system's errors, and what is no ordinary file, into messages."""
     try:
+        check_ordinary(index)
         yield
     except FileNotFoundError:
         raise IndexFileError(f"There is no index {index}.", "Make one: scing embed.") from None
     except OSError as error:
         raise IndexFileError(f"{index} cannot be read: {error.strerror}.", REMEDY) from error
+    except ValueError as error:
+        raise IndexFileError(f"{index} is no index: {error}.", "Name the file that scing embed has written.") from error
 
 
 def _no_index(index: Path, beginning: bytes) -> IndexFileError:

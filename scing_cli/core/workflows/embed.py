@@ -141,7 +141,7 @@ def embed(
 
 def _partial(output: Path, model: OpenedModel, embedder: Embedder, seen_by: Sequence[str] | None) -> PartialIndex:
     cameras = text_digest("\0".join(seen_by)) if seen_by is not None else None
-    made_with = {"engine": embedder.engine, "precision": embedder.precision, "cameras": cameras}
+    made_with = {**model.where, "engine": embedder.engine, "precision": embedder.precision, "cameras": cameras}
     return PartialIndex(
         output, digest=model.digest, made_with=made_with, descriptor=embedder.kind, width=embedder.width
     )

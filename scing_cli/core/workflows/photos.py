@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from scing_cli.core.embeddings import Vectors
-from scing_cli.core.errors import DataError, SettingError, counted, spelled
-from scing_cli.core.imagefile import DECODER_FAILURES, list_images
+from scing_cli.core.errors import DataError, ImageError, SettingError, counted, spelled
+from scing_cli.core.imagefile import image_size, list_images
 from scing_cli.core.index import Row
 from scing_cli.core.runtime import Reporter
 
@@ -69,10 +68,8 @@ def _is_scene(width: int, height: int, usual: float) -> bool:
 def _size(file: Path) -> tuple[int, int] | None:
     """Return an image's width and height without decoding it; None where that fails: the decoder will say why."""
     try:
-        with Image.open(file) as image:
-            turned = image.getexif().get(0x0112) in {5, 6, 7, 8}  # EXIF: stored on its side; it may hold anything
-            return (image.height, image.width) if turned else image.size
-    except DECODER_FAILURES:
+        return image_size(file)
+    except ImageError:
         return None
 
 

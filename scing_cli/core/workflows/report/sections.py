@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image
 
 from scing_cli.core.artifacts import Run
+from scing_cli.core.bounded import check_ordinary, read_bounded
 from scing_cli.core.errors import counted
 from scing_cli.core.evaluation import CameraPair
 from scing_cli.core.evaluation.rates import OperatingPoint, four_digits
@@ -136,7 +137,8 @@ def training(run: Run | None) -> Section:
 
 def _courses(log: Path) -> Iterator[Block]:
     try:
-        rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+        check_ordinary(log)
+        rows = [json.loads(line) for line in read_bounded(log).decode("utf-8").splitlines()]
     except (OSError, ValueError, RecursionError):
         return
     for stage, terms in TERMS.items():
