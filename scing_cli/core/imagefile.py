@@ -152,6 +152,11 @@ def list_images(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
+def is_folder(path: Path) -> bool:
+    """Tell whether a path leads to a folder; one that the system cannot look at, such as a very long one, does not."""
+    return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises OSError
+
+
 def _is_image_name(name: str) -> bool:
     return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import json
 import os
 import pickle
+import shutil
 import signal
 import sys
 import zipfile
@@ -18,6 +20,8 @@ import numpy as np
 import torch
 
 from scing_cli.__main__ import main
+from scing_cli.core.artifacts import write_json
+from scing_cli.core.index.stamp import append_stamp, read_stamp
 
 LONGEST = 20_000  # letters of a message, whatever came in
 ERRORS = ("surrogateescape", "strict", "backslashreplace")  # of the standard streams, as Python has them
@@ -83,6 +87,27 @@ def detonate(content: bytes) -> None:
     for reader in readers:
         with contextlib.suppress(Exception):
             reader()
+
+
+def rewrite(file: Path, **changes: object) -> None:
+    """Change a JSON object that this program wrote, as a forger does who knows how it is written."""
+    content = json.loads(file.read_text(encoding="utf-8"))
+    write_json(file, {**content, **changes})
+
+
+def forged(finished: Path, folder: Path, *, vectors: tuple[bytes, bytes] | None = None, **changes: object) -> Path:
+    """Copy the index beside a run, and change fields of its stamp, and bytes of its vectors, as a forger does."""
+    for file in finished.parent.glob("gallery.*"):
+        shutil.copy(file, folder)
+    index = folder / "gallery.faiss"
+    stamp, whole = read_stamp(index), index.read_bytes()
+    whole = whole[: -16 - int.from_bytes(whole[-16:-8], "little")]
+    if vectors:
+        assert whole.count(vectors[0]) == 1
+        whole = whole.replace(*vectors)
+    index.write_bytes(whole)
+    append_stamp(index, dataclasses.replace(stamp, **changes))
+    return index
 
 
 class Late(BaseException):

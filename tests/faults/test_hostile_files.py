@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from faults.hostile import bombs, detonate, refused
+from faults.hostile import bombs, detonate, refused, rewrite
 from pipeline.conftest import FAST
 from tiny import TINY_MODEL
 
-from scing_cli.core.encoders.inference import can_copy
+from scing_cli.core.encoders.inference import can_copy, read_stamp, write_stamp
 
 PACKAGE = Path(__file__).resolve().parents[2] / "scing_cli"
 KINDS = tuple(bombs(Path("marker")))
@@ -36,11 +35,6 @@ def put(content: bytes, file: Path) -> str:
     """Write a file in another's place, and return its digest."""
     file.write_bytes(content)
     return hashlib.sha256(content).hexdigest()
-
-
-def restamp(stamp: Path, **changes: object) -> None:
-    """Make a stamp say what its forger wants."""
-    stamp.write_text(json.dumps({**json.loads(stamp.read_text()), **changes}))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -80,12 +74,12 @@ def test_saved_embeddings(scing, kind, marker, tmp_path):
 def test_a_run(scing, kind, marker, own_run, world, tmp_path):
     content = bombs(marker)[kind]
     file = own_run / "visual" / "image_encoder.safetensors"
-    restamp(own_run / "visual" / "stamp.json", file_digest=put(content, file))
+    rewrite(own_run / "visual" / "stamp.json", file_digest=put(content, file))
     embed = ("embed", "--run", own_run, "--precision", "fp32", "--output", tmp_path / "g.faiss")
     assert refused(scing(*embed), file)
     shutil.rmtree(own_run / "visual")
     file = own_run / "prompts" / "prompts.safetensors"
-    restamp(own_run / "prompts" / "stamp.json", file_digest=put(content, file))
+    rewrite(own_run / "prompts" / "stamp.json", file_digest=put(content, file))
     assert refused(scing("train-visual", "--run", own_run, *FAST), file)
 
 
@@ -111,15 +105,12 @@ def test_what_can_be_made_anew(scing, kind, marker, own_run, world, tmp_path):
     assert copy.is_dir() == can_copy()
     if copy.is_dir():
         files = {name: put(content, copy / name) for name in ("encoder.xml", "encoder.bin")}
-        stamp = json.loads((copy / "stamp.json").read_text()) | {"files": files}
-        stamp.pop("stamp_digest")
-        own = hashlib.sha256(json.dumps(stamp, sort_keys=True).encode()).hexdigest()
-        (copy / "stamp.json").write_text(json.dumps({**stamp, "stamp_digest": own}))
+        write_stamp(copy, {**(read_stamp(copy) or {}), "files": files})
         ended = scing("search", next((world / "query").iterdir()), "--index", own_index(own_run, tmp_path, scing))
         assert ended.code == 0, ended.err
         assert "inference copy" in ended.err
     for file in (own_run / "embeddings").glob("*.safetensors"):
-        restamp(file.with_suffix(".json"), file_digest=put(content, file))
+        rewrite(file.with_suffix(".json"), file_digest=put(content, file))
     assert scing("evaluate", "--run", own_run, "--precision", "fp32", "--json").json == good.json
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from scing_cli.core.errors import DataError, spelled
@@ -40,9 +40,9 @@ def list_folder(folder: Path) -> Listing:
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
-                if entry.is_dir():
+                if _is(entry.is_dir):
                     folders.append(entry.name)
-                elif not (entry.is_file() or entry.is_symlink()):
+                elif not (_is(entry.is_file) or entry.is_symlink()):
                     others.append(entry.name)
                 else:
                     suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 - ten times as fast as Path
@@ -52,6 +52,14 @@ def list_folder(folder: Path) -> Listing:
             f"{spelled(folder)} cannot be listed: {error.strerror}.", "Check the path and its permissions."
         ) from error
     return Listing(tuple(sorted(images)), tuple(sorted(folders)), tuple(sorted(others)))
+
+
+def _is(kind: Callable[[], bool]) -> bool:
+    """Tell whether an entry is of a kind; a link that leads to itself is of none."""
+    try:
+        return kind()
+    except OSError:
+        return False
 
 
 def walk_images(root: Path, folder: str) -> Iterator[str]:

@@ -129,12 +129,7 @@ class Embedder(abc.ABC):
                 if take is not None and np.isfinite(own).all():
                     take(rows, own)
                 advance(len(rows))
-        broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-        if len(broken):
-            names = ", ".join(spelled(files[row]) for row in broken[:5])
-            raise DataError(
-                f"{len(broken)} vectors are not finite, of {names}.", "Use --precision fp32, or train anew."
-            )
+        check_finite(vectors, files)
         return vectors
 
     def images(self, images: Iterable[Image.Image]) -> Vectors:
@@ -155,6 +150,18 @@ class Embedder(abc.ABC):
             images = counted(without, "image is", "images are")
             reporter.warn(f"{images} of no camera that the model was trained with: no camera vector is added.")
         return places
+
+
+def check_finite(vectors: Vectors, files: Sequence[Path]) -> None:
+    """Refuse vectors that are not finite, and name the files that they are of.
+
+    Raises:
+        DataError: Naming the first of them.
+    """
+    broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if len(broken):
+        names = ", ".join(spelled(files[row]) for row in broken[:5])
+        raise DataError(f"{len(broken)} vectors are not finite, of {names}.", "Use --precision fp32, or train anew.")
 
 
 def image_batches(

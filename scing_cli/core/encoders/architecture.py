@@ -236,12 +236,15 @@ def _ratio(section: Mapping[str, Any]) -> float:
     return float(value)
 
 
-def check_sizes(tower: Mapping[str, Any]) -> None:
+def check_sizes(tower: object) -> None:
     """Check an image tower's sizes as its stamp tells them, before one of these sizes is made.
 
     Raises:
+        TypeError: If they are none.
         ValueError: If one is missing, or no number that a model may have.
     """
+    if not isinstance(tower, Mapping):
+        raise TypeError("the sizes of its model are no JSON object")
     for name in ("width", "layers", "heads", "embed_dim"):
         _whole(tower, name, None)
     _ratio(tower)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from scing_cli.core.artifacts import replacing
+from scing_cli.core.figures.plotting import new_figure
 
 INK, MUTED, BAR, LINE = "#1f2933", "#7b8794", "#2f6fab", "#c2410c"
 
@@ -45,10 +46,8 @@ def bar_chart(
         spread_label: What the bars' spreads are.
         unit: Of all values.
     """
-    from matplotlib.figure import Figure
-
     longest = max(len(bars) for bars in groups.values())
-    figure = Figure(figsize=(4.2 * len(groups) + 1.2, 0.5 * longest + 1.3), dpi=150, layout="constrained")
+    figure = new_figure(figsize=(4.2 * len(groups) + 1.2, 0.5 * longest + 1.3), dpi=150, layout="constrained")
     panels = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
     for panel, (heading, bars) in zip(panels, groups.items(), strict=True):
         places = range(len(bars))

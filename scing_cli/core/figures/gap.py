@@ -15,6 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from scing_cli.core.figures.charts import BAR, INK, LINE, MUTED
+from scing_cli.core.figures.plotting import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,8 +97,6 @@ def gap_picture(columns: Sequence[Sequence[GapPanel]]) -> Image.Image:
     Raises:
         ValueError: If there is no panel.
     """
-    from matplotlib.figure import Figure
-
     panels = [panel for column in columns for panel in column]
     if not panels:
         raise ValueError("no panels")
@@ -105,7 +104,7 @@ def gap_picture(columns: Sequence[Sequence[GapPanel]]) -> Image.Image:
     height = min(WIDTH * (high[1] - low[1]) / (high[0] - low[0]), TALLEST)
     rows = max(len(column) for column in columns)
     size = (WIDTH * len(columns) + 0.6, (height + 0.6) * rows + 0.9)
-    figure = Figure(figsize=size, dpi=150, layout="constrained")
+    figure = new_figure(figsize=size, dpi=150, layout="constrained")
     grid = figure.subplots(rows, len(columns), sharex=True, sharey=True, squeeze=False)
     for (row, column), axes in np.ndenumerate(grid):
         if row < len(columns[column]):

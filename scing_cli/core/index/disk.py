@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import faiss
+import numpy as np
 
 from scing_cli.core.artifacts import replacing
-from scing_cli.core.errors import WRITE_REMEDY, IndexFileError
+from scing_cli.core.errors import WRITE_REMEDY, IndexFileError, spelled
 from scing_cli.core.index.kinds import KINDS
 from scing_cli.core.index.rows import Row, read_rows, write_rows
 from scing_cli.core.index.stamp import REMEDY, SUFFIX, Stamp, append_stamp, check_vectors, read_stamp, rows_file
@@ -129,6 +130,10 @@ def _load(path: Path, stamp: Stamp) -> tuple[Store, list[Row]]:
     held = (index.d, index.ntotal, store.ids().tolist())
     if held != (stamp.width, stamp.count, [row.id for row in rows]):
         raise IndexFileError(f"{path} is damaged: its vectors, stamp and rows do not fit each other.", REMEDY)
+    if not store.are_finite():
+        broken = np.flatnonzero(~np.isfinite(store.stored()[1]).all(axis=1))
+        first = spelled(rows[int(broken[0])].path)
+        raise IndexFileError(f"{path}: {len(broken)} vectors are not finite, that of {first} for one.", REMEDY)
     return store, rows
 
 

@@ -114,6 +114,12 @@ class InvertedStore(Store):
         found: Vectors = self.index.reconstruct_batch(ids)
         return found
 
+    def are_finite(self) -> bool:
+        """Tell whether all vectors are finite numbers, list after list, without a copy."""
+        lists, width = self.index.invlists, self.index.d
+        codes = (faiss.rev_swig_ptr(lists.get_codes(number), size * width * 4) for number, size in self._lists())
+        return all(bool(np.isfinite(own.view(np.float32).sum(dtype=np.float64))) for own in codes)
+
     def effort(self) -> int:
         """Return how many lists are looked into."""
         return int(self.index.nprobe)

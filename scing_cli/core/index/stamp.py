@@ -117,9 +117,7 @@ def _fits(name: str, value: object) -> bool:
         return isinstance(value, str)
     if name in NUMBERS:
         return type(value) is int and 0 <= value < 2**63
-    if not isinstance(value, dict) or not value.keys() & {"run", "model"}:
-        return False
-    return all(_describes(*own) for own in value.items())
+    return name == "model" and isinstance(value, dict) and all(_describes(*own) for own in value.items())
 
 
 def _describes(name: str, value: object) -> bool:
@@ -179,7 +177,9 @@ def _told(index: Path) -> Iterator[None]:
     except OSError as error:
         raise IndexFileError(f"{index} cannot be read: {error.strerror}.", REMEDY) from error
     except ValueError as error:
-        raise IndexFileError(f"{index} is no index: {error}.", "Name the file that scing embed has written.") from error
+        raise IndexFileError(
+            f"{index} cannot be read: {error}.", "Name the file that scing embed has written."
+        ) from error
 
 
 def _no_index(index: Path, beginning: bytes) -> IndexFileError:

@@ -73,6 +73,11 @@ class Store(abc.ABC):
         known, vectors = self.stored()
         return vectors[np.searchsorted(known, ids)]
 
+    def are_finite(self) -> bool:
+        """Tell whether all vectors are finite numbers: then their sum is one, as unit vectors are small."""
+        _, vectors = self.stored()
+        return bool(np.isfinite(vectors.sum(dtype=np.float64)))
+
     def candidates(self, queries: Vectors, k: int, allowed: IntArray | None) -> tuple[Vectors, IntArray]:
         """Return faiss's own k best, scores and ids of shape (Q, k); -1 where it found fewer."""
         if allowed is None:

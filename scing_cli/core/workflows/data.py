@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 from scing_cli.core.artifacts import Run
@@ -40,6 +41,9 @@ def run_manifest(run: Run, *, moved_to: Path | None = None, check_files: bool = 
         DataError: If the images are not where they were.
     """
     data = run.info["data"]
+    name = data["name"]
+    if not isinstance(name, str) or name in {"", ".", ".."} or set(name) & {"/", os.sep, "\0"}:
+        raise RunError(f"{run.path / 'run.json'} calls its data {name!r}: that is no name.", "Take another run.")
     if not run.manifest.is_file():
         raise RunError(f"{run.manifest} is missing.", "Copy the whole run folder, or train anew.")
     try:
@@ -47,7 +51,7 @@ def run_manifest(run: Run, *, moved_to: Path | None = None, check_files: bool = 
     except DataError as error:
         raise RunError(error.what, "Restore it, or train anew.") from error
     root = Path(data["root"]) if moved_to is None else _root(moved_to)
-    manifest = dataclasses.replace(kept, root=root, name=str(data["name"]))
+    manifest = dataclasses.replace(kept, root=root, name=name)
     if manifest.fingerprint() != data["fingerprint"]:
         raise RunError(f"{run.manifest} is not what {run.path} was trained on.", "Restore it, or train anew.")
     if manifest.part("train").identities() != run.identities:

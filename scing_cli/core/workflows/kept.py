@@ -71,7 +71,8 @@ def _kept(stem: Path, stamp: Mapping[str, object], reporter: Reporter) -> Vector
         kept = read_json(note)
         if file_digest(file) == kept.pop("file_digest", None):
             vectors: Vectors = load_file(file)["vectors"]
-            return vectors if kept == stamp else None
+            whole = vectors.ndim == 2 and len(vectors) == stamp["rows"] and vectors.dtype == np.float32
+            return vectors if kept == stamp and whole and np.isfinite(vectors).all() else None
         fault = f"{file} is not what {note.name} beside it was written for: the digests differ."
     except RunError as error:
         fault = error.what

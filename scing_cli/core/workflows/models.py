@@ -115,6 +115,8 @@ def reopen_model(where: Mapping[str, Any], digest: str, *, source: Path, reporte
         raise IndexFileError(
             f"{source} was made by a model that is not there any more: {error.what}", f"{error.remedy}\n{remedy}"
         ) from error
+    if "model" not in where:
+        raise IndexFileError(f"{source} does not say which model made it.", remedy)
     known = {field.name for field in dataclasses.fields(ModelChoice)}
     choice = ModelChoice(**{name: value for name, value in where.items() if name in known})
 

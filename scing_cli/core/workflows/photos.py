@@ -10,7 +10,7 @@ import numpy as np
 
 from scing_cli.core.embeddings import Vectors
 from scing_cli.core.errors import DataError, ImageError, SettingError, counted, spelled
-from scing_cli.core.imagefile import image_size, list_images
+from scing_cli.core.imagefile import image_size, is_folder, list_images
 from scing_cli.core.index import Row
 from scing_cli.core.runtime import Reporter
 
@@ -27,7 +27,7 @@ def photo_files(photos: Sequence[Path]) -> list[Path]:
     """
     files: list[Path] = []
     for photo in photos:
-        if photo.is_dir():
+        if is_folder(photo):
             inside = list_images(photo)
             if not inside:
                 raise DataError(f"{spelled(photo)} holds no image.", "Name a photo, or a folder of photos.")

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from scing_cli.core.batches import Pixels, resize, sequential
-from scing_cli.core.embeddings import Embedder, Take, Vectors
+from scing_cli.core.embeddings import Embedder, Take, Vectors, check_finite
 from scing_cli.core.imagefile import crop_box, read_image
 from scing_cli.core.runtime import Reporter, memory_advice, staying
 
@@ -48,7 +48,7 @@ def embed_files(
 
     Raises:
         ImageError: If a file cannot be decoded.
-        DataError: If the box leaves an image, or a whole image's vector is not finite.
+        DataError: If the box leaves an image, or a vector is not finite.
         ScingError: If memory runs out; the message names the options that help.
     """
     with memory_advice(MEMORY_OPTIONS):
@@ -103,4 +103,5 @@ def _boxed(embedder: Embedder, files: Sequence[Path], box: Box, reporter: Report
                 advance(len(rows))
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+    check_finite(vectors, files)
     return vectors

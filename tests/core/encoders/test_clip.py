@@ -62,13 +62,13 @@ def test_a_model_of_ones_own():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"embed_dim": "16"}, "embed_dim must be a whole number above 0, not '16'"),
+        ({"embed_dim": "16"}, "embed_dim must be a whole number from 1 to 65,536, not '16'"),
         ({"vision_cfg": None}, "no vision_cfg"),
         ({"vision_cfg": {"width": 30, "head_width": 7}}, "width of 30 cannot be shared by 4 heads"),
         ({"vision_cfg": {"image_size": [8, 8], "patch_size": 16}}, "patch_size 16 is larger"),
         ({"vision_cfg": {"pool_type": "avg"}}, r"vision_cfg\.pool_type = 'avg' is not part"),
         ({"text_cfg": {"vocab_size": 100}}, "tokenizer has 49408 tokens"),
-        ({"text_cfg": {"mlp_ratio": "big"}}, "could not convert"),
+        ({"text_cfg": {"mlp_ratio": "big"}}, "mlp_ratio must be a number above 0, at most 64, not 'big'"),
         ({"custom": 3}, "custom = 3 is not part"),
     ],
 )

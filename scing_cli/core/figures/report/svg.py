@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from scing_cli.core.figures.plotting import new_figure
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -35,9 +37,7 @@ def new_chart(*, label: str, x: str, y: str) -> tuple[Figure, Axes]:
         x: What the horizontal axis is, with its unit.
         y: The vertical one.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+    figure = new_figure(figsize=(WIDTH, HEIGHT), layout="constrained")
     figure.set_label(label)
     figure.patch.set_alpha(0)
     axes = figure.subplots()
