@@ -35,7 +35,7 @@ def _known_views(text: str) -> str:
     return text
 
 
-MOST = 2**16  # bytes of a settings file; long names of names in TOML cost the square of their length
+MOST = 2**14  # bytes of a settings file; names of many parts cost TOML the square of their number
 BANK = re.compile(r"bank:([2-9]|[1-5][0-9]|6[0-4])")
 CLIP_REID_LOSS = {"margin": 0.3, "label-smoothing": 0.1}
 Milestones = Annotated[tuple[Count, ...], AfterValidator(_rising)]

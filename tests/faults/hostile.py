@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
 from scing_cli.__main__ import main
 from scing_cli.core.artifacts import write_json
@@ -25,6 +26,35 @@ from scing_cli.core.index.stamp import append_stamp, read_stamp
 
 LONGEST = 20_000  # letters of a message, whatever came in
 ERRORS = ("surrogateescape", "strict", "backslashreplace")  # of the standard streams, as Python has them
+
+NAMES = (
+    "<img src=x onerror=alert(1)>",
+    '"><svg onload=alert(1)>',
+    "' onmouseover='alert(1)",
+    "&lt;b&gt; {{ 7 * 7 }} {% raw %}",
+    "\x1b[31mred",
+    "\x1b]0;title\x07",
+    "\x9b2J\x85",
+    "line\nFORGED: nothing is wrong",
+    "return\rFORGED: nothing is wrong",
+    "\t\x0b\x0c\x7f",
+    "\u202egnp.exe",
+    "\u2066left\u2069\u2067",
+    "\u200f\u200e\u061c\ufeff",
+    "شخص 12",
+    "\U0001f469\u200d\U0001f52c",
+    "[bold red]rich[/] [link=http://x]",
+    ":smile: %s %n {0}",
+    "$(touch marker)",
+    "; touch marker; |touch marker",
+    "`touch marker`",
+    "-rf",
+    "--output=marker",
+    "=cmd()+@x",
+    " spaces ",
+    "é" * 95,
+    "\u2028FORGED\u2029",
+)
 
 
 class Bomb:
@@ -130,6 +160,14 @@ def deadline(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, former)
 
 
+def picture(number: int, file: Path) -> None:
+    """Draw a picture that is its number's own."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draw = np.random.default_rng(number)
+    pixels = np.kron(draw.integers(0, 256, (4, 2, 3), np.uint8), np.ones((8, 8, 1), np.uint8))
+    Image.fromarray(pixels).save(file, format="PNG")
+
+
 @dataclasses.dataclass(frozen=True)
 class Said:
     """What a command wrote, byte for byte."""
@@ -143,10 +181,17 @@ class Said:
         return self.out.decode() + self.err.decode()
 
 
-def run(*arguments: object, stdin: bytes = b"") -> Said:
-    """Run one command in this process, on streams of bytes as a terminal has them."""
+class Screen(io.BytesIO):
+    """Bytes that say they go to a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def run(*arguments: object, stdin: bytes = b"", terminal: bool = False) -> Said:
+    """Run one command in this process, on streams of bytes as a terminal has them; they may say that they are one."""
     names = ("stdin", "stdout", "stderr")
-    raw = [io.BytesIO(stdin), io.BytesIO(), io.BytesIO()]
+    raw = [io.BytesIO(stdin), Screen() if terminal else io.BytesIO(), io.BytesIO()]
     streams = [io.TextIOWrapper(own, encoding="utf-8", errors=errors) for own, errors in zip(raw, ERRORS, strict=True)]
     before, argv = [getattr(sys, name) for name in names], sys.argv
     try:

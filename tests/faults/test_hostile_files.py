@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import resource
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +45,7 @@ def test_the_files_would_execute(kind, tmp_path):
     assert (tmp_path / "executed").exists()
 
 
-@pytest.mark.parametrize("suffix", [".pt", ".pth", ".bin", ".safetensors", ""])
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors", ""])
 @pytest.mark.parametrize("kind", KINDS)
 def test_weights(scing, kind, suffix, marker, world, tmp_path):
     file = tmp_path / f"weights{suffix}"
@@ -118,6 +120,19 @@ def own_index(run, folder, scing):
     index = folder / "own.faiss"
     assert scing("embed", "--run", run, "--precision", "fp32", "--output", index).code == 0
     return index
+
+
+@pytest.mark.parametrize("name", ["a/data.pkl", "a/byteorder", "a/data/0", "archive/data.pkl"])
+def test_a_weights_file_that_unpacks_to_all_memory(scing, name, world, tmp_path):
+    file = tmp_path / "weights.pt"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as container:
+        for own in {"a/data.pkl", "a/constants.pkl", name} if name.startswith("a/") else {name, "archive/version"}:
+            with container.open(own, "w") as stream:
+                for _ in range(200 if own == name else 1):
+                    stream.write(bytes(2**20))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert refused(scing("embed", "--model", TINY_MODEL, "--pretrained", file, "--images", world / "query"), file)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
 
 
 def calls(tree: ast.AST):

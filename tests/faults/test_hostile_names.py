@@ -3,63 +3,24 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import os
 import re
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
-from faults.hostile import deadline, harmless, run
+from faults.hostile import NAMES, harmless, picture, run
 from pages import Page
-from PIL import Image
+from pseudoterminal import KITTY, PATIENT, in_terminal
 from tiny import TINY_MODEL
 
 from scing_cli.core.datasets import read_data
-from scing_cli.core.index import GalleryIndex
 
-NAMES = (
-    "<img src=x onerror=alert(1)>",
-    '"><svg onload=alert(1)>',
-    "' onmouseover='alert(1)",
-    "&lt;b&gt; {{ 7 * 7 }} {% raw %}",
-    "\x1b[31mred",
-    "\x1b]0;title\x07",
-    "\x9b2J\x85",
-    "line\nFORGED: nothing is wrong",
-    "return\rFORGED: nothing is wrong",
-    "\t\x0b\x0c\x7f",
-    "\u202egnp.exe",
-    "\u2066left\u2069\u2067",
-    "\u200f\u200e\u061c\ufeff",
-    "شخص 12",
-    "\U0001f469\u200d\U0001f52c",
-    "[bold red]rich[/] [link=http://x]",
-    ":smile: %s %n {0}",
-    "$(touch marker)",
-    "; touch marker; |touch marker",
-    "`touch marker`",
-    "-rf",
-    "--output=marker",
-    "=cmd()+@x",
-    " spaces ",
-    "é" * 95,
-    "\u2028FORGED\u2029",
-)
 TEXTS = (*(f"{name}/../<script>alert(1)</script>" for name in NAMES[:4]), *NAMES[4:])  # people need be no file names
 FOLDERS = ("$(touch marker)", "-x \x1b[2J", "<b>\u202e", "..\nFORGED")
 CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 TRAIN = ("--model", TINY_MODEL, "--pretrained", "random", "--epochs", "1", "--batch-size", "16", "--instances", "2")
-
-
-def picture(number: int, file: Path) -> None:
-    """Draw a picture that is its number's own."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    draw = np.random.default_rng(number)
-    pixels = np.kron(draw.integers(0, 256, (4, 2, 3), np.uint8), np.ones((8, 8, 1), np.uint8))
-    Image.fromarray(pixels).save(file, format="PNG")
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +109,27 @@ def test_tables_come_back_as_they_were(road, place):
         assert [row["identity"] for row in csv.DictReader(stream)] == list(TEXTS)
 
 
+def test_on_a_terminal_a_table_is_spelled_out(road, place):
+    photos = [place / "data" / FOLDERS[2] / f"{name}.png" for name in NAMES]
+    said = run("search", *photos, "--index", place / "g.faiss", "-k", "3", "--csv", "-", terminal=True)
+    assert said.code == 0
+    assert harmless(said.text)
+    assert r"\x1b]0;title\x07" in said.text
+
+
+def test_names_beside_pictures_in_a_terminal(road, place, tmp_path):
+    """With `--thumbnails`, in a terminal that shows pictures: no escape sequence comes from a name."""
+    photos = [place / "data" / FOLDERS[2] / f"{name}.png" for name in NAMES[:10]]
+    arguments = ("search", *photos, "--index", place / "g.faiss", "-k", "10", "--thumbnails")
+    code = f"{PATIENT}\nfrom scing_cli.__main__ import main; main()"
+    seen = in_terminal(code, arguments, KITTY, tmp_path / "log", TERM="xterm-kitty")
+    assert seen.code == 0, seen.err
+    assert "\x1b_G" in seen.out
+    assert not [
+        own for own in ("\x1b]0;title", "\x1b[31mred", "\x1b[2J", "\x9b", "\u202e", "\u2066") if own in seen.out
+    ]
+
+
 def _hits(road):
     return [(own, hit) for own in json.loads(road["search, JSON"].out)["results"] for hit in own["hits"]]
 
@@ -224,60 +206,3 @@ def test_a_file_that_cannot_be_read_is_named_on_one_line(kind, place, road, tmp_
     said = run("prepare", table, "--output", "m.csv")
     assert said.code == 0
     assert harmless(said.text)
-
-
-@pytest.mark.parametrize("name", [name for name in NAMES if "\n" not in name])
-def test_what_does_not_exist_is_named_harmlessly(name, tmp_path, monkeypatch, place, road):
-    monkeypatch.chdir(tmp_path)
-    index = place / "g.faiss"
-    for command in (
-        ("prepare", f"./{name}"),
-        ("prepare", place / "data" / "rows.csv", "--layout", f"x{name}"),
-        ("train-prompts", "--data", f"./{name}"),
-        ("train-prompts", "--data", place / "data", "--config", f"./{name}"),
-        ("train-prompts", "--data", place / "data" / "rows.csv", "--model", f"x{name}"),
-        ("train-visual", "--run", f"./{name}"),
-        ("embed", "--run", f"./{name}"),
-        ("embed", "--images", f"./{name}", "--model", TINY_MODEL, "--pretrained", "random"),
-        ("embed", "--model", TINY_MODEL, "--pretrained", f"./{name}"),
-        ("evaluate", "--embeddings", f"./{name}"),
-        ("evaluate", "--run", place / "run", "--split", f"x{name}"),
-        ("search", f"./{name}", "--index", index),
-        ("search", "-", "--index", index),
-        ("search", place / "m.png", "--index", f"./{name}.faiss"),
-        ("search", place / "m.png", "--index", index, "--box", f"1,{name}"),
-    ):
-        said = run(*command, stdin=f"./{name}\n".encode())
-        assert said.code == 2, (command, said)
-        assert harmless(said.text), command
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_folders_of_any_bytes(tmp_path, monkeypatch, place, road):
-    """A folder per person, of names that need be no UTF-8; what cannot stand in a manifest is told and left out."""
-    monkeypatch.chdir(tmp_path)
-    names = [os.fsencode(name.replace("/", "_")) for name in NAMES if name != "é" * 95] + [b"\xff\xfe", b"\xc3("]
-    for number, name in enumerate(names):
-        picture(number, tmp_path / "people" / os.fsdecode(b"p" + name) / os.fsdecode(name + b".png"))
-    (tmp_path / "people" / "loop").symlink_to(tmp_path / "people")
-    with deadline(60):
-        said = run("prepare", "people", "--layout", "identity-folders", "--sheet", "sheet.png")
-        assert said.code == 0
-        assert harmless(said.text)
-        assert b"left out" in said.out
-        said = run("embed", "--run", place / "run", "--images", "people", "--output", "g.faiss")
-        assert said.code == 0
-        assert harmless(said.text)
-    held = {Path(row.path).name for row in GalleryIndex.read(tmp_path / "g.faiss").rows()}
-    assert held == {os.fsdecode(name + b".png") for name in names[:-2]}
-    photo = tmp_path / "people" / os.fsdecode(b"p\xff\xfe") / os.fsdecode(b"\xff\xfe.png")
-    for further in ((), ("--json",), ("--csv", "-"), ("--montage", "m.png")):
-        said = run("search", photo, "--index", "g.faiss", *further)
-        assert said.code == 0, said.err
-        if "--csv" in further:
-            assert next(csv.reader(io.StringIO(said.out.decode(errors="surrogateescape")))) is not None
-            assert os.fsencode(photo) in said.out
-        else:
-            assert harmless(said.text)
-        if "--json" in further:
-            assert json.loads(said.out)["results"][0]["query"] == str(photo)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faults.hostile import refused, rewrite
+from faults.hostile import deadline, refused, rewrite
 from PIL import Image
 from tiny import TINY_MODEL
 
@@ -255,3 +255,23 @@ def test_an_output_that_is_a_link_is_replaced_not_followed(scing, option, finish
     ended = scing(*command, option, name)
     assert kept.read_bytes() == b""
     assert ended.code == 0 or refused(ended, name)
+
+
+def test_an_output_that_is_no_file_stays_what_it_is(scing, finished, sandbox):
+    """A device, say: the superuser would put a file in its place."""
+    photo, index, data = sandbox / "data" / "query2" / "0.png", finished.parent / "gallery.faiss", sandbox / "data"
+    model = ("--model", TINY_MODEL, "--pretrained", "random")
+    for name, command in {
+        "m.csv": ("prepare", data / "rows.csv", "--output"),
+        "s.png": ("prepare", data / "rows.csv", "--output", "made.csv", "--sheet"),
+        "run": ("train-prompts", "--data", data / "rows.csv", *model, *TRAIN, "--run"),
+        "g.faiss": ("embed", "--run", finished, "--force", "--output"),
+        "report": ("evaluate", "--run", finished, "--output"),
+        "h.csv": ("search", photo, "--index", index, "--csv"),
+        "r.png": ("search", photo, "--index", index, "--montage"),
+        "w.png": ("search", photo, "--index", index, "--saliency"),
+    }.items():
+        os.mkfifo(name)
+        with deadline(20):
+            assert refused(scing(*command, name), name), command
+        assert Path(name).is_fifo()

@@ -50,6 +50,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"There is no weights file {path}.", "Name it with --pretrained FILE.")
     if path.stat().st_size == 0:
         raise WeightsError(f"{path} is empty.", _AGAIN)
+    _check_unpacked(path)
     if path.suffix == ".safetensors":
         found: Mapping[str, Any] = _read_safetensors(path)
     elif is_archive(path):
@@ -69,6 +70,21 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise WeightsError(
             f"{path} holds tensors that are no weights: {one_line(error)}.", "Take another file."
         ) from error
+
+
+def _check_unpacked(path: Path) -> None:
+    """Refuse a zip that unpacks to more than it is itself: torch packs nothing, and a bomb takes all memory."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as container:
+            unpacked = sum(record.file_size for record in container.infolist())
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
+        return  # no whole zip: its reader will say so
+    if unpacked > path.stat().st_size:
+        raise WeightsError(
+            f"{path} would unpack to {unpacked:,} bytes; weights files are not packed.", "Fetch it again."
+        )
 
 
 def split_state(state: Mapping[str, Tensor]) -> TowerStates:

@@ -37,6 +37,8 @@ def write_picture(picture: Image.Image, target: Path) -> None:
 
 def _is_drawn(file: Path) -> bool:
     """Tell whether a file is a picture that `write_picture` wrote."""
+    if not file.is_file():
+        return False
     try:
         with Image.open(file, formats=sorted(set(PICTURES.values()))) as picture:
             said = picture.info.get("Software", picture.info.get("comment", b""))

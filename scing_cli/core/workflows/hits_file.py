@@ -57,20 +57,19 @@ def write_hits(target: Path, results: Sequence[Found]) -> None:
         results: What was found.
     """
     if target == STDOUT:
-        text = _text(results)
+        rows: Iterable[Sequence[object]] = _rows(results)
         if sys.stdout.isatty():
-            text = "".join(f"{spelled(line)}\n" for line in text.split("\n")[:-1])
+            rows = (tuple(map(spelled, row)) for row in rows)
+        text = csv_text([COLUMNS, *rows])
         with standard_output():
             sys.stdout.flush()
             sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
             sys.stdout.buffer.flush()
         return
     with replacing(target) as temporary:
-        temporary.write_text(_text(results), encoding="utf-8", errors="surrogateescape", newline="")
-
-
-def _text(results: Sequence[Found]) -> str:
-    return csv_text([COLUMNS, *_rows(results)])
+        temporary.write_text(
+            csv_text([COLUMNS, *_rows(results)]), encoding="utf-8", errors="surrogateescape", newline=""
+        )
 
 
 def _rows(results: Sequence[Found]) -> Iterable[Sequence[object]]:
