@@ -25,6 +25,12 @@ def font(size: float) -> Font:
     return ImageFont.load_default(size=size)
 
 
+def direction(letters: Font) -> str | None:
+    """Return the direction of a line in a font: a name in Arabic moves no word beside it; simple fonts have but one."""
+    layout = getattr(letters, "layout_engine", ImageFont.Layout.BASIC)
+    return "ltr" if layout == ImageFont.Layout.RAQM else None
+
+
 def clean(text: str, letters: Font) -> str:
     r"""Return text on one line that a font can be asked to draw.
 

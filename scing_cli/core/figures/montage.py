@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageOps
 
-from scing_cli.core.figures.lettering import fit, font
+from scing_cli.core.figures.lettering import direction, fit, font
 
 Verdict = bool | None
 Colour = tuple[int, int, int]
@@ -196,7 +196,7 @@ class Canvas:
         left += key.strip.width + style.gap
         for number, line in enumerate(key.lines):
             shown, letters = fit(line, self.picture.width - style.margin - left, style.small)
-            self.draw.text((left, top + number * style.line), shown, fill=FAINT, font=letters)
+            self.draw.text((left, top + number * style.line), shown, FAINT, letters, direction=direction(letters))
 
     def ranking(self, query: MontageHit, hits: Sequence[MontageHit], *, top: int, line_height: int) -> None:
         """Draw a query at the left, a rule, and its hits."""
@@ -220,7 +220,8 @@ class Canvas:
         for number, text in enumerate(hit.caption):
             size, colour = (style.small, FAINT) if number else (style.letter, INK)
             shown, letters = fit(text, width, size)
-            self.draw.text((left, top + height + 4 + number * style.line), shown, fill=colour, font=letters)
+            place = (left, top + height + 4 + number * style.line)
+            self.draw.text(place, shown, colour, letters, direction=direction(letters))
 
     def framed(self, corner: tuple[int, int], image: Image.Image | None, colour: Colour) -> None:
         """Draw a picture in a frame, whole and centred; an empty place where it cannot be read."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageOps
 
-from scing_cli.core.figures.lettering import fit
+from scing_cli.core.figures.lettering import direction, fit
 from scing_cli.core.figures.montage import FAINT, FILL, INK, PAPER, RULE, Colour
 
 CELL = (72, 144)
@@ -54,7 +54,7 @@ def contact_sheet(title: str, columns: Sequence[str], lines: Sequence[SheetLine]
 
     def write(place: tuple[int, int], text: str, width: int, colour: Colour, size: int = LETTER) -> None:
         shown, letters = fit(text, width, size)
-        draw.text(place, shown, fill=colour, font=letters)
+        draw.text(place, shown, colour, letters, direction=direction(letters))
 
     write((MARGIN, MARGIN), title, picture.width - 2 * MARGIN, INK, LETTER + 3)
     for column, heading in enumerate(columns):

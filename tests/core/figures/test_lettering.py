@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import doctest
 
+import numpy as np
 import pytest
-from PIL import ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 from scing_cli.core.figures import lettering
-from scing_cli.core.figures.lettering import clean, fit, font, shorten_middle
+from scing_cli.core.figures.lettering import Font, clean, direction, fit, font, shorten_middle
 
 
 def test_names_are_shortened_in_the_middle_as_little_as_needed() -> None:
@@ -67,3 +68,23 @@ def test_where_no_font_has_them_accents_go_and_others_become_question_marks(monk
 
 def test_a_font_that_is_not_there_is_passed_over() -> None:
     assert lettering._system_font("no such font.ttf", 12) is None
+
+
+def test_a_name_from_right_to_left_moves_no_word_beside_it() -> None:
+    shown, letters = fit("\u05d0\u05d1\u05d2, camera", 500, 24)
+    if direction(letters) is None or "?" in shown:
+        pytest.skip("no letters from right to left can be drawn here")
+    whole, word = drawn(shown, letters, direction(letters)), drawn("camera", letters, direction(letters))
+    at_the_right = whole[:, -word.shape[1] :]
+    assert np.corrcoef(at_the_right.ravel(), word.ravel())[0, 1] > 0.8
+    elsewhere = drawn(shown, letters, None)[:, -word.shape[1] :]
+    assert np.corrcoef(elsewhere.ravel(), word.ravel())[0, 1] < 0.5
+
+
+def drawn(text: str, letters: Font, way: str | None) -> np.ndarray:
+    """A line as it is drawn, without what is empty beside it: shape (40, width of the ink)."""
+    picture = Image.new("L", (400, 40))
+    ImageDraw.Draw(picture).text((5, 5), text, 255, letters, direction=way)
+    pixels = np.asarray(picture, dtype=float)
+    ink = np.flatnonzero(pixels.any(axis=0))
+    return pixels[:, ink[0] : ink[-1] + 1]
