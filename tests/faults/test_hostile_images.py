@@ -55,7 +55,7 @@ def _soon(tmp_path, monkeypatch):
         yield
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["pipe", "socket", "folder", "large", "zeros", "circle"])
 def test_in_a_data_set(scing, kind, own_world, finished, tmp_path):
     for part in ("bounding_box_train", "query", "bounding_box_test"):
         first = min((own_world / part).iterdir())
