@@ -30,7 +30,7 @@ def replacing(target: Path) -> Iterator[Path]:
     Raises:
         ScingError: If the folder cannot be written, or the disk is full.
     """
-    if os.path.lexists(target) and not (target.is_symlink() or target.is_file()):
+    if os.path.lexists(target) and not (target.is_symlink() or target.is_file() or target.is_dir()):
         raise ScingError(f"Cannot write {target}: it is no ordinary file.", "Choose another place for it.")
     temporary = target.parent / f".{target.name}.{secrets.token_hex(4)}.part"
     try:

@@ -20,6 +20,7 @@ from scing_cli.core.errors import WeightsError, one_line, spelled
 
 __all__ = ["TowerStates", "fill", "is_archive", "read_state", "split_state"]
 
+MOST_UNPACKED, SLACK = 4, 2**24  # times a file's bytes, and bytes beside
 _NOT_WEIGHTS = frozenset({"input_resolution", "context_length", "vocab_size"})
 _WRAPPERS = ("module.", "_orig_mod.")
 _SHOWN = 6
@@ -73,7 +74,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def _check_unpacked(path: Path) -> None:
-    """Refuse a zip that unpacks to more than it is itself: torch packs nothing, and a bomb takes all memory."""
+    """Refuse a zip that unpacks to far more than it is itself: torch packs programs alone; a bomb takes all memory."""
     if not zipfile.is_zipfile(path):
         return
     try:
@@ -81,7 +82,7 @@ def _check_unpacked(path: Path) -> None:
             unpacked = sum(record.file_size for record in container.infolist())
     except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
         return  # no whole zip: its reader will say so
-    if unpacked > path.stat().st_size:
+    if unpacked > MOST_UNPACKED * path.stat().st_size + SLACK:
         raise WeightsError(
             f"{path} would unpack to {unpacked:,} bytes; weights files are not packed.", "Fetch it again."
         )

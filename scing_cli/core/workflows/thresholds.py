@@ -117,7 +117,7 @@ def _check_model(content: Mapping[str, Any], file: Path, stamp: Stamp, index: Pa
         raise SettingError(f"{file} is the report of another model than the one that made {index}.", remedy)
     kind = content.get("descriptor")
     if kind != stamp.descriptor:
-        raise SettingError(f"{file} is of the descriptor {kind!r}; {index} holds {stamp.descriptor}.", remedy)
+        raise SettingError(f"{file} is of the descriptor {spelled(kind)}; {index} holds {stamp.descriptor}.", remedy)
 
 
 def _score(content: Mapping[str, Any], rate: float) -> float:
