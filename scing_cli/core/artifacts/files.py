@@ -15,7 +15,6 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-
 from scing_cli.core.artifacts.seal import sealed, unsealed
 from scing_cli.core.bounded import check_ordinary, read_bounded
 from scing_cli.core.errors import WRITE_REMEDY, RunError, ScingError, one_line
