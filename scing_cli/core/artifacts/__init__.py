@@ -11,7 +11,7 @@ from scing_cli.core.artifacts.files import (
     write_json,
     write_text,
 )
-from scing_cli.core.artifacts.lock import let_go, take_lock
+from scing_cli.core.artifacts.lock import holder_of, let_go, take_lock
 from scing_cli.core.artifacts.run import (
     RUNS,
     STAGES,
@@ -45,6 +45,7 @@ __all__ = [
     "csv_text",
     "file_digest",
     "fresh_folder",
+    "holder_of",
     "json_text",
     "let_go",
     "open_run",

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from scing_cli.core.artifacts import FORMAT, STAGES, Run, let_go, take_lock, write_json
+from scing_cli.core.artifacts import FORMAT, STAGES, Run, holder_of, let_go, take_lock, write_json
 from scing_cli.core.errors import InterruptionError, RunError, ScingError, counted
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.training import Checkpoints, Interruption
@@ -90,7 +90,10 @@ def _held(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise RunError(f"Cannot write {folder}: {error.strerror}.", "Choose another place for it: --run.") from error
     if handle is None:
-        raise RunError(f"Another process is training in {folder}.", "Wait for its end, or name another folder: --run.")
+        holder = holder_of(folder / LOCK)
+        raise RunError(
+            f"Another process is training in {folder}{holder}.", "Wait for its end, or name another folder: --run."
+        )
     try:
         yield
     finally:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from scing_cli.core.artifacts import lock as files
 from scing_cli.core.errors import IndexFileError
 from scing_cli.core.index import Entry, GalleryIndex, check_place, lock, write_lock
 
@@ -104,7 +105,7 @@ def test_no_row_is_lost_between_processes_that_append(path: Path) -> None:
 
 def test_a_lock_on_a_file_that_lost_its_name_meanwhile_is_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its former holder removed it after it had been opened here: who comes next would lock another file."""
-    file, take, taken = path.with_name(".gallery.faiss.lock"), lock._lock, []
+    file, take, taken = path.with_name(".gallery.faiss.lock"), files._lock, []
 
     def late(handle: int) -> bool:
         taken.append(handle)
@@ -112,7 +113,7 @@ def test_a_lock_on_a_file_that_lost_its_name_meanwhile_is_none(path: Path, monke
             file.unlink()
         return take(handle)
 
-    monkeypatch.setattr(lock, "_lock", late)
+    monkeypatch.setattr(files, "_lock", late)
     with write_lock(path):
         assert len(taken) == 2
         with pytest.raises(IndexFileError, match="Another process is writing"), write_lock(path, patience=0.1):
@@ -148,7 +149,7 @@ def test_a_folder_that_knows_no_locks_is_written_without(
     def fail(handle: int, how: int) -> None:
         raise OSError(number, "not here")
 
-    monkeypatch.setattr(lock.fcntl, "flock", fail)
+    monkeypatch.setattr(files.fcntl, "flock", fail)
     assert GalleryIndex.read(path).write(path).generation == 2
 
 
