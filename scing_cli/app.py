@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import threading
 import traceback
+from collections.abc import Iterator
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from scing_cli import __version__
 from scing_cli.commands import console
@@ -19,11 +22,38 @@ from scing_cli.commands.prepare import prepare
 from scing_cli.commands.search import search
 from scing_cli.commands.train_prompts import train_prompts
 from scing_cli.commands.train_visual import train_visual
-from scing_cli.core.errors import InterruptionError, ScingError
+from scing_cli.core.errors import InterruptionError, ScingError, spelled
 
 INTERRUPTED = 130
+
+
+class _Commands(TyperGroup):
+    """Spells out what is not printable in messages about wrong options: they repeat names from outside."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Read the options that stand before the command."""
+        with _spelled_out():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        with _spelled_out():
+            return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def _spelled_out() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if isinstance(message := getattr(error, "message", None), str):
+            vars(error)["message"] = spelled(message)
+        raise
+
+
 app = typer.Typer(
     name="scing",
+    cls=_Commands,
     help="Person re-identification with SCING: from a folder of crops to a ranked search.",
     no_args_is_help=True,
     add_completion=False,
@@ -97,5 +127,6 @@ def _end_in_order() -> list[int]:
 def _fail(message: str, error: Exception, code: int) -> int:
     console.show_error(message)
     if console.debugging():
-        traceback.print_exception(error)
+        lines = "".join(traceback.format_exception(error)).split("\n")
+        sys.stderr.write("\n".join(map(spelled, lines)))
     return code

@@ -183,7 +183,7 @@ def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatc
     assert artifacts.cache_folder() == tmp_path / ".cache" / "scing"
 
 
-INFO = {"data": "d", "identities": ["1", "2"], "model": "m", "settings": {}}
+INFO = {"data": {"name": "d"}, "identities": ["1", "2"], "model": {"model": "m"}, "settings": {}}
 
 
 def finish(run: artifacts.Run, stage: str) -> None:
@@ -247,7 +247,7 @@ def test_stages_count_once_their_stamp_is_there(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"(?s)is no run: it has no run\.json.*scing train-prompts"):
         artifacts.open_run(tmp_path)
-    artifacts.write_json(tmp_path / "run.json", {"made": "x", "model": "m"})
+    artifacts.write_json(tmp_path / "run.json", {"made": "x", "model": {}, "settings": 1})
     with pytest.raises(RunError, match="lacks data, identities, settings"):
         artifacts.open_run(tmp_path)
 
@@ -265,7 +265,12 @@ def test_the_newest_run_that_is_complete_is_chosen(tmp_path: Path, monkeypatch: 
         for stage in stages:
             finish(run, stage)
     assert artifacts.choose_run(None, stage="visual").path == Path("runs/c")
-    assert artifacts.choose_run(None, stage="prompts").path == Path("runs/a")
+    (tmp_path / "runs/d").mkdir()
+    (tmp_path / "runs/d/run.json").write_text('{"made": "4"')
+    warnings: list[str] = []
+    assert artifacts.choose_run(None, stage="prompts", warn=warnings.append).path == Path("runs/a")
+    assert [said.startswith("runs/d/run.json is damaged") for said in warnings] == [True]
+    assert "is passed over" in warnings[0]
     assert artifacts.choose_run(Path("runs/b"), stage="visual").path == Path("runs/b")
     with pytest.raises(RunError, match="has no trained image encoder"):
         artifacts.choose_run(Path("runs/a"), stage="visual")

@@ -46,6 +46,27 @@ def test_what_does_not_exist_is_named_harmlessly(name, tmp_path, monkeypatch, fi
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ONE_LINE)
+def test_wrong_options_and_commands_are_named_harmlessly(name):
+    for command in (
+        (f"--{name}",),
+        (f"x{name}",),
+        ("embed", f"--x{name}"),
+        ("embed", f"x{name}"),
+        ("embed", "--workers", name),
+    ):
+        said = run(*command)
+        assert said.code == 2, (command, said)
+        assert harmless(said.text), command
+
+
+def test_a_traceback_names_them_harmlessly(tmp_path):
+    said = run("embed", "--images", f"{tmp_path}/\x1b[31m\u202e", "--debug")
+    assert said.code == 2
+    assert "Traceback" in said.text
+    assert harmless(said.text)
+
+
 def test_folders_of_any_bytes(tmp_path, monkeypatch, finished, world):
     """A folder per person, of names that need be no UTF-8; what cannot stand in a manifest is told and left out."""
     monkeypatch.chdir(tmp_path)

@@ -15,7 +15,7 @@ from faults.hostile import bombs, detonate, refused, rewrite
 from pipeline.conftest import FAST
 from tiny import TINY_MODEL
 
-from scing_cli.core.encoders.inference import can_copy, read_stamp, write_stamp
+from scing_cli.core.encoders.inference import can_copy
 
 PACKAGE = Path(__file__).resolve().parents[2] / "scing_cli"
 KINDS = tuple(bombs(Path("marker")))
@@ -108,7 +108,7 @@ def test_what_can_be_made_anew(scing, kind, marker, own_run, world, tmp_path):
     assert copy.is_dir() == can_copy()
     if copy.is_dir():
         files = {name: put(content, copy / name) for name in ("encoder.xml", "encoder.bin")}
-        write_stamp(copy, {**(read_stamp(copy) or {}), "files": files})
+        rewrite(copy / "stamp.json", files=files)
         ended = scing("search", next((world / "query").iterdir()), "--index", own_index(own_run, tmp_path, scing))
         assert ended.code == 0, ended.err
         assert "inference copy" in ended.err

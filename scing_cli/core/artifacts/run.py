@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from scing_cli.core.errors import RunError
 RUNS = Path("runs")
 STAGES = {"prompts": "train-prompts", "visual": "train-visual"}
 STAMP = "stamp.json"
+PARTS = {"made": str, "data": dict, "identities": list, "model": dict, "settings": dict}
 VISUAL_REMEDY = "Copy the folder again whole, or make it anew with scing train-visual."
 
 
@@ -165,14 +166,19 @@ def open_run(folder: Path) -> Run:
             "Runs are made by: scing train-prompts --data DIR [--run FOLDER]",
         )
     info = read_json(folder / "run.json", remedy="Restore it from a copy, take another run, or train anew.")
-    missing = {"made", "data", "identities", "model", "settings"} - set(info)
-    if missing:
-        raise RunError(f"{folder / 'run.json'} lacks {', '.join(sorted(missing))}.", "Take another run, or train anew.")
+    lacking = [name for name, kind in PARTS.items() if not isinstance(info.get(name), kind)]
+    if lacking:
+        raise RunError(f"{folder / 'run.json'} lacks {', '.join(lacking)}.", "Take another run, or train anew.")
     return Run(folder, info)
 
 
-def choose_run(folder: Path | None, *, stage: str) -> Run:
-    """Return the named run, or the newest in `runs/` whose `stage` (`prompts` or `visual`) is complete.
+def choose_run(folder: Path | None, *, stage: str, warn: Callable[[str], object] = str) -> Run:
+    """Return the named run, or the newest in `runs/` whose `stage` is complete.
+
+    Args:
+        folder: The named one; None for the newest.
+        stage: `prompts` or `visual`.
+        warn: Told of damaged runs, which are passed over.
 
     Raises:
         RunError: If there is none; the message names the command that makes one.
@@ -182,7 +188,7 @@ def choose_run(folder: Path | None, *, stage: str) -> Run:
         run.need(stage)
         return run
     found = [path.parent for path in sorted(RUNS.glob("*/run.json"))]
-    complete = [run for run in map(_readable, found) if run is not None and run.has(stage)]
+    complete = [one for place in found if (one := _readable(place, warn)) is not None and one.has(stage)]
     if not complete:
         noun = "prompts" if stage == "prompts" else "a trained image encoder"
         command = "scing train-prompts --data DIR" if stage == "prompts" or not found else "scing train-visual"
@@ -190,11 +196,12 @@ def choose_run(folder: Path | None, *, stage: str) -> Run:
     return max(complete, key=lambda run: str(run.info["made"]))
 
 
-def _readable(folder: Path) -> Run | None:
-    """Open a run, or pass over one that is damaged: it must not stand in the way of the others."""
+def _readable(folder: Path, warn: Callable[[str], object]) -> Run | None:
+    """Open a run, or tell of one that is damaged: it must not stand in the way of the others."""
     try:
         return open_run(folder)
-    except RunError:
+    except RunError as error:
+        warn(f"{error.what} It is passed over.")
         return None
 
 

@@ -89,7 +89,7 @@ def open_model(choice: ModelChoice, *, reporter: Reporter) -> OpenedModel:
     """
     if choice.model is not None:
         return _plain(choice, reporter)
-    run = choose_run(choice.run, stage="visual")
+    run = choose_run(choice.run, stage="visual", warn=reporter.warn)
     if choice.run is None:
         reporter.note(f"Using the newest finished run: {run.path}")
     return _trained(run)

@@ -99,7 +99,7 @@ def train_visual(
     """
     machine, reporter = machine or Machine(), reporter or Silent()
     check_used(settings)
-    opened = choose_run(run, stage="prompts")
+    opened = choose_run(run, stage="prompts", warn=reporter.warn)
     if run is None:
         reporter.note(f"Using the newest run with prompts: {opened.path}")
     if opened.has("visual") and read_unfinished(opened.path, "visual") is None:
