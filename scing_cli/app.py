@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import signal
 import sys
 import threading
@@ -22,9 +23,10 @@ from scing_cli.commands.prepare import prepare
 from scing_cli.commands.search import search
 from scing_cli.commands.train_prompts import train_prompts
 from scing_cli.commands.train_visual import train_visual
-from scing_cli.core.errors import InterruptionError, ScingError, spelled
+from scing_cli.core.errors import WRITE_REMEDY, InterruptionError, ScingError, spelled
 
 INTERRUPTED = 130
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 
 
 class _Commands(TyperGroup):
@@ -102,8 +104,7 @@ def main() -> None:
     except KeyboardInterrupt:
         code = INTERRUPTED
     except Exception as error:  # noqa: BLE001  the last door: whatever comes out here is our own fault, and is told so
-        message = f"Internal error: {type(error).__name__}: {error}\nThis is a fault of scing; --debug shows where."
-        code = _fail(message, error, 1)
+        code = _fail(*_last_word(error))
     if code == INTERRUPTED:
         console.show_interruption("Interrupted.")
         code = 128 + ended_by[-1] if ended_by else INTERRUPTED
@@ -122,6 +123,14 @@ def _end_in_order() -> list[int]:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, end)
     return came
+
+
+def _last_word(error: Exception) -> tuple[str, Exception, int]:
+    """Return what to say of an error that no one else has told; of a full disk, and of our own faults."""
+    if isinstance(error, OSError) and error.errno in FULL:
+        return f"Cannot write: {error.strerror}.\n{WRITE_REMEDY}", error, 2
+    fault = f"Internal error: {type(error).__name__}: {error}"
+    return f"{fault}\nThis is a fault of scing; --debug shows where.", error, 1
 
 
 def _fail(message: str, error: Exception, code: int) -> int:

@@ -119,3 +119,14 @@ def test_a_standard_output_that_is_full(finished, world, here, more):
         )
     assert ended.returncode == 2, ended.stderr
     assert "Standard output cannot be written: No space left on device" in " ".join(ended.stderr.split())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("command", [("--help",), ("embed", "--help"), ("--version",)])
+def test_help_that_finds_no_room_is_one_message(command):
+    with Path("/dev/full").open("w") as full:
+        started = [sys.executable, "-m", "scing_cli", *command]
+        ended = subprocess.run(started, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert ended.returncode == 2, ended.stderr
+    assert ended.stderr.startswith("Error: Cannot write: No space left on device.")
+    assert "Traceback" not in ended.stderr

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import glob
 import shutil
 import tempfile
 from pathlib import Path
 
+from scing_cli.core.artifacts import holder_of, let_go, take_lock
 from scing_cli.core.errors import DataError, ScingError, SettingError
 from scing_cli.core.runtime import Reporter, Silent, default_workers
 from scing_cli.core.synthetic.plan import FOLDERS, GALLERY, QUERY, TRAIN, Settings, plan
@@ -95,8 +97,21 @@ def _check(**numbers: int) -> None:
 
 
 def _write(target: Path, settings: Settings, workers: int, reporter: Reporter) -> WorldCounts:
-    """Draw all images beside the target, then put them in its place by one rename."""
+    """Draw all images beside the target, then put them in its place by one rename; one process at a time."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    lock = target.with_name(f".{target.name}.lock")
+    handle = take_lock(lock)
+    if handle is None:
+        raise ScingError(f"Another process is drawing {target}{holder_of(lock)}.", "Name another folder.")
+    try:
+        for left in target.parent.glob(f".{glob.escape(target.name)}.*.part"):  # of a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        return _draw(target, settings, workers, reporter)
+    finally:
+        let_go(lock, handle)
+
+
+def _draw(target: Path, settings: Settings, workers: int, reporter: Reporter) -> WorldCounts:
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
     try:
         for name in FOLDERS:
