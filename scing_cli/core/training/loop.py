@@ -126,7 +126,7 @@ class Trainer:
         if found is not None:
             found.restore(self.task.learnt(), optimiser)
             self.progress = found.progress
-            place = f"{self.progress.epoch} epochs and {counted(self.progress.step, 'step')}"
+            place = f"{counted(self.progress.epoch, 'epoch')} and {counted(self.progress.step, 'step')}"
             self.reporter.note(f"Going on after {place}.")
 
     def _length(self, epochs: int) -> int:
