@@ -191,8 +191,8 @@ def test_damaged_reports_are_told_in_one_message_each(search, own, report, photo
         write_sealed(own / "report.json", damaged(report, where, value))
         result = search("--false-match-rate", "0.05")
         assert result.code == 2, (name, result)
-        told = "cannot be read: NaN is no finite number" if name.endswith("are no numbers") else "is no whole report"
-        refuse(result, f"{own / 'report.json'} {told}", STEP.format(own))
+        told = "NaN is no finite number" if name.endswith("are no numbers") else "is no whole report"
+        refuse(result, f"{own / 'report.json'} ", told, STEP.format(own))
 
 
 @pytest.mark.parametrize("score", [[0.5], "x", 10**400, float("nan"), 7.5])

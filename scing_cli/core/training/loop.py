@@ -110,7 +110,7 @@ class Trainer:
                     advance(self.progress.steps)
                 while self.progress.epoch < epochs:
                     self._epoch(optimiser, advance)
-                    self._end_epoch(optimiser, last=self.progress.epoch + 1 == epochs)
+                    self._end_epoch(optimiser)
         except KeyboardInterrupt:
             if self.checkpoints:
                 self.checkpoints.save(self.progress, self.task.learnt(), optimiser)
@@ -199,7 +199,7 @@ class Trainer:
         )
         self._mark = now
 
-    def _end_epoch(self, optimiser: torch.optim.Optimizer, *, last: bool) -> None:
+    def _end_epoch(self, optimiser: torch.optim.Optimizer) -> None:
         """Log the epoch, and save."""
         done = self.progress
         images = sum(map(len, self.plan(done.epoch)))
@@ -217,7 +217,7 @@ class Trainer:
                 first=done.first or means,
                 last=means,
             )
-            if self.checkpoints and (last or self.checkpoints.worthwhile()):
+            if self.checkpoints and self.checkpoints.worthwhile():
                 self.checkpoints.save_if_possible(self.progress, self.task.learnt(), optimiser)
 
     def _gradients(
