@@ -120,7 +120,8 @@ def _end_in_order() -> list[int]:
         came.append(number)
         raise KeyboardInterrupt
 
-    if threading.current_thread() is threading.main_thread():
+    ignored = signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    if threading.current_thread() is threading.main_thread() and not ignored:
         signal.signal(signal.SIGTERM, end)
     return came
 

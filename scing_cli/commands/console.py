@@ -59,10 +59,14 @@ def show_error(message: str) -> None:
 
 
 def show_interruption(message: str) -> None:
-    """Say on stderr that Ctrl-C or SIGTERM ended it; what is to be done next stands on lines of its own."""
-    stderr = Console(stderr=True, highlight=False, soft_wrap=True)
-    for line in message.split("\n"):
-        stderr.print(_plain(line))
+    """Say on stderr that Ctrl-C or SIGTERM ended it; what is to be done next stands on lines of its own.
+
+    The reader of a pipe may have ended by the same Ctrl-C: that changes nothing.
+    """
+    with contextlib.suppress(Exception, SystemExit):
+        stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+        for line in message.split("\n"):
+            stderr.print(_plain(line))
 
 
 class Terminal:

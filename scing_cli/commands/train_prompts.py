@@ -67,8 +67,9 @@ def train_prompts(
     if resume:
         from scing_cli.core.workflows.unfinished import choose_unfinished
 
-        unfinished = choose_unfinished(run, "prompts")
+        unfinished = choose_unfinished(run, "prompts", warn=Terminal(as_json=as_json).warn)
         run, wanted = unfinished.folder, unfinished.settings(PromptSettings, {**table, **picked})
+        device = unfinished.device(device)
         tables["data"] = {**unfinished.data(), **tables["data"]}
     else:
         wanted = build_settings(PromptSettings, table, picked)

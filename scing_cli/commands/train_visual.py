@@ -53,8 +53,9 @@ def train_visual(
     if resume:
         from scing_cli.core.workflows.unfinished import choose_unfinished
 
-        unfinished = choose_unfinished(run, "visual")
+        unfinished = choose_unfinished(run, "visual", warn=Terminal(as_json=as_json).warn)
         run, wanted = unfinished.folder, unfinished.settings(VisualSettings, {**table, **picked})
+        device, validate = unfinished.device(device), validate or unfinished.given.get("validate") is True
         data, pretrained = data or unfinished.moved("data", Path), pretrained or unfinished.moved("pretrained", str)
     else:
         wanted = build_settings(VisualSettings, table, picked)

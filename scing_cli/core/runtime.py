@@ -279,5 +279,7 @@ class MetricsLog:
         try:
             with self.path.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(dict(row), allow_nan=False) + "\n")
+                stream.flush()
+                os.fsync(stream.fileno())
         except OSError as error:
             raise ScingError(f"Cannot write {self.path}: {error.strerror}.", "Make room there.") from error

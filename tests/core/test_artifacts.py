@@ -280,7 +280,7 @@ def test_a_fresh_folder_does_not_exist_yet(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     seen = set()
     for _ in range(3):
-        folder = artifacts.fresh_folder("market")
+        folder = next(artifacts.fresh_folders("market"))
         assert not folder.exists()
         folder.mkdir(parents=True)
         seen.add(folder)

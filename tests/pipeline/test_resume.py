@@ -77,7 +77,7 @@ def test_stage_1_goes_on_by_itself_and_ends_the_same(scing, world, stop_at, meth
     stop_at(2)
     stopped = scing(*command, "cut")
     assert stopped.code == 130
-    assert "Interrupted after 1 step: all saved." in stopped.err
+    assert "Interrupted; saved: 1 step." in stopped.err
     assert "Go on with: scing train-prompts --resume --run cut" in stopped.err
     assert not Path("cut/prompts").exists()
     stop_at(99)
@@ -99,7 +99,7 @@ def test_stage_2_goes_on_by_itself_and_ends_the_same(scing, own_run, stop_at, lo
     stop_at(3, signal.SIGTERM)
     stopped = scing(*command, "cut")
     assert stopped.code == 143
-    assert "Interrupted after 2 steps: all saved." in stopped.err
+    assert "Interrupted; saved: 2 steps." in stopped.err
     assert "Go on with: scing train-visual --resume --run cut" in stopped.err
     assert "scing train-visual --resume --run cut" in scing("embed", "--run", "cut").err
     stop_at(99)
@@ -183,6 +183,7 @@ def test_data_that_has_moved_is_named(scing, own_world, stop_at, tmp_path):
     stop_at(99)
     assert scing("train-prompts", "--resume", "--run", "run").code == 2
     assert scing("train-prompts", "--resume", "--run", "run", "--data", tmp_path / "elsewhere").code == 0
+    assert scing("train-visual", "--run", "run", *FAST).code == 0  # it is remembered where the data lies now
 
 
 def test_two_do_not_train_in_one_folder(scing, world, own_run, stop_at):
@@ -215,7 +216,7 @@ def test_views_that_were_encoded_are_kept(scing, world, monkeypatch, stop_at):
     monkeypatch.setattr(ViewBank, "_encode", encode)
     stopped = scing(*command, "cut")
     assert stopped.code == 130
-    assert "what had been prepared is kept" in stopped.err
+    assert "what was saved before is kept" in stopped.err
     assert scing("train-prompts", "--resume", "--run", "cut").code == 0
     assert encoded == [0, 1, 2, 2]
     assert prompts("cut") == prompts("whole")
@@ -266,7 +267,8 @@ def test_a_state_that_does_not_describe_a_training_is_named(scing, own_run, stop
     refused = scing("train-visual", *FAST, "--run", own_run)
     assert refused.code == 2
     assert "state/train-visual.json" in refused.err
-    assert "to begin anew" in refused.err
+    assert "--no-resume" in refused.err
+    assert scing("train-visual", *FAST, "--run", own_run, "--no-resume").code == 0
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import itertools
 import platform
 from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
@@ -147,11 +148,11 @@ def update_run(run: Run, changes: Mapping[str, Any]) -> Run:
     return Run(run.path, info)
 
 
-def fresh_folder(name: str) -> Path:
-    """Return a folder in `runs/` that does not exist yet, named by the data and the time."""
+def fresh_folders(name: str) -> Iterator[Path]:
+    """Yield folders in `runs/` that do not exist yet, named by the data and the time."""
     stem = f"{name}-{_now():%Y%m%d-%H%M%S}"
-    candidates = (RUNS / (f"{stem}-{count}" if count else stem) for count in range(1000))
-    return next(folder for folder in candidates if not folder.exists())
+    candidates = (RUNS / (f"{stem}-{count}" if count else stem) for count in itertools.count())
+    return (folder for folder in candidates if not folder.exists())
 
 
 def open_run(folder: Path) -> Run:

@@ -8,8 +8,6 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-from scing_cli.core.runtime import Reporter
-
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -18,14 +16,11 @@ class Interruption:
 
     A context: outside it, and in threads other than the main one, signals do what they did; one that the process was
     started to ignore stays ignored.
-
-    Args:
-        reporter: Told of the first signal.
     """
 
-    def __init__(self, reporter: Reporter) -> None:
-        self.reporter = reporter
+    def __init__(self) -> None:
         self.number: int | None = None  # of the signal that has come
+        self.again = False  # a second one has come: nothing more is to be done
         self._whole = False
         self._before: list[tuple[int, object]] = []
 
@@ -55,9 +50,9 @@ class Interruption:
             raise KeyboardInterrupt
 
     def _come(self, number: int, frame: FrameType | None) -> None:
+        """Note a signal; nothing is said here, as a stream that is closed would raise something else."""
         del frame
-        first, self.number = self.number is None, number
-        if first:
-            self.reporter.note("Interrupted: saving what was learnt. A second Ctrl-C stops at once.")
-        if not (first and self._whole):
+        self.again = self.number is not None
+        self.number = number
+        if self.again or not self._whole:
             raise KeyboardInterrupt

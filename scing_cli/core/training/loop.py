@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -84,8 +85,9 @@ class Trainer:
         self.reporter = reporter
         self.describe = describe
         self.checkpoints = checkpoints
-        self.interruption = interruption or Interruption(reporter)
+        self.interruption = interruption or Interruption()
         self.progress = Progress()
+        self._amid = False  # a step: the weights are no step's
         self._mark = 0.0  # when the time since then was last counted
 
     def fit(self, epochs: int, *, rehearsal: Callable[[], None]) -> Fit:
@@ -111,13 +113,21 @@ class Trainer:
                 while self.progress.epoch < epochs:
                     self._epoch(optimiser, advance)
                     self._end_epoch(optimiser)
-        except KeyboardInterrupt:
-            if self.checkpoints:
-                self.checkpoints.save(self.progress, self.task.learnt(), optimiser)
+        except BaseException as error:
+            self._save_at_the_end(error, optimiser)
             raise
         self._check_weights()
         done = self.progress
         return Fit(done.steps, done.images, done.seconds, done.first, done.last)
+
+    def _save_at_the_end(self, error: BaseException, optimiser: torch.optim.Optimizer) -> None:
+        """Save what was learnt, whatever ends the training; not amid a step, nor after a second signal."""
+        if not self.checkpoints or self._amid or self.interruption.again or isinstance(error, TrainingError):
+            return
+        if self.interruption.number is not None:
+            with contextlib.suppress(Exception, SystemExit):  # a stream that is closed must not keep it from saving
+                self.reporter.note("Interrupted: saving what was learnt. A second Ctrl-C stops at once.")
+        self.checkpoints.save_if_possible(self.progress, self.task.learnt(), optimiser)
 
     def _go_on(self, optimiser: torch.optim.Optimizer) -> None:
         """Take up the last saved step."""
@@ -173,12 +183,13 @@ class Trainer:
         try:
             figures, norms = self._gradients(batch, key, optimiser, norms=norms)
             with self.interruption.whole():
+                self._amid = True
                 optimiser.step()
                 self._count(batch, figures, norms)
-                buffers = []
+                buffers, self._amid = [], False
                 if self.checkpoints and self.checkpoints.due():
                     self.checkpoints.save_if_possible(self.progress, self.task.learnt(), optimiser)
-        except KeyboardInterrupt:
+        except BaseException:
             for buffer, value in buffers:  # batch normalisation counts in the forward pass
                 buffer.copy_(value)
             raise

@@ -7,6 +7,7 @@ steps that were saved last, `STAGE.NAME.safetensors` is what was computed once b
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import time
@@ -28,6 +29,7 @@ KEPT = 2
 SHARE = 20  # an epoch's end is saved where that takes at most one in so many of the seconds since the last
 MINUTES = 10.0
 SUFFIX = ".safetensors"
+_KINDS: Mapping[str, Any] = {"int": int, "float": (int, float), "Mapping[str, float]": dict}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +60,23 @@ class Progress:
     first: Mapping[str, float] = dataclasses.field(default_factory=dict)
     last: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
+    @classmethod
+    def read(cls, text: str) -> Progress:
+        """Return what was written as JSON.
+
+        Raises:
+            ValueError: If it is none.
+        """
+        content = json.loads(text)
+        kinds = {field.name: _KINDS[str(field.type)] for field in dataclasses.fields(cls)}
+        if not isinstance(content, dict) or content.keys() != kinds.keys():
+            raise ValueError("no progress")
+        if not all(isinstance(content[name], kind) for name, kind in kinds.items()):
+            raise ValueError("no numbers")
+        if min(content["epoch"], content["step"], content["steps"], content["images"]) < 0:
+            raise ValueError("negative")
+        return cls(**content)
+
 
 class Checkpoints:
     """The saved steps of one unfinished training.
@@ -87,7 +106,7 @@ class Checkpoints:
         for file in reversed(self._files()):
             try:
                 texts, tensors = _read(file, self.facts)
-                progress = Progress(**json.loads(texts["progress"]))
+                progress = Progress.read(texts["progress"])
             except (RunError, KeyError, TypeError, ValueError) as error:
                 reason = error.what if isinstance(error, RunError) else f"{file} holds no saved step."
                 self.reporter.warn(f"{reason} The training goes on from the step saved before it, or from the start.")
@@ -126,7 +145,8 @@ class Checkpoints:
             self.save(progress, learnt, optimiser)
         except ScingError as error:
             self._time = time.monotonic()
-            self.reporter.warn(f"{error.what} The training goes on unsaved; the next save is tried in time.")
+            with contextlib.suppress(Exception, SystemExit):  # a stream that is closed is no reason to end either
+                self.reporter.warn(f"{error.what} The last steps are not saved.")
 
     def rehearse(self, learnt: nn.Module, optimiser: torch.optim.Optimizer) -> None:
         """Save once for trial, and remove it."""
@@ -191,17 +211,17 @@ class Checkpoint:
         Raises:
             RunError: If they are of another model.
         """
-        weights = {name[7:]: value for name, value in self.tensors.items() if name.startswith("learnt.")}
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, value in self.tensors.items():
-            if name.startswith("optimiser."):
-                _, number, key = name.split(".")
-                moments.setdefault(int(number), {})[key] = value
         try:
+            weights = {name[7:]: value for name, value in self.tensors.items() if name.startswith("learnt.")}
+            moments: dict[int, dict[str, Tensor]] = {}
+            for name, value in self.tensors.items():
+                if name.startswith("optimiser."):
+                    _, number, key = name.split(".")
+                    moments.setdefault(int(number), {})[key] = value
             learnt.load_state_dict(weights)
             groups = optimiser.state_dict()["param_groups"]
             optimiser.load_state_dict({"state": moments, "param_groups": groups})
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"The saved step is of another model: {error}", "Begin anew: --no-resume.") from error
 
 

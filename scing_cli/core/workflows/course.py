@@ -1,21 +1,19 @@
-"""What holds a training together while it runs: one process at a time, saved on the way, cleared away at the end."""
+"""What holds a training together while it runs: saved on the way, cleared away at the end."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import shlex
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from scing_cli.core.artifacts import FORMAT, STAGES, Run, holder_of, let_go, take_lock, write_json
+from scing_cli.core.artifacts import FORMAT, STAGES, Run, write_json
 from scing_cli.core.errors import InterruptionError, RunError, ScingError, counted
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.training import Checkpoints, Interruption
 from scing_cli.core.workflows.unfinished import (
     ANEW,
-    LOCK,
     Unfinished,
     check_same,
     differences,
@@ -40,67 +38,59 @@ class Course:
 
 @contextlib.contextmanager
 def course(wanted: Unfinished, *, resume: bool | None, minutes: float, reporter: Reporter) -> Iterator[Course]:
-    """Hold a training together: one process at a time, saved while it runs, and cleared away when it is done.
+    """Hold a training together: saved while it runs, and cleared away when it is done.
 
-    A start that fails before a step was saved leaves nothing behind.
+    A start that fails before a step was saved leaves nothing behind. The caller holds the run folder.
 
     Args:
         wanted: The training.
-        resume: False to begin anew where one is unfinished.
+        resume: False to begin anew where one is unfinished; True to refuse where none is.
         minutes: Between two saves.
         reporter: Told that it goes on, and of interruptions.
 
     Raises:
-        RunError: If another process trains there, or the unfinished training is another one.
+        RunError: If the unfinished training is another one.
         InterruptionError: On Ctrl-C or SIGTERM; what was learnt is saved.
     """
     folder, stage = wanted.folder, wanted.stage
-    with _held(folder):
-        _sweep(folder)
-        earlier = None if resume is False else read_unfinished(folder, stage)
-        checkpoints = Checkpoints(
-            state_of(folder), STAGES[stage], facts=wanted.facts, minutes=minutes, reporter=reporter
-        )
-        if earlier is None:
-            checkpoints.clear()
-        else:
-            check_same(earlier, wanted.facts, f"Go on as it began: --resume. {ANEW}")
-            _say(earlier, wanted, reporter)
-        interruption = Interruption(reporter)
-        try:
-            with interruption:
-                _write(wanted if earlier is None else dataclasses.replace(wanted, machine=earlier.machine))
-                yield Course(checkpoints, interruption)
-        except BaseException as error:
-            begun = _tidied(wanted, checkpoints)
-            if isinstance(error, KeyboardInterrupt):
-                raise _interrupted(wanted, checkpoints, interruption, begun=begun) from error
-            raise
-        state_file(folder, stage).unlink()
-        shutil.rmtree(state_of(folder), ignore_errors=True)
+    checkpoints = Checkpoints(state_of(folder), STAGES[stage], facts=wanted.facts, minutes=minutes, reporter=reporter)
+    earlier = _taken_up(wanted, checkpoints, resume=resume, reporter=reporter)
+    interruption = Interruption()
+    try:
+        with interruption:
+            _write(wanted if earlier is None else dataclasses.replace(wanted, machine=earlier.machine))
+            yield Course(checkpoints, interruption)
+    except BaseException as error:
+        begun = _tidied(wanted, checkpoints)
+        if interruption.number is not None and not isinstance(error, ScingError):  # or what it led to
+            raise _interrupted(wanted, checkpoints, interruption.number, begun=begun) from error
+        if begun and isinstance(error, ScingError):
+            reporter.note(f"What was learnt is saved. To go on: {_command(wanted)}")
+        raise
+    _clear(wanted, checkpoints)
 
 
-@contextlib.contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Be the only training in a run folder; it is made where missing, and what was made and stays empty is removed."""
-    made = [place for place in (folder, *folder.parents) if not place.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = take_lock(folder / LOCK)
-    except OSError as error:
-        raise RunError(f"Cannot write {folder}: {error.strerror}.", "Choose another place for it: --run.") from error
-    if handle is None:
-        holder = holder_of(folder / LOCK)
-        raise RunError(
-            f"Another process is training in {folder}{holder}.", "Wait for its end, or name another folder: --run."
-        )
-    try:
-        yield
-    finally:
-        let_go(folder / LOCK, handle)
-        with contextlib.suppress(OSError):
-            for place in made:
-                place.rmdir()
+def _taken_up(
+    wanted: Unfinished, checkpoints: Checkpoints, *, resume: bool | None, reporter: Reporter
+) -> Unfinished | None:
+    """Return the unfinished training that goes on; where it shall not, or there is none, remove what is left of one."""
+    folder, stage = wanted.folder, wanted.stage
+    earlier = None if resume is False else read_unfinished(folder, stage)
+    if earlier is None:
+        if resume:
+            raise RunError(f"--resume: the {STAGES[stage]} in {folder} is not unfinished any more.")
+        _clear(wanted, checkpoints)
+        if stage == "prompts":
+            _forget(folder)
+        return None
+    check_same(earlier, wanted.facts, f"Go on as it began: --resume. {ANEW}")
+    reporter.note(f"Going on with the unfinished {STAGES[stage]} in {folder}. {ANEW}")
+    machine, now = dict(earlier.machine), dict(wanted.machine)
+    if machine.pop("images", None) != now.pop("images", None):
+        reporter.warn("Images were written since the training began: it may end otherwise than it would have.")
+    if other := differences(machine, now):
+        reporter.warn(f"The training began on another machine or with other versions ({other}): it may end otherwise.")
+    return earlier
 
 
 def _write(wanted: Unfinished) -> None:
@@ -108,42 +98,38 @@ def _write(wanted: Unfinished) -> None:
     write_json(state_file(wanted.folder, wanted.stage), content)
 
 
-def _say(earlier: Unfinished, wanted: Unfinished, reporter: Reporter) -> None:
-    reporter.note(f"Going on with the unfinished {STAGES[wanted.stage]} in {wanted.folder}. {ANEW}")
-    if other := differences(earlier.machine, wanted.machine):
-        reporter.warn(f"The training began on another machine or with other versions ({other}): it may end otherwise.")
+def _clear(wanted: Unfinished, checkpoints: Checkpoints) -> None:
+    """Remove what an unfinished training needs; the file that says there is one goes first."""
+    state_file(wanted.folder, wanted.stage).unlink(missing_ok=True)
+    checkpoints.clear()
+    with contextlib.suppress(OSError):  # the other stage's may be there
+        state_of(wanted.folder).rmdir()
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what a process that was killed has left: only the holder of the lock writes here."""
-    for place in (folder, state_of(folder), *(folder / stage for stage in STAGES)):
-        for file in (*place.glob(".*.part"), *place.glob(".tmp*")):  # the latter are safetensors'
-            file.unlink(missing_ok=True)
-    for rehearsal in folder.glob(".rehearsal-*"):
-        shutil.rmtree(rehearsal, ignore_errors=True)
+def _forget(folder: Path) -> None:
+    """Remove what a first stage writes before it has learnt anything."""
+    run = Run(folder, {})
+    for file in (run.path / "run.json", run.manifest, run.metrics):
+        file.unlink(missing_ok=True)
 
 
 def _tidied(wanted: Unfinished, checkpoints: Checkpoints) -> bool:
     """Remove what a training wrote that has saved nothing yet; tell whether it has."""
     if checkpoints.has_any() or Run(wanted.folder, {}).has(wanted.stage):
         return True
-    shutil.rmtree(state_of(wanted.folder), ignore_errors=True)
+    _clear(wanted, checkpoints)
     if wanted.stage == "prompts":
-        run = Run(wanted.folder, {})
-        for file in (run.path / "run.json", run.manifest, run.metrics):
-            file.unlink(missing_ok=True)
+        _forget(wanted.folder)
     return False
 
 
-def _interrupted(
-    wanted: Unfinished, checkpoints: Checkpoints, interruption: Interruption, *, begun: bool
-) -> ScingError:
-    command = f"scing {STAGES[wanted.stage]} --resume --run {shlex.quote(str(wanted.folder))}"
-    done = checkpoints.saved
+def _command(wanted: Unfinished) -> str:
+    return f"scing {STAGES[wanted.stage]} --resume --run {shlex.quote(str(wanted.folder))}"
+
+
+def _interrupted(wanted: Unfinished, checkpoints: Checkpoints, number: int, *, begun: bool) -> ScingError:
     if not begun:
-        what, remedy = "Interrupted before anything was saved.", "Run the command again."
-    elif done is None:
-        what, remedy = "Interrupted; what had been prepared is kept.", f"Go on with: {command}"
-    else:
-        what, remedy = f"Interrupted after {counted(done.steps, 'step')}: all saved.", f"Go on with: {command}"
-    return InterruptionError(what, remedy, number=interruption.number or 2)
+        return InterruptionError("Interrupted before anything was saved.", "Run the command again.", number=number)
+    done = checkpoints.saved
+    saved = f"saved: {counted(done.steps, 'step')}" if done else "what was saved before is kept"
+    return InterruptionError(f"Interrupted; {saved}.", f"Go on with: {_command(wanted)}", number=number)

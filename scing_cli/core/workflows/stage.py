@@ -19,6 +19,7 @@ from scing_cli.core.methods import Batch, Feed, Task
 from scing_cli.core.runtime import MetricsLog, Reporter, Silent
 from scing_cli.core.training import Fit, LearningRate, Trainer
 from scing_cli.core.workflows.course import Course
+from scing_cli.core.workflows.held import REHEARSAL
 from scing_cli.core.workflows.scoring import score_parts
 
 FEW = 8
@@ -72,7 +73,7 @@ def train(
         return identity_batches(labels, identities=settings.identities_per_batch, instances=settings.instances, key=key)
 
     def rehearse() -> None:
-        with tempfile.TemporaryDirectory(prefix=".rehearsal-", dir=run.path) as folder:
+        with tempfile.TemporaryDirectory(prefix=REHEARSAL, dir=run.path) as folder:
             rehearsal(Path(folder))
 
     trainer = Trainer(

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from scing_cli.core.artifacts import Run, create_run, open_run
+from scing_cli.core.artifacts import Run, create_run, open_run, update_run
 from scing_cli.core.config import PromptSettings, check_used, given_settings, saved_settings
 from scing_cli.core.datasets import check_training
 from scing_cli.core.embeddings.tower import TowerEmbedder
 from scing_cli.core.encoders.clip import ClipModel, load_clip
-from scing_cli.core.encoders.stamp import encoder_digest
+from scing_cli.core.encoders.stamp import encoder_digest, tensors_digest
 from scing_cli.core.layouts import LAYOUTS
 from scing_cli.core.manifest import Manifest, labels, write_manifest
 from scing_cli.core.method_table import check_method
@@ -103,22 +103,42 @@ def train_prompts(
     manifest = source.manifest
     check_training(manifest, train_on=LAYOUTS[source.layout].train_on)
     facts = {"settings": saved_settings(settings), "data": manifest.fingerprint()}
-    target = place_of_prompts(run, manifest.name, facts, resume=resume)
-    with memory_advice("a smaller --batch-size, --precision bf16, --stride 16, --device cpu"):
+    place = {"given": str(data), "layout": source.layout, "include_val": include_val}
+    given = {
+        "settings": given_settings(settings),
+        "path": str(data.absolute()),
+        "layout": layout,
+        "include-val": include_val,
+        "device": machine.device,
+    }
+    memory = memory_advice("a smaller --batch-size, --precision bf16, --stride 16, --device cpu")
+    with place_of_prompts(run, manifest.name, facts, resume=resume) as target, memory:
         ground = _ground(manifest, settings, machine, reporter)
-        place = {"given": str(data), "layout": source.layout, "include_val": include_val}
-        given = {"settings": given_settings(settings), "path": str(data.absolute()), "layout": layout}
         wanted = Unfinished(
             target,
             "prompts",
-            facts={**facts, "model": ground.digest},
-            given={**given, "include-val": include_val},
-            machine=machine_of(ground.embedder.device.type, ground.embedder.precision),
+            facts={**facts, "model": _digest(ground.clip)},
+            given=given,
+            machine=machine_of(ground.embedder.device.type, ground.embedder.precision, ground.part),
         )
         info = _run_info(place, ground, settings)
         with course(wanted, resume=resume, minutes=save_minutes, reporter=reporter) as begun:
-            opened = open_run(target) if (target / "run.json").exists() else create_run(target, info)
-            return _learn(opened, ground, settings, begun, reporter)
+            return _learn(_opened(target, info), ground, settings, begun, reporter)
+
+
+def _opened(target: Path, info: Mapping[str, Any]) -> Run:
+    """Make the run, or open one that goes on; the data may have moved meanwhile."""
+    if not (target / "run.json").exists():
+        return create_run(target, info)
+    opened = open_run(target)
+    moved = opened.info["data"].get("root") != info["data"]["root"]
+    return update_run(opened, {"data": info["data"]}) if moved else opened
+
+
+def _digest(clip: ClipModel) -> str:
+    """Return what tells one CLIP from another: both towers, and the scale of their products."""
+    facts = {"image": encoder_digest(clip.image), "logit_scale": clip.logit_scale}
+    return tensors_digest(clip.text.state_dict(), facts)
 
 
 def _learn(opened: Run, ground: _Ground, settings: PromptSettings, begun: Course, reporter: Reporter) -> PromptsReport:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -22,11 +23,12 @@ from scing_cli.core.runtime import Reporter, Silent, choose_precision, memory_ad
 from scing_cli.core.training import MINUTES, Fit
 from scing_cli.core.workflows.course import Course, course
 from scing_cli.core.workflows.data import run_manifest
+from scing_cli.core.workflows.held import hold, is_held
 from scing_cli.core.workflows.machine import Machine
 from scing_cli.core.workflows.models import starting_encoder
 from scing_cli.core.workflows.scoring import score_parts, sides
 from scing_cli.core.workflows.stage import make_feed, rehearse_evaluation, train
-from scing_cli.core.workflows.unfinished import Unfinished, machine_of, read_unfinished
+from scing_cli.core.workflows.unfinished import Unfinished, find_same, machine_of, read_unfinished
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,35 +101,46 @@ def train_visual(
     """
     machine, reporter = machine or Machine(), reporter or Silent()
     check_used(settings)
+    opened = _chosen(run, settings, resume, reporter)
+    with hold(opened.path):
+        if opened.has("visual") and (resume is False or read_unfinished(opened.path, "visual") is None):
+            raise RunError(
+                f"{opened.path} already has a trained image encoder.",
+                f"Copy the folder without its visual/ to train again, or remove {opened.visual}.",
+            )
+        texts = load_texts(opened.prompts)
+        check_identities(texts, opened.identities, where=str(opened.path))
+        manifest = run_manifest(opened, moved_to=data)
+        if validate:
+            _check_validation(manifest)
+        machine = dataclasses.replace(machine, batch_size=settings.batch_size)
+        with memory_advice("a smaller --batch-size, --precision bf16, --device cpu"):
+            encoder = starting_encoder(opened, texts, pretrained, reporter).to(machine.place())
+            if settings.camera_embedding:
+                encoder.learn_cameras(_cameras(manifest.part("train"), reporter), settings.seed)
+            ground = _Ground(opened, manifest, manifest.part("train"), texts, encoder, machine)
+            moved = {"data": str(data.absolute()) if data is not None else None, "pretrained": pretrained}
+            wanted = _wanted(ground, settings, {**moved, "validate": validate})
+            with course(wanted, resume=resume, minutes=save_minutes, reporter=reporter) as begun:
+                report = _tune(ground, settings, begun, reporter)
+            return dataclasses.replace(report, validation=_validate(ground, reporter) if validate else None)
+
+
+def _chosen(run: Path | None, settings: VisualSettings, resume: bool | None, reporter: Reporter) -> Run:
+    """Return the named run; else that of the same training if it is unfinished, else the newest with prompts."""
+    same = find_same("visual", {"settings": saved_settings(settings)}) if run is None and resume is not False else ()
+    for folder in same:
+        if not is_held(folder):
+            return choose_run(folder, stage="prompts")
     opened = choose_run(run, stage="prompts", warn=reporter.warn)
     if run is None:
         reporter.note(f"Using the newest run with prompts: {opened.path}")
-    if opened.has("visual") and read_unfinished(opened.path, "visual") is None:
-        raise RunError(
-            f"{opened.path} already has a trained image encoder.",
-            f"Copy the folder without its visual/ to train again, or remove {opened.visual}.",
-        )
-    texts = load_texts(opened.prompts)
-    check_identities(texts, opened.identities, where=str(opened.path))
-    manifest = run_manifest(opened, moved_to=data)
-    if validate:
-        _check_validation(manifest)
-    machine = dataclasses.replace(machine, batch_size=settings.batch_size)
-    with memory_advice("a smaller --batch-size, --precision bf16, --device cpu"):
-        encoder = starting_encoder(opened, texts, pretrained, reporter).to(machine.place())
-        if settings.camera_embedding:
-            encoder.learn_cameras(_cameras(manifest.part("train"), reporter), settings.seed)
-        ground = _Ground(opened, manifest, manifest.part("train"), texts, encoder, machine)
-        wanted = _wanted(ground, settings, data, pretrained)
-        with course(wanted, resume=resume, minutes=save_minutes, reporter=reporter) as begun:
-            report = _tune(ground, settings, begun, reporter)
-        return dataclasses.replace(report, validation=_validate(ground, reporter) if validate else None)
+    return opened
 
 
-def _wanted(ground: _Ground, settings: VisualSettings, data: Path | None, pretrained: str | None) -> Unfinished:
+def _wanted(ground: _Ground, settings: VisualSettings, given: Mapping[str, Any]) -> Unfinished:
     """Return what a training that goes on must have in common with this one."""
     device = ground.machine.place()
-    moved = {"data": str(data.absolute()) if data is not None else None, "pretrained": pretrained}
     return Unfinished(
         ground.run.path,
         "visual",
@@ -137,8 +150,8 @@ def _wanted(ground: _Ground, settings: VisualSettings, data: Path | None, pretra
             "model": ground.texts.model_digest,
             "prompts": tensors_digest({"texts": ground.texts.vectors}, {}),
         },
-        given={"settings": given_settings(settings), **moved},
-        machine=machine_of(device.type, choose_precision(settings.precision, device, auto="bf16")),
+        given={"settings": given_settings(settings), "device": ground.machine.device, **given},
+        machine=machine_of(device.type, choose_precision(settings.precision, device, auto="bf16"), ground.part),
     )
 
 

@@ -1,4 +1,4 @@
-"""A training that was interrupted: which one a command goes on with, and what holds it together while it runs.
+"""A training that was interrupted, and which one a command goes on with.
 
 `state/STAGE.json` in the run folder is there from a training's start to its end. It says what the training stands on
 (`facts`: another start with the same facts is the same training), what was given, and on which machine it began.
@@ -6,28 +6,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeGuard, TypeVar
 
 from scing_cli.core.artifacts import (
     RUNS,
     STAGES,
+    Run,
     check_free,
-    fresh_folder,
-    let_go,
+    fresh_folders,
     read_json,
-    take_lock,
+    text_digest,
     versions,
 )
 from scing_cli.core.config import Schedule, build_settings
 from scing_cli.core.errors import RunError, SettingError
+from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import default_threads
+from scing_cli.core.workflows.held import HeldError, hold, is_held
 
 Kind = TypeVar("Kind", bound=Schedule)
 Found = TypeVar("Found")
-LOCK = ".training.lock"
 ANEW = "To begin anew instead: --no-resume."
 
 
@@ -40,7 +43,7 @@ class Unfinished:
         stage: `prompts` or `visual`.
         facts: What it stands on, JSON-ready; `settings` is among them.
         given: What the user gave: the settings that are not defaults, and where data and weights lie.
-        machine: Where it began: device, precision, threads, versions.
+        machine: Where it began: device, precision, threads, versions, and when the images were written.
     """
 
     folder: Path
@@ -75,6 +78,10 @@ class Unfinished:
         """Return where the data was, as the settings `[data]` of a first stage."""
         return {name: self.given[name] for name in ("path", "layout", "include-val") if name in self.given}
 
+    def device(self, given: str) -> str:
+        """Return where it computed, unless the user says otherwise now."""
+        return given if given != "auto" else str(self.given.get("device", given))
+
     def moved(self, name: str, kind: Callable[[str], Found]) -> Found | None:
         """Return where `data` or `pretrained` was said to have moved."""
         value = self.given.get(name)
@@ -95,7 +102,7 @@ def read_unfinished(folder: Path, stage: str) -> Unfinished | None:
     file = state_file(folder, stage)
     if not file.is_file():
         return None
-    remedy = f"Remove {file} to begin anew."
+    remedy = ANEW
     content = read_json(file, remedy=remedy)
     facts, given, machine = (content.get(name) for name in ("facts", "given", "machine"))
     if not _has_settings(facts) or not _has_settings(given) or not isinstance(machine, dict):
@@ -103,23 +110,36 @@ def read_unfinished(folder: Path, stage: str) -> Unfinished | None:
     return Unfinished(folder, stage, facts, given, machine)
 
 
-def choose_unfinished(folder: Path | None, stage: str) -> Unfinished:
+def choose_unfinished(folder: Path | None, stage: str, *, warn: Callable[[str], object] = str) -> Unfinished:
     """Return the unfinished training of a stage in a run, or in the newest run of `runs/` that has one.
+
+    Args:
+        folder: The run; None for one that is not being trained, and not damaged.
+        stage: `prompts` or `visual`.
+        warn: Told of damaged ones.
 
     Raises:
         RunError: If there is none.
     """
-    folders = [folder] if folder is not None else _newest_first(stage)
-    for one in folders:
-        found = read_unfinished(one, stage)
-        if found is not None:
-            return found
-    place = str(folder) if folder is not None else f"./{RUNS}"
-    raise RunError(f"--resume: there is no unfinished {STAGES[stage]} in {place}.", "Leave --resume out to begin one.")
+    if folder is not None:
+        found = read_unfinished(folder, stage)
+    else:
+        found = next((one for one in _all_unfinished(stage, warn) if not is_held(one.folder)), None)
+    if found is None:
+        place = str(folder) if folder is not None else f"./{RUNS}"
+        what = f"--resume: there is no unfinished {STAGES[stage]} in {place}."
+        raise RunError(what, "Leave --resume out to begin one.")
+    return found
 
 
-def place_of_prompts(run: Path | None, name: str, facts: Mapping[str, Any], *, resume: bool | None) -> Path:
-    """Return the folder of a first stage: that of the same training if it is unfinished, else a free one.
+def find_same(stage: str, facts: Mapping[str, Any]) -> Iterator[Path]:
+    """Yield the folders in `runs/` with an unfinished training of these facts, the last begun first."""
+    return (one.folder for one in _all_unfinished(stage) if not _other_facts(one, facts))
+
+
+@contextlib.contextmanager
+def place_of_prompts(run: Path | None, name: str, facts: Mapping[str, Any], *, resume: bool | None) -> Iterator[Path]:
+    """Hold the folder of a first stage: that of the same training if it is unfinished, else a free one.
 
     Args:
         run: The folder that was named; None for one in `runs/`.
@@ -128,21 +148,48 @@ def place_of_prompts(run: Path | None, name: str, facts: Mapping[str, Any], *, r
         resume: False to begin anew.
 
     Raises:
-        RunError: If the named folder holds anything else.
+        HeldError: If another process is training in the named folder.
+        RunError: If it holds anything else.
     """
-    if resume is False:
-        target = run or fresh_folder(name)
-        check_free(target)
-        return target
-    if run is None:
-        same = (one for one in _newest_first("prompts") if _same(one, facts) and not _is_held(one))
-        return next(same, None) or fresh_folder(name)
-    earlier = read_unfinished(run, "prompts")
+    if run is not None:
+        with hold(run):
+            _check_place(run, facts, resume=resume)
+            yield run
+        return
+    same = find_same("prompts", facts) if resume is not False else ()
+    fresh = ((folder, True) for folder in fresh_folders(name))
+    candidates = itertools.chain(((folder, False) for folder in same), fresh)
+    with contextlib.ExitStack() as held:
+        yield next(folder for folder, new in candidates if _taken(folder, facts, held, fresh=new, resume=resume))
+
+
+def _taken(
+    folder: Path, facts: Mapping[str, Any], held: contextlib.ExitStack, *, fresh: bool, resume: bool | None
+) -> bool:
+    """Hold a folder if it still is what it was found to be."""
+    with contextlib.ExitStack() as attempt:
+        try:
+            attempt.enter_context(hold(folder))
+            _check_place(folder, facts, resume=resume)
+        except HeldError:
+            return False
+        except RunError:
+            if fresh:
+                raise
+            return False
+        held.push(attempt.pop_all())
+    return True
+
+
+def _check_place(folder: Path, facts: Mapping[str, Any], *, resume: bool | None) -> None:
+    begun = state_file(folder, "prompts").exists() and not Run(folder, {}).has("prompts")
+    if resume is False and begun:
+        return
+    earlier = read_unfinished(folder, "prompts") if resume is not False else None
     if earlier is None:
-        check_free(run)
+        check_free(folder)
     else:
-        check_same(earlier, facts, "Name another folder with --run, or go on as it began: --resume.")
-    return run
+        check_same(earlier, facts, f"Name another folder with --run, or go on as it began: --resume. {ANEW}")
 
 
 def check_same(earlier: Unfinished, facts: Mapping[str, Any], remedy: str) -> None:
@@ -151,14 +198,16 @@ def check_same(earlier: Unfinished, facts: Mapping[str, Any], remedy: str) -> No
     Raises:
         RunError: Naming what differs.
     """
-    other = differences(earlier.facts, {**earlier.facts, **facts})
-    if other:
+    if other := _other_facts(earlier, facts):
         raise RunError(f"{earlier.folder} holds an unfinished {STAGES[earlier.stage]} that differs: {other}.", remedy)
 
 
-def machine_of(device: str, precision: str) -> dict[str, Any]:
-    """Return what a training's numbers may depend on beside its settings."""
-    return {"device": device, "precision": precision, "threads": default_threads(), "versions": versions()}
+def machine_of(device: str, precision: str, part: Manifest) -> dict[str, Any]:
+    """Return what a training's numbers may depend on beside its settings; of the images, when they were written."""
+    states = [file.stat() for file in part.files() if file.exists()]
+    images = text_digest("\n".join(f"{state.st_size} {state.st_mtime_ns}" for state in states))
+    threads = default_threads()
+    return {"device": device, "precision": precision, "threads": threads, "versions": versions(), "images": images}
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
@@ -191,26 +240,22 @@ def _has_settings(content: object) -> TypeGuard[dict[str, Any]]:
     return isinstance(content, dict) and isinstance(content.get("settings"), dict)
 
 
-def _newest_first(stage: str) -> list[Path]:
-    """Return the folders of `runs/` with an unfinished training of a stage, the last begun first."""
-    files = RUNS.glob(f"*/state/{STAGES[stage]}.json")
-    return [file.parent.parent for file in sorted(files, key=lambda file: file.stat().st_mtime_ns, reverse=True)]
+def _all_unfinished(stage: str, warn: Callable[[str], object] = str) -> Iterator[Unfinished]:
+    """Yield the unfinished trainings of a stage in `runs/`, the last begun first; damaged ones are passed over."""
+    begun = []
+    for file in RUNS.glob(f"*/state/{STAGES[stage]}.json"):
+        with contextlib.suppress(OSError):  # it may end meanwhile
+            begun.append((file.stat().st_mtime_ns, file.parent.parent))
+    for _, folder in sorted(begun, reverse=True):
+        try:
+            found = read_unfinished(folder, stage)
+        except RunError as error:
+            warn(f"{error.what} It is passed over.")
+        else:
+            if found is not None:
+                yield found
 
 
-def _same(folder: Path, facts: Mapping[str, Any]) -> bool:
-    try:
-        earlier = read_unfinished(folder, "prompts")
-    except RunError:  # a damaged one must not stand in the way
-        return False
-    return earlier is not None and not differences(earlier.facts, {**earlier.facts, **facts})
-
-
-def _is_held(folder: Path) -> bool:
-    """Tell whether a process is training there."""
-    try:
-        handle = take_lock(folder / LOCK)
-    except OSError:
-        return True
-    if handle is not None:
-        let_go(folder / LOCK, handle)
-    return handle is None
+def _other_facts(earlier: Unfinished, facts: Mapping[str, Any]) -> str:
+    """Return in words where facts differ, as far as they are known."""
+    return differences(earlier.facts, {**earlier.facts, **facts})

@@ -60,7 +60,7 @@ class Normalised:
 def train(folder, task, *, minutes=0.0, reporter=None, facts=FACTS, keep=True):
     reporter = reporter or Silent()
     checkpoints = Checkpoints(folder / "state", task.name, facts=facts, minutes=minutes, reporter=reporter)
-    with Interruption(reporter) as interruption:
+    with Interruption() as interruption:
         trainer = Trainer(
             task,
             plan=lambda epoch: PLANS[epoch],
@@ -214,6 +214,86 @@ def test_a_second_ctrl_c_stops_at_once_and_what_was_saved_stays(tmp_path, undist
     assert_same(result(tmp_path, task, train(tmp_path, task)), undisturbed)
 
 
+@pytest.mark.parametrize("first", ["weights", "save"])
+def test_a_second_ctrl_c_amid_a_step_or_a_save_saves_nothing_more(tmp_path, undisturbed, monkeypatch, first):
+    """The first one waits for the end of what is whole, the second does not: what is torn then is no step."""
+    owner, name = {"weights": (torch.optim.Adam, "step"), "save": (Checkpoints, "_write")}[first]
+    real, calls = getattr(owner, name), []
+
+    def twice(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+            if first == "weights":
+                real(*arguments, **options)
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(owner, name, twice)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, Normalised(), minutes=0.0 if first == "save" else 1e9)
+    assert len(calls) == 5
+    monkeypatch.setattr(owner, name, real)
+    task = Normalised()
+    assert_same(result(tmp_path, task, train(tmp_path, task)), undisturbed)
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), MemoryError(), SystemExit(1)])
+def test_whatever_ends_it_the_steps_are_saved(tmp_path, undisturbed, error):
+    def hook(key, place):
+        if key[2:] == (2, 1) and place == "forward":
+            raise error
+
+    with pytest.raises(type(error)):
+        train(tmp_path, Normalised(hook), minutes=1e9)
+    notes, task = Notes(), Normalised()
+    assert_same(result(tmp_path, task, train(tmp_path, task, reporter=notes)), undisturbed)
+    assert "Going on after 2 epochs and 1 step." in notes.said
+
+
+def test_a_log_that_cannot_be_written_loses_no_step(tmp_path, undisturbed, monkeypatch):
+    real = MetricsLog.write
+
+    def write(self, row):
+        if row["epoch"] == 2:
+            raise RunError("Cannot write metrics.jsonl: No space left on device.")
+        real(self, row)
+
+    monkeypatch.setattr(MetricsLog, "write", write)
+    with pytest.raises(RunError):
+        train(tmp_path, Normalised(), minutes=1e9)
+    monkeypatch.setattr(MetricsLog, "write", real)
+    notes, task = Notes(), Normalised()
+    assert_same(result(tmp_path, task, train(tmp_path, task, reporter=notes)), undisturbed)
+    assert "Going on after 1 epoch and 2 steps." in notes.said
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("epoch", "x"), ("step", -1), ("steps", None), ("sums", [1]), ("seconds", "1"), ("optimiser", None), ("more", 1)],
+)
+def test_a_step_that_a_stranger_wrote_is_told(tmp_path, undisturbed, name, value):
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, Normalised(interrupted_at([(4, "forward")])))
+    for file in sorted((tmp_path / "state").iterdir()):
+        with state_module.safe_open(file, framework="pt") as source:
+            texts = dict(source.metadata())
+            tensors = {key: source.get_tensor(key) for key in source.keys()}  # noqa: SIM118
+        del texts["digest"]
+        if name == "optimiser":
+            tensors["optimiser.foo"] = torch.zeros(1)
+        else:
+            texts["progress"] = json.dumps(json.loads(texts["progress"]) | {name: value})
+        state_module.save_file(tensors, file, {**texts, "digest": state_module.tensors_digest(tensors, texts)})
+    notes, task = Notes(), Normalised()
+    if name == "optimiser":
+        with pytest.raises(RunError, match="another model"):
+            train(tmp_path, task)
+        return
+    assert_same(result(tmp_path, task, train(tmp_path, task, reporter=notes)), undisturbed)
+    assert sum("holds no saved step" in said for said in notes.said) == 2
+
+
 def test_a_damaged_step_gives_way_to_the_one_before(tmp_path, undisturbed):
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, Normalised(interrupted_at([(6, "forward")])))
@@ -259,7 +339,7 @@ def test_a_full_disk_ends_no_training_but_an_interruption_says_it(tmp_path, undi
 
     notes, task = Notes(), Normalised(hook)
     assert_same(result(tmp_path, task, train(tmp_path, task, reporter=notes)), undisturbed)
-    assert any("No space left" in said and "goes on unsaved" in said for said in notes.said)
+    assert any("No space left" in said and "not saved" in said for said in notes.said)
 
 
 def test_a_full_disk_is_seen_at_the_rehearsal(tmp_path, monkeypatch):
@@ -317,7 +397,7 @@ def test_a_step_of_another_model_is_refused(tmp_path):
 def test_signals_are_left_as_they_were(monkeypatch):
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with Interruption(Silent()) as interruption:
+        with Interruption() as interruption:
             os.kill(os.getpid(), signal.SIGINT)  # ignored, as the process was told to
             with pytest.raises(KeyboardInterrupt):
                 os.kill(os.getpid(), signal.SIGTERM)
