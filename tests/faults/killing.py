@@ -1,4 +1,4 @@
-"""Real processes of the command line, killed with SIGKILL: after a time, or at a step of their work on files."""
+"""Real processes of the command line, killed with SIGKILL: after a time, after a save, or at a step of their work."""
 
 from __future__ import annotations
 
@@ -31,10 +31,17 @@ class Ended:
 
 @dataclasses.dataclass(frozen=True)
 class Moment:
-    """When a process is to die: some seconds after its start, or at a step of its work below a folder (0: never)."""
+    """When a process is to die.
+
+    Args:
+        seconds: So long after its start, or after the last of the changes.
+        step: At this step of its work below the watched folder; 0 for none.
+        changes: After so many changes of which files lie in the watched folder's `state`.
+    """
 
     seconds: float = LIMIT
     step: int = 0
+    changes: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,10 +76,11 @@ class Command:
     def run(self, moment: Moment | None = None) -> Ended:
         """Run it to its end, or to the moment of its death."""
         process = self.start(step=moment.step if moment and moment.step else None)
+        seconds = moment.seconds if moment and changed(process, self.watched / "state", moment.changes) else LIMIT
         try:
-            out, err = process.communicate(timeout=moment.seconds if moment else LIMIT)
+            out, err = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
-            hung = moment is None or moment.seconds >= LIMIT
+            hung = seconds >= LIMIT
             os.killpg(process.pid, signal.SIGKILL)
             out, err = process.communicate()
             assert not hung, f"hung: {self.arguments}\n{out}{err}"
@@ -87,10 +95,39 @@ class Command:
         return time.monotonic() - start, int(err.split()[-1])
 
 
-def moments(seconds: float, steps: int, *, seed: int) -> Iterator[Moment]:
-    """Draw moments without end: every other one a time in a whole run, the others a step of its work on files."""
+def changed(process: subprocess.Popen[str], folder: Path, count: int) -> bool:
+    """Wait until other files lie in a folder than before, so many times; False where the process does not live to it."""
+    end = time.monotonic() + LIMIT
+    before = names(folder)
+    while count and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.0005)
+        now = names(folder)
+        count -= now != before
+        before = now
+    return not count
+
+
+def names(folder: Path) -> set[str]:
+    """Return the names of a folder's files; none where there is no such folder."""
+    try:
+        return {file.name for file in folder.iterdir()}
+    except FileNotFoundError:
+        return set()
+
+
+def moments(seconds: float, steps: int, *, changes: int = 0, seed: int) -> Iterator[Moment]:
+    """Draw moments without end.
+
+    Args:
+        seconds: Of a whole run: some moments are a time in it.
+        steps: Of its work on files: others are one of them.
+        changes: Others yet are right after one of the first so many changes of `state`; 0 for no such moments.
+        seed: Of the draw.
+    """
     dice = random.Random(seed)
     while True:
+        if changes:
+            yield Moment(changes=dice.randint(1, changes), seconds=dice.uniform(0, 0.02))
         yield Moment(step=dice.randint(1, steps))
         yield Moment(seconds=dice.uniform(0, seconds))
 
@@ -100,28 +137,28 @@ def survive(
     drawn: Iterator[Moment],
     *,
     kills: int,
-    between: Callable[[Command, int], None],
+    each: Sequence[int] = (2, 3, 4),
+    between: Callable[[Command, Ended], None],
     finish: Callable[[Command, Ended], None],
 ) -> int:
     """Kill a command, look at what is left, and run it again until it ends by itself; return how many kills it took.
 
     Args:
         fresh: Makes try number n of the command, in a state of its own.
-        drawn: When it dies; one try may be killed more than once.
+        drawn: When it dies.
         kills: How many kills are wanted.
-        between: Looks at what a killed one has left; is told how often it was killed.
+        each: How often the tries are killed at most, in turn.
+        between: Looks at what a killed one has left, and at what it had said.
         finish: Looks at what is there in the end.
     """
     done = 0
     for number in range(20 * kills):
         command = fresh(number)
-        again = 0
-        while (ended := command.run(next(drawn))).killed and again < 1 + number % 3:
+        again, most = 0, each[number % len(each)]
+        while again < most and (ended := command.run(next(drawn))).killed:
             again += 1
-            between(command, again)
+            between(command, ended)
         if ended.killed:
-            again += 1
-            between(command, again)
             ended = command.run()
         finish(command, ended)
         done += again
