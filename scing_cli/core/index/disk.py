@@ -6,6 +6,7 @@ generation are written and flushed first; then one rename of `gallery.faiss` com
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 import tempfile
@@ -101,7 +102,8 @@ def commit(path: Path, index: Any, rows: Sequence[Row], stamp: Stamp) -> Stamp:
         with replacing(path) as temporary:
             _write_vectors(index, temporary)
             written = append_stamp(temporary, written)
-        check_vectors(path, written, known=True)
+        with contextlib.suppress(IndexFileError):  # committed it is; what is not remembered is checked once more
+            check_vectors(path, written, known=True)
     finally:
         _sweep(path, written)
     return written
@@ -171,11 +173,21 @@ def _sweep_parts(index: Path) -> None:
 
 
 def _sweep(index: Path, written: Stamp) -> None:
-    """Remove the rows that no index needs: the older ones after a commit, else those just written."""
+    """Remove the rows that no index needs: the older ones after a commit, else those just written.
+
+    Where the index cannot be read, nothing is removed: it may need either. The next commit sweeps.
+    """
+    with contextlib.suppress(IndexFileError, OSError):
+        committed = _is_there(index) and read_stamp(index) == written
+        unneeded = _generations(index) - {written.generation} if committed else {written.generation}
+        for generation in unneeded:
+            rows_file(index, generation).unlink(missing_ok=True)
+
+
+def _is_there(index: Path) -> bool:
+    """Tell whether there is such a file; a folder that cannot be read raises OSError, and does not say no."""
     try:
-        committed = read_stamp(index) == written
-    except IndexFileError:
-        committed = False
-    unneeded = _generations(index) - {written.generation} if committed else {written.generation}
-    for generation in unneeded:
-        rows_file(index, generation).unlink(missing_ok=True)
+        index.stat()
+    except FileNotFoundError:
+        return False
+    return True

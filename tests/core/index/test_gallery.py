@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import errno
 import json
 import os
 import shutil
@@ -21,7 +22,7 @@ from hypothesis import strategies as st
 
 from scing_cli.core.artifacts import file_digest, sealed
 from scing_cli.core.errors import DataError, IndexFileError, ScingError, SettingError
-from scing_cli.core.index import Entry, GalleryIndex, RowFilter, entry_of, file_keys, read_stamp, stamp
+from scing_cli.core.index import Entry, GalleryIndex, RowFilter, disk, entry_of, file_keys, read_stamp, stamp
 from scing_cli.core.index.search import nearest
 
 MODEL = {"model": "ViT-B-16-quickgelu", "pretrained": "openai"}
@@ -424,6 +425,51 @@ def test_an_interruption_after_the_rename_keeps_the_new_rows(written: Path, monk
         index.write(written)
     monkeypatch.undo()
     assert len(GalleryIndex.read(written)) == 23
+
+
+@pytest.mark.parametrize("place", ["stat", "open"])
+def test_a_failed_read_after_the_rename_costs_no_rows(
+    written: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Of files, as of a network folder's, reading one may fail for a moment: too many open, or a server that is away."""
+    index = GalleryIndex.read(written)
+    index.add(unit(5, seed=1), entries(5, start=20))
+    rename, real, failed = Path.replace, getattr(Path, place), []
+
+    def renamed(self: Path, target: Path) -> Path:
+        done = rename(self, target)
+        if target == written:
+            monkeypatch.setattr(Path, place, failing)
+        return done
+
+    def failing(self: Path, *arguments: Any, **options: Any) -> Any:
+        if self == written:
+            failed.append(self)
+            monkeypatch.setattr(Path, place, real)
+            raise OSError(errno.EMFILE, "Too many open files", str(self))
+        return real(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "replace", renamed)
+    monkeypatch.setattr(disk, "check_vectors", lambda *_, **__: None)  # it reads, too, and would be who fails
+    assert index.write(written).generation == 2
+    assert failed
+    monkeypatch.undo()
+    again = GalleryIndex.read(written)
+    assert len(again) == 25
+    again.write(written)
+    assert sorted(file.name for file in written.parent.iterdir()) == ["gallery.faiss", "gallery.rows-3"]
+
+
+def test_a_commit_that_cannot_be_remembered_as_checked_is_one(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: Any, **__: Any) -> None:
+        raise IndexFileError(f"{written} cannot be read: Too many open files.")
+
+    index = GalleryIndex.read(written)
+    index.remove([3])
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "check_vectors", failing)
+        assert index.write(written).generation == 2
+    assert len(GalleryIndex.read(written)) == 19
 
 
 def test_rows_left_by_a_process_that_was_killed_do_no_harm(written: Path) -> None:
