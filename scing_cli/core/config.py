@@ -169,6 +169,9 @@ def read_config(source: Path | None) -> dict[str, dict[str, Any]]:
     Every table is checked, used or not: its keys, and each value alone. Whether values go together is a question to
     the settings that options and file make up in the end (`build_settings`).
 
+    A pipe may stand for the file, as in `--config <(command)`: one that nobody writes to is waited for. No more than
+    `MOST` bytes are read of anything.
+
     Raises:
         SettingError: If the file cannot be read, or holds an unknown table or key, or a value that is out of range.
     """

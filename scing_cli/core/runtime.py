@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from scing_cli.core.bounded import check_ordinary, read_bounded
 from scing_cli.core.errors import RunError, ScingError, SettingError, counted
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16")
+LOG_REMEDY = "Move it away and run the command again: it only tells the course of the training."
 GPU_NODES = ("/dev/nvidiactl", "/dev/nvmap", "/dev/dxg", "/dev/kfd")  # NVIDIA, Jetson, Windows below Linux, AMD
 
 
@@ -243,13 +245,18 @@ class MetricsLog:
         """Take out what an earlier try of the same stage has left beyond some epochs, and a last line cut short.
 
         Raises:
-            RunError: If another line is no JSON object; the message names it.
+            RunError: If the log cannot be read, or another line is no JSON object; the message names it.
         """
         if not self.path.exists():
             return
         from scing_cli.core.artifacts import replacing
 
-        content = self.path.read_bytes()
+        try:
+            check_ordinary(self.path)
+            content = read_bounded(self.path)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise RunError(f"{self.path} cannot be read: {reason}.", LOG_REMEDY) from error
         lines = content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
         rows = [self._row(line, number) for number, line in enumerate(lines, 1)]
         kept = b"".join(
@@ -267,7 +274,7 @@ class MetricsLog:
         except (ValueError, TypeError, RecursionError) as error:
             raise RunError(
                 f"{self.path} is damaged in line {number}: {error}.",
-                "Move it away and run the command again: it only tells the course of the training.",
+                LOG_REMEDY,
             ) from error
 
     def write(self, row: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,16 @@ def test_options_go_before_the_file_and_the_file_before_defaults(tmp_path):
     tables = read_config(file)
     settings = build_settings(PromptSettings, tables["train-prompts"], {"epochs": 9, "lr": None})
     assert (settings.epochs, settings.fused_tokens, settings.milestones, settings.lr) == (9, 1, (3, 5), 5e-5)
+
+
+def test_a_pipe_may_stand_for_the_file_and_no_device_is_read_to_its_end():
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as stream:
+        stream.write("[train-prompts]\nepochs = 7\n")
+    assert read_config(Path(f"/dev/fd/{reading}"))["train-prompts"] == {"epochs": 7}
+    os.close(reading)
+    with pytest.raises(SettingError, match="more than 16,384 bytes"):
+        read_config(Path("/dev/zero"))
 
 
 def test_no_file_gives_empty_tables():

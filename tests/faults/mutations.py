@@ -9,11 +9,12 @@ import itertools
 import json
 import os
 import random
-import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from faults.hostile import deadline
 
 from scing_cli.core.artifacts import sealed
 from scing_cli.core.errors import ScingError
@@ -112,19 +113,12 @@ def put(place: Path, content: bytes) -> None:
 @contextlib.contextmanager
 def limited(seconds: int = PATIENCE) -> Iterator[None]:
     """End what does not end: by an error where Python still runs, else the whole process, with its stack."""
-
-    def stop(*_: object) -> None:
-        raise TimeoutError(f"more than {seconds} s")
-
-    former = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
     faulthandler.dump_traceback_later(3 * seconds, exit=True)
     try:
-        yield
+        with deadline(seconds):
+            yield
     finally:
         faulthandler.cancel_dump_traceback_later()
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, former)
 
 
 def outcome(read: Callable[[], Any], expected: Any, names: tuple[str, ...]) -> str:

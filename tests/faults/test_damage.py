@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 from pathlib import Path
@@ -85,6 +86,26 @@ def test_much_damage_is_told_or_harmless(arena):
     print(f"\n{tally.table()}\n{tally.total():,} damaged files, {len(tally.wrong)} of them not told")
     check(tally, 10_000)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < MEMORY
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "a link to /dev/zero"])
+def test_what_is_no_ordinary_file_is_not_waited_for(arena, tmp_path, kind):
+    wrong, results = [], []
+    for artefact in [*arena.artefacts(), *arena.users()]:
+        read = [way() for way in artefact.ways]
+        place, aside = artefact.place, tmp_path / "aside"
+        place.rename(aside)
+        try:
+            for way, right in zip(artefact.ways, read, strict=True):
+                place.unlink(missing_ok=True)  # one may have put a file there
+                os.mkfifo(place) if kind == "a pipe" else place.symlink_to("/dev/zero")
+                results.append(outcome(way, right, (*artefact.names, str(arena.run))))
+                if results[-1] not in {"refused", "passed over"}:
+                    wrong.append(f"{artefact.name}: {results[-1]}")
+        finally:
+            aside.replace(place)
+    assert not wrong, "\n".join(wrong)
+    assert {"refused", "passed over"} == set(results)
 
 
 def test_a_newer_format_asks_for_a_newer_program(arena):

@@ -17,6 +17,9 @@ from faults.hostile import deadline, refused, rewrite
 from PIL import Image
 from tiny import TINY_MODEL
 
+from scing_cli.core.runtime import Silent
+from scing_cli.core.training.state import Checkpoints
+
 TRAIN = ("--epochs", "1", "--batch-size", "8", "--instances", "2")
 STRANGE = (
     *(
@@ -236,6 +239,20 @@ def test_what_a_run_calls_its_data_names_no_file_elsewhere(scing, name, own_run,
     assert made == set()
     assert ended.code == 0 or refused(ended, "run")
     assert not (sandbox.parent / "outside").exists()
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "a link to /dev/zero"])
+def test_a_saved_step_that_is_no_ordinary_file_is_passed_over(kind, tmp_path):
+    class Told(Silent):
+        def warn(self, text):
+            told.append(text)
+
+    told, saved = [], Checkpoints(tmp_path, "train-visual", facts={}, reporter=Told())
+    step = tmp_path / "train-visual.000002-000000.safetensors"
+    os.mkfifo(step) if kind == "a pipe" else step.symlink_to("/dev/zero")
+    with deadline(5):
+        assert saved.latest() is None
+    assert [str(step) in text and "no ordinary file" in text for text in told] == [True]
 
 
 def test_a_lock_that_is_a_link_makes_no_file_elsewhere(scing, finished, sandbox):

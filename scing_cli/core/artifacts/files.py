@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import hashlib
 import json
 import os
@@ -107,7 +108,13 @@ class _Lines(list[str]):
 
 
 def file_digest(source: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal.
+
+    Raises:
+        OSError: If it cannot be read, or is a pipe or device.
+    """
+    if not stat.S_ISREG(source.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is no ordinary file", str(source))
     with source.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scing_cli.core.bounded import check_ordinary
 from scing_cli.core.errors import DataError, counted, spelled
 from scing_cli.core.evaluation.metrics import IntArray
 
@@ -126,6 +127,7 @@ def row_lengths(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def _file(path: Path) -> Mapping[str, Any]:
     try:
+        check_ordinary(path)
         with path.open("rb") as stream:  # numpy leaves a broken zip open
             file = np.load(stream, allow_pickle=False)
             if isinstance(file, np.lib.npyio.NpzFile):
@@ -139,8 +141,9 @@ def _folder(path: Path) -> Mapping[str, Any]:
     arrays: dict[str, Any] = {file.stem: None for file in path.glob("*.npy")}
     for name in (*NEEDED, *OPTIONAL):
         file = path / f"{name}.npy"
-        if file.is_file():
+        if file.exists():
             try:
+                check_ordinary(file)
                 arrays[name] = np.lib.format.open_memmap(file, mode="r")
             except Exception as error:
                 raise _unreadable(file, error) from error

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import os
 import sqlite3
-import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -67,8 +65,6 @@ def entry_of(file: Path, *, identity: str = "", camera: str = "") -> Entry:
     Raises:
         OSError: If the file cannot be read, or is a pipe or device.
     """
-    if not stat.S_ISREG(file.stat().st_mode):
-        raise OSError(errno.EINVAL, "it is no ordinary file", str(file))
     size, mtime = file_state(file)
     path = file.absolute().as_posix()
     return Entry(path, size, mtime, file_digest(file), identity, camera)
@@ -147,7 +143,8 @@ def read_rows(source: Path, *, digest: str) -> list[Row]:
     except FileNotFoundError:
         raise
     except (sqlite3.Error, OSError) as error:
-        raise IndexFileError(f"{source} cannot be read: {error}.") from error
+        reason = getattr(error, "strerror", None) or error
+        raise IndexFileError(f"{source} cannot be read: {reason}.") from error
 
 
 def _bytes(text: str) -> bytes:

@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from scing_cli.core.artifacts import FORMAT, replacing, text_digest
+from scing_cli.core.bounded import check_ordinary
 from scing_cli.core.encoders.stamp import tensors_digest
 from scing_cli.core.errors import RunError, ScingError
 from scing_cli.core.runtime import Reporter
@@ -239,6 +240,7 @@ def _read(file: Path, facts: str) -> tuple[dict[str, str], dict[str, Tensor]]:
         RunError: If the file is missing or damaged, or was written by a training that stood on other facts.
     """
     try:
+        check_ordinary(file)
         with safe_open(file, framework="pt") as source:
             texts = dict(source.metadata() or {})
             tensors = {name: source.get_tensor(name) for name in source.keys()}  # noqa: SIM118 - no mapping

@@ -78,7 +78,7 @@ def _kept(stem: Path, stamp: Mapping[str, object], reporter: Reporter) -> Vector
     except RunError as error:
         fault = error.what
     except (OSError, SafetensorError, KeyError) as error:
-        fault = f"{file} cannot be read: {error}."
+        fault = f"{file} cannot be read: {getattr(error, 'strerror', None) or error}."
     reporter.warn(f"{fault} The vectors are made anew.")
     return None
 
