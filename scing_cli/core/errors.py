@@ -81,7 +81,10 @@ class TrainingError(ScingError):
 
 
 class InterruptionError(ScingError):
-    """Ctrl-C or SIGTERM ended a training; what was learnt is saved, the remedy says how to go on.
+    """Ctrl-C or SIGTERM ended a training or an `embed`; what was done is saved, the remedy says how to go on.
+
+    It stands for a KeyboardInterrupt, and is an Exception nevertheless: an `except Exception` around a call of the
+    library catches it, and must raise it again where an interruption shall end the program.
 
     Args:
         what: How far it came.

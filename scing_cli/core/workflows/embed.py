@@ -7,7 +7,6 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from scing_cli.core.artifacts import text_digest
 from scing_cli.core.datasets.dataset import display_name, is_text
 from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.embeddings.copied import CROPS
@@ -30,7 +29,7 @@ from scing_cli.core.workflows.data import open_data, own_cameras
 from scing_cli.core.workflows.embedders import Crops, choose_embedder
 from scing_cli.core.workflows.machine import Machine
 from scing_cli.core.workflows.models import ModelChoice, OpenedModel, open_model
-from scing_cli.core.workflows.partial import MINUTES, Keeper, PartialIndex
+from scing_cli.core.workflows.partial import MINUTES, Keeper, PartialIndex, unfinished
 from scing_cli.core.workflows.prune import EmbedReport, drop_gone, report_of
 from scing_cli.core.workflows.vectors import in_threads
 
@@ -124,24 +123,24 @@ def embed(
         gone = drop_gone(base, reporter) if base is not None and prune else 0
         fresh = _fresh(base, manifest, workers=machine.threads(), reporter=reporter)
         seen_by = [cameras[file] for file in fresh.files] if model.cameras else None
-        partial = _partial(output, model, embedder, seen_by)
-        keeper = Keeper(partial, fresh.entries, minutes=save_minutes, reporter=reporter)
+        partial = _partial(output, model, embedder)
+        keeper = Keeper(partial, fresh.entries, cameras=seen_by, minutes=save_minutes, reporter=reporter)
         with keeper.kept():
-            vectors = keeper.embed(embedder, fresh.files, seen_by)
+            vectors = keeper.embed(embedder, fresh.files)
             index = _joined(base, fresh, vectors, model, descriptor=descriptor, kind=index_type)
             with open_to_all if append else lock:
                 if base is None:
                     _check_free(output, force=force)
                 if fresh.files or gone:
-                    index.write(output, locked=True)
+                    with keeper.committing():
+                        index.write(output, locked=True)
     added = len(fresh.files) - fresh.replaced
     skipped = len(manifest) - len(fresh.files)
     return report_of(output, index, model.label(), added=added, replaced=fresh.replaced, skipped=skipped, removed=gone)
 
 
-def _partial(output: Path, model: OpenedModel, embedder: Embedder, seen_by: Sequence[str] | None) -> PartialIndex:
-    cameras = text_digest("\0".join(seen_by)) if seen_by is not None else None
-    made_with = {**model.where, "engine": embedder.engine, "precision": embedder.precision, "cameras": cameras}
+def _partial(output: Path, model: OpenedModel, embedder: Embedder) -> PartialIndex:
+    made_with = {**model.where, "engine": embedder.engine, "precision": embedder.precision}
     return PartialIndex(
         output, digest=model.digest, made_with=made_with, descriptor=embedder.kind, width=embedder.width
     )
@@ -183,10 +182,14 @@ def _check_output(output: Path, *, append: bool, force: bool) -> None:
 
 
 def _check_free(output: Path, *, force: bool) -> None:
-    if output.exists() and not force:
-        raise IndexFileError(
-            f"{output} is there already.", "Add to it with --append, replace it with --force, or name another --output."
+    if force or not output.exists():
+        return
+    remedy, kept = "Add to it with --append, replace it with --force, or name another --output.", unfinished(output)
+    if kept.exists():
+        remedy += (
+            f"\n{kept} keeps what an interrupted embed had done: --append and --force take what fits, and remove it."
         )
+    raise IndexFileError(f"{output} is there already.", remedy)
 
 
 def _unique(manifest: Manifest, reporter: Reporter) -> Manifest:
