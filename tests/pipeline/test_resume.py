@@ -283,7 +283,7 @@ def test_a_process_saves_says_how_to_go_on_and_leaves_with_its_code(world, finis
         start_new_session=True,
     )
     end = time.monotonic() + 60
-    while not list(run.glob("state/*-*.safetensors")) and time.monotonic() < end:
+    while not list(run.glob("state/*.[0-9]*-[0-9]*.safetensors")) and time.monotonic() < end:
         time.sleep(0.02)
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
@@ -291,5 +291,5 @@ def test_a_process_saves_says_how_to_go_on_and_leaves_with_its_code(world, finis
     assert "A second Ctrl-C stops at once" in said
     assert f"scing train-visual --resume --run {run}" in " ".join(said.split())
     assert "Traceback" not in said
-    assert len(list(run.glob("state/*-*.safetensors"))) <= 2
+    assert len(list(run.glob("state/*.[0-9]*-[0-9]*.safetensors"))) <= 2
     assert not list(run.rglob("*.part"))

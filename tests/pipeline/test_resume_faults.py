@@ -41,14 +41,14 @@ def test_a_reader_of_its_words_that_has_ended_keeps_it_from_nothing(finished, tm
         start_new_session=True,
     )
     end = time.monotonic() + 60
-    while not list(run.glob("state/*-*.safetensors")) and time.monotonic() < end:
+    while not list(run.glob("state/*.[0-9]*-[0-9]*.safetensors")) and time.monotonic() < end:
         time.sleep(0.02)
     process.stderr.close()
     time.sleep(0.3)
     process.send_signal(number)
     assert process.wait(timeout=60) == code
     epochs = len((run / "metrics.jsonl").read_text().splitlines()) - 2  # of stage 2
-    newest = max(file.name for file in run.glob("state/*-*.safetensors"))
+    newest = max(file.name for file in run.glob("state/*.[0-9]*-[0-9]*.safetensors"))
     assert int(newest.split(".")[1].split("-")[0]) == epochs
 
 
