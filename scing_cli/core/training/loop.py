@@ -12,13 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from scing_cli.core.errors import TrainingError, counted
-from scing_cli.core.methods.task import Batch, Feed, Key, Losses, Task
+from scing_cli.core.methods.task import Batch, Feed, Key, Task
 from scing_cli.core.runtime import Advance, MetricsLog, Reporter
 from scing_cli.core.training.interruption import Interruption
+from scing_cli.core.training.readings import REMEDY, Reading, read, require
 from scing_cli.core.training.schedule import LearningRate
 from scing_cli.core.training.state import Checkpoints, Progress
 
-REMEDY = "Try a lower --lr or --precision fp32; scing prepare finds damaged images."
+READ_EVERY = 50  # steps, where a reading waits for the device
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +88,9 @@ class Trainer:
         self.checkpoints = checkpoints
         self.interruption = interruption or Interruption()
         self.progress = Progress()
+        self.read_every = 1 if place_of(task.learnt()).type == "cpu" else READ_EVERY
+        self._unread: list[Reading] = []
+        self._loss = math.nan  # of the last step that was read
         self._amid = False  # a step: the weights are no step's
         self._mark = 0.0  # when the time since then was last counted
 
@@ -127,11 +131,13 @@ class Trainer:
         if self.interruption.number is not None:
             with contextlib.suppress(Exception, SystemExit):  # a stream that is closed must not keep it from saving
                 self.reporter.note("Interrupted: saving what was learnt. A second Ctrl-C stops at once.")
-        self.checkpoints.save_if_possible(self.progress, self.task.learnt(), optimiser)
+        with contextlib.suppress(TrainingError):  # of steps whose figures are not finite nothing is saved
+            self._read()
+            self.checkpoints.save_if_possible(self.progress, self.task.learnt(), optimiser)
 
     def _go_on(self, optimiser: torch.optim.Optimizer) -> None:
         """Take up the last saved step."""
-        self.progress = Progress()
+        self.progress, self._unread = Progress(), []
         found = self.checkpoints.latest() if self.checkpoints else None
         if found is not None:
             found.restore(self.task.learnt(), optimiser)
@@ -173,45 +179,57 @@ class Trainer:
         for group in optimiser.param_groups:
             group["lr"] = self.rate.at(epoch) * group["factor"]
         for batch in self.feed(self.plan(epoch)[self.progress.step :]):
-            figures = self._advance(batch, (self.seed, self.task.name, epoch, self.progress.step), optimiser)
-            advance(1, f"epoch {epoch + 1}, loss {figures['loss']:.3f}")
+            self._advance(batch, (self.seed, self.task.name, epoch, self.progress.step), optimiser)
+            advance(1, f"epoch {epoch + 1}, loss {self._loss:.3f}")
 
-    def _advance(self, batch: Batch, key: Key, optimiser: torch.optim.Optimizer) -> dict[str, float]:
+    def _advance(self, batch: Batch, key: Key, optimiser: torch.optim.Optimizer) -> None:
         """Take one step of an epoch; an interruption finds it taken or not begun."""
         buffers = [(buffer, buffer.clone()) for buffer in self.task.learnt().buffers()]
         norms = self.progress.norms if self.progress.step else None
         try:
-            figures, norms = self._gradients(batch, key, optimiser, norms=norms)
+            reading, norms = self._gradients(batch, key, optimiser, norms=norms)
             with self.interruption.whole():
                 self._amid = True
                 optimiser.step()
-                self._count(batch, figures, norms)
+                self._count(reading, norms)
                 buffers, self._amid = [], False
+                if len(self._unread) >= self.read_every:
+                    self._read()
                 if self.checkpoints and self.checkpoints.due():
+                    self._read()
                     self.checkpoints.save_if_possible(self.progress, self.task.learnt(), optimiser)
         except BaseException:
             for buffer, value in buffers:  # batch normalisation counts in the forward pass
                 buffer.copy_(value)
             raise
-        return figures
 
-    def _count(self, batch: Batch, figures: Mapping[str, float], norms: Mapping[str, float]) -> None:
+    def _count(self, reading: Reading, norms: Mapping[str, float]) -> None:
         before, now = self.progress, time.monotonic()
-        sums = {name: before.sums.get(name, 0.0) + value for name, value in figures.items()}
+        self._unread.append(reading)
         self.progress = dataclasses.replace(
             before,
             step=before.step + 1,
             steps=before.steps + 1,
-            images=before.images + len(batch.rows),
+            images=before.images + len(reading.rows),
             seconds=before.seconds + now - self._mark,
             epoch_seconds=before.epoch_seconds + now - self._mark,
-            sums=sums,
             norms=norms,
         )
         self._mark = now
 
+    def _read(self) -> None:
+        """Read the figures that are still on the device."""
+        unread, self._unread = self._unread, []
+        for figures in read(unread, self.describe) if unread else ():
+            before = self.progress.sums
+            sums = {name: before.get(name, 0.0) + value for name, value in figures.items()}
+            self.progress = dataclasses.replace(self.progress, sums=sums)
+            self._loss = figures["loss"]
+
     def _end_epoch(self, optimiser: torch.optim.Optimizer) -> None:
         """Log the epoch, and save."""
+        with self.interruption.whole():
+            self._read()
         done = self.progress
         images = sum(map(len, self.plan(done.epoch)))
         means = {name: value / done.step for name, value in done.sums.items()}
@@ -238,37 +256,17 @@ class Trainer:
         optimiser: torch.optim.Optimizer,
         *,
         norms: Mapping[str, float] | None = None,
-    ) -> tuple[dict[str, float], Mapping[str, float]]:
+    ) -> tuple[Reading, Mapping[str, float]]:
         """Compute a step's gradients; where `norms` is None, also measure each term's gradient norm (R3)."""
         losses = self.task.losses(batch, key)
-        figures = self._finite(losses, batch, key)
+        reading = Reading.of(losses, batch.rows, key)
         if norms is None:
+            read([reading], self.describe)
             norms = gradient_norms(losses.terms, self.task.learnt())
-            self._require(norms, "the gradient of", batch, key)
+            require(norms, "the gradient of", reading, self.describe)
         optimiser.zero_grad(set_to_none=True)
         losses.total().backward()  # type: ignore[no-untyped-call]
-        return figures, norms
-
-    def _finite(self, losses: Losses, batch: Batch, key: Key) -> dict[str, float]:
-        values = {"loss": losses.total(), **losses.terms, **losses.figures}
-        numbers = torch.stack([value.detach().float() for value in values.values()]).tolist()
-        figures = dict(zip(values, numbers, strict=True))
-        self._require({name: figures[name] for name in losses.terms}, "the loss term", batch, key)
-        self._require(figures, "the figure", batch, key)
-        return figures
-
-    def _require(self, values: Mapping[str, float], what: str, batch: Batch, key: Key) -> None:
-        """Stop where a value is not finite, and name it with its batch."""
-        broken = [name for name, value in values.items() if not math.isfinite(value)]
-        if not broken:
-            return
-        _, stage, epoch, step = key
-        place = f"epoch {int(epoch) + 1}, step {int(step) + 1}" if isinstance(epoch, int) else "the rehearsal"
-        raise TrainingError(
-            f"{stage}: {what} {' and '.join(broken)} is not finite at {place}, in the batch of "
-            f"{self.describe(batch.rows)}.",
-            REMEDY,
-        )
+        return reading, norms
 
     def _check_weights(self) -> None:
         broken = [name for name, value in self.task.learnt().named_parameters() if not bool(value.isfinite().all())]
@@ -285,6 +283,11 @@ def gradient_norms(terms: Mapping[str, Tensor], learnt: nn.Module) -> dict[str, 
         squares = [gradient.float().square().sum() for gradient in gradients if gradient is not None]
         norms[f"gradient_{name}"] = float(torch.stack(squares).sum().sqrt()) if squares else 0.0
     return norms
+
+
+def place_of(module: nn.Module) -> torch.device:
+    """Return the device of what is learnt."""
+    return next(module.parameters()).device
 
 
 def _learnt(module: nn.Module) -> list[tuple[str, nn.Parameter]]:

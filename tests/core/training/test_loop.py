@@ -117,6 +117,16 @@ def test_a_loss_that_is_not_finite_names_term_batch_and_images(tmp_path):
     assert "--lr" in caught.value.remedy
 
 
+def test_a_figure_that_is_read_late_is_told_with_its_own_step(tmp_path):
+    """As on a device that is not waited for at every step."""
+    late = trainer(Line(break_at=(7, "line", 1, 1)), tmp_path)
+    late.read_every = 50
+    with pytest.raises(TrainingError) as caught:
+        late.fit(3, rehearsal=lambda: None)
+    assert "the loss term error is not finite at epoch 2, step 2" in caught.value.what
+    assert "image-2.jpg and image-3.jpg" in caught.value.what
+
+
 def test_a_loss_that_is_not_finite_in_the_rehearsal_says_so(tmp_path):
     with pytest.raises(TrainingError, match="not finite at the rehearsal"):
         trainer(Line(break_at=(7, "line", "rehearsal", 0)), tmp_path).fit(1, rehearsal=lambda: None)

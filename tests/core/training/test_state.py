@@ -57,7 +57,7 @@ class Normalised:
         return Losses({"error": error}, {"mean": pixels.mean()})
 
 
-def train(folder, task, *, minutes=0.0, reporter=None, facts=FACTS, keep=True):
+def train(folder, task, *, minutes=0.0, reporter=None, facts=FACTS, keep=True, read_every=1):
     reporter = reporter or Silent()
     checkpoints = Checkpoints(folder / "state", task.name, facts=facts, minutes=minutes, reporter=reporter)
     with Interruption() as interruption:
@@ -75,6 +75,7 @@ def train(folder, task, *, minutes=0.0, reporter=None, facts=FACTS, keep=True):
             checkpoints=checkpoints if keep else None,
             interruption=interruption,
         )
+        trainer.read_every = read_every
         return trainer.fit(EPOCHS, rehearsal=lambda: None)
 
 
@@ -122,9 +123,11 @@ def interrupted_at(steps_and_places):
 @given(
     stops=st.lists(
         st.tuples(st.integers(0, STEPS - 1), st.sampled_from(["before", "forward", "backward"])), min_size=1, max_size=4
-    ).map(sorted)
+    ).map(sorted),
+    read_every=st.sampled_from([1, 2, 50]),
+    minutes=st.sampled_from([0.0, 1e9]),
 )
-def test_stopped_anywhere_and_gone_on_with_it_ends_the_same(undisturbed, tmp_path_factory, stops):
+def test_stopped_anywhere_and_gone_on_with_it_ends_the_same(undisturbed, tmp_path_factory, stops, read_every, minutes):
     folder = tmp_path_factory.mktemp("cut")
     hook = interrupted_at(stops)
     tries = 0
@@ -132,7 +135,7 @@ def test_stopped_anywhere_and_gone_on_with_it_ends_the_same(undisturbed, tmp_pat
         tries += 1
         task = Normalised(hook)
         try:
-            fit = train(folder, task)
+            fit = train(folder, task, read_every=read_every, minutes=minutes)
         except KeyboardInterrupt:
             assert tries <= len(stops)
         else:
