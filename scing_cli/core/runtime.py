@@ -9,7 +9,7 @@ import operator
 import os
 import platform
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,11 +17,13 @@ from scing_cli.core.bounded import check_ordinary, read_bounded
 from scing_cli.core.errors import RunError, ScingError, SettingError, counted
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import torch
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16")
 LOG_REMEDY = "Move it away and run the command again: it only tells the course of the training."
+STAGED = 65_536  # bytes that a driver copies aside at once, so that a copy of them need not be waited for
 GPU_NODES = ("/dev/nvidiactl", "/dev/nvmap", "/dev/dxg", "/dev/kfd")  # NVIDIA, Jetson, Windows below Linux, AMD
 
 
@@ -148,6 +150,29 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     import torch
 
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+def to_device(values: npt.NDArray[Any] | Sequence[int] | torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Bring numbers to a device without waiting for what it was given before; small ones need no pinned memory."""
+    import torch
+
+    tensor = torch.as_tensor(values)
+    if device.type == "cpu" or tensor.device == device:
+        return tensor.to(device)
+    large = tensor.device.type == "cpu" and tensor.numel() * tensor.element_size() > STAGED
+    return (tensor.pin_memory() if large else tensor).to(device, non_blocking=True)
+
+
+def free_memory(device: torch.device) -> int:
+    """Return how many bytes are free on a device; 0 where the system does not say."""
+    import torch
+
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), 0)
+    return 0
 
 
 def default_threads() -> int:

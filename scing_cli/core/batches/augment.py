@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from scing_cli.core.runtime import draw_seed, generator
+from scing_cli.core.runtime import draw_seed, generator, to_device
 
 IntArray = npt.NDArray[np.int64]
 
@@ -126,15 +126,15 @@ class Augmentation:
         if len(hidden):
             cover = self._black(pixels)
             if len(pixels) > 1:
-                cover = result[torch.from_numpy(draws.occluder[hidden]).to(pixels.device)]
-            places = torch.from_numpy(hidden).to(pixels.device)
+                cover = result[to_device(draws.occluder[hidden], pixels.device)]
+            places = to_device(hidden, pixels.device)
             result[places] = torch.where(_inside(draws.occluded[hidden], pixels), cover, result[places])
         if draws.erased.any():
             result.masked_scatter_(_inside(draws.erased, pixels).expand_as(result), noise.to(result.dtype))
         return result
 
     def _black(self, pixels: Tensor) -> Tensor:
-        return pixels.new_tensor(self.black).view(1, 3, 1, 1)
+        return to_device(np.array(self.black), pixels.device).to(pixels.dtype).view(1, 3, 1, 1)
 
 
 def _flip_and_crop(pixels: Tensor, draws: Draws, padding: int, black: Tensor) -> Tensor:
@@ -143,8 +143,8 @@ def _flip_and_crop(pixels: Tensor, draws: Draws, padding: int, black: Tensor) ->
     device = pixels.device
     canvas = black.expand(count, channels, height + 2 * padding, width + 2 * padding).contiguous()
     canvas[:, :, padding : padding + height, padding : padding + width] = pixels
-    top, left = torch.from_numpy(draws.corner).to(device)[:, :, None].unbind(1)  # (B, 1) each
-    mirrored = torch.from_numpy(draws.flip).to(device)[:, None]
+    top, left = to_device(draws.corner, device)[:, :, None].unbind(1)  # (B, 1) each
+    mirrored = to_device(draws.flip, device)[:, None]
     columns = left + torch.arange(width, device=device)  # (B, W)
     columns = torch.where(mirrored, canvas.shape[3] - 1 - columns, columns)
     planes = torch.arange(count * channels, device=device).view(count, channels, 1) * canvas.shape[2]
@@ -155,7 +155,7 @@ def _flip_and_crop(pixels: Tensor, draws: Draws, padding: int, black: Tensor) ->
 
 def _inside(boxes: IntArray, pixels: Tensor) -> Tensor:
     """Return which pixels lie inside each image's box: shape (B, 1, H, W), bool."""
-    top, left, high, wide = torch.from_numpy(boxes).to(pixels.device)[:, :, None].unbind(1)  # (B, 1) each
+    top, left, high, wide = to_device(boxes, pixels.device)[:, :, None].unbind(1)  # (B, 1) each
     y = torch.arange(pixels.shape[2], device=pixels.device)
     x = torch.arange(pixels.shape[3], device=pixels.device)
     rows, columns = (y >= top) & (y < top + high), (x >= left) & (x < left + wide)

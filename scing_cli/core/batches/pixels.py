@@ -17,6 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from scing_cli.core.errors import DataError, SettingError
+from scing_cli.core.runtime import to_device
 
 if TYPE_CHECKING:
     import torch
@@ -68,15 +69,16 @@ def normalise(pixels: Batch, mean: Sequence[float], std: Sequence[float]) -> Bat
     Returns:
         Shape (B, 3, H, W), float32, of the same kind, on the same device; an array's bits are those of a CPU tensor.
     """
-    centre, spread = (np.array(values, np.float32).reshape(1, 3, 1, 1) for values in (mean, std))
+    centre, spread = (np.array(each, np.float32).reshape(1, 3, 1, 1) for each in (mean, std))
     if isinstance(pixels, np.ndarray):
         values: Any = pixels.astype(np.float32)
+        shift, scale = centre, spread
     else:
         values = pixels.float()
-        centre, spread = values.new_tensor(centre), values.new_tensor(spread)
+        shift, scale = (to_device(each, values.device) for each in (centre, spread))
     values /= 255
-    values -= centre
-    values /= spread
+    values -= shift
+    values /= scale
     result: Batch = values
     return result
 

@@ -5,6 +5,7 @@ Shapes: B batch, D width of the descriptor.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 
 import torch
@@ -13,7 +14,9 @@ from torch import Tensor
 from scing_cli.core.batches import Pixels, normalise
 from scing_cli.core.embeddings import Embedder, Places, Vectors
 from scing_cli.core.encoders.image import ImageEncoder, descriptor
-from scing_cli.core.runtime import autocast
+from scing_cli.core.runtime import autocast, to_device
+
+AHEAD = 2  # batches that a device has been given beyond the one that is waited for
 
 
 class TowerEmbedder(Embedder):
@@ -50,10 +53,14 @@ class TowerEmbedder(Embedder):
         self, batches: Iterable[tuple[list[int], Pixels, Places | None]], *, unit: bool = True
     ) -> Iterator[tuple[list[int], Vectors]]:
         """Embed batches, one at a time; see `Embedder.stream`."""
+        waiting: deque[tuple[list[int], Tensor]] = deque()
         for rows, pixels, places in batches:
-            cameras = None if places is None else torch.from_numpy(places).to(self.device)
-            vectors: Vectors = self.tensors(torch.from_numpy(pixels), cameras=cameras, unit=unit).cpu().numpy()
-            yield rows, vectors
+            cameras = None if places is None else to_device(places, self.device)
+            waiting.append((rows, self.tensors(torch.from_numpy(pixels), cameras=cameras, unit=unit)))
+            if len(waiting) > (0 if self.device.type == "cpu" else AHEAD):
+                yield _brought(*waiting.popleft())
+        while waiting:
+            yield _brought(*waiting.popleft())
 
     @torch.no_grad()
     def tensors(self, pixels: Tensor, *, cameras: Tensor | None = None, unit: bool = True) -> Tensor:
@@ -67,7 +74,13 @@ class TowerEmbedder(Embedder):
         Returns:
             (B, D) float32 on the device.
         """
-        normal = normalise(pixels.to(self.device), self.geometry.mean, self.geometry.std)
+        normal = normalise(to_device(pixels, self.device), self.geometry.mean, self.geometry.std)
         with autocast(self.device, self.precision):
             features = self.encoder(normal, cameras)
         return descriptor(features, self.kind, unit=unit)
+
+
+def _brought(rows: list[int], vectors: Tensor) -> tuple[list[int], Vectors]:
+    """Wait for a batch's vectors."""
+    brought: Vectors = vectors.cpu().numpy()
+    return rows, brought

@@ -1,7 +1,8 @@
-"""A block as a CPU trains it: the same function as open_clip's own block, in fewer and faster passes over memory.
+"""A block where it is trained, and on any GPU: open_clip's own function in fewer and faster passes over memory.
 
-On a CPU in bf16 the backward of torch's fused attention takes longer than plain products do, by far over few places.
-And QuickGELU makes three tensors of the MLP's hidden width, all kept for the backward, where one will do.
+`nn.MultiheadAttention` copies queries, keys and values once more before it attends, and QuickGELU makes three tensors
+of the MLP's hidden width, all kept for the backward, where one will do. On a CPU in bf16 the backward of torch's fused
+attention takes longer than plain products do, by far over few places.
 `tests/benchmarks/attention.py` measures both ways, side by side.
 
 Legend: B batch, T places, W width of the tower, h heads, w width of a head.
@@ -21,7 +22,7 @@ SLOPE = 1.702  # of QuickGELU, x * sigmoid(1.702 x)
 
 
 def run_block(block: Any, tokens: Tensor, mask: Tensor | None) -> Tensor:
-    """Run a residual attention block; where a CPU wants gradients, in the way that is faster there.
+    """Run a residual attention block; on a GPU, and where a CPU wants gradients, in the way that is faster there.
 
     Args:
         block: open_clip's `ResidualAttentionBlock`, without dropout.
@@ -31,7 +32,7 @@ def run_block(block: Any, tokens: Tensor, mask: Tensor | None) -> Tensor:
     Returns:
         Shape (B, T, W); both ways are equal up to rounding.
     """
-    if not trains_on_cpu(tokens):
+    if tokens.device.type == "cpu" and not torch.is_grad_enabled():
         whole: Tensor = block(tokens, attn_mask=mask)
         return whole
     tokens = tokens + block.ls_1(_attend(block.attn, block.ln_1(tokens), mask))

@@ -15,7 +15,7 @@ from scing_cli.core.methods.losses import Similarity, consistency, single_contra
 from scing_cli.core.methods.prompts import PromptLearner, VisualPrompt
 from scing_cli.core.methods.task import Batch, Feed, Keep, Key, Losses, keep_nothing
 from scing_cli.core.methods.views import Perturbation
-from scing_cli.core.runtime import Reporter, autocast, draw_seed, seeded
+from scing_cli.core.runtime import Reporter, autocast, draw_seed, seeded, to_device
 
 
 class PromptTuning:
@@ -85,7 +85,7 @@ class PromptTuning:
 
     def losses(self, batch: Batch, key: Key) -> Losses:
         """Return L_i2t + L_t2i and, under perturbation, lambda * L_con of a batch (Eq. 14-16)."""
-        rows = torch.as_tensor(list(batch.rows), device=self.labels.device)
+        rows = to_device(list(batch.rows), self.labels.device)
         labels, features, conditions = self.labels[rows], self.features[rows], self.conditions[rows]
         if self.perturbation is not None:
             conditions = torch.cat([conditions, self.perturbation(batch, key)])

@@ -14,7 +14,7 @@ from scing_cli.core.methods.augmentation import augmentation_of
 from scing_cli.core.methods.losses import Similarity
 from scing_cli.core.methods.objectives import Objective, build_objective
 from scing_cli.core.methods.task import Batch, Key, Losses
-from scing_cli.core.runtime import autocast
+from scing_cli.core.runtime import autocast, to_device
 
 
 class VisualTuning:
@@ -58,7 +58,7 @@ class VisualTuning:
         """Return the objective's terms of a batch."""
         if batch.pixels is None:
             raise ValueError("stage 2 reads images: the batch has no pixels")
-        rows = list(batch.rows)
+        rows = to_device(list(batch.rows), self.labels.device)
         cameras = None if self.cameras is None else self.cameras[rows]
         with autocast(batch.pixels.device, self.precision):
             features = self.encoder(self.augmentation(batch.pixels, *key), cameras)

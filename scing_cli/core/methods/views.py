@@ -17,7 +17,7 @@ from scing_cli.core.batches import random_batches
 from scing_cli.core.batches.augment import Augmentation
 from scing_cli.core.encoders.image import ImageEncoder, ImageFeatures
 from scing_cli.core.methods.task import Batch, Feed, Keep, Key, keep_nothing
-from scing_cli.core.runtime import Advance, Reporter, autocast, generator
+from scing_cli.core.runtime import Advance, Reporter, autocast, generator, to_device
 
 LARGE = 100e6  # bytes of a bank that are worth a word
 
@@ -165,8 +165,8 @@ class ViewBank:
         draw, count = generator(*key, "views"), len(batch.rows)
         first = torch.randint(self.views, (count,), generator=draw)
         second = (first + torch.randint(1, self.views, (count,), generator=draw)) % self.views
-        rows = torch.tensor(list(batch.rows) * 2, device=self.features.device)
-        return self.features[rows, torch.cat([first, second]).to(rows.device)]
+        rows = to_device(list(batch.rows) * 2, self.features.device)
+        return self.features[rows, to_device(torch.cat([first, second]), rows.device)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,4 +198,4 @@ class Perturbation:
     def drop(self, features: Tensor, key: Key) -> Tensor:
         """Return (B, D) features with entries dropped, the rest scaled up; the mask is drawn from `key` alone."""
         keep = torch.rand(features.shape, generator=generator(*key, "dropout")) >= self.dropout
-        return features * keep.to(features.device) / (1 - self.dropout)
+        return features * to_device(keep, features.device) / (1 - self.dropout)

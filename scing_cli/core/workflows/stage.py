@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 
 from scing_cli.core.artifacts import Run
-from scing_cli.core.batches import identity_batches, normalise, random_batches
+from scing_cli.core.batches import ImageLoader, identity_batches, normalise, random_batches
+from scing_cli.core.batches.held import HeldImages
 from scing_cli.core.config import PromptSettings, Schedule
-from scing_cli.core.embeddings import Embedder, image_batches
+from scing_cli.core.embeddings import Embedder
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.evaluation import Scores
 from scing_cli.core.manifest import Manifest
@@ -27,15 +28,21 @@ FEW = 8
 
 def make_feed(part: Manifest, geometry: Geometry, *, device: torch.device, workers: int, images: bool) -> Feed:
     """Return what turns lists of training rows into batches on the device; without images where none is read."""
-    files = part.files()
+    loader = ImageLoader(
+        part.files(),
+        height=geometry.height,
+        width=geometry.width,
+        interpolation=geometry.interpolation,
+        workers=workers,
+    )
+    held = HeldImages(loader, device) if images else None
 
     def feed(plan: Sequence[Sequence[int]]) -> Iterator[Batch]:
-        if not images:
+        if held is None:
             yield from (Batch(rows, None) for rows in plan)
             return
-        for rows, pixels in image_batches(files, plan, geometry, workers=workers):
-            moved = torch.from_numpy(pixels).to(device, non_blocking=True)
-            yield Batch(rows, normalise(moved, geometry.mean, geometry.std))
+        for rows, pixels in held.batches(plan):
+            yield Batch(rows, normalise(pixels, geometry.mean, geometry.std))
 
     return feed
 
