@@ -33,19 +33,20 @@ from scing_cli.core.training.schedule import LearningRate
 TINY = str(Path(__file__).resolve().parents[1] / "models" / "test-clip.json")
 IDENTITIES, INSTANCES = 751, 4  # Market-1501's; images of one identity in a batch
 SCALE = 100.0
+CPU = torch.device("cpu")
 NEAR = 1e-4
 
 
 class Ground:
     """What both ways start from: a tower with random weights, texts (K, D), pixels (B, 3, H, W) and labels (B,)."""
 
-    def __init__(self, model: str, batch: int) -> None:
+    def __init__(self, model: str, batch: int, device: torch.device = CPU) -> None:
         draw = torch.Generator().manual_seed(0)
-        self.encoder = load_clip(model, "random").image
+        self.encoder = load_clip(model, "random").image.to(device)
         shape = (batch, 3, self.encoder.geometry.height, self.encoder.geometry.width)
-        self.pixels = torch.randn(shape, generator=draw)
-        self.labels = torch.arange(batch) // INSTANCES
-        self.texts = F.normalize(torch.randn(IDENTITIES, self.encoder.embed_dim, generator=draw), dim=1)
+        self.pixels = torch.randn(shape, generator=draw).to(device)
+        self.labels = torch.arange(batch, device=device) // INSTANCES
+        self.texts = F.normalize(torch.randn(IDENTITIES, self.encoder.embed_dim, generator=draw), dim=1).to(device)
 
     def task(self, precision: str, *, augmented: bool) -> VisualTuning:
         """Build our stage 2 on a copy of the tower."""
@@ -76,21 +77,21 @@ def open_clips(encoder: ImageEncoder) -> VisionTransformer:
         norm_layer=LayerNorm,
     )
     tower.load_state_dict({name: value.clone() for name, value in encoder.state_dict().items()})
-    return tower
+    return tower.to(encoder.proj.device)
 
 
-def usual_losses(tower: VisionTransformer, ground: Ground) -> tuple[Tensor, Tensor]:
+def usual_losses(tower: VisionTransformer, pixels: Tensor, texts: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Return the identity loss (Eq. 17) and the triplet (Eq. 18-19), written out."""
-    images = F.normalize(tower(ground.pixels), dim=1)
-    identity = F.cross_entropy(SCALE * images @ ground.texts.T, ground.labels)
-    own = 1 - (images * ground.texts[ground.labels]).sum(1)
-    others = ground.labels[:, None] == ground.labels[None, :]
+    images = F.normalize(tower(pixels), dim=1)
+    identity = F.cross_entropy(SCALE * images @ texts.T, labels)
+    own = 1 - (images * texts[labels]).sum(1)
+    others = labels[:, None] == labels[None, :]
     hardest = (1 - images @ images.T).masked_fill(others, torch.inf).amin(1)
     return identity, (own - hardest + VisualSettings().margin).clamp_min(0).mean()
 
 
 def usual_step(tower: VisionTransformer, optimiser: torch.optim.Adam, ground: Ground) -> None:
-    identity, triplet = usual_losses(tower, ground)
+    identity, triplet = usual_losses(tower, ground.pixels, ground.texts, ground.labels)
     optimiser.zero_grad()
     (identity + triplet).backward()
     optimiser.step()
@@ -122,7 +123,7 @@ def our_step(task: VisualTuning, batch: Batch) -> Callable[[], object]:
 def apart(ground: Ground, tower: VisionTransformer) -> float:
     """Return how far our losses are from the usual way's before any step, relative to them."""
     with torch.no_grad():
-        expected = usual_losses(tower, ground)
+        expected = usual_losses(tower, ground.pixels, ground.texts, ground.labels)
     terms = ground.task("fp32", augmented=False).losses(Batch(range(len(ground.labels)), ground.pixels), (0, "x", 0, 0))
     pairs = zip(terms.terms.values(), expected, strict=True)
     return max(abs(float(found.detach()) - float(known)) / abs(float(known)) for found, known in pairs)

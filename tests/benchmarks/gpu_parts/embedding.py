@@ -1,0 +1,164 @@
+"""Embedding: the model alone on pixels that lie on the device, and JPEG files to an index."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from gpu_parts.ground import Figure, Ground
+from scing_cli.core.batches import ImageLoader, sequential
+from scing_cli.core.embeddings.tower import TowerEmbedder
+from scing_cli.core.index import GalleryIndex, entry_of
+from scing_cli.core.runtime import Advance, Silent, default_workers
+from scing_cli.core.workflows.embed import GalleryChoice, embed
+from scing_cli.core.workflows.machine import Machine
+from scing_cli.core.workflows.models import ModelChoice
+
+BATCH = 256  # of files to an index
+
+
+def embedder(ground: Ground, precision: str = "bf16") -> TowerEmbedder:
+    """Return what `scing embed` runs on the device."""
+    return TowerEmbedder(
+        ground.clip.image,
+        kind="projected",
+        device=ground.device,
+        precision=precision,
+        batch_size=BATCH,
+        workers=ground.cores,
+    )
+
+
+def rate(ground: Ground, own: TowerEmbedder, batch: int) -> float:
+    """Return images/s of the model alone."""
+    size = own.geometry
+    pixels = torch.randint(256, (batch, 3, size.height, size.width), dtype=torch.uint8, device=ground.device)
+    inner = 1 if ground.quick else max(2, 4_096 // batch)
+    return batch / ground.median(lambda: own.tensors(pixels), warm=5, inner=inner)
+
+
+def alone(ground: Ground) -> Iterator[Figure]:
+    """Measure the model alone, in bf16 at several batches, and as `--precision auto` has it."""
+    own = embedder(ground)
+    rates = {batch: rate(ground, own, batch) for batch in ground.sizes.batches}
+    best = max(rates, key=rates.__getitem__)
+    ground.rates["embedding"] = rates[best]
+    shares = {batch: round(ground.share(ground.image_operations, 1 / found), 1) for batch, found in rates.items()}
+    more = {
+        "images/s": {batch: round(found, 1) for batch, found in rates.items()},
+        "share": shares,
+        "operations of an image": ground.image_operations,
+    }
+    share = ground.share(ground.image_operations, 1 / rates[best])
+    yield Figure(f"forward, bf16, batches of {best}", rates[best], "images/s", bound=f"{share:.0f} % of products")
+    yield Figure("  of the matrix rate", share, "%", aim=50, bound="its own kernels", more=more)
+    full = rate(ground, embedder(ground, "fp32"), BATCH if BATCH in rates else best)
+    yield Figure("forward, fp32 (--precision auto)", full, "images/s", bound="float32 products")
+
+
+class Clock(Silent):
+    """Notes when each progress bar opened and closed."""
+
+    def __init__(self) -> None:
+        self.spans: dict[str, tuple[float, float]] = {}
+
+    @contextlib.contextmanager
+    def progress(self, description: str, total: int) -> Iterator[Advance]:
+        """Open a bar that nobody sees."""
+        start = time.perf_counter()
+        with super().progress(description, total) as advance:
+            yield advance
+        self.spans[description] = (start, time.perf_counter())
+
+
+def files(ground: Ground) -> Iterator[Figure]:
+    """Measure `scing embed` on JPEG files, and each of its parts alone."""
+    count = ground.sizes.files
+    folder, few = ground.fill("files", count), ground.fill("few", 16)
+    _index(ground, few, ground.cores)  # leaves the inference copy, as the first embedding does
+    parts = _index(ground, folder, ground.cores)
+    alone = _components(ground, folder)
+    slowest = max(alone, key=alone.__getitem__)
+    told = {"seconds": _rounded(parts), "alone, seconds": _rounded(alone), "workers": ground.cores, "batch": BATCH}
+    work = parts["whole"] - parts["start"]
+    yield Figure(
+        f"{count:,} JPEG files to an index, {ground.cores} workers",
+        count / work,
+        "images/s",
+        aim=10_000,
+        bound=slowest,
+        more={**told, "note": "without the start: model built, weights drawn, its digest"},
+    )
+    yield Figure("  with the start of the model", count / parts["whole"], "images/s", bound=slowest)
+    for name in ("digests", "embed", "write"):
+        yield Figure(f"  in it: {name}", count / parts[name], "images/s")
+    for name, seconds in alone.items():
+        yield Figure(f"  {name} alone", count / seconds, "images/s")
+    usual = default_workers()
+    if usual != ground.cores:
+        parts = _index(ground, folder, usual)
+        rated = count / (parts["whole"] - parts["start"])
+        yield Figure(f"  with {usual} workers (the default)", rated, "images/s", more={"seconds": _rounded(parts)})
+
+
+def _index(ground: Ground, folder: Path, workers: int) -> dict[str, float]:
+    """Make an index of a folder's files; return the seconds of each part of it."""
+    clock, output = Clock(), ground.folder / "gallery.faiss"
+    machine = Machine(device=ground.device.type, precision="bf16", workers=workers, batch_size=BATCH)
+    start = time.perf_counter()
+    embed(
+        ModelChoice(model=ground.sizes.model, pretrained="random"),
+        GalleryChoice(images=folder),
+        output=output,
+        force=True,
+        machine=machine,
+        reporter=clock,
+    )
+    end = time.perf_counter()
+    digests, embedded = clock.spans["digests"], clock.spans["embed"]
+    return {
+        "start": digests[0] - start,
+        "digests": digests[1] - digests[0],
+        "embed": embedded[1] - embedded[0],
+        "write": end - embedded[1],
+        "whole": end - start,
+    }
+
+
+def _components(ground: Ground, folder: Path) -> dict[str, float]:
+    """Return the seconds of decoding, digests, the model and the index, each alone."""
+    paths, size = sorted(folder.iterdir()), ground.clip.image.geometry
+    loader = ImageLoader(
+        paths,
+        height=size.height,
+        width=size.width,
+        interpolation=size.interpolation,
+        workers=ground.cores,
+    )
+    found = {}
+    start = time.perf_counter()
+    for _ in loader.batches(sequential(len(paths), BATCH)):
+        pass
+    found["decoding"] = time.perf_counter() - start
+    start = time.perf_counter()
+    with ThreadPoolExecutor(ground.cores) as pool:
+        entries = list(pool.map(entry_of, paths))
+    found["digests"] = time.perf_counter() - start
+    found["model"] = len(paths) / rate(ground, embedder(ground), min(BATCH, max(ground.sizes.batches)))
+    vectors = np.random.default_rng(0).standard_normal((len(paths), ground.clip.image.embed_dim), np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    start = time.perf_counter()
+    index = GalleryIndex.create(vectors, entries, model_digest="0" * 64, model={}, descriptor="projected", kind="flat")
+    index.write(ground.folder / "alone.faiss")
+    found["index"] = time.perf_counter() - start
+    return found
+
+
+def _rounded(parts: dict[str, float]) -> dict[str, float]:
+    return {name: round(seconds, 3) for name, seconds in parts.items()}

@@ -1,0 +1,90 @@
+"""Evaluation with the device's products, and the CPU's beside: both must find the same ranks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from gpu_parts.ground import Figure, Ground
+from scing_cli.core.evaluation import Scores, evaluate
+from scing_cli.core.evaluation.device import DeviceProducts
+
+WIDTH, HITS, CAMERAS, NOISE = 512, 20, 6, 0.13
+BLOCK = 50_000
+DOUBLE = 8  # bytes of a product as it comes back
+
+Side = tuple[np.ndarray, list[str], list[str]]
+
+
+def side(ground: Ground, count: int, people: int, seed: int) -> Side:
+    """Draw unit vectors around a centre for each person, (N, D), with identities and cameras."""
+    draw = torch.Generator(device=ground.device).manual_seed(seed)
+    shared = torch.Generator(device=ground.device).manual_seed(0)
+    centres = torch.randn(people, WIDTH, generator=shared, device=ground.device) / WIDTH**0.5
+    who = torch.randint(people, (count,), generator=draw, device=ground.device)
+    cameras = torch.randint(CAMERAS, (count,), generator=draw, device=ground.device)
+    vectors = np.empty((count, WIDTH), np.float32)
+    for low in range(0, count, BLOCK):
+        own = centres[who[low : low + BLOCK]]
+        own = own + NOISE * torch.randn(own.shape, generator=draw, device=ground.device)
+        vectors[low : low + BLOCK] = torch.nn.functional.normalize(own, dim=1).cpu().numpy()
+    return vectors, list(map(str, who.tolist())), list(map(str, cameras.tolist()))
+
+
+def ranked(query: Side, gallery: Side, products: DeviceProducts | None) -> tuple[Scores, float]:
+    """Return the scores and the seconds."""
+    start = time.perf_counter()
+    scores = evaluate(
+        query[0], gallery[0], query[1], gallery[1], query[2], gallery[2], protocol="market", products=products
+    )
+    return scores, time.perf_counter() - start
+
+
+def measure(ground: Ground) -> Iterator[Figure]:
+    """Yield the seconds of each size; the last is begun only if there is time for it."""
+    products = DeviceProducts(ground.device)
+    (queries, rows), (many, large) = ground.sizes.evaluations
+    query, gallery = (side(ground, count, max(rows // HITS, 2), seed) for count, seed in ((queries, 1), (rows, 2)))
+    ranked(query, gallery, products)
+    yield from both(ground, query, gallery, products)
+
+    query, gallery = (side(ground, count, max(large // HITS, 2), seed) for count, seed in ((many, 1), (large, 2)))
+    few: Side = tuple(part[: ground.sizes.subset] for part in query)  # type: ignore[assignment]
+    (device, _) = figures = list(both(ground, few, gallery, products))
+    yield from figures
+    expected = device.value * many / len(few[0])
+    name = f"{many:,} x {large:,} x {WIDTH}, device products"
+    if expected > ground.left() - 10:
+        bound = "projected: no time left"
+        yield Figure(name, expected, "s", bound=bound, more={"projected from queries": len(few[0])})
+        return
+    scores, seconds = ranked(query, gallery, products)
+    yield told(ground, name, (many, large), scores, seconds)
+
+
+def both(ground: Ground, query: Side, gallery: Side, products: DeviceProducts) -> Iterator[Figure]:
+    """Rank with either; every figure must be the same.
+
+    Raises:
+        RuntimeError: If they are not.
+    """
+    (scores, seconds), (known, cpu) = (ranked(query, gallery, way) for way in (products, None))
+    if (scores.mAP, scores.rank1, scores.valid_queries) != (known.mAP, known.rank1, known.valid_queries):
+        raise RuntimeError(
+            f"the device finds mAP {scores.mAP}, rank-1 {scores.rank1}, the CPU {known.mAP}, {known.rank1}"
+        )
+    size = (len(query[0]), len(gallery[0]))
+    name = f"{size[0]:,} x {size[1]:,} x {WIDTH}"
+    yield told(ground, f"{name}, device products", size, scores, seconds)
+    yield Figure("  the same on the CPU", cpu, "s", bound=f"{cpu / seconds:.2f} x the device's")
+
+
+def told(ground: Ground, name: str, size: tuple[int, int], scores: Scores, seconds: float) -> Figure:
+    """Return a ranking's figure; what comes back from the device is float64 products."""
+    rate = ground.rates.get("to pageable", float("nan"))
+    share = 100 * DOUBLE * size[0] * size[1] / rate / seconds
+    more = {"mAP": scores.mAP, "rank1": scores.rank1, "valid queries": scores.valid_queries}
+    return Figure(name, seconds, "s", bound=f"{share:.0f} % copies back", more=more)
