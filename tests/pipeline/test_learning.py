@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from devices import needs_gpu
 from tiny import FROM_NOTHING, TINY_MODEL
 
 from scing_cli.core.batches import ImageLoader, identity_batches, normalise, sequential
@@ -145,3 +146,33 @@ def test_training_closes_much_of_the_gap_that_the_shipped_model_leaves(scing, tm
         print(json.dumps({"seed": seed, "zero-shot": before, "stage 2": after, "closed": closed}))
     assert 25 <= before["occluded"] < before["plain"] <= 65  # something is known, and much is left to learn
     assert min(closed.values()) >= 0.3
+
+
+def trained_map(scing, run, device, seed):
+    """Return the mAP of people never seen after both stages on a device, from the shipped model."""
+    common = ("--device", device, "--seed", seed)
+    stage1 = ("--model", "scing-tiny", "--epochs", 3, "--lr", "3e-3", *common)
+    assert scing("train-prompts", "--data", "world", "--run", run, *stage1).code == 0
+    stage2 = ("--epochs", 10, "--lr", "5e-4", "--milestones", "7,9", "--warmup-epochs", 1, *common)
+    assert scing("train-visual", "--run", run, *stage2).code == 0
+    return scing("evaluate", "--run", run, "--device", device, "--json").json["mAP"]
+
+
+@needs_gpu
+@pytest.mark.long
+def test_a_gpu_learns_as_much_as_the_cpu(scing, tmp_path, monkeypatch, capsys):
+    """Three seeds on each: means that are no farther apart than seeds are, and well above the shipped model."""
+    monkeypatch.chdir(tmp_path)
+    drawn = ("--identities", 192, "--test-identities", 64, "--occluded-training", 0.5, "--occluded-queries")
+    assert scing("prepare", "world", "--synthetic", *drawn).code == 0
+    before = scing("evaluate", "--model", "scing-tiny", "--data", "world", "--json").json["mAP"]
+    found = {
+        device: [trained_map(scing, f"{device}-{seed}", device, seed) for seed in (0, 1, 2)]
+        for device in ("cpu", "cuda")
+    }
+    with capsys.disabled():
+        print(json.dumps({"untrained": before, **found}))
+    means = {device: np.mean(values) for device, values in found.items()}
+    spread = max(np.ptp(values) for values in found.values())
+    assert min(means.values()) > before + 5
+    assert abs(means["cpu"] - means["cuda"]) <= max(spread, 0.5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from devices import needs_gpu
 from PIL import Image
 
 from scing_cli.core.batches import ImageLoader
@@ -76,3 +77,16 @@ def test_a_damaged_image_is_named_each_time(files):
     for _ in range(2):
         with pytest.raises(ImageError, match=r"2\.png"):
             list(held.batches([[0, 1], [2, 3]]))
+
+
+@needs_gpu
+@pytest.mark.parametrize("room", [None, 0])
+def test_a_gpu_is_given_what_the_cpu_is_given(files, room):
+    held, expected = (HeldImages(Counting(files), device, room=room) for device in (torch.device("cuda"), CPU))
+    for plan in PLANS:
+        for (rows, pixels), (own, known) in zip(held.batches(plan), expected.batches(plan), strict=True):
+            assert rows == own
+            assert pixels.device.type == "cuda"
+            assert pixels.dtype == torch.uint8
+            assert torch.equal(pixels.cpu(), known)
+    assert (held.held is None) == (room == 0)
