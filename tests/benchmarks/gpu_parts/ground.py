@@ -272,6 +272,6 @@ def text_operations(model: str, end: int) -> int:
 
 
 def temporary_place() -> str | None:
-    """Return a folder in memory with room for the files, if there is one."""
+    """Return a folder in memory with room for the files, and for what workers share, if there is one."""
     place = Path("/dev/shm")
-    return str(place) if place.is_dir() and shutil.disk_usage(place).free > 2**30 else None
+    return str(place) if place.is_dir() and shutil.disk_usage(place).free > 2**34 else None
