@@ -74,10 +74,19 @@ def plan(epoch):
     return identity_batches(LABELS, identities=BATCH // INSTANCES, instances=INSTANCES, key=(0, epoch))
 
 
+def move(learnt):
+    """Move what is learnt away from its start, at which images add nothing to the prompts."""
+    draw = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for value in learnt.parameters():
+            value.add_(0.1 * torch.randn(value.shape, generator=draw).to(value.device))
+
+
 def step(part, given, device, precision):
     """Return the terms of a first step, and its gradient as one vector."""
     choose_precision(precision, device, auto="fp32")
     task, feed = build(part, given, device, precision, erase=0.0)  # its noise is drawn by the device
+    move(task.learnt())
     losses = task.losses(next(iter(feed(plan(0)[:1]))), (0, task.name, 0, 0))
     losses.total().backward()
     gradients = [value.grad.flatten() for value in task.learnt().parameters() if value.grad is not None]
@@ -87,10 +96,11 @@ def step(part, given, device, precision):
 
 @needs_gpu
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize(("precision", "error", "turned"), [("fp32", 1e-3, 1e-4), ("bf16", 0.1, 0.05)])
+@pytest.mark.parametrize(("precision", "error", "turned"), [("fp32", 1e-3, 1e-4), ("bf16", 0.03, 0.003)])
 def test_losses_and_gradients_are_those_of_the_cpu(part, stage, precision, error, turned):
-    """bf16 is held against float32, as far as it may be off on the CPU too."""
+    """bf16 is held against float32: on the CPU it is off by 0.6 % in the losses, 1.7 % in the gradient's length."""
     expected, gradient = step(part, STAGES[stage], CPU, "fp32")
+    assert min(expected.values()) > 0.01
     found, own = step(part, STAGES[stage], GPU, precision)
     assert found == pytest.approx(expected, rel=error, abs=error / 10)
     assert F.cosine_similarity(own, gradient, dim=0) > 1 - turned
