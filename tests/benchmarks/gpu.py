@@ -87,11 +87,12 @@ def measured(name: str, part: Part, ground: Ground) -> Iterator[Figure]:
     if limit <= 1:
         print(json.dumps({"part": name, "skipped": "no time left"}), flush=True)
         return
-    start = time.monotonic()
+    start, head = time.monotonic(), ""
     try:
         with limited(limit):
             for figure in part.measure(ground):
-                print(figure.line(name), flush=True)
+                head = head if figure.belongs else figure.name
+                print(figure.line(name, head), flush=True)
                 yield figure
     except Exception as error:  # noqa: BLE001 - the other parts still run
         where = [f"{Path(row.filename).name}:{row.lineno}" for row in traceback.extract_tb(error.__traceback__)][-6:]

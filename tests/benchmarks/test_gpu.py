@@ -31,6 +31,8 @@ def test_every_part_runs_without_a_gpu() -> None:
     figures = [told for told in lines if "part" in told and "value" in told]
     assert list(dict.fromkeys(told["part"] for told in figures)) == PARTS
     assert all(math.isfinite(told["value"]) and told["value"] >= 0 and told["unit"] for told in figures)
+    names = [(told["part"], told.get("of"), told["name"]) for told in figures]
+    assert len(names) == len(set(names))
     aimed = [told["part"] for told in figures if "aim" in told]
     assert {part: aimed.count(part) for part in aimed} == AIMED
     against = [told for told in lines if "ratio" in told]

@@ -108,7 +108,7 @@ class Figure:
     """One line of the table.
 
     Args:
-        name: What was measured.
+        name: What was measured; indented where it belongs to the figure before.
         value: The figure.
         unit: Its unit.
         aim: What it should reach; None for none.
@@ -131,12 +131,18 @@ class Figure:
             return ""
         return "yes" if (self.value >= self.aim if self.least else self.value <= self.aim) else "no"
 
-    def line(self, part: str) -> str:
-        """Return the JSON line."""
+    @property
+    def belongs(self) -> bool:
+        """Whether it belongs to the last figure that does not: its name is indented."""
+        return self.name.startswith(" ")
+
+    def line(self, part: str, head: str) -> str:
+        """Return the JSON line; `head` names the figure that it belongs to, or itself."""
         aim = {} if self.aim is None else {"aim": self.aim, "met": self.met()}
         value = float(f"{self.value:.5g}") if math.isfinite(self.value) else None
         own = {"value": value, "unit": self.unit, **aim, "bound": self.bound}
-        return json.dumps({"part": part, "name": self.name, **own, **self.more})
+        of = {"of": head} if self.belongs else {}
+        return json.dumps({"part": part, "name": self.name.strip(), **of, **own, **self.more})
 
 
 class Ground:
