@@ -48,7 +48,7 @@ QuickPrecision = Annotated[
     str, _machine("--precision", text="fp32: torch; else the inference copy on a CPU.", known=PRECISIONS)
 ]
 Workers = Annotated[
-    int | None, _machine("--workers", text="Threads that decode images (default: one a core, at most 8).")
+    int | None, _machine("--workers", text="Threads that decode images (default: one a core, at most 16).")
 ]
 BatchSize = Annotated[int, _machine("--batch-size", text="Images encoded at a time (inference copy: at most 16).")]
 UnusedDevice = Annotated[

@@ -182,8 +182,8 @@ def default_threads() -> int:
 
 
 def default_workers() -> int:
-    """Return how many threads decode images: the cores this process may use, at most 8."""
-    return min(_cores(), 8)
+    """Return how many threads decode images: the cores this process may use, at most 16."""
+    return min(_cores(), 16)
 
 
 def _cores() -> int:

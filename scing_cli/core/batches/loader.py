@@ -15,6 +15,8 @@ from scing_cli.core.errors import UNREADABLE_REMEDY, ImageError, SettingError
 from scing_cli.core.imagefile import read_image
 from scing_cli.core.runtime import staying
 
+JOBS = 4  # of a batch, for each thread: handing one over holds Python's lock
+
 
 def sequential(count: int, batch_size: int) -> list[list[int]]:
     """Return the rows 0 .. count-1 in order, cut into batches; the last one may be smaller but is never empty.
@@ -88,8 +90,14 @@ class ImageLoader:
 
     def _start(self, pool: ThreadPoolExecutor, rows: Sequence[int]) -> _Pending:
         pixels = np.empty((len(rows), 3, self.height, self.width), np.uint8)
-        jobs = [pool.submit(self._decode, self.files[row], pixels[place]) for place, row in enumerate(rows)]
+        size = max(1, len(rows) // (JOBS * self.workers))
+        parts = (slice(start, start + size) for start in range(0, len(rows), size))
+        jobs = [pool.submit(self._decode_some, rows[part], pixels[part]) for part in parts]
         return _Pending(list(rows), pixels, jobs)
+
+    def _decode_some(self, rows: Sequence[int], places: Pixels) -> None:
+        for row, place in zip(rows, places, strict=True):
+            self._decode(self.files[row], place)
 
     def _decode(self, file: Path, place: Pixels) -> None:
         with staying():

@@ -140,17 +140,19 @@ class ViewBank:
                 return self._encode(feed, images, view, advance)
 
             views = [keep(f"view-{view}", functools.partial(encode, view)) for view in range(self.views)]
-        self.features = torch.stack(views, dim=1).to(self.encode.tower.proj.device)
+        place = self.encode.tower.proj.device
+        self.features = torch.stack([view.to(place) for view in views], dim=1)
 
     def _encode(self, feed: Feed, images: int, view: int, advance: Advance) -> Tensor:
-        """Encode one view of every image: (N, D) on the CPU."""
-        features = torch.empty(images, self.encode.tower.embed_dim)
+        """Encode one view of every image: (N, D) on the tower's device."""
+        place = self.encode.tower.proj.device
+        features = torch.empty(images, self.encode.tower.embed_dim, device=place)
         key = (self.seed, "train-prompts", "bank", view)
         plan = random_batches(images, size=self.batch_size, key=(*key, "shuffle"))
         for number, batch in enumerate(feed(plan)):
             if batch.pixels is None:
                 raise ValueError("a bank of views is made of pixels, and this batch has none")
-            features[list(batch.rows)] = self.encode(batch.pixels, (*key, number)).cpu()
+            features[to_device(list(batch.rows), place)] = self.encode(batch.pixels, (*key, number))
             advance(len(batch.rows))
         return features
 
