@@ -1,20 +1,18 @@
-"""Where the machine is known: device, precision, threads, seeds, progress and metrics."""
+"""Where the machine is known: device, precision, threads, seeds, progress."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import operator
 import os
 import platform
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from scing_cli.core.bounded import check_ordinary, read_bounded
-from scing_cli.core.errors import RunError, ScingError, SettingError, counted
+from scing_cli.core.errors import ScingError, SettingError, counted
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16")
-LOG_REMEDY = "Move it away and run the command again: it only tells the course of the training."
 STAGED = 65_536  # bytes that a driver copies aside at once, so that a copy of them need not be waited for
 GPU_NODES = ("/dev/nvidiactl", "/dev/nvmap", "/dev/dxg", "/dev/kfd")  # NVIDIA, Jetson, Windows below Linux, AMD
 
@@ -258,60 +255,3 @@ def standard_output() -> Iterator[None]:
         raise ScingError(
             f"Standard output cannot be written: {error.strerror}.", "Make room where it goes, or send it elsewhere."
         ) from error
-
-
-class MetricsLog:
-    """Appends one JSON object a line to metrics.jsonl."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def restart(self, stage: str, *, after: int = 0) -> None:
-        """Take out what an earlier try of the same stage has left beyond some epochs, and a last line cut short.
-
-        Raises:
-            RunError: If the log cannot be read, or another line is no JSON object; the message names it.
-        """
-        if not self.path.exists():
-            return
-        from scing_cli.core.artifacts import replacing
-
-        try:
-            check_ordinary(self.path)
-            content = read_bounded(self.path)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise RunError(f"{self.path} cannot be read: {reason}.", LOG_REMEDY) from error
-        lines = content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
-        rows = [self._row(line, number) for number, line in enumerate(lines, 1)]
-        kept = b"".join(
-            line for line, row in zip(lines, rows, strict=True) if row.get("stage") != stage or row["epoch"] <= after
-        )
-        if kept != content:
-            with replacing(self.path) as temporary:
-                temporary.write_bytes(kept)
-
-    def _row(self, line: bytes, number: int) -> dict[str, Any]:
-        """Return a line as it was written."""
-        try:
-            row = dict(json.loads(line.decode("utf-8")))
-            return {**row, "epoch": int(row.get("epoch", 0))}
-        except (ValueError, TypeError, RecursionError) as error:
-            raise RunError(
-                f"{self.path} is damaged in line {number}: {error}.",
-                LOG_REMEDY,
-            ) from error
-
-    def write(self, row: Mapping[str, Any]) -> None:
-        """Append one row; numbers are written as they are.
-
-        Raises:
-            ScingError: If the file cannot be written.
-        """
-        try:
-            with self.path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(dict(row), allow_nan=False) + "\n")
-                stream.flush()
-                os.fsync(stream.fileno())
-        except OSError as error:
-            raise ScingError(f"Cannot write {self.path}: {error.strerror}.", "Make room there.") from error

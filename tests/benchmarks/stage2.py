@@ -26,7 +26,8 @@ from scing_cli.core.encoders.clip import load_clip
 from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.methods import Batch, Similarity
 from scing_cli.core.methods.stage2 import VisualTuning, tune_visual
-from scing_cli.core.runtime import MetricsLog, Silent, choose_precision
+from scing_cli.core.runtime import Silent, choose_precision
+from scing_cli.core.training import MetricsLog
 from scing_cli.core.training.loop import Trainer
 from scing_cli.core.training.schedule import LearningRate
 

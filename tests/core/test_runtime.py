@@ -1,8 +1,7 @@
-"""Device, precision, seeds, progress and metrics."""
+"""Device, precision, seeds and progress."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -16,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scing_cli.core import runtime
-from scing_cli.core.errors import RunError, ScingError, SettingError
+from scing_cli.core.errors import ScingError, SettingError
 
 CPU = torch.device("cpu")
 KEYS = st.lists(
@@ -140,25 +139,6 @@ def test_the_silent_reporter_takes_every_call() -> None:
         advance(steps=1, text="loss 0.5")
     reporter.note("a")
     reporter.warn("b")
-
-
-def test_metrics_are_one_json_object_a_line(tmp_path: Path) -> None:
-    log = runtime.MetricsLog(tmp_path / "metrics.jsonl")
-    rows = [{"step": 1, "loss": 0.5}, {"step": 2, "loss": 1e-9, "text": "two\nlines"}]
-    for row in rows:
-        log.write(row)
-    assert [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == rows
-    with pytest.raises(ValueError, match="JSON compliant"):
-        log.write({"loss": float("inf")})
-
-
-def test_a_log_of_absurd_size_is_refused(tmp_path: Path) -> None:
-    log = tmp_path / "metrics.jsonl"
-    log.touch()
-    os.truncate(log, 2**40)
-    with pytest.raises(RunError, match=r"metrics\.jsonl cannot be read: it has more than 134,217,728 bytes") as caught:
-        runtime.MetricsLog(log).restart("train-prompts")
-    assert "Move it away" in caught.value.remedy
 
 
 @pytest.mark.parametrize(("wanted", "expected"), [("3", 3), ("", None), ("0", None), ("4,2", None)])

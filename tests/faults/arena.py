@@ -29,8 +29,9 @@ from scing_cli.core.evaluation import read_saved
 from scing_cli.core.index import GalleryIndex, read_stamp
 from scing_cli.core.manifest import SPLITS
 from scing_cli.core.methods.prompts_file import check_identities, load_texts
-from scing_cli.core.runtime import MetricsLog, Silent
+from scing_cli.core.runtime import Silent
 from scing_cli.core.synthetic import write_world
+from scing_cli.core.training import MetricsLog
 from scing_cli.core.workflows.data import open_data, run_manifest
 from scing_cli.core.workflows.embed import GalleryChoice, embed
 from scing_cli.core.workflows.evaluate import evaluate

@@ -20,7 +20,7 @@ from tiny import TINY_MODEL, tiny_clip
 
 from scing_cli.core.artifacts import take_lock
 from scing_cli.core.config import VisualSettings
-from scing_cli.core.runtime import MetricsLog
+from scing_cli.core.training import MetricsLog
 from scing_cli.core.workflows import train_visual as workflow
 from scing_cli.core.workflows import unfinished
 from scing_cli.core.workflows.held import HeldError

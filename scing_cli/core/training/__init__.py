@@ -2,7 +2,18 @@
 
 from scing_cli.core.training.interruption import Interruption
 from scing_cli.core.training.loop import Fit, Trainer, gradient_norms
+from scing_cli.core.training.metrics import MetricsLog
 from scing_cli.core.training.schedule import LearningRate
 from scing_cli.core.training.state import MINUTES, Checkpoints, Progress
 
-__all__ = ["MINUTES", "Checkpoints", "Fit", "Interruption", "LearningRate", "Progress", "Trainer", "gradient_norms"]
+__all__ = [
+    "MINUTES",
+    "Checkpoints",
+    "Fit",
+    "Interruption",
+    "LearningRate",
+    "MetricsLog",
+    "Progress",
+    "Trainer",
+    "gradient_norms",
+]

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from scing_cli.core.errors import TrainingError, counted
 from scing_cli.core.methods.task import Batch, Feed, Key, Task
-from scing_cli.core.runtime import Advance, MetricsLog, Reporter
+from scing_cli.core.runtime import Advance, Reporter
 from scing_cli.core.training.interruption import Interruption
+from scing_cli.core.training.metrics import MetricsLog
 from scing_cli.core.training.readings import REMEDY, Reading, read, require
 from scing_cli.core.training.schedule import LearningRate
 from scing_cli.core.training.state import Checkpoints, Progress

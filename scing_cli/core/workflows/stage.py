@@ -17,8 +17,8 @@ from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.evaluation import Scores
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.methods import Batch, Feed, Task
-from scing_cli.core.runtime import MetricsLog, Reporter, Silent
-from scing_cli.core.training import Fit, LearningRate, Trainer
+from scing_cli.core.runtime import Reporter, Silent
+from scing_cli.core.training import Fit, LearningRate, MetricsLog, Trainer
 from scing_cli.core.workflows.course import Course
 from scing_cli.core.workflows.held import REHEARSAL
 from scing_cli.core.workflows.scoring import score_parts

@@ -31,8 +31,8 @@ from scing_cli.core.manifest import labels as classes_of
 from scing_cli.core.methods import Batch, Feed, Similarity, Task, load_method
 from scing_cli.core.methods.stage1 import PromptTuning
 from scing_cli.core.methods.stage2 import tune_visual
-from scing_cli.core.runtime import MetricsLog, Silent, choose_precision
-from scing_cli.core.training import LearningRate, Trainer
+from scing_cli.core.runtime import Silent, choose_precision
+from scing_cli.core.training import LearningRate, MetricsLog, Trainer
 from scing_cli.core.workflows.stage import make_feed
 
 BANK = 8

@@ -10,8 +10,8 @@ from torch import nn
 
 from scing_cli.core.errors import TrainingError
 from scing_cli.core.methods.task import Batch, Losses
-from scing_cli.core.runtime import MetricsLog, Silent
-from scing_cli.core.training import LearningRate, Trainer, gradient_norms
+from scing_cli.core.runtime import Silent
+from scing_cli.core.training import LearningRate, MetricsLog, Trainer, gradient_norms
 
 PLAN = [[0, 1], [2, 3]]
 

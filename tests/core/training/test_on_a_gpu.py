@@ -14,8 +14,8 @@ from scing_cli.core.batches import identity_batches
 from scing_cli.core.config import PromptSettings, VisualSettings
 from scing_cli.core.manifest import Manifest, Sample
 from scing_cli.core.methods import Similarity, load_method
-from scing_cli.core.runtime import MetricsLog, Silent, choose_precision
-from scing_cli.core.training import LearningRate, Trainer
+from scing_cli.core.runtime import Silent, choose_precision
+from scing_cli.core.training import LearningRate, MetricsLog, Trainer
 from scing_cli.core.workflows.stage import make_feed
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")

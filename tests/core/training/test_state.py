@@ -14,8 +14,8 @@ from torch import nn
 
 from scing_cli.core.errors import RunError
 from scing_cli.core.methods.task import Batch, Losses
-from scing_cli.core.runtime import MetricsLog, Silent, generator
-from scing_cli.core.training import Checkpoints, Interruption, LearningRate, Trainer
+from scing_cli.core.runtime import Silent, generator
+from scing_cli.core.training import Checkpoints, Interruption, LearningRate, MetricsLog, Trainer
 from scing_cli.core.training import state as state_module
 
 EPOCHS = 3
