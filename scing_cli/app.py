@@ -97,6 +97,7 @@ def main() -> None:
     except SystemExit as left:  # Typer's own: 0 at the end, 2 after a usage error, 130 on Ctrl-C, of which it is silent
         code = left.code
     except InterruptionError as stop:
+        _leave_in_peace()
         console.show_interruption(str(stop))
         sys.exit(128 + (ended_by[-1] if ended_by else stop.number))
     except ScingError as error:
@@ -105,6 +106,7 @@ def main() -> None:
         code = INTERRUPTED
     except Exception as error:  # noqa: BLE001  the last door: whatever comes out here is our own fault, and is told so
         code = _fail(*_last_word(error))
+    _leave_in_peace()
     if code == INTERRUPTED:
         console.show_interruption("Interrupted.")
         code = 128 + ended_by[-1] if ended_by else INTERRUPTED
@@ -124,6 +126,13 @@ def _end_in_order() -> list[int]:
     if threading.current_thread() is threading.main_thread() and not ignored:
         signal.signal(signal.SIGTERM, end)
     return came
+
+
+def _leave_in_peace() -> None:
+    """Hear no signal any more: the work is done, and what it came to is told by the exit code."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _last_word(error: Exception) -> tuple[str, Exception, int]:

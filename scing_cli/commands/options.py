@@ -116,12 +116,13 @@ Resume = Annotated[
     bool | None,
     typer.Option(
         "--resume/--no-resume",
-        help="Go on with what was interrupted, as it began; or begin anew. The same command goes on unasked.",
+        help="Go on with the newest interrupted one (no other option needed), or begin anew. The same command goes on.",
         show_default=False,
     ),
 ]
 SaveMinutes = Annotated[
-    float, typer.Option("--save-minutes", help="Save what is done that often.", min=0.0, metavar="M")
+    float,
+    typer.Option("--save-minutes", help="Save what is done that often (as Ctrl-C does).", min=0.0, metavar="M"),
 ]
 PromptsRun = Annotated[
     Path | None, typer.Option("--run", help="A run with prompts (default: the newest in ./runs).", metavar="DIR")

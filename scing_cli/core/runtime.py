@@ -8,7 +8,7 @@ import operator
 import os
 import platform
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -158,6 +158,24 @@ def to_device(values: npt.NDArray[Any] | Sequence[int] | torch.Tensor, device: t
         return tensor.to(device)
     large = tensor.device.type == "cpu" and tensor.numel() * tensor.element_size() > STAGED
     return (tensor.pin_memory() if large else tensor).to(device, non_blocking=True)
+
+
+def coming_back(tensor: torch.Tensor) -> Callable[[], torch.Tensor]:
+    """Begin to bring numbers back from a device, behind what it was given before; return what waits for them alone."""
+    import torch
+
+    if tensor.device.type != "cuda":
+        return tensor.cpu
+    host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    host.copy_(tensor, non_blocking=True)
+    done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    done.record()
+
+    def wait() -> torch.Tensor:
+        done.synchronize()
+        return host
+
+    return wait
 
 
 def free_memory(device: torch.device) -> int:

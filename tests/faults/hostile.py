@@ -194,6 +194,7 @@ def run(*arguments: object, stdin: bytes = b"", terminal: bool = False) -> Said:
     raw = [io.BytesIO(stdin), Screen() if terminal else io.BytesIO(), io.BytesIO()]
     streams = [io.TextIOWrapper(own, encoding="utf-8", errors=errors) for own, errors in zip(raw, ERRORS, strict=True)]
     before, argv = [getattr(sys, name) for name in names], sys.argv
+    heard = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
     try:
         for name, stream in zip(names, streams, strict=True):
             setattr(sys, name, stream)
@@ -203,6 +204,8 @@ def run(*arguments: object, stdin: bytes = b"", terminal: bool = False) -> Said:
         code = left.code or 0
     finally:
         sys.argv = argv
+        for number, handler in heard:
+            signal.signal(number, handler)
         for name, stream in zip(names, before, strict=True):
             setattr(sys, name, stream)
     for stream in streams:

@@ -77,7 +77,7 @@ def test_a_thread_that_dies_while_embedding(scing, finished, here, soon, monkeyp
     assert not list(here.iterdir())
 
 
-@pytest.mark.parametrize("number", [1, 30])
+@pytest.mark.parametrize("number", [1, 30, 60])
 def test_a_thread_that_dies_while_training(scing, world, here, soon, monkeypatch, number):
     monkeypatch.setattr(loader, "read_image", fail_at(number, SystemExit(0)))
     ended = scing("train-prompts", "--data", world, *MODEL, *FAST, "--run", "run")

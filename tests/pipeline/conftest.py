@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -36,8 +37,11 @@ def scing(monkeypatch, capsys):
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["scing", *map(str, arguments)])
         capsys.readouterr()
+        before = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
         with pytest.raises(SystemExit) as left:
             main()
+        for number, handler in before:  # the command leaves without hearing any
+            signal.signal(number, handler)
         out, err = capsys.readouterr()
         return Result(left.value.code or 0, out, " ".join(err.split()))
 

@@ -162,7 +162,7 @@ def test_an_index_whose_model_has_changed_or_gone(scing, own_run, world, here):
         "scing embed --force",
     )
     shutil.rmtree(own_run)
-    refuse(scing("search", photo_of(world), "--index", "gallery.faiss"), "not there any more", "--run FOLDER")
+    refuse(scing("search", photo_of(world), "--index", "gallery.faiss"), "cannot be used", "--run FOLDER")
 
 
 def test_an_index_without_its_rows(scing, finished, world, here):

@@ -73,7 +73,7 @@ def test_a_full_disk_says_how_to_go_on(scing, world, monkeypatch, here):
     monkeypatch.setattr(MetricsLog, "write", write)
     failed = scing(*command, "cut")
     assert failed.code == 2
-    assert "What was learnt is saved. To go on: scing train-prompts --resume --run cut" in failed.err
+    assert "Saved: 4 steps. To go on: scing train-prompts --resume --run cut" in failed.err
     monkeypatch.setattr(MetricsLog, "write", real)
     assert scing(*command, "cut").code == 0
     assert prompts("cut") == prompts("whole")

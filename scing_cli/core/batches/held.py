@@ -28,7 +28,7 @@ class HeldImages:
         shape = (len(loader.files), 3, loader.height, loader.width)
         size = len(loader.files) * 3 * loader.height * loader.width
         fits = size <= (free_memory(device) // SHARE if room is None else room)
-        self.held = torch.empty(shape, dtype=torch.uint8, device=device) if fits else None
+        self.held = _room_for(shape, device) if fits else None
         self._decoded = [False] * len(loader.files)
 
     def batches(self, plan: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], Tensor]]:
@@ -62,3 +62,11 @@ class HeldImages:
             seen.update(new)
             missing.append(new)
         return missing
+
+
+def _room_for(shape: tuple[int, ...], device: torch.device) -> Tensor | None:
+    """Return bytes on a device; None where it has no room for them after all."""
+    try:
+        return torch.empty(shape, dtype=torch.uint8, device=device)
+    except RuntimeError:
+        return None

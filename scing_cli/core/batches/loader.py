@@ -15,6 +15,7 @@ from scing_cli.core.errors import UNREADABLE_REMEDY, ImageError, SettingError
 from scing_cli.core.imagefile import read_image
 from scing_cli.core.runtime import staying
 
+MOST = 8  # images of a job: one that runs is waited for
 JOBS = 4  # of a batch, for each thread: handing one over holds Python's lock
 
 
@@ -90,7 +91,7 @@ class ImageLoader:
 
     def _start(self, pool: ThreadPoolExecutor, rows: Sequence[int]) -> _Pending:
         pixels = np.empty((len(rows), 3, self.height, self.width), np.uint8)
-        size = max(1, len(rows) // (JOBS * self.workers))
+        size = min(max(1, len(rows) // (JOBS * self.workers)), MOST)
         parts = (slice(start, start + size) for start in range(0, len(rows), size))
         jobs = [pool.submit(self._decode_some, rows[part], pixels[part]) for part in parts]
         return _Pending(list(rows), pixels, jobs)

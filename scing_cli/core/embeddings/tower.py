@@ -6,7 +6,7 @@ Shapes: B batch, D width of the descriptor.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from torch import Tensor
 from scing_cli.core.batches import Pixels, normalise
 from scing_cli.core.embeddings import Embedder, Places, Vectors
 from scing_cli.core.encoders.image import ImageEncoder, descriptor
-from scing_cli.core.runtime import autocast, to_device
+from scing_cli.core.runtime import autocast, coming_back, to_device
 
 AHEAD = 2  # batches that a device has been given beyond the one that is waited for
 
@@ -53,10 +53,11 @@ class TowerEmbedder(Embedder):
         self, batches: Iterable[tuple[list[int], Pixels, Places | None]], *, unit: bool = True
     ) -> Iterator[tuple[list[int], Vectors]]:
         """Embed batches, one at a time; see `Embedder.stream`."""
-        waiting: deque[tuple[list[int], Tensor]] = deque()
+        waiting: deque[tuple[list[int], Callable[[], Tensor]]] = deque()
         for rows, pixels, places in batches:
             cameras = None if places is None else to_device(places, self.device)
-            waiting.append((rows, self.tensors(torch.from_numpy(pixels), cameras=cameras, unit=unit)))
+            vectors = self.tensors(torch.from_numpy(pixels), cameras=cameras, unit=unit)
+            waiting.append((rows, coming_back(vectors)))
             if len(waiting) > (0 if self.device.type == "cpu" else AHEAD):
                 yield _brought(*waiting.popleft())
         while waiting:
@@ -80,7 +81,7 @@ class TowerEmbedder(Embedder):
         return descriptor(features, self.kind, unit=unit)
 
 
-def _brought(rows: list[int], vectors: Tensor) -> tuple[list[int], Vectors]:
+def _brought(rows: list[int], wait: Callable[[], Tensor]) -> tuple[list[int], Vectors]:
     """Wait for a batch's vectors."""
-    brought: Vectors = vectors.cpu().numpy()
+    brought: Vectors = wait().numpy()
     return rows, brought

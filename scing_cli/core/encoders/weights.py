@@ -6,6 +6,7 @@ Accepted: safetensors, open_clip's `.pt` and `.bin` (read with `weights_only`), 
 from __future__ import annotations
 
 import pickle
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -136,7 +137,8 @@ def _read_checkpoint(path: Path) -> Mapping[str, Any]:
     """Read a torch checkpoint; the tensors may lie under `state_dict` or `model`."""
     try:
         _check_parts(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of kinds of pickles, which are refused or read whole
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise WeightsError(
             f"{path} holds more than tensors, or is no weights file; it was not loaded, as it might run code.",

@@ -1,7 +1,8 @@
 """One loop for every stage and method; the learning rate; the optimiser; saved steps to go on from."""
 
+from scing_cli.core.training.gradients import gradient_norms
 from scing_cli.core.training.interruption import Interruption
-from scing_cli.core.training.loop import Fit, Trainer, gradient_norms
+from scing_cli.core.training.loop import Fit, Trainer
 from scing_cli.core.training.metrics import MetricsLog
 from scing_cli.core.training.schedule import LearningRate
 from scing_cli.core.training.state import MINUTES, Checkpoints, Progress

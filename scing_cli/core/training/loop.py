@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from scing_cli.core.errors import TrainingError, counted
 from scing_cli.core.methods.task import Batch, Feed, Key, Task
 from scing_cli.core.runtime import Advance, Reporter
+from scing_cli.core.training.gradients import gradient_norms, learnt_by_name
 from scing_cli.core.training.interruption import Interruption
 from scing_cli.core.training.metrics import MetricsLog
 from scing_cli.core.training.readings import REMEDY, Reading, read, require
@@ -91,7 +91,7 @@ class Trainer:
         self.progress = Progress()
         self.read_every = 1 if place_of(task.learnt()).type == "cpu" else READ_EVERY
         self._unread: list[Reading] = []
-        self._loss = math.nan  # of the last step that was read
+        self._loss = ""  # of the last step that was read, in words
         self._amid = False  # a step: the weights are no step's
         self._mark = 0.0  # when the time since then was last counted
 
@@ -132,7 +132,7 @@ class Trainer:
         if self.interruption.number is not None:
             with contextlib.suppress(Exception, SystemExit):  # a stream that is closed must not keep it from saving
                 self.reporter.note("Interrupted: saving what was learnt. A second Ctrl-C stops at once.")
-        with contextlib.suppress(TrainingError):  # of steps whose figures are not finite nothing is saved
+        with contextlib.suppress(TrainingError, RuntimeError):  # not finite, nothing is saved; a device that is gone
             self._read()
             self.checkpoints.save_if_possible(self.progress, self.task.learnt(), optimiser)
 
@@ -151,7 +151,7 @@ class Trainer:
 
     def _optimiser(self) -> torch.optim.Adam:
         groups: dict[float, list[nn.Parameter]] = {}
-        for name, value in _learnt(self.task.learnt()):
+        for name, value in learnt_by_name(self.task.learnt()):
             groups.setdefault(self.bias_factor if "bias" in name else 1.0, []).append(value)
         return torch.optim.Adam(
             [{"params": values, "factor": factor} for factor, values in groups.items()],
@@ -181,7 +181,7 @@ class Trainer:
             group["lr"] = self.rate.at(epoch) * group["factor"]
         for batch in self.feed(self.plan(epoch)[self.progress.step :]):
             self._advance(batch, (self.seed, self.task.name, epoch, self.progress.step), optimiser)
-            advance(1, f"epoch {epoch + 1}, loss {self._loss:.3f}")
+            advance(1, f"epoch {epoch + 1}{self._loss}")
 
     def _advance(self, batch: Batch, key: Key, optimiser: torch.optim.Optimizer) -> None:
         """Take one step of an epoch; an interruption finds it taken or not begun."""
@@ -219,13 +219,23 @@ class Trainer:
         self._mark = now
 
     def _read(self) -> None:
-        """Read the figures that are still on the device."""
-        unread, self._unread = self._unread, []
-        for figures in read(unread, self.describe) if unread else ():
-            before = self.progress.sums
-            sums = {name: before.get(name, 0.0) + value for name, value in figures.items()}
-            self.progress = dataclasses.replace(self.progress, sums=sums)
-            self._loss = figures["loss"]
+        """Read the figures that are still on the device, and count the time that it takes."""
+        if not self._unread:
+            return
+        found = read(self._unread, self.describe)
+        self._unread = []
+        before, now = self.progress, time.monotonic()
+        sums = dict(before.sums)
+        for figures in found:
+            sums = {name: sums.get(name, 0.0) + value for name, value in figures.items()}
+            self._loss = f", loss {figures['loss']:.3f}"
+        self.progress = dataclasses.replace(
+            before,
+            sums=sums,
+            seconds=before.seconds + now - self._mark,
+            epoch_seconds=before.epoch_seconds + now - self._mark,
+        )
+        self._mark = now
 
     def _end_epoch(self, optimiser: torch.optim.Optimizer) -> None:
         """Log the epoch, and save."""
@@ -275,21 +285,6 @@ class Trainer:
             raise TrainingError(f"{self.task.name}: {broken[0]} is not finite after the last step.", REMEDY)
 
 
-def gradient_norms(terms: Mapping[str, Tensor], learnt: nn.Module) -> dict[str, float]:
-    """Return each term's gradient norm over the learnt parameters, as `gradient_NAME` (R3)."""
-    parameters = [value for _, value in _learnt(learnt)]
-    norms = {}
-    for name, term in terms.items():
-        gradients = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
-        squares = [gradient.float().square().sum() for gradient in gradients if gradient is not None]
-        norms[f"gradient_{name}"] = float(torch.stack(squares).sum().sqrt()) if squares else 0.0
-    return norms
-
-
 def place_of(module: nn.Module) -> torch.device:
     """Return the device of what is learnt."""
     return next(module.parameters()).device
-
-
-def _learnt(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
-    return [(name, value) for name, value in module.named_parameters() if value.requires_grad]

@@ -101,19 +101,26 @@ class Checkpoints:
         self.saved: Progress | None = None
         self._time = time.monotonic()
         self._cost = 0.0  # seconds of the last save
+        self._told = False  # that it cannot be saved
 
     def latest(self) -> Checkpoint | None:
-        """Return the last saved step that is whole; None where there is none."""
+        """Return the last saved step that is whole; None where none was saved.
+
+        Raises:
+            RunError: If all that were saved are damaged.
+        """
         for file in reversed(self._files()):
             try:
                 texts, tensors = _read(file, self.facts)
                 progress = Progress.read(texts["progress"])
             except (RunError, KeyError, TypeError, ValueError) as error:
                 reason = error.what if isinstance(error, RunError) else f"{file} holds no saved step."
-                self.reporter.warn(f"{reason} The training goes on from the step saved before it, or from the start.")
+                self.reporter.warn(f"{reason} The step saved before it is tried.")
             else:
                 self.saved = progress
                 return Checkpoint(progress, tensors)
+        if self._files():
+            raise RunError(f"No saved step in {self.folder} can be gone on from.", "Begin anew: --no-resume.")
         return None
 
     def due(self) -> bool:
@@ -137,7 +144,7 @@ class Checkpoints:
         self._write(name, _tensors(learnt, optimiser), {"progress": json.dumps(dataclasses.asdict(progress))})
         for file in self._files()[:-KEPT]:
             file.unlink(missing_ok=True)
-        self.saved, self._time = progress, time.monotonic()
+        self.saved, self._time, self._told = progress, time.monotonic(), False
         self._cost = self._time - start
 
     def save_if_possible(self, progress: Progress, learnt: nn.Module, optimiser: torch.optim.Optimizer) -> None:
@@ -146,8 +153,10 @@ class Checkpoints:
             self.save(progress, learnt, optimiser)
         except ScingError as error:
             self._time = time.monotonic()
-            with contextlib.suppress(Exception, SystemExit):  # a stream that is closed is no reason to end either
-                self.reporter.warn(f"{error.what} The last steps are not saved.")
+            if not self._told:
+                with contextlib.suppress(Exception, SystemExit):  # a stream that is closed is no reason to end either
+                    self.reporter.warn(f"{error.what} The last steps are not saved; it is tried again.")
+            self._told = True
 
     def rehearse(self, learnt: nn.Module, optimiser: torch.optim.Optimizer) -> None:
         """Save once for trial, and remove it."""

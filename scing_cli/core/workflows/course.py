@@ -65,7 +65,12 @@ def course(wanted: Unfinished, *, resume: bool | None, minutes: float, reporter:
         if interruption.number is not None and not isinstance(error, ScingError):  # or what it led to
             raise _interrupted(wanted, checkpoints, interruption.number, begun=begun) from error
         if begun and isinstance(error, ScingError):
-            reporter.note(f"What was learnt is saved. To go on: {_command(wanted)}")
+            saved = (
+                f"Saved: {counted(checkpoints.saved.steps, 'step')}."
+                if checkpoints.saved
+                else "What was saved before is kept."
+            )
+            reporter.note(f"{saved} To go on: {_command(wanted)}")
         raise
     _clear(wanted, checkpoints)
 
@@ -83,7 +88,7 @@ def _taken_up(
         if stage == "prompts":
             _forget(folder)
         return None
-    check_same(earlier, wanted.facts, f"Go on as it began: --resume. {ANEW}")
+    check_same(earlier, wanted.facts, resume=resume)
     reporter.note(f"Going on with the unfinished {STAGES[stage]} in {folder}. {ANEW}")
     machine, now = dict(earlier.machine), dict(wanted.machine)
     if machine.pop("images", None) != now.pop("images", None):
@@ -130,6 +135,9 @@ def _command(wanted: Unfinished) -> str:
 def _interrupted(wanted: Unfinished, checkpoints: Checkpoints, number: int, *, begun: bool) -> ScingError:
     if not begun:
         return InterruptionError("Interrupted before anything was saved.", "Run the command again.", number=number)
+    return InterruptionError(f"Interrupted; {_saved(checkpoints)}.", f"Go on with: {_command(wanted)}", number=number)
+
+
+def _saved(checkpoints: Checkpoints) -> str:
     done = checkpoints.saved
-    saved = f"saved: {counted(done.steps, 'step')}" if done else "what was saved before is kept"
-    return InterruptionError(f"Interrupted; {saved}.", f"Go on with: {_command(wanted)}", number=number)
+    return f"saved: {counted(done.steps, 'step')}" if done else "what was saved before is kept"

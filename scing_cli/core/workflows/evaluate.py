@@ -23,6 +23,7 @@ from scing_cli.core.workflows.embedders import choose_embedder
 from scing_cli.core.workflows.kept import embedded_side
 from scing_cli.core.workflows.machine import Machine
 from scing_cli.core.workflows.models import ModelChoice, OpenedModel, open_model
+from scing_cli.core.workflows.partial import check_whole
 from scing_cli.core.workflows.ranked import EvaluationReport, Side, check_cost, rank_sides
 from scing_cli.core.workflows.report import Subject, check_folder, write_report
 from scing_cli.core.workflows.scoring import sides
@@ -179,6 +180,7 @@ def _score(model: OpenedModel, source: DataSet, settings: _Settings) -> Evaluati
         embedder = settings.embedder(model, settings.descriptor)
         query, gallery = _both(manifest, split, model, embedder, reporter)
     else:
+        check_whole(index)
         opened = GalleryIndex.read(index)
         kind = _index_descriptor(opened, index, settings.descriptor, reporter)
         embedder = settings.embedder(model, kind)

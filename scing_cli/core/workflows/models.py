@@ -113,7 +113,7 @@ def reopen_model(where: Mapping[str, Any], digest: str, *, source: Path, reporte
             return opened
     except RunError as error:
         raise IndexFileError(
-            f"{source} was made by a model that is not there any more: {error.what}", f"{error.remedy}\n{remedy}"
+            f"{source} was made by a model that cannot be used: {error.what}", f"{error.remedy}\n{remedy}"
         ) from error
     if "model" not in where:
         raise IndexFileError(f"{source} does not say which model made it.", remedy)

@@ -33,6 +33,19 @@ def unfinished(output: Path) -> Path:
     return output.with_name(output.name.removesuffix(".faiss") + SUFFIX)
 
 
+def check_whole(index: Path) -> None:
+    """Refuse to search what an interrupted `embed` has kept: it is no gallery.
+
+    Raises:
+        IndexFileError: If the name says so.
+    """
+    if index.name.endswith(SUFFIX):
+        raise IndexFileError(
+            f"{index} is what an interrupted scing embed has done so far, and no index to search.",
+            "The same embed command goes on, and makes the index of it.",
+        )
+
+
 class PartialIndex:
     """The images that an interrupted `embed` has done.
 
@@ -119,6 +132,7 @@ class Keeper:
         self.reporter = reporter
         self.vectors = np.empty((len(entries), partial.width), np.float32)
         self._done: list[int] = []
+        self._count = 0  # of them, how many are kept
         self._saved = time.monotonic()
         self._owner = False
         self._committed = False
@@ -138,6 +152,7 @@ class Keeper:
         for place, vector in known.items():
             self.vectors[place] = vector
         self._done = sorted(known)
+        self._count = len(known)
         if known:
             images = counted(len(known), "image was", "images were")
             self.reporter.note(f"{images} embedded before the interruption: {self.partial.path}")
@@ -215,8 +230,10 @@ class Keeper:
         if self._committed:
             what, remedy = f"Interrupted when {self.partial.output} was written: it is whole.", "Nothing is left to do."
         elif self._owner and self.partial.path.exists():
-            images = f"{len(self._done):,} of {counted(len(self.entries), 'image')}"
-            what = f"Interrupted after {images}; {self.partial.path} keeps what was done."
+            images = counted(len(self.entries), "image")
+            what = (
+                f"Interrupted after {len(self._done):,} of {images}; {self.partial.path} keeps {self._count:,} of them."
+            )
             remedy = "The same command goes on."
         else:
             return None
@@ -231,6 +248,7 @@ class Keeper:
         if self._owner:
             try:
                 self.partial.save([self.entries[place] for place in self._done], self.vectors[self._done])
+                self._count = len(self._done)
             except ScingError as error:
                 self.reporter.warn(f"{error.what} What is done is not kept.")
         self._saved = time.monotonic()

@@ -18,6 +18,7 @@ from scing_cli.core.workflows.embedders import choose_meanwhile
 from scing_cli.core.workflows.machine import Machine
 from scing_cli.core.workflows.models import ModelChoice, OpenedModel, open_model, reopen_model
 from scing_cli.core.workflows.montage import Found, shown_part, write_montage
+from scing_cli.core.workflows.partial import check_whole
 from scing_cli.core.workflows.photos import hint_at_boxes, photo_files
 from scing_cli.core.workflows.photos import join as joined
 from scing_cli.core.workflows.thresholds import Threshold, Wanted, find_threshold, say_threshold, split
@@ -98,6 +99,7 @@ def search(
         check_count(k)
     _check_pictures(montage, saliency)
     files = photo_files(photos)
+    check_whole(index)
     stamp = read_stamp(index)
     model = _model(stamp, index, run, reporter)
     waiting = choose_meanwhile(model, machine, kind=stamp.descriptor, count=len(files), reporter=reporter)

@@ -35,7 +35,8 @@ def make_feed(part: Manifest, geometry: Geometry, *, device: torch.device, worke
         interpolation=geometry.interpolation,
         workers=workers,
     )
-    held = HeldImages(loader, device) if images else None
+    room = 0 if device.type == "cpu" else None  # a CPU has time to decode, and no memory of its own
+    held = HeldImages(loader, device, room=room) if images else None
 
     def feed(plan: Sequence[Sequence[int]]) -> Iterator[Batch]:
         if held is None:

@@ -189,17 +189,19 @@ def _check_place(folder: Path, facts: Mapping[str, Any], *, resume: bool | None)
     if earlier is None:
         check_free(folder)
     else:
-        check_same(earlier, facts, f"Name another folder with --run, or go on as it began: --resume. {ANEW}")
+        check_same(earlier, facts, resume=resume)
 
 
-def check_same(earlier: Unfinished, facts: Mapping[str, Any], remedy: str) -> None:
+def check_same(earlier: Unfinished, facts: Mapping[str, Any], *, resume: bool | None) -> None:
     """Check that a start is that of an unfinished training.
 
     Raises:
         RunError: Naming what differs.
     """
     if other := _other_facts(earlier, facts):
-        raise RunError(f"{earlier.folder} holds an unfinished {STAGES[earlier.stage]} that differs: {other}.", remedy)
+        what = f"{earlier.folder} holds an unfinished {STAGES[earlier.stage]} that differs: {other}."
+        way = "Bring back what differs" if resume else "Go on as it began (--resume), or name another folder (--run)"
+        raise RunError(what, f"{way}. {ANEW}")
 
 
 def machine_of(device: str, precision: str, part: Manifest) -> dict[str, Any]:

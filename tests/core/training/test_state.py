@@ -293,7 +293,8 @@ def test_a_step_that_a_stranger_wrote_is_told(tmp_path, undisturbed, name, value
         with pytest.raises(RunError, match="another model"):
             train(tmp_path, task)
         return
-    assert_same(result(tmp_path, task, train(tmp_path, task, reporter=notes)), undisturbed)
+    with pytest.raises(RunError, match="No saved step"):
+        train(tmp_path, task, reporter=notes)
     assert sum("holds no saved step" in said for said in notes.said) == 2
 
 
@@ -312,7 +313,7 @@ def test_a_damaged_step_gives_way_to_the_one_before(tmp_path, undisturbed):
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "flip", "metadata", "other facts", "no safetensors"])
-def test_without_a_whole_step_it_begins_anew_and_says_so(tmp_path, undisturbed, damage):
+def test_without_a_whole_step_nothing_begins_from_the_start_in_silence(tmp_path, undisturbed, damage):
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, Normalised(interrupted_at([(4, "forward")])))
     for file in (tmp_path / "state").iterdir():
@@ -326,10 +327,11 @@ def test_without_a_whole_step_it_begins_anew_and_says_so(tmp_path, undisturbed, 
         }
         file.write_bytes(changed.get(damage, content))
     facts = {"settings": {"lr": 0.02}} if damage == "other facts" else FACTS
-    notes, task = Notes(), Normalised()
-    assert_same(result(tmp_path, task, train(tmp_path, task, reporter=notes, facts=facts)), undisturbed)
+    notes, before = Notes(), sorted((tmp_path / "state").iterdir())
+    with pytest.raises(RunError, match=r"(?s)No saved step in .* can be gone on from.*--no-resume"):
+        train(tmp_path, Normalised(), reporter=notes, facts=facts)
     assert sum(".safetensors" in said for said in notes.said) == 2
-    assert not any("Going on after" in said for said in notes.said)
+    assert sorted((tmp_path / "state").iterdir()) == before
 
 
 def test_a_full_disk_ends_no_training_but_an_interruption_says_it(tmp_path, undisturbed, monkeypatch):

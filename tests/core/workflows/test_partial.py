@@ -108,7 +108,7 @@ def test_the_same_command_goes_on_and_ends_the_same(crops, stop_at, batch, appen
     stop_at(batch)
     with pytest.raises(InterruptionError) as stopped:
         run(crops, **options)
-    assert f"after {3 * batch} of 14 images; gallery.unfinished.faiss keeps what was done" in stopped.value.what
+    assert f"after {3 * batch} of 14 images; gallery.unfinished.faiss keeps {3 * batch} of them" in stopped.value.what
     assert "same command" in stopped.value.remedy
     assert (file_digest(Path("gallery.faiss")) if append else None) == before
     assert append or not Path("gallery.faiss").exists()

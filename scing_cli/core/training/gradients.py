@@ -1,0 +1,24 @@
+"""What is learnt, and how strongly each term of the losses pulls at it (R3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+
+def gradient_norms(terms: Mapping[str, Tensor], learnt: nn.Module) -> dict[str, float]:
+    """Return each term's gradient norm over the learnt parameters, as `gradient_NAME` (R3)."""
+    parameters = [value for _, value in learnt_by_name(learnt)]
+    norms = {}
+    for name, term in terms.items():
+        gradients = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
+        squares = [gradient.float().square().sum() for gradient in gradients if gradient is not None]
+        norms[f"gradient_{name}"] = float(torch.stack(squares).sum().sqrt()) if squares else 0.0
+    return norms
+
+
+def learnt_by_name(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """Return the parameters that want a gradient, with their names."""
+    return [(name, value) for name, value in module.named_parameters() if value.requires_grad]
