@@ -17,6 +17,7 @@ from faults.hostile import deadline, refused, rewrite
 from PIL import Image
 from tiny import TINY_MODEL
 
+from scing_cli.core.errors import RunError
 from scing_cli.core.runtime import Silent
 from scing_cli.core.training.state import Checkpoints
 
@@ -242,7 +243,7 @@ def test_what_a_run_calls_its_data_names_no_file_elsewhere(scing, name, own_run,
 
 
 @pytest.mark.parametrize("kind", ["a pipe", "a link to /dev/zero"])
-def test_a_saved_step_that_is_no_ordinary_file_is_passed_over(kind, tmp_path):
+def test_a_saved_step_that_is_no_ordinary_file_is_told(kind, tmp_path):
     class Told(Silent):
         def warn(self, text):
             told.append(text)
@@ -250,8 +251,8 @@ def test_a_saved_step_that_is_no_ordinary_file_is_passed_over(kind, tmp_path):
     told, saved = [], Checkpoints(tmp_path, "train-visual", facts={}, reporter=Told())
     step = tmp_path / "train-visual.000002-000000.safetensors"
     os.mkfifo(step) if kind == "a pipe" else step.symlink_to("/dev/zero")
-    with deadline(5):
-        assert saved.latest() is None
+    with deadline(5), pytest.raises(RunError, match="No saved step"):
+        saved.latest()
     assert [str(step) in text and "no ordinary file" in text for text in told] == [True]
 
 
