@@ -17,7 +17,7 @@ from typing import Any
 import faiss
 import numpy as np
 
-from scing_cli.core.artifacts import replacing
+from scing_cli.core.artifacts import checked_once, replacing
 from scing_cli.core.errors import WRITE_REMEDY, IndexFileError, spelled
 from scing_cli.core.index.kinds import KINDS
 from scing_cli.core.index.rows import Row, read_rows, write_rows
@@ -132,11 +132,19 @@ def _load(path: Path, stamp: Stamp) -> tuple[Store, list[Row]]:
     held = (index.d, index.ntotal, store.ids().tolist())
     if held != (stamp.width, stamp.count, [row.id for row in rows]):
         raise IndexFileError(f"{path} is damaged: its vectors, stamp and rows do not fit each other.", REMEDY)
-    if not store.are_finite():
+    if not _are_finite(path, stamp, store):
         broken = np.flatnonzero(~np.isfinite(store.stored()[1]).all(axis=1))
         first = spelled(rows[int(broken[0])].path)
         raise IndexFileError(f"{path}: {len(broken)} vectors are not finite, that of {first} for one.", REMEDY)
     return store, rows
+
+
+def _are_finite(path: Path, stamp: Stamp, store: Store) -> bool:
+    """Tell whether all vectors are finite; once for a file as it is."""
+    try:
+        return checked_once(path, f"finite {stamp.vectors_digest}", store.are_finite)
+    except OSError:  # it was replaced or removed meanwhile
+        return store.are_finite()
 
 
 def _write_vectors(index: Any, target: Path) -> None:

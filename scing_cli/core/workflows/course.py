@@ -65,12 +65,7 @@ def course(wanted: Unfinished, *, resume: bool | None, minutes: float, reporter:
         if interruption.number is not None and not isinstance(error, ScingError):  # or what it led to
             raise _interrupted(wanted, checkpoints, interruption.number, begun=begun) from error
         if begun and isinstance(error, ScingError):
-            saved = (
-                f"Saved: {counted(checkpoints.saved.steps, 'step')}."
-                if checkpoints.saved
-                else "What was saved before is kept."
-            )
-            reporter.note(f"{saved} To go on: {_command(wanted)}")
+            reporter.note(f"{_saved(checkpoints).capitalize()}. To go on: {_command(wanted)}")
         raise
     _clear(wanted, checkpoints)
 
@@ -139,5 +134,6 @@ def _interrupted(wanted: Unfinished, checkpoints: Checkpoints, number: int, *, b
 
 
 def _saved(checkpoints: Checkpoints) -> str:
+    """Say what is saved of a training."""
     done = checkpoints.saved
     return f"saved: {counted(done.steps, 'step')}" if done else "what was saved before is kept"

@@ -102,11 +102,10 @@ def read_unfinished(folder: Path, stage: str) -> Unfinished | None:
     file = state_file(folder, stage)
     if not file.is_file():
         return None
-    remedy = ANEW
-    content = read_json(file, remedy=remedy)
+    content = read_json(file, remedy=ANEW)
     facts, given, machine = (content.get(name) for name in ("facts", "given", "machine"))
     if not _has_settings(facts) or not _has_settings(given) or not isinstance(machine, dict):
-        raise RunError(f"{file} does not describe a training.", remedy)
+        raise RunError(f"{file} does not describe a training.", ANEW)
     return Unfinished(folder, stage, facts, given, machine)
 
 

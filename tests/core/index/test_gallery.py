@@ -24,6 +24,7 @@ from scing_cli.core.artifacts import file_digest, sealed
 from scing_cli.core.errors import DataError, IndexFileError, ScingError, SettingError
 from scing_cli.core.index import Entry, GalleryIndex, RowFilter, disk, entry_of, file_keys, read_stamp, stamp
 from scing_cli.core.index.search import nearest
+from scing_cli.core.index.store import Store
 
 MODEL = {"model": "ViT-B-16-quickgelu", "pretrained": "openai"}
 
@@ -532,3 +533,16 @@ def test_examples_in_docstrings() -> None:
 def test_the_index_needs_no_torch() -> None:
     code = "import scing_cli.core.index, scing_cli.core.evaluation, sys; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_file_that_was_found_finite_is_not_summed_again(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    real = Store.are_finite
+    monkeypatch.setattr(Store, "are_finite", lambda self: calls.append(1) or real(self))
+    for _ in range(3):
+        GalleryIndex.read(written)
+    assert len(calls) == 1
+    index = GalleryIndex.read(written)
+    index.write(written)
+    GalleryIndex.read(written)
+    assert len(calls) == 2

@@ -334,7 +334,7 @@ def test_without_a_whole_step_nothing_begins_from_the_start_in_silence(tmp_path,
     assert sorted((tmp_path / "state").iterdir()) == before
 
 
-def test_a_full_disk_ends_no_training_but_an_interruption_says_it(tmp_path, undisturbed, monkeypatch):
+def test_a_full_disk_ends_no_training_and_is_told(tmp_path, undisturbed, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
