@@ -22,13 +22,12 @@ import numpy as np
 import numpy.typing as npt
 
 from scing_cli.core.evaluation.metrics import FloatArray, IntArray
-from scing_cli.core.evaluation.products import Products
+from scing_cli.core.evaluation.products import Bounds, Products, Scores
 from scing_cli.core.evaluation.truth import Truth
 from scing_cli.core.pairs import Rows, pair_scores, paired_scores
 from scing_cli.core.runtime import Advance
 
 Vectors = npt.NDArray[np.float32]
-Scores = npt.NDArray[Any]
 MANY_NEAR = 8  # of a query: pairs of a hit and a row that a product cannot decide
 PASSES = 8  # blocks of queries that meet a gallery block before the next is read
 
@@ -45,7 +44,7 @@ class _Queries:
         ignored_starts: Shape (q + 1,): where what each query ignores begins.
         ignored: Gallery rows that are no false ones of it, ascending.
         false_above: Shape (H,): the false rows above each hit, counted so far.
-        bounds: Of the hits, by the kind of product.
+        marks: What `Products.mark` made of the hits' bounds, by the kind of product and the first query.
     """
 
     vectors: Vectors
@@ -55,7 +54,7 @@ class _Queries:
     ignored_starts: IntArray
     ignored: IntArray
     false_above: IntArray
-    bounds: dict[Any, _Bounds] = dataclasses.field(default_factory=dict)
+    marks: dict[Any, tuple[Bounds, Any]] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, vectors: Vectors, gallery: Rows, hits: list[IntArray], ignored: list[IntArray]) -> _Queries:
@@ -72,47 +71,25 @@ class _Queries:
         places = np.arange(len(self.rows)) - np.repeat(self.starts[:-1], np.diff(self.starts))
         return np.split(1 + places + self.false_above, self.starts[1:-1])
 
-    def between(self, kind: npt.DTypeLike) -> _Bounds:
-        """Return the bounds of all hits."""
-        if kind not in self.bounds:
-            self.bounds[kind] = _Bounds.of(self.scores, self.vectors.shape[1], kind)
-        return self.bounds[kind]
+    def hits(self, first: int, last: int) -> slice:
+        """Return where the hits of some queries lie."""
+        return slice(int(self.starts[first]), int(self.starts[last]))
 
-    def mask(self, products: Scores, first: int, low: int) -> None:
-        """Take the rows that are no false ones out of the running.
+    def between(self, first: int, last: int, products: Products, kind: npt.DTypeLike) -> tuple[Bounds, Any]:
+        """Return the bounds of some queries' hits, and what the products have made of them."""
+        if (kind, first) not in self.marks:
+            starts = self.starts[first : last + 1] - self.starts[first]
+            bounds = Bounds.of(starts, self.scores[self.hits(first, last)], self.vectors.shape[1], kind)
+            self.marks[kind, first] = bounds, products.mark(bounds)
+        return self.marks[kind, first]
 
-        Args:
-            products: Shape (q, n), of the queries from number `first` and the gallery's rows from `low`.
-            first: See there.
-            low: See there.
-        """
-        part = self.ignored_starts[first : first + len(products) + 1]
-        rows = self.ignored[part[0] : part[-1]] - low
-        owners = np.repeat(np.arange(len(products)), np.diff(part))
-        here = (rows >= 0) & (rows < products.shape[1])
-        products[owners[here], rows[here]] = -np.inf
-
-
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
-class _Bounds:
-    """Between which products a hit's score may lie, rounded outwards; shape (H,) each, descending in a query."""
-
-    down: Scores
-    up: Scores
-
-    @classmethod
-    def of(cls, scores: FloatArray, width: int, kind: npt.DTypeLike) -> _Bounds:
-        """Return the bounds of hits whose products are computed in some kind of number."""
-        error = 1.01 * (width + 2) * float(np.finfo(kind).eps) / 2 + 1e-12
-        down, up = (bound.astype(kind) for bound in (scores - error, scores + error))
-        return cls(np.nextafter(down, -np.inf), np.nextafter(up, np.inf))
-
-    def near(self, products: Scores, hits: slice) -> npt.NDArray[np.bool_]:
-        """Tell which products lie between the bounds of any of one query's hits."""
-        begun = np.searchsorted(self.down[hits][::-1], products, side="right")
-        ended = np.searchsorted(self.up[hits][::-1], products, side="left")
-        between: npt.NDArray[np.bool_] = begun > ended
-        return between
+    def never_false(self, first: int, last: int, rows: range) -> tuple[IntArray, IntArray]:
+        """Return the pairs of some queries and gallery rows that are no false ones, as places in their table."""
+        part = self.ignored_starts[first : last + 1]
+        columns = self.ignored[part[0] : part[-1]] - rows.start
+        owners = np.repeat(np.arange(last - first), np.diff(part))
+        here = (columns >= 0) & (columns < len(rows))
+        return owners[here], columns[here]
 
 
 def rank_hits(
@@ -136,7 +113,7 @@ def rank_hits(
         hits, ignored = (list(map(find, numbers)) for find in (truth.hits, truth.never_false))
         queries = _Queries.of(vectors, gallery, hits, ignored)
         for low in range(0, len(gallery), gallery_size):
-            rows = np.array(gallery[low : low + gallery_size], dtype=np.float32, order="C")
+            rows = np.ascontiguousarray(gallery[low : low + gallery_size], dtype=np.float32)
             block = _Block(rows, low, products)
             for first in range(0, len(vectors), size):
                 last = min(first + size, len(vectors))
@@ -166,49 +143,28 @@ class _Block:
         for place, kind in enumerate(self.products.kinds[first_kind:], first_kind):
             if place not in self.loaded:
                 self.loaded[place] = self.products.load(self.rows, kind)
-            limit = None if place == finest else MANY_NEAR * (last - first)
-            products = self.products.multiply(queries.vectors[first:last], self.loaded[place])
-            if self._count(products, queries, first, queries.between(kind), limit):
-                return place
+            met = self.products.meet(queries.vectors[first:last], self.loaded[place])
+            met.leave_out(*queries.never_false(first, last, range(self.low, self.low + len(self.rows))))
+            bounds, mark = queries.between(first, last, self.products, kind)
+            above, upto = met.count(mark)
+            if place < finest and int((upto - above).sum()) > MANY_NEAR * (last - first):
+                continue
+            owners = np.repeat(np.arange(last - first), np.diff(bounds.starts))
+            for number in np.unique(owners[upto > above]).tolist():
+                own = slice(bounds.starts[number], bounds.starts[number + 1])
+                above[own] = self._exactly(met.row(number), queries, first + number, bounds.of_query(number))
+            queries.false_above[queries.hits(first, last)] += above
+            return place
         return finest
 
-    def _count(self, products: Scores, queries: _Queries, first: int, bounds: _Bounds, limit: int | None) -> bool:
-        """Count by products, by pair scores where they are near; with too many of those count nothing and say so."""
-        queries.mask(products, first, self.low)
-        starts = queries.starts[first : first + len(products) + 1].tolist()
-        counts = np.zeros(starts[-1] - starts[0], dtype=np.int64)
-        unsure: list[int] = []
-        undecided = 0
-        for number, (row, begin, end) in enumerate(zip(products, starts[:-1], starts[1:], strict=True)):
-            if begin == end:
-                continue
-            candidates = row[row >= bounds.down[end - 1]]  # the others are below every hit
-            if not len(candidates):
-                continue
-            candidates.sort()
-            above = len(candidates) - candidates.searchsorted(bounds.up[begin:end], side="right")
-            upto = len(candidates) - candidates.searchsorted(bounds.down[begin:end], side="left")
-            counts[begin - starts[0] : end - starts[0]] = above
-            pairs = int(upto.sum() - above.sum())
-            if pairs:
-                undecided += pairs
-                unsure.append(number)
-                if limit is not None and undecided > limit:
-                    return False
-        for number in unsure:
-            hits = slice(starts[number], starts[number + 1])
-            here = slice(hits.start - starts[0], hits.stop - starts[0])
-            counts[here] = self._exactly(products[number], queries, first + number, bounds, hits)
-        queries.false_above[starts[0] : starts[-1]] += counts
-        return True
-
-    def _exactly(self, products: Scores, queries: _Queries, number: int, bounds: _Bounds, hits: slice) -> IntArray:
+    def _exactly(self, products: Scores, queries: _Queries, number: int, bounds: Bounds) -> IntArray:
         """Count with the pair scores of the rows that are near to any hit of one query."""
-        places = np.flatnonzero(products >= bounds.down[hits.stop - 1])
-        near = bounds.near(products[places], hits)
+        places = np.flatnonzero(products >= bounds.down[-1])
+        near = bounds.near(products[places])
         exact = pair_scores(queries.vectors[number], self.rows[places[near]])
         far = np.sort(products[places[~near]])
-        above = len(far) - np.searchsorted(far, bounds.up[hits], side="right")
+        above = len(far) - np.searchsorted(far, bounds.up, side="right")
+        hits = queries.hits(number, number + 1)
         return above + _rows_above(exact, places[near] + self.low, queries.scores[hits], queries.rows[hits])
 
 

@@ -1,13 +1,71 @@
-"""Products on a GPU: in float64 throughout, so that no setting of the machine's float32 products matters."""
+"""Products on a GPU: in float64 throughout, so that no setting of the machine's float32 products matters.
+
+They stay there: what comes back is how many of them lie between a query's bounds, and a row where that does not decide.
+
+q queries, n gallery rows, D width, H true hits of these queries, T bounds of the query that has most.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+
+from scing_cli.core.evaluation.metrics import IntArray
+from scing_cli.core.evaluation.products import Bounds, Scores
+from scing_cli.core.runtime import to_device
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class DeviceMark:
+    """The bounds of q queries' hits in one ascending row for each query.
+
+    Args:
+        limits: Shape (q, T), float64 on the device: a product that reaches one counts; behind the last, infinity.
+        owners: Shape (H,): the query of each hit.
+        above: Shape (H,): where the limit of what is above a hit stands in its row.
+        upto: Shape (H,): where that of what reaches its lower bound stands.
+    """
+
+    limits: Tensor
+    owners: IntArray
+    above: IntArray
+    upto: IntArray
+
+
+class DeviceMet:
+    """Products that lie on a device.
+
+    Args:
+        products: Shape (q, n), float64.
+    """
+
+    def __init__(self, products: Tensor) -> None:
+        self.products = products
+
+    def leave_out(self, queries: IntArray, rows: IntArray) -> None:
+        """See `products.Met`."""
+        places = to_device(queries * self.products.shape[1] + rows, self.products.device)
+        self.products.view(-1).index_fill_(0, places, -torch.inf)
+
+    def count(self, mark: DeviceMark) -> tuple[IntArray, IntArray]:
+        """Sort every product in between two limits of its query, and count those of each gap."""
+        queries, limits = mark.limits.shape
+        gaps = torch.searchsorted(mark.limits, self.products, right=True)  # (q, n): how many limits it reaches
+        one = torch.ones((), dtype=torch.int32, device=gaps.device)
+        sizes = torch.zeros(queries, limits + 1, dtype=torch.int32, device=gaps.device)
+        sizes.scatter_add_(1, gaps, one.expand_as(gaps))
+        reached = self.products.shape[1] - sizes.cpu().numpy().cumsum(1, dtype=np.int64)  # (q, T + 1), by limit
+        return reached[mark.owners, mark.above], reached[mark.owners, mark.upto]
+
+    def row(self, number: int) -> Scores:
+        """See `products.Met`."""
+        row: Scores = self.products[number].cpu().numpy()
+        return row
 
 
 class DeviceProducts:
@@ -24,10 +82,27 @@ class DeviceProducts:
 
     def load(self, rows: npt.NDArray[np.float32], kind: npt.DTypeLike) -> Tensor:  # noqa: ARG002 - there is one kind
         """Bring the rows to the device."""
-        return torch.from_numpy(rows).to(self.device, torch.float64)
+        return to_device(rows, self.device).double()
+
+    def mark(self, bounds: Bounds) -> DeviceMark:
+        """Put each query's bounds in order, and bring them to the device."""
+        counts = np.diff(bounds.starts)
+        owners = np.repeat(np.arange(len(counts)), counts)
+        limits = np.concatenate([np.nextafter(bounds.up, np.inf), bounds.down])  # above a bound: at the next number
+        twice = np.concatenate([owners, owners])
+        order = np.lexsort((limits, twice))
+        places = np.empty_like(order)
+        places[order] = np.arange(len(order)) - 2 * bounds.starts[twice[order]]
+        rows = np.full((len(counts), 2 * int(counts.max(initial=0))), np.inf)
+        rows[twice, places] = limits
+        above, upto = np.split(places, 2)
+        return DeviceMark(to_device(rows, self.device), owners, above, upto)
+
+    def meet(self, query: npt.NDArray[np.float32], block: Tensor) -> DeviceMet:
+        """Multiply, and leave the products on the device."""
+        return DeviceMet(to_device(query, self.device).double() @ block.T)
 
     def multiply(self, query: npt.NDArray[np.float32], block: Tensor) -> npt.NDArray[Any]:
         """Multiply on the device, and bring the products back."""
-        products = torch.from_numpy(query).to(self.device, torch.float64) @ block.T
-        result: npt.NDArray[Any] = products.cpu().numpy()
-        return result
+        products: Scores = self.meet(query, block).products.cpu().numpy()
+        return products

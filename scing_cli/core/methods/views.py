@@ -139,9 +139,11 @@ class ViewBank:
             def encode(view: int) -> Tensor:
                 return self._encode(feed, images, view, advance)
 
-            views = [keep(f"view-{view}", functools.partial(encode, view)) for view in range(self.views)]
-        place = self.encode.tower.proj.device
-        self.features = torch.stack([view.to(place) for view in views], dim=1)
+            place, width = self.encode.tower.proj.device, self.encode.tower.embed_dim
+            features = torch.empty(images, self.views, width, device=place)
+            for view in range(self.views):
+                features[:, view] = keep(f"view-{view}", functools.partial(encode, view)).to(place)
+        self.features = features
 
     def _encode(self, feed: Feed, images: int, view: int, advance: Advance) -> Tensor:
         """Encode one view of every image: (N, D) on the tower's device."""
