@@ -179,11 +179,12 @@ def coming_back(tensor: torch.Tensor) -> Callable[[], torch.Tensor]:
 
 
 def free_memory(device: torch.device) -> int:
-    """Return how many bytes are free on a device; 0 where the system does not say."""
+    """Return how many bytes are free on a device, those that torch keeps for later among them; 0 where none says."""
     import torch
 
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + kept
     with contextlib.suppress(OSError, ValueError, IndexError):
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), 0)

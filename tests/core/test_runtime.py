@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from devices import needs_gpu
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,8 +69,28 @@ def test_autocast_covers_its_block_only() -> None:
     assert (left @ right).dtype == torch.float32
 
 
-def test_workers_are_at_least_one_and_at_most_eight() -> None:
-    assert 1 <= runtime.default_workers() <= 8
+def test_free_memory_of_a_cpu_is_some_of_all_there_is() -> None:
+    if not Path("/proc/meminfo").exists():
+        assert runtime.free_memory(CPU) == 0
+        return
+    everything = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert 0 < runtime.free_memory(CPU) <= everything
+
+
+@needs_gpu
+def test_what_torch_keeps_on_a_gpu_for_later_counts_as_free() -> None:
+    device = runtime.choose_device("cuda")
+    before = runtime.free_memory(device)
+    held = torch.empty(2**30, dtype=torch.uint8, device=device)
+    assert before - runtime.free_memory(device) >= 2**30
+    del held
+    assert abs(runtime.free_memory(device) - before) < 2**28
+
+
+@pytest.mark.parametrize(("cores", "workers"), [(1, 1), (2, 2), (16, 16), (128, 16)])
+def test_workers_are_as_many_as_cores_and_at_most_sixteen(cores: int, workers: int, monkeypatch) -> None:
+    monkeypatch.setattr(runtime, "_cores", lambda: cores)
+    assert runtime.default_workers() == workers
 
 
 @given(KEYS, KEYS)
