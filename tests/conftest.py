@@ -11,6 +11,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import pytest
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Hide GPUs, also from started processes, unless `-m` speaks of them: what the others expect to the bit is a CPU's."""
+    if "gpu" not in config.getoption("markexpr"):
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _few_threads() -> None:
     import torch
