@@ -1,4 +1,4 @@
-"""Evaluation with the device's products, and the CPU's beside: both must find the same ranks."""
+"""Evaluation with the device's products, and the CPU's beside: whether both find the same is a figure of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scing_cli.core.evaluation.device import DeviceProducts
 
 WIDTH, HITS, CAMERAS, NOISE = 512, 20, 6, 0.13
 BLOCK = 50_000
-LONGEST = 110.0  # seconds; what would take longer is projected
+SPARE = 5.0  # seconds of the part's that must remain; what would take longer is projected
 DOUBLE = 8  # bytes of a product as it comes back
 
 Side = tuple[np.ndarray, list[str], list[str]]
@@ -54,11 +54,11 @@ def measure(ground: Ground) -> Iterator[Figure]:
 
     query, gallery = (side(ground, count, max(large // HITS, 2), seed) for count, seed in ((many, 1), (large, 2)))
     few: Side = tuple(part[: ground.sizes.subset] for part in query)  # type: ignore[assignment]
-    (device, _) = figures = list(both(ground, few, gallery, products))
-    yield from figures
+    device, *others = both(ground, few, gallery, products)
+    yield from (device, *others)
     expected = device.value * many / len(few[0])
     name = f"{many:,} x {large:,} x {WIDTH}, device products"
-    if expected > min(LONGEST, ground.left() - 10):
+    if expected > ground.left() - SPARE:
         bound = "projected: too long"
         yield Figure(name, expected, "s", bound=bound, more={"projected from queries": len(few[0])})
         return
@@ -67,20 +67,15 @@ def measure(ground: Ground) -> Iterator[Figure]:
 
 
 def both(ground: Ground, query: Side, gallery: Side, products: DeviceProducts) -> Iterator[Figure]:
-    """Rank with either; every figure must be the same.
-
-    Raises:
-        RuntimeError: If they are not.
-    """
-    (scores, seconds), (known, cpu) = (ranked(query, gallery, way) for way in (products, None))
-    if (scores.mAP, scores.rank1, scores.valid_queries) != (known.mAP, known.rank1, known.valid_queries):
-        raise RuntimeError(
-            f"the device finds mAP {scores.mAP}, rank-1 {scores.rank1}, the CPU {known.mAP}, {known.rank1}"
-        )
+    """Rank with either; every score must be the same."""
     size = (len(query[0]), len(gallery[0]))
-    name = f"{size[0]:,} x {size[1]:,} x {WIDTH}"
-    yield told(ground, f"{name}, device products", size, scores, seconds)
+    scores, seconds = ranked(query, gallery, products)
+    yield told(ground, f"{size[0]:,} x {size[1]:,} x {WIDTH}, device products", size, scores, seconds)
+    known, cpu = ranked(query, gallery, None)
     yield Figure("  the same on the CPU", cpu, "s", bound=f"{cpu / seconds:.2f} x the device's")
+    pairs = ((scores.mAP, known.mAP), (scores.rank1, known.rank1), (scores.valid_queries, known.valid_queries))
+    far = max(abs(own - other) for own, other in pairs)
+    yield Figure("  mAP, rank-1 or queries apart", far, "", aim=0.0, least=False)
 
 
 def told(ground: Ground, name: str, size: tuple[int, int], scores: Scores, seconds: float) -> Figure:

@@ -1,0 +1,53 @@
+"""Which kernels take most of a step's time on the device (operations, on a CPU)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from torch.autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
+
+from gpu_parts.ground import Figure, Ground
+from gpu_parts.limits import guarded
+from gpu_parts.steps import VIEWS, Ours, tuning, visual
+
+
+def measure(ground: Ground) -> Iterator[Figure]:
+    """Measure a step of both stages."""
+    batch = ground.sizes.steps[0][0]
+    yield from guarded(ground, "profile of stage 2", busiest("stage 2", lambda: visual(ground, batch)))
+    for views in VIEWS:
+        name = f"stage 1, {views}"
+        yield from guarded(
+            ground, f"profile of {name}", busiest(name, lambda views=views: tuning(ground, batch, views))
+        )
+
+
+def busiest(name: str, make: Callable[[], Ours]) -> Iterator[Figure]:
+    """Yield how long the device is busy in a step.
+
+    Raises:
+        RuntimeError: If the profiler saw nothing run, as where its counters are forbidden.
+    """
+    ours = make()
+    gpu = ours.ground.device.type == "cuda"
+    batches = list(ours.feed(ours.plan[:3]))
+    ours.step(batches[0], 0)
+    ours.ground.sync()
+    with profile(activities=[ProfilerActivity.CUDA if gpu else ProfilerActivity.CPU]) as found:
+        for number, each in enumerate(batches[1:], 1):
+            ours.step(each, number)
+        ours.ground.sync()
+    spent = {
+        row.key[:60]: (row.self_device_time_total if gpu else row.self_cpu_time_total) / 1e3 / len(batches[1:])
+        for row in found.key_averages()
+        if row.device_type == (DeviceType.CUDA if gpu else DeviceType.CPU)  # not the calls that launch kernels
+        and not row.is_user_annotation  # a span of others
+        and not row.key.startswith("Optimizer.")
+    }
+    busy = sum(spent.values())
+    if not busy:
+        raise RuntimeError("the profiler saw nothing run on the device")
+    largest = sorted(spent, key=spent.__getitem__, reverse=True)[:12]
+    more = {"ms a step": {key: round(spent[key], 3) for key in largest}}
+    yield Figure(f"{name}: device busy in a step", busy, "ms", bound=largest[0][:24], more=more)
