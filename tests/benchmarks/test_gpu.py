@@ -164,7 +164,7 @@ def test_a_part_that_takes_too_long_is_stopped(script, measured, capsys, swallow
 
 def test_no_part_begins_without_time(measured, ground, capsys):
     ground.deadline = time.monotonic()
-    assert measured(lambda ground: iter(())) == []
+    assert measured(lambda ground: (_ for _ in ())) == []
     (row,) = told(capsys.readouterr().out)
     assert row["skipped"] == "no time left"
 
@@ -180,11 +180,11 @@ def test_no_part_begins_after_a_signal_that_a_training_heard(measured, capsys, e
     assert row["skipped"] == "ended by a signal"
 
 
-@pytest.mark.parametrize(("seconds", "later", "allowed"), [(4, 10, 8), (1_000, 0, 55), (1_000, 40, 35)])
+@pytest.mark.parametrize(("seconds", "later", "allowed"), [(4, 10, 8), (1_000, 0, 55), (1_000, 40, 25)])
 def test_a_part_leaves_time_to_those_after_it(script, measured, seconds, later, allowed):
-    """At most twice what it is expected to take; half of what they are expected to take is left to the others."""
-    (figure,) = measured(lambda ground: iter([script.Figure("left", ground.left(), "s")]), seconds, later)
-    assert figure.value == pytest.approx(allowed, abs=0.5)
+    """At most twice what it is expected to take; the others keep three quarters of what they are expected to take."""
+    (figure,) = measured(lambda ground: (script.Figure("left", ground.left(), "s") for _ in range(1)), seconds, later)
+    assert figure.value == pytest.approx(allowed, abs=3)
 
 
 def test_a_usual_way_that_fails_costs_no_figure_of_ours(ground, capsys):
@@ -263,6 +263,27 @@ def test_nothing_is_compiled_without_a_compiler(ground, monkeypatch, capsys):
     assert list(compiling.measure(ground)) == []
     (row,) = told(capsys.readouterr().out)
     assert row == {"part": "compile", "skipped": "no C compiler"}
+
+
+def test_a_graph_for_each_shape_is_seen(ground):
+    """As one for each block would be, where there should be one for all."""
+    from gpu_parts import compiling
+
+    def make():
+        sizes = iter((1, 2, 3, 4, 5, 6))  # without compiled blocks, in the first run with them, and after it
+
+        def rate():
+            encode = ground.clip.image
+            with torch.no_grad():
+                for _ in range(2):
+                    encode(torch.zeros(next(sizes), 3, 32, 16))
+            return 1.0
+
+        return rate
+
+    compiled, first = compiling.beside(ground, "own", make)
+    assert (first.more["graphs"], compiled.more["graphs later"]) == (2, 2)
+    assert compiled.more["frames given up"] == 0
 
 
 def blocks(width: int, heads: int, layers: int, places: int) -> int:

@@ -285,6 +285,7 @@ def against(name: str, ours: Ours, reference: Reference, *, views: int, aim: flo
         "reference without loading, images/s": round(batch / without, 1),
         "reference peak memory, GB": round(peak, 2),
         "reference steps": [pace.steps for pace in paces],
+        "reference workers": usual.workers(ground),
         "reference batches come by": paces[0].way,
         "device": str(ground.device),
     }
