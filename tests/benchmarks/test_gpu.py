@@ -265,6 +265,30 @@ def test_nothing_is_compiled_without_a_compiler(ground, monkeypatch, capsys):
     assert row == {"part": "compile", "skipped": "no C compiler"}
 
 
+def test_time_on_the_device_is_its_kernels_alone(script):
+    """What launches them, and spans around them, are told with the same time by torch's profiler."""
+    from gpu_parts.profiling import DeviceType, own_times
+
+    def row(key, place, device=0.0, annotation=False):
+        return SimpleNamespace(
+            key=key,
+            device_type=place,
+            self_device_time_total=device,
+            self_cpu_time_total=7.0,
+            is_user_annotation=annotation,
+        )
+
+    alike = "void at::native::vectorized_elementwise_kernel<4, at::native::"
+    rows = [
+        row("cudaLaunchKernel", DeviceType.CPU, 3_000.0),
+        row(f"{alike}Add>", DeviceType.CUDA, 1_000.0),
+        row(f"{alike}Mul>", DeviceType.CUDA, 2_000.0),
+        row("Optimizer.step#Adam.step", DeviceType.CUDA, 3_000.0, annotation=True),
+    ]
+    assert own_times(rows, gpu=True) == {f"{alike}Add>": 1.0, f"{alike}Mul>": 2.0}
+    assert own_times(rows, gpu=False) == {"cudaLaunchKernel": 0.007}
+
+
 def test_a_graph_for_each_shape_is_seen(ground):
     """As one for each block would be, where there should be one for all."""
     from gpu_parts import compiling

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
@@ -38,16 +39,26 @@ def busiest(name: str, make: Callable[[], Ours]) -> Iterator[Figure]:
         for number, each in enumerate(batches[1:], 1):
             ours.step(each, number)
         ours.ground.sync()
-    spent = {
-        row.key[:60]: (row.self_device_time_total if gpu else row.self_cpu_time_total) / 1e3 / len(batches[1:])
-        for row in found.key_averages()
-        if row.device_type == (DeviceType.CUDA if gpu else DeviceType.CPU)  # not the calls that launch kernels
-        and not getattr(row, "is_user_annotation", False)  # a span of others
-        and not row.key.startswith("Optimizer.")
-    }
+    spent = {key: each / len(batches[1:]) for key, each in own_times(found.key_averages(), gpu=gpu).items()}
     busy = sum(spent.values())
     if not busy:
         raise RuntimeError("the profiler saw nothing run on the device")
     largest = sorted(spent, key=spent.__getitem__, reverse=True)[:12]
-    more = {"ms a step": {key: round(spent[key], 3) for key in largest}}
-    yield Figure(f"{name}: device busy in a step", busy, "ms", bound=largest[0][:24], more=more)
+    more = {"ms a step": [[round(spent[key], 3), key[:150]] for key in largest]}  # kernels begin alike
+    bound = largest[0].removeprefix("void ").removeprefix("at::native::")[:24]
+    yield Figure(f"{name}: device busy in a step", busy, "ms", bound=bound, more=more)
+
+
+def own_times(rows: Iterable[Any], *, gpu: bool) -> dict[str, float]:
+    """Return the milliseconds of each kernel, or of each operation on a CPU.
+
+    Calls that launch kernels have the kernels' time too, and so have spans that are named around them: neither counts.
+    """
+    place = DeviceType.CUDA if gpu else DeviceType.CPU
+    return {
+        row.key: (row.self_device_time_total if gpu else row.self_cpu_time_total) / 1e3
+        for row in rows
+        if row.device_type == place
+        and not getattr(row, "is_user_annotation", False)
+        and not row.key.startswith("Optimizer.")
+    }
