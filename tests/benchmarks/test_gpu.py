@@ -1,45 +1,99 @@
-"""The GPU benchmark runs every part on a CPU at a small size; a part that fails is told, and its counts are right."""
+"""The GPU benchmark runs every part on a CPU at a small size, has a table whatever fails, and its counts are right."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from scing_cli.core.encoders.clip import empty_clip
+from scing_cli.core.errors import InterruptionError
 
 FOLDER = Path(__file__).resolve().parent
-PARTS = ["rates", "embedding", "stage2", "stage1", "stages", "files", "evaluation", "compile", "profile"]
-AIMED = {"embedding": 1, "stage2": 2, "stages": 2, "files": 1}  # figures with an aim
+PARTS = ["rates", "embedding", "stage2", "stage1", "stages", "files", "evaluation", "profile", "compile"]
+AIMED = {"embedding": 1, "stage2": 3, "stage1": 1, "stages": 2, "files": 1, "evaluation": 2}  # figures with an aim
+COMMAND = [sys.executable, str(FOLDER / "gpu.py"), "--device", "cpu", "--quick"]
+ENVIRONMENT = os.environ | {"HF_HUB_OFFLINE": "1"}
+
+
+def told(output: str) -> list[dict]:
+    """Return what the JSON lines say."""
+    return [json.loads(row) for row in output.splitlines() if row.startswith("{")]
+
+
+def table_of(output: str) -> list[str]:
+    return output[output.index("\nfigure") :].splitlines()[1:]
 
 
 def test_every_part_runs_without_a_gpu() -> None:
-    command = [sys.executable, str(FOLDER / "gpu.py"), "--device", "cpu", "--quick"]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=240, env=os.environ | {"HF_HUB_OFFLINE": "1"}
-    )
+    done = subprocess.run(COMMAND, capture_output=True, text=True, timeout=240, env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr
-    lines = [json.loads(row) for row in done.stdout.splitlines() if row.startswith("{")]
-    assert not [told for told in lines if "error" in told or "skipped" in told]
-    figures = [told for told in lines if "part" in told and "value" in told]
-    assert list(dict.fromkeys(told["part"] for told in figures)) == PARTS
-    assert all(math.isfinite(told["value"]) and told["value"] >= 0 and told["unit"] for told in figures)
-    names = [(told["part"], told.get("of"), told["name"]) for told in figures]
+    lines = told(done.stdout)
+    assert not [row for row in lines if "error" in row or "skipped" in row]
+    figures = [row for row in lines if "part" in row and "value" in row]
+    assert list(dict.fromkeys(row["part"] for row in figures)) == PARTS
+    assert all(math.isfinite(row["value"]) and row["value"] >= 0 for row in figures)
+    names = [(row["part"], row.get("of"), row["name"]) for row in figures]
     assert len(names) == len(set(names))
-    aimed = [told["part"] for told in figures if "aim" in told]
+    aimed = [row["part"] for row in figures if "aim" in row]
     assert {part: aimed.count(part) for part in aimed} == AIMED
-    against = [told for told in lines if "ratio" in told]
+    assert all(row["met"] == "yes" for row in figures if "apart" in row["name"])
+    assert [row["graphs later"] for row in figures if "graphs later" in row] == [0, 0, 0]
+    against = [row for row in lines if "ratio" in row]
     assert len(against) == 3  # a step of stage 2, and of stage 1 with either kind of views
-    table = done.stdout[done.stdout.index("\nfigure") :].splitlines()[1:]
+    assert lines[-1]["figures"] == len(figures)
+    assert [(row["part"], row["name"]) for row in lines[-1]["aims"]] == [
+        (row["part"], row["name"]) for row in figures if "aim" in row
+    ]
+    table = table_of(done.stdout)
     assert len(table) == 1 + len(PARTS) + len(figures)
     assert max(map(len, table)) <= 100
+
+
+def test_sigterm_ends_in_the_table() -> None:
+    with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+        head = []
+        while '"part": "stage2"' not in "".join(head):
+            head.append(process.stdout.readline())
+        process.send_signal(signal.SIGTERM)
+        rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    figures = [row for row in told("".join(head) + rest) if "value" in row]
+    assert len(table_of(rest)) == 1 + 3 + len(figures)  # rates, embedding, stage 2
+    assert {row["part"] for row in told(rest) if "skipped" in row} == set(PARTS[3:])
+
+
+def test_a_part_that_never_ends_leaves_the_table() -> None:
+    """As a call into a library that does not come back."""
+    code = """
+import sys, time, gpu
+def stuck(ground):
+    yield gpu.Figure("found", 1.0, "s")
+    while True:
+        try:
+            time.sleep(9)
+        except BaseException:
+            pass
+gpu.PARTS = {"rates": gpu.Part(stuck, 1)}
+gpu.CLOSING, gpu.HANGING = 0, 1
+sys.argv = ["gpu.py", "--device", "cpu", "--quick", "--minutes", "0.05"]
+with gpu.Limit() as limit:
+    gpu.main(limit)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=FOLDER, env=ENVIRONMENT
+    )
+    assert done.returncode == 1, done.stderr
+    assert len(table_of(done.stdout)) == 3
 
 
 @pytest.fixture
@@ -57,34 +111,203 @@ def ground(script, tmp_path):
     return script.Ground(torch.device("cpu"), sizes, tmp_path, quick=True, deadline=time.monotonic() + 60)
 
 
-def test_a_part_that_fails_keeps_what_it_found_and_is_told(script, ground, capsys):
+@pytest.fixture
+def measured(script, ground):
+    """Measure a part by itself: what it does, what it may take -> its figures."""
+    with script.Limit() as limit:
+
+        def run(measure, seconds=4.0, later=0.0):
+            found = []
+            script.measured("own", script.Part(measure, seconds), ground, limit, found=found, later=later)
+            return [figure for _, _, figure in found]
+
+        yield run
+
+
+def test_a_part_that_fails_keeps_what_it_found_and_is_told(script, measured, capsys):
     def broken(ground):
         yield script.Figure("found", 1.0, "s", aim=2.0, least=False)
         raise ValueError("no more")
 
-    (figure,) = script.measured("own", script.Part(broken, 9), ground)
-    found, error, end = map(json.loads, capsys.readouterr().out.splitlines())
+    (figure,) = measured(broken)
+    found, error, end = told(capsys.readouterr().out)
     assert (figure.name, found["met"]) == ("found", "yes")
     assert error["error"] == "ValueError: no more"
     assert error["where"][-1].startswith("test_gpu.py:")
     assert end["part"] == "own"
 
 
-def test_a_part_that_takes_too_long_is_stopped(script, ground, capsys):
+@pytest.mark.parametrize("swallowed", [0, 1])
+def test_a_part_that_takes_too_long_is_stopped(script, measured, capsys, swallowed):
+    """Also where it catches every Exception, or even the first alarm."""
+    alarms = []
+
     def slow(ground):
-        time.sleep(30)
-        yield script.Figure("never", 1.0, "s")
+        yield script.Figure("first", 1.0, "s")
+        while True:
+            try:
+                time.sleep(0.01)
+            except Exception:  # noqa: BLE001 - that is the point
+                continue
+            except BaseException as error:
+                alarms.append(error)
+                if len(alarms) > swallowed:
+                    raise
 
     start = time.monotonic()
-    assert list(script.measured("own", script.Part(slow, 1.2), ground)) == []
+    assert len(measured(slow, 0.6)) == 1
     assert time.monotonic() - start < 15
-    assert "LateError" in capsys.readouterr().out
+    assert len(alarms) == 1 + swallowed
+    assert "LateError: stopped after 1 s" in capsys.readouterr().out
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
 
 
-def test_no_part_begins_without_time(script, ground, capsys):
+def test_no_part_begins_without_time(measured, ground, capsys):
     ground.deadline = time.monotonic()
-    assert list(script.measured("own", script.PARTS["rates"], ground)) == []
-    assert json.loads(capsys.readouterr().out)["skipped"] == "no time left"
+    assert measured(lambda ground: (_ for _ in ())) == []
+    (row,) = told(capsys.readouterr().out)
+    assert row["skipped"] == "no time left"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), InterruptionError("stopped", "", number=signal.SIGTERM)])
+def test_no_part_begins_after_a_signal_that_a_training_heard(measured, capsys, error):
+    def heard(ground):
+        raise error
+        yield
+
+    assert measured(heard) == measured(heard) == []
+    *_, row = told(capsys.readouterr().out)
+    assert row["skipped"] == "ended by a signal"
+
+
+@pytest.mark.parametrize(("seconds", "later", "allowed"), [(4, 10, 8), (1_000, 0, 55), (1_000, 40, 25)])
+def test_a_part_leaves_time_to_those_after_it(script, measured, seconds, later, allowed):
+    """At most twice what it is expected to take; the others keep three quarters of what they are expected to take."""
+    (figure,) = measured(lambda ground: (script.Figure("left", ground.left(), "s") for _ in range(1)), seconds, later)
+    assert figure.value == pytest.approx(allowed, abs=3)
+
+
+def test_a_usual_way_that_fails_costs_no_figure_of_ours(ground, capsys):
+    from gpu_parts import steps
+
+    def reference(ours, plain):
+        raise torch.cuda.OutOfMemoryError("no room")
+
+    found = list(steps.compared(ground, "own", lambda: steps.visual(ground, 8), reference, views=1, aim=40))
+    assert [figure.name.strip() for figure in found][::4] == ["own: a step", "peak memory"]
+    (row,) = told(capsys.readouterr().out)
+    assert (row["name"], row["error"]) == ("own: the usual way", "OutOfMemoryError: no room")
+
+
+def test_losses_that_differ_are_a_figure_and_the_steps_are_timed(ground, monkeypatch, capsys):
+    from gpu_parts import steps
+
+    monkeypatch.setattr(steps, "apart", lambda *_: 0.5)
+    monkeypatch.setattr(steps, "compared", lambda ground, name, *_, **__: iter([name]))
+    losses, *timed = steps.stage2(ground)
+    assert (losses.value, losses.met(), timed) == (0.5, "no", ["stage 2, batch 8"])
+
+    monkeypatch.setattr(steps, "apart", lambda *_: 1 / 0)
+    assert list(steps.stage2(ground)) == ["stage 2, batch 8"]
+    assert "ZeroDivisionError" in capsys.readouterr().out
+
+
+def test_rankings_that_differ_are_a_figure(ground, monkeypatch):
+    """And one that would take too long is projected."""
+    from gpu_parts import ranking
+
+    honest = ranking.ranked
+
+    def ranked(query, gallery, products):
+        scores, seconds = honest(query, gallery, products)
+        other = SimpleNamespace(mAP=scores.mAP, rank1=scores.rank1 - 0.25, valid_queries=scores.valid_queries)
+        return (scores if products else other), seconds
+
+    monkeypatch.setattr(ranking, "ranked", ranked)
+    monkeypatch.setattr(ranking, "SPARE", 1e9)
+    *_, apart, whole = found = list(ranking.measure(ground))
+    assert [(figure.value, figure.met()) for figure in found if "apart" in figure.name] == [(0.25, "no")] * 2
+    assert apart.met() == "no"
+    assert whole.bound.startswith("projected")
+
+
+@pytest.mark.parametrize(("room", "way"), [(2**40, "shared memory"), (2**16, "pipes")])
+def test_the_usual_way_is_timed_while_its_workers_load(ground, monkeypatch, room, way):
+    """Its batches are the same, whether its workers have memory to share or not."""
+    from gpu_parts import usual
+
+    seen = []
+
+    def step(pixels, rows):
+        assert pixels.shape == (2 * len(rows), 3, 32, 16)
+        seen.append((rows.tolist(), float(pixels.abs().amax())))
+
+    monkeypatch.setattr(usual, "shared_room", lambda: room)
+    plan = [[0, 1, 2], [3, 4]]
+    found = usual.pace(ground, step, plan, 2)
+    warm, timed = usual.workers(ground) + 1, usual.ROUNDS * usual.workers(ground)
+    assert (found.way, found.steps) == (way, timed)
+    assert [rows for rows, _ in seen] == [plan[number % 2] for number in range(warm + timed)]
+    assert all(most > 0.1 for _, most in seen)
+    assert found.seconds > 0
+
+    monkeypatch.setattr(usual, "LONGEST", 0.0)
+    assert usual.pace(ground, step, plan, 2).steps == 1
+
+
+def test_nothing_is_compiled_without_a_compiler(ground, monkeypatch, capsys):
+    from gpu_parts import compiling
+
+    ground.quick = False
+    monkeypatch.setattr(compiling.shutil, "which", lambda name: None)
+    assert list(compiling.measure(ground)) == []
+    (row,) = told(capsys.readouterr().out)
+    assert row == {"part": "compile", "skipped": "no C compiler"}
+
+
+def test_time_on_the_device_is_its_kernels_alone(script):
+    """What launches them, and spans around them, are told with the same time by torch's profiler."""
+    from gpu_parts.profiling import DeviceType, own_times
+
+    def row(key, place, device=0.0, annotation=False):
+        return SimpleNamespace(
+            key=key,
+            device_type=place,
+            self_device_time_total=device,
+            self_cpu_time_total=7.0,
+            is_user_annotation=annotation,
+        )
+
+    alike = "void at::native::vectorized_elementwise_kernel<4, at::native::"
+    rows = [
+        row("cudaLaunchKernel", DeviceType.CPU, 3_000.0),
+        row(f"{alike}Add>", DeviceType.CUDA, 1_000.0),
+        row(f"{alike}Mul>", DeviceType.CUDA, 2_000.0),
+        row("Optimizer.step#Adam.step", DeviceType.CUDA, 3_000.0, annotation=True),
+    ]
+    assert own_times(rows, gpu=True) == {f"{alike}Add>": 1.0, f"{alike}Mul>": 2.0}
+    assert own_times(rows, gpu=False) == {"cudaLaunchKernel": 0.007}
+
+
+def test_a_graph_for_each_shape_is_seen(ground):
+    """As one for each block would be, where there should be one for all."""
+    from gpu_parts import compiling
+
+    def make():
+        sizes = iter((1, 2, 3, 4, 5, 6))  # without compiled blocks, in the first run with them, and after it
+
+        def rate():
+            encode = ground.clip.image
+            with torch.no_grad():
+                for _ in range(2):
+                    encode(torch.zeros(next(sizes), 3, 32, 16))
+            return 1.0
+
+        return rate
+
+    compiled, first = compiling.beside(ground, "own", make)
+    assert (first.more["graphs"], compiled.more["graphs later"]) == (2, 2)
+    assert compiled.more["frames given up"] == 0
 
 
 def blocks(width: int, heads: int, layers: int, places: int) -> int:

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 
 from gpu_parts.ground import Figure, Ground
+from gpu_parts.limits import guarded
 from scing_cli.core.batches import ImageLoader, sequential
 from scing_cli.core.embeddings.tower import TowerEmbedder
 from scing_cli.core.index import GalleryIndex, entry_of
-from scing_cli.core.runtime import Advance, Silent, default_workers
+from scing_cli.core.runtime import Advance, Silent
 from scing_cli.core.workflows.embed import GalleryChoice, embed
 from scing_cli.core.workflows.machine import Machine
 from scing_cli.core.workflows.models import ModelChoice
@@ -39,7 +40,7 @@ def rate(ground: Ground, own: TowerEmbedder, batch: int) -> float:
     """Return images/s of the model alone."""
     size = own.geometry
     pixels = torch.randint(256, (batch, 3, size.height, size.width), dtype=torch.uint8, device=ground.device)
-    inner = 1 if ground.quick else max(2, 4_096 // batch)
+    inner = 2 if ground.quick else max(2, 4_096 // batch)
     return batch / ground.median(lambda: own.tensors(pixels), warm=5, inner=inner)
 
 
@@ -78,39 +79,37 @@ class Clock(Silent):
 
 
 def files(ground: Ground) -> Iterator[Figure]:
-    """Measure `scing embed` on JPEG files, and each of its parts alone."""
+    """Measure `scing embed` on JPEG files: in bf16, each of its parts alone, and as it is by default."""
     count = ground.sizes.files
     folder, few = ground.fill("files", count), ground.fill("few", 16)
-    _index(ground, few, ground.cores)  # leaves the inference copy, as the first embedding does
-    parts = _index(ground, folder, ground.cores)
-    alone = _components(ground, folder)
-    slowest = max(alone, key=alone.__getitem__)
-    told = {"seconds": _rounded(parts), "alone, seconds": _rounded(alone), "workers": ground.cores, "batch": BATCH}
-    work = parts["whole"] - parts["start"]
+    fast = Machine(device=ground.device.type, precision="bf16", workers=ground.cores, batch_size=BATCH)
+    _index(ground, few, fast)  # leaves the inference copy, as the first embedding does
+    parts = _index(ground, folder, fast)
+    work = {name: seconds for name, seconds in parts.items() if name not in {"start", "whole"}}
+    slowest = max(work, key=work.__getitem__)
+    told = {"seconds": _rounded(parts), "workers": ground.cores, "batch": BATCH}
     yield Figure(
-        f"{count:,} JPEG files to an index, {ground.cores} workers",
-        count / work,
+        f"{count:,} JPEGs to an index, bf16, {ground.cores} workers",
+        count / sum(work.values()),
         "images/s",
         aim=10_000,
         bound=slowest,
         more={**told, "note": "without the start: model built, weights drawn, its digest"},
     )
     yield Figure("  with the start of the model", count / parts["whole"], "images/s", bound=slowest)
-    for name in ("digests", "embed", "write"):
-        yield Figure(f"  in it: {name}", count / parts[name], "images/s")
-    for name, seconds in alone.items():
-        yield Figure(f"  {name} alone", count / seconds, "images/s")
-    usual = default_workers()
-    if usual != ground.cores:
-        parts = _index(ground, folder, usual)
-        rated = count / (parts["whole"] - parts["start"])
-        yield Figure(f"  with {usual} workers (the default)", rated, "images/s", more={"seconds": _rounded(parts)})
+    for name, seconds in work.items():
+        yield Figure(f"  in it: {name}", count / seconds, "images/s")
+    yield from guarded(ground, "parts of embed alone", _components(ground, folder))
+    machine = Machine(device=ground.device.type)
+    parts = _index(ground, folder, machine)
+    rated = count / (parts["whole"] - parts["start"])
+    name = f"  by default: {machine.threads()} workers, batches of {machine.batch_size}"
+    yield Figure(name, rated, "images/s", bound="--precision auto", more={"seconds": _rounded(parts)})
 
 
-def _index(ground: Ground, folder: Path, workers: int) -> dict[str, float]:
+def _index(ground: Ground, folder: Path, machine: Machine) -> dict[str, float]:
     """Make an index of a folder's files; return the seconds of each part of it."""
     clock, output = Clock(), ground.folder / "gallery.faiss"
-    machine = Machine(device=ground.device.type, precision="bf16", workers=workers, batch_size=BATCH)
     start = time.perf_counter()
     embed(
         ModelChoice(model=ground.sizes.model, pretrained="random"),
@@ -131,8 +130,8 @@ def _index(ground: Ground, folder: Path, workers: int) -> dict[str, float]:
     }
 
 
-def _components(ground: Ground, folder: Path) -> dict[str, float]:
-    """Return the seconds of decoding, digests, the model and the index, each alone."""
+def _components(ground: Ground, folder: Path) -> Iterator[Figure]:
+    """Measure decoding, digests, the model and the index, each alone."""
     paths, size = sorted(folder.iterdir()), ground.clip.image.geometry
     loader = ImageLoader(
         paths,
@@ -141,23 +140,27 @@ def _components(ground: Ground, folder: Path) -> dict[str, float]:
         interpolation=size.interpolation,
         workers=ground.cores,
     )
-    found = {}
     start = time.perf_counter()
     for _ in loader.batches(sequential(len(paths), BATCH)):
         pass
-    found["decoding"] = time.perf_counter() - start
+    yield _alone("decoding", len(paths), start)
     start = time.perf_counter()
     with ThreadPoolExecutor(ground.cores) as pool:
         entries = list(pool.map(entry_of, paths))
-    found["digests"] = time.perf_counter() - start
-    found["model"] = len(paths) / rate(ground, embedder(ground), min(BATCH, max(ground.sizes.batches)))
+    yield _alone("digests", len(paths), start)
+    found = rate(ground, embedder(ground), min(BATCH, max(ground.sizes.batches)))
+    yield Figure("  model alone", found, "images/s")
     vectors = np.random.default_rng(0).standard_normal((len(paths), ground.clip.image.embed_dim), np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     start = time.perf_counter()
     index = GalleryIndex.create(vectors, entries, model_digest="0" * 64, model={}, descriptor="projected", kind="flat")
     index.write(ground.folder / "alone.faiss")
-    found["index"] = time.perf_counter() - start
-    return found
+    yield _alone("index", len(paths), start)
+
+
+def _alone(name: str, count: int, start: float) -> Figure:
+    """Return the rate of one part alone, which began then."""
+    return Figure(f"  {name} alone", count / (time.perf_counter() - start), "images/s")
 
 
 def _rounded(parts: dict[str, float]) -> dict[str, float]:

@@ -11,7 +11,6 @@ import csv
 import dataclasses
 import functools
 import gc
-import json
 import math
 import resource
 import shutil
@@ -33,6 +32,7 @@ from scing_cli.core.synthetic import write_world
 
 TINY = str(Path(__file__).resolve().parents[2] / "models" / "test-clip.json")
 CAMERAS = 6
+SHARED = Path("/dev/shm")
 OTHERS = 8  # people to test, of four images each
 
 
@@ -90,7 +90,7 @@ QUICK = Sizes(
     model=TINY,
     products=((64, 64, 64), (64, 32, 128)),
     copied=2**20,
-    repeats=1,
+    repeats=2,
     batches=(8, 16),
     drawn=2,
     files=24,
@@ -136,13 +136,12 @@ class Figure:
         """Whether it belongs to the last figure that does not: its name is indented."""
         return self.name.startswith(" ")
 
-    def line(self, part: str, head: str) -> str:
-        """Return the JSON line; `head` names the figure that it belongs to, or itself."""
+    def told(self, part: str, head: str) -> dict[str, Any]:
+        """Return the fields of its JSON line; `head` names the figure that it belongs to, or itself."""
         aim = {} if self.aim is None else {"aim": self.aim, "met": self.met()}
         value = float(f"{self.value:.5g}") if math.isfinite(self.value) else None
-        own = {"value": value, "unit": self.unit, **aim, "bound": self.bound}
         of = {"of": head} if self.belongs else {}
-        return json.dumps({"part": part, "name": self.name.strip(), **of, **own, **self.more})
+        return {"part": part, "name": self.name.strip(), **of, "value": value, "unit": self.unit, **aim}
 
 
 class Ground:
@@ -162,7 +161,9 @@ class Ground:
         self.folder = folder
         self.quick = quick
         self.deadline = deadline
+        self.end = deadline  # of the part that runs
         self.cores = measuring.CORES
+        self.before = 0  # bytes of the device that were taken when peak memory was last forgotten
         self.rates: dict[str, float] = {}  # of the device: operations/s and bytes/s
 
     @functools.cached_property
@@ -217,8 +218,8 @@ class Ground:
         return image_operations(self.sizes.model)
 
     def left(self) -> float:
-        """Return the seconds until the deadline."""
-        return self.deadline - time.monotonic()
+        """Return the seconds that the part which runs still has."""
+        return min(self.deadline, self.end) - time.monotonic()
 
     def sync(self) -> None:
         """Wait for the device."""
@@ -227,7 +228,7 @@ class Ground:
 
     def median(self, work: Callable[[], object], *, warm: int = 2, inner: int = 1) -> float:
         """Return the median seconds of `work`; a timed run takes it `inner` times and waits once."""
-        for _ in range(1 if self.quick else warm):
+        for _ in range(warm):
             work()
         self.sync()
         found = []
@@ -244,16 +245,21 @@ class Ground:
         return 100 * operations / seconds / self.rates["matrix"] if "matrix" in self.rates else float("nan")
 
     def forget_peak(self) -> None:
-        """Begin to measure peak memory; give back what nobody holds any more."""
+        """Begin to measure peak memory, before what is measured is made; give back what nobody holds any more."""
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(self.device)
+            self.before = torch.cuda.memory_allocated(self.device)
 
     def peak(self) -> float:
-        """Return the peak memory since then in GB: of the device, or of this process (Linux: all its life)."""
+        """Return the peak memory in GB of what was made since then.
+
+        On a GPU, of its tensors alone: not the context, the libraries' kernels, or what the allocator keeps beside. On a
+        CPU, the process's greatest in all its life (Linux).
+        """
         if self.device.type == "cuda":
-            return torch.cuda.max_memory_allocated(self.device) / 1e9
+            return (torch.cuda.max_memory_allocated(self.device) - self.before) / 1e9
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
@@ -277,7 +283,11 @@ def text_operations(model: str, end: int) -> int:
     return counted(lambda: tower(torch.zeros(1, end + 1, tower.width, device="meta"), end))
 
 
+def shared_room() -> int:
+    """Return the bytes that are free where processes share memory; a container often has 64 MiB in all."""
+    return shutil.disk_usage(SHARED).free if SHARED.is_dir() else 0
+
+
 def temporary_place() -> str | None:
     """Return a folder in memory with room for the files, and for what workers share, if there is one."""
-    place = Path("/dev/shm")
-    return str(place) if place.is_dir() and shutil.disk_usage(place).free > 2**34 else None
+    return str(SHARED) if shared_room() > 2**34 else None

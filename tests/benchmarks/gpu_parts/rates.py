@@ -14,7 +14,7 @@ def measure(ground: Ground) -> Iterator[Figure]:
     yield from _products(ground)
     yield from _copies(ground)
     few = torch.zeros(8, device=ground.device)
-    launch = ground.median(lambda: few.add_(1), warm=50, inner=10 if ground.quick else 2_000)
+    launch = ground.median(lambda: few.add_(1), warm=50, inner=20 if ground.quick else 2_000)
     yield Figure("a small kernel after the other", 1e6 * launch, "µs", bound="launches")
 
 
@@ -27,7 +27,7 @@ def _products(ground: Ground) -> Iterator[Figure]:
         def product(left: torch.Tensor = left, right: torch.Tensor = right, out: torch.Tensor = out) -> None:
             torch.mm(left, right, out=out)
 
-        inner = 1 if ground.quick else max(3, int(1e13 / (2 * m * k * n)))
+        inner = 3 if ground.quick else max(3, int(1e13 / (2 * m * k * n)))
         rates[f"{m} x {k} x {n}"] = 2 * m * k * n / ground.median(product, warm=10, inner=inner)
     best = max(rates, key=rates.__getitem__)
     ground.rates["matrix"] = rates[best]

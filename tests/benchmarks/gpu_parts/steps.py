@@ -1,19 +1,18 @@
 """A step of either stage: ours, as the training loop takes it, against the usual way.
 
 Ours has its batches from the loop's own feed, with all images held on the device; a run of steps is waited for once.
-Both sides must agree in float32 before they are timed: see `checked`.
+Whether both sides agree in float32 is a figure of its own.
 """
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import dataclasses
+import functools
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import measuring
 import torch
@@ -24,9 +23,9 @@ from torch import Tensor
 
 from gpu_parts import usual
 from gpu_parts.ground import Figure, Ground, text_operations
+from gpu_parts.limits import guarded
 from scing_cli.core.batches import identity_batches
 from scing_cli.core.config import PromptSettings, Schedule, VisualSettings
-from scing_cli.core.encoders import last_block
 from scing_cli.core.manifest import labels as classes_of
 from scing_cli.core.methods import Batch, Feed, Similarity, Task, load_method
 from scing_cli.core.methods.stage1 import PromptTuning
@@ -38,6 +37,7 @@ from scing_cli.core.workflows.stage import make_feed
 BANK = 8
 EQUAL = 1e-3  # relative, of losses in float32: the kernels of a GPU add in other orders
 VIEWS = ("fresh", f"bank:{BANK}")
+TURNS = 3  # at most
 
 
 @dataclasses.dataclass
@@ -113,6 +113,9 @@ class Ours:
         return statistics.median(found)
 
 
+Reference = Callable[[Ours, bool], usual.Step]  # ours, and whether attention is plain -> a step in the usual way
+
+
 def planned(ground: Ground, settings: Schedule, stage: str) -> list[list[int]]:
     """Return the batches of an epoch."""
     classes = classes_of(ground.part, ground.part.identities())
@@ -170,37 +173,45 @@ def tuning(ground: Ground, batch: int, views: str) -> Ours:
 
 def stage2(ground: Ground) -> Iterator[Figure]:
     """Measure a step of stage 2."""
-    small = VisualGround(ground.sizes.model, 8, ground.device)
-    choose_precision("fp32", ground.device, auto="fp32")
-    far = apart(small, open_clips(small.encoder))
-    if not far < EQUAL:
-        raise RuntimeError(f"the losses of both ways are {far:.1g} apart: not equal")
+    yield from guarded(ground, "the losses of stage 2", visual_losses(ground))
+
+    def reference(ours: Ours, plain: bool) -> usual.Step:
+        task = ours.task
+        return usual.visual_step(ground, ground.clip.image, task.objective.texts, task.labels, plain=plain)
+
     for batch, _ in ground.sizes.steps:
-        ours = visual(ground, batch)
-        texts, labels = ours.task.objective.texts, ours.task.labels
-        sides = {
-            plain: usual.visual_step(ground, ground.clip.image, texts, labels, plain=plain) for plain in (True, False)
-        }
-        yield from compared(f"stage 2, batch {batch}", ours, sides, views=1, aim=40, losses_apart=far)
+        name = f"stage 2, batch {batch}"
+        figures = compared(ground, name, functools.partial(visual, ground, batch), reference, views=1, aim=40)
+        yield from guarded(ground, name, figures)
 
 
 def stage1(ground: Ground) -> Iterator[Figure]:
     """Measure a step of stage 1 with PDCA, its views made at each step and from a bank."""
     batch = ground.sizes.steps[0][0]
-    far = checked(ground, batch)
+    yield from guarded(ground, "the losses of stage 1", prompt_losses(ground, batch))
+
+    @functools.cache
+    def task() -> PromptTuning:
+        return usual.usual_tuning(UsualTuning(prompts(ground, batch, "fresh")))
+
+    def reference(ours: Ours, plain: bool) -> usual.Step:
+        return usual.prompts_step(ground, task(), plain=plain)
+
     for views in VIEWS:
-        ours = tuning(ground, batch, views)
-        task = usual.usual_tuning(UsualTuning(prompts(ground, batch, "fresh")))
-        sides = {plain: usual.prompts_step(ground, task, plain=plain) for plain in (True, False)}
-        yield from compared(f"stage 1, batch {batch}, {views}", ours, sides, views=2, aim=None, losses_apart=far)
+        name = f"stage 1, batch {batch}, {views}"
+        figures = compared(ground, name, functools.partial(tuning, ground, batch, views), reference, views=2)
+        yield from guarded(ground, name, figures)
 
 
-def checked(ground: Ground, batch: int) -> float:
-    """Return how far the losses of both ways are apart in float32, on the same perturbed views, relative to ours.
+def visual_losses(ground: Ground) -> Iterator[Figure]:
+    """Yield how far the losses of both ways are apart in float32 on the same pixels, relative to the usual way's."""
+    choose_precision("fp32", ground.device, auto="fp32")
+    small = VisualGround(ground.sizes.model, 8, ground.device)
+    yield losses_apart("stage 2", apart(small, open_clips(small.encoder)))
 
-    Raises:
-        RuntimeError: If they are not equal.
-    """
+
+def prompt_losses(ground: Ground, batch: int) -> Iterator[Figure]:
+    """Yield how far the losses of both ways are apart in float32 on the same perturbed views."""
     choose_precision("fp32", ground.device, auto="fp32")
     ours = prompts(ground, batch, "fresh", "fp32")
     task = usual.usual_tuning(UsualTuning(prompts(ground, batch, "fresh", "fp32")))
@@ -216,110 +227,72 @@ def checked(ground: Ground, batch: int) -> float:
             float(each.losses(Batch(given.rows, pixels), key).total())
             for each, pixels in ((ours, given.pixels), (task, seen))
         )
-    far = abs(found - known) / abs(known)
-    if not far < EQUAL:
-        raise RuntimeError(f"the losses are {found} and {known} in float32: not equal")
-    return far
+    yield losses_apart("stage 1", abs(found - known) / abs(known))
+
+
+def turns_of(ground: Ground) -> int:
+    """Return how often each way is timed."""
+    return min(TURNS, ground.sizes.repeats)
+
+
+def losses_apart(stage: str, far: float) -> Figure:
+    """Return the figure that says whether both ways compute the same."""
+    return Figure(f"{stage}: losses apart in float32, relative", far, "", aim=EQUAL, least=False)
 
 
 def compared(
-    name: str, ours: Ours, sides: dict[bool, usual.Step], *, views: int, aim: float | None, **told: Any
+    ground: Ground, name: str, make: Callable[[], Ours], reference: Reference, *, views: int, aim: float | None = None
 ) -> Iterator[Figure]:
-    """Time both ways in turns; print `measuring.line` and yield the table's figures."""
-    ground, batch = ours.ground, ours.settings.batch_size
+    """Time ours; then the usual way, whose failure costs only the figures beside it.
+
+    Args:
+        ground: Where.
+        name: Of stage, batch and views.
+        make: Makes ours.
+        reference: Makes the usual way's step.
+        views: Of each image in the usual way's batches.
+        aim: Share of the matrix rate to reach, %.
+    """
     ground.forget_peak()
+    ours = make()
+    batch = ours.settings.batch_size
     ours.run()
     ground.sync()
     peak = ground.peak()
-    without = usual.alone(ground, sides[True], ours.plan, views)  # what is chosen or loaded once is so before the turns
-    turns = 1 if ground.quick else 3
-    pairs = [(usual.seconds(ground, sides[True], ours.plan, views), ours.seconds()) for _ in range(turns)]
-    reference, own = (list(times) for times in zip(*pairs, strict=True))
-    step = statistics.median(own)
-    host, fused = ours.host(), usual.seconds(ground, sides[False], ours.plan, views)
+    step, host = statistics.median(ours.seconds() for _ in range(turns_of(ground))), ours.host()
     share = ground.share(batch * ours.operations, step)
     bound = "launches" if host > 0.9 * step else f"{share:.0f} % of products"
-    more = {
-        "operations of an image": ours.operations,
-        "share of the matrix rate, %": round(share, 2),
-        "host, ms": round(1e3 * host, 3),
-        "peak memory, GB": round(peak, 2),
-        "reference without loading, images/s": round(batch / without, 1),
-        "reference with fused attention, images/s": round(batch / fused, 1),
-        "device": str(ground.device),
-        **told,
-    }
-    line = measuring.line(f"a step of {name}, bf16 against fp16", reference, own, work=batch, **more)
-    goal = 2.0 if aim is not None and batch == ground.sizes.steps[0][0] else None
-    yield Figure(f"{name}: a step", 1e3 * step, "ms", bound=bound, more={"host, ms": more["host, ms"]})
+    more = {"operations of an image": ours.operations, "steps": len(ours.plan)}
+    yield Figure(f"{name}: a step", 1e3 * step, "ms", bound=bound, more=more)
     yield Figure("  of it the host", 1e3 * host, "ms")
     yield Figure("  images/s", batch / step, "images/s", bound=bound)
     yield Figure("  of the matrix rate", share, "%", aim=aim, bound=bound)
-    yield Figure("  times the usual way", line["ratio"], "x", aim=goal, more={"reference": line["reference"]})
-    yield Figure("  times it with fused attention", fused / step, "x")
+    yield Figure("  peak memory", peak, "GB", bound="with the held images")
+    goal = 2.0 if aim is not None and batch == ground.sizes.steps[0][0] else None
+    yield from guarded(ground, f"{name}: the usual way", against(name, ours, reference, views=views, aim=goal))
+
+
+def against(name: str, ours: Ours, reference: Reference, *, views: int, aim: float | None) -> Iterator[Figure]:
+    """Time both ways in turns: print `measuring.line`, and yield how many times faster ours is."""
+    ground, batch = ours.ground, ours.settings.batch_size
+    ground.forget_peak()
+    plain = reference(ours, True)
+    without = usual.alone(ground, plain, ours.plan, views)  # what is chosen or loaded once is so before the turns
+    peak = ground.peak()
+    pairs = [(usual.pace(ground, plain, ours.plan, views), ours.seconds()) for _ in range(turns_of(ground))]
+    paces, own = (list(each) for each in zip(*pairs, strict=True))
+    more = {
+        "reference without loading, images/s": round(batch / without, 1),
+        "reference peak memory, GB": round(peak, 2),
+        "reference steps": [pace.steps for pace in paces],
+        "reference workers": usual.workers(ground),
+        "reference batches come by": paces[0].way,
+        "device": str(ground.device),
+    }
+    times = [pace.seconds for pace in paces]
+    line = measuring.line(f"a step of {name}, bf16 against fp16", times, own, work=batch, **more)
+    step = statistics.median(own)
+    yield Figure("  times the usual way", line["ratio"], "x", aim=aim, bound=paces[0].way)
     yield Figure("  times it without its loading", without / step, "x")
-    yield Figure("  peak memory", peak, "GB")
-
-
-@contextlib.contextmanager
-def compiled_blocks(ground: Ground) -> Iterator[None]:
-    """Run every block but the last through torch.compile; in a quick run its graph is run as it is."""
-    plain = last_block.run_block
-    last_block.run_block = torch.compile(plain, backend="eager" if ground.quick else "inductor", dynamic=False)
-    try:
-        yield
-    finally:
-        last_block.run_block = plain
-        torch._dynamo.reset()
-
-
-def beside(ground: Ground, name: str, rate: Callable[[], float]) -> Iterator[Figure]:
-    """Measure a rate in images/s with compiled blocks and without."""
-    plain = rate()
-    with compiled_blocks(ground):
-        start = time.perf_counter()
-        rate()
-        once = time.perf_counter() - start
-        compiled = rate()
-    more = {"plain, images/s": round(plain, 1), "first run, s": round(once, 1)}
-    yield Figure(f"{name}, compiled blocks", compiled, "images/s", bound=f"{compiled / plain:.2f} x plain", more=more)
-    yield Figure("  first run, compiling", once, "s")
-
-
-def compiled(ground: Ground) -> Iterator[Figure]:
-    """Measure whether compiling the towers' blocks pays, in embedding and in both stages."""
-    from gpu_parts import embedding
-
-    own, batch = embedding.embedder(ground), ground.sizes.steps[0][0]
-    yield from beside(ground, "embedding", lambda: embedding.rate(ground, own, ground.sizes.batches[1]))
-    for name, ours in (("stage 2", visual(ground, batch)), (f"stage 1, {VIEWS[1]}", tuning(ground, batch, VIEWS[1]))):
-        ours.run()
-        yield from beside(ground, name, lambda ours=ours: batch / ours.seconds())
-
-
-def profiled(ground: Ground) -> Iterator[Figure]:
-    """Name the kernels that take most of a step's time on the device (operations, on a CPU)."""
-    from torch.profiler import ProfilerActivity, profile
-
-    gpu = ground.device.type == "cuda"
-    batch = ground.sizes.steps[0][0]
-    for name, ours in (
-        ("stage 2", visual(ground, batch)),
-        *((f"stage 1, {v}", tuning(ground, batch, v)) for v in VIEWS),
-    ):
-        batches = list(ours.feed(ours.plan[:3]))
-        ours.step(batches[0], 0)
-        ground.sync()
-        with profile(activities=[ProfilerActivity.CUDA if gpu else ProfilerActivity.CPU]) as found:
-            for number, each in enumerate(batches[1:], 1):
-                ours.step(each, number)
-            ground.sync()
-        spent = {
-            row.key[:60]: (row.self_device_time_total if gpu else row.self_cpu_time_total) / 1e3 / len(batches[1:])
-            for row in found.key_averages()
-            if not row.key.startswith("Optimizer.")  # a span of others
-        }
-        largest = sorted(spent, key=spent.__getitem__, reverse=True)[:12]
-        busy = sum(spent.values())
-        more = {"ms a step": {key: round(spent[key], 3) for key in largest}}
-        yield Figure(f"{name}: device busy in a step", busy, "ms", bound=largest[0][:24], more=more)
+    fused = usual.pace(ground, reference(ours, False), ours.plan, views)
+    yield Figure("  times it with fused attention", fused.seconds / step, "x", more={"reference steps": fused.steps})

@@ -8,11 +8,13 @@ and perturbs every image twice; occlusion is left out, which is to the usual way
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,7 +26,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader, Dataset
 
-from gpu_parts.ground import Ground
+from gpu_parts.ground import Ground, shared_room
 from scing_cli.core.config import VisualSettings
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.encoders.image import ImageEncoder
@@ -32,7 +34,8 @@ from scing_cli.core.methods.task import Batch
 from scing_cli.core.methods.views import Perturbation
 
 PADDING = 10
-WARM = 4  # steps before the clock starts
+ROUNDS = 3  # batches that each worker loads while the clock runs, at least
+LONGEST = 4.0  # seconds, after which no step is timed any more
 Step = Callable[[Tensor, Tensor], float]  # pixels (views * B, 3, H, W) on the device, rows (B,) on the CPU -> the loss
 
 
@@ -162,30 +165,64 @@ def prompts_step(ground: Ground, task: UsualTuning, *, plain: bool = True) -> St
     return scaled_step(ground, list(task.learnt().parameters()), loss, plain=plain)
 
 
-def loaded(ground: Ground, plan: Sequence[Sequence[int]], views: int) -> DataLoader[tuple[Tensor, Tensor]]:
-    """Return a plan's batches from worker processes, one a core."""
-    gpu = ground.device.type == "cuda"
+class Pace(NamedTuple):
+    """How fast steps came.
+
+    Args:
+        seconds: Of a step.
+        steps: That were timed.
+        way: By which the workers hand batches over.
+    """
+
+    seconds: float
+    steps: int
+    way: str
+
+
+def workers(ground: Ground) -> int:
+    """Return how many processes load: one a core, each with one batch ahead."""
+    return min(ground.cores, 2) if ground.quick else ground.cores
+
+
+def loaded(ground: Ground, plan: Sequence[Sequence[int]], views: int) -> DataLoader[Any]:
+    """Return a plan's batches from worker processes: in memory that they share, or through pipes where that is small."""
+    size = ground.clip.image.geometry
+    batch = max(map(len, plan)) * views * 3 * size.height * size.width * 4  # bytes
+    fits = shared_room() > 2 * (workers(ground) + 2) * batch
     return DataLoader(
-        Crops(ground.part.files(), ground.clip.image.geometry, views),
+        Crops(ground.part.files(), size, views),
         batch_sampler=plan,
-        num_workers=1 if ground.quick else ground.cores,
-        prefetch_factor=1,  # batches that lie ready when the clock starts count for little
-        pin_memory=gpu,
+        num_workers=workers(ground),
+        prefetch_factor=1,
+        collate_fn=None if fits else unshared,
+        pin_memory=ground.device.type == "cuda",
     )
 
 
-def seconds(ground: Ground, step: Step, plan: Sequence[Sequence[int]], views: int) -> float:
-    """Return the seconds of a step over a plan, after a few steps more than the plan has."""
-    warm = min(1 if ground.quick else WARM, len(plan))
-    start = 0.0
-    for number, (pixels, rows) in enumerate(loaded(ground, [*plan[:warm], *plan], views)):
-        if number == warm:
+def unshared(samples: Sequence[tuple[Tensor, int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Return a batch as arrays, which processes hand over as bytes; tensors would go through shared memory."""
+    pixels, rows = zip(*samples, strict=True)
+    return torch.stack(pixels).numpy(), np.array(rows)
+
+
+def pace(ground: Ground, step: Step, plan: Sequence[Sequence[int]], views: int) -> Pace:
+    """Time steps over a plan gone round, once as many are done as batches lay ready before; at most for `LONGEST`."""
+    warm = workers(ground) + 1
+    count = max(len(plan), ROUNDS * workers(ground))
+    batches = loaded(ground, list(itertools.islice(itertools.cycle(plan), warm + count)), views)
+    taken, start = -warm, 0.0
+    for pixels, rows in batches:
+        if taken == 0:
             ground.sync()
             start = time.perf_counter()
-        flat = pixels.to(ground.device, non_blocking=True).transpose(0, 1).flatten(0, 1)
-        step(flat, rows)
+        flat = torch.as_tensor(pixels).to(ground.device, non_blocking=True).transpose(0, 1).flatten(0, 1)
+        step(flat, torch.as_tensor(rows))
+        taken += 1
+        if taken > 0 and time.perf_counter() - start > LONGEST:
+            break
     ground.sync()
-    return (time.perf_counter() - start) / len(plan)
+    way = "pipes" if batches.collate_fn is unshared else "shared memory"
+    return Pace((time.perf_counter() - start) / taken, taken, way)
 
 
 def alone(ground: Ground, step: Step, plan: Sequence[Sequence[int]], views: int) -> float:
@@ -193,7 +230,7 @@ def alone(ground: Ground, step: Step, plan: Sequence[Sequence[int]], views: int)
     size = ground.clip.image.geometry
     rows = torch.tensor(plan[0])
     pixels = torch.randn(views * len(rows), 3, size.height, size.width, device=ground.device)
-    return ground.median(lambda: step(pixels, rows), warm=3, inner=1 if ground.quick else 5)
+    return ground.median(lambda: step(pixels, rows), warm=3, inner=2 if ground.quick else 5)
 
 
 def unit(rows: int, width: int, device: torch.device) -> Tensor:
