@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import stat
@@ -38,6 +39,25 @@ def read_bounded(source: Path, most: int = MOST) -> bytes:
     if len(content) > most:
         raise ValueError(f"it has more than {most:,} bytes")
     return content
+
+
+def opened(source: Path, size: int) -> io.BufferedReader | io.BytesIO:
+    """Open a file to be read; one that is small is read at once, as every call of the system hands Python's lock over.
+
+    Args:
+        source: An ordinary file.
+        size: What its status says, bytes: of a small file no more is read.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    if size > SMALL:
+        return source.open("rb")
+    with source.open("rb", buffering=0) as stream:
+        content = stream.read(size)
+        if len(content) < size:  # a file system may give less at a time
+            content += stream.readall()
+    return io.BytesIO(content)
 
 
 def parse_json(content: bytes) -> Any:

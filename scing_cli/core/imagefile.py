@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from scing_cli.core.bounded import opened
 from scing_cli.core.errors import DataError, ImageError, spelled
 
 Result = TypeVar("Result")
@@ -98,8 +99,7 @@ def image_size(path: Path) -> tuple[int, int]:
 def _read(path: Path, take: Callable[[Path, BinaryIO], Result]) -> Result:
     """Open a file that is an ordinary one, and take what is wanted of it."""
     try:
-        _check_file(path)
-        with path.open("rb") as stream:
+        with opened(path, _check_file(path)) as stream:
             return take(path, stream)
     except ImageError:
         raise
@@ -139,7 +139,7 @@ def list_images(folder: Path) -> list[Path]:
     if not folder.is_dir():
         what = "is no folder" if folder.exists() else "is missing"
         raise DataError(f"{spelled(folder)} {what}.", "Give a folder.")
-    found: list[Path] = []
+    found: dict[str, Path] = {}
     seen: set[str] = set()
     for place, folders, names in os.walk(folder, followlinks=True, onerror=_cannot_list):
         real = os.path.realpath(place)
@@ -148,8 +148,10 @@ def list_images(folder: Path) -> list[Path]:
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(place, name) for name in names if _is_image_name(name)]
-    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+        way = Path(place).relative_to(folder).as_posix()
+        before = "" if way == "." else f"{way}/"
+        found |= {before + name: Path(place, name) for name in names if _is_image_name(name)}
+    return [found[name] for name in sorted(found)]
 
 
 def is_folder(path: Path) -> bool:
@@ -167,8 +169,8 @@ def _cannot_list(error: OSError) -> None:
     ) from error
 
 
-def _check_file(path: Path) -> None:
-    """Refuse what is no ordinary file with bytes in it: opening a named pipe would wait for ever."""
+def _check_file(path: Path) -> int:
+    """Refuse what is no ordinary file with bytes in it: opening a named pipe would wait for ever. Return its size."""
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
         raise ImageError(f"{spelled(path)} is a folder, not an image.", REMEDY)
@@ -176,6 +178,7 @@ def _check_file(path: Path) -> None:
         raise ImageError(f"{spelled(path)} is no ordinary file.", REMEDY)
     if status.st_size == 0:
         raise ImageError(f"{spelled(path)} is empty (0 bytes).", REMEDY)
+    return status.st_size
 
 
 def _opened(path: Path, stream: BinaryIO) -> Image.Image:

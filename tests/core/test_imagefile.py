@@ -10,8 +10,8 @@ import pytest
 from oracles.png import png
 from PIL import Image, features
 
-from scing_cli.core.errors import DataError
-from scing_cli.core.imagefile import IMAGE_SUFFIXES, crop_box, list_images, read_image
+from scing_cli.core.errors import DataError, ImageError
+from scing_cli.core.imagefile import IMAGE_SUFFIXES, crop_box, image_size, list_images, read_image
 
 
 def photo(height: int = 24, width: int = 16, seed: int = 0) -> Image.Image:
@@ -36,6 +36,28 @@ def test_colour_in_every_format(tmp_path: Path, name: str) -> None:
     read = read_image(saved(tmp_path, image, name, **options))
     assert (read.mode, read.size, read.info) == ("RGB", (16, 24), {})
     assert np.abs(pixels(read) - pixels(image)).max() <= (40 if name.endswith("jpg") else 0)
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "ppm", "jpg", "webp", "jp2", "gif"])
+@pytest.mark.parametrize("share", [1, 0.6])
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+def test_a_small_file_is_read_as_a_large_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, share: float
+) -> None:
+    path = saved(tmp_path, photo(96, 64), f"a.{suffix}", **({"compression": "tiff_lzw"} if suffix == "tif" else {}))
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+
+    def read() -> tuple[tuple[int, int], object]:
+        try:
+            return image_size(path), pixels(read_image(path)).tolist()
+        except ImageError as error:
+            return (0, 0), error.what.partition(":")[0]
+
+    at_once = read()
+    monkeypatch.setattr("scing_cli.core.bounded.SMALL", 0)
+    assert read() == at_once
+    assert (at_once[0] == (64, 96)) == (share == 1)
 
 
 def test_the_suffix_does_not_matter(tmp_path: Path) -> None:

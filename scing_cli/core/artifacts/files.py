@@ -17,7 +17,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from scing_cli.core.artifacts.seal import sealed, unsealed
-from scing_cli.core.bounded import check_ordinary, read_bounded
+from scing_cli.core.bounded import check_ordinary, opened, read_bounded
 from scing_cli.core.errors import WRITE_REMEDY, RunError, ScingError, one_line
 
 REMEDY = "Restore it from a copy, or make it anew."
@@ -113,9 +113,10 @@ def file_digest(source: Path) -> str:
     Raises:
         OSError: If it cannot be read, or is a pipe or device.
     """
-    if not stat.S_ISREG(source.stat().st_mode):
+    status = source.stat()
+    if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "it is no ordinary file", str(source))
-    with source.open("rb") as stream:
+    with opened(source, status.st_size) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

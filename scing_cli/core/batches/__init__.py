@@ -5,7 +5,7 @@ the plan into uint8 arrays; `normalise` works on whole batches, arrays or tensor
 `augment.Augmentation`, which works on tensors wherever they lie, does.
 """
 
-from scing_cli.core.batches.loader import ImageLoader, sequential
+from scing_cli.core.batches.loader import ImageLoader, sequential, shares
 from scing_cli.core.batches.pixels import INTERPOLATIONS, Pixels, black_value, normalise, resize
 from scing_cli.core.batches.sampler import identity_batches, random_batches
 
@@ -19,4 +19,5 @@ __all__ = [
     "random_batches",
     "resize",
     "sequential",
+    "shares",
 ]

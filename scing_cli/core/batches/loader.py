@@ -15,8 +15,8 @@ from scing_cli.core.errors import UNREADABLE_REMEDY, ImageError, SettingError
 from scing_cli.core.imagefile import read_image
 from scing_cli.core.runtime import staying
 
-MOST = 8  # images of a job: one that runs is waited for
-JOBS = 4  # of a batch, for each thread: handing one over holds Python's lock
+MOST = 8  # items of a job: one that runs is waited for
+JOBS = 4  # for each thread: handing one over holds Python's lock
 
 
 def sequential(count: int, batch_size: int) -> list[list[int]]:
@@ -28,6 +28,16 @@ def sequential(count: int, batch_size: int) -> list[list[int]]:
     return [list(range(start, min(start + batch_size, count))) for start in range(0, count, batch_size)]
 
 
+def shares(count: int, workers: int) -> list[slice]:
+    """Cut so many items into jobs for a pool of threads: some for each thread, none of more than `MOST` items.
+
+    >>> shares(9, 1)
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 6, None), slice(6, 8, None), slice(8, 10, None)]
+    """
+    size = min(max(1, count // (JOBS * workers)), MOST)
+    return [slice(start, start + size) for start in range(0, count, size)]
+
+
 class _Pending(NamedTuple):
     rows: list[int]
     pixels: Pixels
@@ -37,7 +47,8 @@ class _Pending(NamedTuple):
 class ImageLoader:
     """Decodes and resizes batches of image files in a pool of threads, some batches ahead of the consumer.
 
-    Threads are enough: Pillow decodes and resizes without holding Python's lock.
+    Pillow decodes and resizes without holding Python's lock. All else holds it for a tenth of a millisecond an image (a
+    small JPEG file), which bounds all threads together.
 
     Args:
         files: The image files; a plan names them by their places here.
@@ -91,18 +102,17 @@ class ImageLoader:
 
     def _start(self, pool: ThreadPoolExecutor, rows: Sequence[int]) -> _Pending:
         pixels = np.empty((len(rows), 3, self.height, self.width), np.uint8)
-        size = min(max(1, len(rows) // (JOBS * self.workers)), MOST)
-        parts = (slice(start, start + size) for start in range(0, len(rows), size))
+        parts = shares(len(rows), self.workers)
         jobs = [pool.submit(self._decode_some, rows[part], pixels[part]) for part in parts]
         return _Pending(list(rows), pixels, jobs)
 
     def _decode_some(self, rows: Sequence[int], places: Pixels) -> None:
-        for row, place in zip(rows, places, strict=True):
-            self._decode(self.files[row], place)
+        with staying():
+            for row, place in zip(rows, places, strict=True):
+                self._decode(self.files[row], place)
 
     def _decode(self, file: Path, place: Pixels) -> None:
-        with staying():
-            place[...] = resize(read_image(file), self.height, self.width, self.interpolation)
+        resize(read_image(file), self.height, self.width, self.interpolation, into=place)
 
 
 def _finished(pending: _Pending) -> tuple[list[int], Pixels]:

@@ -30,7 +30,9 @@ INTERPOLATIONS: Mapping[str, Image.Resampling] = MappingProxyType(
 )
 
 
-def resize(image: Image.Image, height: int, width: int, interpolation: str = "bicubic") -> Pixels:
+def resize(
+    image: Image.Image, height: int, width: int, interpolation: str = "bicubic", *, into: Pixels | None = None
+) -> Pixels:
     """Resize one image, antialiased and without keeping its aspect, as torchvision's Resize does with Pillow images.
 
     Works on the calling thread alone, and may be called from many.
@@ -40,6 +42,7 @@ def resize(image: Image.Image, height: int, width: int, interpolation: str = "bi
         height: In pixels.
         width: In pixels.
         interpolation: A key of `INTERPOLATIONS`.
+        into: Shape (3, height, width), uint8, to fill and return.
 
     Returns:
         Shape (3, height, width), uint8.
@@ -55,7 +58,10 @@ def resize(image: Image.Image, height: int, width: int, interpolation: str = "bi
             f"An image of mode {image.mode} cannot be used as it is.", "Read it with read_image, which gives RGB."
         )
     resized = image.resize((width, height), INTERPOLATIONS[interpolation])
-    return np.asarray(resized).transpose(2, 0, 1).copy()  # (H, W, 3) -> (3, H, W)
+    raw = resized.tobytes("raw", "RGBX")  # as they lie in Pillow's memory: sorting out the X here would hold the lock
+    pixels = np.empty((3, height, width), np.uint8) if into is None else into
+    pixels[...] = np.frombuffer(raw, np.uint8).reshape(height, width, 4)[..., :3].transpose(2, 0, 1)
+    return pixels
 
 
 def normalise(pixels: Batch, mean: Sequence[float], std: Sequence[float]) -> Batch:

@@ -85,12 +85,13 @@ def file_keys(files: Iterable[Path]) -> list[str]:
 
     A link in place of an image stays what it is: a data set may be made of links into one store.
     """
-    folders: dict[Path, str] = {}
+    folders: dict[str, str] = {}
     keys = []
     for file in files:
-        if file.parent not in folders:
-            folders[file.parent] = os.path.realpath(file.parent)
-        keys.append(os.path.join(folders[file.parent], file.name))  # noqa: PTH118 - a text, for many files
+        folder, name = os.path.split(file)  # texts, for many files
+        if folder not in folders:
+            folders[folder] = os.path.realpath(folder)
+        keys.append(os.path.join(folders[folder], name))  # noqa: PTH118
     return keys
 
 

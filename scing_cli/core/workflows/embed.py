@@ -223,19 +223,24 @@ def _fresh(base: GalleryIndex | None, manifest: Manifest, *, workers: int, repor
         rows = base.rows()
         for key, row in zip(file_keys(Path(row.path) for row in rows), rows, strict=True):
             known.setdefault(key, []).append(row)
-    held = {sample: known.get(key, []) for key, sample in zip(file_keys(manifest.files()), manifest, strict=True)}
-    doubtful = [sample for sample in manifest if not _unchanged(manifest.file(sample), held[sample])]
+    files = manifest.files()
+    held = [known.get(key, []) for key in file_keys(files)]
+    doubtful = [place for place, file in enumerate(files) if not _unchanged(file, held[place])]
     entries = in_threads(
-        lambda sample: _entry(manifest, sample), doubtful, workers=workers, reporter=reporter, text="digests"
+        lambda place: _entry(files[place], manifest.samples[place]),
+        doubtful,
+        workers=workers,
+        reporter=reporter,
+        text="digests",
     )
     taken = {
-        sample: entry
-        for sample, entry in zip(doubtful, entries, strict=True)
-        if entry.digest not in {row.digest for row in held[sample]}
+        place: entry
+        for place, entry in zip(doubtful, entries, strict=True)
+        if entry.digest not in {row.digest for row in held[place]}
     }
-    stale = [row.id for sample in taken for row in held[sample]]
-    replaced = sum(bool(held[sample]) for sample in taken)
-    return _Fresh([manifest.file(sample) for sample in taken], list(taken.values()), stale, replaced)
+    stale = [row.id for place in taken for row in held[place]]
+    replaced = sum(bool(held[place]) for place in taken)
+    return _Fresh([files[place] for place in taken], list(taken.values()), stale, replaced)
 
 
 def _unchanged(file: Path, held: Sequence[Row]) -> bool:
@@ -248,8 +253,7 @@ def _unchanged(file: Path, held: Sequence[Row]) -> bool:
     return state in {(row.size, row.mtime) for row in held}
 
 
-def _entry(manifest: Manifest, sample: Sample) -> Entry:
-    file = manifest.file(sample)
+def _entry(file: Path, sample: Sample) -> Entry:
     try:
         return entry_of(file, identity=sample.identity, camera=sample.camera)
     except OSError as error:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from scing_cli.core.batches import Pixels, resize, sequential
+from scing_cli.core.batches import Pixels, resize, sequential, shares
 from scing_cli.core.embeddings import Embedder, Take, Vectors, check_finite
 from scing_cli.core.imagefile import crop_box, read_image
 from scing_cli.core.runtime import Reporter, memory_advice, staying
@@ -70,17 +70,17 @@ def in_threads(
         text: What is being done.
     """
 
-    def work(item: Item) -> Result:
+    def work(part: slice) -> list[Result]:
         with staying():
-            return function(item)
+            return [function(item) for item in items[part]]
 
-    results = []
+    results: list[Result] = []
     pool = ThreadPoolExecutor(workers)
     try:
         with reporter.progress(text, len(items)) as advance:
-            for result in pool.map(work, items):
-                results.append(result)
-                advance(1)
+            for part in pool.map(work, shares(len(items), workers)):
+                results += part
+                advance(len(part))
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     return results

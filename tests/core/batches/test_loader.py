@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scing_cli.core.batches import ImageLoader, resize, sequential
+from scing_cli.core.batches import ImageLoader, resize, sequential, shares
 from scing_cli.core.errors import ImageError, SettingError
 from scing_cli.core.imagefile import read_image
 
@@ -124,3 +124,12 @@ def test_a_pool_of_nobody_is_refused(files: list[Path]) -> None:
 )
 def test_sequential_never_ends_in_an_empty_batch(count: int, size: int, expected: list[list[int]]) -> None:
     assert sequential(count, size) == expected
+
+
+@pytest.mark.parametrize(
+    ("count", "workers", "longest"), [(0, 3, 0), (3, 16, 1), (256, 16, 4), (256, 2, 8), (10_001, 1, 8)]
+)
+def test_shares_hold_every_item_once(count: int, workers: int, longest: int) -> None:
+    parts = [range(count)[part] for part in shares(count, workers)]
+    assert [item for part in parts for item in part] == list(range(count))
+    assert max(map(len, parts), default=0) == longest

@@ -24,6 +24,10 @@ def test_resizing_equals_torchvision_on_pillow_images(interpolation: str, size: 
     assert result.dtype == np.uint8
     assert result.flags.c_contiguous
     np.testing.assert_array_equal(result, expected.numpy())
+    batch = np.full((3, 3, 256, 128), 7, np.uint8)
+    assert np.shares_memory(resize(photo(*size), 256, 128, interpolation, into=batch[1]), batch[1])
+    np.testing.assert_array_equal(batch[1], result)
+    assert (batch[::2] == 7).all()
 
 
 def test_an_unknown_interpolation_and_another_mode() -> None:
