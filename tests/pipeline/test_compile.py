@@ -144,7 +144,7 @@ def test_compiled_to_machine_code_a_training_goes_on_to_the_same_bits(world, tmp
             "PYTHONPATH": os.pathsep.join([str(hook), *sys.path]),
             "STOP": str(stop),
             "OMP_NUM_THREADS": "2",
-            "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / f"cache of {cache}"),
+            "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / f"cache-{cache}"),
         }
         command = [sys.executable, "-m", "scing_cli", *map(str, arguments)]
         done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=600)
@@ -156,7 +156,7 @@ def test_compiled_to_machine_code_a_training_goes_on_to_the_same_bits(world, tmp
         for command in (prompts, visual):
             given = (*command, name, *more)
             if name == "cut":
-                code, said = run(*given, cache=f"{name}, stopped", stop=3)
+                code, said = run(*given, cache=f"{name}-stopped", stop=3)
                 assert code == 130, said
                 assert "saved: 2 steps" in said
             code, said = run(*given, cache=name)
