@@ -173,4 +173,8 @@ TrainPrecision = Annotated[
         panel=MACHINE,
     ),
 ]
+Compile = Annotated[
+    bool | None,
+    _setting("--compile/--no-compile", text="Compile the towers' blocks, for GPUs (off).", panel=MACHINE),
+]
 Validate = Annotated[bool, typer.Option("--validate", help="Evaluate the result on the split val.")]

@@ -48,6 +48,7 @@ def train_prompts(
     instances: settings.Instances = None,
     seed: settings.TrainSeed = None,
     precision: settings.TrainPrecision = None,
+    compile: settings.Compile = None,  # noqa: A002
     device: options.Device = "auto",
     workers: options.Workers = None,
     resume: options.Resume = None,

@@ -80,6 +80,7 @@ class Schedule(Settings):
     crop: Probability = 0.5
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    compile: bool = False
 
     @model_validator(mode="after")
     def _batch_holds_identities(self) -> Self:

@@ -100,7 +100,7 @@ class ImageTower(torch.nn.Module):
         super().__init__()
         self.tower = tower
 
-    def forward(self, pixels: Tensor) -> ImageFeatures:
+    def forward(self, pixels: Tensor, run: object = None) -> ImageFeatures:
         features = self.tower(pixels)
         return ImageFeatures(cls=features, projected=features, previous=features)
 

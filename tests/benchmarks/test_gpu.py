@@ -293,6 +293,14 @@ def test_a_graph_for_each_shape_is_seen(ground):
     """As one for each block would be, where there should be one for all."""
     from gpu_parts import compiling
 
+    from scing_cli.core.encoders import last_block
+
+    plain = last_block.run_block
+
+    def put(run):
+        each_shape = torch.compile(plain, backend="eager", dynamic=False)
+        last_block.run_block = each_shape if run else plain
+
     def make():
         sizes = iter((1, 2, 3, 4, 5, 6))  # without compiled blocks, in the first run with them, and after it
 
@@ -303,7 +311,7 @@ def test_a_graph_for_each_shape_is_seen(ground):
                     encode(torch.zeros(next(sizes), 3, 32, 16))
             return 1.0
 
-        return rate
+        return rate, put
 
     compiled, first = compiling.beside(ground, "own", make)
     assert (first.more["graphs"], compiled.more["graphs later"]) == (2, 2)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).resolve().parent
-SCRIPTS = ("attention", "embed", "evaluate", "reading", "stage1", "stage2", "startup")
+SCRIPTS = ("attention", "compile", "embed", "evaluate", "reading", "stage1", "stage2", "startup")
 FIELDS = {"name", "reference", "ours", "ratio", "unit", "machine", "versions"}
 
 

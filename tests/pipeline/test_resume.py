@@ -15,6 +15,7 @@ import pytest
 from pipeline.conftest import FAST, MODEL
 
 from scing_cli.core.artifacts import take_lock
+from scing_cli.core.encoders import compiled
 from scing_cli.core.methods.views import ViewBank
 from scing_cli.core.training import Trainer
 from scing_cli.core.training import state as state_module
@@ -23,10 +24,11 @@ from scing_cli.core.workflows import train_visual as visual_workflow
 METHODS = {
     "scing": (),
     "bank": ("--views", "bank:2"),
+    "compiled": ("--compile",),
     "clip-reid": ("--method", "clip-reid"),
     "cocoop": ("--method", "cocoop", "--sampler", "random"),
 }
-LOSSES = {"paper": (), "clip-reid": ("--stage2-loss", "clip-reid", "--camera-embedding")}
+LOSSES = {"paper": (), "compiled": ("--compile",), "clip-reid": ("--stage2-loss", "clip-reid", "--camera-embedding")}
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +37,7 @@ def here(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.chdir(folder)
     monkeypatch.setattr(state_module, "SHARE", 0)
+    monkeypatch.setattr(compiled, "ENGINE", "aot_eager")  # to machine code: test_compile.py
     return folder
 
 

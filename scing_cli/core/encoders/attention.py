@@ -10,6 +10,7 @@ Legend: B batch, T places, W width of the tower, h heads, w width of a head.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from torch.nn import functional
 
 COUNTED_WHOLE = {"cpu", "meta"}  # on the latter, operations are counted as they are published
 FEW = 256  # places; the scores of more would take too much memory
+RunBlock = Callable[[Any, Tensor, Tensor | None], Tensor]  # as `run_block`
 SLOPE = 1.702  # of QuickGELU, x * sigmoid(1.702 x)
 
 

@@ -13,6 +13,7 @@ from open_clip.transformer import LayerNorm, QuickGELU, Transformer
 from torch import Tensor, nn
 from torch.nn import functional
 
+from scing_cli.core.encoders.attention import RunBlock
 from scing_cli.core.encoders.cameras import camera_places
 from scing_cli.core.encoders.descriptors import check_descriptor
 from scing_cli.core.encoders.geometry import Geometry
@@ -139,9 +140,15 @@ class ImageEncoder(nn.Module):
             first = first + vectors.to(patches.dtype)[:, None]
         return torch.cat((first, patches), dim=1) + self.positional_embedding.to(patches.dtype)
 
-    def forward(self, pixels: Tensor, cameras: Tensor | None = None) -> ImageFeatures:
-        """Encode normalised pixels of shape (B, 3, H, W') as `ImageFeatures`; `cameras` is as for `tokens`."""
-        return self._features(pixels, cameras, last_block)
+    def forward(self, pixels: Tensor, cameras: Tensor | None = None, *, run: RunBlock | None = None) -> ImageFeatures:
+        """Encode normalised pixels of shape (B, 3, H, W') as `ImageFeatures`.
+
+        Args:
+            pixels: As for `tokens`.
+            cameras: As for `tokens`.
+            run: How the blocks before the last are run; None for `run_block`.
+        """
+        return self._features(pixels, cameras, last_block, run)
 
     def dense(self, pixels: Tensor, cameras: Tensor | None = None) -> ImageFeatures:
         """Encode as `forward` does, computing the last block at every place although only the class token is read.
@@ -150,9 +157,11 @@ class ImageEncoder(nn.Module):
         """
         return self._features(pixels, cameras, dense_block)
 
-    def _features(self, pixels: Tensor, cameras: Tensor | None, last: LastBlock) -> ImageFeatures:
+    def _features(
+        self, pixels: Tensor, cameras: Tensor | None, last: LastBlock, run: RunBlock | None = None
+    ) -> ImageFeatures:
         tokens = self.ln_pre(self.tokens(pixels, cameras))  # (B, 1 + h * w, W)
-        read = read_blocks(self.transformer.resblocks, tokens, 0, last, causal=False)
+        read = read_blocks(self.transformer.resblocks, tokens, 0, last, causal=False, run=run)
         cls = self.ln_post(read.final)
         return ImageFeatures(cls=cls, projected=cls @ self.proj, previous=read.previous)
 

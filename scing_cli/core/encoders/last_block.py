@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from scing_cli.core.encoders.attention import run_block
+from scing_cli.core.encoders.attention import RunBlock, run_block
 
 Places = int | Tensor
 
@@ -80,7 +80,15 @@ def dense_block(block: Any, tokens: Tensor, places: Places, *, causal: bool) -> 
     return _at(block(tokens, attn_mask=causal_mask(tokens.shape[1], tokens) if causal else None), places)
 
 
-def read_blocks(blocks: Iterable[Any], tokens: Tensor, places: Places, last: LastBlock, *, causal: bool) -> Read:
+def read_blocks(
+    blocks: Iterable[Any],
+    tokens: Tensor,
+    places: Places,
+    last: LastBlock,
+    *,
+    causal: bool,
+    run: RunBlock | None = None,
+) -> Read:
     """Run a stack of blocks: all of them but the last at every place.
 
     Args:
@@ -89,11 +97,12 @@ def read_blocks(blocks: Iterable[Any], tokens: Tensor, places: Places, last: Las
         places: As for `last_block`.
         last: How the last block is run.
         causal: As for `last_block`, of every block.
+        run: How the others are run; None for `run_block`.
     """
     *first, final = blocks
     mask = causal_mask(tokens.shape[1], tokens) if causal else None
     for block in first:
-        tokens = run_block(block, tokens, mask)
+        tokens = (run or run_block)(block, tokens, mask)
     return Read(_at(tokens, places), last(final, tokens, places, causal=causal))
 
 

@@ -11,6 +11,7 @@ import torch
 from open_clip.transformer import LayerNorm
 from torch import Tensor, nn
 
+from scing_cli.core.encoders.attention import RunBlock
 from scing_cli.core.encoders.image import build_transformer
 from scing_cli.core.encoders.last_block import LastBlock, dense_block, last_block, read_blocks
 from scing_cli.core.errors import SettingError
@@ -67,12 +68,13 @@ class TextEncoder(nn.Module):
         found: Tensor = self.token_embedding(ids)
         return found
 
-    def forward(self, embeddings: Tensor, end: int | Sequence[int]) -> Tensor:
+    def forward(self, embeddings: Tensor, end: int | Sequence[int], *, run: RunBlock | None = None) -> Tensor:
         """Encode texts up to their end tokens.
 
         Args:
             embeddings: Shape (B, T, d), without positions; places after a text's `end` do not change its feature.
             end: Place of the end token, counted from 0: one for all texts, or one per text.
+            run: How the blocks before the last are run; None for `run_block`.
 
         Returns:
             Shape (B, D), not of unit length.
@@ -81,18 +83,20 @@ class TextEncoder(nn.Module):
             SettingError: If a text is longer than the tower's context.
             ValueError: If an `end` lies outside the embeddings, or there is not one per text.
         """
-        return self._features(embeddings, end, last_block)
+        return self._features(embeddings, end, last_block, run)
 
     def dense(self, embeddings: Tensor, end: int | Sequence[int]) -> Tensor:
         """Encode as `forward` does, computing the last block at every place: the slow way with the same result."""
         return self._features(embeddings, end, dense_block)
 
-    def _features(self, embeddings: Tensor, end: int | Sequence[int], last: LastBlock) -> Tensor:
+    def _features(
+        self, embeddings: Tensor, end: int | Sequence[int], last: LastBlock, run: RunBlock | None = None
+    ) -> Tensor:
         ends = self._checked(embeddings, end)
         length = max(ends) + 1
         tokens = embeddings[:, :length] + self.positional_embedding[:length].to(embeddings.dtype)
         places = ends[0] if len(set(ends)) == 1 else torch.tensor(ends, device=tokens.device)
-        read = read_blocks(self.transformer.resblocks, tokens, places, last, causal=True)
+        read = read_blocks(self.transformer.resblocks, tokens, places, last, causal=True, run=run)
         normal: Tensor = self.ln_final(read.final)  # (B, d)
         return normal @ self.text_projection
 

@@ -10,7 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from scing_cli.core.config import PromptSettings
+from scing_cli.core.encoders.attention import RunBlock
 from scing_cli.core.encoders.clip import ClipModel
+from scing_cli.core.encoders.compiled import CompiledBlock
 from scing_cli.core.methods.losses import Similarity, consistency, single_contrast, supervised_contrast
 from scing_cli.core.methods.prompts import PromptLearner, VisualPrompt
 from scing_cli.core.methods.task import Batch, Feed, Keep, Key, Losses, keep_nothing
@@ -30,6 +32,7 @@ class PromptTuning:
         perturbation: Gives V' and V'' for the consistency; None without it.
         contrast: `supervised` or `infonce` (R4).
         precision: Of the towers (R17).
+        run: How the text tower's blocks before the last are run; None for `run_block`.
     """
 
     name = "train-prompts"
@@ -45,6 +48,7 @@ class PromptTuning:
         perturbation: Perturbation | None,
         contrast: str,
         precision: str,
+        run: RunBlock | None = None,
     ) -> None:
         for tower in (clip.image, clip.text):
             tower.requires_grad_(False).eval()
@@ -57,6 +61,7 @@ class PromptTuning:
         self.perturbation = perturbation
         self.contrast = contrast
         self.precision = precision
+        self.run = run
         self.reads_images = perturbation is not None and perturbation.views.reads_images
 
     def prepare(self, feed: Feed, reporter: Reporter, keep: Keep = keep_nothing) -> None:
@@ -80,7 +85,7 @@ class PromptTuning:
         """
         embeddings, added = self.prompts(labels, conditions)
         with autocast(conditions.device, self.precision):
-            texts = self.clip.text(embeddings, self.prompts.end)
+            texts = self.clip.text(embeddings, self.prompts.end, run=self.run)
         return self.similarity.prepare(texts), added
 
     def losses(self, batch: Batch, key: Key) -> Losses:
@@ -167,4 +172,5 @@ def tune_prompts(
         perturbation=perturbation,
         contrast=settings.contrast,
         precision=precision,
+        run=CompiledBlock() if settings.compile else None,
     )

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from scing_cli.core.batches.augment import Augmentation
 from scing_cli.core.config import VisualSettings
+from scing_cli.core.encoders.attention import RunBlock
+from scing_cli.core.encoders.compiled import CompiledBlock
 from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.methods.augmentation import augmentation_of
 from scing_cli.core.methods.losses import Similarity
@@ -27,6 +29,7 @@ class VisualTuning:
         cameras: (N,) places of their cameras' vectors in the encoder (R15); None for an encoder without.
         augmentation: Flip, crop and erase.
         precision: Of the tower (R17).
+        run: How the tower's blocks before the last are run; None for `run_block`.
     """
 
     name = "train-visual"
@@ -41,6 +44,7 @@ class VisualTuning:
         cameras: Tensor | None,
         augmentation: Augmentation,
         precision: str,
+        run: RunBlock | None = None,
     ) -> None:
         self.encoder = encoder.requires_grad_(True)
         self.objective = objective
@@ -48,6 +52,7 @@ class VisualTuning:
         self.cameras = cameras
         self.augmentation = augmentation
         self.precision = precision
+        self.run = run
         self._learnt = nn.ModuleDict({"encoder": encoder, "objective": objective})
 
     def learnt(self) -> nn.Module:
@@ -61,7 +66,7 @@ class VisualTuning:
         rows = to_device(list(batch.rows), self.labels.device)
         cameras = None if self.cameras is None else self.cameras[rows]
         with autocast(batch.pixels.device, self.precision):
-            features = self.encoder(self.augmentation(batch.pixels, *key), cameras)
+            features = self.encoder(self.augmentation(batch.pixels, *key), cameras, run=self.run)
         result: Losses = self.objective(features, self.labels[rows])
         return result
 
@@ -95,4 +100,5 @@ def tune_visual(
         cameras=cameras,
         augmentation=augmentation_of(settings, encoder.geometry, occlusion=settings.occlusion),
         precision=precision,
+        run=CompiledBlock() if settings.compile else None,
     )

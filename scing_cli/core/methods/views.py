@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from scing_cli.core.batches import random_batches
 from scing_cli.core.batches.augment import Augmentation
+from scing_cli.core.encoders.attention import RunBlock
 from scing_cli.core.encoders.image import ImageEncoder, ImageFeatures
 from scing_cli.core.methods.task import Batch, Feed, Keep, Key, keep_nothing
 from scing_cli.core.runtime import Advance, Reporter, autocast, generator, to_device
@@ -30,11 +31,13 @@ class ViewEncoder:
         tower: On the training device.
         image: Flip, crop, occlusion and erase, each with its probability.
         precision: Of the tower (R17).
+        run: How the tower's blocks before the last are run; None for `run_block`.
     """
 
     tower: ImageEncoder
     image: Augmentation
     precision: str
+    run: RunBlock | None = None
 
     @torch.no_grad()
     def __call__(self, pixels: Tensor, *keys: Key) -> Tensor:
@@ -49,7 +52,7 @@ class ViewEncoder:
         """
         perturbed = torch.cat([self.image(pixels, *key) for key in keys])
         with autocast(pixels.device, self.precision):
-            features: ImageFeatures = self.tower(perturbed)
+            features: ImageFeatures = self.tower(perturbed, run=self.run)
         return features.projected.float()
 
 

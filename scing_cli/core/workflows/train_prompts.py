@@ -14,6 +14,7 @@ from scing_cli.core.config import PromptSettings, check_used, given_settings, sa
 from scing_cli.core.datasets import check_training
 from scing_cli.core.embeddings.tower import TowerEmbedder
 from scing_cli.core.encoders.clip import ClipModel, load_clip
+from scing_cli.core.encoders.compiled import compile_advice, prepare_compiling
 from scing_cli.core.encoders.stamp import encoder_digest, tensors_digest
 from scing_cli.core.layouts import LAYOUTS
 from scing_cli.core.manifest import Manifest, labels, write_manifest
@@ -102,6 +103,8 @@ def train_prompts(
     source = read_source(data, layout=layout, include_val=include_val, reporter=reporter)
     manifest = source.manifest
     check_training(manifest, train_on=LAYOUTS[source.layout].train_on)
+    if settings.compile:
+        prepare_compiling(machine.place(), reporter)
     facts = {"settings": saved_settings(settings), "data": manifest.fingerprint()}
     place = {"given": str(data), "layout": source.layout, "include_val": include_val}
     given = {
@@ -112,7 +115,7 @@ def train_prompts(
         "device": machine.device,
     }
     memory = memory_advice("a smaller --batch-size, --precision bf16, --stride 16, --device cpu")
-    with place_of_prompts(run, manifest.name, facts, resume=resume) as target, memory:
+    with place_of_prompts(run, manifest.name, facts, resume=resume) as target, memory, compile_advice():
         ground = _ground(manifest, settings, machine, reporter)
         wanted = Unfinished(
             target,

@@ -12,6 +12,7 @@ import torch
 from scing_cli.core.artifacts import Run, choose_run, update_run
 from scing_cli.core.config import VisualSettings, check_used, given_settings, saved_settings
 from scing_cli.core.embeddings.copied import CROPS, make_copy
+from scing_cli.core.encoders.compiled import compile_advice, prepare_compiling
 from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.encoders.stamp import save_image_encoder, tensors_digest
 from scing_cli.core.errors import DataError, RunError, counted
@@ -102,6 +103,8 @@ def train_visual(
     machine, reporter = machine or Machine(), reporter or Silent()
     check_used(settings)
     opened = _chosen(run, settings, resume, reporter)
+    if settings.compile:
+        prepare_compiling(machine.place(), reporter)
     with hold(opened.path):
         if opened.has("visual") and (resume is False or read_unfinished(opened.path, "visual") is None):
             raise RunError(
@@ -114,7 +117,8 @@ def train_visual(
         if validate:
             _check_validation(manifest)
         machine = dataclasses.replace(machine, batch_size=settings.batch_size)
-        with memory_advice("a smaller --batch-size, --precision bf16, --device cpu"):
+        memory = memory_advice("a smaller --batch-size, --precision bf16, --device cpu")
+        with memory, compile_advice():
             encoder = starting_encoder(opened, texts, pretrained, reporter).to(machine.place())
             if settings.camera_embedding:
                 encoder.learn_cameras(_cameras(manifest.part("train"), reporter), settings.seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import json
 import os
@@ -18,7 +19,8 @@ from gpu_parts import embedding
 from gpu_parts.ground import Figure, Ground
 from gpu_parts.limits import guarded
 from gpu_parts.steps import VIEWS, Ours, tuning, visual
-from scing_cli.core.encoders import last_block
+from scing_cli.core.encoders import compiled, last_block
+from scing_cli.core.encoders.attention import RunBlock, run_block
 
 COMPILERS = ("cc", "gcc", "clang")
 
@@ -50,49 +52,59 @@ def missing() -> str | None:
     return None
 
 
-def embedded(ground: Ground) -> Callable[[], float]:
-    """Return what measures images/s of the model alone."""
-    own = embedding.embedder(ground)
-    return lambda: embedding.rate(ground, own, ground.sizes.batches[1])
+Rate = Callable[[], float]
+Put = Callable[[RunBlock | None], None]  # makes blocks run in a way; None for the plain one
 
 
-def trained(ours: Ours) -> Callable[[], float]:
-    """Return what measures images/s of a stage's steps; its images are decoded before."""
+def embedded(ground: Ground) -> tuple[Rate, Put]:
+    """Return what measures images/s of the model alone; `scing embed` compiles nothing."""
+    own, plain = embedding.embedder(ground), run_block
+
+    def put(run: RunBlock | None) -> None:
+        last_block.run_block = run or plain
+
+    return lambda: embedding.rate(ground, own, ground.sizes.batches[1]), put
+
+
+def trained(ours: Ours) -> tuple[Rate, Put]:
+    """Return what measures images/s of a stage's steps, as `--compile` takes them; its images are decoded before."""
     ours.run()
-    return lambda: ours.settings.batch_size / ours.seconds()
+    return lambda: ours.settings.batch_size / ours.seconds(), functools.partial(setattr, ours.task, "run")
 
 
 @contextlib.contextmanager
-def compiled_blocks(ground: Ground) -> Iterator[None]:
-    """Run every block but the last through torch.compile; in a quick run its graph is run as it is."""
-    plain = last_block.run_block
-    last_block.run_block = torch.compile(plain, backend="eager" if ground.quick else "inductor", dynamic=False)
+def compiled_blocks(ground: Ground, put: Put) -> Iterator[None]:
+    """Run every block but the last compiled; in a quick run its graph is run as it is."""
+    engine = compiled.ENGINE
+    compiled.ENGINE = "eager" if ground.quick else engine
+    put(compiled.CompiledBlock())
     try:
         yield
     finally:
-        last_block.run_block = plain
+        put(None)
+        compiled.ENGINE = engine
         torch._dynamo.reset()
 
 
-def beside(ground: Ground, name: str, make: Callable[[], Callable[[], float]]) -> Iterator[Figure]:
+def beside(ground: Ground, name: str, make: Callable[[], tuple[Rate, Put]]) -> Iterator[Figure]:
     """Measure a rate in images/s with compiled blocks and without.
 
     Each figure's line has the graphs that were made: one for each shape and mode, not one for each block.
     """
     from torch._dynamo.utils import counters
 
-    rate = make()
+    rate, put = make()
     plain = rate()
     counters.clear()
-    with compiled_blocks(ground):
+    with compiled_blocks(ground, put):
         start = time.perf_counter()
         rate()
         once, graphs = time.perf_counter() - start, made(counters)
-        compiled = rate()
+        found = rate()
     more = {"plain, images/s": round(plain, 1), "first run, s": round(once, 1), **graphs}
     later = made(counters)["graphs"] - graphs["graphs"]
-    bound = f"{compiled / plain:.2f} x plain, {graphs['graphs'] + later} graphs"
-    yield Figure(f"{name}, compiled blocks", compiled, "images/s", bound=bound, more={**more, "graphs later": later})
+    bound = f"{found / plain:.2f} x plain, {graphs['graphs'] + later} graphs"
+    yield Figure(f"{name}, compiled blocks", found, "images/s", bound=bound, more={**more, "graphs later": later})
     yield Figure("  first run, compiling", once, "s", more=graphs)
 
 

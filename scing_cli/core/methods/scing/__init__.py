@@ -8,6 +8,7 @@ from torch import Tensor
 
 from scing_cli.core.config import PromptSettings
 from scing_cli.core.encoders.clip import ClipModel
+from scing_cli.core.encoders.compiled import CompiledBlock
 from scing_cli.core.methods.augmentation import augmentation_of
 from scing_cli.core.methods.scing.svip import SelectiveVisualPrompt
 from scing_cli.core.methods.stage1 import PromptTuning, tune_prompts
@@ -38,7 +39,7 @@ def prompt_task(
 
 def _views(settings: PromptSettings, clip: ClipModel, precision: str) -> Views:
     image = augmentation_of(settings, clip.image.geometry, occlusion=settings.occlusion)
-    encode = ViewEncoder(clip.image, image, precision)
+    encode = ViewEncoder(clip.image, image, precision, CompiledBlock() if settings.compile else None)
     if settings.bank_views is None:
         return FreshViews(encode)
     return ViewBank(encode, views=settings.bank_views, batch_size=settings.batch_size, seed=settings.seed)
