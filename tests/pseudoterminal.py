@@ -24,7 +24,8 @@ KITTY: Answers = {ATTRIBUTES: b"\x1b[?62;c", GRAPHICS: b"\x1b_GNUMBER;OK\x1b\\"}
 SIXEL: Answers = {ATTRIBUTES: b"\x1b[?62;4;22c"}
 NEITHER: Answers = {ATTRIBUTES: b"\x1b[?1;2c"}
 LIMIT = 120  # seconds
-# textual-image waits a tenth of a second for an answer: a test on a busy machine may take longer than a terminal does.
+# textual-image waits a tenth of a second for an answer (two seconds for all of them, from 0.14 on): a test on a busy
+# machine may take longer than a terminal does.
 PATIENT = """
 import textual_image._terminal as terminal
 
@@ -32,6 +33,7 @@ def patient(start_marker, end_marker, timeout, ask=terminal.capture_terminal_res
     return ask(start_marker, end_marker, timeout if end_marker == "t" else 30)  # t: a size, which none is asked to tell
 
 terminal.capture_terminal_response = patient
+terminal._PROBE_TIMEOUT = 30
 """
 
 
@@ -102,7 +104,7 @@ def _talk(master: int, answers: Answers) -> bytes:
         if not read:
             return out
         out += read
-        for question, answer in answers.items():
-            for found in question.finditer(out, answered):
-                answered = found.end()
-                os.write(master, answer.replace(b"NUMBER", b"".join(found.groups())))
+        asked = [(found, answer) for question, answer in answers.items() for found in question.finditer(out, answered)]
+        for found, answer in sorted(asked, key=lambda each: each[0].start()):  # several may come at once
+            answered = found.end()
+            os.write(master, answer.replace(b"NUMBER", b"".join(found.groups())))

@@ -187,7 +187,9 @@ def test_the_rate_of_the_report_gives_its_exact_threshold(search, run, photos, d
     told = search(photos[0], "-k", "36", "--false-match-rate", "1e-2", "--json")
     threshold = told.json["threshold"]
     assert threshold["score"] == point["threshold"] == pytest.approx(least(different, 0.01), abs=1e-6)
-    assert math.floor(0.01 * 1188) - 1 <= (different >= threshold["score"]).sum() <= 0.01 * 1188
+    far = 1e-6  # products round in their own way
+    assert math.floor(0.01 * 1188) - 1 <= (different >= threshold["score"] - far).sum()
+    assert (different >= threshold["score"] + far).sum() <= 0.01 * 1188
     assert (threshold["false_match_rate"], threshold["source"]) == (0.01, "crowd, 36 queries in 36 rows")
     said = f"A match scores {four_digits(point['threshold'])} or more: false-match rate 0.01, measured on crowd, 36 queries in"
     assert said in told.err
