@@ -12,8 +12,9 @@ import pytest
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Hide GPUs, also from started processes, unless `-m` speaks of them: what the others expect to the bit is a CPU's."""
-    if "gpu" not in config.getoption("markexpr"):
+    """Hide GPUs, also from started processes, unless `-m` asks for them: what the others expect to the bit is a CPU's."""
+    chosen = config.getoption("markexpr")
+    if "gpu" not in chosen or "not gpu" in chosen:
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
 

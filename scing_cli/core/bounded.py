@@ -46,18 +46,17 @@ def opened(source: Path, size: int) -> io.BufferedReader | io.BytesIO:
 
     Args:
         source: An ordinary file.
-        size: What its status says, bytes: of a small file no more is read.
+        size: What its status says, bytes; where that does not hold, the file is read as a large one is.
 
     Raises:
         OSError: If it cannot be read.
     """
-    if size > SMALL:
-        return source.open("rb")
-    with source.open("rb", buffering=0) as stream:
-        content = stream.read(size)
-        if len(content) < size:  # a file system may give less at a time
-            content += stream.readall()
-    return io.BytesIO(content)
+    if size <= SMALL:
+        with source.open("rb", buffering=0) as stream:
+            content = stream.read(size + 1)
+        if len(content) == size:
+            return io.BytesIO(content)
+    return source.open("rb")
 
 
 def parse_json(content: bytes) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import operator
 import os
@@ -150,14 +151,29 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 
 def to_device(values: npt.NDArray[Any] | Sequence[int] | torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Bring numbers to a device without waiting for what it was given before; small ones need no pinned memory."""
+    """Bring numbers to a device without waiting; many of them from pinned memory, beside what it was given before."""
     import torch
 
     tensor = torch.as_tensor(values)
     if device.type == "cpu" or tensor.device == device:
         return tensor.to(device)
-    large = tensor.device.type == "cpu" and tensor.numel() * tensor.element_size() > STAGED
-    return (tensor.pin_memory() if large else tensor).to(device, non_blocking=True)
+    if tensor.device.type != "cpu" or tensor.numel() * tensor.element_size() <= STAGED:
+        return tensor.to(device, non_blocking=True)
+    own, beside = torch.cuda.current_stream(device), _copying(device)
+    with torch.cuda.stream(beside):
+        brought = tensor.pin_memory().to(device, non_blocking=True)
+    own.wait_stream(beside)
+    brought.record_stream(own)  # its memory belongs to the other stream, which may not use it before this one has
+    return brought
+
+
+@functools.cache
+def _copying(device: torch.device) -> torch.cuda.Stream:
+    """Return the stream of a device that copies to it."""
+    import torch
+
+    stream: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    return stream
 
 
 def coming_back(tensor: torch.Tensor) -> Callable[[], torch.Tensor]:

@@ -27,6 +27,15 @@ def test_a_file_that_comes_in_pieces_is_read_to_its_end(tmp_path: Path, monkeypa
 
     path = tmp_path / "file"
     path.write_bytes(b"0123456789")
-    monkeypatch.setattr(Path, "open", lambda self, mode, buffering: Halting(self, mode))
+    usual = Path.open
+    monkeypatch.setattr(Path, "open", lambda self, mode, **given: Halting(self, mode) if given else usual(self, mode))
     with opened(path, 10) as stream:
+        assert stream.read() == b"0123456789"
+
+
+@pytest.mark.parametrize("told", [0, 3, 9, 11, SMALL])
+def test_a_file_that_has_changed_its_size_is_read_as_it_is(tmp_path: Path, told: int) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789")
+    with opened(path, told) as stream:
         assert stream.read() == b"0123456789"

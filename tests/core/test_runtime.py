@@ -78,6 +78,21 @@ def test_free_memory_of_a_cpu_is_some_of_all_there_is() -> None:
 
 
 @needs_gpu
+@pytest.mark.parametrize("size", [100, 3_000_000])  # copied from where they are, and from pinned memory beside the rest
+def test_numbers_reach_a_gpu_whole_whatever_it_is_busy_with(size: int) -> None:
+    device = runtime.choose_device("cuda")
+    busy = torch.ones(2_000, 2_000, device=device)
+    for number in range(20):
+        values = np.arange(number, number + size, dtype=np.float32)
+        busy = busy @ busy / 2_000
+        brought = runtime.to_device(values, device)
+        values.fill(-1)  # it was taken, or waited for
+        doubled = 2 * brought
+        del brought
+        assert torch.equal(doubled.cpu(), 2 * torch.arange(number, number + size, dtype=torch.float32))
+
+
+@needs_gpu
 def test_what_torch_keeps_on_a_gpu_for_later_counts_as_free() -> None:
     device = runtime.choose_device("cuda")
     before = runtime.free_memory(device)

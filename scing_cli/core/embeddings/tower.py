@@ -52,7 +52,7 @@ class TowerEmbedder(Embedder):
     def stream(
         self, batches: Iterable[tuple[list[int], Pixels, Places | None]], *, unit: bool = True
     ) -> Iterator[tuple[list[int], Vectors]]:
-        """Embed batches, one at a time; see `Embedder.stream`."""
+        """Embed batches in order; see `Embedder.stream`. A GPU's results come back beside the next batches' work."""
         waiting: deque[tuple[list[int], Callable[[], Tensor]]] = deque()
         for rows, pixels, places in batches:
             cameras = None if places is None else to_device(places, self.device)

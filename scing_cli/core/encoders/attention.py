@@ -38,9 +38,28 @@ def run_block(block: Any, tokens: Tensor, mask: Tensor | None) -> Tensor:
     if tokens.device.type in COUNTED_WHOLE and not torch.is_grad_enabled():
         whole: Tensor = block(tokens, attn_mask=mask)
         return whole
-    tokens = tokens + block.ls_1(_attend(block.attn, block.ln_1(tokens), mask))
-    final: Tensor = tokens + block.ls_2(_feed_forward(block.mlp, block.ln_2(tokens)))
+    tokens = tokens + block.ls_1(_attend(block.attn, layer_norm(block.ln_1, tokens), mask))
+    final: Tensor = tokens + block.ls_2(_feed_forward(block.mlp, layer_norm(block.ln_2, tokens)))
     return final
+
+
+def layer_norm(norm: nn.LayerNorm, tokens: Tensor) -> Tensor:
+    """Return the layer norm of tokens, in their own kind of number.
+
+    Of bf16 tokens a GPU's autocast would make float32 ones, take the norm, and turn it back: three passes over memory
+    where one will do, which sums in float32 too.
+    """
+    if tokens.dtype == torch.float32 or tokens.device.type in COUNTED_WHOLE:
+        usual: Tensor = norm(tokens)
+        return usual
+    return narrow_layer_norm(norm, tokens)
+
+
+def narrow_layer_norm(norm: nn.LayerNorm, tokens: Tensor) -> Tensor:
+    """Return the layer norm of bf16 tokens with its weights in bf16, whatever autocast says."""
+    with torch.autocast(tokens.device.type, enabled=False):
+        weight, bias = (value.to(tokens.dtype) for value in (norm.weight, norm.bias))
+        return functional.layer_norm(tokens, norm.normalized_shape, weight, bias, norm.eps)
 
 
 def trains_on_cpu(tokens: Tensor) -> bool:

@@ -69,6 +69,8 @@ def compile_advice() -> Iterator[None]:
         yield
     except Exception as error:
         if type(error).__module__.startswith(_MAKERS):
+            if isinstance(cause := error.__cause__ or error.__context__, torch.OutOfMemoryError):
+                raise cause from error
             raise _unable(error) from error
         raise
 

@@ -13,7 +13,7 @@ from open_clip.transformer import LayerNorm, QuickGELU, Transformer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scing_cli.core.encoders.attention import RunBlock
+from scing_cli.core.encoders.attention import RunBlock, layer_norm
 from scing_cli.core.encoders.cameras import camera_places
 from scing_cli.core.encoders.descriptors import check_descriptor
 from scing_cli.core.encoders.geometry import Geometry
@@ -160,7 +160,7 @@ class ImageEncoder(nn.Module):
     def _features(
         self, pixels: Tensor, cameras: Tensor | None, last: LastBlock, run: RunBlock | None = None
     ) -> ImageFeatures:
-        tokens = self.ln_pre(self.tokens(pixels, cameras))  # (B, 1 + h * w, W)
+        tokens = layer_norm(self.ln_pre, self.tokens(pixels, cameras))  # (B, 1 + h * w, W)
         read = read_blocks(self.transformer.resblocks, tokens, 0, last, causal=False, run=run)
         cls = self.ln_post(read.final)
         return ImageFeatures(cls=cls, projected=cls @ self.proj, previous=read.previous)

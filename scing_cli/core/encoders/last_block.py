@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from scing_cli.core.encoders.attention import RunBlock, run_block
+from scing_cli.core.encoders.attention import RunBlock, layer_norm, run_block
 
 Places = int | Tensor
 
@@ -56,7 +56,7 @@ def last_block(block: Any, tokens: Tensor, places: Places, *, causal: bool) -> T
     """
     if causal and isinstance(places, int):
         tokens = tokens[:, : places + 1]
-    normal = block.ln_1(tokens)  # (B, T, W)
+    normal = layer_norm(block.ln_1, tokens)  # (B, T, W)
     seen = None
     if causal and not isinstance(places, int):
         seen = torch.arange(tokens.shape[1], device=tokens.device) <= places[:, None]  # (B, T)

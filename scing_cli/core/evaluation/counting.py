@@ -9,7 +9,8 @@ The ranking is that of `pairs.pair_scores` (float64, one pair at a time), ties b
 bits depend on the block's shape and the machine: so wherever it comes as near to a true hit's score as its rounding
 error could reach, the pair score takes its place. The product is in float32, whose error is at most D times half a step
 (3e-5 at D = 512, in whatever order it is summed); where so many rows are that near that their pair scores would take
-longer, as with a model whose descriptors all look alike, the block is multiplied again in float64 (error 1e-12).
+longer, as with a model whose descriptors all look alike, the block is multiplied again in float64 (error 1e-12). A GPU
+multiplies in float64 from the start.
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ def rank_hits(
         hits, ignored = (list(map(find, numbers)) for find in (truth.hits, truth.never_false))
         queries = _Queries.of(vectors, gallery, hits, ignored)
         for low in range(0, len(gallery), gallery_size):
-            rows = np.ascontiguousarray(gallery[low : low + gallery_size], dtype=np.float32)
+            rows = np.require(gallery[low : low + gallery_size], np.float32, ["C", "W"])  # torch wants it writable
             block = _Block(rows, low, products)
             for first in range(0, len(vectors), size):
                 last = min(first + size, len(vectors))

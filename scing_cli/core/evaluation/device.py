@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 
 from scing_cli.core.evaluation.metrics import IntArray
-from scing_cli.core.evaluation.products import Bounds, Scores
+from scing_cli.core.evaluation.products import ArrayMet, Bounds, Scores
 from scing_cli.core.runtime import to_device
+
+MOST_LIMITS = 2**21  # of some queries, one query's as many as any's: 16 MB; where there are more, counting is the CPU's
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -26,15 +28,12 @@ class DeviceMark:
 
     Args:
         limits: Shape (q, T), float64 on the device: a product that reaches one counts; behind the last, infinity.
-        owners: Shape (H,): the query of each hit.
-        above: Shape (H,): where the limit of what is above a hit stands in its row.
-        upto: Shape (H,): where that of what reaches its lower bound stands.
+        places: Shape (2, H), int64 on the device: where, in (q, T + 1) one row after the other, the limit of what is
+            above a hit stands, and that of what reaches its lower bound.
     """
 
     limits: Tensor
-    owners: IntArray
-    above: IntArray
-    upto: IntArray
+    places: Tensor
 
 
 class DeviceMet:
@@ -52,15 +51,18 @@ class DeviceMet:
         places = to_device(queries * self.products.shape[1] + rows, self.products.device)
         self.products.view(-1).index_fill_(0, places, -torch.inf)
 
-    def count(self, mark: DeviceMark) -> tuple[IntArray, IntArray]:
+    def count(self, mark: DeviceMark | Bounds) -> tuple[IntArray, IntArray]:
         """Sort every product in between two limits of its query, and count those of each gap."""
+        if isinstance(mark, Bounds):
+            return ArrayMet(self.products.cpu().numpy()).count(mark)
         queries, limits = mark.limits.shape
         gaps = torch.searchsorted(mark.limits, self.products, right=True)  # (q, n): how many limits it reaches
         one = torch.ones((), dtype=torch.int32, device=gaps.device)
         sizes = torch.zeros(queries, limits + 1, dtype=torch.int32, device=gaps.device)
         sizes.scatter_add_(1, gaps, one.expand_as(gaps))
-        reached = self.products.shape[1] - sizes.cpu().numpy().cumsum(1, dtype=np.int64)  # (q, T + 1), by limit
-        return reached[mark.owners, mark.above], reached[mark.owners, mark.upto]
+        reached = self.products.shape[1] - sizes.cumsum(1)  # (q, T + 1), by limit
+        above, upto = reached.view(-1)[mark.places].cpu().numpy()
+        return above, upto
 
     def row(self, number: int) -> Scores:
         """See `products.Met`."""
@@ -84,19 +86,22 @@ class DeviceProducts:
         """Bring the rows to the device."""
         return to_device(rows, self.device).double()
 
-    def mark(self, bounds: Bounds) -> DeviceMark:
-        """Put each query's bounds in order, and bring them to the device."""
+    def mark(self, bounds: Bounds) -> DeviceMark | Bounds:
+        """Put each query's bounds in order, and bring them to the device; where they would be many, leave them here."""
         counts = np.diff(bounds.starts)
-        owners = np.repeat(np.arange(len(counts)), counts)
+        queries, width = len(counts), 2 * int(counts.max(initial=0))
+        if queries * width > MOST_LIMITS:
+            return bounds
+        owners = np.repeat(np.arange(queries), counts)
         limits = np.concatenate([np.nextafter(bounds.up, np.inf), bounds.down])  # above a bound: at the next number
         twice = np.concatenate([owners, owners])
         order = np.lexsort((limits, twice))
         places = np.empty_like(order)
         places[order] = np.arange(len(order)) - 2 * bounds.starts[twice[order]]
-        rows = np.full((len(counts), 2 * int(counts.max(initial=0))), np.inf)
+        rows = np.full((queries, width), np.inf)
         rows[twice, places] = limits
-        above, upto = np.split(places, 2)
-        return DeviceMark(to_device(rows, self.device), owners, above, upto)
+        flat = (twice * (width + 1) + places).reshape(2, -1)
+        return DeviceMark(to_device(rows, self.device), to_device(flat, self.device))
 
     def meet(self, query: npt.NDArray[np.float32], block: Tensor) -> DeviceMet:
         """Multiply, and leave the products on the device."""

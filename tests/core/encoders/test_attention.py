@@ -10,7 +10,7 @@ from open_clip.transformer import ResidualAttentionBlock
 from tiny import tiny_clip
 from torch import Tensor, nn
 
-from scing_cli.core.encoders.attention import FEW, plain_is_faster, run_block
+from scing_cli.core.encoders.attention import FEW, narrow_layer_norm, plain_is_faster, run_block
 from scing_cli.core.encoders.image import build_transformer
 from scing_cli.core.encoders.last_block import causal_mask
 from scing_cli.core.runtime import autocast
@@ -126,3 +126,27 @@ def test_the_towers_train_in_bf16_towards_what_fp32_says(tower: str) -> None:
     exact, gradient = run("fp32")
     assert torch.allclose(half, exact, atol=0.02)
     assert torch.nn.functional.cosine_similarity(half_gradient.flatten(), gradient.flatten(), dim=0) > 0.99
+
+
+def test_a_narrow_layer_norm_is_the_definition_within_its_numbers_rounding() -> None:
+    """Weights and results are rounded to bf16, sums are not: with 2,000 numbers far from 0 those would show."""
+    draw = torch.Generator().manual_seed(1)
+    norm = nn.LayerNorm(2_000)
+    with torch.no_grad():
+        norm.weight.add_(0.3 * torch.randn(2_000, generator=draw))
+        norm.bias.add_(0.3 * torch.randn(2_000, generator=draw))
+    tokens = (5 + torch.randn(3, 4, 2_000, generator=draw)).bfloat16().requires_grad_()
+    with autocast(CPU, "bf16"):
+        found = narrow_layer_norm(norm, tokens)
+    exact = tokens.detach().double()
+    centred = exact - exact.mean(2, keepdim=True)
+    scaled = centred / (centred.square().mean(2, keepdim=True) + norm.eps).sqrt()
+    expected = scaled * norm.weight.detach().double() + norm.bias.detach().double()
+    assert found.dtype == torch.bfloat16
+    far = (found.detach().double() - expected).abs()
+    assert (far <= 2**-7 * (scaled * norm.weight).abs() + 2**-7 * norm.bias.abs() + 2**-8 * expected.abs()).all()
+    found.float().sum().backward()
+    assert tokens.grad.dtype == torch.bfloat16
+    assert norm.weight.grad.dtype == norm.bias.grad.dtype == torch.float32
+    torch.testing.assert_close(norm.weight.grad, scaled.sum((0, 1)).float(), rtol=0.02, atol=0.1)
+    torch.testing.assert_close(norm.bias.grad, torch.full((2_000,), 12.0))

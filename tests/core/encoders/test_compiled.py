@@ -15,8 +15,8 @@ from scing_cli.core.encoders.attention import run_block
 from scing_cli.core.encoders.compiled import CompiledBlock, compile_advice, prepare_compiling
 from scing_cli.core.encoders.image import build_transformer
 from scing_cli.core.encoders.last_block import last_block, read_blocks
-from scing_cli.core.errors import DataError, SettingError
-from scing_cli.core.runtime import Silent, autocast
+from scing_cli.core.errors import DataError, ScingError, SettingError
+from scing_cli.core.runtime import Silent, autocast, memory_advice
 from scing_cli.core.training.gradients import gradient_norms
 
 CPU = torch.device("cpu")
@@ -127,6 +127,16 @@ def test_a_failure_to_compile_amid_a_training_is_one_message(monkeypatch, stack)
     with pytest.raises(SettingError, match="torch cannot compile here") as refused, compile_advice():
         CompiledBlock()(stack[0], torch.randn(2, 3, WIDTH), None)
     assert len(refused.value.what) < 400
+
+
+def test_memory_that_runs_out_while_compiling_is_told_as_such(monkeypatch, stack):
+    def failing(graph, inputs):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
+
+    monkeypatch.setattr(compiled, "ENGINE", failing)
+    told = pytest.raises(ScingError, match=r"(?s)The device ran out of memory\..*--batch-size")
+    with told, memory_advice("--batch-size"), compile_advice():
+        CompiledBlock()(stack[0], torch.randn(2, 3, WIDTH), None)
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), RuntimeError("x"), DataError("x"), KeyboardInterrupt()])

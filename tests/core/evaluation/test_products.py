@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scing_cli.core.evaluation.device import DeviceProducts
+from scing_cli.core.evaluation import evaluate
+from scing_cli.core.evaluation.device import MOST_LIMITS, DeviceProducts
 from scing_cli.core.evaluation.products import ArrayProducts, Bounds, Products
 
 BOTH = [ArrayProducts(), DeviceProducts(torch.device("cpu"))]
@@ -55,6 +56,39 @@ def test_counts_are_those_of_a_loop(
     above, upto = met.count(products.mark(bounds))
     assert list(zip(above.tolist(), upto.tolist(), strict=True)) == expected
     assert [met.row(number).tolist() for number in range(len(hits))] == table.tolist()
+
+
+def test_one_query_of_very_many_hits_makes_no_wide_table_of_bounds() -> None:
+    rng = np.random.default_rng(1)
+    hits = np.full(300, 2)
+    hits[7] = MOST_LIMITS // 500
+    starts = np.concatenate([[0], np.cumsum(hits)])
+    scores = np.concatenate([np.sort(rng.uniform(-1, 1, count))[::-1] for count in hits])
+    bounds = Bounds(starts, scores - 0.01, scores + 0.01)
+    query, gallery = drawn(rng, 300), drawn(rng, 50)
+    array, device = BOTH
+    assert device.mark(bounds) is bounds
+    expected, found = (
+        each.meet(query, each.load(gallery, np.float64)).count(each.mark(bounds)) for each in (array, device)
+    )
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_gallery_that_cannot_be_written_is_read_in_silence() -> None:
+    rng = np.random.default_rng(2)
+    vectors = rng.standard_normal((40, 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors.flags.writeable = False
+    names = [str(number % 5) for number in range(40)]
+    none = [""] * 40
+    scores = [
+        evaluate(
+            vectors[:10], vectors[10:], names[:10], names[10:], none[:10], none[10:], protocol="no-camera", products=p
+        )
+        for p in BOTH
+    ]
+    assert scores[0].mAP == scores[1].mAP
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
