@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import doctest
 import errno
 import json
@@ -83,7 +84,7 @@ def test_faiss_opens_the_file_plainly_and_memory_mapped(written: Path) -> None:
 
 
 def test_the_rows_are_a_plain_sqlite_table(written: Path) -> None:
-    with sqlite3.connect(written.with_name("gallery.rows-1")) as base:
+    with contextlib.closing(sqlite3.connect(written.with_name("gallery.rows-1"))) as base, base:
         assert base.execute("SELECT path, identity, camera FROM rows WHERE id = 5").fetchall() == [
             ("/data/0005_c2.jpg", "0001", "2")
         ]
@@ -280,7 +281,7 @@ def test_missing_rows_are_named(written: Path) -> None:
 
 
 def test_changed_rows_are_refused(written: Path) -> None:
-    with sqlite3.connect(written.with_name("gallery.rows-1")) as base:
+    with contextlib.closing(sqlite3.connect(written.with_name("gallery.rows-1"))) as base, base:
         base.execute("UPDATE rows SET identity = 'someone else' WHERE id = 3")
     with pytest.raises(IndexFileError, match="not the table of rows that belongs to its index") as caught:
         GalleryIndex.read(written)
