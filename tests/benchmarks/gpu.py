@@ -36,7 +36,7 @@ from gpu_parts.limits import Limit, told
 from scing_cli.core.runtime import choose_device, device_name
 
 CLOSING = 5.0  # seconds kept for the end
-HANGING = 15.0  # seconds after the last part's time in which a call that is waited for must have come back
+HANGING = 10.0  # seconds after the last part's time in which a call that is waited for must have come back
 MOST, LEAST = 2.0, 0.75  # times what it is expected to take: what a part may take, and what it leaves each after it
 
 
@@ -159,9 +159,11 @@ def main(limit: Limit) -> None:
         last = threading.Timer(60 * given.minutes + HANGING, hung, (title, found, place))
         last.daemon = True
         last.start()
-        os.environ["SCING_CACHE"] = str(Path(place) / "cache")
+        for name in ("SCING_CACHE", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):  # nothing is compiled before
+            os.environ[name] = str(Path(place) / name.lower())
         ground = Ground(device, sizes, Path(place), quick=given.quick, deadline=deadline)
         about = {"device": device_name(device), "machine": measuring.machine(), "versions": measuring.versions()}
+        about |= {"CUDA": torch.version.cuda, "cores": ground.cores}
         print(json.dumps({**about, "model": Path(sizes.model).stem, "quick": given.quick}), flush=True)
         names = [name for name in PARTS if name == "rates" or name in given.parts]
         try:

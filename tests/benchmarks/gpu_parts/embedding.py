@@ -50,10 +50,8 @@ def alone(ground: Ground) -> Iterator[Figure]:
     rates = {batch: rate(ground, own, batch) for batch in ground.sizes.batches}
     best = max(rates, key=rates.__getitem__)
     ground.rates["embedding"] = rates[best]
-    shares = {batch: round(ground.share(ground.image_operations, 1 / found), 1) for batch, found in rates.items()}
     more = {
         "images/s": {batch: round(found, 1) for batch, found in rates.items()},
-        "share": shares,
         "operations of an image": ground.image_operations,
     }
     share = ground.share(ground.image_operations, 1 / rates[best])
@@ -131,19 +129,17 @@ def _index(ground: Ground, folder: Path, machine: Machine) -> dict[str, float]:
 
 
 def _components(ground: Ground, folder: Path) -> Iterator[Figure]:
-    """Measure decoding, digests, the model and the index, each alone."""
+    """Measure decoding by more and more threads, which share Python's lock, digests, the model and the index alone."""
     paths, size = sorted(folder.iterdir()), ground.clip.image.geometry
-    loader = ImageLoader(
-        paths,
-        height=size.height,
-        width=size.width,
-        interpolation=size.interpolation,
-        workers=ground.cores,
-    )
-    start = time.perf_counter()
-    for _ in loader.batches(sequential(len(paths), BATCH)):
-        pass
-    yield _alone("decoding", len(paths), start)
+    for threads in sorted({1, min(4, ground.cores), ground.cores}):
+        few = paths[: max(len(paths) * threads // ground.cores, BATCH)]
+        loader = ImageLoader(
+            few, height=size.height, width=size.width, interpolation=size.interpolation, workers=threads
+        )
+        start = time.perf_counter()
+        for _ in loader.batches(sequential(len(few), BATCH)):
+            pass
+        yield _alone(f"decoding by {threads} threads", len(few), start)
     start = time.perf_counter()
     with ThreadPoolExecutor(ground.cores) as pool:
         entries = list(pool.map(entry_of, paths))

@@ -1,4 +1,4 @@
-"""A step of either stage: ours, as the training loop takes it, against the usual way.
+"""A step of either stage: ours, with the training loop's own gradients and optimiser, against the usual way.
 
 Ours has its batches from the loop's own feed, with all images held on the device; a run of steps is waited for once.
 Whether both sides agree in float32 is a figure of its own.
@@ -83,7 +83,7 @@ class Ours:
         self.optimiser = self.trainer._optimiser()
 
     def step(self, batch: Batch, number: int) -> None:
-        """Take one step, without the gradient norms that the loop measures once an epoch."""
+        """Take one step, without what the loop does once an epoch or every fifty steps: norms, and reading figures."""
         self.trainer._gradients(batch, (0, self.task.name, 0, number), self.optimiser, norms={})
         self.optimiser.step()
 
@@ -128,9 +128,9 @@ def classes(ground: Ground) -> Tensor:
     return torch.tensor(classes_of(ground.part, ground.part.identities()), device=ground.device)
 
 
-def visual(ground: Ground, batch: int) -> Ours:
+def visual(ground: Ground, batch: int, *, compiled: bool = False) -> Ours:
     """Return our stage 2 in bf16 on a copy of the tower."""
-    settings = VisualSettings(batch_size=batch)
+    settings = VisualSettings(batch_size=batch, compile=compiled)
     task = tune_visual(
         settings,
         encoder=copy.deepcopy(ground.clip.image),
@@ -143,11 +143,11 @@ def visual(ground: Ground, batch: int) -> Ours:
     return Ours(ground, task, settings, 3 * ground.image_operations)
 
 
-def prompts(ground: Ground, batch: int, views: str, precision: str = "bf16") -> PromptTuning:
+def prompts(ground: Ground, batch: int, views: str, precision: str = "bf16", *, compiled: bool = False) -> PromptTuning:
     """Return our stage 1; a bank is filled with random features, which are looked up as fast as others."""
     count, width = len(ground.part), ground.clip.image.embed_dim
     task = load_method("scing").prompt_task(
-        prompt_settings(batch, views),
+        prompt_settings(batch, views, compiled=compiled),
         clip=copy.deepcopy(ground.clip),
         features=usual.unit(count, width, ground.device),
         labels=classes(ground),
@@ -158,14 +158,14 @@ def prompts(ground: Ground, batch: int, views: str, precision: str = "bf16") -> 
     return task
 
 
-def prompt_settings(batch: int, views: str) -> PromptSettings:
+def prompt_settings(batch: int, views: str, *, compiled: bool = False) -> PromptSettings:
     """Return the settings of stage 1."""
-    return PromptSettings(model="-", pretrained="random", batch_size=batch, views=views)
+    return PromptSettings(model="-", pretrained="random", batch_size=batch, views=views, compile=compiled)
 
 
-def tuning(ground: Ground, batch: int, views: str) -> Ours:
+def tuning(ground: Ground, batch: int, views: str, *, compiled: bool = False) -> Ours:
     """Return our stage 1 in bf16; a text's backward passes through frozen weights, so it counts once."""
-    task = prompts(ground, batch, views)
+    task = prompts(ground, batch, views, compiled=compiled)
     texts = 3 * 2 * text_operations(ground.sizes.model, task.prompts.end)
     images = 2 * ground.image_operations if views == "fresh" else 0
     return Ours(ground, task, prompt_settings(batch, views), texts + images)
