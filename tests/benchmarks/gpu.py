@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import shutil
@@ -138,11 +139,12 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def hung(title: str, found: Found, place: str) -> None:
+def hung(title: str, found: Found, *places: str) -> None:
     """End where a call into a library never came back: no alarm reaches it, and no signal."""
     print(json.dumps({"error": "a call did not come back: this is what was found before it"}), flush=True)
     shown(title, found)
-    shutil.rmtree(place, ignore_errors=True)
+    for place in places:
+        shutil.rmtree(place, ignore_errors=True)
     os._exit(1)
 
 
@@ -155,12 +157,14 @@ def main(limit: Limit) -> None:
     device, sizes = choose_device(given.device), QUICK if given.quick else FULL
     title, found = f"{device_name(device)}, torch {torch.__version__}", Found()
     deadline = time.monotonic() + 60 * given.minutes
-    with tempfile.TemporaryDirectory(prefix="scing-gpu-", dir=temporary_place(), ignore_cleanup_errors=True) as place:
-        last = threading.Timer(60 * given.minutes + HANGING, hung, (title, found, place))
+    temporary = functools.partial(tempfile.TemporaryDirectory, prefix="scing-gpu-", ignore_cleanup_errors=True)
+    with temporary(dir=temporary_place()) as place, temporary() as kernels:
+        last = threading.Timer(60 * given.minutes + HANGING, hung, (title, found, place, kernels))
         last.daemon = True
         last.start()
-        for name in ("SCING_CACHE", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):  # nothing is compiled before
-            os.environ[name] = str(Path(place) / name.lower())
+        os.environ["SCING_CACHE"] = str(Path(place) / "cache")
+        for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"):  # empty, and never in memory that runs no library
+            os.environ[name] = str(Path(kernels) / name.lower())
         ground = Ground(device, sizes, Path(place), quick=given.quick, deadline=deadline)
         about = {"device": device_name(device), "machine": measuring.machine(), "versions": measuring.versions()}
         about |= {"CUDA": torch.version.cuda, "cores": ground.cores}

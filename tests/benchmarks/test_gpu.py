@@ -73,11 +73,15 @@ def test_sigterm_ends_in_the_table() -> None:
     assert {row["part"] for row in told(rest) if "skipped" in row} == set(PARTS[3:])
 
 
-def test_a_part_that_never_ends_leaves_the_table() -> None:
-    """As a call into a library that does not come back."""
+def test_a_part_that_never_ends_leaves_the_table(tmp_path: Path) -> None:
+    """As a call into a library that does not come back; and no files. Kernels lie where libraries may be run from."""
     code = """
-import sys, time, gpu
+import json, os, sys, time, gpu
 def stuck(ground):
+    places = [os.environ[name] for name in ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")]
+    for place in places:
+        os.mkdir(place)
+    print(json.dumps({"kernels": places}))
     yield gpu.Figure("found", 1.0, "s")
     while True:
         try:
@@ -90,11 +94,15 @@ sys.argv = ["gpu.py", "--device", "cpu", "--quick", "--minutes", "0.05"]
 with gpu.Limit() as limit:
     gpu.main(limit)
 """
+    environment = ENVIRONMENT | {"TMPDIR": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=FOLDER, env=ENVIRONMENT
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=FOLDER, env=environment
     )
     assert done.returncode == 1, done.stderr
     assert len(table_of(done.stdout)) == 3
+    (kernels,) = (row["kernels"] for row in told(done.stdout) if "kernels" in row)
+    assert all(Path(place).parent.parent == tmp_path for place in kernels)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture
