@@ -264,6 +264,21 @@ def test_the_usual_way_is_timed_while_its_workers_load(ground, monkeypatch, room
     assert usual.pace(ground, step, plan, 2).steps == 1
 
 
+@pytest.mark.parametrize("stage", ["visual", "tuning"])
+def test_compiled_steps_are_a_training_s(ground, stage):
+    """Their first backward keeps its graph, and so may any later one."""
+    from gpu_parts import compiling, steps
+
+    views = ("fresh",) if stage == "tuning" else ()
+    ours = getattr(steps, stage)(ground, 8, *views, compiled=True)
+    with compiling.engine(ground):
+        compiling.trained(ours)
+        done, batch = ours.trainer.progress, next(iter(ours.feed(ours.plan)))
+        _, norms = ours.trainer._gradients(batch, (0, "again"), ours.optimiser)
+    assert done.step == len(ours.plan)
+    assert done.norms.keys() == norms.keys() > set()
+
+
 def test_nothing_is_compiled_without_a_compiler(ground, monkeypatch, capsys):
     from gpu_parts import compiling
 

@@ -69,8 +69,6 @@ def embedded(ground: Ground, compiled: bool) -> Rate:
 
 def trained(ours: Ours) -> Rate:
     """Return what measures a stage's steps, as its setting `compile` takes them; its images are decoded before."""
-    batch = next(iter(ours.feed(ours.plan[:1])))
-    ours.trainer._gradients(batch, (0, ours.task.name, "rehearsal", 0), ours.optimiser)  # with norms, as any first step
     ours.run()
     return lambda: ours.settings.batch_size / ours.seconds()
 

@@ -1,4 +1,4 @@
-"""A step of either stage: ours, with the training loop's own gradients and optimiser, against the usual way.
+"""A step of either stage: ours, as the training loop takes it, against the usual way.
 
 Ours has its batches from the loop's own feed, with all images held on the device; a run of steps is waited for once.
 Whether both sides agree in float32 is a figure of its own.
@@ -83,9 +83,8 @@ class Ours:
         self.optimiser = self.trainer._optimiser()
 
     def step(self, batch: Batch, number: int) -> None:
-        """Take one step, without what the loop does once an epoch or every fifty steps: norms, and reading figures."""
-        self.trainer._gradients(batch, (0, self.task.name, 0, number), self.optimiser, norms={})
-        self.optimiser.step()
+        """Take a step as the loop does; the very first also measures gradient norms, as a training's rehearsal."""
+        self.trainer._advance(batch, (0, self.task.name, 0, number), self.optimiser)
 
     def run(self) -> None:
         """Take all steps of the plan."""
