@@ -27,7 +27,7 @@ ENVIRONMENT = os.environ | {"HF_HUB_OFFLINE": "1"}
 
 def told(output: str) -> list[dict]:
     """Return what the JSON lines say."""
-    return [json.loads(row) for row in output.splitlines() if row.startswith("{")]
+    return [json.loads(row, parse_constant=pytest.fail) for row in output.splitlines() if row.startswith("{")]
 
 
 def table_of(output: str) -> list[str]:
@@ -262,6 +262,24 @@ def test_the_usual_way_is_timed_while_its_workers_load(ground, monkeypatch, room
 
     monkeypatch.setattr(usual, "LONGEST", 0.0)
     assert usual.pace(ground, step, plan, 2).steps == 1
+
+
+@pytest.mark.usefixtures("script")
+@pytest.mark.parametrize("before", [False, True])
+def test_the_usual_way_leaves_the_products_of_plain_attention_as_they_were(before):
+    from gpu_parts import usual
+
+    backends = torch.backends.cuda
+    usually = backends.fp16_bf16_reduction_math_sdp_allowed()
+    backends.allow_fp16_bf16_reduction_math_sdp(before)
+    try:
+        with usual.usual_way(torch.device("cpu"), plain=True):
+            assert backends.fp16_bf16_reduction_math_sdp_allowed()
+        with pytest.raises(MemoryError), usual.usual_way(torch.device("cpu"), plain=True):
+            raise MemoryError
+        assert backends.fp16_bf16_reduction_math_sdp_allowed() is before
+    finally:
+        backends.allow_fp16_bf16_reduction_math_sdp(usually)
 
 
 @pytest.mark.parametrize("stage", ["visual", "tuning"])

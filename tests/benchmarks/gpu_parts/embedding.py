@@ -15,6 +15,7 @@ from gpu_parts.ground import Figure, Ground
 from gpu_parts.limits import guarded
 from scing_cli.core.batches import ImageLoader, sequential
 from scing_cli.core.embeddings.tower import TowerEmbedder
+from scing_cli.core.errors import counted
 from scing_cli.core.index import GalleryIndex, entry_of
 from scing_cli.core.runtime import Advance, Silent
 from scing_cli.core.workflows.embed import GalleryChoice, embed
@@ -129,17 +130,9 @@ def _index(ground: Ground, folder: Path, machine: Machine) -> dict[str, float]:
 
 
 def _components(ground: Ground, folder: Path) -> Iterator[Figure]:
-    """Measure decoding by more and more threads, which share Python's lock, digests, the model and the index alone."""
-    paths, size = sorted(folder.iterdir()), ground.clip.image.geometry
-    for threads in sorted({1, min(4, ground.cores), ground.cores}):
-        few = paths[: max(len(paths) * threads // ground.cores, BATCH)]
-        loader = ImageLoader(
-            few, height=size.height, width=size.width, interpolation=size.interpolation, workers=threads
-        )
-        start = time.perf_counter()
-        for _ in loader.batches(sequential(len(few), BATCH)):
-            pass
-        yield _alone(f"decoding by {threads} threads", len(few), start)
+    """Measure decoding, digests, the model and the index, each alone."""
+    paths = sorted(folder.iterdir())
+    yield from _decoding(ground, paths)
     start = time.perf_counter()
     with ThreadPoolExecutor(ground.cores) as pool:
         entries = list(pool.map(entry_of, paths))
@@ -152,6 +145,22 @@ def _components(ground: Ground, folder: Path) -> Iterator[Figure]:
     index = GalleryIndex.create(vectors, entries, model_digest="0" * 64, model={}, descriptor="projected", kind="flat")
     index.write(ground.folder / "alone.faiss")
     yield _alone("index", len(paths), start)
+
+
+def _decoding(ground: Ground, paths: list[Path]) -> Iterator[Figure]:
+    """Measure decoding by more and more threads, which share Python's lock, with as many files for each."""
+    size, rates = ground.clip.image.geometry, list[float]()
+    for threads in sorted({1, min(4, ground.cores), ground.cores}):
+        few = paths[: max(len(paths) * threads // ground.cores, BATCH)]
+        loader = ImageLoader(
+            few, height=size.height, width=size.width, interpolation=size.interpolation, workers=threads
+        )
+        start = time.perf_counter()
+        for _ in loader.batches(sequential(len(few), BATCH)):
+            pass
+        rates.append(len(few) / (time.perf_counter() - start))
+        bound = f"{rates[-1] / rates[0]:.1f} x one thread"
+        yield Figure(f"  decoding alone, {counted(threads, 'thread')}", rates[-1], "images/s", bound=bound)
 
 
 def _alone(name: str, count: int, start: float) -> Figure:

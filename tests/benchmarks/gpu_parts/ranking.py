@@ -59,7 +59,7 @@ def measure(ground: Ground) -> Iterator[Figure]:
     few: Side = tuple(part[: ground.sizes.subset] for part in query)  # type: ignore[assignment]
     device, *others = both(ground, few, gallery, products)
     yield from (device, *others)
-    rest = 2 * WIDTH * many * large / ground.rates["float64"]  # s, of products; what is done once is in `device`
+    rest = 2 * WIDTH * (many - len(few[0])) * large / ground.rates["float64"]  # s, of the other queries' products
     name = f"{many:,} x {large:,} x {WIDTH}, device products"
     if device.value + rest > ground.left() - SPARE:
         yield Figure(name, device.value + rest, "s", bound="at least: no time to measure it")
