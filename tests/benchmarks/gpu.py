@@ -34,6 +34,7 @@ from gpu_parts import compiling, embedding, profiling, ranking, rates, stages, s
 from gpu_parts.ground import FULL, QUICK, Figure, Ground, temporary_place
 from gpu_parts.limits import Limit, told
 
+from scing_cli.core.errors import SettingError
 from scing_cli.core.runtime import choose_device, device_name
 
 CLOSING = 5.0  # seconds kept for the end
@@ -154,7 +155,10 @@ def main(limit: Limit) -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # a log may know no µ
-    device, sizes = choose_device(given.device), QUICK if given.quick else FULL
+    try:
+        device, sizes = choose_device(given.device), QUICK if given.quick else FULL
+    except SettingError as error:
+        sys.exit(f"{error} --quick --device cpu shows that the script runs.")
     title, found = f"{device_name(device)}, torch {torch.__version__}", Found()
     deadline = time.monotonic() + 60 * given.minutes
     temporary = functools.partial(tempfile.TemporaryDirectory, prefix="scing-gpu-", ignore_cleanup_errors=True)

@@ -19,8 +19,9 @@ from scing_cli.core.runtime import Reporter
 
 ENGINE = "inductor"
 ADVICE = (
-    "Leave --compile out (in a --config file: compile), or install what torch.compile needs: a C++ compiler such as "
-    "g++, on a GPU a C compiler and Triton. --debug shows all that torch says."
+    "Install what torch.compile needs: a C++ compiler such as g++, on a GPU a C compiler and Triton. Or leave "
+    "--compile out (in a --config file: compile); a training that began with it must then begin anew, with "
+    "--no-resume. --debug shows all that torch says."
 )
 _MAKERS = ("torch._dynamo", "torch._functorch", "torch._inductor", "triton")
 _LONGEST = 300  # characters of torch's own words
