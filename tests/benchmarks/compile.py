@@ -15,19 +15,17 @@ import os
 import statistics
 import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from measuring import in_turns, line, options, seconds, settle
-from stage2 import IDENTITIES, INSTANCES, SCALE, TINY
+from stage2 import IDENTITIES, INSTANCES, SCALE, TINY, trainer_of
 from torch.nn import functional
 
 from scing_cli.core.config import PromptSettings, VisualSettings
 from scing_cli.core.encoders import compiled
 from scing_cli.core.encoders.clip import ClipModel, load_clip
 from scing_cli.core.methods import Batch, Similarity, Task, load_method
-from scing_cli.core.runtime import DEVICES, Silent, choose_device, choose_precision, device_name
-from scing_cli.core.training import LearningRate, MetricsLog, Trainer
+from scing_cli.core.runtime import DEVICES, choose_device, choose_precision, device_name
 
 BANK = 8
 NEAR = {"fp32": 1e-4, "bf16": 1e-2}
@@ -69,17 +67,8 @@ class Side:
         self.task = make(clip, features.to(device), labels, precision, given=given)
         self.batch = Batch(range(batch), pixels.to(device))
         self.steps = 1 if device.type == "cpu" else 20
-        self.trainer = Trainer(
-            self.task,
-            plan=lambda epoch: [self.batch.rows],
-            feed=lambda plan: [self.batch],
-            rate=LearningRate(5e-5),
-            weight_decay=5e-4,
-            seed=0,
-            log=MetricsLog(Path("unused")),
-            reporter=Silent(),
-            describe=str,
-        )
+        settings = VisualSettings(lr=5e-5, weight_decay=5e-4)
+        self.trainer = trainer_of(self.task, settings, plan=[self.batch.rows], feed=lambda plan: [self.batch])
         self.optimiser = self.trainer._optimiser()
 
     def gradients(self) -> float:

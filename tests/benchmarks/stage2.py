@@ -11,7 +11,7 @@ before any step, our losses in float32 without augmentation must be the usual wa
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -21,10 +21,10 @@ from open_clip.transformer import LayerNorm, QuickGELU, VisionTransformer
 from torch import Tensor
 from torch.nn import functional as F
 
-from scing_cli.core.config import VisualSettings
+from scing_cli.core.config import Schedule, VisualSettings
 from scing_cli.core.encoders.clip import load_clip
 from scing_cli.core.encoders.image import ImageEncoder
-from scing_cli.core.methods import Batch, Similarity
+from scing_cli.core.methods import Batch, Feed, Similarity, Task
 from scing_cli.core.methods.stage2 import VisualTuning, tune_visual
 from scing_cli.core.runtime import Silent, choose_precision
 from scing_cli.core.training import MetricsLog
@@ -98,13 +98,12 @@ def usual_step(tower: VisionTransformer, optimiser: torch.optim.Adam, ground: Gr
     optimiser.step()
 
 
-def our_step(task: VisualTuning, batch: Batch) -> Callable[[], object]:
-    """Return the training loop's step, without the gradient norms that it measures once an epoch."""
-    settings = VisualSettings()
-    trainer = Trainer(
+def trainer_of(task: Task, settings: Schedule, *, plan: Sequence[Sequence[int]], feed: Feed) -> Trainer:
+    """Return the training loop of a task, whose steps are timed: no epoch is run, nothing is written."""
+    return Trainer(
         task,
-        plan=lambda epoch: [batch.rows],
-        feed=lambda rows: [batch],
+        plan=lambda epoch: plan,
+        feed=feed,
         rate=LearningRate(settings.lr),
         weight_decay=settings.weight_decay,
         seed=0,
@@ -112,6 +111,11 @@ def our_step(task: VisualTuning, batch: Batch) -> Callable[[], object]:
         reporter=Silent(),
         describe=str,
     )
+
+
+def our_step(task: VisualTuning, batch: Batch) -> Callable[[], object]:
+    """Return the training loop's step, without the gradient norms that it measures once an epoch."""
+    trainer = trainer_of(task, VisualSettings(), plan=[batch.rows], feed=lambda rows: [batch])
     optimiser = trainer._optimiser()
 
     def step() -> None:

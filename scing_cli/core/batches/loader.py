@@ -47,8 +47,8 @@ class _Pending(NamedTuple):
 class ImageLoader:
     """Decodes and resizes batches of image files in a pool of threads, some batches ahead of the consumer.
 
-    Pillow decodes and resizes without holding Python's lock. All else holds it for a tenth of a millisecond an image (a
-    small JPEG file), which bounds all threads together.
+    Pillow decodes and resizes without holding Python's lock. All else holds it, which bounds all threads together:
+    `tests/benchmarks/reading.py` times that alone.
 
     Args:
         files: The image files; a plan names them by their places here.

@@ -12,12 +12,11 @@ import functools
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import measuring
 import torch
 from stage1 import UsualTuning
-from stage2 import SCALE, apart, open_clips
+from stage2 import SCALE, apart, open_clips, trainer_of
 from stage2 import Ground as VisualGround
 from torch import Tensor
 
@@ -30,8 +29,7 @@ from scing_cli.core.manifest import labels as classes_of
 from scing_cli.core.methods import Batch, Feed, Similarity, Task, load_method
 from scing_cli.core.methods.stage1 import PromptTuning
 from scing_cli.core.methods.stage2 import tune_visual
-from scing_cli.core.runtime import Silent, choose_precision
-from scing_cli.core.training import LearningRate, MetricsLog, Trainer
+from scing_cli.core.runtime import choose_precision
 from scing_cli.core.workflows.stage import make_feed
 
 BANK = 8
@@ -69,17 +67,7 @@ class Ours:
         )
         count = dict(ground.sizes.steps)[settings.batch_size]
         self.plan = planned(ground, settings, self.task.name)[:count]
-        self.trainer = Trainer(
-            self.task,
-            plan=lambda epoch: self.plan,
-            feed=self.feed,
-            rate=LearningRate(settings.lr),
-            weight_decay=settings.weight_decay,
-            seed=0,
-            log=MetricsLog(Path("unused")),
-            reporter=Silent(),
-            describe=str,
-        )
+        self.trainer = trainer_of(self.task, settings, plan=self.plan, feed=self.feed)
         self.optimiser = self.trainer._optimiser()
 
     def step(self, batch: Batch, number: int) -> None:
