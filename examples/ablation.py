@@ -29,14 +29,14 @@ from scing_cli.core.config import PromptSettings, VisualSettings, build_settings
 from scing_cli.core.datasets import read_data
 from scing_cli.core.encoders import hub
 from scing_cli.core.errors import ScingError
-from scing_cli.core.figures.charts import Bar, bar_chart
+from scing_cli.core.figures.bar_chart import Bar, bar_chart
 from scing_cli.core.method_table import unread
 from scing_cli.core.methods.prompts_file import load_texts
 from scing_cli.core.runtime import choose_device, device_name
-from scing_cli.core.workflows.evaluate import evaluate
-from scing_cli.core.workflows.models import ModelChoice
-from scing_cli.core.workflows.train_prompts import train_prompts
-from scing_cli.core.workflows.train_visual import train_visual
+from scing_cli.core.workflows.evaluate.evaluate_data import evaluate
+from scing_cli.core.workflows.shared.model import ModelChoice
+from scing_cli.core.workflows.train.prompts_stage import train_prompts
+from scing_cli.core.workflows.train.visual_stage import train_visual
 
 ROWS: Mapping[str, Mapping[str, Any]] = {
     "CLIP-ReID": {"method": "clip-reid"},

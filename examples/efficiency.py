@@ -21,9 +21,9 @@ from scing_cli.commands.console import Terminal
 from scing_cli.core.artifacts import write_json
 from scing_cli.core.errors import ScingError
 from scing_cli.core.runtime import DEVICES, PRECISIONS
-from scing_cli.core.workflows.efficiency import Efficiency, MethodCost, Setting, count_costs
-from scing_cli.core.workflows.machine import Machine
-from scing_cli.core.workflows.rate import Rate, measure_rate
+from scing_cli.core.workflows.paper.efficiency import Efficiency, MethodCost, Setting, count_costs
+from scing_cli.core.workflows.paper.throughput import Rate, measure_rate
+from scing_cli.core.workflows.shared.machine import Machine
 
 PARTS = {
     "image_encoder": "image encoder",

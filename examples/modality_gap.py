@@ -19,7 +19,7 @@ from scing_cli.commands.console import Terminal
 from scing_cli.core.artifacts import write_json
 from scing_cli.core.errors import ScingError, SettingError
 from scing_cli.core.figures import check_picture, write_picture
-from scing_cli.core.workflows.gap import IMAGES, GapRow, draw_gaps, measure_gaps
+from scing_cli.core.workflows.paper.modality_gap import IMAGES, GapRow, draw_gaps, measure_gaps
 
 KEY = "modality_gap"
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from scing_cli.core.config import PromptSettings, VisualSettings
 from scing_cli.core.datasets import read_data
-from scing_cli.core.workflows.embed import GalleryChoice, embed
-from scing_cli.core.workflows.evaluate import evaluate
-from scing_cli.core.workflows.models import ModelChoice
-from scing_cli.core.workflows.prepare import prepare
-from scing_cli.core.workflows.search import search
-from scing_cli.core.workflows.train_prompts import train_prompts
-from scing_cli.core.workflows.train_visual import train_visual
+from scing_cli.core.workflows.embed.embed_gallery import GalleryChoice, embed
+from scing_cli.core.workflows.evaluate.evaluate_data import evaluate
+from scing_cli.core.workflows.prepare.prepare_data import prepare
+from scing_cli.core.workflows.search.search_gallery import search
+from scing_cli.core.workflows.shared.model import ModelChoice
+from scing_cli.core.workflows.train.prompts_stage import train_prompts
+from scing_cli.core.workflows.train.visual_stage import train_visual
 
 
 def main() -> None:

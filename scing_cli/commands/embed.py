@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from scing_cli.commands import options
 from scing_cli.commands.console import Terminal
-from scing_cli.commands.given import check_machine, not_with
+from scing_cli.commands.option_checks import check_machine, not_with
 from scing_cli.core.errors import counted
 
 if TYPE_CHECKING:
-    from scing_cli.core.workflows.prune import EmbedReport
+    from scing_cli.core.workflows.embed.prune import EmbedReport
 
 
 def embed(
@@ -47,14 +47,14 @@ def embed(
         not_with("--prune without --append", given, **usual, index_type=(index_type, "auto"))
         not_with("--prune", {"force": force or None})
         check_machine(device, precision, workers, batch_size)
-        from scing_cli.core.workflows.prune import prune_index
+        from scing_cli.core.workflows.embed.prune import prune_index
 
         _tell(prune_index(output, reporter=terminal), terminal)
         return
-    from scing_cli.core.workflows.embed import GalleryChoice
-    from scing_cli.core.workflows.embed import embed as build
-    from scing_cli.core.workflows.machine import Machine
-    from scing_cli.core.workflows.models import ModelChoice
+    from scing_cli.core.workflows.embed.embed_gallery import GalleryChoice
+    from scing_cli.core.workflows.embed.embed_gallery import embed as build
+    from scing_cli.core.workflows.shared.machine import Machine
+    from scing_cli.core.workflows.shared.model import ModelChoice
 
     report = build(
         ModelChoice(run, model, pretrained, stride, seed),

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from scing_cli.commands import options
 from scing_cli.commands.console import Terminal
-from scing_cli.commands.given import check_machine, not_with, only_with
-from scing_cli.commands.scored import show
+from scing_cli.commands.option_checks import check_machine, not_with, only_with
+from scing_cli.commands.show_evaluate import show
 
 if TYPE_CHECKING:
     from scing_cli.core.evaluation import Reranking
-    from scing_cli.core.workflows.ranked import EvaluationReport
+    from scing_cli.core.workflows.evaluate.ranked import EvaluationReport
 
 
 def evaluate(
@@ -50,16 +50,16 @@ def evaluate(
         usual = {"split": (split, "query"), "layout": (layout, "auto"), "descriptor": (descriptor, "projected")}
         not_with("--embeddings", given, **usual)
         check_machine(device, precision, workers, batch_size)
-        from scing_cli.core.workflows.saved import evaluate_saved
+        from scing_cli.core.workflows.evaluate.evaluate_saved import evaluate_saved
 
         report = evaluate_saved(
             embeddings, protocol=protocol, reranking=reranking, yes=yes, output=output, reporter=terminal
         )
         _tell([report], "query", list_lost, terminal)
         return
-    from scing_cli.core.workflows.evaluate import evaluate_on
-    from scing_cli.core.workflows.machine import Machine
-    from scing_cli.core.workflows.models import ModelChoice
+    from scing_cli.core.workflows.evaluate.evaluate_data import evaluate_on
+    from scing_cli.core.workflows.shared.machine import Machine
+    from scing_cli.core.workflows.shared.model import ModelChoice
 
     if data and len(data) > 1:
         not_with("several --data", {"index": index})

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from scing_cli.commands import options
 from scing_cli.commands.console import Terminal
-from scing_cli.commands.found import payload, show
-from scing_cli.commands.given import check_machine, only_with
+from scing_cli.commands.option_checks import check_machine, only_with
+from scing_cli.commands.show_prepare import payload, show
 from scing_cli.core.errors import SettingError
 
 
@@ -47,8 +47,8 @@ def prepare(
     if synthetic and layout not in ("auto", "market1501"):
         raise SettingError(f"--layout {layout}: a drawn world has the layout market1501.", "Leave --layout out.")
     check_machine(device, precision, workers, batch_size)
-    from scing_cli.core.workflows.prepare import draw_world
-    from scing_cli.core.workflows.prepare import prepare as run
+    from scing_cli.core.workflows.prepare.prepare_data import draw_world
+    from scing_cli.core.workflows.prepare.prepare_data import prepare as run
 
     terminal = Terminal(as_json=as_json)
     if synthetic:

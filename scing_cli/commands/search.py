@@ -6,8 +6,8 @@ from pathlib import Path
 
 from scing_cli.commands import options
 from scing_cli.commands.console import Terminal
-from scing_cli.commands.given import one_of, parse_box, paths_given, standard_input
-from scing_cli.commands.hits import payload_of, show
+from scing_cli.commands.option_checks import one_of, parse_box, paths_given, standard_input
+from scing_cli.commands.show_search import payload_of, show
 from scing_cli.commands.thumbnails import open_thumbnails
 
 
@@ -41,10 +41,10 @@ def search(
 ) -> None:
     """Rank the gallery by its likeness to a photo; scores are cosines."""
     from scing_cli.core.index import RowFilter
-    from scing_cli.core.workflows.hits_file import check_hits_file, write_hits
-    from scing_cli.core.workflows.machine import Machine
-    from scing_cli.core.workflows.search import search as find
-    from scing_cli.core.workflows.thresholds import Wanted
+    from scing_cli.core.workflows.search.hits_file import check_hits_file, write_hits
+    from scing_cli.core.workflows.search.match_threshold import Wanted
+    from scing_cli.core.workflows.search.search_gallery import search as find
+    from scing_cli.core.workflows.shared.machine import Machine
 
     terminal = Terminal(as_json=as_json)
     one_of("--group", group, ("identity",))

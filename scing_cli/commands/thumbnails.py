@@ -14,8 +14,8 @@ from scing_cli.commands.console import Terminal
 if TYPE_CHECKING:
     from textual_image.renderable import SixelImage, TGPImage
 
-    from scing_cli.core.workflows.search import Found
-    from scing_cli.core.workflows.vectors import Box
+    from scing_cli.core.workflows.search.search_gallery import Found
+    from scing_cli.core.workflows.shared.vectors import Box
 
 ROWS = 8  # of the terminal: the height of a strip
 MOST_COLUMNS = 280  # kitty's protocol numbers 297 at most
@@ -37,7 +37,7 @@ class Thumbnails:
 
     def show(self, found: Found, identity: str, box: Box | None) -> None:
         """Draw a photo and as many of its hits as fit the terminal's width; see `strip_of`."""
-        from scing_cli.core.workflows.montage import strip_of
+        from scing_cli.core.workflows.search.montage_file import strip_of
 
         columns, (width, height) = min(self.console.width, MOST_COLUMNS), self.cell
         picture = strip_of(found, identity, box=box, size=(columns * width, ROWS * height), unit=width)

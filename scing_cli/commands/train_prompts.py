@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scing_cli.commands import options, settings
 from scing_cli.commands.console import Terminal
-from scing_cli.commands.given import chosen
+from scing_cli.commands.option_checks import chosen
 from scing_cli.core.errors import SettingError
 
 
@@ -66,7 +66,7 @@ def train_prompts(
     table, picked = tables["train-prompts"], chosen(PromptSettings, given)
     named = {"path": data, "layout": layout, "include_val": include_val}
     if resume:
-        from scing_cli.core.workflows.unfinished import choose_unfinished
+        from scing_cli.core.workflows.train.unfinished import choose_unfinished
 
         unfinished = choose_unfinished(run, "prompts", warn=Terminal(as_json=as_json).warn)
         run, wanted = unfinished.folder, unfinished.settings(PromptSettings, {**table, **picked})
@@ -80,8 +80,8 @@ def train_prompts(
     terminal = Terminal(as_json=as_json)
     check_method(wanted)
     hub.locate(wanted.model, wanted.pretrained, reporter=terminal)  # missing weights are told before torch loads
-    from scing_cli.core.workflows.machine import Machine
-    from scing_cli.core.workflows.train_prompts import train_prompts as train
+    from scing_cli.core.workflows.shared.machine import Machine
+    from scing_cli.core.workflows.train.prompts_stage import train_prompts as train
 
     machine = Machine(device=device, workers=workers)
     report = train(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from scing_cli.commands import options, settings
 from scing_cli.commands.console import Terminal
-from scing_cli.commands.given import chosen
+from scing_cli.commands.option_checks import chosen
 
 
 def train_visual(
@@ -52,7 +52,7 @@ def train_visual(
 
     table, picked = read_config(config)["train-visual"], chosen(VisualSettings, given)
     if resume:
-        from scing_cli.core.workflows.unfinished import choose_unfinished
+        from scing_cli.core.workflows.train.unfinished import choose_unfinished
 
         unfinished = choose_unfinished(run, "visual", warn=Terminal(as_json=as_json).warn)
         run, wanted = unfinished.folder, unfinished.settings(VisualSettings, {**table, **picked})
@@ -60,8 +60,8 @@ def train_visual(
         data, pretrained = data or unfinished.moved("data", Path), pretrained or unfinished.moved("pretrained", str)
     else:
         wanted = build_settings(VisualSettings, table, picked)
-    from scing_cli.core.workflows.machine import Machine
-    from scing_cli.core.workflows.train_visual import train_visual as train
+    from scing_cli.core.workflows.shared.machine import Machine
+    from scing_cli.core.workflows.train.visual_stage import train_visual as train
 
     terminal = Terminal(as_json=as_json)
     machine = Machine(device=device, workers=workers)

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from scing_cli.core.bounded import read_bounded
 from scing_cli.core.errors import SettingError, spelled
+from scing_cli.core.safe_reading import read_bounded
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]

@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from scing_cli.core.bounded import opened
 from scing_cli.core.errors import DataError, ImageError, spelled
+from scing_cli.core.safe_reading import opened
 
 Result = TypeVar("Result")
 IMAGE_SUFFIXES = frozenset(

@@ -23,10 +23,10 @@ from pathlib import Path
 import measuring
 
 from scing_cli.core.synthetic import write_world
-from scing_cli.core.workflows.embed import GalleryChoice, embed
-from scing_cli.core.workflows.evaluate import evaluate
-from scing_cli.core.workflows.machine import Machine
-from scing_cli.core.workflows.models import ModelChoice
+from scing_cli.core.workflows.embed.embed_gallery import GalleryChoice, embed
+from scing_cli.core.workflows.evaluate.evaluate_data import evaluate
+from scing_cli.core.workflows.shared.machine import Machine
+from scing_cli.core.workflows.shared.model import ModelChoice
 
 BATCH = 64
 TINY = Path(__file__).parents[1] / "models" / "test-clip.json"

@@ -24,7 +24,7 @@ import torch
 from measuring import in_turns, line, options, settle
 
 from scing_cli.core.evaluation import Scores, evaluate
-from scing_cli.core.workflows.saved import evaluate_saved
+from scing_cli.core.workflows.evaluate.evaluate_saved import evaluate_saved
 
 DISTRACTORS = 0.05
 MARKET, SMALL = (3_368, 15_913, 751), (100, 500, 25)  # queries, gallery, people

@@ -31,7 +31,7 @@ from scing_cli.core.batches import ImageLoader, Pixels, sequential
 from scing_cli.core.index import entry_of
 from scing_cli.core.runtime import Silent
 from scing_cli.core.synthetic import write_world
-from scing_cli.core.workflows.vectors import in_threads
+from scing_cli.core.workflows.shared.vectors import in_threads
 
 BATCH, HEIGHT, WIDTH = 256, 256, 128
 PEOPLE = 48  # drawn; eight JPEG files of each are copied to as many as are needed

@@ -30,10 +30,10 @@ from scing_cli.core.config import PromptSettings
 from scing_cli.core.encoders.clip import ClipModel, load_clip
 from scing_cli.core.encoders.image import ImageFeatures
 from scing_cli.core.methods import load_method
+from scing_cli.core.methods.perturbed_views import FreshViews
 from scing_cli.core.methods.prompts import AFTER, BEFORE
 from scing_cli.core.methods.stage1 import PromptTuning
 from scing_cli.core.methods.task import Batch
-from scing_cli.core.methods.views import FreshViews
 from scing_cli.core.runtime import DEVICES, choose_device, choose_precision, device_name
 
 TESTS = Path(__file__).parents[1]

@@ -27,10 +27,10 @@ from scing_cli.core.artifacts import read_json, write_json
 from scing_cli.core.config import PromptSettings, VisualSettings, build_settings, read_config, saved_settings
 from scing_cli.core.errors import ScingError
 from scing_cli.core.synthetic import write_world
-from scing_cli.core.workflows.evaluate import evaluate
-from scing_cli.core.workflows.models import ModelChoice
-from scing_cli.core.workflows.train_prompts import train_prompts
-from scing_cli.core.workflows.train_visual import train_visual
+from scing_cli.core.workflows.evaluate.evaluate_data import evaluate
+from scing_cli.core.workflows.shared.model import ModelChoice
+from scing_cli.core.workflows.train.prompts_stage import train_prompts
+from scing_cli.core.workflows.train.visual_stage import train_visual
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MEASURED = ("stage1_seconds", "stage2_seconds", "mAP", "rank1")

@@ -55,7 +55,7 @@ def test_a_small_file_is_read_as_a_large_one(
             return (0, 0), error.what.partition(":")[0]
 
     at_once = read()
-    monkeypatch.setattr("scing_cli.core.bounded.SMALL", 0)
+    monkeypatch.setattr("scing_cli.core.safe_reading.SMALL", 0)
     assert read() == at_once
     assert (at_once[0] == (64, 96)) == (share == 1)
 

@@ -22,8 +22,8 @@ from scing_cli.core.artifacts import choose_run
 from scing_cli.core.config import PromptSettings, VisualSettings
 from scing_cli.core.datasets import DataSet, read_data
 from scing_cli.core.encoders.architecture import find_architecture
-from scing_cli.core.encoders.inference import load_copy
-from scing_cli.core.encoders.stamp import encoder_digest
+from scing_cli.core.encoders.encoder_file import encoder_digest
+from scing_cli.core.encoders.openvino_model import load_copy
 from scing_cli.core.encoders.weights import read_state
 from scing_cli.core.evaluation import read_saved
 from scing_cli.core.index import GalleryIndex, read_stamp
@@ -32,17 +32,17 @@ from scing_cli.core.methods.prompts_file import check_identities, load_texts
 from scing_cli.core.runtime import Silent
 from scing_cli.core.synthetic import write_world
 from scing_cli.core.training import MetricsLog
-from scing_cli.core.workflows.data import open_data, run_manifest
-from scing_cli.core.workflows.embed import GalleryChoice, embed
-from scing_cli.core.workflows.evaluate import evaluate
-from scing_cli.core.workflows.kept import embedded_side
-from scing_cli.core.workflows.machine import Machine
-from scing_cli.core.workflows.models import ModelChoice, open_model, reopen_model, starting_encoder
-from scing_cli.core.workflows.report import Subject
-from scing_cli.core.workflows.report.sections import settings as report_settings
-from scing_cli.core.workflows.thresholds import Wanted, find_threshold
-from scing_cli.core.workflows.train_prompts import train_prompts
-from scing_cli.core.workflows.train_visual import train_visual
+from scing_cli.core.workflows.embed.embed_gallery import GalleryChoice, embed
+from scing_cli.core.workflows.evaluate.evaluate_data import evaluate
+from scing_cli.core.workflows.evaluate.report import Subject
+from scing_cli.core.workflows.evaluate.report.sections import settings as report_settings
+from scing_cli.core.workflows.evaluate.vector_cache import embedded_side
+from scing_cli.core.workflows.search.match_threshold import Wanted, find_threshold
+from scing_cli.core.workflows.shared.machine import Machine
+from scing_cli.core.workflows.shared.model import ModelChoice, open_model, reopen_model, starting_encoder
+from scing_cli.core.workflows.shared.run_data import open_data, run_manifest
+from scing_cli.core.workflows.train.prompts_stage import train_prompts
+from scing_cli.core.workflows.train.visual_stage import train_visual
 
 EXACT = Machine(precision="fp32", workers=1)
 SCHEDULE = {"epochs": 1, "batch_size": 16, "lr": 1e-3}

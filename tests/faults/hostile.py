@@ -22,7 +22,7 @@ from PIL import Image
 
 from scing_cli.__main__ import main
 from scing_cli.core.artifacts import write_json
-from scing_cli.core.index.stamp import append_stamp, read_stamp
+from scing_cli.core.index.index_stamp import append_stamp, read_stamp
 
 LONGEST = 20_000  # letters of a message, whatever came in
 ERRORS = ("surrogateescape", "strict", "backslashreplace")  # of the standard streams, as Python has them

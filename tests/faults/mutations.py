@@ -18,7 +18,7 @@ from faults.hostile import deadline
 
 from scing_cli.core.artifacts import sealed
 from scing_cli.core.errors import ScingError
-from scing_cli.core.index.stamp import MAGIC, TAIL
+from scing_cli.core.index.index_stamp import MAGIC, TAIL
 
 DRAWN = ("one bit", "some bytes", "zeros", "cut", "longer")
 ONCE = ("last byte", "empty")

@@ -14,7 +14,7 @@ from faults.test_full_disk import here
 from pipeline.conftest import FAST, MODEL
 
 from scing_cli.core.artifacts import run as runs
-from scing_cli.core.embeddings import copied
+from scing_cli.core.embeddings import openvino_embedder
 from scing_cli.core.index import GalleryIndex, write_lock
 
 __all__ = ["here"]
@@ -78,23 +78,23 @@ def test_runs_are_taken_by_the_time_they_say_and_named(scing, own_run, world, he
     assert scing("embed", "--run", "runs/behind", "--output", "other.faiss", "--json").json["model"] == "runs/behind"
 
 
-@pytest.mark.parametrize("jump", [-2 * copied.ABANDONED, 2 * copied.ABANDONED])
+@pytest.mark.parametrize("jump", [-2 * openvino_embedder.ABANDONED, 2 * openvino_embedder.ABANDONED])
 def test_a_maker_of_a_copy_survives_another_whose_clock_jumped(scing, own_run, here, monkeypatch, jump):
     """At worst the other one takes the work away that is half done: then torch embeds, and the next makes a copy."""
     shutil.rmtree(own_run / "visual" / "inference")
-    write, now = copied._write, time.time
+    write, now = openvino_embedder._write, time.time
 
     def interrupted(folder, encoder, digest):
-        monkeypatch.setattr(copied.time, "time", lambda: now() + jump)
-        copied._sweep(own_run / "visual" / "inference")
-        monkeypatch.setattr(copied.time, "time", now)
+        monkeypatch.setattr(openvino_embedder.time, "time", lambda: now() + jump)
+        openvino_embedder._sweep(own_run / "visual" / "inference")
+        monkeypatch.setattr(openvino_embedder.time, "time", now)
         write(folder, encoder, digest)
 
-    monkeypatch.setattr(copied, "_write", interrupted)
+    monkeypatch.setattr(openvino_embedder, "_write", interrupted)
     ended = scing("embed", "--run", own_run)
     assert ended.code == 0, ended.err
     assert (own_run / "visual" / "image_encoder.safetensors").is_file()
-    monkeypatch.setattr(copied, "_write", write)
+    monkeypatch.setattr(openvino_embedder, "_write", write)
     assert "torch embeds" not in scing("embed", "--run", own_run, "--force").err
     assert (own_run / "visual" / "inference" / "stamp.json").is_file()
     assert not list((own_run / "visual").glob(".*"))

@@ -13,8 +13,8 @@ from faults.mutations import Mutation, PassedOver, Tally, mutations, newer, outc
 
 from scing_cli.core.config import VisualSettings
 from scing_cli.core.errors import ScingError
-from scing_cli.core.index.stamp import SUFFIX
-from scing_cli.core.workflows.train_visual import train_visual
+from scing_cli.core.index.index_stamp import SUFFIX
+from scing_cli.core.workflows.train.visual_stage import train_visual
 
 FEW, MANY = 12, 400
 MEMORY = 2**20  # KiB that damage may make the process grow by

@@ -15,7 +15,7 @@ from faults.hostile import bombs, detonate, refused, rewrite
 from pipeline.conftest import FAST
 from tiny import TINY_MODEL
 
-from scing_cli.core.encoders.inference import can_copy
+from scing_cli.core.encoders.openvino_model import can_copy
 
 PACKAGE = Path(__file__).resolve().parents[2] / "scing_cli"
 KINDS = tuple(bombs(Path("marker")))

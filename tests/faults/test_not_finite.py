@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 from tiny import TINY_MODEL, tiny_clip
 
 from scing_cli.core.artifacts import file_digest
-from scing_cli.core.encoders.stamp import save_image_encoder
+from scing_cli.core.encoders.encoder_file import save_image_encoder
 from scing_cli.core.index import GalleryIndex
 
 BAD = (float("nan"), float("inf"), -float("inf"))

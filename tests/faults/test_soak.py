@@ -15,9 +15,9 @@ import pytest
 from faults.killing import Command
 
 from scing_cli.core.index import GalleryIndex
-from scing_cli.core.workflows.embed import GalleryChoice, embed
-from scing_cli.core.workflows.models import ModelChoice
-from scing_cli.core.workflows.search import search
+from scing_cli.core.workflows.embed.embed_gallery import GalleryChoice, embed
+from scing_cli.core.workflows.search.search_gallery import search
+from scing_cli.core.workflows.shared.model import ModelChoice
 
 MIB = 1024  # KiB
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory from /proc")

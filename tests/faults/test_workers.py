@@ -16,7 +16,7 @@ from faults.test_full_disk import here, snapshot
 from pipeline.conftest import FAST, MODEL
 
 from scing_cli.core.batches import loader
-from scing_cli.core.embeddings.copied import CopyEmbedder
+from scing_cli.core.embeddings.openvino_embedder import CopyEmbedder
 from scing_cli.core.synthetic import worker
 
 __all__ = ["here"]

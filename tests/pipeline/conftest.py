@@ -62,11 +62,11 @@ def world(tmp_path_factory):
 def finished(world, tmp_path_factory):
     """A run through both stages, with a gallery index beside it. Tests copy what they change."""
     from scing_cli.core.config import PromptSettings, VisualSettings
-    from scing_cli.core.workflows.embed import GalleryChoice, embed
-    from scing_cli.core.workflows.machine import Machine
-    from scing_cli.core.workflows.models import ModelChoice
-    from scing_cli.core.workflows.train_prompts import train_prompts
-    from scing_cli.core.workflows.train_visual import train_visual
+    from scing_cli.core.workflows.embed.embed_gallery import GalleryChoice, embed
+    from scing_cli.core.workflows.shared.machine import Machine
+    from scing_cli.core.workflows.shared.model import ModelChoice
+    from scing_cli.core.workflows.train.prompts_stage import train_prompts
+    from scing_cli.core.workflows.train.visual_stage import train_visual
 
     run = tmp_path_factory.mktemp("runs") / "run"
     settings = {"epochs": 2, "batch_size": 16, "lr": 1e-3}

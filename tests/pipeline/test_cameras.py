@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pipeline.conftest import FAST, MODEL
 
-from scing_cli.core.encoders.stamp import load_image_encoder
+from scing_cli.core.encoders.encoder_file import load_image_encoder
 from scing_cli.core.index import GalleryIndex
 
 WITHOUT = "of no camera that the model was trained with"
@@ -22,8 +22,8 @@ def trained(world, tmp_path_factory):
     from tiny import TINY_MODEL
 
     from scing_cli.core.config import PromptSettings, VisualSettings
-    from scing_cli.core.workflows.train_prompts import train_prompts
-    from scing_cli.core.workflows.train_visual import train_visual
+    from scing_cli.core.workflows.train.prompts_stage import train_prompts
+    from scing_cli.core.workflows.train.visual_stage import train_visual
 
     run = tmp_path_factory.mktemp("cameras") / "run"
     settings = {"epochs": 2, "batch_size": 16, "lr": 1e-2}

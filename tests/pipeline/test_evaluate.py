@@ -15,7 +15,7 @@ from pipeline.conftest import MODEL
 from pipeline.test_refused import refuse
 from safetensors.numpy import load_file
 
-from scing_cli.core.datasets import published, read_data
+from scing_cli.core.datasets import published_counts, read_data
 from scing_cli.core.datasets.inspect import count_parts
 
 FIGURES = ("mAP", "mINP", "rank1", "rank5", "rank10", "queries", "valid_queries", "gallery", "protocol")
@@ -66,7 +66,7 @@ def test_scoring_saved_embeddings_loads_no_torch(saved):
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from scing_cli.core.workflows.saved import evaluate_saved\n"
+        "from scing_cli.core.workflows.evaluate.evaluate_saved import evaluate_saved\n"
         "evaluate_saved(Path('all.npz'))\n"
         "print('torch' in sys.modules)\n"
     )
@@ -137,8 +137,8 @@ def as_published(world, monkeypatch):
     def publish(name, **counts):
         parts = count_parts(read_data(world).manifest)
         parts["train"] = dataclasses.replace(parts["train"], **counts)
-        own = published.Published("market1501", parts, "drawn")
-        monkeypatch.setattr(published, "PUBLISHED", {**published.PUBLISHED, name: own})
+        own = published_counts.Published("market1501", parts, "drawn")
+        monkeypatch.setattr(published_counts, "PUBLISHED", {**published_counts.PUBLISHED, name: own})
 
     return publish
 

@@ -18,14 +18,14 @@ from safetensors.torch import load_file
 from tiny import tiny_clip
 
 from scing_cli.core.artifacts import open_run
-from scing_cli.core.embeddings.tower import TowerEmbedder
-from scing_cli.core.encoders.stamp import load_image_encoder, save_image_encoder
+from scing_cli.core.embeddings.torch_embedder import TowerEmbedder
+from scing_cli.core.encoders.encoder_file import load_image_encoder, save_image_encoder
 from scing_cli.core.errors import RunError, SettingError
 from scing_cli.core.manifest import labels
 from scing_cli.core.methods.prompts_file import IdentityTexts, save_prompts
 from scing_cli.core.runtime import Silent
-from scing_cli.core.workflows.data import run_manifest
-from scing_cli.core.workflows.gap import draw_gaps, measure_gaps
+from scing_cli.core.workflows.paper.modality_gap import draw_gaps, measure_gaps
+from scing_cli.core.workflows.shared.run_data import run_manifest
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "modality_gap.py"
 

@@ -57,9 +57,9 @@ def world(tmp_path_factory):
 def everyone(world):
     """Vectors and labels of all people, as `verify` takes them."""
     from scing_cli.core.runtime import Silent
-    from scing_cli.core.workflows.kept import embedded_side
-    from scing_cli.core.workflows.machine import Machine
-    from scing_cli.core.workflows.models import ModelChoice, open_model
+    from scing_cli.core.workflows.evaluate.vector_cache import embedded_side
+    from scing_cli.core.workflows.shared.machine import Machine
+    from scing_cli.core.workflows.shared.model import ModelChoice, open_model
 
     model = open_model(ModelChoice(model="scing-tiny"), reporter=Silent())
     embedder, case = Machine().embedder(model.encoder, kind="projected"), {}

@@ -14,11 +14,11 @@ from tiny import tiny_clip
 from torch.nn import functional
 
 from scing_cli.core.artifacts import open_run
-from scing_cli.core.embeddings.tower import TowerEmbedder
+from scing_cli.core.embeddings.torch_embedder import TowerEmbedder
 from scing_cli.core.manifest import labels
 from scing_cli.core.methods.prompts_file import load_texts
 from scing_cli.core.runtime import Silent
-from scing_cli.core.workflows.data import run_manifest
+from scing_cli.core.workflows.shared.run_data import run_manifest
 
 STILL = ("--epochs", "1", "--batch-size", "16", "--lr", "1e-9", "--precision", "fp32")
 PLAIN = ("--flip", "0", "--erase", "0", "--crop", "0", "--warmup-epochs", "0")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from pipeline.test_refused import nothing_in, refuse
 
-from scing_cli.core.datasets.published import PUBLISHED
+from scing_cli.core.datasets.published_counts import PUBLISHED
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_a_world_has_its_own_layout(scing, here, layout):
 @pytest.mark.parametrize("workers", [-1, 0])
 def test_the_library_says_the_same(world, here, workers):
     from scing_cli.core.errors import SettingError
-    from scing_cli.core.workflows.prepare import draw_world, prepare
+    from scing_cli.core.workflows.prepare.prepare_data import draw_world, prepare
 
     for call in (lambda: prepare(world, workers=workers), lambda: draw_world(Path("crowd"), workers=workers)):
         with pytest.raises(SettingError, match=f"--workers {workers}: must be at least 1"):

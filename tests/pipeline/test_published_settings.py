@@ -9,7 +9,7 @@ from fixtures import FIXTURES
 from pipeline.conftest import MODEL
 
 from scing_cli.core.config import PromptSettings, read_config
-from scing_cli.core.datasets.published import PUBLISHED
+from scing_cli.core.datasets.published_counts import PUBLISHED
 from scing_cli.core.evaluation.tables import read_tables
 from scing_cli.core.method_table import METHODS
 

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from scing_cli.core.datasets import read_data
 from scing_cli.core.evaluation import Reranking, evaluate
 from scing_cli.core.evaluation.cost import Cost
-from scing_cli.core.workflows import ranked as workflow
+from scing_cli.core.workflows.evaluate import ranked as workflow
 
 FIGURES = ("mAP", "mINP", "rank1", "rank5", "rank10")
 USUAL = {"k1": 20, "k2": 6, "lambda": 0.3}

@@ -16,10 +16,10 @@ from pipeline.conftest import FAST, MODEL
 
 from scing_cli.core.artifacts import take_lock
 from scing_cli.core.encoders import compiled
-from scing_cli.core.methods.views import ViewBank
+from scing_cli.core.methods.perturbed_views import ViewBank
 from scing_cli.core.training import Trainer
 from scing_cli.core.training import state as state_module
-from scing_cli.core.workflows import train_visual as visual_workflow
+from scing_cli.core.workflows.train import visual_stage as visual_workflow
 
 METHODS = {
     "scing": (),

@@ -21,9 +21,9 @@ from tiny import TINY_MODEL, tiny_clip
 from scing_cli.core.artifacts import take_lock
 from scing_cli.core.config import VisualSettings
 from scing_cli.core.training import MetricsLog
-from scing_cli.core.workflows import train_visual as workflow
-from scing_cli.core.workflows import unfinished
-from scing_cli.core.workflows.held import HeldError
+from scing_cli.core.workflows.train import unfinished
+from scing_cli.core.workflows.train import visual_stage as workflow
+from scing_cli.core.workflows.train.run_lock import HeldError
 
 __all__ = ["here", "stop_at"]
 

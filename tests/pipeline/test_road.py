@@ -259,12 +259,12 @@ def test_a_real_process_gives_codes_and_keeps_streams_apart(finished, world, tmp
 
 
 def test_our_own_fault_is_told_as_such(scing, monkeypatch, world, here):
-    from scing_cli.core.workflows import prepare
+    from scing_cli.core.workflows.prepare import prepare_data
 
     def broken(*_arguments, **_options):
         raise KeyError("gap")
 
-    monkeypatch.setattr(prepare, "read_data", broken)
+    monkeypatch.setattr(prepare_data, "read_data", broken)
     result = scing("prepare", world)
     assert result.code == 1
     assert "Internal error: KeyError" in result.err
@@ -272,12 +272,12 @@ def test_our_own_fault_is_told_as_such(scing, monkeypatch, world, here):
 
 
 def test_ctrl_c_leaves_with_130(scing, monkeypatch, world, here):
-    from scing_cli.core.workflows import prepare
+    from scing_cli.core.workflows.prepare import prepare_data
 
     def interrupted(*_arguments, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(prepare, "read_data", interrupted)
+    monkeypatch.setattr(prepare_data, "read_data", interrupted)
     result = scing("prepare", world)
     assert (result.code, result.out, result.err) == (130, "", "Interrupted.")
 

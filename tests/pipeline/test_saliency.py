@@ -16,7 +16,7 @@ from pipeline.test_search_and_index import noise
 from scing_cli.core.batches import normalise
 from scing_cli.core.encoders.image import descriptor
 from scing_cli.core.figures import montage as drawing
-from scing_cli.core.workflows import montage, saliency
+from scing_cli.core.workflows.search import montage_file, saliency_file
 
 STYLE = drawing.Style.fitting(1)
 
@@ -75,7 +75,7 @@ def test_without_hits_the_query_stays_as_it_is(scing, finished, world, here):
 @pytest.mark.parametrize("kind", ["projected", "concat"])
 def test_what_is_explained_are_the_scores_of_the_search(scing, finished, world, here, monkeypatch, kind):
     explained = []
-    real = saliency.saliency
+    real = saliency_file.saliency
 
     def listening(encoder, pixels, targets, *, kind):
         image = normalise(pixels, encoder.geometry.mean, encoder.geometry.std)
@@ -83,7 +83,7 @@ def test_what_is_explained_are_the_scores_of_the_search(scing, finished, world, 
             explained.append((descriptor(encoder(image), kind) * targets).sum(dim=1).numpy())
         return real(encoder, pixels, targets, kind=kind)
 
-    monkeypatch.setattr(saliency, "saliency", listening)
+    monkeypatch.setattr(saliency_file, "saliency", listening)
     assert scing("embed", "--run", finished, "--descriptor", kind, "--precision", "fp32").code == 0
     photos = sorted((world / "query").glob("*.jpg"))[:2]
     command = (
@@ -115,8 +115,8 @@ def test_the_picture_changes_no_score(scing, finished, world, here):
 
 
 def test_it_shows_as_much_as_the_montage_and_says_so_once(scing, finished, world, here, monkeypatch):
-    monkeypatch.setattr(montage, "DRAWN", 2)
-    monkeypatch.setattr(montage, "HITS_DRAWN", 3)
+    monkeypatch.setattr(montage_file, "DRAWN", 2)
+    monkeypatch.setattr(montage_file, "HITS_DRAWN", 3)
     command = both(world / "query", finished.parent / "gallery.faiss")
     result = scing(*command)
     assert result.err.count("first 2 of 18 photos") == result.err.count("first 3 hits of each photo") == 1
@@ -125,9 +125,9 @@ def test_it_shows_as_much_as_the_montage_and_says_so_once(scing, finished, world
 
 
 def test_a_picture_that_cannot_be_written_is_refused_before_the_work(scing, finished, world, here, monkeypatch):
-    from scing_cli.core.workflows import search
+    from scing_cli.core.workflows.search import search_gallery
 
-    monkeypatch.setattr(search, "GalleryIndex", None)  # it would fail otherwise
+    monkeypatch.setattr(search_gallery, "GalleryIndex", None)  # it would fail otherwise
     photo = min((world / "query").glob("*.jpg"))
     command = ("search", photo, "--index", finished.parent / "gallery.faiss", "--saliency")
     refuse(scing(*command, "a.xyz"), "--saliency a.xyz: unknown kind of picture", ".png")

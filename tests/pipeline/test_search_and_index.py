@@ -16,7 +16,7 @@ from PIL import Image
 from pipeline.conftest import MODEL
 from pipeline.test_refused import nothing_in, refuse
 
-from scing_cli.core.index import GalleryIndex, lock
+from scing_cli.core.index import GalleryIndex, write_lock
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_a_second_writer_is_told_and_a_killed_one_leaves_no_lock(scing, crops, m
     holder = subprocess.Popen([sys.executable, "-c", HOLD, "gallery.faiss"], stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout.readline() == "held\n"
-        monkeypatch.setattr(lock, "PATIENCE", 0.3)
+        monkeypatch.setattr(write_lock, "PATIENCE", 0.3)
         noise(crops / "new.png", 9)
         refuse(scing(*command, "--append"), "Another process is writing gallery.faiss")
         refuse(scing(*command, "--force"), "Another process is writing gallery.faiss")
@@ -173,13 +173,13 @@ def test_a_second_writer_is_told_and_a_killed_one_leaves_no_lock(scing, crops, m
 
 
 def test_two_that_append_at_once_lose_nothing(finished, crops, monkeypatch):
-    from scing_cli.core.workflows.embed import GalleryChoice, embed
-    from scing_cli.core.workflows.models import ModelChoice
+    from scing_cli.core.workflows.embed.embed_gallery import GalleryChoice, embed
+    from scing_cli.core.workflows.shared.model import ModelChoice
 
     (other := crops.with_name("more")).mkdir()
     for number in range(4):
         noise(other / f"{number}.png", 100 + number)
-    monkeypatch.setattr(lock, "PATIENCE", 60)
+    monkeypatch.setattr(write_lock, "PATIENCE", 60)
 
     def append(folder):
         return embed(ModelChoice(run=finished), GalleryChoice(images=folder), append=True).added
@@ -190,16 +190,16 @@ def test_two_that_append_at_once_lose_nothing(finished, crops, monkeypatch):
 
 
 def test_an_index_that_appeared_meanwhile_is_not_replaced(scing, crops, monkeypatch):
-    from scing_cli.core.workflows import partial
+    from scing_cli.core.workflows.embed import partial_index
 
-    files = partial.embed_files
+    files = partial_index.embed_files
 
     def slow(*arguments, **options):
         vectors = files(*arguments, **options)
         Path("gallery.faiss").write_text("another's")
         return vectors
 
-    monkeypatch.setattr(partial, "embed_files", slow)
+    monkeypatch.setattr(partial_index, "embed_files", slow)
     refuse(scing("embed", *MODEL, "--images", crops), "gallery.faiss is there already")
     assert Path("gallery.faiss").read_text() == "another's"
 
@@ -214,11 +214,11 @@ def test_an_index_that_appeared_meanwhile_is_not_replaced(scing, crops, monkeypa
     ],
 )
 def test_a_place_that_cannot_be_written_is_refused_before_the_work(scing, world, here, monkeypatch, output, message):
-    from scing_cli.core.workflows import embed
+    from scing_cli.core.workflows.embed import embed_gallery
 
     if output.startswith("/proc") and not Path("/proc/self").is_dir():
         pytest.skip("a folder that nobody can write")
-    monkeypatch.setattr(embed, "open_model", None)  # it would fail otherwise
+    monkeypatch.setattr(embed_gallery, "open_model", None)  # it would fail otherwise
     for option in ((), ("--append",), ("--force",)):
         refuse(scing("embed", *MODEL, "--data", world, "--output", output, *option), message)
     nothing_in(here)

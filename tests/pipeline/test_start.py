@@ -14,12 +14,12 @@ import pytest
 from scing_cli.core.datasets import read_data
 from scing_cli.core.runtime import Silent, cpu_has_bf16
 from scing_cli.core.synthetic import write_world
-from scing_cli.core.workflows.embedders import Crops, choose_embedder
-from scing_cli.core.workflows.machine import Machine
-from scing_cli.core.workflows.models import ModelChoice, open_model
-from scing_cli.core.workflows.scoring import score_parts, sides
+from scing_cli.core.workflows.shared.embedder_choice import Crops, choose_embedder
+from scing_cli.core.workflows.shared.machine import Machine
+from scing_cli.core.workflows.shared.model import ModelChoice, open_model
+from scing_cli.core.workflows.shared.scoring import score_parts, sides
 
-pytest.importorskip("scing_cli.core.encoders.quiet_openvino", exc_type=ImportError)
+pytest.importorskip("scing_cli.core.encoders.openvino_runtime", exc_type=ImportError)
 CODE = """
 import sys
 from scing_cli.__main__ import main
@@ -113,7 +113,7 @@ def test_nothing_is_sent_and_nothing_is_left_at_home(index, photo, tmp_path, mon
         "asked = []",
         "def refuse(*args, **options): asked.append(args); raise OSError('the network is out of bounds')",
         "socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse",
-        "from scing_cli.core.workflows.search import search",
+        "from scing_cli.core.workflows.search.search_gallery import search",
         "from pathlib import Path",
         "search([Path(sys.argv[1])], Path(sys.argv[2]))",
         "print('openvino' in sys.modules, 'openvino_telemetry' in sys.modules, len(asked))",

@@ -43,9 +43,9 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(finished, data, tmp_path_factory):
     """A run with a report of the crowd in it, beside it the report, an index of the crowd and another report."""
-    from scing_cli.core.workflows.embed import GalleryChoice, embed
-    from scing_cli.core.workflows.evaluate import evaluate
-    from scing_cli.core.workflows.models import ModelChoice
+    from scing_cli.core.workflows.embed.embed_gallery import GalleryChoice, embed
+    from scing_cli.core.workflows.evaluate.evaluate_data import evaluate
+    from scing_cli.core.workflows.shared.model import ModelChoice
 
     folder = tmp_path_factory.mktemp("thresholds")
     own = Path(shutil.copytree(finished, folder / "run"))

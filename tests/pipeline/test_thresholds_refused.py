@@ -43,8 +43,8 @@ def search(scing, photo, own):
 @pytest.fixture(scope="module")
 def whole(finished, tmp_path_factory):
     """The content of a report of the run that all tests copy."""
-    from scing_cli.core.workflows.evaluate import evaluate
-    from scing_cli.core.workflows.models import ModelChoice
+    from scing_cli.core.workflows.evaluate.evaluate_data import evaluate
+    from scing_cli.core.workflows.shared.model import ModelChoice
 
     folder = tmp_path_factory.mktemp("whole")
     run = Path(shutil.copytree(finished, folder / "run"))

@@ -1,6 +1,7 @@
 """Everything on disk: names, stamps, digests, atomic writes, run folders."""
 
-from scing_cli.core.artifacts.belonging import check_belongs, stage_mark
+from scing_cli.core.artifacts.checksum import FORMAT, sealed, text_digest, unsealed
+from scing_cli.core.artifacts.file_lock import holder_of, let_go, take_lock
 from scing_cli.core.artifacts.files import (
     cache_folder,
     csv_text,
@@ -11,7 +12,7 @@ from scing_cli.core.artifacts.files import (
     write_json,
     write_text,
 )
-from scing_cli.core.artifacts.lock import holder_of, let_go, take_lock
+from scing_cli.core.artifacts.provenance import check_belongs, stage_mark
 from scing_cli.core.artifacts.run import (
     RUNS,
     STAGES,
@@ -26,7 +27,6 @@ from scing_cli.core.artifacts.run import (
     update_run,
     versions,
 )
-from scing_cli.core.artifacts.seal import FORMAT, sealed, text_digest, unsealed
 from scing_cli.core.artifacts.verified import checked_once
 
 __all__ = [

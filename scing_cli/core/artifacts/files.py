@@ -16,9 +16,9 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from scing_cli.core.artifacts.seal import sealed, unsealed
-from scing_cli.core.bounded import check_ordinary, opened, read_bounded
+from scing_cli.core.artifacts.checksum import sealed, unsealed
 from scing_cli.core.errors import WRITE_REMEDY, RunError, ScingError, one_line
+from scing_cli.core.safe_reading import check_ordinary, opened, read_bounded
 
 REMEDY = "Restore it from a copy, or make it anew."
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from scing_cli import __version__
+from scing_cli.core.artifacts.checksum import FORMAT
 from scing_cli.core.artifacts.files import read_json, write_json
-from scing_cli.core.artifacts.seal import FORMAT
 from scing_cli.core.errors import RunError
 
 RUNS = Path("runs")

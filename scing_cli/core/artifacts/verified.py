@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
+from scing_cli.core.artifacts.checksum import text_digest
 from scing_cli.core.artifacts.files import cache_folder
-from scing_cli.core.artifacts.seal import text_digest
 
 
 def checked_once(file: Path, fact: str, check: Callable[[], bool], *, again: bool = False) -> bool:

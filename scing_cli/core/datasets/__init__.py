@@ -7,7 +7,7 @@ for training or evaluation, `inspect.py` opens the images and counts them beside
 
 from scing_cli.core.datasets.checks import check_evaluation, check_training
 from scing_cli.core.datasets.dataset import DataSet, Dropped
-from scing_cli.core.datasets.places import Place, detect, locate
+from scing_cli.core.datasets.detection import Place, detect, locate
 from scing_cli.core.datasets.reading import read_data
 
 __all__ = [

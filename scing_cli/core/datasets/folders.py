@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from scing_cli.core.datasets.captions import join_captions
+from scing_cli.core.datasets.caption_file import join_captions
 from scing_cli.core.datasets.dataset import DataSet, Dropped, Entry, gather_folders
 from scing_cli.core.datasets.listing import list_folder, walk_images
 from scing_cli.core.datasets.market import NAME

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from scing_cli.core.artifacts import file_digest
 from scing_cli.core.datasets.dataset import Dropped
-from scing_cli.core.datasets.published import PartCount
+from scing_cli.core.datasets.published_counts import PartCount
 from scing_cli.core.errors import ImageError, spelled
 from scing_cli.core.imagefile import read_image
 from scing_cli.core.manifest import SPLITS, Manifest

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from scing_cli.core.bounded import check_ordinary, read_bounded
 from scing_cli.core.datasets.dataset import DataSet, Entry, gather, raise_faults
 from scing_cli.core.errors import DataError
 from scing_cli.core.layouts import Parts
 from scing_cli.core.manifest import Sample
+from scing_cli.core.safe_reading import check_ordinary, read_bounded
 
 CAMERA_FIELD = 2
 TESTED = ("query", "gallery")

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from scing_cli.core.datasets.captions import join_captions
+from scing_cli.core.datasets.caption_file import join_captions
 from scing_cli.core.datasets.dataset import DataSet, Dropped, Entry, gather
 from scing_cli.core.datasets.listing import Listing, list_folder
 from scing_cli.core.layouts import Parts

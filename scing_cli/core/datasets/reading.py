@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scing_cli.core.datasets.dataset import DataSet, Dropped
-from scing_cli.core.datasets.places import locate
+from scing_cli.core.datasets.detection import locate
 from scing_cli.core.errors import counted
 from scing_cli.core.layouts import LAYOUTS
 from scing_cli.core.manifest import SPLITS, UNREADABLE, Manifest, Sample

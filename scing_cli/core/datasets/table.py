@@ -12,11 +12,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TextIO
 
-from scing_cli.core.bounded import check_ordinary
 from scing_cli.core.datasets.dataset import DataSet, display_name, raise_faults
 from scing_cli.core.errors import DataError, counted, spelled
 from scing_cli.core.layouts import Parts
 from scing_cli.core.manifest import COLUMNS, SPLITS, Manifest, Sample
+from scing_cli.core.safe_reading import check_ordinary
 
 LONGEST = 2**20  # letters of a line
 DELIMITERS = (",", ";", "\t")

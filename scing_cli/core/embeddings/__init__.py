@@ -18,7 +18,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from scing_cli.core.batches import ImageLoader, Pixels, resize, sequential
-from scing_cli.core.encoders.cameras import camera_places
+from scing_cli.core.encoders.camera_embedding import camera_places
 from scing_cli.core.encoders.descriptors import check_descriptor
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.errors import DataError, counted, spelled

@@ -15,9 +15,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from scing_cli.core.bounded import SMALL, check_ordinary, parse_json, read_bounded
 from scing_cli.core.encoders.geometry import LARGEST_SIDE
 from scing_cli.core.errors import WeightsError, spelled
+from scing_cli.core.safe_reading import SMALL, check_ordinary, parse_json, read_bounded
 
 OWN_MODELS = Path(__file__).parents[2] / "assets" / "models"
 PERSON_SIZE = (256, 128)

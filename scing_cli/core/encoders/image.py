@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from scing_cli.core.encoders.attention import RunBlock, layer_norm
-from scing_cli.core.encoders.cameras import camera_places
+from scing_cli.core.encoders.camera_embedding import camera_places
 from scing_cli.core.encoders.descriptors import check_descriptor
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.encoders.last_block import LastBlock, dense_block, last_block, read_blocks

@@ -1,9 +1,9 @@
 """Pictures of results."""
 
+from scing_cli.core.figures.contact_sheet import SheetLine, contact_sheet
 from scing_cli.core.figures.file import check_picture, write_picture
+from scing_cli.core.figures.heat import overlay, saliency_montage
 from scing_cli.core.figures.montage import MontageHit, ranked_montage
-from scing_cli.core.figures.saliency import overlay, saliency_montage
-from scing_cli.core.figures.sheet import SheetLine, contact_sheet
 from scing_cli.core.figures.strip import hits_beside, ranked_strip
 
 __all__ = [

@@ -19,9 +19,9 @@ import numpy as np
 
 from scing_cli.core.artifacts import checked_once, replacing
 from scing_cli.core.errors import WRITE_REMEDY, IndexFileError, spelled
+from scing_cli.core.index.index_stamp import REMEDY, SUFFIX, Stamp, append_stamp, check_vectors, read_stamp, rows_file
 from scing_cli.core.index.kinds import KINDS
 from scing_cli.core.index.rows import Row, read_rows, write_rows
-from scing_cli.core.index.stamp import REMEDY, SUFFIX, Stamp, append_stamp, check_vectors, read_stamp, rows_file
 from scing_cli.core.index.store import Store
 
 READ_ATTEMPTS = 20  # a writer whose every commit falls into a reading: three in a row happened

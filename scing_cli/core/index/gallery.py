@@ -18,13 +18,13 @@ from scing_cli.core.errors import DataError, IndexFileError, SettingError, spell
 from scing_cli.core.index.disk import check_name, commit, load
 from scing_cli.core.index.filters import RowFilter
 from scing_cli.core.index.hits import Hit, best_of_each
+from scing_cli.core.index.index_stamp import Stamp, read_stamp
 from scing_cli.core.index.kinds import KINDS, choose_kind
-from scing_cli.core.index.lock import write_lock
+from scing_cli.core.index.nearest import nearest
 from scing_cli.core.index.rows import Entry, Row
-from scing_cli.core.index.search import nearest
-from scing_cli.core.index.stamp import Stamp, read_stamp
 from scing_cli.core.index.store import Store
 from scing_cli.core.index.tuning import measured_recall, tune
+from scing_cli.core.index.write_lock import write_lock
 
 Vectors = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scing_cli.core.index.search import HALF_STEP, nearest
+from scing_cli.core.index.nearest import HALF_STEP, nearest
 from scing_cli.core.index.store import Store, Vectors
 
 BLOCK = 65536  # vectors

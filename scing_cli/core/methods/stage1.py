@@ -14,9 +14,9 @@ from scing_cli.core.encoders.attention import RunBlock
 from scing_cli.core.encoders.clip import ClipModel
 from scing_cli.core.encoders.compiled import CompiledBlock
 from scing_cli.core.methods.losses import Similarity, consistency, single_contrast, supervised_contrast
+from scing_cli.core.methods.perturbed_views import Perturbation
 from scing_cli.core.methods.prompts import PromptLearner, VisualPrompt
 from scing_cli.core.methods.task import Batch, Feed, Keep, Key, Losses, keep_nothing
-from scing_cli.core.methods.views import Perturbation
 from scing_cli.core.runtime import Reporter, autocast, draw_seed, seeded, to_device
 
 

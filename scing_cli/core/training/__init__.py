@@ -3,7 +3,7 @@
 from scing_cli.core.training.gradients import gradient_norms
 from scing_cli.core.training.interruption import Interruption
 from scing_cli.core.training.loop import Fit, Trainer
-from scing_cli.core.training.metrics import MetricsLog
+from scing_cli.core.training.metrics_file import MetricsLog
 from scing_cli.core.training.schedule import LearningRate
 from scing_cli.core.training.state import MINUTES, Checkpoints, Progress
 

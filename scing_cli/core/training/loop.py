@@ -15,10 +15,10 @@ from scing_cli.core.methods.task import Batch, Feed, Key, Task
 from scing_cli.core.runtime import Advance, Reporter
 from scing_cli.core.training.gradients import gradient_norms, learnt_by_name
 from scing_cli.core.training.interruption import Interruption
-from scing_cli.core.training.metrics import MetricsLog
-from scing_cli.core.training.readings import REMEDY, Reading, read, require
+from scing_cli.core.training.metrics_file import MetricsLog
 from scing_cli.core.training.schedule import LearningRate
 from scing_cli.core.training.state import Checkpoints, Progress
+from scing_cli.core.training.step_metrics import REMEDY, Reading, read, require
 
 READ_EVERY = 50  # steps, where a reading waits for the device
 

@@ -21,10 +21,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from scing_cli.core.artifacts import FORMAT, replacing, text_digest
-from scing_cli.core.bounded import check_ordinary
-from scing_cli.core.encoders.stamp import tensors_digest
+from scing_cli.core.encoders.encoder_file import tensors_digest
 from scing_cli.core.errors import RunError, ScingError
 from scing_cli.core.runtime import Reporter
+from scing_cli.core.safe_reading import check_ordinary
 
 KEPT = 2
 SHARE = 20  # an epoch's end is saved where that takes at most one in so many of the seconds since the last

@@ -14,13 +14,13 @@ import torch
 from gpu_parts.ground import Figure, Ground
 from gpu_parts.limits import guarded
 from scing_cli.core.batches import ImageLoader, sequential
-from scing_cli.core.embeddings.tower import TowerEmbedder
+from scing_cli.core.embeddings.torch_embedder import TowerEmbedder
 from scing_cli.core.errors import counted
 from scing_cli.core.index import GalleryIndex, entry_of
 from scing_cli.core.runtime import Advance, Silent
-from scing_cli.core.workflows.embed import GalleryChoice, embed
-from scing_cli.core.workflows.machine import Machine
-from scing_cli.core.workflows.models import ModelChoice
+from scing_cli.core.workflows.embed.embed_gallery import GalleryChoice, embed
+from scing_cli.core.workflows.shared.machine import Machine
+from scing_cli.core.workflows.shared.model import ModelChoice
 
 BATCH = 256  # of files to an index
 

@@ -14,9 +14,9 @@ from gpu_parts.ground import Figure, Ground
 from gpu_parts.steps import VIEWS
 from scing_cli.core.config import PromptSettings, VisualSettings
 from scing_cli.core.training.state import SHARE
-from scing_cli.core.workflows.machine import Machine
-from scing_cli.core.workflows.train_prompts import train_prompts
-from scing_cli.core.workflows.train_visual import train_visual
+from scing_cli.core.workflows.shared.machine import Machine
+from scing_cli.core.workflows.train.prompts_stage import train_prompts
+from scing_cli.core.workflows.train.visual_stage import train_visual
 
 EPOCHS = 120
 MINUTES = 12.0  # of both stages

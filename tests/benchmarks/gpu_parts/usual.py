@@ -30,8 +30,8 @@ from gpu_parts.ground import Ground, shared_room
 from scing_cli.core.config import VisualSettings
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.encoders.image import ImageEncoder
+from scing_cli.core.methods.perturbed_views import Perturbation
 from scing_cli.core.methods.task import Batch
-from scing_cli.core.methods.views import Perturbation
 
 PADDING = 10
 ROUNDS = 3  # batches that each worker loads while the clock runs, at least

@@ -17,7 +17,7 @@ from scing_cli.core.datasets.inspect import (
     count_parts,
     inspect_images,
 )
-from scing_cli.core.datasets.published import PartCount
+from scing_cli.core.datasets.published_counts import PartCount
 from scing_cli.core.manifest import SPLITS, Manifest, Sample
 from scing_cli.core.runtime import Advance, Silent
 

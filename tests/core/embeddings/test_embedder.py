@@ -10,7 +10,7 @@ from tiny import tiny_clip
 from torch.nn import functional as F
 
 from scing_cli.core.batches import normalise, resize
-from scing_cli.core.embeddings.tower import TowerEmbedder
+from scing_cli.core.embeddings.torch_embedder import TowerEmbedder
 from scing_cli.core.errors import DataError, ImageError
 from scing_cli.core.runtime import Silent
 

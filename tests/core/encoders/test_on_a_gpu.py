@@ -11,7 +11,7 @@ from devices import needs_gpu
 from tiny import TINY_MODEL
 from torch.nn import functional as F
 
-from scing_cli.core.embeddings.tower import TowerEmbedder
+from scing_cli.core.embeddings.torch_embedder import TowerEmbedder
 from scing_cli.core.encoders.clip import load_clip
 from scing_cli.core.runtime import choose_precision
 

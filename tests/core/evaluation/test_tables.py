@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from scing_cli.core.datasets.published import PUBLISHED
+from scing_cli.core.datasets.published_counts import PUBLISHED
 from scing_cli.core.evaluation import tables
 from scing_cli.core.evaluation.tables import PublishedRow, read_tables
 

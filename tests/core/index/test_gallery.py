@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 
 from scing_cli.core.artifacts import file_digest, sealed
 from scing_cli.core.errors import DataError, IndexFileError, ScingError, SettingError
-from scing_cli.core.index import Entry, GalleryIndex, RowFilter, disk, entry_of, file_keys, read_stamp, stamp
-from scing_cli.core.index.search import nearest
+from scing_cli.core.index import Entry, GalleryIndex, RowFilter, disk, entry_of, file_keys, index_stamp, read_stamp
+from scing_cli.core.index.nearest import nearest
 from scing_cli.core.index.store import Store
 
 MODEL = {"model": "ViT-B-16-quickgelu", "pretrained": "openai"}
@@ -322,8 +322,8 @@ def test_a_changed_vector_is_found_and_what_was_checked_is_remembered(
     written: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hashed = []
-    digest = stamp._digest
-    monkeypatch.setattr(stamp, "_digest", lambda index: hashed.append(index) or digest(index))
+    digest = index_stamp._digest
+    monkeypatch.setattr(index_stamp, "_digest", lambda index: hashed.append(index) or digest(index))
     GalleryIndex.read(written)
     assert not hashed  # its writer knew it
     moved = Path(shutil.copytree(written.parent, written.parent.with_name("moved"))) / written.name
@@ -527,7 +527,7 @@ def test_ties_beyond_the_candidates_are_settled() -> None:
 
 
 def test_examples_in_docstrings() -> None:
-    result = doctest.testmod(stamp)
+    result = doctest.testmod(index_stamp)
     assert (result.attempted, result.failed) == (1, 0)
 
 

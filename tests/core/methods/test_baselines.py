@@ -21,7 +21,7 @@ from scing_cli.core.methods.cocoop import MetaNet
 from scing_cli.core.methods.losses import batch_hard_triplet
 from scing_cli.core.methods.objectives import build_objective
 from scing_cli.core.methods.task import Batch
-from scing_cli.core.workflows.stage import rate_of
+from scing_cli.core.workflows.train.stage import rate_of
 
 CONFIGS = Path(__file__).parents[3] / "examples" / "configs"
 LABELS = torch.tensor([0, 0, 1, 1, 2, 0])

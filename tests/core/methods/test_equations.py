@@ -21,12 +21,12 @@ from scing_cli.core.encoders.image import descriptor
 from scing_cli.core.methods import losses
 from scing_cli.core.methods.losses import Similarity
 from scing_cli.core.methods.objectives import PaperObjective
+from scing_cli.core.methods.perturbed_views import FreshViews, Perturbation, ViewBank, ViewEncoder
 from scing_cli.core.methods.prompts import PromptLearner
 from scing_cli.core.methods.scing import SelectiveVisualPrompt
 from scing_cli.core.methods.stage1 import PromptTuning
 from scing_cli.core.methods.stage2 import VisualTuning
 from scing_cli.core.methods.task import Batch
-from scing_cli.core.methods.views import FreshViews, Perturbation, ViewBank, ViewEncoder
 from scing_cli.core.runtime import Silent
 
 D, WIDTH = 16, 24

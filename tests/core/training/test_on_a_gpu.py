@@ -16,7 +16,7 @@ from scing_cli.core.manifest import Manifest, Sample
 from scing_cli.core.methods import Similarity, load_method
 from scing_cli.core.runtime import Silent, choose_precision
 from scing_cli.core.training import LearningRate, MetricsLog, Trainer
-from scing_cli.core.workflows.stage import make_feed
+from scing_cli.core.workflows.train.stage import make_feed
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 PEOPLE, EACH, BATCH, INSTANCES = 6, 4, 8, 2

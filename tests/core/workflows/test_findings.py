@@ -11,9 +11,9 @@ from oracles import report as oracle
 
 from scing_cli.core.evaluation import choose_protocol, evaluate
 from scing_cli.core.runtime import Silent
-from scing_cli.core.workflows.ranked import EvaluationReport, Side
-from scing_cli.core.workflows.report import Subject, findings
-from scing_cli.core.workflows.report.findings import HITS, SHOWN, Findings, gather
+from scing_cli.core.workflows.evaluate.ranked import EvaluationReport, Side
+from scing_cli.core.workflows.evaluate.report import Subject, findings
+from scing_cli.core.workflows.evaluate.report.findings import HITS, SHOWN, Findings, gather
 
 PROTOCOLS = ("market", "no-camera")
 

@@ -1,0 +1,55 @@
+"""What `scing evaluate` found, as people read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from scing_cli.commands.console import Terminal
+from scing_cli.core.errors import counted
+
+if TYPE_CHECKING:
+    from scing_cli.commands.console import Figures
+    from scing_cli.core.workflows.evaluate.ranked import EvaluationReport
+
+
+def show(reports: Sequence[EvaluationReport], split: str, *, list_lost: bool, terminal: Terminal) -> None:
+    """Print one table of all evaluations, published figures below each, then what there is to know of each."""
+    several = len(reports) > 1
+    title = split if several else f"{reports[0].data}, {split}"
+    terminal.scores(f"{title}: {reports[0].model}", [row for report in reports for row in _rows(report, several)])
+    for report in reports:
+        name = f"{report.data}: " if several else ""
+        for line in _lines(report):
+            terminal.say(f"{name}{line}")
+        if list_lost:
+            from scing_cli.core.evaluation import REASONS
+
+            for query, reason in report.lost:
+                terminal.say(f"  {query} {REASONS[reason][0]}")
+
+
+def _rows(report: EvaluationReport, named: bool) -> Iterator[tuple[str, Figures]]:
+    yield report.data if named or report.published or report.reranked else "", report.scores
+    if report.reranked:
+        yield "re-ranked", report.reranked.scores
+    for row in report.published:
+        yield f"published, Table {row.table}", row
+
+
+def _lines(report: EvaluationReport) -> Iterator[str]:
+    scores = report.scores
+    yield f"{scores.valid_queries:,} of {scores.queries:,} queries count, {report.gallery:,} gallery rows."
+    yield f"Protocol {report.protocol.name}: {report.protocol.reason}."
+    if report.reranked:
+        yield f"Re-ranked by k-reciprocal neighbours: {report.reranked.settings}."
+    if report.published:
+        notes = ((row, f" ({row.note})" if row.note else "") for row in report.published)
+        yield f"Published: {'; '.join(f'Table {row.table}, {row.row}{note}' for row, note in notes)}."
+    if report.published_note:
+        yield report.published_note
+    if report.lost:
+        lost = counted(scores.lost.total, "query has", "queries have")
+        yield f"{lost} no true match left: {scores.lost.reasons()}."
+    if report.output:
+        yield f"Report: {report.output / 'report.html'}"

@@ -1,0 +1,91 @@
+"""What `scing prepare` found, as JSON and as people read it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scing_cli.commands.console import Terminal
+from scing_cli.core.errors import counted
+
+if TYPE_CHECKING:
+    from scing_cli.core.datasets.inspect import Spread
+    from scing_cli.core.workflows.prepare.prepare_data import Preparation
+
+
+def payload(report: Preparation) -> dict[str, Any]:
+    """Return it as `--json` prints it."""
+    found = report.inspection
+    return {
+        "layout": report.layout,
+        "parts": {name: dataclasses.asdict(part) for name, part in report.parts.items()},
+        "unsplit": dataclasses.asdict(report.unsplit),
+        "published": dataclasses.asdict(report.published) if report.published else None,
+        "junk": report.junk,
+        "distractors": dataclasses.asdict(report.distractors),
+        "cameras_per_identity": {name: dataclasses.asdict(each) for name, each in report.cameras_per_identity.items()},
+        "width": dataclasses.asdict(found.widths) if found.widths else None,
+        "height": dataclasses.asdict(found.heights) if found.heights else None,
+        "identical": found.identical,
+        "dropped": [dataclasses.asdict(fault) for fault in report.dropped],
+        "unreadable": [dataclasses.asdict(fault) for fault in found.unreadable],
+        "notes": report.notes,
+        "manifest": str(report.manifest),
+        "sheet": str(report.sheet) if report.sheet else None,
+    }
+
+
+def show(report: Preparation, source: Path, terminal: Terminal) -> None:
+    """Print it: a table of the parts beside the published ones, then a line for each thing found."""
+    known = report.published.parts if report.published else {}
+    columns, rows = ["identities", "images", "cameras"], []
+    parts = {**report.parts, "no split": report.unsplit} if report.unsplit.images else report.parts
+    for part, counts in parts.items():
+        if not counts.images and report.unsplit.images:
+            continue
+        cells = [f"{count:,}" for count in dataclasses.astuple(counts)]
+        beside = [f"{count:,}" for count in dataclasses.astuple(known[part])] if part in known else ["", "", ""]
+        pairs = zip(cells, beside, strict=True)
+        rows.append([part, *(cell for pair in pairs for cell in (pair if known else pair[:1]))])
+    if known:
+        columns = [name for column in columns for name in (column, "published")]
+    terminal.table(f"{source} ({report.layout})", ["part", *columns], rows, words=("part",))
+    if report.published:
+        terminal.say(f"Published: {report.published.name} ({report.published.source}).")
+    for line in (*_figures(report), *report.notes):
+        terminal.say(line)
+    found = report.inspection
+    terminal.listing(
+        ("group of files that are the same bytes", "groups of files that are the same bytes"),
+        [" = ".join(group) for group in found.identical],
+    )
+    for faults, what in ((report.dropped, "left out"), (found.unreadable, "unreadable, kept with the reason")):
+        terminal.listing((f"file {what}", f"files {what}"), [f"{fault.path}: {fault.reason}" for fault in faults])
+    terminal.say(f"Manifest: {report.manifest}")
+    if report.sheet:
+        terminal.say(f"Sheet: {report.sheet}")
+
+
+def _figures(report: Preparation) -> Iterator[str]:
+    """Yield a line for each thing counted that is there."""
+    if report.junk:
+        yield f"{counted(report.junk, 'file')} of identity -1, which marks junk: left out."
+    lonely = report.distractors
+    if lonely.images and "query" in report.parts and report.parts["query"].images:
+        people = counted(lonely.identities, "identity", "identities")
+        images = counted(lonely.images, "gallery image")
+        yield f"Distractors: {images} of people who are not among the queries ({people})."
+    if report.cameras_per_identity:
+        spreads = (f"{name} {_spread(each)}" for name, each in report.cameras_per_identity.items())
+        yield f"Cameras per identity: {', '.join(spreads)}."
+    found = report.inspection
+    if found.widths and found.heights:
+        yield f"Pixels: width {_spread(found.widths)}, height {_spread(found.heights)}."
+
+
+def _spread(spread: Spread) -> str:
+    if spread.least == spread.most:
+        return f"{spread.least:,}"
+    return f"{spread.least:,} to {spread.most:,} (median {spread.middle:,})"

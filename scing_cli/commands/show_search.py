@@ -1,0 +1,63 @@
+"""What `scing search` found, as JSON and as people read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from scing_cli.commands.console import Terminal, short_path, shorten
+
+if TYPE_CHECKING:
+    from scing_cli.commands.thumbnails import Thumbnails
+    from scing_cli.core.workflows.search.search_gallery import Found, SearchReport
+    from scing_cli.core.workflows.shared.vectors import Box
+
+TITLE_WIDTH = 78  # fits 80 columns
+
+
+def payload_of(found: SearchReport) -> dict[str, Any]:
+    """Return it as `--json` prints it."""
+    results: list[dict[str, Any]] = [{"query": str(own.query), "hits": _hits(own)} for own in found.results]
+    payload: dict[str, Any] = {"results": results}
+    if found.joined:
+        results[0]["joined"] = [str(photo) for photo in found.joined]
+    if found.threshold is not None:
+        for own, result in zip(found.results, results, strict=True):
+            result |= {"match": bool(own.hits), "best_below": own.best_below}
+        payload["threshold"] = found.threshold.summary()
+    pictures = {"montage": found.montage, "saliency": found.saliency}
+    return payload | {name: str(picture) for name, picture in pictures.items() if picture}
+
+
+def _hits(found: Found) -> list[dict[str, Any]]:
+    names = ("path", "identity", "camera")
+    return [
+        {"rank": rank, "score": hit.score, **{name: getattr(hit.row, name) for name in names}}
+        for rank, hit in enumerate(found.hits, 1)
+    ]
+
+
+def _line(hit: Mapping[str, Any]) -> tuple[object, ...]:
+    who, camera = shorten(hit["identity"], 10), shorten(hit["camera"], 8)
+    return hit["rank"], f"{hit['score']:.4f}", who, camera, short_path(hit["path"])
+
+
+def show(found: SearchReport, terminal: Terminal, strips: Thumbnails | None, box: Box | None) -> None:
+    """Print a table for each photo, or that nothing matches it.
+
+    Args:
+        found: What the search found.
+        terminal: Where it goes.
+        strips: Shows each photo with its hits; None for tables alone.
+        box: Where the person is in every photo.
+    """
+    for own in found.results:
+        if not own.hits:
+            below = f": the best score is {own.best_below:.4f}" if own.best_below is not None else ""
+            nothing = "no hits" if found.threshold is None else "no match"
+            terminal.say(f"{short_path(str(own.query))}: {nothing}{below}")
+            continue
+        title, columns = short_path(str(own.query), TITLE_WIDTH), ("rank", "score", "identity", "camera", "path")
+        terminal.table(title, columns, [_line(hit) for hit in _hits(own)], words=("path",))
+        if strips is not None:
+            strips.show(own, found.identities.get(own.query, ""), box)

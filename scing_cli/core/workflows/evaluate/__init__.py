@@ -1,0 +1,1 @@
+"""`scing evaluate`: vectors, ranking, published figures next to ours, and the report."""

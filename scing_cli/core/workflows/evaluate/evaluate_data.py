@@ -1,0 +1,251 @@
+"""How good is a model: mAP, mINP and CMC on a data set's queries and gallery."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence, Sized
+from pathlib import Path
+
+from scing_cli.core.datasets import DataSet
+from scing_cli.core.datasets.checks import gallery_of
+from scing_cli.core.embeddings import Embedder
+from scing_cli.core.errors import IndexFileError, SettingError, counted
+from scing_cli.core.evaluation import Reranking, choose_protocol
+from scing_cli.core.evaluation.device import DeviceProducts
+from scing_cli.core.evaluation.ranking import check_truth
+from scing_cli.core.evaluation.truth import find_truth
+from scing_cli.core.index import GalleryIndex, file_keys
+from scing_cli.core.manifest import Manifest
+from scing_cli.core.runtime import Reporter, Silent
+from scing_cli.core.workflows.embed.partial_index import check_whole
+from scing_cli.core.workflows.evaluate.published import published_beside
+from scing_cli.core.workflows.evaluate.ranked import EvaluationReport, Side, check_cost, rank_sides
+from scing_cli.core.workflows.evaluate.report import Subject, check_folder, write_report
+from scing_cli.core.workflows.evaluate.vector_cache import embedded_side
+from scing_cli.core.workflows.shared.embedder_choice import choose_embedder
+from scing_cli.core.workflows.shared.machine import Machine
+from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel, open_model
+from scing_cli.core.workflows.shared.run_data import open_data
+from scing_cli.core.workflows.shared.scoring import sides
+
+
+def evaluate(
+    choice: ModelChoice,
+    *,
+    split: str = "query",
+    data: Path | None = None,
+    layout: str = "auto",
+    index: Path | None = None,
+    protocol: str = "auto",
+    descriptor: str = "projected",
+    reranking: Reranking | None = None,
+    yes: bool = False,
+    output: Path | None = None,
+    machine: Machine | None = None,
+    reporter: Reporter | None = None,
+) -> EvaluationReport:
+    """Rank the gallery for every query and score the ranking.
+
+    Args:
+        choice: Which model.
+        split: Whose images are the queries. The gallery of `query` is the split `gallery`; any other split is searched
+            in itself. No image counts for itself.
+        data: A data set; None for the run's own.
+        layout: How to read it.
+        index: An index to take as gallery instead of the data's.
+        protocol: auto, market or no-camera.
+        descriptor: `projected` or `concat` (R10); `projected` gives way to what `index` holds.
+        reranking: How to re-rank, if the figures with it are wanted too.
+        yes: Whether that may take long.
+        output: A folder for a report, if one is wanted; see `report.write_report`.
+        machine: Device, precision and threads.
+        reporter: Where progress goes.
+
+    Raises:
+        DataError: If there is no query, no gallery, or no query has a true match left.
+        IndexFileError: If the index is of another model.
+        SettingError: If re-ranking would take long, and that was not agreed to.
+    """
+    return evaluate_on(
+        choice,
+        [data],
+        split=split,
+        layout=layout,
+        index=index,
+        protocol=protocol,
+        descriptor=descriptor,
+        reranking=reranking,
+        yes=yes,
+        output=output,
+        machine=machine,
+        reporter=reporter,
+    )[0]
+
+
+def evaluate_on(
+    choice: ModelChoice,
+    data: Sequence[Path | None],
+    *,
+    split: str = "query",
+    layout: str = "auto",
+    index: Path | None = None,
+    protocol: str = "auto",
+    descriptor: str = "projected",
+    reranking: Reranking | None = None,
+    yes: bool = False,
+    output: Path | None = None,
+    machine: Machine | None = None,
+    reporter: Reporter | None = None,
+) -> list[EvaluationReport]:
+    """Evaluate one model on several data sets: as `evaluate` each, the model opened once.
+
+    Raises:
+        DataError: Before anything is embedded, if one of them cannot be read or no query of it has a true match.
+        SettingError: Before anything is embedded, if re-ranking would take long, and that was not agreed to.
+    """
+    machine, reporter = machine or Machine(), reporter or Silent()
+    settings = _Settings(split, index, protocol, descriptor, reranking, yes, output, machine, reporter)
+    if output is not None:
+        check_folder(output)
+        if len(data) > 1:
+            raise SettingError("--output: a report is of one data set.", "Evaluate them one by one, a folder for each.")
+    model = open_model(choice, reporter=reporter)
+    sources = [open_data(model.run, path, layout=layout, reporter=reporter) for path in data]
+    if index is None:
+        for source in sources:
+            _check_truth(source.manifest, split, protocol)
+        width = settings.embedder(model, descriptor).width
+        for source in sources:
+            settings.check_cost(*sides(source.manifest, split), width)
+    if split == "train" and model.run is not None:
+        reporter.warn(
+            "--split train: people that a run was trained on are told apart too well; --split query has others."
+        )
+    reports = [_score(model, source, settings) for source in sources]
+    if len({report.data for report in reports}) < len(reports):  # folders of one name
+        reports = [dataclasses.replace(own, data=str(path)) for own, path in zip(reports, data, strict=True)]
+    return reports
+
+
+def _check_truth(manifest: Manifest, split: str, protocol: str) -> None:
+    """Make sure that a query has a true match left.
+
+    Raises:
+        DataError: If none has, or a part is empty.
+    """
+    query, gallery = sides(manifest, split)
+    identities, cameras = (
+        [[getattr(row, name) for row in part] for part in (query, gallery)] for name in ("identity", "camera")
+    )
+    chosen = choose_protocol(protocol, *cameras).name
+    keys = {"query_keys": file_keys(query.files()), "gallery_keys": file_keys(gallery.files())}
+    check_truth(find_truth(*identities, *cameras, protocol=chosen, **keys), chosen)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Settings:
+    """What all evaluations of one call share; see `evaluate`."""
+
+    split: str
+    index: Path | None
+    protocol: str
+    descriptor: str
+    reranking: Reranking | None
+    yes: bool
+    output: Path | None
+    machine: Machine
+    reporter: Reporter
+
+    def __post_init__(self) -> None:
+        if self.split == "all":
+            raise SettingError(
+                "--split all cannot be evaluated.", "Use query (searched in gallery), or val (in itself)."
+            )
+
+    def embedder(self, model: OpenedModel, kind: str) -> Embedder:
+        """Return what embeds: float32 by torch; with `--precision bf16` the inference copy, where there is one."""
+        if self.machine.precision == "bf16":
+            return choose_embedder(model, self.machine, kind=kind, reporter=self.reporter)
+        return self.machine.embedder(model.encoder, kind=kind)
+
+    def check_cost(self, query: Sized, gallery: Sized, width: int) -> None:
+        """Look at what a re-ranking will take, if there is to be one."""
+        if self.reranking is not None:
+            check_cost(self.reranking, (len(query), len(gallery), width), yes=self.yes, reporter=self.reporter)
+
+
+def _score(model: OpenedModel, source: DataSet, settings: _Settings) -> EvaluationReport:
+    reporter, split, index, manifest = settings.reporter, settings.split, settings.index, source.manifest
+    if index is None:
+        embedder = settings.embedder(model, settings.descriptor)
+        query, gallery = _both(manifest, split, model, embedder, reporter)
+    else:
+        check_whole(index)
+        opened = GalleryIndex.read(index)
+        kind = _index_descriptor(opened, index, settings.descriptor, reporter)
+        embedder = settings.embedder(model, kind)
+        gallery = _indexed(opened, index, model, embedder)
+        settings.check_cost(manifest.part(split), opened, opened.width)
+        query = embedded_side(manifest, split, model, embedder, reporter)
+        own = len(set(query.keys) & set(gallery.keys))
+        if own:
+            reporter.warn(f"{counted(own, 'query is', 'queries are')} in {index} too, as gallery for all others.")
+    device = settings.machine.place()
+    products = None if device.type == "cpu" else DeviceProducts(device)
+    chosen, scores, reranked = rank_sides(
+        query, gallery, settings.protocol, reporter, products=products, reranking=settings.reranking
+    )
+    lost = tuple((query.names[number], reason) for number, reason in scores.lost.why)
+    run = model.run.path if model.run else None
+    rows = len(gallery.identities)
+    report = EvaluationReport(scores, chosen, rows, manifest.name, model.label(), run, lost, reranked=reranked)
+    if model.run is not None and split == "query" and index is None:
+        published, note = published_beside(model.run, source, protocol=chosen.name)
+        report = dataclasses.replace(report, published=published, published_note=note)
+    if settings.output is None:
+        return report
+    subject = Subject(
+        model.run,
+        model.digest,
+        embedder.kind,
+        manifest.fingerprint(),
+        split,
+        index=index.name if index else "",
+        precision=embedder.precision,
+    )
+    threads = settings.machine.threads()
+    return write_report(
+        settings.output, report, (query, gallery), subject, products=products, workers=threads, reporter=reporter
+    )
+
+
+def _both(
+    manifest: Manifest, split: str, model: OpenedModel, embedder: Embedder, reporter: Reporter
+) -> tuple[Side, Side]:
+    queries, rows = sides(manifest, split)
+    query = embedded_side(manifest, split, model, embedder, reporter)
+    if rows == queries:
+        return query, query
+    return query, embedded_side(manifest, gallery_of(split), model, embedder, reporter)
+
+
+def _index_descriptor(index: GalleryIndex, source: Path, asked: str, reporter: Reporter) -> str:
+    """Return what the queries have to be: the index's kind, unless another than the usual one was asked for."""
+    own = index.stamp.descriptor
+    if asked != "projected" or own == asked:
+        return asked
+    reporter.note(f"{source} holds the descriptor {own}: the queries get it too.")
+    return own
+
+
+def _indexed(index: GalleryIndex, source: Path, model: OpenedModel, embedder: Embedder) -> Side:
+    index.check_model(model.digest, descriptor=embedder.kind, width=embedder.width, name=model.label())
+    rows = index.rows()
+    if not any(row.identity for row in rows):
+        raise IndexFileError(
+            f"{source} knows no identities: nothing to score.", "Embed a data set with labels: scing embed --data DIR"
+        )
+    keys = file_keys(Path(row.path) for row in rows)
+    names = [row.path for row in rows]
+    identities, cameras = [row.identity for row in rows], [row.camera for row in rows]
+    return Side(index.vectors(), identities, cameras, keys, names, [Path(name) for name in names])

@@ -1,0 +1,65 @@
+"""The evaluation of embeddings that any program has saved: no model is loaded, and without a report no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scing_cli.core.errors import counted
+from scing_cli.core.evaluation import Reranking, SavedPart, read_saved
+from scing_cli.core.runtime import Reporter, Silent
+from scing_cli.core.workflows.evaluate.ranked import EvaluationReport, Side, check_cost, rank_sides
+
+
+def evaluate_saved(
+    source: Path,
+    *,
+    protocol: str = "auto",
+    reranking: Reranking | None = None,
+    yes: bool = False,
+    output: Path | None = None,
+    reporter: Reporter | None = None,
+) -> EvaluationReport:
+    """Score embeddings that any program has saved; see `evaluation.read_saved`.
+
+    Args:
+        source: An .npz file, or a folder of .npy files.
+        protocol: auto, market or no-camera.
+        reranking: How to re-rank, if the figures with it are wanted too.
+        yes: Whether that may take long.
+        output: A folder for a report, if one is wanted.
+        reporter: Where progress goes.
+
+    Raises:
+        DataError: If the arrays cannot be used, or no query has a true match left.
+        SettingError: If re-ranking would take long, and that was not agreed to; or the folder holds other files.
+    """
+    reporter = reporter or Silent()
+    if output is not None:
+        from scing_cli.core.workflows.evaluate.report import check_folder
+
+        check_folder(output)
+    parts = read_saved(source)
+    for part, side in zip(parts, ("query", "gallery"), strict=True):
+        if part.junk:
+            reporter.note(f"{counted(part.junk, f'{side} row')} of identity -1 (junk): left out.")
+        if part.changed:
+            reporter.note(f"{counted(part.changed, f'{side} vector')} made unit length.")
+    query, gallery = (_side(part, name) for part, name in zip(parts, ("query", "gallery"), strict=True))
+    if reranking is not None:
+        sizes = (len(query.vectors), len(gallery.vectors), gallery.vectors.shape[1])
+        check_cost(reranking, sizes, yes=yes, reporter=reporter)
+    chosen, scores, reranked = rank_sides(query, gallery, protocol, reporter, reranking=reranking)
+    lost = tuple((query.names[place], reason) for place, reason in scores.lost.why)
+    rows = len(gallery.identities)
+    report = EvaluationReport(scores, chosen, rows, source.name, "saved embeddings", None, lost, reranked=reranked)
+    if output is None:
+        return report
+    from scing_cli.core.workflows.evaluate.report import Subject, write_report
+
+    return write_report(output, report, (query, gallery), Subject(), reporter=reporter)
+
+
+def _side(part: SavedPart, name: str) -> Side:
+    """Return a side whose rows go by their numbers in the arrays, from 0."""
+    names = [f"{name} {number}" for number in part.vectors.numbers]
+    return Side(part.vectors, part.identities, part.cameras, [""] * len(names), names)

@@ -1,0 +1,193 @@
+"""Findings -> files of a folder, written whole before the first takes its place; `report.json` comes last."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime as dt
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from scing_cli import __version__
+from scing_cli.core.artifacts import FORMAT, Run, csv_text, json_text, read_json, replacing, write_json
+from scing_cli.core.errors import RunError, ScingError, SettingError
+from scing_cli.core.evaluation.products import Products
+from scing_cli.core.figures import MontageHit, ranked_montage
+from scing_cli.core.figures.report.page import Page, render_page
+from scing_cli.core.runtime import Reporter
+from scing_cli.core.workflows.evaluate.ranked import EvaluationReport, Side
+from scing_cli.core.workflows.evaluate.report import sections
+from scing_cli.core.workflows.evaluate.report.findings import Findings, Subject, gather
+from scing_cli.core.workflows.search.montage_file import read_picture, who
+from scing_cli.core.workflows.shared.vectors import in_threads
+
+KIND = "scing evaluation report"
+TITLE = "The {} queries and their nearest images, best first"
+GONE = Image.new("RGB", (1, 2), "white")  # in the place of a query's picture that cannot be read
+FILES = ("report.html", "queries.csv", "report.json")
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse, before any work, a folder that holds anything but a report of ours, or that cannot be made or written.
+
+    Raises:
+        SettingError: Naming what stands in the way.
+    """
+    there = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+    what = f"--output {folder}" + ("" if there == folder else f": {there}")
+    if not there.is_dir():
+        fault = "is a file" if there.exists() else "is a link that leads nowhere"
+        raise SettingError(f"{what} {fault}.", "Name a folder for the report.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise SettingError(f"{what} cannot be written.", "Name another folder.")
+    if there == folder and not _is_ours(folder):
+        raise SettingError(f"{what} holds other files.", "Name a new folder for the report.")
+
+
+def _is_ours(folder: Path) -> bool:
+    names = {
+        entry.name for entry in folder.iterdir() if entry.suffix != ".part"
+    }  # such are of a writer that was killed
+    if "run.json" in names:
+        return False  # a run: the report.json in it is a copy
+    if "report.json" not in names:
+        return names <= set(FILES)  # none yet, or one that was not finished
+    try:
+        return read_json(folder / "report.json").get("kind") == KIND
+    except RunError:
+        return False
+
+
+def write_report(
+    folder: Path,
+    report: EvaluationReport,
+    sides: tuple[Side, Side],
+    subject: Subject,
+    *,
+    products: Products | None = None,
+    workers: int = 1,
+    reporter: Reporter,
+) -> EvaluationReport:
+    """Write the report of an evaluation; a run keeps what it says of thresholds of people it was not trained on.
+
+    Args:
+        folder: Made where missing; an earlier report in it is replaced.
+        report: The evaluation.
+        sides: Its queries and its gallery.
+        subject: What was evaluated.
+        products: What multiplies; numpy on the CPU if None.
+        workers: Threads that read pictures.
+        reporter: Is told of the progress.
+
+    Returns:
+        The evaluation, with the folder named in it.
+
+    Raises:
+        ScingError: If the folder cannot be written.
+    """
+    findings = gather(report, sides, subject, products=products, reporter=reporter)
+    page = _page(findings, _montages(findings, workers, reporter))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingError(f"--output {folder} cannot be made: {error.strerror}.", "Name another folder.") from error
+    content = _content(findings)
+    _write(folder, {"report.json": json_text(content), "report.html": page, "queries.csv": _queries(findings)})
+    if subject.run is not None:
+        _keep(subject.run, subject.split, content, reporter)
+    return dataclasses.replace(report, output=folder)
+
+
+def _keep(run: Run, split: str, content: Mapping[str, Any], reporter: Reporter) -> None:
+    """Leave the report in the run, for its searches; not one of a split to train on, whose people it may know."""
+    if split == "train" or (split == "val" and run.info["data"].get("include_val")):
+        reporter.note(f"The run keeps no thresholds of the split {split}: name this report with --report.")
+        return
+    try:
+        write_json(run.report, {name: value for name, value in content.items() if name != "cameras"})
+    except (ScingError, OSError) as error:
+        reporter.warn(f"The run could not keep the report's thresholds: {str(error).splitlines()[0]}")
+
+
+def _content(findings: Findings) -> Mapping[str, Any]:
+    return {
+        "kind": KIND,
+        "format": FORMAT,
+        "version": __version__,
+        "written": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        **findings.subject.summary(),
+        **findings.report.summary(list_lost=True),
+        "cmc": findings.report.scores.cmc.tolist(),
+        "verification": findings.verification.summary(),
+        "roc": findings.verification.curve.summary(),
+        "cameras": [pair.summary() for pair in findings.cameras if pair.valid_queries],
+    }
+
+
+def _queries(findings: Findings) -> str:
+    lines = list(findings.lines())
+    return csv_text([list(lines[0]), *(list(line.values()) for line in lines)])
+
+
+def _write(folder: Path, texts: Mapping[str, str]) -> None:
+    """Write all files, then rename them, the first one last: a full disk leaves the former report as it was."""
+    with contextlib.ExitStack() as together:
+        for name, text in texts.items():
+            temporary = together.enter_context(replacing(folder / name))
+            temporary.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
+
+
+def _montages(findings: Findings, workers: int, reporter: Reporter) -> Mapping[str, Image.Image]:
+    """Draw the best, the median and the worst rankings; nothing where there are no pictures."""
+    query, gallery = findings.query, findings.gallery
+    if not (query.files and gallery.files):
+        return {}
+    groups = {name: numbers for name, numbers in findings.extremes().items() if numbers}
+    rankings = findings.rankings([number for numbers in groups.values() for number in numbers])
+    shown = [query.files[number] for number in rankings]
+    shown += [gallery.files[row] for ranking in rankings.values() for row, _ in ranking]
+    files = list(dict.fromkeys(shown))
+    read = in_threads(read_picture, files, workers=workers, reporter=reporter, text="read pictures")
+    pictures = dict(zip(files, read, strict=True))
+    montages, precision = {}, findings.report.scores.per_query.average_precision
+    for name, numbers in groups.items():
+        asked = [(pictures[query.files[number]] or GONE, Path(query.names[number]).name) for number in numbers]
+        notes = [f"Query, AP {100 * precision[number]:.1f}" for number in numbers]
+        hits = [[_hit(findings, number, row, score, pictures) for row, score in rankings[number]] for number in numbers]
+        montages[name] = ranked_montage(asked, hits, title=TITLE.format(name), notes=notes)
+    return montages
+
+
+def _hit(
+    findings: Findings, number: int, row: int, score: float, pictures: Mapping[Path, Image.Image | None]
+) -> MontageHit:
+    query, gallery = findings.query, findings.gallery
+    identity = gallery.identities[row]
+    verdict = identity == query.identities[number] if identity else None
+    caption = [f"{score:.3f}", who(identity, gallery.cameras[row]), Path(gallery.names[row]).name]
+    return MontageHit(pictures[gallery.files[row]], caption, verdict)
+
+
+def _page(findings: Findings, montages: Mapping[str, Image.Image]) -> str:
+    report, scores, run = findings.report, findings.report.scores, findings.subject.run
+    figures = {
+        "mAP": f"{scores.mAP:.2f}",
+        "rank-1": f"{scores.rank1:.2f}",
+        "mINP": f"{scores.mINP:.2f}",
+        "queries that count": f"{scores.valid_queries:,}",
+        "gallery rows": f"{report.gallery:,}",
+    }
+    parts = (
+        sections.ranking(findings),
+        sections.thresholds(findings),
+        sections.pictures(montages),
+        sections.cameras(findings),
+        sections.training(run),
+        sections.settings(findings),
+    )
+    subtitle = f"{report.model}, protocol {report.protocol.name}, scing {__version__}"
+    return render_page(Page(f"{report.data}: evaluation", subtitle, figures, parts, FILES[1:]))

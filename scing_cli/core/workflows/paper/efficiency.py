@@ -1,0 +1,196 @@
+"""What the methods cost in parameters and operations, beside the paper's Table 4.
+
+All is counted from the modules that training builds. K is the number of identities in training.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+
+from scing_cli.core.config import PromptSettings, VisualSettings
+from scing_cli.core.encoders.clip import ClipModel, empty_clip
+from scing_cli.core.errors import SettingError
+from scing_cli.core.evaluation.tables import PublishedRow, read_tables
+from scing_cli.core.method_table import METHODS
+from scing_cli.core.methods import Similarity, Task, load_method
+from scing_cli.core.workflows.evaluate.published import rows_of
+from scing_cli.core.workflows.paper.flops import forward_flops, hooked_flops
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Setting:
+    """What is counted; by default what Table 4 was counted of.
+
+    Args:
+        model: A name of `known_models()`, or the path of a JSON file.
+        stride: Step between patches, in pixels; None for the patch's side.
+        identities: K; at least 1.
+        cameras: Camera vectors (SIE, R15); 0 for none.
+
+    Raises:
+        SettingError: If there are fewer.
+    """
+
+    model: str = "ViT-B-16-quickgelu"
+    stride: int | None = 12
+    identities: int = 665
+    cameras: int = 2
+
+    def __post_init__(self) -> None:
+        for option, value, least in (("--identities", self.identities, 1), ("--cameras", self.cameras, 0)):
+            if value < least:
+                raise SettingError(f"{option} {value}: must be at least {least}.")
+
+    def is_published(self) -> bool:
+        """Tell whether Table 4 is of this.
+
+        >>> Setting().is_published(), Setting(stride=16).is_published()
+        (True, False)
+        """
+        return dataclasses.replace(self, model=self.model.removesuffix("-quickgelu")) == Setting(model="ViT-B-16")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Parts:
+    """Parameters of each part of a method. Frozen ones count, buffers do not.
+
+    Args:
+        image_encoder: Without camera vectors.
+        text_encoder: Without the word table, which CLIP-ReID's code leaves out of its text tower.
+        heads: Identity heads of CLIP-ReID's stage 2.
+        necks: BN necks before them, with their frozen biases.
+        tokens: Prompt tokens of all identities.
+        cameras: Camera vectors.
+        visual: What turns an image into a part of the prompts: CoCoOp's meta-net, SCING's SVIP.
+    """
+
+    image_encoder: int
+    text_encoder: int
+    heads: int
+    necks: int
+    tokens: int
+    cameras: int
+    visual: int
+
+    def total(self) -> int:
+        """Return the sum: parameters as the paper counts them."""
+        return sum(dataclasses.astuple(self))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MethodCost:
+    """Parameters of one method.
+
+    Args:
+        parts: All that its training holds, as the paper counts.
+        stage1: Learnt in stage 1.
+        stage2: Learnt in stage 2.
+        inference: In use after training: the image encoder with its camera vectors.
+        published: The method's row of Table 4.
+    """
+
+    parts: Parts
+    stage1: int
+    stage2: int
+    inference: int
+    published: PublishedRow
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Efficiency:
+    """What was counted.
+
+    Args:
+        setting: Of what.
+        size: Height and width of the images, in pixels.
+        flops: Operations of the image encoder's forward pass, of one image; two to a multiply-add. Inference is the
+            image encoder alone, whatever the method.
+        hooked_flops: The same as the paper's counter has them.
+        methods: By name, in the table's order.
+    """
+
+    setting: Setting
+    size: tuple[int, int]
+    flops: int
+    hooked_flops: int
+    methods: dict[str, MethodCost]
+
+
+def count_costs(setting: Setting | None = None) -> Efficiency:
+    """Count parameters and operations of every method; no weights are needed, and none are made.
+
+    Stage 2 is counted with CLIP-ReID's losses for every method: each row of Table 4 has their heads.
+
+    Args:
+        setting: By default Table 4's.
+
+    Raises:
+        WeightsError: If the model is unknown.
+        SettingError: If the stride does not suit it.
+    """
+    setting = setting or Setting()
+    encoder = empty_clip(setting.model, stride=setting.stride).image
+    return Efficiency(
+        setting=setting,
+        size=(encoder.geometry.height, encoder.geometry.width),
+        flops=forward_flops(encoder),
+        hooked_flops=hooked_flops(encoder),
+        methods={method: _cost(method, setting, row) for method, row in _published().items()},
+    )
+
+
+def _published() -> dict[str, PublishedRow]:
+    """Return our methods' rows of Table 4."""
+    rows = [row for row in read_tables() if row.table == 4]
+    return {method: row for row in rows for method in METHODS if row.row in rows_of({"method": method})}
+
+
+def _cost(method: str, setting: Setting, published: PublishedRow) -> MethodCost:
+    clip = empty_clip(setting.model, stride=setting.stride)
+    encoder = _count(clip.image)
+    if setting.cameras:
+        clip.image.learn_cameras([str(camera) for camera in range(setting.cameras)], seed=0)
+    first, second = (task.learnt() for task in _tasks(method, clip, setting))
+    tokens = first.get_parameter("tokens").numel()
+    parts = Parts(
+        image_encoder=encoder,
+        text_encoder=_count(clip.text) - _count(clip.text.token_embedding),
+        heads=_count(second.get_submodule("objective.heads")),
+        necks=_count(second.get_submodule("objective.necks")),
+        tokens=tokens,
+        cameras=_count(clip.image) - encoder,
+        visual=_count(first) - tokens,
+    )
+    return MethodCost(
+        parts=parts,
+        stage1=_count(first, learnt=True),
+        stage2=_count(second, learnt=True),
+        inference=_count(clip.image),
+        published=published,
+    )
+
+
+def _tasks(method: str, clip: ClipModel, setting: Setting) -> tuple[Task, Task]:
+    """Build both stages on shapes: one image of each identity."""
+    labels = torch.arange(setting.identities)
+    vectors = torch.empty(setting.identities, clip.image.embed_dim, device="meta")  # (K, D)
+    prompts = PromptSettings(method=method, model=setting.model, stride=setting.stride)
+    visual = VisualSettings(stage2_loss="clip-reid", camera_embedding=setting.cameras > 0)
+    build = load_method(method)
+    first = build.prompt_task(prompts, clip=clip, features=vectors, labels=labels, precision="fp32")
+    second = build.visual_task(
+        visual,
+        encoder=clip.image,
+        texts=vectors,
+        similarity=Similarity(prompts.similarity, clip.logit_scale),
+        labels=labels,
+        cameras=labels % setting.cameras if setting.cameras else None,
+        precision="fp32",
+    )
+    return first, second
+
+
+def _count(module: torch.nn.Module, *, learnt: bool = False) -> int:
+    return sum(value.numel() for value in module.parameters() if value.requires_grad or not learnt)

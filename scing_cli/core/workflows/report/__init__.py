@@ -1,6 +1,0 @@
-"""The report of an evaluation as a folder: `report.html`, `report.json`, `queries.csv`."""
-
-from scing_cli.core.workflows.report.findings import Subject
-from scing_cli.core.workflows.report.write import KIND, check_folder, write_report
-
-__all__ = ["KIND", "Subject", "check_folder", "write_report"]

@@ -1,0 +1,78 @@
+"""The hits of a search as a table for other programs: CSV, UTF-8, one row per hit."""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from scing_cli.core.artifacts import csv_text, replacing
+from scing_cli.core.errors import SettingError, spelled
+from scing_cli.core.runtime import standard_output
+from scing_cli.core.workflows.search.montage_file import Found
+
+COLUMNS = ("query", "rank", "score", "identity", "camera", "path")
+STDOUT = Path("-")
+
+
+def check_hits_file(target: Path, *, as_json: bool) -> None:
+    """Refuse, before any work, a table that cannot be written.
+
+    Args:
+        target: The file; `-` is standard output.
+        as_json: Whether standard output is taken by one JSON object.
+
+    Raises:
+        SettingError: If it is a folder, is there and no such table, or standard output is taken.
+    """
+    if target == STDOUT:
+        if as_json:
+            raise SettingError("--csv -: standard output is taken by --json.", "Name a file, or leave --json out.")
+        return
+    if target.is_dir():
+        raise SettingError(f"--csv {target} is a folder.", "Name a file in it.")
+    place = next(folder for folder in target.absolute().parents if folder.exists())
+    if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
+        raise SettingError(f"--csv {target}: {place} cannot be written.", "Name another file.")
+    if target.exists() and target.stat().st_size and not _is_ours(target):
+        raise SettingError(f"--csv {target} is there already, and is no table of hits.", "Name another file.")
+
+
+def _is_ours(target: Path) -> bool:
+    try:
+        with target.open(encoding="utf-8", newline="") as file:
+            return next(csv.reader(file), None) == list(COLUMNS)
+    except (OSError, ValueError, csv.Error):
+        return False
+
+
+def write_hits(target: Path, results: Sequence[Found]) -> None:
+    """Write one row per hit, in the order of photos and ranks; scores are cosines.
+
+    Args:
+        target: The file; `-` is standard output. A terminal shows names spelled out, which a file or pipe gets as they
+            are: also one that a spreadsheet takes for a formula, as it could not be found by another name.
+        results: What was found.
+    """
+    if target == STDOUT:
+        rows: Iterable[Sequence[object]] = _rows(results)
+        if sys.stdout.isatty():
+            rows = (tuple(map(spelled, row)) for row in rows)
+        text = csv_text([COLUMNS, *rows])
+        with standard_output():
+            sys.stdout.flush()
+            sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+            sys.stdout.buffer.flush()
+        return
+    with replacing(target) as temporary:
+        temporary.write_text(
+            csv_text([COLUMNS, *_rows(results)]), encoding="utf-8", errors="surrogateescape", newline=""
+        )
+
+
+def _rows(results: Sequence[Found]) -> Iterable[Sequence[object]]:
+    for found in results:
+        for rank, hit in enumerate(found.hits, 1):
+            yield found.query, rank, repr(hit.score), hit.row.identity, hit.row.camera, hit.row.path

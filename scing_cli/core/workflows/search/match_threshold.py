@@ -1,0 +1,197 @@
+"""Which score is a match: said by the user, or read from the report of the model that made the index.
+
+What belongs to evaluations is imported where it is used: most searches start without it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scing_cli.core.artifacts import Run, read_json
+from scing_cli.core.errors import RunError, SettingError, counted, spelled
+from scing_cli.core.index import Hit, Stamp
+from scing_cli.core.runtime import Reporter
+from scing_cli.core.workflows.shared.model import OpenedModel
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """What the user asked for: at most one of both.
+
+    Args:
+        threshold: The lowest cosine of a match.
+        false_match_rate: The share of different people's pairs that may match, in (0, 1).
+        report: A report's folder or its report.json; None for the last one of the run.
+    """
+
+    threshold: float | None = None
+    false_match_rate: float | None = None
+    report: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.threshold is not None and self.false_match_rate is not None:
+            raise SettingError("--threshold and --false-match-rate were both given.", "Leave one of them out.")
+        if self.threshold is not None and not -1 <= self.threshold <= 1:
+            raise SettingError(f"--threshold {self.threshold:g}: a score is a cosine, between -1 and 1.")
+        if self.false_match_rate is not None and not 0 < self.false_match_rate < 1:
+            raise SettingError(f"--false-match-rate {self.false_match_rate:g}: must be between 0 and 1, such as 1e-3.")
+        if self.report is not None and self.false_match_rate is None:
+            raise SettingError("--report: of no use without --false-match-rate.", "Add it, or leave --report out.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Threshold:
+    """The lowest cosine of a match, and where it is from.
+
+    Args:
+        score: A hit that scores as much or more is a match.
+        false_match_rate: The rate it was measured for; None if the user named the score.
+        source: What the rate was measured on; empty if the user named the score.
+    """
+
+    score: float
+    false_match_rate: float | None = None
+    source: str = ""
+
+    def summary(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+        return dataclasses.asdict(self)
+
+
+def find_threshold(wanted: Wanted, model: OpenedModel, stamp: Stamp, index: Path) -> Threshold | None:
+    """Return the threshold that was asked for, if one was.
+
+    Args:
+        wanted: What the user asked for.
+        model: The model of the search.
+        stamp: The index's.
+        index: Where it lies, for messages.
+
+    Raises:
+        SettingError: If there is no report of the model that made the index, or none that can say the rate.
+        RunError: If a report that was named cannot be read.
+    """
+    if wanted.false_match_rate is None:
+        return None if wanted.threshold is None else Threshold(wanted.threshold)
+    remedy = _remedy(model, stamp)
+    file, content = _report(wanted, model.run, index, remedy)
+    _check_model(content, file, stamp, index, remedy)
+    try:
+        score = _score(content, wanted.false_match_rate)
+        part = "" if content["split"] == "query" else f" ({content['split']})"
+        rows = f"{content['gallery']:,} rows" + (f" of {content['index']}" if content["index"] else "")
+        source = f"{content['data']}{part}, {content['queries']:,} queries in {rows}"
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+        raise SettingError(f"{file} is no whole report ({type(error).__name__}).", remedy) from error
+    return Threshold(score, wanted.false_match_rate, source)
+
+
+def _report(wanted: Wanted, run: Run | None, index: Path, remedy: str) -> tuple[Path, Mapping[str, Any]]:
+    from scing_cli.core.workflows.evaluate.report import KIND
+
+    if wanted.report is not None:
+        file = wanted.report / "report.json" if wanted.report.is_dir() else wanted.report
+    elif run is not None and run.report.is_file():
+        file = run.report
+    else:
+        raise SettingError(f"--false-match-rate: there is no report of the model that made {index}.", remedy)
+    content = read_json(file, remedy=remedy)
+    if content.get("kind") != KIND:
+        raise RunError(f"{file} is no report of an evaluation.", remedy)
+    return file, content
+
+
+def _remedy(model: OpenedModel, stamp: Stamp) -> str:
+    named = f"--run {model.run.path}" if model.run is not None else stamp.made_by()
+    kind = "" if stamp.descriptor == "projected" else f" --descriptor {stamp.descriptor}"
+    then = "then search again" + (" with --report report" if model.run is None else "")
+    return f"Make one: scing evaluate {named}{kind} --data DIR --output report\n{then}; or name a score: --threshold."
+
+
+def _check_model(content: Mapping[str, Any], file: Path, stamp: Stamp, index: Path, remedy: str) -> None:
+    if content.get("model_digest") != stamp.model_digest:
+        raise SettingError(f"{file} is the report of another model than the one that made {index}.", remedy)
+    kind = content.get("descriptor")
+    if kind != stamp.descriptor:
+        raise SettingError(f"{file} is of the descriptor {spelled(kind)}; {index} holds {stamp.descriptor}.", remedy)
+
+
+def _score(content: Mapping[str, Any], rate: float) -> float:
+    """Return the lowest score at which the rate was measured to be kept: exactly, or on the ROC curve's steps."""
+    from scing_cli.core.evaluation.verification import FEWEST_MATCHES
+
+    verification, curve = content["verification"], content["roc"]
+    for point in verification["points"]:
+        if math.isclose(point["rate"], rate, rel_tol=1e-9) and point["threshold"] is not None:
+            return _cosine(point["threshold"])
+    pairs = verification["different_pairs"]
+    lowest = FEWEST_MATCHES / max(pairs, 1)
+    if rate < lowest:
+        least = _rounded_up(lowest)
+        more = "evaluate on more data; or name a score: --threshold."
+        raise SettingError(
+            f"--false-match-rate {rate:g} cannot be told from {counted(pairs, 'pair')} of different people "
+            f"({spelled(content['data'])}).",
+            f"Ask for {least:g} or more, or {more}" if least < 1 else more.capitalize(),
+        )
+    kept = [score for score, own in zip(curve["thresholds"], curve["false_match"], strict=True) if own <= rate]
+    return _cosine(min(kept))
+
+
+def _cosine(value: Any) -> float:
+    """Return a score, which may lie just above 1.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    score = float(value)
+    if not -1 <= score <= 1 + 1e-6:
+        raise ValueError(f"{score} is no cosine")
+    return score
+
+
+def _about(number: float) -> str:
+    """Return a number with two digits that count.
+
+    >>> _about(0.361), _about(1591.3)
+    ('0.36', '1,600')
+    """
+    return f"{number:.2g}" if number < 10 else f"{float(f'{number:.2g}'):,.0f}"
+
+
+def _rounded_up(rate: float) -> float:
+    """Return the next larger number of one digit.
+
+    >>> _rounded_up(1.2e-5)
+    2e-05
+    """
+    unit: float = 10.0 ** math.floor(math.log10(rate))
+    return float(f"{math.ceil(rate / unit) * unit:.1g}")
+
+
+def split(hits: Sequence[Hit], threshold: Threshold | None) -> tuple[list[Hit], float | None]:
+    """Return the hits that are matches, and the best score among the others; None where there is no other."""
+    if threshold is None:
+        return list(hits), None
+    kept = [hit for hit in hits if hit.score >= threshold.score]
+    return kept, max((hit.score for hit in hits if hit.score < threshold.score), default=None)
+
+
+def say_threshold(threshold: Threshold, rows: int, *, differs: str, reporter: Reporter) -> None:
+    """Say which score is a match, and what its rate means for so many rows; warn where it was measured otherwise."""
+    from scing_cli.core.evaluation.rates import four_digits
+
+    if threshold.false_match_rate is None:
+        reporter.note(f"A match scores {four_digits(threshold.score)} or more.")
+        return
+    rate, score = threshold.false_match_rate, four_digits(threshold.score)
+    reporter.note(
+        f"A match scores {score} or more: false-match rate {rate:g}, measured on {threshold.source}. "
+        f"Of {counted(rows, 'row')} about {_about(rate * rows)} would match a stranger."
+    )
+    if differs:
+        reporter.warn(differs)

@@ -1,0 +1,1 @@
+"""What several commands need: the model, its embedder, vectors, data, the machine, pictures."""

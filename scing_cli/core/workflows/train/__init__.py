@@ -1,0 +1,1 @@
+"""`scing train-prompts` and `scing train-visual`: both stages, resumed after an interruption, one training per run."""

@@ -1,0 +1,270 @@
+"""Stage 2, from saved prompts to a tuned image encoder."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scing_cli.core.artifacts import Run, choose_run, update_run
+from scing_cli.core.config import VisualSettings, check_used, given_settings, saved_settings
+from scing_cli.core.embeddings.openvino_embedder import CROPS, make_copy
+from scing_cli.core.encoders.compiled import compile_advice, prepare_compiling
+from scing_cli.core.encoders.encoder_file import save_image_encoder, tensors_digest
+from scing_cli.core.encoders.image import ImageEncoder
+from scing_cli.core.errors import DataError, RunError, counted
+from scing_cli.core.evaluation import Scores, choose_protocol
+from scing_cli.core.manifest import Manifest, Sample, labels
+from scing_cli.core.methods import Similarity, Task, load_method
+from scing_cli.core.methods.prompts_file import IdentityTexts, check_identities, load_texts
+from scing_cli.core.runtime import Reporter, Silent, choose_precision, memory_advice
+from scing_cli.core.training import MINUTES, Fit
+from scing_cli.core.workflows.shared.machine import Machine
+from scing_cli.core.workflows.shared.model import starting_encoder
+from scing_cli.core.workflows.shared.run_data import run_manifest
+from scing_cli.core.workflows.shared.scoring import score_parts, sides
+from scing_cli.core.workflows.train.run_lock import hold, is_held
+from scing_cli.core.workflows.train.session import Course, course
+from scing_cli.core.workflows.train.stage import make_feed, rehearse_evaluation, train
+from scing_cli.core.workflows.train.unfinished import Unfinished, find_same, machine_of, read_unfinished
+
+
+@dataclasses.dataclass(frozen=True)
+class _Ground:
+    """What stage 2 stands on: the run, its rows and texts, and the encoder to tune, on the device."""
+
+    run: Run
+    manifest: Manifest
+    part: Manifest
+    texts: IdentityTexts
+    encoder: ImageEncoder
+    machine: Machine
+
+
+@dataclasses.dataclass(frozen=True)
+class VisualReport:
+    """What stage 2 has to tell.
+
+    Args:
+        run: The run folder.
+        identities: K.
+        images: Training images.
+        trainable: Learnt parameters: of the image encoder, and of what only the losses use.
+        fit: The course of training.
+        digest: Of the tuned encoder.
+        validation: Figures on the split `val`, where asked for.
+    """
+
+    run: Run
+    identities: int
+    images: int
+    trainable: Mapping[str, int]
+    fit: Fit
+    digest: str
+    validation: Scores | None
+
+
+def train_visual(
+    settings: VisualSettings,
+    *,
+    run: Path | None = None,
+    data: Path | None = None,
+    pretrained: str | None = None,
+    validate: bool = False,
+    resume: bool | None = None,
+    save_minutes: float = MINUTES,
+    machine: Machine | None = None,
+    reporter: Reporter | None = None,
+) -> VisualReport:
+    """Tune the whole image encoder towards the identity texts that stage 1 saved (Eq. 17-20).
+
+    The last epoch is the result: no epoch is ever chosen on test data. A training that was interrupted goes on from its
+    last saved step when it is started again in the same way.
+
+    Args:
+        settings: Losses and schedule.
+        run: A run with prompts; None for the newest.
+        data: Where the images lie now, if they have moved.
+        pretrained: Where stage 1's weights lie now, if they have moved.
+        validate: Evaluate the result on the data's split `val`, each image a query against the others.
+        resume: False to begin anew even where stage 2 is unfinished.
+        save_minutes: A step is saved that often, and at the ends of epochs.
+        machine: Device, precision and threads.
+        reporter: Where progress goes.
+
+    Raises:
+        RunError: If there is no run with prompts, or they are of other identities or another model.
+        TrainingError: If a loss is not finite.
+        InterruptionError: On Ctrl-C or SIGTERM.
+    """
+    machine, reporter = machine or Machine(), reporter or Silent()
+    check_used(settings)
+    opened = _chosen(run, settings, resume, reporter)
+    if settings.compile:
+        prepare_compiling(machine.place(), reporter)
+    with hold(opened.path):
+        if opened.has("visual") and (resume is False or read_unfinished(opened.path, "visual") is None):
+            raise RunError(
+                f"{opened.path} already has a trained image encoder.",
+                f"Copy the folder without its visual/ to train again, or remove {opened.visual}.",
+            )
+        texts = load_texts(opened.prompts)
+        check_identities(texts, opened.identities, where=str(opened.path))
+        manifest = run_manifest(opened, moved_to=data)
+        if validate:
+            _check_validation(manifest)
+        machine = dataclasses.replace(machine, batch_size=settings.batch_size)
+        memory = memory_advice("a smaller --batch-size, --precision bf16, --device cpu")
+        with memory, compile_advice():
+            encoder = starting_encoder(opened, texts, pretrained, reporter).to(machine.place())
+            if settings.camera_embedding:
+                encoder.learn_cameras(_cameras(manifest.part("train"), reporter), settings.seed)
+            ground = _Ground(opened, manifest, manifest.part("train"), texts, encoder, machine)
+            moved = {"data": str(data.absolute()) if data is not None else None, "pretrained": pretrained}
+            wanted = _wanted(ground, settings, {**moved, "validate": validate})
+            with course(wanted, resume=resume, minutes=save_minutes, reporter=reporter) as begun:
+                report = _tune(ground, settings, begun, reporter)
+            return dataclasses.replace(report, validation=_validate(ground, reporter) if validate else None)
+
+
+def _chosen(run: Path | None, settings: VisualSettings, resume: bool | None, reporter: Reporter) -> Run:
+    """Return the named run; else that of the same training if it is unfinished, else the newest with prompts."""
+    same = find_same("visual", {"settings": saved_settings(settings)}) if run is None and resume is not False else ()
+    for folder in same:
+        if not is_held(folder):
+            return choose_run(folder, stage="prompts")
+    opened = choose_run(run, stage="prompts", warn=reporter.warn)
+    if run is None:
+        reporter.note(f"Using the newest run with prompts: {opened.path}")
+    return opened
+
+
+def _wanted(ground: _Ground, settings: VisualSettings, given: Mapping[str, Any]) -> Unfinished:
+    """Return what a training that goes on must have in common with this one."""
+    device = ground.machine.place()
+    return Unfinished(
+        ground.run.path,
+        "visual",
+        facts={
+            "settings": saved_settings(settings),
+            "data": ground.manifest.fingerprint(),
+            "model": ground.texts.model_digest,
+            "prompts": tensors_digest({"texts": ground.texts.vectors}, {}),
+        },
+        given={"settings": given_settings(settings), "device": ground.machine.device, **given},
+        machine=machine_of(device.type, choose_precision(settings.precision, device, auto="bf16"), ground.part),
+    )
+
+
+def _check_validation(manifest: Manifest) -> None:
+    """Refuse before the training what could not be evaluated after it."""
+    if "val" not in manifest.splits():
+        raise DataError(
+            f"--validate: {manifest.name} has no split val.", "Leave --validate out, or mark rows as val in a CSV."
+        )
+    rows = manifest.part("val")
+    cameras = [sample.camera for sample in rows]
+    apart = choose_protocol("auto", cameras, cameras).name == "market"
+    seen: dict[str, Sample] = {}
+    for sample in rows:
+        other = seen.setdefault(sample.identity, sample)
+        if sample.identity and other is not sample and (not apart or other.camera != sample.camera):
+            return
+    raise DataError(
+        f"--validate: nobody in the split val of {manifest.name} is seen {'by two cameras' if apart else 'twice'}.",
+        "Leave --validate out, or mark more rows as val.",
+    )
+
+
+def _cameras(part: Manifest, reporter: Reporter) -> tuple[str, ...]:
+    """Return the cameras to learn a vector for; say how many training images go without one."""
+    cameras = part.cameras()
+    if len(cameras) < 2:
+        known = f"knows {counted(len(cameras), 'camera')}" if cameras else "names no camera"
+        raise DataError(
+            f"--camera-embedding: the training part of {part.name} {known}.",
+            "Leave --camera-embedding out (in a --config file: camera-embedding), or fill the column camera of a CSV.",
+        )
+    without = sum(not sample.camera for sample in part)
+    if without:
+        images = counted(without, "training image is", "training images are")
+        reporter.warn(f"{images} of an unknown camera: no camera vector is added to them.")
+    return cameras
+
+
+def _tune(ground: _Ground, settings: VisualSettings, begun: Course, reporter: Reporter) -> VisualReport:
+    run, encoder, texts = ground.run, ground.encoder, ground.texts
+    task, classes = _task(ground, settings, reporter)
+    device = ground.machine.place()
+
+    def rehearsal(folder: Path) -> None:
+        rehearse_evaluation(ground.manifest, ground.machine.embedder(encoder))
+        save_image_encoder(folder, encoder, {})
+
+    feed = make_feed(ground.part, encoder.geometry, device=device, workers=ground.machine.threads(), images=True)
+    fit = train(
+        task,
+        ground.part,
+        classes,
+        settings,
+        feed=feed,
+        run=run,
+        course=begun,
+        reporter=reporter,
+        rehearsal=rehearsal,
+    )
+    run = update_run(run, {"settings": {**run.info["settings"], "train-visual": saved_settings(settings)}})
+    digest = save_image_encoder(run.visual, encoder, {"started_from": texts.model_digest})
+    _copy(ground, digest, reporter)
+    return VisualReport(run, len(texts.identities), len(ground.part), _parameters(task), fit, digest, None)
+
+
+def _copy(ground: _Ground, digest: str, reporter: Reporter) -> None:
+    """Make the tuned encoder's inference copy, tried on training images as they are."""
+    few = ground.part.samples[:CROPS]
+    make_copy(
+        ground.run.inference,
+        ground.encoder,
+        digest,
+        [ground.part.file(sample) for sample in few],
+        cameras=[sample.camera for sample in few] if ground.encoder.cameras else None,
+        workers=ground.machine.threads(),
+        reporter=reporter,
+    )
+
+
+def _task(ground: _Ground, settings: VisualSettings, reporter: Reporter) -> tuple[Task, list[int]]:
+    device, texts, encoder = ground.machine.place(), ground.texts, ground.encoder
+    classes = labels(ground.part, texts.identities)
+    seen_by = [sample.camera for sample in ground.part]
+    task = load_method(ground.run.info["settings"]["train-prompts"]["method"]).visual_task(
+        settings,
+        encoder=encoder,
+        texts=texts.vectors.to(device),
+        similarity=Similarity(texts.similarity, texts.logit_scale),
+        labels=torch.tensor(classes, device=device),
+        cameras=encoder.camera_places(seen_by) if encoder.cameras else None,
+        precision=choose_precision(settings.precision, device, auto="bf16"),
+    )
+    counts = ", ".join(f"{name} {count:,}" for name, count in _parameters(task).items())
+    reporter.note(f"Trainable parameters: {counts}")
+    reporter.note(f"Frozen: {len(texts.identities)} identity texts of width {texts.vectors.shape[1]}")
+    return task, classes
+
+
+def _parameters(task: Task) -> dict[str, int]:
+    """Count what is learnt: the image encoder, and the heads of the losses where there are any."""
+    counts = {"image encoder": 0, "heads": 0}
+    for name, value in task.learnt().named_parameters():
+        if value.requires_grad:
+            counts["image encoder" if name.startswith("encoder.") else "heads"] += value.numel()
+    return {name: count for name, count in counts.items() if count}
+
+
+def _validate(ground: _Ground, reporter: Reporter) -> Scores:
+    """Evaluate the last epoch on `val`."""
+    queries, gallery = sides(ground.manifest, "val")
+    return score_parts(queries, gallery, ground.machine.embedder(ground.encoder), protocol="auto", reporter=reporter)
