@@ -118,7 +118,11 @@ def test_files_are_short(path: Path) -> None:
 
 
 @by_name(
-    [path for path in COMMANDS if path.name not in {"options.py", "settings.py", "option_checks.py", "console.py", "show_prepare.py"}]
+    [
+        path
+        for path in COMMANDS
+        if path.name not in {"options.py", "settings.py", "option_checks.py", "console.py", "show_prepare.py"}
+    ]
 )
 def test_a_command_is_short(path: Path) -> None:
     """At most 80 lines besides the parameters, which declare the options."""

@@ -12,7 +12,7 @@ from scing_cli.commands.option_checks import check_machine, not_with
 from scing_cli.core.errors import counted
 
 if TYPE_CHECKING:
-    from scing_cli.core.workflows.embed.prune import EmbedReport
+    from scing_cli.core.workflows.embed.embed_report import EmbedReport
 
 
 def embed(

@@ -15,7 +15,8 @@ from pseudoterminal import ATTRIBUTES, GRAPHICS, KITTY, NEITHER, PATIENT, SIXEL,
 
 from scing_cli.commands.thumbnails import Thumbnails
 from scing_cli.core.figures.montage import COLOURS, FILL, QUERY
-from scing_cli.core.workflows.search.montage_file import Found, strip_of
+from scing_cli.core.workflows.search.montage_file import strip_of
+from scing_cli.core.workflows.search.queries import Found
 from scing_cli.core.workflows.search.search_gallery import search
 
 SEARCH = "from scing_cli.__main__ import main; main()"

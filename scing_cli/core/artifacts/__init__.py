@@ -14,6 +14,7 @@ from scing_cli.core.artifacts.files import (
 )
 from scing_cli.core.artifacts.provenance import check_belongs, stage_mark
 from scing_cli.core.artifacts.run import (
+    REPORT_KIND,
     RUNS,
     STAGES,
     STAMP,
@@ -31,6 +32,7 @@ from scing_cli.core.artifacts.verified import checked_once
 
 __all__ = [
     "FORMAT",
+    "REPORT_KIND",
     "RUNS",
     "STAGES",
     "STAMP",

@@ -24,6 +24,7 @@ from scing_cli.core.errors import RunError
 RUNS = Path("runs")
 STAGES = {"prompts": "train-prompts", "visual": "train-visual"}
 STAMP = "stamp.json"
+REPORT_KIND = "scing evaluation report"
 PARTS = {"made": str, "data": dict, "identities": list, "model": dict, "settings": dict}
 VISUAL_REMEDY = "Copy the folder again whole, or make it anew with scing train-visual."
 

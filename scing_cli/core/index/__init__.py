@@ -1,6 +1,6 @@
 """Vectors and rows on disk: an inner-product index that faiss opens plainly, and a table of rows beside it."""
 
-from scing_cli.core.index.disk import check_place, files_of
+from scing_cli.core.index.disk import check_complete, check_place, files_of, partial_file
 from scing_cli.core.index.filters import RowFilter
 from scing_cli.core.index.gallery import GalleryIndex
 from scing_cli.core.index.hits import Hit, best_of_each
@@ -18,12 +18,14 @@ __all__ = [
     "RowFilter",
     "Stamp",
     "best_of_each",
+    "check_complete",
     "check_place",
     "choose_kind",
     "entry_of",
     "file_keys",
     "file_state",
     "files_of",
+    "partial_file",
     "read_stamp",
     "write_lock",
 ]

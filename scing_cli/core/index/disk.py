@@ -24,6 +24,7 @@ from scing_cli.core.index.kinds import KINDS
 from scing_cli.core.index.rows import Row, read_rows, write_rows
 from scing_cli.core.index.store import Store
 
+PARTIAL_SUFFIX = ".unfinished.faiss"
 READ_ATTEMPTS = 20  # a writer whose every commit falls into a reading: three in a row happened
 BLOCK = 1 << 20  # bytes written at a time
 
@@ -36,6 +37,24 @@ def check_name(path: Path) -> None:
     """
     if path.suffix != SUFFIX:
         raise IndexFileError(f"{path}: the name of an index ends in {SUFFIX}.", f"Name it {path.name}{SUFFIX}.")
+
+
+def partial_file(output: Path) -> Path:
+    """Return where an unfinished `embed` keeps its results: `gallery.unfinished.faiss` next to `gallery.faiss`."""
+    return output.with_name(output.name.removesuffix(SUFFIX) + PARTIAL_SUFFIX)
+
+
+def check_complete(index: Path) -> None:
+    """Refuse to search the partial results of an unfinished `embed`.
+
+    Raises:
+        IndexFileError: If the name says so.
+    """
+    if index.name.endswith(PARTIAL_SUFFIX):
+        raise IndexFileError(
+            f"{index} holds the partial results of an interrupted scing embed; it is not an index to search.",
+            "Run the same embed command again: it resumes, and makes the index.",
+        )
 
 
 def check_place(path: Path) -> None:

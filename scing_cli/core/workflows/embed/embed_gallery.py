@@ -21,12 +21,14 @@ from scing_cli.core.index import (
     entry_of,
     file_keys,
     file_state,
+    partial_file,
     write_lock,
 )
 from scing_cli.core.manifest import Manifest, Sample
 from scing_cli.core.runtime import Reporter, Silent
-from scing_cli.core.workflows.embed.partial_index import MINUTES, Keeper, PartialIndex, unfinished
-from scing_cli.core.workflows.embed.prune import EmbedReport, drop_gone, report_of
+from scing_cli.core.workflows.embed.embed_report import EmbedReport, report_of
+from scing_cli.core.workflows.embed.partial_index import MINUTES, Keeper, PartialIndex
+from scing_cli.core.workflows.embed.prune import drop_gone
 from scing_cli.core.workflows.shared.embedder_choice import Crops, choose_embedder
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel, open_model
@@ -184,7 +186,7 @@ def _check_output(output: Path, *, append: bool, force: bool) -> None:
 def _check_free(output: Path, *, force: bool) -> None:
     if force or not output.exists():
         return
-    remedy, kept = "Add to it with --append, replace it with --force, or name another --output.", unfinished(output)
+    remedy, kept = "Add to it with --append, replace it with --force, or name another --output.", partial_file(output)
     if kept.exists():
         remedy += (
             f"\n{kept} keeps what an interrupted embed had done: --append and --force take what fits, and remove it."

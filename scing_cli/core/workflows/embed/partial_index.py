@@ -18,32 +18,13 @@ import numpy as np
 
 from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.errors import IndexFileError, InterruptionError, ScingError, counted
-from scing_cli.core.index import Entry, GalleryIndex, Row, files_of, write_lock
+from scing_cli.core.index import Entry, GalleryIndex, Row, files_of, partial_file, write_lock
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.shared.vectors import embed_files
 
 MINUTES = 10.0
-SUFFIX = ".unfinished.faiss"
 WORTH = 10.0  # seconds of work that are kept where it ends early
 INTERRUPTED = 2  # the number of SIGINT
-
-
-def unfinished(output: Path) -> Path:
-    """Return where what is done of an index lies: `gallery.unfinished.faiss` beside `gallery.faiss`."""
-    return output.with_name(output.name.removesuffix(".faiss") + SUFFIX)
-
-
-def check_whole(index: Path) -> None:
-    """Refuse to search what an interrupted `embed` has kept: it is no gallery.
-
-    Raises:
-        IndexFileError: If the name says so.
-    """
-    if index.name.endswith(SUFFIX):
-        raise IndexFileError(
-            f"{index} is what an interrupted scing embed has done so far, and no index to search.",
-            "The same embed command goes on, and makes the index of it.",
-        )
 
 
 class PartialIndex:
@@ -59,7 +40,7 @@ class PartialIndex:
 
     def __init__(self, output: Path, *, digest: str, made_with: Mapping[str, Any], descriptor: str, width: int) -> None:
         self.output = output
-        self.path = unfinished(output)
+        self.path = partial_file(output)
         self.digest = digest
         self.made_with = dict(made_with)
         self.descriptor = descriptor

@@ -14,10 +14,9 @@ from scing_cli.core.evaluation import Reranking, choose_protocol
 from scing_cli.core.evaluation.device import DeviceProducts
 from scing_cli.core.evaluation.ranking import check_truth
 from scing_cli.core.evaluation.truth import find_truth
-from scing_cli.core.index import GalleryIndex, file_keys
+from scing_cli.core.index import GalleryIndex, check_complete, file_keys
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import Reporter, Silent
-from scing_cli.core.workflows.embed.partial_index import check_whole
 from scing_cli.core.workflows.evaluate.published import published_beside
 from scing_cli.core.workflows.evaluate.ranked import EvaluationReport, Side, check_cost, rank_sides
 from scing_cli.core.workflows.evaluate.report import Subject, check_folder, write_report
@@ -180,7 +179,7 @@ def _score(model: OpenedModel, source: DataSet, settings: _Settings) -> Evaluati
         embedder = settings.embedder(model, settings.descriptor)
         query, gallery = _both(manifest, split, model, embedder, reporter)
     else:
-        check_whole(index)
+        check_complete(index)
         opened = GalleryIndex.read(index)
         kind = _index_descriptor(opened, index, settings.descriptor, reporter)
         embedder = settings.embedder(model, kind)

@@ -11,7 +11,7 @@ from pathlib import Path
 from scing_cli.core.artifacts import csv_text, replacing
 from scing_cli.core.errors import SettingError, spelled
 from scing_cli.core.runtime import standard_output
-from scing_cli.core.workflows.search.montage_file import Found
+from scing_cli.core.workflows.search.queries import Found
 
 COLUMNS = ("query", "rank", "score", "identity", "camera", "path")
 STDOUT = Path("-")

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scing_cli.core.artifacts import Run, read_json
+from scing_cli.core.artifacts import REPORT_KIND, Run, read_json
 from scing_cli.core.errors import RunError, SettingError, counted, spelled
 from scing_cli.core.index import Hit, Stamp
 from scing_cli.core.runtime import Reporter
@@ -91,8 +91,6 @@ def find_threshold(wanted: Wanted, model: OpenedModel, stamp: Stamp, index: Path
 
 
 def _report(wanted: Wanted, run: Run | None, index: Path, remedy: str) -> tuple[Path, Mapping[str, Any]]:
-    from scing_cli.core.workflows.evaluate.report import KIND
-
     if wanted.report is not None:
         file = wanted.report / "report.json" if wanted.report.is_dir() else wanted.report
     elif run is not None and run.report.is_file():
@@ -100,7 +98,7 @@ def _report(wanted: Wanted, run: Run | None, index: Path, remedy: str) -> tuple[
     else:
         raise SettingError(f"--false-match-rate: there is no report of the model that made {index}.", remedy)
     content = read_json(file, remedy=remedy)
-    if content.get("kind") != KIND:
+    if content.get("kind") != REPORT_KIND:
         raise RunError(f"{file} is no report of an evaluation.", remedy)
     return file, content
 

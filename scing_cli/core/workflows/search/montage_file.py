@@ -8,31 +8,14 @@ from pathlib import Path
 
 from PIL import Image
 
-from scing_cli.core.errors import ImageError
-from scing_cli.core.figures import MontageHit, hits_beside, ranked_montage, ranked_strip, write_picture
-from scing_cli.core.imagefile import crop_box, read_image
-from scing_cli.core.index import Hit
+from scing_cli.core.figures import hits_beside, ranked_montage, ranked_strip, write_picture
 from scing_cli.core.runtime import Reporter
+from scing_cli.core.workflows.search.queries import Found
+from scing_cli.core.workflows.shared.pictures import montage_hit, read_cell, read_picture
 from scing_cli.core.workflows.shared.vectors import Box, in_threads
 
 DRAWN = 20  # photos in one picture
 HITS_DRAWN = 50  # of each
-CELL = (160, 320)  # pixels: a little more than the picture shows of one image
-
-
-@dataclasses.dataclass(frozen=True)
-class Found:
-    """One photo's ranked hits.
-
-    Args:
-        query: The photo.
-        hits: Best first.
-        best_below: The best score of the hits that are no matches, where a threshold left some out.
-    """
-
-    query: Path
-    hits: Sequence[Hit]
-    best_below: float | None = None
 
 
 def shown_part(results: Sequence[Found], reporter: Reporter) -> list[Found]:
@@ -66,7 +49,7 @@ def write_montage(
     rows = list(dict.fromkeys(Path(hit.row.path) for found in shown for hit in found.hits))
     read = in_threads(read_picture, rows, workers=workers, reporter=reporter, text="read pictures")
     pictures = dict(zip(rows, read, strict=True))
-    queries = [(_photo(found.query, box), found.query.name) for found in shown]
+    queries = [(read_cell(found.query, box), found.query.name) for found in shown]
     hits = [
         [montage_hit(hit, identities.get(found.query, ""), pictures[Path(hit.row.path)]) for hit in found.hits]
         for found in shown
@@ -92,51 +75,4 @@ def strip_of(found: Found, identity: str, *, box: Box | None, size: tuple[int, i
     """
     shown = found.hits[: hits_beside(size)]
     hits = [montage_hit(hit, identity, read_picture(Path(hit.row.path))) for hit in shown]
-    return ranked_strip(_photo(found.query, box), hits, size=size, unit=unit)
-
-
-def montage_hit(hit: Hit, identity: str, picture: Image.Image | None) -> MontageHit:
-    """Return a hit as it is drawn.
-
-    Args:
-        hit: The hit.
-        identity: Who is in the photo; empty where that is not known.
-        picture: What to show of the hit; None where its file cannot be read.
-    """
-    path = Path(hit.row.path)
-    caption = [f"{hit.score:.3f}", who(hit.row.identity, hit.row.camera), path.name, f"in {path.parent.name}"]
-    known = identity and hit.row.identity
-    return MontageHit(picture, caption, hit.row.identity == identity if known else None)
-
-
-def who(identity: str, camera: str) -> str:
-    """Return what to say of an image below its score; empty where neither is known.
-
-    >>> who("0002", "3"), who("", "3")
-    ('0002, camera 3', 'camera 3')
-    """
-    return ", ".join(part for part in (identity, f"camera {camera}" if camera else "") if part)
-
-
-def read_person(file: Path, box: Box | None) -> Image.Image:
-    """Read an image, or the person in it."""
-    image = read_image(file)
-    return image if box is None else crop_box(image, box)
-
-
-def reduce(image: Image.Image) -> Image.Image:
-    """Make an image, itself, no larger than a picture needs it."""
-    image.thumbnail(CELL, Image.Resampling.LANCZOS)
-    return image
-
-
-def _photo(file: Path, box: Box | None) -> Image.Image:
-    return reduce(read_person(file, box))
-
-
-def read_picture(file: Path) -> Image.Image | None:
-    """Read an image as a picture shows it; None where it cannot be read."""
-    try:
-        return _photo(file, None)
-    except ImageError:
-        return None
+    return ranked_strip(read_cell(found.query, box), hits, size=size, unit=unit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,12 +12,27 @@ import numpy as np
 from scing_cli.core.embeddings import Vectors
 from scing_cli.core.errors import DataError, ImageError, SettingError, counted, spelled
 from scing_cli.core.imagefile import image_size, is_folder, list_images
-from scing_cli.core.index import Row
+from scing_cli.core.index import Hit, Row
 from scing_cli.core.runtime import Reporter
 
 LOOKED_AT = 25  # rows of the gallery
 FAR_LARGER = 4  # times the height of the gallery's crops
 JOINS = ("mean",)
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """One photo's ranked hits.
+
+    Args:
+        query: The photo.
+        hits: Best first.
+        best_below: The best score of the hits that are no matches, where a threshold left some out.
+    """
+
+    query: Path
+    hits: Sequence[Hit]
+    best_below: float | None = None
 
 
 def photo_files(photos: Sequence[Path]) -> list[Path]:

@@ -21,7 +21,8 @@ from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.errors import ImageError
 from scing_cli.core.figures import overlay, saliency_montage, write_picture
 from scing_cli.core.runtime import Advance, Reporter, Silent, memory_advice
-from scing_cli.core.workflows.search.montage_file import Found, montage_hit, read_person, reduce
+from scing_cli.core.workflows.search.queries import Found
+from scing_cli.core.workflows.shared.pictures import montage_hit, read_person, reduce
 from scing_cli.core.workflows.shared.vectors import MEMORY_OPTIONS, Box, in_threads
 
 AT_ONCE = 8  # images: what a backward pass of ViT-B/16 keeps of each takes some 100 MB

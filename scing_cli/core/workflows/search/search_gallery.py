@@ -10,12 +10,21 @@ from pathlib import Path
 from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.errors import ImageError, ScingError, SettingError, counted
 from scing_cli.core.figures import check_picture
-from scing_cli.core.index import GalleryIndex, Hit, Row, RowFilter, Stamp, best_of_each, file_keys, read_stamp
+from scing_cli.core.index import (
+    GalleryIndex,
+    Hit,
+    Row,
+    RowFilter,
+    Stamp,
+    best_of_each,
+    check_complete,
+    file_keys,
+    read_stamp,
+)
 from scing_cli.core.runtime import Reporter, Silent
-from scing_cli.core.workflows.embed.partial_index import check_whole
 from scing_cli.core.workflows.search.match_threshold import Threshold, Wanted, find_threshold, say_threshold, split
-from scing_cli.core.workflows.search.montage_file import Found, shown_part, write_montage
-from scing_cli.core.workflows.search.queries import hint_at_boxes, photo_files
+from scing_cli.core.workflows.search.montage_file import shown_part, write_montage
+from scing_cli.core.workflows.search.queries import Found, hint_at_boxes, photo_files
 from scing_cli.core.workflows.search.queries import join as joined
 from scing_cli.core.workflows.search.rerank_hits import check_count, reranked_hits
 from scing_cli.core.workflows.shared.embedder_choice import choose_meanwhile
@@ -99,7 +108,7 @@ def search(
         check_count(k)
     _check_pictures(montage, saliency)
     files = photo_files(photos)
-    check_whole(index)
+    check_complete(index)
     stamp = read_stamp(index)
     model = _model(stamp, index, run, reporter)
     waiting = choose_meanwhile(model, machine, kind=stamp.descriptor, count=len(files), reporter=reporter)

@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from scing_cli import __version__
-from scing_cli.core.artifacts import FORMAT, Run, csv_text, json_text, read_json, replacing, write_json
+from scing_cli.core.artifacts import FORMAT, REPORT_KIND, Run, csv_text, json_text, read_json, replacing, write_json
 from scing_cli.core.errors import RunError, ScingError, SettingError
 from scing_cli.core.evaluation.products import Products
 from scing_cli.core.figures import MontageHit, ranked_montage
@@ -22,10 +22,9 @@ from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.evaluate.ranked import EvaluationReport, Side
 from scing_cli.core.workflows.evaluate.report import sections
 from scing_cli.core.workflows.evaluate.report.findings import Findings, Subject, gather
-from scing_cli.core.workflows.search.montage_file import read_picture, who
+from scing_cli.core.workflows.shared.pictures import read_picture, who
 from scing_cli.core.workflows.shared.vectors import in_threads
 
-KIND = "scing evaluation report"
 TITLE = "The {} queries and their nearest images, best first"
 GONE = Image.new("RGB", (1, 2), "white")  # in the place of a query's picture that cannot be read
 FILES = ("report.html", "queries.csv", "report.json")
@@ -57,7 +56,7 @@ def _is_ours(folder: Path) -> bool:
     if "report.json" not in names:
         return names <= set(FILES)  # none yet, or one that was not finished
     try:
-        return read_json(folder / "report.json").get("kind") == KIND
+        return read_json(folder / "report.json").get("kind") == REPORT_KIND
     except RunError:
         return False
 
@@ -115,7 +114,7 @@ def _keep(run: Run, split: str, content: Mapping[str, Any], reporter: Reporter) 
 
 def _content(findings: Findings) -> Mapping[str, Any]:
     return {
-        "kind": KIND,
+        "kind": REPORT_KIND,
         "format": FORMAT,
         "version": __version__,
         "written": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
