@@ -172,7 +172,11 @@ GalleryIndexFile = Annotated[
 ]
 SavedEmbeddings = Annotated[
     Path | None,
-    typer.Option("--embeddings", help="Score saved arrays instead of a model (README says which).", metavar="NPZ|DIR"),
+    typer.Option(
+        "--embeddings",
+        help="Score saved arrays instead of a model: query, gallery, and their identities.",
+        metavar="NPZ|DIR",
+    ),
 ]
 ListLost = Annotated[
     bool, typer.Option("--list-lost", help="Name each query that has no true match left, and the reason.")

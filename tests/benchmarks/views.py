@@ -2,7 +2,7 @@
 
 python tests/benchmarks/views.py --folder DIR [--seeds 0 1 2] [--views fresh bank:8]
 
-512 people to train on, half of their images occluded, 128 others to test, as in README's ablation; settings of
+512 people to train on, half of their images occluded, 128 others to test, as in the guide's ablation; settings of
 examples/configs/scing-tiny.toml. One JSON line per run: seconds of both stages, all that happens before their first step
 included, mAP and rank-1; then one with means and standard deviations. DIR gets the world, the runs and their results;
 what is finished there is not trained again, so that the same command goes on after a stop.

@@ -1,71 +1,222 @@
-"""README's commands and the examples, run as a reader would."""
+"""The commands and code of README and the guide, and the examples, run as a reader would."""
 
 from __future__ import annotations
 
+import csv
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
+from fixtures import own_table, put
+from guide import (
+    GUIDE,
+    LINKING,
+    PAGES,
+    README,
+    ROOT,
+    blocks,
+    broken_links,
+    commands,
+    links,
+    page_name,
+    section,
+    text_of,
+)
 from PIL import Image
 from pipeline.conftest import MODEL
 from tiny import TINY_MODEL
 
+from scing_cli import __version__
 from scing_cli.core.artifacts import Run
+from scing_cli.core.errors import ScingError
+from scing_cli.core.runtime import memory_advice
 
-ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 SMALL = {
     "train-prompts": (*MODEL, "--epochs", "1", "--batch-size", "16"),
     "train-visual": ("--epochs", "1", "--batch-size", "16"),
 }
+INSTALLS = (["pip", "install", "."], ["pip", "install", ".[test]"])
+RUN_ELSEWHERE = (*INSTALLS, ["bash", "examples/quickstart.sh"], ["pytest"])  # by .ci/run and the tests below
+LANGUAGES = {"bash", "python", "toml", "csv", "text", "bibtex"}
+ARRAYS = """
+import numpy as np
+query, gallery = np.eye(3, 8, dtype=np.float32), np.eye(3, 8, k=1, dtype=np.float32) + np.eye(3, 8, dtype=np.float32)
+query_identity = gallery_identity = np.array(["anna", "ben", "cleo"])
+query_camera, gallery_camera = np.array([1, 1, 2]), np.array([2, 2, 1])
+"""
+every_page = pytest.mark.parametrize("page", PAGES, ids=page_name)
 
 
-def shell_lines():
-    """Every `scing ...` line of README's shell blocks, comments cut off."""
-    blocks = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
-    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
-    return [shlex.split(line)[1:] for line in lines if line.startswith("scing ")]
+@pytest.fixture
+def reader(scing, world, finished, tmp_path, monkeypatch):
+    """Make the folder of a reader, and change to it: data under the names that the pages use, and photos.
+
+    `reader(trained=True)` puts a finished run and its index there too, for pages that begin with one.
+    """
+
+    def arrive(*, trained):
+        monkeypatch.chdir(tmp_path)
+        for name in ("Market-1501", "DukeMTMC-reID"):
+            shutil.copytree(world, name)
+        shutil.copytree(world / "query", "crops")
+        for file in sorted(world.glob("*/*.jpg")):
+            person = Path("people", file.name.split("_")[0])
+            person.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, person / f"{file.parent.name}-{file.name}")
+        shutil.copytree(ROOT / "examples", "examples")
+        shutil.copy(min((world / "query").glob("*.jpg")), "photo.jpg")
+        Image.new("RGB", (720, 360), "gray").save("street.jpg")
+        own_table(Path())
+        if trained:
+            shutil.copytree(finished, "runs/Market-1501")
+            assert scing("embed").code == 0
+
+    return arrive
 
 
-def test_readmes_commands_run_in_their_order(scing, world, tmp_path, monkeypatch):
-    """On small data under the names that README uses; only the model and the epochs are made smaller."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("Market-1501", "DukeMTMC-reID"):
-        shutil.copytree(world, name)
-    shutil.copytree(world / "query", "crops")
-    shutil.copytree(ROOT / "examples", "examples")
-    photo = min((world / "query").glob("*.jpg"))
-    shutil.copy(photo, "photo.jpg")
-    Image.new("RGB", (300, 300), "gray").save("street.jpg")
-    commands = shell_lines()
-    assert len(commands) >= 11
-    for command in commands:
-        name, *options = command
-        if "openai" in options:  # the weights that no test has
-            options[options.index("--model") + 1], options[options.index("openai")] = TINY_MODEL, "random"
-        if name == "train-prompts" and "examples/configs" in " ".join(options):
-            options += ["--stride", "4"]
-        if "--synthetic" in options:
-            options += ["--identities", "4", "--test-identities", "4"]
-        result = scing(name, *options, *SMALL.get(name, ()))
-        assert result.code == 0, (command, result.err)
-    assert Path("ranking.png").exists()
-    assert Path("why.png").exists()
+def run_scing(scing, name, *options):
+    """Run a page's command; only the weights that no test has, the epochs and the number of drawn people are changed."""
+    options = list(options)
+    if "openai" in options:
+        options[options.index("--model") + 1], options[options.index("openai")] = TINY_MODEL, "random"
+    if name == "train-prompts" and "examples/configs" in " ".join(options):
+        options += ["--stride", "4"]
+    if "--synthetic" in options:
+        options += ["--identities", "4", "--test-identities", "4"]
+    result = scing(name, *options, *SMALL.get(name, ()))
+    assert result.code == 0, (name, options, result.err)
 
 
-def test_every_option_in_readme_exists(scing):
+def run_command(scing, words):
+    program, *arguments = words
+    if program == "scing":
+        run_scing(scing, *arguments)
+    elif words[:2] == ["python", "examples/split_people.py"]:
+        subprocess.run([sys.executable, *arguments], check=True)
+    elif program == "python":  # a script with a test of its own
+        script = (ROOT / arguments[0]).read_text(encoding="utf-8")
+        assert [word for word in arguments if word.startswith("--") and f'"{word}"' not in script] == []
+    else:
+        assert words in RUN_ELSEWHERE
+
+
+def run_block(scing, language, text):
+    if language == "bash":
+        for words in commands(text):
+            run_command(scing, words)
+    elif language == "python":
+        subprocess.run([sys.executable, "-c", ARRAYS + text], check=True)
+    elif language == "toml":
+        Path("own.toml").write_text(text, encoding="utf-8")
+        run_scing(scing, "train-prompts", "--config", "own.toml")
+        run_scing(scing, "train-visual", "--config", "own.toml")
+    elif language == "csv":
+        for row in csv.DictReader(text.splitlines()):
+            put(Path(row["path"]), 1, 1)
+        Path("block.csv").write_text(text, encoding="utf-8")
+        run_scing(scing, "prepare", "block.csv", "--strict")
+
+
+@every_page
+def test_a_pages_commands_and_code_run_in_their_order(page, scing, reader):
+    content = blocks(page)
+    assert {language for language, _ in content} <= LANGUAGES
+    reader(trained="scing train-prompts" not in "".join(text for language, text in content if language == "bash"))
+    for language, text in content:
+        run_block(scing, language, text)
+
+
+def test_readmes_recipe_ends_in_pictures_and_a_report(scing, reader):
+    reader(trained=False)
+    recipe = re.findall(r"```bash\n(.*?)```", section(README, "Start with your own folder of crops"), re.DOTALL)
+    for block in recipe:
+        run_block(scing, "bash", block)
+    for picture in ("sheet.png", "tiny.png", "ranking.png"):
+        with Image.open(picture) as drawn:
+            assert drawn.width > 100
+    assert Path("report", "report.html").exists()
+    rows = list(csv.DictReader(Path("own.csv").read_text(encoding="utf-8").splitlines()))
+    people = {
+        split: {row["identity"] for row in rows if row["split"] == split} for split in ("train", "query", "gallery")
+    }
+    assert people["query"] == people["gallery"]
+    assert len(people["query"]) == 3
+    assert not people["train"] & people["query"]
+
+
+def provoke_lack_of_memory():
+    with pytest.raises(ScingError) as lacking, memory_advice("--batch-size"):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+    return f"Error: {lacking.value.what}"
+
+
+def test_the_messages_of_troubleshooting_are_what_the_program_says(scing, reader):
+    """Every row's first line, in the table's order; the first one needs a machine without network, as tests are."""
+    reader(trained=False)
+    Path("empty").mkdir()
+    Path("damaged").mkdir()
+    Path("damaged", "cut.jpg").write_bytes(Path("photo.jpg").read_bytes()[:300])
+    index = ("--index", "crops.faiss")
+    said = [
+        scing("train-prompts", "--data", "Market-1501").err,
+        scing("prepare", "empty").err,
+        scing("embed").err,
+        scing("evaluate", "--data", "people", *MODEL).err,
+        scing("embed", "--images", "damaged", *MODEL).err,
+    ]
+    assert scing("embed", "--images", "crops", *MODEL, "--output", "crops.faiss").code == 0
+    said += [
+        scing("embed", "--images", "crops", *MODEL, "--output", "crops.faiss").err,
+        scing("search", "photo.jpg", *index, "--device", "cuda").err,
+        provoke_lack_of_memory(),
+        scing("search", "street.jpg", *index).err,
+        scing("search", "photo.jpg", *index, "--false-match-rate", "1e-2").err,
+    ]
+    quoted = re.findall(r"^\| `((?:Error|Warning): .*?)` \|", section(README, "Troubleshooting"), re.MULTILINE)
+    assert len(quoted) == len(said) == 10
+    for line, message in zip(quoted, said, strict=True):
+        assert re.search(".+?".join(map(re.escape, line.split("…"))), message), (line, message)
+
+
+def test_readme_is_short_and_names_its_version_and_every_page():
+    text = text_of(README)
+    assert len(text.splitlines()) <= 250
+    assert f"scing-cli {__version__}," in text
+    named = {(README.parent / link.partition("#")[0]).resolve() for link in links(README)}
+    assert set(GUIDE.glob("*.md")) <= named
+    listed = {(GUIDE / link).resolve() for link in links(GUIDE / "README.md")}
+    assert set(GUIDE.glob("*.md")) - {GUIDE / "README.md"} <= listed
+
+
+@pytest.mark.parametrize("page", LINKING, ids=page_name)
+def test_the_links_of_a_page_lead_somewhere(page):
+    assert links(page)
+    assert broken_links(page) == []
+
+
+def test_every_option_in_the_pages_exists(scing):
     known = set()
     for command in ("prepare", "train-prompts", "train-visual", "embed", "evaluate", "search"):
         known |= set(re.findall(r"--[a-z][a-z0-9-]+", scing(command, "--help").out))
     for script in (ROOT / "examples").glob("*.py"):
         known |= set(re.findall(r'add_argument\("(--[a-z-]+)"', script.read_text(encoding="utf-8")))
-    named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", README)) - {"--version"}
+    text = "\n".join(map(text_of, PAGES))
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", text)) - {"--version"}
     assert named <= known | {"--help"}, named - known
+
+
+def test_splitting_people_overwrites_nothing(tmp_path):
+    (tmp_path / "people.csv").write_text("path,identity\na.jpg,anna\nb.jpg,anna\n")
+    command = [sys.executable, ROOT / "examples" / "split_people.py", "people.csv", "--output", "people.csv"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "people.csv exists already" in done.stderr
+    assert (tmp_path / "people.csv").read_text().count("\n") == 3
 
 
 def test_the_quickstart_runs_all_six_commands(tmp_path):
@@ -121,7 +272,8 @@ def test_the_library_walks_the_same_road(world, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["quickstart.sh", "python_api.py", "table.py", "pretrain_tiny_clip.py", "modality_gap.py"]
+    "name",
+    ["quickstart.sh", "python_api.py", "split_people.py", "table.py", "pretrain_tiny_clip.py", "modality_gap.py"],
 )
 def test_examples_name_no_place_of_one_machine(name):
     assert not re.search(r"/(work|home|root|tmp)/", (ROOT / "examples" / name).read_text())

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from guide import GUIDE, blocks
 from PIL import Image
 from pipeline.conftest import MODEL
 from pipeline.test_refused import nothing_in, refuse
@@ -68,7 +69,7 @@ def test_a_split_searched_in_itself_does_not_find_itself(scing, world, here, pro
 
 
 def test_an_index_that_holds_the_queries_gives_the_figures_of_one_that_leaves_them_out(scing, finished, world, here):
-    """README's `embed --split query --append`; the queries are the gallery's own files here, by another path."""
+    """The guide's `embed --split query --append`; the queries are the gallery's own files here, by another path."""
     Path("link").symlink_to(world, target_is_directory=True)
     rows = ["path,identity,camera,split"]
     rows += [f"{file},{file.name[:4]},{file.name[6]},query" for file in sorted((world / "query").glob("*.jpg"))]
@@ -404,10 +405,10 @@ def test_every_kind_of_index_is_searched_and_grows(scing, finished, world, here,
     refuse(scing("embed", "--run", finished, "--index-type", "pq"), "--index-type 'pq' is unknown", "flat, ivf, hnsw")
 
 
-def test_readmes_lines_use_the_index_without_scing(scing, finished, here):
+def test_the_guides_lines_use_the_index_without_scing(scing, finished, here):
     assert scing("embed", "--run", finished).code == 0
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    (code,) = [block.split("```")[0] for block in readme.split("```python\n") if "faiss.read_index" in block]
+    (code,) = [text for language, text in blocks(GUIDE / "index.md") if language == "python"]
+    assert "faiss.read_index" in code
     assert "scing_cli" not in code
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()

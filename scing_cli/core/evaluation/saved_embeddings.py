@@ -25,7 +25,10 @@ JUNK = "-1"
 BLOCK = 2**25  # bytes of a block in float64
 UNIT = 1e-5  # float32 vectors nearer than this to length 1 are left as they are, to the bit
 SHOWN = 10
-REMEDY = f"Arrays are {', '.join(NEEDED)}, and where cameras are known {', '.join(OPTIONAL)}; see README."
+REMEDY = (
+    f"Arrays are {', '.join(NEEDED)}, and where cameras are known {', '.join(OPTIONAL)}; "
+    "examples/guide/evaluation.md describes them."
+)
 
 
 class UnitRows:

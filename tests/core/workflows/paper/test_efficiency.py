@@ -145,12 +145,14 @@ def example(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return run
 
 
-def test_readme_shows_what_the_example_prints(example: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_guide_shows_what_the_example_prints(
+    example: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
     example("--no-rate")
     lines = capsys.readouterr().out.splitlines()
-    readme = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    page = (ROOT / "examples" / "guide" / "tables.md").read_text(encoding="utf-8").splitlines()
     assert sum(line.startswith("│") for line in lines) == 15
-    assert [line for line in lines if line.rstrip() not in readme and line not in readme] == []
+    assert [line for line in lines if line.rstrip() not in page and line not in page] == []
 
 
 def test_the_example_times_a_small_model_and_writes_json(tmp_path: Path) -> None:
