@@ -1,7 +1,7 @@
-"""A lock that is a file, which the system takes back when its holder ends, however that ends.
+"""A lock file that the system releases when its holder's process ends, however it ends.
 
-The file is there only while somebody holds it, and says who. Its holder removes it before letting go; who was waiting
-then holds a lock on a file that has no name any more, sees that, and tries again.
+The file exists only while somebody holds the lock, and names the holder. On release it is removed first; a process that
+waited has then locked a file without a name, notices that, and tries again.
 """
 
 from __future__ import annotations
@@ -16,27 +16,26 @@ import sys
 import time
 from pathlib import Path
 
-if sys.platform != "win32":
-    import fcntl
-
-NOT_THROUGH_LINKS = getattr(os, "O_NOFOLLOW", 0)  # one that lies there could make a file anywhere
-INTERVAL = 0.05
+NOT_THROUGH_LINKS = getattr(os, "O_NOFOLLOW", 0)  # a link that lies there could create a file anywhere
+REMOVES_OPEN_FILES = sys.platform != "win32"
+INTERVAL = 0.05  # seconds
 SIGNED = re.compile(r"process \d+ on \S+, since [\d :-]+")
-UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}  # some network folders know no locks
+START = 1  # of the holder's line: byte 0 is the one that Windows locks, and then nobody else reads it
+UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}  # some network file systems have no locks
 
 
 def take_lock(file: Path, *, patience: float = 0.0) -> int | None:
-    """Take a lock; where the system or the folder knows none, it is had for nothing.
+    """Acquire a lock; on file systems without locks this always succeeds.
 
     Args:
-        file: Made where missing.
+        file: Created where missing.
         patience: Seconds to wait for another holder.
 
     Returns:
-        What `let_go` takes; None where another process goes on holding it.
+        The handle for `let_go`; None where another process still holds the lock.
 
     Raises:
-        OSError: If the file cannot be made.
+        OSError: If the file cannot be created.
     """
     end = time.monotonic() + patience
     while (handle := _attempt(file)) is None and time.monotonic() < end:
@@ -45,16 +44,20 @@ def take_lock(file: Path, *, patience: float = 0.0) -> int | None:
 
 
 def let_go(file: Path, handle: int) -> None:
-    """Let go of a lock that `take_lock` gave."""
-    with contextlib.suppress(OSError):
-        file.unlink()
+    """Release a lock that `take_lock` gave."""
+    if REMOVES_OPEN_FILES:  # while the lock still excludes others
+        _remove(file)
     os.close(handle)
+    if not REMOVES_OPEN_FILES:  # where the next holder has opened the file already, it stays
+        _remove(file)
 
 
 def holder_of(file: Path) -> str:
-    """Return who holds a lock, in brackets and after a blank; nothing where it does not say."""
+    """Return who holds a lock, in brackets after a blank; empty where the file does not say."""
     try:
-        text = file.read_bytes()[:200].decode()
+        with file.open("rb", buffering=0) as stream:
+            stream.seek(START)
+            text = stream.read(200).decode()
     except (OSError, UnicodeDecodeError):
         return ""
     return f" ({text})" if SIGNED.fullmatch(text) else ""
@@ -75,12 +78,11 @@ def _attempt(file: Path) -> int | None:
 
 
 def _lock(handle: int) -> bool:
-    if sys.platform == "win32":
-        return True
+    import filelock  # costs 30 ms, and most commands need no lock
+
+    # `filelock.FileLock` would leave its file behind, names no holder, and falls back to a marker that outlives a kill.
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        return filelock.lock_descriptor(handle, blocking=False)
     except OSError as error:
         if error.errno not in UNSUPPORTED:
             raise
@@ -88,17 +90,22 @@ def _lock(handle: int) -> bool:
 
 
 def _sign(handle: int) -> None:
-    """Say in the lock who holds it; on a full disk it goes without."""
+    """Write into the lock who holds it; on a full disk this is left out."""
     now = dt.datetime.now(dt.UTC).astimezone()
     text = f"process {os.getpid()} on {platform.node() or '?'}, since {now:%Y-%m-%d %H:%M:%S}"
     with contextlib.suppress(OSError):
         os.ftruncate(handle, 0)
-        os.write(handle, text.encode())
+        os.write(handle, b" " * START + text.encode())
 
 
 def _named(handle: int, file: Path) -> bool:
-    """Tell whether the file is still there under its name."""
+    """Tell whether the file still exists under its name."""
     try:
         return os.path.samestat(os.fstat(handle), file.stat())
     except FileNotFoundError:
         return False
+
+
+def _remove(file: Path) -> None:
+    with contextlib.suppress(OSError):
+        file.unlink()

@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import threading
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -26,22 +27,68 @@ _TRUE = frozenset({"1", "ON", "YES", "TRUE"})
 _DIGEST = re.compile(r"/([0-9a-f]{64})/|-([0-9a-f]{8})\.pt$")
 
 
-def fetch(url: str, target: Path, *, reporter: Reporter) -> None:
-    """Fetch a file, whole or not at all; its SHA-256 is checked where the address tells it.
-
-    A short probe comes first, so that without a network, or with `HF_HUB_OFFLINE=1`, this fails within 5 seconds.
+class UnfetchedError(WeightsError):
+    """A file that cannot be fetched.
 
     Args:
         url: The file's address.
-        target: Where it is kept.
+        target: Where a user may put it.
+        reason: Why it cannot be fetched.
+    """
+
+    def __init__(self, url: str, target: Path, reason: str) -> None:
+        super().__init__(
+            f"The weights {target.stem} are not on this machine and cannot be fetched: {reason}.",
+            f"Fetch {url}\nand put it at {target}\nor name the file wherever it lies: --pretrained FILE.\n"
+            f"{OFFLINE_WAY}",
+        )
+        self.url, self.target, self.reason = url, target, reason
+
+
+class Probe:
+    """A first connection to an address, on a thread: it fails soon without a network, or with `HF_HUB_OFFLINE=1`.
+
+    Probes that are started together fail together, within `PROBE_SECONDS`.
+
+    Args:
+        url: The address; a proxy is asked in its place where one is set.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._host, port = _first_hop(url)
+        self._answer: list[str] = []
+        self._end = time.monotonic() + PROBE_SECONDS
+        # Looking a name up may take long and has no time limit: hence the thread.
+        self._thread = threading.Thread(target=_connect, args=(self._host, port, self._answer), daemon=True)
+        if not _is_offline():
+            self._thread.start()
+
+    def failure(self) -> str:
+        """Return why no connection can be made; empty where one can."""
+        if _is_offline():
+            return "HF_HUB_OFFLINE is set"
+        self._thread.join(max(0.0, self._end - time.monotonic()))
+        return self._answer[0] if self._answer else f"{self._host} does not answer within {PROBE_SECONDS:g} seconds"
+
+
+def fetch(url: str, target: Path, *, reporter: Reporter, probe: Probe | None = None) -> Path:
+    """Fetch a file, whole or not at all; its SHA-256 is checked where the address tells it.
+
+    Args:
+        url: The file's address.
+        target: Where it is stored.
         reporter: Shows the progress, in MiB.
+        probe: One for this address that was started before.
+
+    Returns:
+        The target.
 
     Raises:
         FileNotFoundError: If the server has no such file.
-        WeightsError: If it cannot be fetched; the message names the address, and the file to put it at.
+        UnfetchedError: If it cannot be fetched; the message names the address, and the file to put it at.
     """
-    if reason := _offline(url):
-        raise _unfetched(url, target, reason)
+    if reason := (probe or Probe(url)).failure():
+        raise UnfetchedError(url, target, reason)
     reporter.note(f"Fetching {url}")
     request = urllib.request.Request(url, headers={"User-Agent": "scing-cli"})  # noqa: S310 - from a literal table
     try:
@@ -51,9 +98,10 @@ def fetch(url: str, target: Path, *, reporter: Reporter) -> None:
         error.close()
         if error.code == http.HTTPStatus.NOT_FOUND:
             raise FileNotFoundError(url) from None
-        raise _unfetched(url, target, f"the server answers {error.code} {error.reason}") from error
+        raise UnfetchedError(url, target, f"the server answers {error.code} {error.reason}") from error
     except (OSError, http.client.HTTPException) as error:
-        raise _unfetched(url, target, str(error) or type(error).__name__) from error
+        raise UnfetchedError(url, target, str(error) or type(error).__name__) from error
+    return target
 
 
 def _keep(response: http.client.HTTPResponse, url: str, target: Path, reporter: Reporter) -> None:
@@ -71,9 +119,9 @@ def _keep(response: http.client.HTTPResponse, url: str, target: Path, reporter: 
             count += len(chunk)
             advance(1)
         if length and count != length:
-            raise _unfetched(url, target, f"it broke off after {count:,} of {length:,} bytes")
+            raise UnfetchedError(url, target, f"it broke off after {count:,} of {length:,} bytes")
         if not digest.hexdigest().startswith(known_digest(url)):
-            raise _unfetched(url, target, "what came has another SHA-256 than the address says")
+            raise UnfetchedError(url, target, "what came has another SHA-256 than the address says")
 
 
 def _chunks(response: http.client.HTTPResponse, url: str, target: Path) -> Iterator[bytes]:
@@ -82,7 +130,7 @@ def _chunks(response: http.client.HTTPResponse, url: str, target: Path) -> Itera
         while chunk := response.read(_CHUNK):
             yield chunk
     except (OSError, http.client.HTTPException) as error:
-        raise _unfetched(url, target, f"it broke off: {error or type(error).__name__}") from error
+        raise UnfetchedError(url, target, f"it broke off: {error or type(error).__name__}") from error
 
 
 def known_digest(url: str) -> str:
@@ -95,27 +143,12 @@ def known_digest(url: str) -> str:
     return (found[1] or found[2]) if found else ""
 
 
-def _unfetched(url: str, target: Path, reason: str) -> WeightsError:
-    return WeightsError(
-        f"The weights {target.stem} are not on this machine and cannot be fetched: {reason}.",
-        f"Fetch {url}\nand put it at {target}\nor name the file wherever it lies: --pretrained FILE.\n{OFFLINE_WAY}",
-    )
-
-
-def _offline(url: str) -> str:
-    """Say why no connection can be made; empty where one can, or where it took too long to know."""
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE:
-        return "HF_HUB_OFFLINE is set"
-    host, port = _first_hop(url)
-    answer: list[str] = []
-    probe = threading.Thread(target=_connect, args=(host, port, answer), daemon=True)
-    probe.start()
-    probe.join(PROBE_SECONDS)
-    return answer[0] if answer else f"{host} does not answer within {PROBE_SECONDS:g} seconds"
+def _is_offline() -> bool:
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE
 
 
 def _connect(host: str, port: int, answer: list[str]) -> None:
-    """Append why a host cannot be reached, or an empty text; looking its name up may take long, hence the thread."""
+    """Append why a host cannot be reached, or an empty text."""
     try:
         socket.create_connection((host, port), PROBE_SECONDS).close()
     except OSError as error:

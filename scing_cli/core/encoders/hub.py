@@ -2,18 +2,22 @@
 
 The small model's weights ship with this package, tag `rendered`. Others are looked for, in this order:
 `weights/<model>-<tag>.<safetensors|pt|bin>` in this program's cache folder, OpenAI's cache
-(`~/.cache/clip`), the Hugging Face cache. Only then is a file fetched, and only one whose tag the user named.
+(`~/.cache/clip`), the Hugging Face cache. Only then is a file fetched, and only one whose tag the user named: from its
+own address (`fetch`), else from the hub (`hub_download`).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import urllib.parse
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from scing_cli.core.artifacts import cache_folder
 from scing_cli.core.encoders.architecture import OWN_MODELS, find_architecture
-from scing_cli.core.encoders.fetch import OFFLINE_WAY, fetch
+from scing_cli.core.encoders.fetch import OFFLINE_WAY, Probe, UnfetchedError, fetch
+from scing_cli.core.encoders.hub_download import fetch_from_hub, hub_address
 from scing_cli.core.errors import WeightsError
 from scing_cli.core.runtime import Reporter
 
@@ -117,20 +121,9 @@ def find_weights(name: str, tag: str, *, reporter: Reporter) -> Path:
     published = find_published(name, tag)
     if found := _local(name, tag, published):
         return found
-    urls = _urls(published)
-    for place, url in enumerate(urls, start=1):
-        target = weights_folder() / f"{name}-{tag}{Path(urllib.parse.urlsplit(url).path).suffix}"
-        try:
-            fetch(url, target, reporter=reporter)
-        except FileNotFoundError:
-            if place == len(urls):
-                raise WeightsError(
-                    f"{url} is not there any more.",
-                    f"Put the file at {target}, or name it: --pretrained FILE.\n{OFFLINE_WAY}",
-                ) from None
-        else:
-            return target
-    raise WeightsError(f"open_clip names no file for the tag {tag!r} of {name}.", "Name one: --pretrained FILE.")
+    if not (sources := _sources(f"{name}-{tag}", published)):
+        raise WeightsError(f"open_clip names no file for the tag {tag!r} of {name}.", "Name one: --pretrained FILE.")
+    return _fetch_first(sources, reporter)
 
 
 def weights_folder() -> Path:
@@ -191,9 +184,52 @@ def _hub_files(published: Published) -> list[tuple[str, str]]:
     return [(repository, each) for each in ((file,) if file else _HUB_FILES)]
 
 
-def _urls(published: Published) -> list[str]:
-    if published.url or not published.hub:
-        return [published.url] if published.url else []
-    from huggingface_hub import hf_hub_url
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Source:
+    """An address that a file may be fetched from; `get` does so, and raises as `fetch` does."""
 
-    return [hf_hub_url(repository, file) for repository, file in _hub_files(published)]
+    url: str
+    target: Path
+    get: Callable[..., Path]
+
+    @property
+    def host(self) -> str:
+        return urllib.parse.urlsplit(self.url).netloc
+
+
+def _sources(stem: str, published: Published) -> list[_Source]:
+    """Return where a file may be fetched from, in the order to try."""
+    sources = []
+    # OpenAI's own address comes before the hub's copy, which has the same tensors in another file: only the address
+    # tells the SHA-256 of the very file that was published. The copy serves networks that do not reach this host.
+    if published.url:
+        target = weights_folder() / f"{stem}{Path(urllib.parse.urlsplit(published.url).path).suffix}"
+        sources.append(_Source(published.url, target, functools.partial(fetch, published.url, target)))
+    for repository, file in _hub_files(published) if published.hub else []:
+        target = weights_folder() / f"{stem}{Path(file).suffix}"
+        get = functools.partial(fetch_from_hub, repository, file, target)
+        sources.append(_Source(hub_address(repository, file), target, get))
+    return sources
+
+
+def _fetch_first(sources: Sequence[_Source], reporter: Reporter) -> Path:
+    """Fetch from the first host that can be reached and has the file."""
+    urls = {source.host: source.url for source in sources}
+    probes = {host: Probe(url) for host, url in urls.items()}  # at once: several hosts take no longer than one
+    failures: dict[str, UnfetchedError] = {}
+    for source in sources:
+        if source.host in failures:
+            continue
+        try:
+            return source.get(reporter=reporter, probe=probes[source.host])
+        except FileNotFoundError:
+            continue
+        except UnfetchedError as error:
+            failures[source.host] = error
+    if failures:
+        first, reasons = next(iter(failures.values())), dict.fromkeys(each.reason for each in failures.values())
+        raise UnfetchedError(first.url, first.target, "; ".join(reasons)) from first
+    raise WeightsError(
+        f"{sources[-1].url} is not there any more.",
+        f"Put the file at {sources[-1].target}, or name it: --pretrained FILE.\n{OFFLINE_WAY}",
+    )

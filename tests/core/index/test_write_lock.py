@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 import threading
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import filelock
 import numpy as np
 import pytest
 
@@ -120,6 +122,53 @@ def test_a_lock_on_a_file_that_lost_its_name_meanwhile_is_none(path: Path, monke
             pass
 
 
+def test_the_lock_is_the_one_that_filelock_takes_on_this_system(path: Path, writer: subprocess.Popen[str]) -> None:
+    """So it is `LockFileEx` on Windows, as for everybody who uses `filelock` there."""
+    other = filelock.FileLock(path.with_name(".gallery.faiss.lock"))
+    with pytest.raises(filelock.Timeout):
+        other.acquire(timeout=0.1)
+    writer.kill()
+    writer.wait()
+    with (
+        other.acquire(timeout=1),
+        pytest.raises(IndexFileError, match="Another process is writing"),
+        write_lock(path, patience=0.1),
+    ):
+        pass
+
+
+def test_the_first_byte_is_free_for_the_lock_of_windows(path: Path, writer: subprocess.Popen[str]) -> None:
+    """There, byte 0 is locked and nobody else can read it: the holder's line begins at byte 1."""
+    locked = path.with_name(".gallery.faiss.lock").read_bytes()
+    assert locked[1:].startswith(b"process %d on " % writer.pid)
+    with (
+        pytest.raises(IndexFileError, match=rf"gallery\.faiss \(process {writer.pid} on \S+, since [\d :-]+\)\.\n"),
+        write_lock(path, patience=0.1),
+    ):
+        pass
+
+
+def test_where_open_files_cannot_be_removed_the_lock_goes_after_its_release(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "REMOVES_OPEN_FILES", False)  # as on Windows
+    unlink, closed = Path.unlink, []
+
+    def careful(file: Path) -> None:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(handle)
+        closed.append(file)
+        unlink(file)
+
+    lock_file = tmp_path / "g.lock"
+    handle = files.take_lock(lock_file)
+    assert handle is not None
+    monkeypatch.setattr(Path, "unlink", careful)
+    files.let_go(lock_file, handle)
+    assert closed == [lock_file]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_threads_shut_each_other_out(tmp_path: Path) -> None:
     inside, most = 0, 0
 
@@ -142,14 +191,14 @@ def test_threads_shut_each_other_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="flock")
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
 def test_a_folder_that_knows_no_locks_is_written_without(
     path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def fail(handle: int, how: int) -> None:
         raise OSError(number, "not here")
 
-    monkeypatch.setattr(files.fcntl, "flock", fail)
+    monkeypatch.setattr("fcntl.flock", fail)
     assert GalleryIndex.read(path).write(path).generation == 2
 
 
