@@ -7,7 +7,7 @@ from scing_cli.core.index.hits import Hit, best_of_each
 from scing_cli.core.index.index_stamp import Stamp, read_stamp
 from scing_cli.core.index.kinds import KINDS, choose_kind
 from scing_cli.core.index.rows import Entry, Row, entry_of, file_keys, file_state
-from scing_cli.core.index.write_lock import write_lock
+from scing_cli.core.index.writer_lock import write_lock
 
 __all__ = [
     "KINDS",

@@ -24,7 +24,7 @@ from scing_cli.core.index.nearest import nearest
 from scing_cli.core.index.rows import Entry, Row
 from scing_cli.core.index.store import Store
 from scing_cli.core.index.tuning import measured_recall, tune
-from scing_cli.core.index.write_lock import write_lock
+from scing_cli.core.index.writer_lock import write_lock
 
 Vectors = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]

@@ -25,7 +25,7 @@ from scing_cli.core.workflows.paper import efficiency, throughput
 from scing_cli.core.workflows.paper.efficiency import Efficiency, Setting, count_costs
 from scing_cli.core.workflows.shared.machine import Machine
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 SCRIPT = ROOT / "examples" / "efficiency.py"
 TOTALS = {"clip-reid": 126_551_808, "cocoop": 126_585_120, "scing": 126_946_176}
 SMALL = Setting(TINY_MODEL, stride=4, identities=3, cameras=2)

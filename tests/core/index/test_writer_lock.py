@@ -17,7 +17,7 @@ import pytest
 
 from scing_cli.core.artifacts import file_lock as files
 from scing_cli.core.errors import IndexFileError
-from scing_cli.core.index import Entry, GalleryIndex, check_place, write_lock
+from scing_cli.core.index import Entry, GalleryIndex, check_place, write_lock, writer_lock
 
 HOLD = """
 import sys, time
@@ -80,7 +80,7 @@ def test_a_second_writer_waits_and_then_says_that_another_is_writing(
     ):
         pass
     assert 1 <= time.monotonic() - start < 3
-    monkeypatch.setattr(write_lock, "PATIENCE", 0.1)
+    monkeypatch.setattr(writer_lock, "PATIENCE", 0.1)
     with pytest.raises(IndexFileError, match="Another process is writing"):
         GalleryIndex.read(path).write(path)
     assert len(GalleryIndex.read(path)) == 4  # reading needs no lock
