@@ -1,4 +1,4 @@
-"""What tests change in files that are sealed, and seal again."""
+"""What tests change in files that are with_checksum, and seal again."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from scing_cli.core.artifacts import Run, read_json, sealed, stage_mark, write_json
+from scing_cli.core.artifacts import Run, read_json, run_id, with_checksum, write_json
 
 Change = Callable[[dict[str, Any]], object]
 
 
 def edit_json(file: Path, change: Change) -> dict[str, Any]:
-    """Change what a sealed JSON file holds; return it.
+    """Change what a with_checksum JSON file holds; return it.
 
     >>> edit_json(run / "run.json", lambda info: info.pop("versions"))  # doctest: +SKIP
     """
@@ -25,7 +25,7 @@ def edit_json(file: Path, change: Change) -> dict[str, Any]:
 
 def write_sealed(file: Path, content: Mapping[str, Any]) -> None:
     """Write an object with its seal, even one that is no strict JSON (NaN)."""
-    file.write_text(json.dumps(sealed(content)), encoding="utf-8")
+    file.write_text(json.dumps(with_checksum(content)), encoding="utf-8")
 
 
 def edit_run(folder: Path, change: Change) -> dict[str, Any]:
@@ -33,5 +33,5 @@ def edit_run(folder: Path, change: Change) -> dict[str, Any]:
     content = edit_json(folder / "run.json", change)
     for stage in (Run(folder, {}).prompts, Run(folder, {}).visual):
         if (stage / "stamp.json").exists():
-            edit_json(stage / "stamp.json", lambda stamp, stage=stage: stamp.update(stage_mark(stage)))
+            edit_json(stage / "stamp.json", lambda stamp, stage=stage: stamp.update(run_id(stage)))
     return content

@@ -63,7 +63,7 @@ def in_terminal(
         answers: What the terminal answers to what.
         log: A file for stderr, which goes past the terminal.
         size: Rows, columns, and the pixels of all columns and all rows.
-        environment: Beside the one there is.
+        environment: PublishedRows the one there is.
     """
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", *size))

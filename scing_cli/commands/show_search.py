@@ -9,7 +9,7 @@ from scing_cli.commands.console import Terminal, short_path, shorten
 
 if TYPE_CHECKING:
     from scing_cli.commands.thumbnails import Thumbnails
-    from scing_cli.core.workflows.search.search_gallery import Found, SearchReport
+    from scing_cli.core.workflows.search.search_gallery import QueryHits, SearchReport
     from scing_cli.core.workflows.shared.vectors import Box
 
 TITLE_WIDTH = 78  # fits 80 columns
@@ -29,7 +29,7 @@ def payload_of(found: SearchReport) -> dict[str, Any]:
     return payload | {name: str(picture) for name, picture in pictures.items() if picture}
 
 
-def _hits(found: Found) -> list[dict[str, Any]]:
+def _hits(found: QueryHits) -> list[dict[str, Any]]:
     names = ("path", "identity", "camera")
     return [
         {"rank": rank, "score": hit.score, **{name: getattr(hit.row, name) for name in names}}

@@ -14,7 +14,7 @@ from scing_cli.commands.console import Terminal
 if TYPE_CHECKING:
     from textual_image.renderable import SixelImage, TGPImage
 
-    from scing_cli.core.workflows.search.search_gallery import Found
+    from scing_cli.core.workflows.search.search_gallery import QueryHits
     from scing_cli.core.workflows.shared.vectors import Box
 
 ROWS = 8  # of the terminal: the height of a strip
@@ -35,7 +35,7 @@ class Thumbnails:
         # kitty reads a picture's number from the colour of the text in its place, so every bit of a colour counts
         self.console = Console(force_terminal=True, color_system="truecolor", no_color=False, highlight=False)
 
-    def show(self, found: Found, identity: str, box: Box | None) -> None:
+    def show(self, found: QueryHits, identity: str, box: Box | None) -> None:
         """Draw a photo and as many of its hits as fit the terminal's width; see `strip_of`."""
         from scing_cli.core.workflows.search.montage_file import strip_of
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from scing_cli.core.errors import SettingError, spelled
-from scing_cli.core.safe_reading import read_bounded
+from scing_cli.core.safe_reading import read_limited
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
@@ -179,7 +179,7 @@ def read_config(source: Path | None) -> dict[str, dict[str, Any]]:
     if source is None:
         return {name: {} for name in TABLES}
     try:
-        content = tomllib.loads(read_bounded(source, MOST).decode("utf-8"))
+        content = tomllib.loads(read_limited(source, MOST).decode("utf-8"))
     except FileNotFoundError:
         raise SettingError(f"--config {source}: there is no such file.") from None
     except (OSError, ValueError, RecursionError) as error:

@@ -27,7 +27,7 @@ def check_ordinary(source: Path) -> None:
         raise ValueError("it is no ordinary file")
 
 
-def read_bounded(source: Path, most: int = MOST) -> bytes:
+def read_limited(source: Path, most: int = MOST) -> bytes:
     """Read a whole file of at most `most` bytes.
 
     Raises:

@@ -68,7 +68,7 @@ class Side:
         self.batch = Batch(range(batch), pixels.to(device))
         self.steps = 1 if device.type == "cpu" else 20
         settings = VisualSettings(lr=5e-5, weight_decay=5e-4)
-        self.trainer = trainer_of(self.task, settings, plan=[self.batch.rows], feed=lambda plan: [self.batch])
+        self.trainer = trainer_of(self.task, settings, plan=[self.batch.rows], batches_of=lambda plan: [self.batch])
         self.optimiser = self.trainer._optimiser()
 
     def gradients(self) -> float:

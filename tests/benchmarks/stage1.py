@@ -140,7 +140,7 @@ class Stage1:
         geometry = clip.image.geometry
         self.pixels = torch.randn(size.batch, 3, geometry.height, geometry.width, generator=draw).to(device)
         self.weights = torch.randn(3 * size.batch, clip.image.embed_dim, generator=draw).to(device)
-        self.optimiser = torch.optim.Adam(self.task.learnt().parameters(), lr=5e-5)
+        self.optimiser = torch.optim.Adam(self.task.trainable().parameters(), lr=5e-5)
         if settings.bank_views:
             source = self.task.perturbation.views
             source.features = torch.randn(count, BANK, clip.image.embed_dim, generator=draw).to(device)

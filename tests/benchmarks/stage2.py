@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from scing_cli.core.config import Schedule, VisualSettings
 from scing_cli.core.encoders.clip import load_clip
 from scing_cli.core.encoders.image import ImageEncoder
-from scing_cli.core.methods import Batch, Feed, Similarity, Task
+from scing_cli.core.methods import Batch, Batches, Similarity, Task
 from scing_cli.core.methods.stage2 import VisualTuning, tune_visual
 from scing_cli.core.runtime import Silent, choose_precision
 from scing_cli.core.training import MetricsLog
@@ -98,12 +98,12 @@ def usual_step(tower: VisionTransformer, optimiser: torch.optim.Adam, ground: Gr
     optimiser.step()
 
 
-def trainer_of(task: Task, settings: Schedule, *, plan: Sequence[Sequence[int]], feed: Feed) -> Trainer:
+def trainer_of(task: Task, settings: Schedule, *, plan: Sequence[Sequence[int]], batches_of: Batches) -> Trainer:
     """Return the training loop of a task, whose steps are timed: no epoch is run, nothing is written."""
     return Trainer(
         task,
-        plan=lambda epoch: plan,
-        feed=feed,
+        batch_sampler=lambda epoch: plan,
+        batches_of=batches_of,
         rate=LearningRate(settings.lr),
         weight_decay=settings.weight_decay,
         seed=0,
@@ -115,7 +115,7 @@ def trainer_of(task: Task, settings: Schedule, *, plan: Sequence[Sequence[int]],
 
 def our_step(task: VisualTuning, batch: Batch) -> Callable[[], object]:
     """Return the training loop's step, without the gradient norms that it measures once an epoch."""
-    trainer = trainer_of(task, VisualSettings(), plan=[batch.rows], feed=lambda rows: [batch])
+    trainer = trainer_of(task, VisualSettings(), plan=[batch.rows], batches_of=lambda rows: [batch])
     optimiser = trainer._optimiser()
 
     def step() -> None:

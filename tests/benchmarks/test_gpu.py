@@ -291,7 +291,7 @@ def test_compiled_steps_are_a_training_s(ground, stage):
     ours = getattr(steps, stage)(ground, 8, *views, compiled=True)
     with compiling.engine(ground):
         compiling.trained(ours)
-        done, batch = ours.trainer.progress, next(iter(ours.feed(ours.plan)))
+        done, batch = ours.trainer.progress, next(iter(ours.batches_of(ours.plan)))
         _, norms = ours.trainer._gradients(batch, (0, "again"), ours.optimiser)
     assert done.step == len(ours.plan)
     assert done.norms.keys() == norms.keys() > set()

@@ -153,7 +153,9 @@ def test_a_seal_covers_all_but_names_order_and_white_space(tmp_path: Path) -> No
         with pytest.raises(RunError, match="is damaged or was edited") as caught:
             artifacts.read_json(source)
         assert caught.value.remedy
-    artifacts.write_json(source, artifacts.sealed(content))  # what is sealed already is sealed anew
+    artifacts.write_json(
+        source, artifacts.with_checksum(content)
+    )  # what is with_checksum already is with_checksum anew
     assert artifacts.read_json(source) == content
     artifacts.write_json(source, {1: (2, 3)})
     assert artifacts.read_json(source) == {"1": [2, 3]}
@@ -335,21 +337,21 @@ def test_without_a_cache_checks_are_made_each_time(tmp_path: Path, monkeypatch: 
 def test_a_stage_belongs_to_the_run_that_it_was_made_in(tmp_path: Path) -> None:
     settings = {"train-prompts": {"lr": 1}, "train-visual": {"lr": 2}}
     run = artifacts.create_run(tmp_path / "run", {**INFO, "settings": settings})
-    stamps = {folder: artifacts.stage_mark(folder) for folder in (run.prompts, run.visual)}
+    stamps = {folder: artifacts.run_id(folder) for folder in (run.prompts, run.visual)}
     assert len({mark["run"] for mark in stamps.values()}) == 2
     for folder, stamp in stamps.items():
-        artifacts.check_belongs(folder, {**stamp, "more": 1}, remedy="")
+        artifacts.check_provenance(folder, {**stamp, "more": 1}, remedy="")
         with pytest.raises(RunError, match=r"stamp\.json and .*run\.json are not of one run") as caught:
-            artifacts.check_belongs(folder, {}, remedy="Restore it.")
+            artifacts.check_provenance(folder, {}, remedy="Restore it.")
         assert caught.value.remedy == "Restore it."
     changed = artifacts.update_run(run, {"settings": settings | {"train-visual": {"lr": 3}}, "more": 1})
-    artifacts.check_belongs(changed.prompts, stamps[run.prompts], remedy="")  # stage 1 is as it was
+    artifacts.check_provenance(changed.prompts, stamps[run.prompts], remedy="")  # stage 1 is as it was
     with pytest.raises(RunError, match="are not of one run"):
-        artifacts.check_belongs(changed.visual, stamps[run.visual], remedy="")
+        artifacts.check_provenance(changed.visual, stamps[run.visual], remedy="")
     another = artifacts.create_run(tmp_path / "another", {**INFO, "settings": settings})
     with pytest.raises(RunError, match="are not of one run"):
-        artifacts.check_belongs(another.prompts, stamps[run.prompts], remedy="")
+        artifacts.check_provenance(another.prompts, stamps[run.prompts], remedy="")
     moved = tmp_path / "alone" / "visual"
     moved.mkdir(parents=True)
-    assert artifacts.stage_mark(moved) == artifacts.stage_mark(tmp_path / "rehearsal") == {}
-    artifacts.check_belongs(moved, stamps[run.visual], remedy="")
+    assert artifacts.run_id(moved) == artifacts.run_id(tmp_path / "dry run") == {}
+    artifacts.check_provenance(moved, stamps[run.visual], remedy="")

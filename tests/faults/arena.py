@@ -23,7 +23,7 @@ from scing_cli.core.config import PromptSettings, VisualSettings
 from scing_cli.core.datasets import DataSet, read_data
 from scing_cli.core.encoders.architecture import find_architecture
 from scing_cli.core.encoders.encoder_file import encoder_digest
-from scing_cli.core.encoders.openvino_model import load_copy
+from scing_cli.core.encoders.openvino_model import load_openvino_model
 from scing_cli.core.encoders.weights import read_state
 from scing_cli.core.evaluation import read_saved
 from scing_cli.core.index import GalleryIndex, read_stamp
@@ -36,7 +36,7 @@ from scing_cli.core.workflows.embed.embed_gallery import GalleryChoice, embed
 from scing_cli.core.workflows.evaluate.evaluate_data import evaluate
 from scing_cli.core.workflows.evaluate.report import Subject
 from scing_cli.core.workflows.evaluate.report.sections import settings as report_settings
-from scing_cli.core.workflows.evaluate.vector_cache import embedded_side
+from scing_cli.core.workflows.evaluate.vector_cache import cached_side
 from scing_cli.core.workflows.search.match_threshold import Wanted, find_threshold
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import ModelChoice, open_model, reopen_model, starting_encoder
@@ -146,7 +146,7 @@ class Arena:
         model = open_model(ModelChoice(run=self.run), reporter=Silent())
         manifest = open_data(model.run, None, layout="auto", reporter=Silent()).manifest
         told = Told()
-        side = embedded_side(manifest, "query", model, EXACT.embedder(model.encoder), told)
+        side = cached_side(manifest, "query", model, EXACT.embedder(model.encoder), told)
         found = np.round(side.vectors, 5).tolist(), side.identities, side.cameras, side.names
         if not told.warnings:
             return found
@@ -169,7 +169,7 @@ class Arena:
     def copied(self) -> Any:
         """As a search embeds its photos: with the inference copy, or with the tower itself."""
         model = open_model(ModelChoice(run=self.run), reporter=Silent())
-        copy = load_copy(self.run / "visual" / "inference", model.digest)
+        copy = load_openvino_model(self.run / "visual" / "inference", model.digest)
         if copy is None:
             return PassedOver()
         ((_, found),) = copy.stream([(0, self.pixels, None)])

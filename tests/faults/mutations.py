@@ -16,7 +16,7 @@ from typing import Any
 
 from faults.hostile import deadline
 
-from scing_cli.core.artifacts import sealed
+from scing_cli.core.artifacts import with_checksum
 from scing_cli.core.errors import ScingError
 from scing_cli.core.index.index_stamp import MAGIC, TAIL
 
@@ -95,9 +95,9 @@ def mutations(content: bytes, count: int, seed: int, upto: int | None = None) ->
 
 
 def newer(content: bytes) -> bytes:
-    """Return a sealed JSON, or an index with its stamp, as a newer version would write it."""
+    """Return a with_checksum JSON, or an index with its stamp, as a newer version would write it."""
     if not content.endswith(MAGIC):
-        return json.dumps(sealed(json.loads(content) | {"format": 2})).encode()
+        return json.dumps(with_checksum(json.loads(content) | {"format": 2})).encode()
     length = int.from_bytes(content[-TAIL:-8], "little")
     text = newer(content[-TAIL - length : -TAIL])
     return content[: -TAIL - length] + text + len(text).to_bytes(8, "little") + MAGIC

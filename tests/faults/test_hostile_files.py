@@ -15,7 +15,7 @@ from faults.hostile import bombs, detonate, refused, rewrite
 from pipeline.conftest import FAST
 from tiny import TINY_MODEL
 
-from scing_cli.core.encoders.openvino_model import can_copy
+from scing_cli.core.encoders.openvino_model import openvino_serves_here
 
 PACKAGE = Path(__file__).resolve().parents[2] / "scing_cli"
 KINDS = tuple(bombs(Path("marker")))
@@ -105,7 +105,7 @@ def test_what_can_be_made_anew(scing, kind, marker, own_run, world, tmp_path):
     content = bombs(marker)[kind]
     good = scing("evaluate", "--run", own_run, "--precision", "fp32", "--json")
     copy = own_run / "visual" / "inference"
-    assert copy.is_dir() == can_copy()
+    assert copy.is_dir() == openvino_serves_here()
     if copy.is_dir():
         files = {name: put(content, copy / name) for name in ("encoder.xml", "encoder.bin")}
         rewrite(copy / "stamp.json", files=files)

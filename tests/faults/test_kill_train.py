@@ -81,7 +81,7 @@ def killed(ground, folder, stage, saves, **options):
         run = command.watched
         assert ended.code == 0 or (run / RESULTS[stage]).with_name("stamp.json").exists(), ended.err
         assert learnt(run, stage) == whole
-        assert not [file for file in run.rglob(".*") if file.name.startswith(".rehearsal")]
+        assert not [file for file in run.rglob(".*") if file.name.startswith(".dry-run")]
 
     if (stage, saves) not in ground.costs:
         undisturbed = ground.begin(stage, folder / "undisturbed", saves)

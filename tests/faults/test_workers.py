@@ -16,7 +16,7 @@ from faults.test_full_disk import here, snapshot
 from pipeline.conftest import FAST, MODEL
 
 from scing_cli.core.batches import loader
-from scing_cli.core.embeddings.openvino_embedder import CopyEmbedder
+from scing_cli.core.embeddings.openvino_embedder import OpenVinoEmbedder
 from scing_cli.core.synthetic import worker
 
 __all__ = ["here"]
@@ -89,13 +89,13 @@ def test_vectors_that_are_not_finite_are_refused_and_named(scing, finished, here
     """By the copy as by torch; an index that is there stays as it is."""
     for file in finished.parent.glob("gallery.*"):
         shutil.copy(file, here)
-    before, stream = snapshot(here), CopyEmbedder.stream
+    before, stream = snapshot(here), OpenVinoEmbedder.stream
 
     def broken(self, batches, *, unit=True):
         for rows, vectors in stream(self, batches, unit=unit):
             yield rows, np.where(np.array(rows)[:, None] == 7, np.float32("nan"), vectors) if rows else vectors
 
-    monkeypatch.setattr(CopyEmbedder, "stream", broken)
+    monkeypatch.setattr(OpenVinoEmbedder, "stream", broken)
     for more in ("--append", "--force"):
         ended = scing("embed", "--run", finished, "--split", "query", more)
         assert ended.code == 2

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from tiny import tiny_clip
 
 from scing_cli.core.artifacts import open_run
-from scing_cli.core.embeddings.torch_embedder import TowerEmbedder
+from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
 from scing_cli.core.encoders.encoder_file import load_image_encoder, save_image_encoder
 from scing_cli.core.errors import RunError, SettingError
 from scing_cli.core.manifest import labels
@@ -49,7 +49,7 @@ def example(monkeypatch, capsys):
 def embedded(encoder, run, *, cameras=False):
     """Return a run's training images as an encoder sees them."""
     part = run_manifest(open_run(run)).part("train")
-    embedder = TowerEmbedder(
+    embedder = TorchEmbedder(
         encoder, kind="projected", device=torch.device("cpu"), precision="fp32", batch_size=64, workers=2
     )
     names = [sample.camera for sample in part] if cameras else None

@@ -57,14 +57,14 @@ def world(tmp_path_factory):
 def everyone(world):
     """Vectors and labels of all people, as `verify` takes them."""
     from scing_cli.core.runtime import Silent
-    from scing_cli.core.workflows.evaluate.vector_cache import embedded_side
+    from scing_cli.core.workflows.evaluate.vector_cache import cached_side
     from scing_cli.core.workflows.shared.machine import Machine
     from scing_cli.core.workflows.shared.model import ModelChoice, open_model
 
     model = open_model(ModelChoice(model="scing-tiny"), reporter=Silent())
     embedder, case = Machine().embedder(model.encoder, kind="projected"), {}
     for part in ("query", "gallery"):
-        side = embedded_side(read_data(world).manifest, part, model, embedder, Silent())
+        side = cached_side(read_data(world).manifest, part, model, embedder, Silent())
         case[part] = np.asarray(side.vectors)
         case[f"{part}_identities"], case[f"{part}_cameras"] = np.array(side.identities), np.array(side.cameras)
     return case

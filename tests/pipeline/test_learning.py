@@ -44,7 +44,7 @@ class Ground:
 
     def train(self, task, steps, key):
         task.prepare(lambda plan: (Batch(rows, self.pixels[rows]) for rows in plan), Silent())
-        optimiser = torch.optim.Adam(task.learnt().parameters(), lr=3e-3)
+        optimiser = torch.optim.Adam(task.trainable().parameters(), lr=3e-3)
         contrast = []
         for step in range(steps):
             rows = identity_batches(self.labels.tolist(), identities=4, instances=4, key=(key, step))[0]
@@ -92,12 +92,12 @@ def test_consistency_raises_the_cosine_of_held_out_views(ground, views):
     assert without < 1 - 1e-4
 
     resumed = ground.task(consistency_weight=20.0, views=views)
-    resumed.learnt().load_state_dict(plain.learnt().state_dict())
+    resumed.trainable().load_state_dict(plain.trainable().state_dict())
     ground.train(resumed, 40, "after")
     together = ground.task(consistency_weight=20.0, views=views)
     ground.train(together, 60, "without")
     for learnt in (resumed, together):
-        plain.learnt().load_state_dict(learnt.learnt().state_dict())
+        plain.trainable().load_state_dict(learnt.trainable().state_dict())
         assert ground.views_cosine(plain) > without + 0.3 * (1 - without)
 
 

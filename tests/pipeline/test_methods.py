@@ -14,7 +14,7 @@ from tiny import tiny_clip
 from torch.nn import functional
 
 from scing_cli.core.artifacts import open_run
-from scing_cli.core.embeddings.torch_embedder import TowerEmbedder
+from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
 from scing_cli.core.manifest import labels
 from scing_cli.core.methods.prompts_file import load_texts
 from scing_cli.core.runtime import Silent
@@ -32,7 +32,7 @@ def here(tmp_path, monkeypatch):
 
 def raw_features(part):
     options = {"device": torch.device("cpu"), "precision": "fp32", "batch_size": 8, "workers": 1}
-    embedder = TowerEmbedder(tiny_clip().image, kind="projected", **options)
+    embedder = TorchEmbedder(tiny_clip().image, kind="projected", **options)
     return torch.from_numpy(embedder.files(part.files(), unit=False, reporter=Silent(), text="x"))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from pipeline.conftest import FAST, MODEL
 
-from scing_cli.core.artifacts import take_lock
+from scing_cli.core.artifacts import acquire_lock
 from scing_cli.core.encoders import compiled
 from scing_cli.core.methods.perturbed_views import ViewBank
 from scing_cli.core.training import Trainer
@@ -43,7 +43,7 @@ def here(tmp_path, monkeypatch):
 
 @pytest.fixture
 def stop_at(monkeypatch):
-    """Send a signal before a step's gradients are computed; the rehearsal's step is number 0."""
+    """Send a signal before a step's gradients are computed; the dry run's step is number 0."""
     real, count = Trainer._gradients, []
 
     def stop(step, number=signal.SIGINT):
@@ -194,7 +194,7 @@ def test_two_do_not_train_in_one_folder(scing, world, own_run, stop_at):
     stop_at(2)
     assert scing(*command, "--run", "runs/one").code == 130
     shutil.rmtree(own_run / "visual")
-    handles = [take_lock(run / ".training.lock") for run in (Path("runs/one"), own_run)]
+    handles = [acquire_lock(run / ".training.lock") for run in (Path("runs/one"), own_run)]
     stop_at(99)
     for refused in (scing(*command, "--run", "runs/one"), scing("train-visual", "--run", own_run, *FAST)):
         assert refused.code == 2
@@ -210,11 +210,11 @@ def test_views_that_were_encoded_are_kept(scing, world, monkeypatch, stop_at):
     assert scing(*command, "whole").code == 0
     real, encoded = ViewBank._encode, []
 
-    def encode(self, feed, images, view, advance):
+    def encode(self, batches_of, images, view, advance):
         encoded.append(view)
         if encoded == [0, 1, 2]:
             os.kill(os.getpid(), signal.SIGINT)
-        return real(self, feed, images, view, advance)
+        return real(self, batches_of, images, view, advance)
 
     monkeypatch.setattr(ViewBank, "_encode", encode)
     stopped = scing(*command, "cut")
@@ -242,16 +242,16 @@ def test_an_interruption_after_the_last_step_goes_on_to_the_end(scing, own_run, 
     shutil.rmtree(own_run / "visual")
     shutil.copytree(own_run, "cut")
     assert scing("train-visual", *FAST, "--run", own_run).code == 0
-    real = visual_workflow.make_copy
+    real = visual_workflow.make_openvino_model
 
-    def make_copy(*_arguments, **_options):
+    def make_openvino_model(*_arguments, **_options):
         os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(visual_workflow, "make_copy", make_copy)
+    monkeypatch.setattr(visual_workflow, "make_openvino_model", make_openvino_model)
     stopped = scing("train-visual", *FAST, "--run", "cut")
     assert stopped.code == 130
     assert Path("cut/visual/stamp.json").exists()
-    monkeypatch.setattr(visual_workflow, "make_copy", real)
+    monkeypatch.setattr(visual_workflow, "make_openvino_model", real)
     again = scing("train-visual", *FAST, "--run", "cut")
     assert again.code == 0
     assert encoder("cut") == encoder(own_run)

@@ -18,12 +18,12 @@ from pipeline.test_resume import encoder, here, prompts, stop_at
 from safetensors.torch import load_file, save_file
 from tiny import TINY_MODEL, tiny_clip
 
-from scing_cli.core.artifacts import take_lock
+from scing_cli.core.artifacts import acquire_lock
 from scing_cli.core.config import VisualSettings
 from scing_cli.core.training import MetricsLog
 from scing_cli.core.workflows.train import unfinished
 from scing_cli.core.workflows.train import visual_stage as workflow
-from scing_cli.core.workflows.train.run_lock import HeldError
+from scing_cli.core.workflows.train.run_lock import RunLockedError
 
 __all__ = ["here", "stop_at"]
 
@@ -131,7 +131,7 @@ def test_resume_passes_over_what_is_damaged_or_being_trained(scing, world, here,
         assert scing("train-visual", *FAST, "--run", f"runs/{name}").code == 130
         stop_at(99)
     Path("runs/c/state/train-visual.json").write_text("{")
-    handle = take_lock(Path("runs/b/.training.lock"))
+    handle = acquire_lock(Path("runs/b/.training.lock"))
     again = scing("train-visual", "--resume", "--json")
     assert again.json["run"] == "runs/a"
     assert "runs/c/state/train-visual.json is damaged" in again.err
@@ -142,7 +142,7 @@ def test_two_that_start_in_one_second_get_folders_of_their_own(scing, world, her
     """Both look for a free name before either has made its folder."""
     names = [Path("runs/taken"), Path("runs/free")]
     names[0].mkdir(parents=True)
-    handle = take_lock(names[0] / ".training.lock")
+    handle = acquire_lock(names[0] / ".training.lock")
     monkeypatch.setattr(unfinished, "fresh_folders", lambda name: iter(names))
     assert scing("train-prompts", "--data", world, *MODEL, *FAST, "--json").json["run"] == "runs/free"
     os.close(handle)
@@ -188,7 +188,7 @@ def test_the_look_and_the_training_are_under_one_lock(scing, own_run, monkeypatc
     real, refused = workflow.load_texts, []
 
     def load(folder):
-        with pytest.raises(HeldError):
+        with pytest.raises(RunLockedError):
             workflow.train_visual(VisualSettings(epochs=1, batch_size=16), run=own_run)
         refused.append(folder)
         return real(folder)

@@ -91,7 +91,7 @@ def test_the_run_folder_holds_what_later_stages_need(finished, world):
     ]
     assert rows[0].keys() >= {"gradient_consistency", "gradient_contrast", "visual_spread", "views_cosine"}
     assert "active_share" in rows[2]
-    assert not list(finished.glob(".rehearsal*"))
+    assert not list(finished.glob(".dry-run*"))
 
 
 def test_the_index_is_a_plain_faiss_file_of_unit_vectors(finished):

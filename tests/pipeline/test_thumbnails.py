@@ -16,7 +16,7 @@ from pseudoterminal import ATTRIBUTES, GRAPHICS, KITTY, NEITHER, PATIENT, SIXEL,
 from scing_cli.commands.thumbnails import Thumbnails
 from scing_cli.core.figures.montage import COLOURS, FILL, QUERY
 from scing_cli.core.workflows.search.montage_file import strip_of
-from scing_cli.core.workflows.search.queries import Found
+from scing_cli.core.workflows.search.queries import QueryHits
 from scing_cli.core.workflows.search.search_gallery import search
 
 SEARCH = "from scing_cli.__main__ import main; main()"
@@ -168,7 +168,7 @@ def test_many_hits_stay_within_the_columns_there_are(photo, index, columns, most
     strips = Thumbnails(lambda picture, width, height: drawn.append((picture.size, width)) or "", (10, 20))
     strips.console.width = columns
     (found,) = search([photo], index, k=3).results
-    strips.show(Found(photo, [*found.hits] * 20), "", None)
+    strips.show(QueryHits(photo, [*found.hits] * 20), "", None)
     (((width, height), given),) = drawn
     assert (height, given) == (160, width // 10)
     assert most - 10 <= given <= most
@@ -178,7 +178,8 @@ def test_a_gallery_image_that_is_gone_leaves_its_place_empty(photo, index, tmp_p
     ((first, second),) = [found.hits for found in search([photo], index, k=2).results]
     gone = dataclasses.replace(second, row=second.row._replace(path=str(tmp_path / "gone.jpg")))
     whole, lacking = (
-        np.asarray(strip_of(Found(photo, [first, other]), "", box=None, size=(800, 160))) for other in (second, gone)
+        np.asarray(strip_of(QueryHits(photo, [first, other]), "", box=None, size=(800, 160)))
+        for other in (second, gone)
     )
     assert lacking.shape == whole.shape
     changed = np.flatnonzero((lacking != whole).any(axis=(0, 2)))  # columns

@@ -105,7 +105,7 @@ def test_a_gallery_that_is_gone_is_told_before_stage_2(scing, own_world, here):
     for file in (own_world / "bounding_box_test").glob("*.jpg"):
         file.rename(here / file.name)
     result = scing("train-visual", "--run", "run", *FAST)
-    assert result.code == 2  # the rehearsal evaluates a few queries
+    assert result.code == 2  # the dry run evaluates a few queries
     assert "bounding_box_test" in result.err
 
 

@@ -1,7 +1,7 @@
 """Everything on disk: names, stamps, digests, atomic writes, run folders."""
 
-from scing_cli.core.artifacts.checksum import FORMAT, sealed, text_digest, unsealed
-from scing_cli.core.artifacts.file_lock import holder_of, let_go, take_lock
+from scing_cli.core.artifacts.checksum import FORMAT, checked_json, text_digest, with_checksum
+from scing_cli.core.artifacts.file_lock import acquire_lock, lock_holder, release_lock
 from scing_cli.core.artifacts.files import (
     cache_folder,
     csv_text,
@@ -12,7 +12,7 @@ from scing_cli.core.artifacts.files import (
     write_json,
     write_text,
 )
-from scing_cli.core.artifacts.provenance import check_belongs, stage_mark
+from scing_cli.core.artifacts.provenance import check_provenance, run_id
 from scing_cli.core.artifacts.run import (
     REPORT_KIND,
     RUNS,
@@ -38,28 +38,28 @@ __all__ = [
     "STAMP",
     "VISUAL_REMEDY",
     "Run",
+    "acquire_lock",
     "cache_folder",
-    "check_belongs",
     "check_free",
+    "check_provenance",
+    "checked_json",
     "checked_once",
     "choose_run",
     "create_run",
     "csv_text",
     "file_digest",
     "fresh_folders",
-    "holder_of",
     "json_text",
-    "let_go",
+    "lock_holder",
     "open_run",
     "read_json",
+    "release_lock",
     "replacing",
-    "sealed",
-    "stage_mark",
-    "take_lock",
+    "run_id",
     "text_digest",
-    "unsealed",
     "update_run",
     "versions",
+    "with_checksum",
     "write_json",
     "write_text",
 ]

@@ -16,7 +16,7 @@ from scing_cli.core.errors import RunError, one_line
 from scing_cli.core.safe_reading import parse_json
 
 FORMAT = 1
-SEAL = "self_digest"
+CHECKSUM = "self_digest"
 
 
 def text_digest(text: str) -> str:
@@ -33,14 +33,14 @@ def content_digest(content: Any) -> str:
     return text_digest(json.dumps(json.loads(json.dumps(content)), sort_keys=True))
 
 
-def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+def with_checksum(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return an object with its seal."""
-    own = {name: value for name, value in content.items() if name != SEAL}
-    return {**own, SEAL: content_digest(own)}
+    own = {name: value for name, value in content.items() if name != CHECKSUM}
+    return {**own, CHECKSUM: content_digest(own)}
 
 
-def unsealed(text: bytes, source: Path, *, remedy: str) -> dict[str, Any]:
-    """Return a sealed object, without its seal.
+def checked_json(text: bytes, source: Path, *, remedy: str) -> dict[str, Any]:
+    """Return a with_checksum object, without its seal.
 
     Args:
         text: JSON in UTF-8.
@@ -54,7 +54,7 @@ def unsealed(text: bytes, source: Path, *, remedy: str) -> dict[str, Any]:
         content = parse_json(text)
         if not isinstance(content, dict):
             raise RunError(f"{source} is damaged: it holds no JSON object.", remedy)
-        seal = content.pop(SEAL, None)
+        seal = content.pop(CHECKSUM, None)
         whole = seal == content_digest(content)
     except ValueError as error:
         raise RunError(f"{source} is damaged: it cannot be read as JSON ({one_line(error)}).", remedy) from error

@@ -24,7 +24,7 @@ START = 1  # of the holder's line: byte 0 is the one that Windows locks, and the
 UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}  # some network file systems have no locks
 
 
-def take_lock(file: Path, *, patience: float = 0.0) -> int | None:
+def acquire_lock(file: Path, *, patience: float = 0.0) -> int | None:
     """Acquire a lock; on file systems without locks this always succeeds.
 
     Args:
@@ -32,7 +32,7 @@ def take_lock(file: Path, *, patience: float = 0.0) -> int | None:
         patience: Seconds to wait for another holder.
 
     Returns:
-        The handle for `let_go`; None where another process still holds the lock.
+        The handle for `release_lock`; None where another process still holds the lock.
 
     Raises:
         OSError: If the file cannot be created.
@@ -43,8 +43,8 @@ def take_lock(file: Path, *, patience: float = 0.0) -> int | None:
     return handle
 
 
-def let_go(file: Path, handle: int) -> None:
-    """Release a lock that `take_lock` gave."""
+def release_lock(file: Path, handle: int) -> None:
+    """Release a lock that `acquire_lock` gave."""
     if REMOVES_OPEN_FILES:  # while the lock still excludes others
         _remove(file)
     os.close(handle)
@@ -52,7 +52,7 @@ def let_go(file: Path, handle: int) -> None:
         _remove(file)
 
 
-def holder_of(file: Path) -> str:
+def lock_holder(file: Path) -> str:
     """Return who holds a lock, in brackets after a blank; empty where the file does not say."""
     try:
         with file.open("rb", buffering=0) as stream:

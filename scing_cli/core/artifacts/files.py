@@ -16,9 +16,9 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from scing_cli.core.artifacts.checksum import sealed, unsealed
+from scing_cli.core.artifacts.checksum import checked_json, with_checksum
 from scing_cli.core.errors import WRITE_REMEDY, RunError, ScingError, one_line
-from scing_cli.core.safe_reading import check_ordinary, opened, read_bounded
+from scing_cli.core.safe_reading import check_ordinary, opened, read_limited
 
 REMEDY = "Restore it from a copy, or make it anew."
 
@@ -67,7 +67,7 @@ def write_json(target: Path, content: Mapping[str, Any]) -> None:
 
 def json_text(content: Mapping[str, Any]) -> str:
     """Return a JSON object as it is written to a file: with its seal."""
-    whole = sealed(content)
+    whole = with_checksum(content)
     text = json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False)
     try:
         text.encode()
@@ -84,12 +84,12 @@ def read_json(source: Path, *, remedy: str = REMEDY) -> dict[str, Any]:
     """
     try:
         check_ordinary(source)
-        text = read_bounded(source)
+        text = read_limited(source)
     except FileNotFoundError:
         raise RunError(f"{source} is missing.", remedy) from None
     except (OSError, ValueError) as error:
         raise RunError(f"{source} cannot be read: {one_line(error)}.", remedy) from error
-    return unsealed(text, source, remedy=remedy)
+    return checked_json(text, source, remedy=remedy)
 
 
 def csv_text(rows: Iterable[Sequence[object]]) -> str:

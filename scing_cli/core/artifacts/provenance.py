@@ -17,11 +17,11 @@ from scing_cli.core.errors import RunError
 MARK = "run"
 
 
-def stage_mark(folder: Path) -> dict[str, str]:
+def run_id(folder: Path) -> dict[str, str]:
     """Return the entry of a stage's stamp that names its run: by the time it was made and the stage's settings.
 
     Args:
-        folder: The run's `prompts` or `visual`; of a folder that lies in no run, such as a rehearsal's, no entry.
+        folder: The run's `prompts` or `visual`; of a folder that lies in no run, such as a dry run's, no entry.
 
     Raises:
         RunError: If the run.json beside it is damaged.
@@ -33,13 +33,13 @@ def stage_mark(folder: Path) -> dict[str, str]:
     return {MARK: content_digest([info.get("made"), info.get("settings", {}).get(STAGES[folder.name])])}
 
 
-def check_belongs(folder: Path, stamp: Mapping[str, Any], *, remedy: str) -> None:
+def check_provenance(folder: Path, stamp: Mapping[str, Any], *, remedy: str) -> None:
     """Check that a stage is of the run that it lies in; one that lies in none may be read alone.
 
     Raises:
         RunError: If it is another run's, or the run.json beside it is.
     """
-    mark = stage_mark(folder)
+    mark = run_id(folder)
     if mark and stamp.get(MARK) != mark[MARK]:
         raise RunError(
             f"{folder / STAMP} and {folder.parent / 'run.json'} are not of one run: one of them was replaced.", remedy

@@ -74,13 +74,13 @@ class ImageLoader:
         self.workers = workers
         self.ahead = ahead
 
-    def batches(self, plan: Iterable[Sequence[int]]) -> Iterator[tuple[list[int], Pixels]]:
+    def batches(self, batch_rows: Iterable[Sequence[int]]) -> Iterator[tuple[list[int], Pixels]]:
         """Decode a plan's batches, in its order.
 
         Closing the iterator early, or an error, drops what is waiting and ends the threads.
 
         Args:
-            plan: The rows of each batch, as `sequential` or `identity_batches` gives them.
+            batch_rows: The rows of each batch, as `sequential` or `identity_batches` gives them.
 
         Yields:
             The rows, and their pixels: shape (B, 3, height, width), uint8.
@@ -91,7 +91,7 @@ class ImageLoader:
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="decode")
         waiting: deque[_Pending] = deque()
         try:
-            for rows in plan:
+            for rows in batch_rows:
                 waiting.append(self._start(pool, rows))
                 if len(waiting) > self.ahead:
                     yield _finished(waiting.popleft())

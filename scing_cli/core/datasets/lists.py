@@ -14,7 +14,7 @@ from scing_cli.core.datasets.dataset import DataSet, Entry, gather, raise_faults
 from scing_cli.core.errors import DataError
 from scing_cli.core.layouts import Parts
 from scing_cli.core.manifest import Sample
-from scing_cli.core.safe_reading import check_ordinary, read_bounded
+from scing_cli.core.safe_reading import check_ordinary, read_limited
 
 CAMERA_FIELD = 2
 TESTED = ("query", "gallery")
@@ -64,7 +64,7 @@ def _rows(source: Path, split: str, folder: str) -> Iterator[Sample]:
 def _lines(source: Path) -> list[str]:
     try:
         check_ordinary(source)
-        return read_bounded(source).decode("utf-8-sig").splitlines()
+        return read_limited(source).decode("utf-8-sig").splitlines()
     except OSError as error:
         raise DataError(f"{source} cannot be read: {error.strerror}.", "Check the path and its permissions.") from error
     except UnicodeDecodeError as error:

@@ -1,7 +1,7 @@
 """Image files -> unit-length vectors, in the order they were given.
 
-`Embedder` is what all that embed share, and needs no torch: `tower.TowerEmbedder` runs the image tower with torch,
-`copied.CopyEmbedder` its inference copy.
+`Embedder` is what all that embed share, and needs no torch: `tower.TorchEmbedder` runs the image tower with torch,
+`copied.OpenVinoEmbedder` its inference copy.
 
 Shapes: N files, B batch, D width of the descriptor.
 """
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from scing_cli.core.batches import ImageLoader, Pixels, resize, sequential
-from scing_cli.core.encoders.camera_embedding import camera_places
+from scing_cli.core.encoders.camera_embedding import camera_rows
 from scing_cli.core.encoders.descriptors import check_descriptor
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.errors import DataError, counted, spelled
@@ -144,7 +144,7 @@ class Embedder(abc.ABC):
         """Return each image's camera for the encoder, and say how many go without one; None where it knows none."""
         if not self.cameras:
             return None
-        places = camera_places(self.cameras, cameras or [""] * count)
+        places = camera_rows(self.cameras, cameras or [""] * count)
         without = int((places < 0).sum())
         if without:
             images = counted(without, "image is", "images are")
@@ -165,10 +165,10 @@ def check_finite(vectors: Vectors, files: Sequence[Path]) -> None:
 
 
 def image_batches(
-    files: Sequence[Path], plan: Iterable[Sequence[int]], geometry: Geometry, *, workers: int
+    files: Sequence[Path], batch_rows: Iterable[Sequence[int]], geometry: Geometry, *, workers: int
 ) -> Iterator[tuple[list[int], Pixels]]:
     """Return the loader's batches at an encoder's size: rows and uint8 pixels (B, 3, H, W)."""
     loader = ImageLoader(
         files, height=geometry.height, width=geometry.width, interpolation=geometry.interpolation, workers=workers
     )
-    return loader.batches(plan)
+    return loader.batches(batch_rows)

@@ -19,14 +19,14 @@ from scing_cli.core.artifacts import STAMP, write_json
 from scing_cli.core.batches import Pixels, normalise
 from scing_cli.core.embeddings import Embedder, Places, Vectors
 from scing_cli.core.encoders.openvino_model import (
-    CopiedFeatures,
-    InferenceCopy,
+    OpenVinoFeatures,
+    OpenVinoModel,
     brief,
-    can_copy,
-    load_copy,
+    load_openvino_model,
+    openvino_serves_here,
     read_stamp,
-    remember_copy,
-    write_copy,
+    remember_openvino_model,
+    write_openvino_model,
 )
 from scing_cli.core.errors import RunError, ScingError
 from scing_cli.core.runtime import Reporter, Silent
@@ -41,7 +41,7 @@ IN_FLIGHT = 2  # batches: while one is encoded, the next is made ready
 ABANDONED = 3600  # seconds
 
 
-class CopyEmbedder(Embedder):
+class OpenVinoEmbedder(Embedder):
     """An image tower's inference copy: on the CPU, without torch.
 
     Args:
@@ -53,7 +53,7 @@ class CopyEmbedder(Embedder):
 
     engine = "openvino"
 
-    def __init__(self, copy: InferenceCopy, *, kind: str, batch_size: int, workers: int) -> None:
+    def __init__(self, copy: OpenVinoModel, *, kind: str, batch_size: int, workers: int) -> None:
         super().__init__(
             geometry=copy.geometry,
             cameras=copy.cameras,
@@ -76,7 +76,7 @@ class CopyEmbedder(Embedder):
             yield rows, _descriptor(features, self.kind, unit=unit)
 
 
-def make_copy(
+def make_openvino_model(
     folder: Path,
     encoder: ImageEncoder,
     digest: str,
@@ -103,7 +103,7 @@ def make_copy(
     Returns:
         Whether there is one now.
     """
-    if not can_copy() or not crops:
+    if not openvino_serves_here() or not crops:
         return False
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -121,7 +121,7 @@ def make_copy(
                 return False
             write_json(made / STAMP, {**(read_stamp(made) or {}), "least_cosine": least, "crops": len(crops[:CROPS])})
             _put(made, folder)
-            remember_copy(folder)
+            remember_openvino_model(folder)
     except (OSError, RuntimeError, ImportError, ScingError) as error:
         if _is_whole(folder, digest):  # another process was quicker
             return True
@@ -132,7 +132,7 @@ def make_copy(
 
 def _is_whole(folder: Path, digest: str) -> bool:
     try:
-        return load_copy(folder, digest) is not None
+        return load_openvino_model(folder, digest) is not None
     except RunError:
         return False
 
@@ -160,7 +160,7 @@ def _write(folder: Path, encoder: ImageEncoder, digest: str) -> None:
         "embed_dim": encoder.embed_dim,
     }
     state = {name: value.detach().float().cpu().numpy() for name, value in encoder.state_dict().items()}
-    write_copy(folder, state, facts)
+    write_openvino_model(folder, state, facts)
 
 
 def _least_cosine(
@@ -173,23 +173,23 @@ def _least_cosine(
     workers: int,
 ) -> float:
     """Embed crops with a copy and with its tower, in float32; return the least cosine of either descriptor."""
-    from scing_cli.core.embeddings.torch_embedder import TowerEmbedder
+    from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
 
-    copy = load_copy(folder, digest)
+    copy = load_openvino_model(folder, digest)
     if copy is None:
         raise RunError(f"{folder} is not the copy that was written.")
     own = cameras[: len(crops)] if cameras is not None else None
     size, device = len(crops), encoder.proj.device
     least = 1.0
     for kind in ("projected", "concat"):
-        tower = TowerEmbedder(encoder, kind=kind, device=device, precision="fp32", batch_size=size, workers=workers)
-        copied = CopyEmbedder(copy, kind=kind, batch_size=size, workers=workers)
+        tower = TorchEmbedder(encoder, kind=kind, device=device, precision="fp32", batch_size=size, workers=workers)
+        copied = OpenVinoEmbedder(copy, kind=kind, batch_size=size, workers=workers)
         left, right = (each.files(crops, cameras=own, reporter=Silent(), text="") for each in (tower, copied))
         least = min(least, float((left.astype(np.float64) * right).sum(axis=1).min()))
     return least
 
 
-def _descriptor(features: CopiedFeatures, kind: str, *, unit: bool) -> Vectors:
+def _descriptor(features: OpenVinoFeatures, kind: str, *, unit: bool) -> Vectors:
     """Turn features into descriptors as `encoders.image.descriptor` does."""
     joined = features.projected
     if kind == "concat":

@@ -19,7 +19,7 @@ from scing_cli.core.runtime import autocast, coming_back, to_device
 AHEAD = 2  # batches that a device has been given beyond the one that is waited for
 
 
-class TowerEmbedder(Embedder):
+class TorchEmbedder(Embedder):
     """An image tower that torch runs.
 
     Args:

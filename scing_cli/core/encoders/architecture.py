@@ -17,7 +17,7 @@ from typing import Any
 
 from scing_cli.core.encoders.geometry import LARGEST_SIDE
 from scing_cli.core.errors import WeightsError, spelled
-from scing_cli.core.safe_reading import SMALL, check_ordinary, parse_json, read_bounded
+from scing_cli.core.safe_reading import SMALL, check_ordinary, parse_json, read_limited
 
 OWN_MODELS = Path(__file__).parents[2] / "assets" / "models"
 PERSON_SIZE = (256, 128)
@@ -126,7 +126,7 @@ def _is_plain(name: str, path: Path) -> bool:
 def _read(path: Path) -> Mapping[str, Any]:
     try:
         check_ordinary(path)
-        content = parse_json(read_bounded(path, SMALL))
+        content = parse_json(read_limited(path, SMALL))
     except FileNotFoundError:
         raise WeightsError(f"--model {path}: there is no such file.", FORM) from None
     except (OSError, ValueError, RecursionError) as error:

@@ -8,14 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 
-def camera_places(known: Sequence[str], names: Sequence[str]) -> npt.NDArray[np.int64]:
+def camera_rows(known: Sequence[str], names: Sequence[str]) -> npt.NDArray[np.int64]:
     """Return the place of each camera's vector, shape (B,); -1 for a camera without one.
 
     Args:
         known: The cameras of the training, in the order of their vectors.
         names: B cameras.
 
-    >>> camera_places(["door", "yard"], ["yard", "", "door"]).tolist()
+    >>> camera_rows(["door", "yard"], ["yard", "", "door"]).tolist()
     [1, -1, 0]
     """
     places = {name: place for place, name in enumerate(known)}

@@ -36,7 +36,7 @@ class CompiledBlock:
 
     def __init__(self) -> None:
         self._kind: tuple[torch.Size, bool] | None = None
-        self._compiled: RunBlock = torch.compile(own_copy(run_block), backend=_built, dynamic=False)
+        self._compiled: RunBlock = torch.compile(private_copy(run_block), backend=_built, dynamic=False)
 
     def __call__(self, block: Any, tokens: Tensor, mask: Tensor | None) -> Tensor:
         """Run a block: see `run_block`."""
@@ -45,7 +45,7 @@ class CompiledBlock:
         return self._compiled(block, tokens, mask) if kind == self._kind else run_block(block, tokens, mask)
 
 
-def own_copy(function: RunBlock) -> RunBlock:
+def private_copy(function: RunBlock) -> RunBlock:
     """Return a copy of a function with code of its own: by a function's code torch counts its graphs, at most 8."""
     return types.FunctionType(function.__code__.replace(), function.__globals__)
 

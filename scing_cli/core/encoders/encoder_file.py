@@ -17,12 +17,12 @@ from scing_cli.core.artifacts import (
     FORMAT,
     STAMP,
     VISUAL_REMEDY,
-    check_belongs,
+    check_provenance,
     checked_once,
     file_digest,
     read_json,
     replacing,
-    stage_mark,
+    run_id,
     write_json,
 )
 from scing_cli.core.encoders.architecture import check_sizes
@@ -80,7 +80,7 @@ def save_image_encoder(folder: Path, encoder: ImageEncoder, extra: Mapping[str, 
         "width": encoder.width,
         "digest": digest,
         "file_digest": file_digest(folder / WEIGHTS),
-        **stage_mark(folder),
+        **run_id(folder),
     }
     write_json(folder / STAMP, {**own, **{key: value for key, value in extra.items() if key not in own}})
     return digest
@@ -102,7 +102,7 @@ def load_image_encoder(folder: Path, *, verify: bool = False) -> tuple[ImageEnco
         RunError: If weights or stamp are missing or damaged, or do not belong together or to the run.
     """
     stamp = read_json(folder / STAMP, remedy=VISUAL_REMEDY)
-    check_belongs(folder, stamp, remedy=VISUAL_REMEDY)
+    check_provenance(folder, stamp, remedy=VISUAL_REMEDY)
     state = _read(folder / WEIGHTS, str(stamp.get("file_digest")), again=verify)
     try:
         geometry = Geometry.from_dict(stamp["geometry"])

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from scing_cli.core.encoders.attention import RunBlock, layer_norm
-from scing_cli.core.encoders.camera_embedding import camera_places
+from scing_cli.core.encoders.camera_embedding import camera_rows
 from scing_cli.core.encoders.descriptors import check_descriptor
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.encoders.last_block import LastBlock, dense_block, last_block, read_blocks
@@ -113,16 +113,16 @@ class ImageEncoder(nn.Module):
         self.config["cameras"] = list(names)
         self.camera_embedding = nn.Parameter(torch.empty(len(names), self.width))
 
-    def camera_places(self, names: Sequence[str]) -> Tensor:
+    def camera_rows(self, names: Sequence[str]) -> Tensor:
         """Return the place of each camera's vector, (B,) int64; -1 for a camera without one."""
-        return torch.from_numpy(camera_places(self.cameras, names)).to(self.class_embedding.device)
+        return torch.from_numpy(camera_rows(self.cameras, names)).to(self.class_embedding.device)
 
     def tokens(self, pixels: Tensor, cameras: Tensor | None = None) -> Tensor:
         """Cut normalised pixels into patches, embed them and add the class token and the positions.
 
         Args:
             pixels: Shape (B, 3, H, W'), of the geometry's size and statistics.
-            cameras: Shape (B,), from `camera_places`; None for an image of no known camera.
+            cameras: Shape (B,), from `camera_rows`; None for an image of no known camera.
 
         Returns:
             Shape (B, 1 + h * w, W), before the first layer norm.

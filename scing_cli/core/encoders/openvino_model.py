@@ -2,8 +2,8 @@
 
 A folder of three files: `encoder.xml` and `encoder.bin` as OpenVINO reads them (weights in float16), and `stamp.json`
 with the tower's digest and geometry, the digests of both files, and how near its vectors came to the tower's own when
-it was made (`embeddings.copied.make_copy`). OpenVINO runs it in bf16 where the processor has bf16 products and the
-copy was tried in bf16.
+it was made (see `make_openvino_model`). OpenVINO runs it in bf16 where the processor has bf16 products and the model
+was tried in bf16.
 
 Legend: B batch, H x W' pixels, W width of the tower, D width of the joint embedding.
 """
@@ -30,7 +30,7 @@ Floats = npt.NDArray[np.float32]
 Tag = TypeVar("Tag")
 
 
-class CopiedFeatures(NamedTuple):
+class OpenVinoFeatures(NamedTuple):
     """What the copy says of a batch, as `image.ImageFeatures` has it, without what only training reads.
 
     Args:
@@ -42,8 +42,8 @@ class CopiedFeatures(NamedTuple):
     projected: Floats
 
 
-class InferenceCopy:
-    """An image tower that OpenVINO runs on the CPU; `load_copy` reads one.
+class OpenVinoModel:
+    """An image tower that OpenVINO runs on the CPU; `load_openvino_model` reads one.
 
     Args:
         compiled: The graph, compiled.
@@ -63,7 +63,7 @@ class InferenceCopy:
 
     def stream(
         self, batches: Iterable[tuple[Tag, Floats, npt.NDArray[np.int64] | None]]
-    ) -> Iterator[tuple[Tag, CopiedFeatures]]:
+    ) -> Iterator[tuple[Tag, OpenVinoFeatures]]:
         """Encode batches, some at a time, in their order.
 
         Args:
@@ -92,12 +92,12 @@ class InferenceCopy:
         return {"pixels": pixels, "cameras": places.astype(np.int64)}
 
 
-def can_copy() -> bool:
+def openvino_serves_here() -> bool:
     """Tell whether OpenVINO is installed; it is not loaded for that."""
     return importlib.util.find_spec("openvino") is not None
 
 
-def write_copy(folder: Path, state: Mapping[str, Floats], facts: Mapping[str, Any]) -> None:
+def write_openvino_model(folder: Path, state: Mapping[str, Floats], facts: Mapping[str, Any]) -> None:
     """Write a tower's graph, and its stamp last.
 
     Args:
@@ -125,7 +125,7 @@ def read_stamp(folder: Path) -> dict[str, Any] | None:
     return read_json(folder / STAMP, remedy=REMEDY)
 
 
-def has_copy(folder: Path, digest: str) -> bool:
+def has_openvino_model(folder: Path, digest: str) -> bool:
     """Tell whether the copy of a tower lies in a folder, by its stamp alone."""
     try:
         stamp = read_stamp(folder)
@@ -134,14 +134,14 @@ def has_copy(folder: Path, digest: str) -> bool:
     return stamp is not None and stamp.get("digest") == digest
 
 
-def remember_copy(folder: Path) -> None:
+def remember_openvino_model(folder: Path) -> None:
     """Remember that a copy's files are whole: they were checked under another name."""
     stamp = read_stamp(folder) or {"files": {}}
     for name, expected in stamp["files"].items():
         checked_once(folder / name, expected, lambda: True)
 
 
-def load_copy(folder: Path, digest: str, *, in_flight: int = 1) -> InferenceCopy | None:
+def load_openvino_model(folder: Path, digest: str, *, in_flight: int = 1) -> OpenVinoModel | None:
     """Load the copy of a tower.
 
     Args:
@@ -155,7 +155,7 @@ def load_copy(folder: Path, digest: str, *, in_flight: int = 1) -> InferenceCopy
     Raises:
         RunError: If it is damaged.
     """
-    if not can_copy():
+    if not openvino_serves_here():
         return None
     stamp = read_stamp(folder)
     if stamp is None or stamp.get("digest") != digest:
@@ -170,7 +170,7 @@ def load_copy(folder: Path, digest: str, *, in_flight: int = 1) -> InferenceCopy
         raise RunError(f"The inference copy of {folder / STAMP} cannot be used: {brief(error)}.", REMEDY) from error
 
 
-def _compiled(folder: Path, stamp: Mapping[str, Any], in_flight: int) -> InferenceCopy:
+def _compiled(folder: Path, stamp: Mapping[str, Any], in_flight: int) -> OpenVinoModel:
     from scing_cli.core.encoders.openvino_runtime import openvino
 
     precision = _precision() if stamp["precision"] == "bf16" else "fp32"  # never one that it was not tried in
@@ -180,16 +180,16 @@ def _compiled(folder: Path, stamp: Mapping[str, Any], in_flight: int) -> Inferen
         "NUM_STREAMS": str(in_flight),
     }
     compiled = openvino.Core().compile_model(folder / GRAPH, "CPU", settings)
-    return InferenceCopy(compiled, stamp, precision=precision, in_flight=in_flight)
+    return OpenVinoModel(compiled, stamp, precision=precision, in_flight=in_flight)
 
 
-def _finished(running: deque[tuple[Tag, Any]], idle: list[Any]) -> tuple[Tag, CopiedFeatures]:
+def _finished(running: deque[tuple[Tag, Any]], idle: list[Any]) -> tuple[Tag, OpenVinoFeatures]:
     """Wait for the batch that was given first; its request is idle then."""
     tag, request = running.popleft()
     request.wait()
     cls, projected = (np.array(request.get_tensor(name).data, np.float32) for name in ("cls", "projected"))
     idle.append(request)
-    return tag, CopiedFeatures(cls, projected)
+    return tag, OpenVinoFeatures(cls, projected)
 
 
 def brief(error: BaseException) -> str:

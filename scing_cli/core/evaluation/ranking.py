@@ -22,7 +22,7 @@ from scing_cli.core.runtime import Reporter, Silent
 GALLERY_BLOCK = 16384  # rows; with 256 queries the block of products takes 16 MiB
 CHECK_BYTES = 2**26  # of a block in float64
 UNIT = 1e-3
-EMBED_ANEW = "Embed both parts again with one model."
+EMBED_AGAIN = "Embed both parts again with one model."
 
 Part = tuple[Rows, Sequence[str], Sequence[str], Sequence[str]]
 """Vectors, identities, cameras, keys."""
@@ -130,7 +130,7 @@ def check_parts(query: Part, gallery: Part) -> None:
     _check_lengths(*gallery)
     width, other = (vectors.shape[1] for vectors, *_ in (query, gallery))
     if width != other:
-        raise DataError(f"The query vectors are {width} wide, the gallery's {other}.", EMBED_ANEW)
+        raise DataError(f"The query vectors are {width} wide, the gallery's {other}.", EMBED_AGAIN)
     _check_vectors("query", query[0])
     _check_vectors("gallery", gallery[0])
 
@@ -166,7 +166,7 @@ def _check_lengths(vectors: Rows, identities: Sequence[str], cameras: Sequence[s
 def _check_vectors(part: str, vectors: Rows) -> None:
     """Refuse vectors that are not finite, not of unit length, or no float32 numbers."""
     if len(vectors) == 0:
-        raise DataError(f"There is no {part} vector to evaluate.", EMBED_ANEW)
+        raise DataError(f"There is no {part} vector to evaluate.", EMBED_AGAIN)
     step = max(1, CHECK_BYTES // (8 * vectors.shape[1]))
     squares = []
     for start in range(0, len(vectors), step):
@@ -180,7 +180,7 @@ def _check_vectors(part: str, vectors: Rows) -> None:
         shown = ", ".join(map(str, broken[:10])) + (", …" if len(broken) > 10 else "")
         raise DataError(
             f"{len(broken)} of {len(vectors)} {part} vectors are not finite: rows {shown} (the first is row 0).",
-            f"A model whose training diverged gives such vectors. {EMBED_ANEW}",
+            f"A model whose training diverged gives such vectors. {EMBED_AGAIN}",
         )
     if len(wrong := np.flatnonzero(np.abs(lengths - 1) > UNIT)):
         raise ValueError(f"{len(wrong)} {part} vectors are not of unit length, row {wrong[0]} for one")

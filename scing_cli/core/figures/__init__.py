@@ -4,14 +4,14 @@ from scing_cli.core.figures.contact_sheet import SheetLine, contact_sheet
 from scing_cli.core.figures.file import check_picture, write_picture
 from scing_cli.core.figures.heat import overlay, saliency_montage
 from scing_cli.core.figures.montage import MontageHit, ranked_montage
-from scing_cli.core.figures.strip import hits_beside, ranked_strip
+from scing_cli.core.figures.strip import hits_that_fit, ranked_strip
 
 __all__ = [
     "MontageHit",
     "SheetLine",
     "check_picture",
     "contact_sheet",
-    "hits_beside",
+    "hits_that_fit",
     "overlay",
     "ranked_montage",
     "ranked_strip",

@@ -57,7 +57,7 @@ class Key:
 
     Args:
         strip: A small picture.
-        lines: Beside it; the first one, and below that the others.
+        lines: PublishedRows it; the first one, and below that the others.
     """
 
     strip: Image.Image

@@ -11,7 +11,7 @@ from scing_cli.core.figures.montage import COLOURS, PAPER, QUERY, Canvas, Montag
 Size = tuple[int, int]
 
 
-def hits_beside(size: Size) -> int:
+def hits_that_fit(size: Size) -> int:
     """Return how many hits stand beside a query.
 
     Args:
@@ -29,7 +29,7 @@ def ranked_strip(query: Image.Image, hits: Sequence[MontageHit], *, size: Size, 
 
     Args:
         query: The query's picture.
-        hits: Best first; those beyond `hits_beside(size)` are left out.
+        hits: Best first; those beyond `hits_that_fit(size)` are left out.
         size: The width there is and the height of the picture, in pixels.
         unit: The width drawn is a multiple of this, as of a letter's in a terminal.
 
@@ -37,7 +37,7 @@ def ranked_strip(query: Image.Image, hits: Sequence[MontageHit], *, size: Size, 
         An RGB picture as high as asked for, as wide as its hits need.
     """
     style = _style(size[1])
-    drawn = hits[: hits_beside(size)]
+    drawn = hits[: hits_that_fit(size)]
     width = _left(style) + len(drawn) * style.step - style.gap + style.frame
     picture = Image.new("RGB", (-(-width // unit) * unit, size[1]), PAPER)
     canvas, edge = Canvas(picture, style), style.frame

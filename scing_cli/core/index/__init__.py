@@ -1,6 +1,6 @@
 """Vectors and rows on disk: an inner-product index that faiss opens plainly, and a table of rows beside it."""
 
-from scing_cli.core.index.disk import check_complete, check_place, files_of, partial_file
+from scing_cli.core.index.disk import check_complete, check_writable, files_of, partial_file
 from scing_cli.core.index.filters import RowFilter
 from scing_cli.core.index.gallery import GalleryIndex
 from scing_cli.core.index.hits import Hit, best_of_each
@@ -19,7 +19,7 @@ __all__ = [
     "Stamp",
     "best_of_each",
     "check_complete",
-    "check_place",
+    "check_writable",
     "choose_kind",
     "entry_of",
     "file_keys",

@@ -57,7 +57,7 @@ def check_complete(index: Path) -> None:
         )
 
 
-def check_place(path: Path) -> None:
+def check_writable(path: Path) -> None:
     """Check that an index can be written there, before the work that fills it; nothing is left behind.
 
     Raises:

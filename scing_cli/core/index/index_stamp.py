@@ -4,7 +4,7 @@ It lies behind the index in the same file, so that one rename commits both; fais
 
     gallery.faiss = what faiss wrote | JSON | length of the JSON, 8 bytes | MAGIC, 8 bytes
 
-The JSON is sealed and holds the digest of what faiss wrote: a changed byte is found wherever it is.
+The JSON is with_checksum and holds the digest of what faiss wrote: a changed byte is found wherever it is.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, BinaryIO
 
-from scing_cli.core.artifacts import FORMAT, checked_once, file_digest, sealed, unsealed
+from scing_cli.core.artifacts import FORMAT, checked_json, checked_once, file_digest, with_checksum
 from scing_cli.core.errors import IndexFileError, RunError, spelled
 from scing_cli.core.safe_reading import SMALL, check_ordinary
 
@@ -82,7 +82,7 @@ def append_stamp(index: Path, stamp: Stamp) -> Stamp:
     """Write the stamp behind what faiss wrote, and return it as written: with the digest of that."""
     own = dataclasses.replace(stamp, vectors_digest=file_digest(index))
     content = dataclasses.asdict(own) | {"model": dict(own.model), "format": FORMAT, "metric": METRIC}
-    text = json.dumps(sealed(content), ensure_ascii=True, allow_nan=False).encode()
+    text = json.dumps(with_checksum(content), ensure_ascii=True, allow_nan=False).encode()
     with index.open("ab") as stream:
         stream.write(text + len(text).to_bytes(8, "little") + MAGIC)
     return own
@@ -98,7 +98,7 @@ def read_stamp(index: Path) -> Stamp:
     try:
         with _told(index), index.open("rb") as stream:
             stream.seek(_beginning(stream, index))
-            content = unsealed(stream.read()[:-TAIL], index, remedy=REMEDY)
+            content = checked_json(stream.read()[:-TAIL], index, remedy=REMEDY)
     except RunError as error:
         raise IndexFileError(error.what, error.remedy) from error
     known = {field.name for field in dataclasses.fields(Stamp)}

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from scing_cli.core.artifacts import holder_of, let_go, take_lock
+from scing_cli.core.artifacts import acquire_lock, lock_holder, release_lock
 from scing_cli.core.errors import IndexFileError
 
 PATIENCE = 5.0  # seconds
@@ -28,14 +28,14 @@ def write_lock(index: Path, *, patience: float | None = None) -> Iterator[None]:
     file = index.with_name(f".{index.name}.lock")
     try:
         index.parent.mkdir(parents=True, exist_ok=True)
-        handle = take_lock(file, patience=PATIENCE if patience is None else patience)
+        handle = acquire_lock(file, patience=PATIENCE if patience is None else patience)
     except OSError as error:
         raise IndexFileError(f"Cannot write {index}: {error.strerror}.", "Choose another place for it.") from error
     if handle is None:
         raise IndexFileError(
-            f"Another process is writing {index}{holder_of(file)}.", "Run the command again when that one has ended."
+            f"Another process is writing {index}{lock_holder(file)}.", "Run the command again when that one has ended."
         )
     try:
         yield
     finally:
-        let_go(file, handle)
+        release_lock(file, handle)

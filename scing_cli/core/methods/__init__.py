@@ -12,12 +12,12 @@ from scing_cli.core.encoders.clip import ClipModel
 from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.method_table import find_method
 from scing_cli.core.methods.losses import Similarity
-from scing_cli.core.methods.task import Batch, Feed, Keep, Key, Losses, Task, keep_nothing
+from scing_cli.core.methods.task import Batch, Batches, Keep, Key, Losses, Task, no_memo
 from scing_cli.core.runtime import Reporter
 
 __all__ = [
     "Batch",
-    "Feed",
+    "Batches",
     "Keep",
     "Key",
     "Losses",
@@ -32,11 +32,11 @@ __all__ = [
 class PromptTask(Task, Protocol):
     """A first stage: it may read images before its first step, and can say each identity's text."""
 
-    def prepare(self, feed: Feed, reporter: Reporter, keep: Keep = keep_nothing) -> None:
+    def prepare(self, batches_of: Batches, reporter: Reporter, keep: Keep = no_memo) -> None:
         """Do what is done once, before the first step.
 
         Args:
-            feed: Lists of training rows -> batches with pixels, whether or not the steps read images.
+            batches_of: Lists of training rows -> batches with pixels, whether or not the steps read images.
             reporter: Shows progress.
             keep: Keeps what takes long to make, for a training that goes on after an interruption.
         """

@@ -17,7 +17,7 @@ from scing_cli.core.batches import random_batches
 from scing_cli.core.batches.augment import Augmentation
 from scing_cli.core.encoders.attention import RunBlock
 from scing_cli.core.encoders.image import ImageEncoder, ImageFeatures
-from scing_cli.core.methods.task import Batch, Feed, Keep, Key, keep_nothing
+from scing_cli.core.methods.task import Batch, Batches, Keep, Key, no_memo
 from scing_cli.core.runtime import Advance, Reporter, autocast, generator, to_device
 
 LARGE = 100e6  # bytes of a bank that are worth a word
@@ -61,11 +61,11 @@ class Views(Protocol):
 
     reads_images: bool
 
-    def prepare(self, feed: Feed, images: int, reporter: Reporter, keep: Keep = keep_nothing) -> None:
+    def prepare(self, batches_of: Batches, images: int, reporter: Reporter, keep: Keep = no_memo) -> None:
         """Do what is done once, before the first step.
 
         Args:
-            feed: Lists of training rows -> batches with pixels.
+            batches_of: Lists of training rows -> batches with pixels.
             images: N.
             reporter: Shows progress.
             keep: Keeps what takes long to make.
@@ -97,7 +97,7 @@ class FreshViews:
     def __init__(self, encode: ViewEncoder) -> None:
         self.encode = encode
 
-    def prepare(self, feed: Feed, images: int, reporter: Reporter, keep: Keep = keep_nothing) -> None:
+    def prepare(self, batches_of: Batches, images: int, reporter: Reporter, keep: Keep = no_memo) -> None:
         """Do nothing: all is done at each step."""
 
     def pair(self, batch: Batch, key: Key) -> Tensor:
@@ -132,7 +132,7 @@ class ViewBank:
         self.seed = seed
         self.features: Tensor | None = None  # (N, n, D) float32 on the tower's device
 
-    def prepare(self, feed: Feed, images: int, reporter: Reporter, keep: Keep = keep_nothing) -> None:
+    def prepare(self, batches_of: Batches, images: int, reporter: Reporter, keep: Keep = no_memo) -> None:
         """Encode n views of every image: see `Views`."""
         size = images * self.views * self.encode.tower.embed_dim * 4
         held = f", {size / 1e6:,.0f} MB on the training device" if size >= LARGE else ""
@@ -140,7 +140,7 @@ class ViewBank:
         with reporter.progress("encode views", self.views * images) as advance:
 
             def encode(view: int) -> Tensor:
-                return self._encode(feed, images, view, advance)
+                return self._encode(batches_of, images, view, advance)
 
             place, width = self.encode.tower.proj.device, self.encode.tower.embed_dim
             features = torch.empty(images, self.views, width, device=place)
@@ -148,13 +148,13 @@ class ViewBank:
                 features[:, view] = keep(f"view-{view}", functools.partial(encode, view)).to(place)
         self.features = features
 
-    def _encode(self, feed: Feed, images: int, view: int, advance: Advance) -> Tensor:
+    def _encode(self, batches_of: Batches, images: int, view: int, advance: Advance) -> Tensor:
         """Encode one view of every image: (N, D) on the tower's device."""
         place = self.encode.tower.proj.device
         features = torch.empty(images, self.encode.tower.embed_dim, device=place)
         key = (self.seed, "train-prompts", "bank", view)
-        plan = random_batches(images, size=self.batch_size, key=(*key, "shuffle"))
-        for number, batch in enumerate(feed(plan)):
+        batch_rows = random_batches(images, size=self.batch_size, key=(*key, "shuffle"))
+        for number, batch in enumerate(batches_of(batch_rows)):
             if batch.pixels is None:
                 raise ValueError("a bank of views is made of pixels, and this batch has none")
             features[to_device(list(batch.rows), place)] = self.encode(batch.pixels, (*key, number))

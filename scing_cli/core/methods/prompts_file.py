@@ -15,11 +15,11 @@ from torch import Tensor
 from scing_cli.core.artifacts import (
     FORMAT,
     STAMP,
-    check_belongs,
+    check_provenance,
     file_digest,
     read_json,
     replacing,
-    stage_mark,
+    run_id,
     write_json,
 )
 from scing_cli.core.errors import RunError, spelled
@@ -68,7 +68,7 @@ def save_prompts(folder: Path, learnt: Mapping[str, Tensor], texts: IdentityText
         "width": texts.vectors.shape[1],
         "file_digest": file_digest(folder / WEIGHTS),
         **extra,
-        **stage_mark(folder),
+        **run_id(folder),
     }
     write_json(folder / STAMP, stamp)
 
@@ -81,7 +81,7 @@ def load_texts(folder: Path) -> IdentityTexts:
     """
     remedy = "Restore the folder, or run stage 1 again: scing train-prompts --data DIR"
     stamp = read_json(folder / STAMP, remedy=remedy)
-    check_belongs(folder, stamp, remedy=remedy)
+    check_provenance(folder, stamp, remedy=remedy)
     source = folder / WEIGHTS
     if not source.is_file():
         raise RunError(f"{source} is missing.", remedy)

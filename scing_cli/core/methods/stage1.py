@@ -16,7 +16,7 @@ from scing_cli.core.encoders.compiled import CompiledBlock
 from scing_cli.core.methods.losses import Similarity, consistency, single_contrast, supervised_contrast
 from scing_cli.core.methods.perturbed_views import Perturbation
 from scing_cli.core.methods.prompts import PromptLearner, VisualPrompt
-from scing_cli.core.methods.task import Batch, Feed, Keep, Key, Losses, keep_nothing
+from scing_cli.core.methods.task import Batch, Batches, Keep, Key, Losses, no_memo
 from scing_cli.core.runtime import Reporter, autocast, draw_seed, seeded, to_device
 
 
@@ -64,12 +64,12 @@ class PromptTuning:
         self.run = run
         self.reads_images = perturbation is not None and perturbation.views.reads_images
 
-    def prepare(self, feed: Feed, reporter: Reporter, keep: Keep = keep_nothing) -> None:
+    def prepare(self, batches_of: Batches, reporter: Reporter, keep: Keep = no_memo) -> None:
         """Encode once what the steps only look up (`ViewBank`)."""
         if self.perturbation is not None:
-            self.perturbation.views.prepare(feed, len(self.labels), reporter, keep)
+            self.perturbation.views.prepare(batches_of, len(self.labels), reporter, keep)
 
-    def learnt(self) -> PromptLearner:
+    def trainable(self) -> PromptLearner:
         """Return the prompts: nothing else has a gradient."""
         return self.prompts
 

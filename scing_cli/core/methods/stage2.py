@@ -55,7 +55,7 @@ class VisualTuning:
         self.run = run
         self._learnt = nn.ModuleDict({"encoder": encoder, "objective": objective})
 
-    def learnt(self) -> nn.Module:
+    def trainable(self) -> nn.Module:
         """Return the image encoder and what the objective learns: nothing else has a gradient."""
         return self._learnt
 

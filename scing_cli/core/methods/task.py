@@ -24,11 +24,11 @@ class Batch:
     pixels: Tensor | None
 
 
-Feed = Callable[[Sequence[Sequence[int]]], Iterable[Batch]]  # lists of training rows -> their batches, in order
+Batches = Callable[[Sequence[Sequence[int]]], Iterable[Batch]]  # lists of training rows -> their batches, in order
 Keep = Callable[[str, Callable[[], Tensor]], Tensor]  # a name, and what makes a tensor -> it, made or found
 
 
-def keep_nothing(name: str, make: Callable[[], Tensor]) -> Tensor:
+def no_memo(name: str, make: Callable[[], Tensor]) -> Tensor:
     """Make a tensor; a `Keep` that has none kept."""
     del name
     return make()
@@ -58,7 +58,7 @@ class Task(Protocol):
     name: str
     reads_images: bool
 
-    def learnt(self) -> nn.Module:
+    def trainable(self) -> nn.Module:
         """Return the module whose parameters are learnt: all of them that want a gradient, and no other."""
         ...
 

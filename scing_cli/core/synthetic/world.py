@@ -16,7 +16,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from scing_cli.core.artifacts import holder_of, let_go, take_lock
+from scing_cli.core.artifacts import acquire_lock, lock_holder, release_lock
 from scing_cli.core.errors import DataError, ScingError, SettingError
 from scing_cli.core.runtime import Reporter, Silent, default_workers
 from scing_cli.core.synthetic.plan import FOLDERS, GALLERY, QUERY, TRAIN, Settings, plan
@@ -100,15 +100,15 @@ def _write(target: Path, settings: Settings, workers: int, reporter: Reporter) -
     """Draw all images beside the target, then put them in its place by one rename; one process at a time."""
     target.parent.mkdir(parents=True, exist_ok=True)
     lock = target.with_name(f".{target.name}.lock")
-    handle = take_lock(lock)
+    handle = acquire_lock(lock)
     if handle is None:
-        raise ScingError(f"Another process is drawing {target}{holder_of(lock)}.", "Name another folder.")
+        raise ScingError(f"Another process is drawing {target}{lock_holder(lock)}.", "Name another folder.")
     try:
         for left in target.parent.glob(f".{glob.escape(target.name)}.*.part"):  # of a process that was killed
             shutil.rmtree(left, ignore_errors=True)
         return _draw(target, settings, workers, reporter)
     finally:
-        let_go(lock, handle)
+        release_lock(lock, handle)
 
 
 def _draw(target: Path, settings: Settings, workers: int, reporter: Reporter) -> WorldCounts:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 def gradient_norms(terms: Mapping[str, Tensor], learnt: nn.Module) -> dict[str, float]:
     """Return each term's gradient norm over the learnt parameters, as `gradient_NAME` (R3)."""
-    parameters = [value for _, value in learnt_by_name(learnt)]
+    parameters = [value for _, value in trainable_by_name(learnt)]
     norms = {}
     for name, term in terms.items():
         gradients = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
@@ -19,6 +19,6 @@ def gradient_norms(terms: Mapping[str, Tensor], learnt: nn.Module) -> dict[str, 
     return norms
 
 
-def learnt_by_name(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
+def trainable_by_name(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
     """Return the parameters that want a gradient, with their names."""
     return [(name, value) for name, value in module.named_parameters() if value.requires_grad]

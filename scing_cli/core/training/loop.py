@@ -11,15 +11,16 @@ import torch
 from torch import nn
 
 from scing_cli.core.errors import TrainingError, counted
-from scing_cli.core.methods.task import Batch, Feed, Key, Task
+from scing_cli.core.methods.task import Batch, Batches, Key, Task
 from scing_cli.core.runtime import Advance, Reporter
-from scing_cli.core.training.gradients import gradient_norms, learnt_by_name
+from scing_cli.core.training.gradients import gradient_norms, trainable_by_name
 from scing_cli.core.training.interruption import Interruption
 from scing_cli.core.training.metrics_file import MetricsLog
 from scing_cli.core.training.schedule import LearningRate
 from scing_cli.core.training.state import Checkpoints, Progress
-from scing_cli.core.training.step_metrics import REMEDY, Reading, read, require
+from scing_cli.core.training.step_metrics import REMEDY, StepMetrics, read, require
 
+BIASES = {"bias", "in_proj_bias"}  # what torch calls them: of layers, and of an attention's joint projection
 READ_EVERY = 50  # steps, where a reading waits for the device
 
 
@@ -47,8 +48,8 @@ class Trainer:
 
     Args:
         task: What is learnt.
-        plan: Epoch -> its batches as lists of training rows.
-        feed: Lists of rows -> batches on the device.
+        batch_sampler: Epoch -> its batches as lists of training rows.
+        batches_of: Lists of rows -> batches on the device.
         rate: The learning rate.
         bias_factor: What the rate of biases is multiplied by.
         weight_decay: Adam's, coupled (paper, 4.2).
@@ -64,8 +65,8 @@ class Trainer:
         self,
         task: Task,
         *,
-        plan: Callable[[int], Sequence[Sequence[int]]],
-        feed: Feed,
+        batch_sampler: Callable[[int], Sequence[Sequence[int]]],
+        batches_of: Batches,
         rate: LearningRate,
         bias_factor: float = 1.0,
         weight_decay: float,
@@ -77,8 +78,8 @@ class Trainer:
         interruption: Interruption | None = None,
     ) -> None:
         self.task = task
-        self.plan = plan
-        self.feed = feed
+        self.batch_sampler = batch_sampler
+        self.batches_of = batches_of
         self.rate = rate
         self.bias_factor = bias_factor
         self.weight_decay = weight_decay
@@ -89,24 +90,24 @@ class Trainer:
         self.checkpoints = checkpoints
         self.interruption = interruption or Interruption()
         self.progress = Progress()
-        self.read_every = 1 if place_of(task.learnt()).type == "cpu" else READ_EVERY
-        self._unread: list[Reading] = []
+        self.read_every = 1 if place_of(task.trainable()).type == "cpu" else READ_EVERY
+        self._unread: list[StepMetrics] = []
         self._loss = ""  # of the last step that was read, in words
         self._amid = False  # a step: the weights are no step's
         self._mark = 0.0  # when the time since then was last counted
 
-    def fit(self, epochs: int, *, rehearsal: Callable[[], None]) -> Fit:
+    def fit(self, epochs: int, *, dry_run: Callable[[], None]) -> Fit:
         """Rehearse, then train, from the last saved step where there is one.
 
         Args:
             epochs: How many.
-            rehearsal: Called after one trial step whose effect is undone: evaluate and save here what the end needs.
+            dry_run: Called after one trial step whose effect is undone: evaluate and save here what the end needs.
 
         Raises:
             TrainingError: If a loss is not finite.
             KeyboardInterrupt: On an `interruption`, after the last whole step was saved.
         """
-        self._rehearse(rehearsal)
+        self._dry_run(dry_run)
         optimiser = self._optimiser()
         self._go_on(optimiser)
         self.log.restart(self.task.name, after=self.progress.epoch)
@@ -134,25 +135,26 @@ class Trainer:
                 self.reporter.note("Interrupted: saving what was learnt. A second Ctrl-C stops at once.")
         with contextlib.suppress(TrainingError, RuntimeError):  # not finite, nothing is saved; a device that is gone
             self._read()
-            self.checkpoints.save_if_possible(self.progress, self.task.learnt(), optimiser)
+            self.checkpoints.save_if_possible(self.progress, self.task.trainable(), optimiser)
 
     def _go_on(self, optimiser: torch.optim.Optimizer) -> None:
         """Take up the last saved step."""
         self.progress, self._unread = Progress(), []
         found = self.checkpoints.latest() if self.checkpoints else None
         if found is not None:
-            found.restore(self.task.learnt(), optimiser)
+            found.restore(self.task.trainable(), optimiser)
             self.progress = found.progress
             place = f"{counted(self.progress.epoch, 'epoch')} and {counted(self.progress.step, 'step')}"
             self.reporter.note(f"Going on after {place}.")
 
     def _length(self, epochs: int) -> int:
-        return epochs * len(self.plan(0))
+        return epochs * len(self.batch_sampler(0))
 
     def _optimiser(self) -> torch.optim.Adam:
         groups: dict[float, list[nn.Parameter]] = {}
-        for name, value in learnt_by_name(self.task.learnt()):
-            groups.setdefault(self.bias_factor if "bias" in name else 1.0, []).append(value)
+        for name, value in trainable_by_name(self.task.trainable()):
+            is_bias = name.rpartition(".")[2] in BIASES
+            groups.setdefault(self.bias_factor if is_bias else 1.0, []).append(value)
         return torch.optim.Adam(
             [{"params": values, "factor": factor} for factor, values in groups.items()],
             lr=self.rate.base,
@@ -160,17 +162,17 @@ class Trainer:
             fused=True,  # one pass over the weights instead of nine
         )
 
-    def _rehearse(self, rehearsal: Callable[[], None]) -> None:
+    def _dry_run(self, dry_run: Callable[[], None]) -> None:
         self.reporter.note("Rehearsal: one step, a few queries, one save; then the run.")
-        learnt = self.task.learnt()
+        learnt = self.task.trainable()
         before = {name: value.detach().clone() for name, value in learnt.state_dict().items()}
-        batch = next(iter(self.feed(self.plan(0)[:1])))
+        batch = next(iter(self.batches_of(self.batch_sampler(0)[:1])))
         optimiser = self._optimiser()
-        self._gradients(batch, (self.seed, self.task.name, "rehearsal", 0), optimiser)
+        self._gradients(batch, (self.seed, self.task.name, "dry run", 0), optimiser)
         optimiser.step()
         if self.checkpoints:
-            self.checkpoints.rehearse(learnt, optimiser)
-        rehearsal()
+            self.checkpoints.dry_run(learnt, optimiser)
+        dry_run()
         learnt.load_state_dict(before)
         learnt.zero_grad(set_to_none=True)
 
@@ -179,13 +181,13 @@ class Trainer:
         epoch = self.progress.epoch
         for group in optimiser.param_groups:
             group["lr"] = self.rate.at(epoch) * group["factor"]
-        for batch in self.feed(self.plan(epoch)[self.progress.step :]):
+        for batch in self.batches_of(self.batch_sampler(epoch)[self.progress.step :]):
             self._advance(batch, (self.seed, self.task.name, epoch, self.progress.step), optimiser)
             advance(1, f"epoch {epoch + 1}{self._loss}")
 
     def _advance(self, batch: Batch, key: Key, optimiser: torch.optim.Optimizer) -> None:
         """Take one step of an epoch; an interruption finds it taken or not begun."""
-        buffers = [(buffer, buffer.clone()) for buffer in self.task.learnt().buffers()]
+        buffers = [(buffer, buffer.clone()) for buffer in self.task.trainable().buffers()]
         norms = self.progress.norms if self.progress.step else None
         try:
             reading, norms = self._gradients(batch, key, optimiser, norms=norms)
@@ -198,13 +200,13 @@ class Trainer:
                     self._read()
                 if self.checkpoints and self.checkpoints.due():
                     self._read()
-                    self.checkpoints.save_if_possible(self.progress, self.task.learnt(), optimiser)
+                    self.checkpoints.save_if_possible(self.progress, self.task.trainable(), optimiser)
         except BaseException:
             for buffer, value in buffers:  # batch normalisation counts in the forward pass
                 buffer.copy_(value)
             raise
 
-    def _count(self, reading: Reading, norms: Mapping[str, float]) -> None:
+    def _count(self, reading: StepMetrics, norms: Mapping[str, float]) -> None:
         before, now = self.progress, time.monotonic()
         self._unread.append(reading)
         self.progress = dataclasses.replace(
@@ -242,7 +244,7 @@ class Trainer:
         with self.interruption.whole():
             self._read()
         done = self.progress
-        images = sum(map(len, self.plan(done.epoch)))
+        images = sum(map(len, self.batch_sampler(done.epoch)))
         means = {name: value / done.step for name, value in done.sums.items()}
         row = {"stage": self.task.name, "epoch": done.epoch + 1, "steps": done.step, "rate": self.rate.at(done.epoch)}
         pace = images / max(done.epoch_seconds, 1e-9)
@@ -257,8 +259,8 @@ class Trainer:
                 first=done.first or means,
                 last=means,
             )
-            if self.checkpoints and self.checkpoints.worthwhile():
-                self.checkpoints.save_if_possible(self.progress, self.task.learnt(), optimiser)
+            if self.checkpoints and self.checkpoints.worth_saving():
+                self.checkpoints.save_if_possible(self.progress, self.task.trainable(), optimiser)
 
     def _gradients(
         self,
@@ -267,20 +269,20 @@ class Trainer:
         optimiser: torch.optim.Optimizer,
         *,
         norms: Mapping[str, float] | None = None,
-    ) -> tuple[Reading, Mapping[str, float]]:
+    ) -> tuple[StepMetrics, Mapping[str, float]]:
         """Compute a step's gradients; where `norms` is None, also measure each term's gradient norm (R3)."""
         losses = self.task.losses(batch, key)
-        reading = Reading.of(losses, batch.rows, key)
+        reading = StepMetrics.of(losses, batch.rows, key)
         if norms is None:
             read([reading], self.describe)
-            norms = gradient_norms(losses.terms, self.task.learnt())
+            norms = gradient_norms(losses.terms, self.task.trainable())
             require(norms, "the gradient of", reading, self.describe)
         optimiser.zero_grad(set_to_none=True)
         losses.total().backward()  # type: ignore[no-untyped-call]
         return reading, norms
 
     def _check_weights(self) -> None:
-        broken = [name for name, value in self.task.learnt().named_parameters() if not bool(value.isfinite().all())]
+        broken = [name for name, value in self.task.trainable().named_parameters() if not bool(value.isfinite().all())]
         if broken:
             raise TrainingError(f"{self.task.name}: {broken[0]} is not finite after the last step.", REMEDY)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from scing_cli.core.artifacts import replacing
 from scing_cli.core.errors import RunError, ScingError
-from scing_cli.core.safe_reading import check_ordinary, read_bounded
+from scing_cli.core.safe_reading import check_ordinary, read_limited
 
 REMEDY = "Move it away and run the command again: it only tells the course of the training."
 
@@ -31,7 +31,7 @@ class MetricsLog:
             return
         try:
             check_ordinary(self.path)
-            content = read_bounded(self.path)
+            content = read_limited(self.path)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise RunError(f"{self.path} cannot be read: {reason}.", REMEDY) from error

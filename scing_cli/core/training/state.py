@@ -127,7 +127,7 @@ class Checkpoints:
         """Tell whether the last save is long enough ago."""
         return time.monotonic() - self._time >= 60 * self.minutes
 
-    def worthwhile(self) -> bool:
+    def worth_saving(self) -> bool:
         """Tell whether an epoch's end shall be saved: saving must not become the work."""
         return time.monotonic() - self._time >= SHARE * self._cost
 
@@ -158,11 +158,11 @@ class Checkpoints:
                     self.reporter.warn(f"{error.what} The last steps are not saved; it is tried again.")
             self._told = True
 
-    def rehearse(self, learnt: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+    def dry_run(self, learnt: nn.Module, optimiser: torch.optim.Optimizer) -> None:
         """Save once for trial, and remove it."""
         start = time.monotonic()
-        self._write("rehearsal", _tensors(learnt, optimiser), {})
-        self._path("rehearsal").unlink()
+        self._write("dry-run", _tensors(learnt, optimiser), {})
+        self._path("dry-run").unlink()
         self._time = time.monotonic()
         self._cost = self._time - start
 

@@ -17,7 +17,7 @@ Describe = Callable[[Sequence[int]], str]
 
 
 @dataclasses.dataclass(frozen=True)
-class Reading:
+class StepMetrics:
     """The figures of one step.
 
     Args:
@@ -35,7 +35,7 @@ class Reading:
     key: Key
 
     @classmethod
-    def of(cls, losses: Losses, rows: Sequence[int], key: Key) -> Reading:
+    def of(cls, losses: Losses, rows: Sequence[int], key: Key) -> StepMetrics:
         """Take a step's figures without reading them."""
         values = {"loss": losses.total(), **losses.terms, **losses.figures}
         stacked = torch.stack([value.detach().float() for value in values.values()])
@@ -53,7 +53,7 @@ class Reading:
         return figures
 
 
-def read(readings: Sequence[Reading], describe: Describe) -> list[dict[str, float]]:
+def read(readings: Sequence[StepMetrics], describe: Describe) -> list[dict[str, float]]:
     """Read the figures of some steps at once, in their order.
 
     Raises:
@@ -63,7 +63,7 @@ def read(readings: Sequence[Reading], describe: Describe) -> list[dict[str, floa
     return [reading.check(own, describe) for reading, own in zip(readings, numbers, strict=True)]
 
 
-def require(values: Mapping[str, float], what: str, reading: Reading, describe: Describe) -> None:
+def require(values: Mapping[str, float], what: str, reading: StepMetrics, describe: Describe) -> None:
     """Stop where a value is not finite, and name it with its batch.
 
     Raises:
@@ -73,7 +73,7 @@ def require(values: Mapping[str, float], what: str, reading: Reading, describe: 
     if not broken:
         return
     _, stage, epoch, step = reading.key
-    place = f"epoch {int(epoch) + 1}, step {int(step) + 1}" if isinstance(epoch, int) else "the rehearsal"
+    place = f"epoch {int(epoch) + 1}, step {int(step) + 1}" if isinstance(epoch, int) else "the dry run"
     raise TrainingError(
         f"{stage}: {what} {' and '.join(broken)} is not finite at {place}, in the batch of {describe(reading.rows)}.",
         REMEDY,

@@ -14,7 +14,7 @@ import torch
 from gpu_parts.ground import Figure, Ground
 from gpu_parts.limits import guarded
 from scing_cli.core.batches import ImageLoader, sequential
-from scing_cli.core.embeddings.torch_embedder import TowerEmbedder
+from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
 from scing_cli.core.errors import counted
 from scing_cli.core.index import GalleryIndex, entry_of
 from scing_cli.core.runtime import Advance, Silent
@@ -25,9 +25,9 @@ from scing_cli.core.workflows.shared.model import ModelChoice
 BATCH = 256  # of files to an index
 
 
-def embedder(ground: Ground, precision: str = "bf16") -> TowerEmbedder:
+def embedder(ground: Ground, precision: str = "bf16") -> TorchEmbedder:
     """Return what `scing embed` runs on the device."""
-    return TowerEmbedder(
+    return TorchEmbedder(
         ground.clip.image,
         kind="projected",
         device=ground.device,
@@ -37,7 +37,7 @@ def embedder(ground: Ground, precision: str = "bf16") -> TowerEmbedder:
     )
 
 
-def rate(ground: Ground, own: TowerEmbedder, batch: int) -> float:
+def rate(ground: Ground, own: TorchEmbedder, batch: int) -> float:
     """Return images/s of the model alone."""
     size = own.geometry
     pixels = torch.randint(256, (batch, 3, size.height, size.width), dtype=torch.uint8, device=ground.device)

@@ -32,7 +32,7 @@ def busiest(name: str, make: Callable[[], Ours]) -> Iterator[Figure]:
     """
     ours = make()
     gpu = ours.ground.device.type == "cuda"
-    batches = list(ours.feed(ours.plan[:3]))
+    batches = list(ours.batches_of(ours.plan[:3]))
     ours.step(batches[0], 0)
     ours.ground.sync()
     with profile(activities=[ProfilerActivity.CUDA if gpu else ProfilerActivity.CPU]) as found:

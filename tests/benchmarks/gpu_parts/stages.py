@@ -38,7 +38,7 @@ class Course:
 
     @property
     def once(self) -> float:
-        """Seconds outside the epochs: model, features, bank, rehearsal, saving."""
+        """Seconds outside the epochs: model, features, bank, dry_run, saving."""
         return self.whole - sum(self.epochs)
 
     @property

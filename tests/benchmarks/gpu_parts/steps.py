@@ -1,6 +1,6 @@
 """A step of either stage: ours, as the training loop takes it, against the usual way.
 
-Ours has its batches from the loop's own feed, with all images held on the device; a run of steps is waited for once.
+Ours has its batches from the loop's own batches_of, with all images held on the device; a run of steps is waited for once.
 Whether both sides agree in float32 is a figure of its own.
 """
 
@@ -26,11 +26,11 @@ from gpu_parts.limits import guarded
 from scing_cli.core.batches import identity_batches
 from scing_cli.core.config import PromptSettings, Schedule, VisualSettings
 from scing_cli.core.manifest import labels as classes_of
-from scing_cli.core.methods import Batch, Feed, Similarity, Task, load_method
+from scing_cli.core.methods import Batch, Batches, Similarity, Task, load_method
 from scing_cli.core.methods.stage1 import PromptTuning
 from scing_cli.core.methods.stage2 import tune_visual
 from scing_cli.core.runtime import choose_precision
-from scing_cli.core.workflows.train.stage import make_feed
+from scing_cli.core.workflows.train.stage import make_batches
 
 BANK = 8
 EQUAL = 1e-3  # relative, of losses in float32: the kernels of a GPU add in other orders
@@ -53,12 +53,12 @@ class Ours:
     task: Task
     settings: Schedule
     operations: float
-    feed: Feed = dataclasses.field(init=False)
+    batches_of: Batches = dataclasses.field(init=False)
     plan: Sequence[Sequence[int]] = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
         ground, settings = self.ground, self.settings
-        self.feed = make_feed(
+        self.batches_of = make_batches(
             ground.part,
             ground.clip.image.geometry,
             device=ground.device,
@@ -67,16 +67,16 @@ class Ours:
         )
         count = dict(ground.sizes.steps)[settings.batch_size]
         self.plan = planned(ground, settings, self.task.name)[:count]
-        self.trainer = trainer_of(self.task, settings, plan=self.plan, feed=self.feed)
+        self.trainer = trainer_of(self.task, settings, plan=self.plan, batches_of=self.batches_of)
         self.optimiser = self.trainer._optimiser()
 
     def step(self, batch: Batch, number: int) -> None:
-        """Take a step as the loop does; the very first also measures gradient norms, as a training's rehearsal."""
+        """Take a step as the loop does; the very first also measures gradient norms, as a training's dry_run."""
         self.trainer._advance(batch, (0, self.task.name, 0, number), self.optimiser)
 
     def run(self) -> None:
         """Take all steps of the plan."""
-        for number, batch in enumerate(self.feed(self.plan)):
+        for number, batch in enumerate(self.batches_of(self.plan)):
             self.step(batch, number)
 
     def seconds(self) -> float:
@@ -90,7 +90,7 @@ class Ours:
     def host(self) -> float:
         """Return the seconds that the host takes to give a step to a device with nothing to do: the median."""
         few = self.plan[:5]
-        batches, found = iter(self.feed(few)), []
+        batches, found = iter(self.batches_of(few)), []
         for number in range(len(few)):
             self.ground.sync()
             start = time.perf_counter()
@@ -204,7 +204,7 @@ def prompt_losses(ground: Ground, batch: int) -> Iterator[Figure]:
     task = usual.usual_tuning(UsualTuning(prompts(ground, batch, "fresh", "fp32")))
     settings, key = prompt_settings(batch, "fresh"), (0, "train-prompts", 0, 0)
     plan = planned(ground, settings, "train-prompts")[:1]
-    (given,) = make_feed(
+    (given,) = make_batches(
         ground.part, ground.clip.image.geometry, device=ground.device, workers=ground.cores, images=True
     )(plan)
     image = ours.perturbation.views.encode.image

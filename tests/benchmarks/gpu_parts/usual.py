@@ -165,7 +165,7 @@ def prompts_step(ground: Ground, task: UsualTuning, *, plain: bool = True) -> St
     def loss(pixels: Tensor, rows: Tensor) -> Tensor:
         return task.losses(Batch(rows.tolist(), pixels), (0, "train-prompts", 0, next(numbers))).total()
 
-    return scaled_step(ground, list(task.learnt().parameters()), loss, plain=plain)
+    return scaled_step(ground, list(task.trainable().parameters()), loss, plain=plain)
 
 
 class Pace(NamedTuple):

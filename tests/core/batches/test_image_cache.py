@@ -9,7 +9,7 @@ from devices import needs_gpu
 from PIL import Image
 
 from scing_cli.core.batches import ImageLoader
-from scing_cli.core.batches.image_cache import HeldImages
+from scing_cli.core.batches.image_cache import DeviceImageCache
 from scing_cli.core.errors import ImageError
 
 PLANS = ([[0, 1], [2, 0, 2]], [[3, 1, 4], [0]], [[4, 3], [2, 1], [0, 0]])
@@ -40,7 +40,7 @@ def files(tmp_path):
 @pytest.mark.parametrize("room", [None, 5 * 3 * 8 * 4, 5 * 3 * 8 * 4 - 1])
 def test_batches_are_those_of_the_loader(files, room):
     loader = Counting(files)
-    held = HeldImages(loader, CPU, room=room)
+    held = DeviceImageCache(loader, CPU, room=room)
     plain = ImageLoader(files, height=8, width=4, interpolation="bicubic", workers=1)
     for plan in PLANS:
         for (rows, pixels), (expected_rows, expected) in zip(held.batches(plan), plain.batches(plan), strict=True):
@@ -52,7 +52,7 @@ def test_batches_are_those_of_the_loader(files, room):
 
 
 def test_what_a_batch_is_changed_into_changes_no_other(files):
-    held = HeldImages(Counting(files), CPU)
+    held = DeviceImageCache(Counting(files), CPU)
     for _, pixels in held.batches([[0, 1]]):
         before = pixels.clone()
         pixels.zero_()
@@ -62,7 +62,7 @@ def test_what_a_batch_is_changed_into_changes_no_other(files):
 
 def test_an_epoch_that_is_left_early_leaves_nothing_wrong(files):
     loader = Counting(files)
-    held = HeldImages(loader, CPU)
+    held = DeviceImageCache(loader, CPU)
     batches = held.batches([[0], [1], [2], [3], [4]])
     next(batches)
     batches.close()
@@ -73,7 +73,7 @@ def test_an_epoch_that_is_left_early_leaves_nothing_wrong(files):
 
 def test_a_damaged_image_is_named_each_time(files):
     files[2].write_bytes(b"no picture")
-    held = HeldImages(Counting(files), CPU)
+    held = DeviceImageCache(Counting(files), CPU)
     for _ in range(2):
         with pytest.raises(ImageError, match=r"2\.png"):
             list(held.batches([[0, 1], [2, 3]]))
@@ -82,7 +82,7 @@ def test_a_damaged_image_is_named_each_time(files):
 @needs_gpu
 @pytest.mark.parametrize("room", [None, 0])
 def test_a_gpu_is_given_what_the_cpu_is_given(files, room):
-    held, expected = (HeldImages(Counting(files), device, room=room) for device in (torch.device("cuda"), CPU))
+    held, expected = (DeviceImageCache(Counting(files), device, room=room) for device in (torch.device("cuda"), CPU))
     for plan in PLANS:
         for (rows, pixels), (own, known) in zip(held.batches(plan), expected.batches(plan), strict=True):
             assert rows == own

@@ -10,7 +10,7 @@ from tiny import tiny_clip
 from torch.nn import functional as F
 
 from scing_cli.core.batches import normalise, resize
-from scing_cli.core.embeddings.torch_embedder import TowerEmbedder
+from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
 from scing_cli.core.errors import DataError, ImageError
 from scing_cli.core.runtime import Silent
 
@@ -31,7 +31,7 @@ def files(tmp_path_factory):
 
 def embedder(clip, **changes):
     settings = {"kind": "projected", "device": torch.device("cpu"), "precision": "fp32", "batch_size": 3, "workers": 2}
-    return TowerEmbedder(clip.image, **{**settings, **changes})
+    return TorchEmbedder(clip.image, **{**settings, **changes})
 
 
 def one_by_one(clip, files, kind):

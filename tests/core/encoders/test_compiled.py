@@ -152,7 +152,7 @@ def test_a_compiled_block_keeps_its_graph_for_the_norms_of_several_terms(monkeyp
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(compiled, "ENGINE", engine)
     stack, tokens = copy.deepcopy(stack[:3]), torch.randn(3, 7, WIDTH)
-    other = torch.compile(compiled.own_copy(run_block), backend=engine, dynamic=False)
+    other = torch.compile(compiled.private_copy(run_block), backend=engine, dynamic=False)
     read_blocks(stack, 1 * tokens, 0, last_block, causal=False, run=other).final.sum().backward()
     stack.zero_grad()
     run = CompiledBlock()

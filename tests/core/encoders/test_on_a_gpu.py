@@ -11,7 +11,7 @@ from devices import needs_gpu
 from tiny import TINY_MODEL
 from torch.nn import functional as F
 
-from scing_cli.core.embeddings.torch_embedder import TowerEmbedder
+from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
 from scing_cli.core.encoders.clip import load_clip
 from scing_cli.core.runtime import choose_precision
 
@@ -59,8 +59,8 @@ def assert_same(found, expected, exact):
 def test_images_have_the_same_descriptors(clip, precision, kind):
     choose_precision("fp32", GPU, auto="fp32")
     options = {"kind": kind, "batch_size": 4, "workers": 1}
-    expected = TowerEmbedder(clip.image, device=CPU, precision="fp32", **options).pixels(pictures(clip))
-    on_gpu = TowerEmbedder(copy.deepcopy(clip.image).to(GPU), device=GPU, precision=precision, **options)
+    expected = TorchEmbedder(clip.image, device=CPU, precision="fp32", **options).pixels(pictures(clip))
+    on_gpu = TorchEmbedder(copy.deepcopy(clip.image).to(GPU), device=GPU, precision=precision, **options)
     assert_same(on_gpu.pixels(pictures(clip)), expected, precision == "fp32")
 
 

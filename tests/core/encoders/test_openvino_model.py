@@ -17,7 +17,7 @@ from scing_cli.core.encoders import openvino_model
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.encoders.initial import fill_image
-from scing_cli.core.encoders.openvino_model import GRAPH, WEIGHTS, load_copy, write_copy
+from scing_cli.core.encoders.openvino_model import GRAPH, WEIGHTS, load_openvino_model, write_openvino_model
 from scing_cli.core.errors import RunError
 
 pytest.importorskip("scing_cli.core.encoders.openvino_runtime", exc_type=ImportError)
@@ -66,7 +66,7 @@ def copied(tmp_path: Path) -> Path:
     encoder = tower("plain")
     folder = tmp_path / "copy"
     folder.mkdir()
-    write_copy(folder, arrays(encoder), facts(encoder))
+    write_openvino_model(folder, arrays(encoder), facts(encoder))
     return folder
 
 
@@ -94,8 +94,8 @@ def test_the_graph_computes_what_the_tower_computes(name: str) -> None:
 @pytest.mark.parametrize("in_flight", [1, 3])
 def test_batches_come_back_in_order_with_what_belongs_to_them(tmp_path: Path, in_flight: int) -> None:
     encoder = tower("cameras")
-    write_copy(tmp_path, arrays(encoder), facts(encoder))
-    copy = load_copy(tmp_path, "d1", in_flight=in_flight)
+    write_openvino_model(tmp_path, arrays(encoder), facts(encoder))
+    copy = load_openvino_model(tmp_path, "d1", in_flight=in_flight)
     assert copy is not None
     assert (copy.cameras, copy.embed_dim, copy.width) == (("1", "2", "yard"), 24, 32)
     given = [(tag, pixels(encoder, 1 + tag % 4), np.arange(1 + tag % 4) - 1) for tag in range(9)]
@@ -122,8 +122,8 @@ def test_batches_come_back_in_order_with_what_belongs_to_them(tmp_path: Path, in
 
 def test_a_camera_changes_the_features_and_none_is_as_without(tmp_path: Path) -> None:
     encoder = tower("cameras")
-    write_copy(tmp_path, arrays(encoder), facts(encoder))
-    copy = load_copy(tmp_path, "d1")
+    write_openvino_model(tmp_path, arrays(encoder), facts(encoder))
+    copy = load_openvino_model(tmp_path, "d1")
     assert copy is not None
     image = pixels(encoder, 1)
     places = (None, np.array([-1]), np.array([1]))
@@ -133,11 +133,11 @@ def test_a_camera_changes_the_features_and_none_is_as_without(tmp_path: Path) ->
 
 
 def test_what_is_not_there_is_none(copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert load_copy(copied, "d1") is not None
-    assert load_copy(copied, "another tower") is None
-    assert load_copy(tmp_path / "nothing", "d1") is None
-    monkeypatch.setattr(openvino_model, "can_copy", lambda: False)
-    assert load_copy(copied, "d1") is None
+    assert load_openvino_model(copied, "d1") is not None
+    assert load_openvino_model(copied, "another tower") is None
+    assert load_openvino_model(tmp_path / "nothing", "d1") is None
+    monkeypatch.setattr(openvino_model, "openvino_serves_here", lambda: False)
+    assert load_openvino_model(copied, "d1") is None
 
 
 def flip(file: Path) -> None:
@@ -159,15 +159,15 @@ def empty(file: Path) -> None:
 def test_damage_is_told_and_named(copied: Path, name: str, damage: Any) -> None:
     damage(copied / name)
     with pytest.raises(RunError, match=r"copy") as caught:
-        load_copy(copied, "d1")
+        load_openvino_model(copied, "d1")
     assert "scing embed makes it anew" in caught.value.remedy
 
 
 def test_files_that_were_checked_once_are_checked_again_when_they_change(copied: Path) -> None:
-    assert load_copy(copied, "d1") is not None
+    assert load_openvino_model(copied, "d1") is not None
     flip(copied / WEIGHTS)
     with pytest.raises(RunError, match=r"encoder\.bin is not what stamp\.json beside it was written for"):
-        load_copy(copied, "d1")
+        load_openvino_model(copied, "d1")
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_files_that_were_checked_once_are_checked_again_when_they_change(copied:
 def test_a_stamp_that_does_not_fit_is_refused(copied: Path, change: dict[str, Any], words: str) -> None:
     edit_json(copied / "stamp.json", lambda stamp: stamp.update(change))
     with pytest.raises(RunError, match=words):
-        load_copy(copied, "d1")
+        load_openvino_model(copied, "d1")
 
 
 def test_other_statistics_than_were_written_are_noticed(copied: Path) -> None:
@@ -192,8 +192,8 @@ def test_other_statistics_than_were_written_are_noticed(copied: Path) -> None:
     stamp["geometry"]["mean"] = [0.4, 0.5, 0.5]
     file.write_text(json.dumps(stamp))
     with pytest.raises(RunError, match=r"stamp\.json is damaged"):
-        load_copy(copied, "d1")
-    assert not openvino_model.has_copy(copied, "d1")
+        load_openvino_model(copied, "d1")
+    assert not openvino_model.has_openvino_model(copied, "d1")
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_it_never_runs_in_a_precision_that_it_was_not_tried_in(
 ) -> None:
     edit_json(copied / "stamp.json", lambda stamp: stamp.update(precision=tried))
     monkeypatch.setattr(openvino_model, "cpu_has_bf16", lambda: here)
-    copy = load_copy(copied, "d1")
+    copy = load_openvino_model(copied, "d1")
     assert copy is not None
     assert copy.precision == runs
 
@@ -213,10 +213,10 @@ def test_the_copy_of_another_tower_under_this_ones_stamp_is_refused(copied: Path
     other = tmp_path / "other"
     other.mkdir()
     encoder = tower("plain", seed=1)
-    write_copy(other, arrays(encoder), facts(encoder, "d2"))
+    write_openvino_model(other, arrays(encoder), facts(encoder, "d2"))
     shutil.copy(other / WEIGHTS, copied / WEIGHTS)
     with pytest.raises(RunError, match="the digests differ"):
-        load_copy(copied, "d1")
+        load_openvino_model(copied, "d1")
 
 
 def test_weights_take_half_the_room(copied: Path) -> None:
@@ -229,8 +229,8 @@ def test_the_shipped_tower_comes_out_near(tmp_path: Path) -> None:
     from scing_cli.core.encoders.clip import load_clip
 
     encoder = load_clip("scing-tiny").image
-    write_copy(tmp_path, arrays(encoder), facts(encoder))
-    copy = load_copy(tmp_path, "d1")
+    write_openvino_model(tmp_path, arrays(encoder), facts(encoder))
+    copy = load_openvino_model(tmp_path, "d1")
     assert copy is not None
     image = np.clip(pixels(encoder, 8), -1, 1)
     ((_, found),) = copy.stream([(0, image, None)])
@@ -241,5 +241,5 @@ def test_the_shipped_tower_comes_out_near(tmp_path: Path) -> None:
 
 def test_the_tiny_clips_tower_has_a_graph(tmp_path: Path) -> None:
     encoder = tiny_clip().image
-    write_copy(tmp_path, arrays(encoder), facts(encoder))
-    assert load_copy(tmp_path, "d1") is not None
+    write_openvino_model(tmp_path, arrays(encoder), facts(encoder))
+    assert load_openvino_model(tmp_path, "d1") is not None

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scing_cli.core.figures import MontageHit, hits_beside, ranked_strip
+from scing_cli.core.figures import MontageHit, hits_that_fit, ranked_strip
 from scing_cli.core.figures.montage import COLOURS, FILL, PAPER, QUERY, Colour
 
 SIZE = (800, 160)  # 80 columns of 10x20 pixels, 8 rows
@@ -41,7 +41,7 @@ def test_frames_tell_the_query_and_right_from_wrong(verdict: bool | None) -> Non
 
 def test_hits_stand_in_their_order_as_many_as_fit() -> None:
     strip = np.asarray(ranked_strip(person(), hits(10), size=SIZE))
-    assert hits_beside(SIZE) == 7
+    assert hits_that_fit(SIZE) == 7
     assert strip.shape == (160, FIRST + 7 * STEP - 13 + FRAME, 3)
     for place in range(7):
         middle = strip[80, FIRST + place * STEP + 40]
@@ -70,14 +70,14 @@ def test_sizes_are_what_was_asked_for(unit: int, height: int, number: int) -> No
     assert strip.mode == "RGB"
     assert strip.height == height
     assert strip.width % unit == 0
-    if min(number, hits_beside(size)) > 1:  # one hit is always drawn
+    if min(number, hits_that_fit(size)) > 1:  # one hit is always drawn
         assert strip.width <= size[0]
 
 
 @pytest.mark.parametrize("height", [64, 160, 320])
 def test_one_hit_more_would_not_fit(height: int) -> None:
     for width in range(4 * height, 5 * height, 7):
-        fits = hits_beside((width, height))
+        fits = hits_that_fit((width, height))
         drawn = ranked_strip(person(), hits(10), size=(width, height)).width
         more = ranked_strip(person(), hits(fits + 1), size=(10 * width, height)).width
         assert drawn <= width < more

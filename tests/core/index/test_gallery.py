@@ -21,7 +21,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scing_cli.core.artifacts import file_digest, sealed
+from scing_cli.core.artifacts import file_digest, with_checksum
 from scing_cli.core.errors import DataError, IndexFileError, ScingError, SettingError
 from scing_cli.core.index import Entry, GalleryIndex, RowFilter, disk, entry_of, file_keys, index_stamp, read_stamp
 from scing_cli.core.index.nearest import nearest
@@ -294,7 +294,7 @@ def with_stamp(index: Path, change: Callable[[dict[str, Any]], object]) -> None:
     length = int.from_bytes(content[-16:-8], "little")
     told = json.loads(content[-16 - length : -16])
     change(told)
-    text = json.dumps(sealed(told)).encode()
+    text = json.dumps(with_checksum(told)).encode()
     index.write_bytes(content[: -16 - length] + text + len(text).to_bytes(8, "little") + content[-8:])
 
 

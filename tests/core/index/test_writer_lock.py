@@ -17,7 +17,7 @@ import pytest
 
 from scing_cli.core.artifacts import file_lock as files
 from scing_cli.core.errors import IndexFileError
-from scing_cli.core.index import Entry, GalleryIndex, check_place, write_lock, writer_lock
+from scing_cli.core.index import Entry, GalleryIndex, check_writable, write_lock, writer_lock
 
 HOLD = """
 import sys, time
@@ -161,10 +161,10 @@ def test_where_open_files_cannot_be_removed_the_lock_goes_after_its_release(
         unlink(file)
 
     lock_file = tmp_path / "g.lock"
-    handle = files.take_lock(lock_file)
+    handle = files.acquire_lock(lock_file)
     assert handle is not None
     monkeypatch.setattr(Path, "unlink", careful)
-    files.let_go(lock_file, handle)
+    files.release_lock(lock_file, handle)
     assert closed == [lock_file]
     assert list(tmp_path.iterdir()) == []
 
@@ -203,7 +203,7 @@ def test_a_folder_that_knows_no_locks_is_written_without(
 
 
 def test_where_no_index_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    check_place(tmp_path / "a.faiss")
+    check_writable(tmp_path / "a.faiss")
     (tmp_path / "folder.faiss").mkdir()
     (tmp_path / "file").touch()
     for place, message in (
@@ -213,9 +213,9 @@ def test_where_no_index_can_be_written(tmp_path: Path, monkeypatch: pytest.Monke
         (tmp_path / "file" / "a.faiss", "there is no folder .*file"),
     ):
         with pytest.raises(IndexFileError, match=message):
-            check_place(place)
+            check_writable(place)
     if Path("/proc/self").is_dir():  # which not even root can write
-        for attempt in (check_place, lambda place: write_lock(place).__enter__()):
+        for attempt in (check_writable, lambda place: write_lock(place).__enter__()):
             with pytest.raises(IndexFileError, match=r"Cannot write /proc/a\.faiss"):
                 attempt(Path("/proc/a.faiss"))
     assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "folder.faiss"]

@@ -70,12 +70,12 @@ def results(task, rows=ROWS):
     losses = task.losses(batch(rows), KEY)
     losses.total().backward()
     found = {name: value.detach() for name, value in losses.terms.items()}
-    found |= {name: value.grad.clone() for name, value in task.learnt().named_parameters() if value.grad is not None}
-    task.learnt().zero_grad()
+    found |= {name: value.grad.clone() for name, value in task.trainable().named_parameters() if value.grad is not None}
+    task.trainable().zero_grad()
     return found
 
 
-def feed(plan):
+def batches_of(plan):
     return [batch(rows) for rows in plan]
 
 
@@ -94,10 +94,10 @@ MAKE = {
 def test_losses_and_gradients_are_those_of_plain_blocks(graphs, stage):
     make, expected_graphs = MAKE[stage]
     plain, own = make(compile=False), make(compile=True)
-    own.learnt().load_state_dict(plain.learnt().state_dict())
+    own.trainable().load_state_dict(plain.trainable().state_dict())
     for task in (plain, own):
         if hasattr(task, "prepare"):
-            task.prepare(feed, Silent())
+            task.prepare(batches_of, Silent())
     for rows in (ROWS, ROWS, [*ROWS[:2], 8], ROWS):  # an epoch's last batch may be smaller
         found, expected = results(own, rows), results(plain, rows)
         assert found.keys() == expected.keys()
@@ -113,7 +113,7 @@ def test_losses_and_gradients_are_those_of_plain_blocks(graphs, stage):
                 own.identity_texts(kind="mean-text", block=block), plain.identity_texts(kind="mean-text")
             )
     assert graphs.frame_count == expected_graphs
-    assert own.learnt().state_dict().keys() == plain.learnt().state_dict().keys()
+    assert own.trainable().state_dict().keys() == plain.trainable().state_dict().keys()
 
 
 def test_nothing_is_compiled_unless_asked_for(graphs):

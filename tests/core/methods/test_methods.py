@@ -41,7 +41,7 @@ def visual_task(clip, method, texts, cameras=None, **options):
 
 
 def step_twice(task):
-    optimiser = torch.optim.Adam(task.learnt().parameters(), lr=1e-2)
+    optimiser = torch.optim.Adam(task.trainable().parameters(), lr=1e-2)
     rows = list(range(6))
     for step in range(2):
         optimiser.zero_grad(set_to_none=True)
@@ -56,7 +56,7 @@ def test_stage_1_learns_its_prompts_alone_and_names_every_identity(method, simil
     clip = tiny_clip()
     task = prompt_task(clip, method, similarity=similarity)
     step_twice(task)
-    assert all(value.grad is not None and value.grad.any() for value in task.learnt().parameters())
+    assert all(value.grad is not None and value.grad.any() for value in task.trainable().parameters())
     assert all(value.grad is None for tower in (clip.image, clip.text) for value in tower.parameters())
     texts = task.identity_texts()
     assert texts.shape == (3, 16)
@@ -73,7 +73,7 @@ def test_stage_2_learns_the_encoder_and_its_heads_alone(method, loss):
     task = visual_task(clip, method, texts, stage2_loss=loss)
     before = texts.clone()
     step_twice(task)
-    still = {name for name, value in task.learnt().named_parameters() if value.grad is None or not value.grad.any()}
+    still = {name for name, value in task.trainable().named_parameters() if value.grad is None or not value.grad.any()}
     assert still == ({"objective.necks.cls.bias", "objective.necks.projected.bias"} if loss == "clip-reid" else set())
     assert all(value.grad is None for value in clip.text.parameters())
     assert torch.equal(texts, before)
@@ -119,7 +119,7 @@ def test_camera_vectors_are_learnt_for_known_cameras_and_are_added_to_them_alone
     pixels = normals(6, 3, 32, 16)
     plain = encoder(pixels).projected
     encoder.learn_cameras(("a", "b", "c"), seed=1)
-    places = encoder.camera_places(["a", "b", "", "a", "nowhere", "b"])
+    places = encoder.camera_rows(["a", "b", "", "a", "nowhere", "b"])
     assert places.tolist() == [0, 1, -1, 0, -1, 1]
     added = encoder.tokens(pixels, places) - encoder.tokens(pixels)
     expected = torch.zeros_like(added)

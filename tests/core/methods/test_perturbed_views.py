@@ -29,13 +29,13 @@ def pixels():
     return torch.randn(IMAGES, 3, 32, 16, generator=torch.Generator().manual_seed(1))
 
 
-def feed(plan):
+def batches_of(plan):
     return (Batch(rows, pixels()[rows]) for rows in plan)
 
 
 def bank(clip, count=3, precision="fp32", batch_size=3, reporter=None):
     source = ViewBank(ViewEncoder(clip.image, EVERYTHING, precision), views=count, batch_size=batch_size, seed=SEED)
-    source.prepare(feed, IMAGES, reporter or Silent())
+    source.prepare(batches_of, IMAGES, reporter or Silent())
     return source
 
 
@@ -122,7 +122,7 @@ def test_views_and_dropout_are_fresh_at_each_step_and_follow_the_key_alone():
 def test_a_bank_follows_the_seed():
     clip = tiny_clip()
     source = ViewBank(ViewEncoder(clip.image, EVERYTHING, "fp32"), views=3, batch_size=3, seed=SEED + 1)
-    source.prepare(feed, IMAGES, Silent())
+    source.prepare(batches_of, IMAGES, Silent())
     assert torch.equal(bank(clip).features, bank(clip).features)
     assert not torch.allclose(source.features, bank(clip).features, atol=1e-3)
 
@@ -134,7 +134,7 @@ def test_with_a_bank_the_image_tower_runs_before_training_alone():
     task = stage1(clip, views="bank:3")
     assert not task.reads_images
     assert sizes == []
-    task.prepare(feed, Silent())
+    task.prepare(batches_of, Silent())
     assert sizes == [4, 3] * 3
     for step in range(3):
         losses = task.losses(ALL, (0, "train-prompts", 0, step))
@@ -148,7 +148,7 @@ def test_fresh_views_run_the_image_tower_once_a_step():
     sizes = []
     clip.image.register_forward_hook(lambda _, given, __: sizes.append(len(given[0])))
     task = stage1(clip)
-    task.prepare(feed, Silent())
+    task.prepare(batches_of, Silent())
     assert sizes == []
     for step in range(3):
         task.losses(Batch(ALL.rows, pixels()), (0, "train-prompts", 0, step))

@@ -73,7 +73,7 @@ def test_tokens_start_small_and_follow_the_seed():
 
 
 def train_two_steps(task, with_pixels=True):
-    optimiser = torch.optim.Adam(task.learnt().parameters(), lr=1e-3)
+    optimiser = torch.optim.Adam(task.trainable().parameters(), lr=1e-3)
     for step in range(2):
         optimiser.zero_grad(set_to_none=True)
         batch = Batch(list(range(6)), pixels() if with_pixels else None)

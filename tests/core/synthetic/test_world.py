@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from scing_cli.core.artifacts import let_go, take_lock
+from scing_cli.core.artifacts import acquire_lock, release_lock
 from scing_cli.core.errors import DataError, ScingError, SettingError
 from scing_cli.core.runtime import Advance, Silent
 from scing_cli.core.synthetic import WorldCounts, render_view, worker, write_world
@@ -246,10 +246,10 @@ def test_what_a_killed_process_left_is_swept_and_two_do_not_draw_one_world(tmp_p
     left, others = tmp_path / ".world.abc.part" / "query", tmp_path / ".worlds.abc.part"
     left.mkdir(parents=True)
     others.mkdir()
-    handle = take_lock(tmp_path / ".world.lock")
+    handle = acquire_lock(tmp_path / ".world.lock")
     with pytest.raises(ScingError, match=r"Another process is drawing .*world \(process \d+"):
         write_world(tmp_path / "world", identities=1, cameras=1, images_per_camera=1, workers=1)
     assert left.exists()
-    let_go(tmp_path / ".world.lock", handle)
+    release_lock(tmp_path / ".world.lock", handle)
     write_world(tmp_path / "world", identities=1, cameras=1, images_per_camera=1, workers=1)
     assert {path.name for path in tmp_path.iterdir()} == {"world", others.name}

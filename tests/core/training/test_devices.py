@@ -77,7 +77,7 @@ def gpu(monkeypatch):
 def moved(task, twin):
     """Put all that a task holds on the GPU."""
     clip = getattr(task, "clip", None)
-    for module in (task.learnt(), *((clip.image, clip.text) if clip else ())):
+    for module in (task.trainable(), *((clip.image, clip.text) if clip else ())):
         for part in module.modules():
             for tensors in (part._parameters, part._buffers):
                 tensors.update({name: twin(value) for name, value in tensors.items() if value is not None})

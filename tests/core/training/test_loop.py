@@ -28,7 +28,7 @@ class Line:
         self.break_at = break_at
         self.keys = []
 
-    def learnt(self):
+    def trainable(self):
         return self.module
 
     def losses(self, batch, key):
@@ -43,8 +43,8 @@ class Line:
 
 def trainer(task, tmp_path, **changes):
     options = {
-        "plan": lambda _epoch: PLAN,
-        "feed": lambda plan: (Batch(rows, None) for rows in plan),
+        "batch_sampler": lambda _epoch: PLAN,
+        "batches_of": lambda plan: (Batch(rows, None) for rows in plan),
         "rate": LearningRate(0.05, (400,)),
         "weight_decay": 0.0,
         "seed": 7,
@@ -58,7 +58,7 @@ def trainer(task, tmp_path, **changes):
 
 def test_it_learns_and_reports_first_and_last_epoch(tmp_path):
     task = Line()
-    fit = trainer(task, tmp_path).fit(200, rehearsal=lambda: None)
+    fit = trainer(task, tmp_path).fit(200, dry_run=lambda: None)
     assert fit.steps == 400
     assert fit.images == 800
     assert fit.last["error"] < 0.05 * fit.first["error"]
@@ -66,7 +66,7 @@ def test_it_learns_and_reports_first_and_last_epoch(tmp_path):
 
 
 def test_every_epoch_is_one_line_of_metrics(tmp_path):
-    trainer(Line(), tmp_path).fit(3, rehearsal=lambda: None)
+    trainer(Line(), tmp_path).fit(3, dry_run=lambda: None)
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     assert all(row["gradient_error"] > 0 and row["gradient_size"] > 0 for row in rows)
@@ -76,9 +76,9 @@ def test_every_epoch_is_one_line_of_metrics(tmp_path):
 
 def test_every_draw_has_its_own_key(tmp_path):
     task = Line()
-    trainer(task, tmp_path).fit(2, rehearsal=lambda: None)
+    trainer(task, tmp_path).fit(2, dry_run=lambda: None)
     assert task.keys == [
-        (7, "line", "rehearsal", 0),
+        (7, "line", "dry run", 0),
         (7, "line", 0, 0),
         (7, "line", 0, 1),
         (7, "line", 1, 0),
@@ -86,10 +86,10 @@ def test_every_draw_has_its_own_key(tmp_path):
     ]
 
 
-def test_the_rehearsal_sees_one_step_and_leaves_no_trace(tmp_path):
+def test_the_dry_run_sees_one_step_and_leaves_no_trace(tmp_path):
     task, seen = Line(), []
     before = task.module.weight.detach().clone()
-    trainer(task, tmp_path).fit(1, rehearsal=lambda: seen.append(task.module.weight.detach().clone()))
+    trainer(task, tmp_path).fit(1, dry_run=lambda: seen.append(task.module.weight.detach().clone()))
     assert not torch.equal(seen[0], before)
     other = Line()
     plain = trainer(other, tmp_path)
@@ -100,18 +100,18 @@ def test_the_rehearsal_sees_one_step_and_leaves_no_trace(tmp_path):
     assert torch.equal(task.module.weight, other.module.weight)
 
 
-def test_what_fails_in_the_rehearsal_fails_before_the_first_epoch(tmp_path):
-    def rehearsal():
+def test_what_fails_in_the_dry_run_fails_before_the_first_epoch(tmp_path):
+    def dry_run():
         raise OSError("no room")
 
     with pytest.raises(OSError, match="no room"):
-        trainer(Line(), tmp_path).fit(1, rehearsal=rehearsal)
+        trainer(Line(), tmp_path).fit(1, dry_run=dry_run)
     assert not (tmp_path / "metrics.jsonl").exists()
 
 
 def test_a_loss_that_is_not_finite_names_term_batch_and_images(tmp_path):
     with pytest.raises(TrainingError) as caught:
-        trainer(Line(break_at=(7, "line", 1, 1)), tmp_path).fit(3, rehearsal=lambda: None)
+        trainer(Line(break_at=(7, "line", 1, 1)), tmp_path).fit(3, dry_run=lambda: None)
     assert "the loss term error is not finite at epoch 2, step 2" in caught.value.what
     assert "image-2.jpg and image-3.jpg" in caught.value.what
     assert "--lr" in caught.value.remedy
@@ -122,14 +122,14 @@ def test_a_figure_that_is_read_late_is_told_with_its_own_step(tmp_path):
     late = trainer(Line(break_at=(7, "line", 1, 1)), tmp_path)
     late.read_every = 50
     with pytest.raises(TrainingError) as caught:
-        late.fit(3, rehearsal=lambda: None)
+        late.fit(3, dry_run=lambda: None)
     assert "the loss term error is not finite at epoch 2, step 2" in caught.value.what
     assert "image-2.jpg and image-3.jpg" in caught.value.what
 
 
-def test_a_loss_that_is_not_finite_in_the_rehearsal_says_so(tmp_path):
-    with pytest.raises(TrainingError, match="not finite at the rehearsal"):
-        trainer(Line(break_at=(7, "line", "rehearsal", 0)), tmp_path).fit(1, rehearsal=lambda: None)
+def test_a_loss_that_is_not_finite_in_the_dry_run_says_so(tmp_path):
+    with pytest.raises(TrainingError, match="not finite at the dry run"):
+        trainer(Line(break_at=(7, "line", "dry run", 0)), tmp_path).fit(1, dry_run=lambda: None)
 
 
 @pytest.mark.parametrize("seat", ["figure", "gradient", "weight"])
@@ -154,14 +154,14 @@ def test_other_values_that_are_not_finite_stop_the_run_too(tmp_path, seat):
         "weight": "bias is not finite after the last",
     }
     with pytest.raises(TrainingError, match=expected[seat]):
-        trainer(Broken(), tmp_path).fit(2, rehearsal=lambda: None)
+        trainer(Broken(), tmp_path).fit(2, dry_run=lambda: None)
 
 
 def test_a_second_try_replaces_the_metrics_of_its_own_stage_only(tmp_path):
     log = tmp_path / "metrics.jsonl"
     log.write_text('{"stage": "other", "epoch": 1}\n')
     for _ in range(2):
-        trainer(Line(), tmp_path).fit(2, rehearsal=lambda: None)
+        trainer(Line(), tmp_path).fit(2, dry_run=lambda: None)
     assert [json.loads(line)["stage"] for line in log.read_text().splitlines()] == ["other", "line", "line"]
 
 
@@ -224,7 +224,7 @@ def test_biases_learn_at_a_rate_of_their_own(tmp_path):
     for factor in (1.0, 3.0):
         task = Line()
         before = {name: value.detach().clone() for name, value in task.module.named_parameters()}
-        trainer(task, tmp_path, bias_factor=factor, plan=lambda _epoch: PLAN[:1]).fit(1, rehearsal=lambda: None)
+        trainer(task, tmp_path, bias_factor=factor, batch_sampler=lambda _epoch: PLAN[:1]).fit(1, dry_run=lambda: None)
         for name, value in task.module.named_parameters():
             moved[name, factor] = float((value.detach() - before[name]).abs())
     assert moved["weight", 3.0] == pytest.approx(moved["weight", 1.0], rel=1e-4)
@@ -235,5 +235,5 @@ def test_what_wants_no_gradient_is_not_learnt(tmp_path):
     task = Line()
     task.module.bias.requires_grad_(False)
     before = task.module.bias.detach().clone()
-    trainer(task, tmp_path).fit(3, rehearsal=lambda: None)
+    trainer(task, tmp_path).fit(3, dry_run=lambda: None)
     assert torch.equal(task.module.bias, before)

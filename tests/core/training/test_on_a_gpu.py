@@ -16,7 +16,7 @@ from scing_cli.core.manifest import Manifest, Sample
 from scing_cli.core.methods import Similarity, load_method
 from scing_cli.core.runtime import Silent, choose_precision
 from scing_cli.core.training import LearningRate, MetricsLog, Trainer
-from scing_cli.core.workflows.train.stage import make_feed
+from scing_cli.core.workflows.train.stage import make_batches
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 PEOPLE, EACH, BATCH, INSTANCES = 6, 4, 8, 2
@@ -43,7 +43,7 @@ def unit(*shape):
 
 
 def feed_of(part, device, *, images=True):
-    return make_feed(part, tiny_clip().image.geometry, device=device, workers=1, images=images)
+    return make_batches(part, tiny_clip().image.geometry, device=device, workers=1, images=images)
 
 
 def build(part, given, device, precision, **chances):
@@ -85,11 +85,11 @@ def move(learnt):
 def step(part, given, device, precision):
     """Return the terms of a first step, and its gradient as one vector."""
     choose_precision(precision, device, auto="fp32")
-    task, feed = build(part, given, device, precision, erase=0.0)  # its noise is drawn by the device
-    move(task.learnt())
-    losses = task.losses(next(iter(feed(plan(0)[:1]))), (0, task.name, 0, 0))
+    task, batches_of = build(part, given, device, precision, erase=0.0)  # its noise is drawn by the device
+    move(task.trainable())
+    losses = task.losses(next(iter(batches_of(plan(0)[:1]))), (0, task.name, 0, 0))
     losses.total().backward()
-    gradients = [value.grad.flatten() for value in task.learnt().parameters() if value.grad is not None]
+    gradients = [value.grad.flatten() for value in task.trainable().parameters() if value.grad is not None]
     terms = {name: float(term.detach()) for name, term in losses.terms.items()}
     return terms, torch.cat(gradients).double().cpu()
 
@@ -108,17 +108,17 @@ def test_losses_and_gradients_are_those_of_the_cpu(part, stage, precision, error
 
 
 class Watched:
-    """A feed that forbids to wait for the device, from an epoch's second step to its last."""
+    """A batches_of that forbids to wait for the device, from an epoch's second step to its last."""
 
-    def __init__(self, feed):
-        self.feed = feed
+    def __init__(self, batches_of):
+        self.batches_of = batches_of
         self.epochs = 0
         self.steps = 0
 
     def __call__(self, batches):
-        self.epochs += len(batches) > 1  # the rehearsal has one
+        self.epochs += len(batches) > 1  # the dry run has one
         try:
-            for number, batch in enumerate(self.feed(batches)):
+            for number, batch in enumerate(self.batches_of(batches)):
                 yield batch  # then the step is taken
                 if self.epochs > 1:
                     torch.cuda.set_sync_debug_mode("error")
@@ -143,12 +143,12 @@ def test_waiting_is_noticed():
 @pytest.mark.parametrize("stage", STAGES)
 def test_no_step_waits_for_the_device(part, tmp_path, stage, precision):
     """After a first epoch, in which images are decoded; an epoch's first step measures gradient norms, which waits."""
-    task, feed = build(part, STAGES[stage], GPU, precision)
-    watched = Watched(feed)
+    task, batches_of = build(part, STAGES[stage], GPU, precision)
+    watched = Watched(batches_of)
     trainer = Trainer(
         task,
-        plan=plan,
-        feed=watched,
+        batch_sampler=plan,
+        batches_of=watched,
         rate=LearningRate(1e-4),
         weight_decay=5e-4,
         seed=0,
@@ -156,6 +156,6 @@ def test_no_step_waits_for_the_device(part, tmp_path, stage, precision):
         reporter=Silent(),
         describe=str,
     )
-    fit = trainer.fit(3, rehearsal=lambda: None)
+    fit = trainer.fit(3, dry_run=lambda: None)
     assert watched.steps == sum(len(plan(epoch)) - 1 for epoch in (1, 2)) > 0
     assert np.isfinite(fit.last["loss"])

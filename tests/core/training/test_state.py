@@ -45,7 +45,7 @@ class Normalised:
         self.module = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 1))
         self.hook = hook
 
-    def learnt(self):
+    def trainable(self):
         return self.module
 
     def losses(self, batch, key):
@@ -63,8 +63,8 @@ def train(folder, task, *, minutes=0.0, reporter=None, facts=FACTS, keep=True, r
     with Interruption() as interruption:
         trainer = Trainer(
             task,
-            plan=lambda epoch: PLANS[epoch],
-            feed=lambda plan: (Batch(rows, None) for rows in plan),
+            batch_sampler=lambda epoch: PLANS[epoch],
+            batches_of=lambda plan: (Batch(rows, None) for rows in plan),
             rate=LearningRate(0.01, (1,)),
             bias_factor=2.0,
             weight_decay=1e-3,
@@ -76,7 +76,7 @@ def train(folder, task, *, minutes=0.0, reporter=None, facts=FACTS, keep=True, r
             interruption=interruption,
         )
         trainer.read_every = read_every
-        return trainer.fit(EPOCHS, rehearsal=lambda: None)
+        return trainer.fit(EPOCHS, dry_run=lambda: None)
 
 
 def result(folder, task, fit):
@@ -347,7 +347,7 @@ def test_a_full_disk_ends_no_training_and_is_told(tmp_path, undisturbed, monkeyp
     assert any("No space left" in said and "not saved" in said for said in notes.said)
 
 
-def test_a_full_disk_is_seen_at_the_rehearsal(tmp_path, monkeypatch):
+def test_a_full_disk_is_seen_at_the_dry_run(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -364,9 +364,9 @@ def test_epochs_are_saved_unless_saving_becomes_the_work(tmp_path, monkeypatch):
     checkpoints = Checkpoints(tmp_path, "small", facts={}, minutes=10, reporter=Silent())
     checkpoints._cost = 2.0
     clock[0] = 39.0
-    assert not checkpoints.worthwhile()
+    assert not checkpoints.worth_saving()
     clock[0] = 40.0
-    assert checkpoints.worthwhile()
+    assert checkpoints.worth_saving()
     assert not checkpoints.due()
     clock[0] = 600.0
     assert checkpoints.due()

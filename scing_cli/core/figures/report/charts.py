@@ -76,7 +76,7 @@ def roc_chart(false_match: FloatArray, true_match: FloatArray, marks: Mapping[st
     return page_svg(figure)
 
 
-def course_chart(stage: str, rows: Sequence[Mapping[str, Any]], terms: Sequence[str]) -> str:
+def training_chart(stage: str, rows: Sequence[Mapping[str, Any]], terms: Sequence[str]) -> str:
     """Draw a stage's loss terms over its epochs.
 
     Args:

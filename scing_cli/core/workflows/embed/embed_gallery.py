@@ -16,7 +16,7 @@ from scing_cli.core.index import (
     Entry,
     GalleryIndex,
     Row,
-    check_place,
+    check_writable,
     choose_kind,
     entry_of,
     file_keys,
@@ -27,8 +27,8 @@ from scing_cli.core.index import (
 from scing_cli.core.manifest import Manifest, Sample
 from scing_cli.core.runtime import Reporter, Silent
 from scing_cli.core.workflows.embed.embed_report import EmbedReport, report_of
-from scing_cli.core.workflows.embed.partial_index import MINUTES, Keeper, PartialIndex
-from scing_cli.core.workflows.embed.prune import drop_gone
+from scing_cli.core.workflows.embed.partial_index import MINUTES, PartialIndex, PartialWriter
+from scing_cli.core.workflows.embed.prune import drop_missing
 from scing_cli.core.workflows.shared.embedder_choice import Crops, choose_embedder
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel, open_model
@@ -122,11 +122,11 @@ def embed(
     lock, open_to_all = write_lock(output), contextlib.nullcontext()
     with lock if append else open_to_all:
         base = _base(output, model, embedder, index_type) if append and output.exists() else None
-        gone = drop_gone(base, reporter) if base is not None and prune else 0
+        gone = drop_missing(base, reporter) if base is not None and prune else 0
         fresh = _fresh(base, manifest, workers=machine.threads(), reporter=reporter)
         seen_by = [cameras[file] for file in fresh.files] if model.cameras else None
         partial = _partial(output, model, embedder)
-        keeper = Keeper(partial, fresh.entries, cameras=seen_by, minutes=save_minutes, reporter=reporter)
+        keeper = PartialWriter(partial, fresh.entries, cameras=seen_by, minutes=save_minutes, reporter=reporter)
         with keeper.kept():
             vectors = keeper.embed(embedder, fresh.files)
             index = _joined(base, fresh, vectors, model, descriptor=descriptor, kind=index_type)
@@ -179,7 +179,7 @@ def _check_output(output: Path, *, append: bool, force: bool) -> None:
     """Refuse what could not be written in the end."""
     if append and force:
         raise SettingError("--append and --force were both given.", "--append adds to an index, --force replaces it.")
-    check_place(output)
+    check_writable(output)
     _check_free(output, force=append or force)
 
 

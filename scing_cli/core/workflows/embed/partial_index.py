@@ -85,7 +85,7 @@ class PartialIndex:
             file.unlink(missing_ok=True)
 
 
-class Keeper:
+class PartialWriter:
     """Embeds images that no index holds yet; where that ends early, what is done is kept.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from scing_cli.core.errors import DataError, IndexFileError, counted, spelled
-from scing_cli.core.index import GalleryIndex, check_place, write_lock
+from scing_cli.core.index import GalleryIndex, check_writable, write_lock
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.embed.embed_report import EmbedReport, report_of
 
@@ -16,25 +16,25 @@ def prune_index(index: Path, *, reporter: Reporter) -> EmbedReport:
     Raises:
         IndexFileError: If there is no such index, or it cannot be written.
     """
-    check_place(index)
+    check_writable(index)
     if not index.exists():
         raise IndexFileError(f"There is no index {index}.", f"Make one: scing embed --output {index}.")
     with write_lock(index):
         opened = GalleryIndex.read(index)
-        gone = drop_gone(opened, reporter)
+        gone = drop_missing(opened, reporter)
         if gone:
             opened.write(index, locked=True)
     return report_of(index, opened, opened.stamp.made_by(), added=0, replaced=0, skipped=len(opened), removed=gone)
 
 
-def drop_gone(index: GalleryIndex, reporter: Reporter) -> int:
+def drop_missing(index: GalleryIndex, reporter: Reporter) -> int:
     """Remove the rows whose files are not there; return how many.
 
     Raises:
         DataError: If a folder cannot be looked into, or all files are gone: they may well be there.
     """
     rows = index.rows()
-    gone = [row for row in rows if _is_gone(Path(row.path))]
+    gone = [row for row in rows if _is_missing(Path(row.path))]
     if rows and len(gone) == len(rows):
         raise DataError(
             f"Every image of the index is gone, {spelled(rows[0].path)} for one: nothing was removed.",
@@ -47,7 +47,7 @@ def drop_gone(index: GalleryIndex, reporter: Reporter) -> int:
     return len(gone)
 
 
-def _is_gone(file: Path) -> bool:
+def _is_missing(file: Path) -> bool:
     try:
         file.stat()
     except (FileNotFoundError, NotADirectoryError):

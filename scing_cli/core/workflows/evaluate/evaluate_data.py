@@ -17,10 +17,10 @@ from scing_cli.core.evaluation.truth import find_truth
 from scing_cli.core.index import GalleryIndex, check_complete, file_keys
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import Reporter, Silent
-from scing_cli.core.workflows.evaluate.published import published_beside
+from scing_cli.core.workflows.evaluate.published import published_rows
 from scing_cli.core.workflows.evaluate.ranked import EvaluationReport, Side, check_cost, rank_sides
 from scing_cli.core.workflows.evaluate.report import Subject, check_folder, write_report
-from scing_cli.core.workflows.evaluate.vector_cache import embedded_side
+from scing_cli.core.workflows.evaluate.vector_cache import cached_side
 from scing_cli.core.workflows.shared.embedder_choice import choose_embedder
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel, open_model
@@ -185,7 +185,7 @@ def _score(model: OpenedModel, source: DataSet, settings: _Settings) -> Evaluati
         embedder = settings.embedder(model, kind)
         gallery = _indexed(opened, index, model, embedder)
         settings.check_cost(manifest.part(split), opened, opened.width)
-        query = embedded_side(manifest, split, model, embedder, reporter)
+        query = cached_side(manifest, split, model, embedder, reporter)
         own = len(set(query.keys) & set(gallery.keys))
         if own:
             reporter.warn(f"{counted(own, 'query is', 'queries are')} in {index} too, as gallery for all others.")
@@ -199,7 +199,7 @@ def _score(model: OpenedModel, source: DataSet, settings: _Settings) -> Evaluati
     rows = len(gallery.identities)
     report = EvaluationReport(scores, chosen, rows, manifest.name, model.label(), run, lost, reranked=reranked)
     if model.run is not None and split == "query" and index is None:
-        published, note = published_beside(model.run, source, protocol=chosen.name)
+        published, note = published_rows(model.run, source, protocol=chosen.name)
         report = dataclasses.replace(report, published=published, published_note=note)
     if settings.output is None:
         return report
@@ -222,10 +222,10 @@ def _both(
     manifest: Manifest, split: str, model: OpenedModel, embedder: Embedder, reporter: Reporter
 ) -> tuple[Side, Side]:
     queries, rows = sides(manifest, split)
-    query = embedded_side(manifest, split, model, embedder, reporter)
+    query = cached_side(manifest, split, model, embedder, reporter)
     if rows == queries:
         return query, query
-    return query, embedded_side(manifest, gallery_of(split), model, embedder, reporter)
+    return query, cached_side(manifest, gallery_of(split), model, embedder, reporter)
 
 
 def _index_descriptor(index: GalleryIndex, source: Path, asked: str, reporter: Reporter) -> str:

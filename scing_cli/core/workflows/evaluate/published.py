@@ -16,11 +16,11 @@ from scing_cli.core.method_table import METHODS
 from scing_cli.core.workflows.shared.run_data import run_manifest
 
 WITHOUT_CONSISTENCY = ("CLIP-ReID + SVIP",)
-Beside = tuple[tuple[PublishedRow, ...], str]
+PublishedRows = tuple[tuple[PublishedRow, ...], str]
 """The rows, and where there is none the reason, if it is worth saying."""
 
 
-def published_beside(run: Run, data: DataSet, *, protocol: str) -> Beside:
+def published_rows(run: Run, data: DataSet, *, protocol: str) -> PublishedRows:
     """Return the published rows that an evaluation of a run on queries and gallery of some data may stand beside.
 
     Args:
@@ -38,7 +38,7 @@ def published_beside(run: Run, data: DataSet, *, protocol: str) -> Beside:
     return choose_rows(run.info["settings"].get("train-prompts", {}), found, trained, protocol=protocol)
 
 
-def choose_rows(settings: Mapping[str, Any], found: Comparison, trained: PartCount, *, protocol: str) -> Beside:
+def choose_rows(settings: Mapping[str, Any], found: Comparison, trained: PartCount, *, protocol: str) -> PublishedRows:
     """Return the rows of a method on a data set if queries, gallery, protocol and training are as published.
 
     Args:

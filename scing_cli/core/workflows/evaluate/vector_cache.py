@@ -22,7 +22,7 @@ from scing_cli.core.workflows.shared.run_data import own_cameras
 from scing_cli.core.workflows.shared.vectors import embed_files
 
 
-def embedded_side(whole: Manifest, name: str, model: OpenedModel, embedder: Embedder, reporter: Reporter) -> Side:
+def cached_side(whole: Manifest, name: str, model: OpenedModel, embedder: Embedder, reporter: Reporter) -> Side:
     """Embed a part of a data set, or take the run's own vectors of it where nothing has changed since."""
     part = whole.part(name)
     identities, cameras = [sample.identity for sample in part], [sample.camera for sample in part]

@@ -152,7 +152,7 @@ def _cost(method: str, setting: Setting, published: PublishedRow) -> MethodCost:
     encoder = _count(clip.image)
     if setting.cameras:
         clip.image.learn_cameras([str(camera) for camera in range(setting.cameras)], seed=0)
-    first, second = (task.learnt() for task in _tasks(method, clip, setting))
+    first, second = (task.trainable() for task in _tasks(method, clip, setting))
     tokens = first.get_parameter("tokens").numel()
     parts = Parts(
         image_encoder=encoder,

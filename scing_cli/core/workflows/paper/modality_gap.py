@@ -61,7 +61,7 @@ class GapRow:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Ground:
+class _GapInput:
     """A run, its texts, and the training images to look at."""
 
     run: Run
@@ -101,18 +101,18 @@ def measure_gaps(
     if images < 1:
         raise SettingError(f"--images {images}: must be at least 1.")
     opened = [choose_run(folder, stage="prompts") for folder in dict.fromkeys(runs)]
-    grounds = [_ground(run, data, images, seed) for run in opened]
+    inputs = [_read_input(run, data, images, seed) for run in opened]
     known: dict[tuple[str, tuple[Path, ...]], Vectors] = {}  # runs of one CLIP and one data set share the first row
     rows = []
-    for label, ground in zip(run_labels([ground.run for ground in grounds]), grounds, strict=True):
-        key = (ground.texts.model_digest, tuple(ground.part.files()))
+    for label, given in zip(run_labels([given.run for given in inputs]), inputs, strict=True):
+        key = (given.texts.model_digest, tuple(given.part.files()))
         if key not in known:
-            encoder = starting_encoder(ground.run, ground.texts, pretrained, reporter)
-            known[key] = _embed(ground, encoder, machine, reporter, f"{label}, after stage 1")
-        rows.append(_row(label, ground, 1, known[key]))
-        if ground.run.has("visual"):
-            encoder = load_image_encoder(ground.run.visual)[0]
-            rows.append(_row(label, ground, 2, _embed(ground, encoder, machine, reporter, f"{label}, after stage 2")))
+            encoder = starting_encoder(given.run, given.texts, pretrained, reporter)
+            known[key] = _embed(given, encoder, machine, reporter, f"{label}, after stage 1")
+        rows.append(_row(label, given, 1, known[key]))
+        if given.run.has("visual"):
+            encoder = load_image_encoder(given.run.visual)[0]
+            rows.append(_row(label, given, 2, _embed(given, encoder, machine, reporter, f"{label}, after stage 2")))
     return tuple(rows)
 
 
@@ -140,21 +140,21 @@ def _method(run: Run) -> str:
     return f"{settings['method']}, no consistency" if without_consistency(settings) else str(settings["method"])
 
 
-def _ground(run: Run, data: Path | None, images: int, seed: int) -> _Ground:
+def _read_input(run: Run, data: Path | None, images: int, seed: int) -> _GapInput:
     texts = load_texts(run.prompts)
     check_identities(texts, run.identities, where=str(run.path))
     part = run_manifest(run, moved_to=data).part("train")
     drawn = torch.randperm(len(part), generator=generator(seed, "gap"))[:images].sort().values.tolist()
-    return _Ground(run, texts, dataclasses.replace(part, samples=tuple(part.samples[row] for row in drawn)))
+    return _GapInput(run, texts, dataclasses.replace(part, samples=tuple(part.samples[row] for row in drawn)))
 
 
-def _embed(ground: _Ground, encoder: ImageEncoder, machine: Machine, reporter: Reporter, text: str) -> Vectors:
+def _embed(given: _GapInput, encoder: ImageEncoder, machine: Machine, reporter: Reporter, text: str) -> Vectors:
     """Return the drawn images as an encoder sees them, with their cameras where it knows cameras (R15)."""
-    cameras = [sample.camera for sample in ground.part]
-    return embed_files(machine.embedder(encoder), ground.part.files(), cameras=cameras, reporter=reporter, text=text)
+    cameras = [sample.camera for sample in given.part]
+    return embed_files(machine.embedder(encoder), given.part.files(), cameras=cameras, reporter=reporter, text=text)
 
 
-def _row(label: str, ground: _Ground, stage: int, vectors: Vectors) -> GapRow:
-    texts, own = ground.texts.vectors.numpy(), np.array(labels(ground.part, ground.texts.identities))
+def _row(label: str, given: _GapInput, stage: int, vectors: Vectors) -> GapRow:
+    texts, own = given.texts.vectors.numpy(), np.array(labels(given.part, given.texts.identities))
     plane = gap_plane(unit_rows(vectors), unit_rows(texts)[own])
-    return GapRow(label, ground.run.path, stage, len(vectors), len(texts), modality_gap(vectors, texts, own), plane)
+    return GapRow(label, given.run.path, stage, len(vectors), len(texts), modality_gap(vectors, texts, own), plane)

@@ -11,7 +11,7 @@ from pathlib import Path
 from scing_cli.core.artifacts import csv_text, replacing
 from scing_cli.core.errors import SettingError, spelled
 from scing_cli.core.runtime import standard_output
-from scing_cli.core.workflows.search.queries import Found
+from scing_cli.core.workflows.search.queries import QueryHits
 
 COLUMNS = ("query", "rank", "score", "identity", "camera", "path")
 STDOUT = Path("-")
@@ -48,7 +48,7 @@ def _is_ours(target: Path) -> bool:
         return False
 
 
-def write_hits(target: Path, results: Sequence[Found]) -> None:
+def write_hits(target: Path, results: Sequence[QueryHits]) -> None:
     """Write one row per hit, in the order of photos and ranks; scores are cosines.
 
     Args:
@@ -72,7 +72,7 @@ def write_hits(target: Path, results: Sequence[Found]) -> None:
         )
 
 
-def _rows(results: Sequence[Found]) -> Iterable[Sequence[object]]:
+def _rows(results: Sequence[QueryHits]) -> Iterable[Sequence[object]]:
     for found in results:
         for rank, hit in enumerate(found.hits, 1):
             yield found.query, rank, repr(hit.score), hit.row.identity, hit.row.camera, hit.row.path

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from scing_cli.core.figures import hits_beside, ranked_montage, ranked_strip, write_picture
+from scing_cli.core.figures import hits_that_fit, ranked_montage, ranked_strip, write_picture
 from scing_cli.core.runtime import Reporter
-from scing_cli.core.workflows.search.queries import Found
+from scing_cli.core.workflows.search.queries import QueryHits
 from scing_cli.core.workflows.shared.pictures import montage_hit, read_cell, read_picture
 from scing_cli.core.workflows.shared.vectors import Box, in_threads
 
@@ -18,7 +18,7 @@ DRAWN = 20  # photos in one picture
 HITS_DRAWN = 50  # of each
 
 
-def shown_part(results: Sequence[Found], reporter: Reporter) -> list[Found]:
+def shown_part(results: Sequence[QueryHits], reporter: Reporter) -> list[QueryHits]:
     """Return what pictures show of a search: the first 20 photos, with 50 hits at most; the reporter is told."""
     if len(results) > DRAWN:
         reporter.note(f"The picture shows the first {DRAWN} of {len(results)} photos.")
@@ -29,7 +29,7 @@ def shown_part(results: Sequence[Found], reporter: Reporter) -> list[Found]:
 
 def write_montage(
     target: Path,
-    shown: Sequence[Found],
+    shown: Sequence[QueryHits],
     identities: Mapping[Path, str],
     *,
     box: Box | None,
@@ -57,7 +57,7 @@ def write_montage(
     write_picture(ranked_montage(queries, hits), target)
 
 
-def strip_of(found: Found, identity: str, *, box: Box | None, size: tuple[int, int], unit: int = 1) -> Image.Image:
+def strip_of(found: QueryHits, identity: str, *, box: Box | None, size: tuple[int, int], unit: int = 1) -> Image.Image:
     """Draw a photo with its first hits on one line; a gallery image that cannot be read leaves its place empty.
 
     Args:
@@ -73,6 +73,6 @@ def strip_of(found: Found, identity: str, *, box: Box | None, size: tuple[int, i
     Raises:
         ImageError: If the photo cannot be decoded.
     """
-    shown = found.hits[: hits_beside(size)]
+    shown = found.hits[: hits_that_fit(size)]
     hits = [montage_hit(hit, identity, read_picture(Path(hit.row.path))) for hit in shown]
     return ranked_strip(read_cell(found.query, box), hits, size=size, unit=unit)

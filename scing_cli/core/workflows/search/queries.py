@@ -15,13 +15,13 @@ from scing_cli.core.imagefile import image_size, is_folder, list_images
 from scing_cli.core.index import Hit, Row
 from scing_cli.core.runtime import Reporter
 
-LOOKED_AT = 25  # rows of the gallery
+SAMPLED = 25  # rows of the gallery
 FAR_LARGER = 4  # times the height of the gallery's crops
 JOINS = ("mean",)
 
 
 @dataclasses.dataclass(frozen=True)
-class Found:
+class QueryHits:
     """One photo's ranked hits.
 
     Args:
@@ -62,7 +62,7 @@ def hint_at_boxes(files: Sequence[Path], rows: Sequence[Row], reporter: Reporter
         reporter: Is told.
     """
     sizes = {file: _size(file) for file in files}
-    crops = [size for size in map(_size, [Path(row.path) for row in rows[:: max(len(rows) // LOOKED_AT, 1)]]) if size]
+    crops = [size for size in map(_size, [Path(row.path) for row in rows[:: max(len(rows) // SAMPLED, 1)]]) if size]
     usual = statistics.median(height for _, height in crops) if crops else 0
     if crops and statistics.median(width / height for width, height in crops) >= 1:
         return  # a gallery of wide images: the shape tells nothing

@@ -16,12 +16,12 @@ from torch import Tensor
 from scing_cli.core.batches import resize
 from scing_cli.core.embeddings import Vectors
 from scing_cli.core.embeddings.saliency import saliency
-from scing_cli.core.embeddings.torch_embedder import TowerEmbedder
+from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.errors import ImageError
 from scing_cli.core.figures import overlay, saliency_montage, write_picture
 from scing_cli.core.runtime import Advance, Reporter, Silent, memory_advice
-from scing_cli.core.workflows.search.queries import Found
+from scing_cli.core.workflows.search.queries import QueryHits
 from scing_cli.core.workflows.shared.pictures import montage_hit, read_person, reduce
 from scing_cli.core.workflows.shared.vectors import MEMORY_OPTIONS, Box, in_threads
 
@@ -40,11 +40,11 @@ class _Person:
 
 def write_saliency(
     target: Path,
-    shown: Sequence[Found],
+    shown: Sequence[QueryHits],
     vectors: Vectors,
     identities: Mapping[Path, str],
     *,
-    embedder: TowerEmbedder,
+    embedder: TorchEmbedder,
     box: Box | None,
     reporter: Reporter,
 ) -> None:
@@ -79,7 +79,7 @@ def write_saliency(
 
 
 def _heated(
-    found: Found, vector: Vectors, embedder: TowerEmbedder, box: Box | None, advance: Advance
+    found: QueryHits, vector: Vectors, embedder: TorchEmbedder, box: Box | None, advance: Advance
 ) -> tuple[Image.Image, list[Image.Image | None]]:
     """Return the pictures of a photo and of its hits with their heat; None for a hit that cannot be read."""
     geometry = embedder.encoder.geometry
@@ -99,7 +99,7 @@ def _heated(
     return heated, [None if person is None else overlay(person.picture, next(maps)) for person in gallery]
 
 
-def _maps(embedder: TowerEmbedder, pixels: Tensor, targets: Tensor, advance: Advance) -> Maps:
+def _maps(embedder: TorchEmbedder, pixels: Tensor, targets: Tensor, advance: Advance) -> Maps:
     """Return the images' saliency, shape (B, H, W'), some at a time."""
     step = min(embedder.batch_size, AT_ONCE)
     parts = []

@@ -24,16 +24,16 @@ from scing_cli.core.index import (
 from scing_cli.core.runtime import Reporter, Silent
 from scing_cli.core.workflows.search.match_threshold import Threshold, Wanted, find_threshold, say_threshold, split
 from scing_cli.core.workflows.search.montage_file import shown_part, write_montage
-from scing_cli.core.workflows.search.queries import Found, hint_at_boxes, photo_files
+from scing_cli.core.workflows.search.queries import QueryHits, hint_at_boxes, photo_files
 from scing_cli.core.workflows.search.queries import join as joined
 from scing_cli.core.workflows.search.rerank_hits import check_count, reranked_hits
-from scing_cli.core.workflows.shared.embedder_choice import choose_meanwhile
+from scing_cli.core.workflows.shared.embedder_choice import choose_in_background
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel, open_model, reopen_model
 from scing_cli.core.workflows.shared.run_data import run_manifest
 from scing_cli.core.workflows.shared.vectors import Box, embed_files
 
-__all__ = ["Found", "SearchReport", "search"]
+__all__ = ["QueryHits", "SearchReport", "search"]
 
 SHOWN = 20  # names of cameras or identities in a message
 
@@ -51,7 +51,7 @@ class SearchReport:
         joined: The photos that made one query, if they were joined.
     """
 
-    results: Sequence[Found]
+    results: Sequence[QueryHits]
     montage: Path | None
     saliency: Path | None = None
     threshold: Threshold | None = None
@@ -111,7 +111,7 @@ def search(
     check_complete(index)
     stamp = read_stamp(index)
     model = _model(stamp, index, run, reporter)
-    waiting = choose_meanwhile(model, machine, kind=stamp.descriptor, count=len(files), reporter=reporter)
+    waiting = choose_in_background(model, machine, kind=stamp.descriptor, count=len(files), reporter=reporter)
     opened, allowed = GalleryIndex.read(index), allowed or RowFilter()
     rows = opened.rows()
     left = _say_what_is_left(rows, k, allowed, each_identity_once, reporter)
@@ -175,10 +175,10 @@ def _differs(join: str | None, model: OpenedModel) -> str:
     return "The rate was measured with single photos; the mean of several scores higher." if join else ""
 
 
-def _found(photo: Path, hits: Sequence[Hit], k: int, threshold: Threshold | None, once: bool) -> Found:
+def _found(photo: Path, hits: Sequence[Hit], k: int, threshold: Threshold | None, once: bool) -> QueryHits:
     """Return the first k hits that are matches; where identities count once, each by its first match."""
     kept, best_below = split(hits, threshold)
-    return Found(photo, (best_of_each(kept) if once else kept)[:k], best_below)
+    return QueryHits(photo, (best_of_each(kept) if once else kept)[:k], best_below)
 
 
 def _check_pictures(montage: Path | None, saliency: Path | None) -> None:

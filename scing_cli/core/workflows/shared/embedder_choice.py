@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from scing_cli.core.embeddings import Embedder
-from scing_cli.core.embeddings.openvino_embedder import IN_FLIGHT, CopyEmbedder, make_copy
+from scing_cli.core.embeddings.openvino_embedder import IN_FLIGHT, OpenVinoEmbedder, make_openvino_model
 from scing_cli.core.encoders.descriptors import check_descriptor
-from scing_cli.core.encoders.openvino_model import can_copy, has_copy, load_copy
+from scing_cli.core.encoders.openvino_model import has_openvino_model, load_openvino_model, openvino_serves_here
 from scing_cli.core.errors import RunError
 from scing_cli.core.runtime import Reporter, cpu_has_bf16, may_have_gpu
 from scing_cli.core.workflows.shared.machine import Machine
@@ -56,15 +56,15 @@ def choose_embedder(
         reporter: Is told what stands in the way of a copy, and that one is made.
     """
     check_descriptor(kind)
-    serves = copy_serves(machine, count=count)
+    serves = openvino_serves(machine, count=count)
     copied = _copied(model, machine, kind, count, reporter) if serves else None
-    wanted = copied is None and (serves or not any(has_copy(place, model.digest) for place in model.copies))
+    wanted = copied is None and (serves or not any(has_openvino_model(place, model.digest) for place in model.copies))
     if wanted and crops is not None and _make(model, machine, crops, reporter) and serves:
         copied = _copied(model, machine, kind, count, reporter)
     return copied or machine.embedder(model.encoder, kind=kind)
 
 
-def choose_meanwhile(
+def choose_in_background(
     model: OpenedModel, machine: Machine, *, kind: str, count: int, reporter: Reporter
 ) -> Callable[[], Embedder]:
     """Begin to load the inference copy, if it serves, on a thread: OpenVINO makes it ready without Python's lock.
@@ -80,7 +80,7 @@ def choose_meanwhile(
         What waits for the copy and returns the embedder.
     """
     check_descriptor(kind)
-    if not copy_serves(machine, count=count):
+    if not openvino_serves(machine, count=count):
         return lambda: machine.embedder(model.encoder, kind=kind)
     pool = ThreadPoolExecutor(1)
     loading = pool.submit(_copied, model, machine, kind, count, reporter)
@@ -98,9 +98,9 @@ def choose_meanwhile(
     return finish
 
 
-def copy_serves(machine: Machine, *, count: int | None = None) -> bool:
+def openvino_serves(machine: Machine, *, count: int | None = None) -> bool:
     """Tell whether an inference copy does what the user asked of the machine; see `choose_embedder`."""
-    if not can_copy() or machine.device not in {"auto", "cpu"} or machine.precision not in {"auto", "bf16"}:
+    if not openvino_serves_here() or machine.device not in {"auto", "cpu"} or machine.precision not in {"auto", "bf16"}:
         return False
     if machine.precision == "bf16" and not cpu_has_bf16():
         return False
@@ -111,17 +111,17 @@ def copy_serves(machine: Machine, *, count: int | None = None) -> bool:
 
 def _copied(
     model: OpenedModel, machine: Machine, kind: str, count: int | None, reporter: Reporter
-) -> CopyEmbedder | None:
+) -> OpenVinoEmbedder | None:
     """Return the first copy that is whole; where none is, the reporter is warned of those that are not."""
     faults = []
     for place in model.copies:
         try:
-            copy = load_copy(place, model.digest, in_flight=1 if count == 1 else IN_FLIGHT)
+            copy = load_openvino_model(place, model.digest, in_flight=1 if count == 1 else IN_FLIGHT)
         except RunError as error:
             faults.append(str(error).replace("\n", " "))
             continue
         if copy is not None:
-            return CopyEmbedder(copy, kind=kind, batch_size=machine.batch_size, workers=machine.threads())
+            return OpenVinoEmbedder(copy, kind=kind, batch_size=machine.batch_size, workers=machine.threads())
     for fault in faults:
         reporter.warn(fault)
     return None
@@ -134,7 +134,7 @@ def _writable(place: Path) -> bool:
 
 def _make(model: OpenedModel, machine: Machine, crops: Crops, reporter: Reporter) -> bool:
     place = next(filter(_writable, model.copies), model.copies[-1])
-    made = make_copy(
+    made = make_openvino_model(
         place,
         model.encoder,
         model.digest,

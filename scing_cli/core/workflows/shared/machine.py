@@ -11,7 +11,7 @@ from scing_cli.core.runtime import choose_device, choose_precision, default_work
 if TYPE_CHECKING:
     import torch
 
-    from scing_cli.core.embeddings.torch_embedder import TowerEmbedder
+    from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
     from scing_cli.core.encoders.image import ImageEncoder
 
 
@@ -50,12 +50,12 @@ class Machine:
 
     def embedder(
         self, encoder: ImageEncoder, *, kind: str = "projected", precision: str | None = None
-    ) -> TowerEmbedder:
+    ) -> TorchEmbedder:
         """Return an embedder on this machine's device; in float32 unless the user or the caller wants otherwise."""
-        from scing_cli.core.embeddings.torch_embedder import TowerEmbedder
+        from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
 
         device = self.place()
-        return TowerEmbedder(
+        return TorchEmbedder(
             encoder.to(device),
             kind=kind,
             device=device,

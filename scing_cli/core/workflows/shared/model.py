@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scing_cli.core.artifacts import VISUAL_REMEDY, Run, cache_folder, check_belongs, choose_run, open_run
+from scing_cli.core.artifacts import VISUAL_REMEDY, Run, cache_folder, check_provenance, choose_run, open_run
 from scing_cli.core.errors import IndexFileError, RunError, ScingError, SettingError
 from scing_cli.core.runtime import Reporter
 
@@ -173,7 +173,7 @@ def starting_encoder(run: Run, texts: IdentityTexts, pretrained: str | None, rep
 
 def _trained(run: Run) -> OpenedModel:
     stamp = run.visual_stamp()
-    check_belongs(run.visual, stamp, remedy=VISUAL_REMEDY)
+    check_provenance(run.visual, stamp, remedy=VISUAL_REMEDY)
     cameras = tuple(map(str, stamp["model"].get("cameras") or ()))
 
     def load() -> ImageEncoder:

@@ -13,7 +13,7 @@ from scing_cli.core.index import file_keys
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import Reporter
 
-LOOKED_AT = 100  # rows
+SAMPLED = 100  # rows
 
 
 def read_source(path: Path, *, layout: str, reporter: Reporter, include_val: bool = False) -> DataSet:
@@ -58,7 +58,7 @@ def run_manifest(run: Run, *, moved_to: Path | None = None, check_files: bool = 
         raise RunError(
             f"The identity map in {run.path / 'run.json'} is not that of its rows.", "Restore it, or train anew."
         )
-    first = manifest.samples[:LOOKED_AT]
+    first = manifest.samples[:SAMPLED]
     if check_files and not any(manifest.file(sample).exists() for sample in first):
         raise DataError(
             f"The images of {run.path} are not in {spelled(manifest.root)}: {spelled(first[0].path)} is missing.",

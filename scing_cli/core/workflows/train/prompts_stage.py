@@ -12,22 +12,22 @@ import torch
 from scing_cli.core.artifacts import Run, create_run, open_run, update_run
 from scing_cli.core.config import PromptSettings, check_used, given_settings, saved_settings
 from scing_cli.core.datasets import check_training
-from scing_cli.core.embeddings.torch_embedder import TowerEmbedder
+from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
 from scing_cli.core.encoders.clip import ClipModel, load_clip
 from scing_cli.core.encoders.compiled import compile_advice, prepare_compiling
 from scing_cli.core.encoders.encoder_file import encoder_digest, tensors_digest
 from scing_cli.core.layouts import LAYOUTS
 from scing_cli.core.manifest import Manifest, labels, write_manifest
 from scing_cli.core.method_table import check_method
-from scing_cli.core.methods import Feed, PromptTask, load_method
+from scing_cli.core.methods import Batches, PromptTask, load_method
 from scing_cli.core.methods.prompts_file import IdentityTexts, save_prompts
 from scing_cli.core.runtime import Reporter, Silent, choose_precision, memory_advice
 from scing_cli.core.training import MINUTES, Fit
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.run_data import read_source
-from scing_cli.core.workflows.train.session import Course, course
-from scing_cli.core.workflows.train.stage import make_feed, rehearse_evaluation, train
-from scing_cli.core.workflows.train.unfinished import Unfinished, machine_of, place_of_prompts
+from scing_cli.core.workflows.train.session import TrainingSession, training_session
+from scing_cli.core.workflows.train.stage import dry_run_evaluation, make_batches, train
+from scing_cli.core.workflows.train.unfinished import Unfinished, lock_prompts_run, machine_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,7 @@ class PromptsReport:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Ground:
+class _Stage1Input:
     """What stage 1 stands on: the data, its classes, and the frozen CLIP on the device."""
 
     manifest: Manifest
@@ -60,7 +60,7 @@ class _Ground:
     classes: Sequence[int]
     clip: ClipModel
     digest: str
-    embedder: TowerEmbedder
+    embedder: TorchEmbedder
 
 
 def train_prompts(
@@ -115,18 +115,18 @@ def train_prompts(
         "device": machine.device,
     }
     memory = memory_advice("a smaller --batch-size, --precision bf16, --stride 16, --device cpu")
-    with place_of_prompts(run, manifest.name, facts, resume=resume) as target, memory, compile_advice():
-        ground = _ground(manifest, settings, machine, reporter)
+    with lock_prompts_run(run, manifest.name, facts, resume=resume) as target, memory, compile_advice():
+        inputs = _read_input(manifest, settings, machine, reporter)
         wanted = Unfinished(
             target,
             "prompts",
-            facts={**facts, "model": _digest(ground.clip)},
+            facts={**facts, "model": _digest(inputs.clip)},
             given=given,
-            machine=machine_of(ground.embedder.device.type, ground.embedder.precision, ground.part),
+            machine=machine_of(inputs.embedder.device.type, inputs.embedder.precision, inputs.part),
         )
-        info = _run_info(place, ground, settings)
-        with course(wanted, resume=resume, minutes=save_minutes, reporter=reporter) as begun:
-            return _learn(_opened(target, info), ground, settings, begun, reporter)
+        info = _run_info(place, inputs, settings)
+        with training_session(wanted, resume=resume, minutes=save_minutes, reporter=reporter) as begun:
+            return _learn(_opened(target, info), inputs, settings, begun, reporter)
 
 
 def _opened(target: Path, info: Mapping[str, Any]) -> Run:
@@ -144,34 +144,36 @@ def _digest(clip: ClipModel) -> str:
     return tensors_digest(clip.text.state_dict(), facts)
 
 
-def _learn(opened: Run, ground: _Ground, settings: PromptSettings, begun: Course, reporter: Reporter) -> PromptsReport:
-    manifest = ground.manifest
+def _learn(
+    opened: Run, inputs: _Stage1Input, settings: PromptSettings, begun: TrainingSession, reporter: Reporter
+) -> PromptsReport:
+    manifest = inputs.manifest
     reporter.note(f"Run folder: {opened.path}")
     write_manifest(manifest, opened.manifest, relative_to=manifest.root)
-    task = _task(ground, settings, reporter)
-    task.prepare(_feed(ground, images=True), reporter, begun.checkpoints.keep)
+    task = _task(inputs, settings, reporter)
+    task.prepare(_batches(inputs, images=True), reporter, begun.checkpoints.keep)
 
-    def rehearsal(folder: Path) -> None:
-        _save(folder, task, ground, settings)
-        rehearse_evaluation(manifest, ground.embedder)
+    def dry_run(folder: Path) -> None:
+        _save(folder, task, inputs, settings)
+        dry_run_evaluation(manifest, inputs.embedder)
 
     fit = train(
         task,
-        ground.part,
-        ground.classes,
+        inputs.part,
+        inputs.classes,
         settings,
-        feed=_feed(ground, images=task.reads_images),
+        batches_of=_batches(inputs, images=task.reads_images),
         run=opened,
-        course=begun,
+        session=begun,
         reporter=reporter,
-        rehearsal=rehearsal,
+        dry_run=dry_run,
     )
-    _save(opened.prompts, task, ground, settings)
-    learnt, frozen = _parameters(task, ground.clip)
-    return PromptsReport(opened, len(ground.part.identities()), len(ground.part), fit, learnt, frozen)
+    _save(opened.prompts, task, inputs, settings)
+    learnt, frozen = _parameters(task, inputs.clip)
+    return PromptsReport(opened, len(inputs.part.identities()), len(inputs.part), fit, learnt, frozen)
 
 
-def _ground(manifest: Manifest, settings: PromptSettings, machine: Machine, reporter: Reporter) -> _Ground:
+def _read_input(manifest: Manifest, settings: PromptSettings, machine: Machine, reporter: Reporter) -> _Stage1Input:
     device = machine.place()
     clip = load_clip(
         settings.model,
@@ -186,47 +188,47 @@ def _ground(manifest: Manifest, settings: PromptSettings, machine: Machine, repo
     embedder = machine.embedder(clip.image, precision=precision)
     clip.text.to(device)
     part = manifest.part("train")
-    return _Ground(manifest, part, labels(part, part.identities()), clip, digest, embedder)
+    return _Stage1Input(manifest, part, labels(part, part.identities()), clip, digest, embedder)
 
 
-def _task(ground: _Ground, settings: PromptSettings, reporter: Reporter) -> PromptTask:
-    embedder = ground.embedder
-    vectors = embedder.files(ground.part.files(), unit=False, reporter=reporter, text="encode train")
+def _task(inputs: _Stage1Input, settings: PromptSettings, reporter: Reporter) -> PromptTask:
+    embedder = inputs.embedder
+    vectors = embedder.files(inputs.part.files(), unit=False, reporter=reporter, text="encode train")
     task = load_method(settings.method).prompt_task(
         settings,
-        clip=ground.clip,
+        clip=inputs.clip,
         features=torch.from_numpy(vectors).to(embedder.device),
-        labels=torch.tensor(ground.classes, device=embedder.device),
+        labels=torch.tensor(inputs.classes, device=embedder.device),
         precision=embedder.precision,
     )
-    for kind, counts in zip(("Trainable", "Frozen"), _parameters(task, ground.clip), strict=True):
+    for kind, counts in zip(("Trainable", "Frozen"), _parameters(task, inputs.clip), strict=True):
         reporter.note(f"{kind} parameters: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
     return task
 
 
-def _feed(ground: _Ground, *, images: bool) -> Feed:
-    embedder = ground.embedder
-    return make_feed(
-        ground.part, ground.clip.image.geometry, device=embedder.device, workers=embedder.workers, images=images
+def _batches(inputs: _Stage1Input, *, images: bool) -> Batches:
+    embedder = inputs.embedder
+    return make_batches(
+        inputs.part, inputs.clip.image.geometry, device=embedder.device, workers=embedder.workers, images=images
     )
 
 
-def _save(folder: Path, task: PromptTask, ground: _Ground, settings: PromptSettings) -> None:
+def _save(folder: Path, task: PromptTask, inputs: _Stage1Input, settings: PromptSettings) -> None:
     texts = IdentityTexts(
         vectors=task.identity_texts(kind=settings.identity_text),
-        identities=ground.part.identities(),
-        logit_scale=ground.clip.logit_scale,
-        model_digest=ground.digest,
+        identities=inputs.part.identities(),
+        logit_scale=inputs.clip.logit_scale,
+        model_digest=inputs.digest,
         similarity=settings.similarity,
     )
     extra = {"method": settings.method, "settings": saved_settings(settings)}
-    save_prompts(folder, task.learnt().state_dict(), texts, extra)
+    save_prompts(folder, task.trainable().state_dict(), texts, extra)
 
 
 def _parameters(task: PromptTask, clip: ClipModel) -> tuple[dict[str, int], dict[str, int]]:
     """Count learnt and frozen parameters per module: the learnt module's own parts, and the two towers."""
     learnt: dict[str, int] = {}
-    for name, value in task.learnt().named_parameters():
+    for name, value in task.trainable().named_parameters():
         head = name.partition(".")[0]
         learnt[head] = learnt.get(head, 0) + value.numel()
     towers = {"image encoder": clip.image, "text encoder": clip.text}
@@ -234,23 +236,23 @@ def _parameters(task: PromptTask, clip: ClipModel) -> tuple[dict[str, int], dict
     return learnt, frozen
 
 
-def _run_info(given: Mapping[str, Any], ground: _Ground, settings: PromptSettings) -> dict[str, Any]:
-    clip = ground.clip
+def _run_info(given: Mapping[str, Any], inputs: _Stage1Input, settings: PromptSettings) -> dict[str, Any]:
+    clip = inputs.clip
     return {
         "data": {
-            "root": str(ground.manifest.root.absolute()),
-            "name": ground.manifest.name,
+            "root": str(inputs.manifest.root.absolute()),
+            "name": inputs.manifest.name,
             **given,
-            "fingerprint": ground.manifest.fingerprint(),
+            "fingerprint": inputs.manifest.fingerprint(),
         },
-        "identities": list(ground.part.identities()),
+        "identities": list(inputs.part.identities()),
         "model": {
             "model": clip.name,
             "pretrained": clip.pretrained,
             "geometry": clip.image.geometry.as_dict(),
-            "digest": ground.digest,
+            "digest": inputs.digest,
         },
         "seed": settings.seed,
-        "machine": {"device": ground.embedder.device.type, "precision": ground.embedder.precision},
+        "machine": {"device": inputs.embedder.device.type, "precision": inputs.embedder.precision},
         "settings": {"train-prompts": saved_settings(settings)},
     }

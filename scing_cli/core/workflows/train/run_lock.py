@@ -8,52 +8,52 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from scing_cli.core.artifacts import STAGES, holder_of, let_go, take_lock
+from scing_cli.core.artifacts import STAGES, acquire_lock, lock_holder, release_lock
 from scing_cli.core.errors import RunError
 
 LOCK = ".training.lock"
 PART = re.compile(r"\.(run\.json|manifest\.csv|metrics\.jsonl|report\.json)\.[0-9a-f]{8}\.part")  # in the run itself
 OWN_PART = re.compile(r"\..+\.[0-9a-f]{8}\.part|\.tmp\w{6}")  # in folders that are ours; the latter are safetensors'
-REHEARSAL = ".rehearsal-"
+DRY_RUN = ".dry-run-"
 
 
-class HeldError(RunError):
+class RunLockedError(RunError):
     """Another process is training in a run folder."""
 
 
 @contextlib.contextmanager
-def hold(folder: Path) -> Iterator[None]:
+def lock_run(folder: Path) -> Iterator[None]:
     """Be the only training in a run folder; it is made where missing, and what was made and stays empty is removed.
 
     Raises:
-        HeldError: If another process is training there.
+        RunLockedError: If another process is training there.
         RunError: If the folder cannot be written.
     """
     made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = take_lock(folder / LOCK)
+        handle = acquire_lock(folder / LOCK)
     except OSError as error:
         raise RunError(f"Cannot write {folder}: {error.strerror}.", "Choose another place for it: --run.") from error
     if handle is None:
-        raise HeldError(
-            f"Another process is training in {folder}{holder_of(folder / LOCK)}.",
+        raise RunLockedError(
+            f"Another process is training in {folder}{lock_holder(folder / LOCK)}.",
             "Wait for its end, or name another folder: --run.",
         )
     try:
         _sweep(folder)
         yield
     finally:
-        let_go(folder / LOCK, handle)
+        release_lock(folder / LOCK, handle)
         with contextlib.suppress(OSError):
             for place in made:
                 place.rmdir()
 
 
-def is_held(folder: Path) -> bool:
+def is_locked(folder: Path) -> bool:
     """Tell whether a process is training there."""
     try:
-        with hold(folder):
+        with lock_run(folder):
             return False
     except RunError:
         return True
@@ -64,10 +64,10 @@ def _sweep(folder: Path) -> None:
     left = [file for file in folder.glob(".*.part") if PART.fullmatch(file.name)]
     for place in (folder / "state", *(folder / stage for stage in STAGES)):
         left += [file for file in place.glob(".*") if OWN_PART.fullmatch(file.name)]
-        left += place.glob("*.rehearsal.safetensors")
+        left += place.glob("*.dry-run.safetensors")
     for file in left:
         if file.is_file():
             file.unlink(missing_ok=True)
-    for rehearsal in folder.glob(f"{REHEARSAL}????????"):
-        if rehearsal.is_dir():
-            shutil.rmtree(rehearsal, ignore_errors=True)
+    for dry_run in folder.glob(f"{DRY_RUN}????????"):
+        if dry_run.is_dir():
+            shutil.rmtree(dry_run, ignore_errors=True)

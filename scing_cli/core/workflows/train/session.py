@@ -24,7 +24,7 @@ from scing_cli.core.workflows.train.unfinished import (
 
 
 @dataclasses.dataclass(frozen=True)
-class Course:
+class TrainingSession:
     """What a training that runs is given.
 
     Args:
@@ -37,7 +37,9 @@ class Course:
 
 
 @contextlib.contextmanager
-def course(wanted: Unfinished, *, resume: bool | None, minutes: float, reporter: Reporter) -> Iterator[Course]:
+def training_session(
+    wanted: Unfinished, *, resume: bool | None, minutes: float, reporter: Reporter
+) -> Iterator[TrainingSession]:
     """Hold a training together: saved while it runs, and cleared away when it is done.
 
     A start that fails before a step was saved leaves nothing behind. The caller holds the run folder.
@@ -59,7 +61,7 @@ def course(wanted: Unfinished, *, resume: bool | None, minutes: float, reporter:
     try:
         with interruption:
             _write(wanted if earlier is None else dataclasses.replace(wanted, machine=earlier.machine))
-            yield Course(checkpoints, interruption)
+            yield TrainingSession(checkpoints, interruption)
     except BaseException as error:
         begun = _tidied(wanted, checkpoints)
         if interruption.number is not None and not isinstance(error, ScingError):  # or what it led to

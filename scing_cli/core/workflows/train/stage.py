@@ -1,4 +1,4 @@
-"""What both training stages share: batches for the loop, the rehearsal, and a small evaluation."""
+"""What both training stages share: batches for the loop, the dry run, and a small evaluation."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import torch
 
 from scing_cli.core.artifacts import Run
 from scing_cli.core.batches import ImageLoader, identity_batches, normalise, random_batches
-from scing_cli.core.batches.image_cache import HeldImages
+from scing_cli.core.batches.image_cache import DeviceImageCache
 from scing_cli.core.config import PromptSettings, Schedule
 from scing_cli.core.embeddings import Embedder
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.evaluation import Scores
 from scing_cli.core.manifest import Manifest
-from scing_cli.core.methods import Batch, Feed, Task
+from scing_cli.core.methods import Batch, Batches, Task
 from scing_cli.core.runtime import Reporter, Silent
 from scing_cli.core.training import Fit, LearningRate, MetricsLog, Trainer
 from scing_cli.core.workflows.shared.scoring import score_parts
-from scing_cli.core.workflows.train.run_lock import REHEARSAL
-from scing_cli.core.workflows.train.session import Course
+from scing_cli.core.workflows.train.run_lock import DRY_RUN
+from scing_cli.core.workflows.train.session import TrainingSession
 
 FEW = 8
 
 
-def make_feed(part: Manifest, geometry: Geometry, *, device: torch.device, workers: int, images: bool) -> Feed:
+def make_batches(part: Manifest, geometry: Geometry, *, device: torch.device, workers: int, images: bool) -> Batches:
     """Return what turns lists of training rows into batches on the device; without images where none is read."""
     loader = ImageLoader(
         part.files(),
@@ -36,16 +36,16 @@ def make_feed(part: Manifest, geometry: Geometry, *, device: torch.device, worke
         workers=workers,
     )
     room = 0 if device.type == "cpu" else None  # a CPU has time to decode, and no memory of its own
-    held = HeldImages(loader, device, room=room) if images else None
+    cache = DeviceImageCache(loader, device, room=room) if images else None
 
-    def feed(plan: Sequence[Sequence[int]]) -> Iterator[Batch]:
-        if held is None:
-            yield from (Batch(rows, None) for rows in plan)
+    def batches_of(batch_rows: Sequence[Sequence[int]]) -> Iterator[Batch]:
+        if cache is None:
+            yield from (Batch(rows, None) for rows in batch_rows)
             return
-        for rows, pixels in held.batches(plan):
+        for rows, pixels in cache.batches(batch_rows):
             yield Batch(rows, normalise(pixels, geometry.mean, geometry.std))
 
-    return feed
+    return batches_of
 
 
 def train(
@@ -54,40 +54,40 @@ def train(
     labels: Sequence[int],
     settings: Schedule,
     *,
-    feed: Feed,
+    batches_of: Batches,
     run: Run,
-    course: Course,
+    session: TrainingSession,
     reporter: Reporter,
-    rehearsal: Callable[[Path], None],
+    dry_run: Callable[[Path], None],
 ) -> Fit:
-    """Take a task through its epochs, after a rehearsal, and from its last saved step where there is one.
+    """Take a task through its epochs, after a dry run, and from its last saved step where there is one.
 
     Args:
         task: What is learnt.
         part: The training rows.
         labels: Their classes.
         settings: Epochs, rate, batches and seed.
-        feed: Lists of rows -> batches.
+        batches_of: Lists of rows -> batches.
         run: Where metrics.jsonl is.
-        course: Where steps are saved.
+        session: Where steps are saved.
         reporter: Where progress goes.
-        rehearsal: Called with a folder that is removed afterwards: evaluate and save there.
+        dry_run: Called with a folder that is removed afterwards: evaluate and save there.
     """
 
-    def plan(epoch: int) -> list[list[int]]:
+    def batch_sampler(epoch: int) -> list[list[int]]:
         key = (settings.seed, task.name, epoch, "sampler")
         if isinstance(settings, PromptSettings) and settings.sampler == "random":
             return random_batches(len(labels), size=settings.batch_size, key=key)
         return identity_batches(labels, identities=settings.identities_per_batch, instances=settings.instances, key=key)
 
-    def rehearse() -> None:
-        with tempfile.TemporaryDirectory(prefix=REHEARSAL, dir=run.path) as folder:
-            rehearsal(Path(folder))
+    def run_in_scratch_folder() -> None:
+        with tempfile.TemporaryDirectory(prefix=DRY_RUN, dir=run.path) as folder:
+            dry_run(Path(folder))
 
     trainer = Trainer(
         task,
-        plan=plan,
-        feed=feed,
+        batch_sampler=batch_sampler,
+        batches_of=batches_of,
         rate=rate_of(settings),
         bias_factor=settings.bias_lr_factor,
         weight_decay=settings.weight_decay,
@@ -95,10 +95,10 @@ def train(
         log=MetricsLog(run.metrics),
         reporter=reporter,
         describe=lambda rows: ", ".join(part.samples[row].path for row in rows[:4]) + (", …" if len(rows) > 4 else ""),
-        checkpoints=course.checkpoints,
-        interruption=course.interruption,
+        checkpoints=session.checkpoints,
+        interruption=session.interruption,
     )
-    return trainer.fit(settings.epochs, rehearsal=rehearse)
+    return trainer.fit(settings.epochs, dry_run=run_in_scratch_folder)
 
 
 def rate_of(settings: Schedule) -> LearningRate:
@@ -115,7 +115,7 @@ def rate_of(settings: Schedule) -> LearningRate:
     )
 
 
-def rehearse_evaluation(manifest: Manifest, embedder: Embedder) -> Scores | None:
+def dry_run_evaluation(manifest: Manifest, embedder: Embedder) -> Scores | None:
     """Evaluate a few queries, so that what would fail after hours fails now; None where the data cannot be evaluated.
 
     The few queries have their true matches in the small gallery as far as the data allows; the figures mean nothing.

@@ -27,7 +27,7 @@ from scing_cli.core.config import Schedule, build_settings
 from scing_cli.core.errors import RunError, SettingError
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import default_threads
-from scing_cli.core.workflows.train.run_lock import HeldError, hold, is_held
+from scing_cli.core.workflows.train.run_lock import RunLockedError, is_locked, lock_run
 
 Kind = TypeVar("Kind", bound=Schedule)
 Found = TypeVar("Found")
@@ -123,7 +123,7 @@ def choose_unfinished(folder: Path | None, stage: str, *, warn: Callable[[str], 
     if folder is not None:
         found = read_unfinished(folder, stage)
     else:
-        found = next((one for one in _all_unfinished(stage, warn) if not is_held(one.folder)), None)
+        found = next((one for one in _all_unfinished(stage, warn) if not is_locked(one.folder)), None)
     if found is None:
         place = str(folder) if folder is not None else f"./{RUNS}"
         what = f"--resume: there is no unfinished {STAGES[stage]} in {place}."
@@ -137,7 +137,7 @@ def find_same(stage: str, facts: Mapping[str, Any]) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def place_of_prompts(run: Path | None, name: str, facts: Mapping[str, Any], *, resume: bool | None) -> Iterator[Path]:
+def lock_prompts_run(run: Path | None, name: str, facts: Mapping[str, Any], *, resume: bool | None) -> Iterator[Path]:
     """Hold the folder of a first stage: that of the same training if it is unfinished, else a free one.
 
     Args:
@@ -147,11 +147,11 @@ def place_of_prompts(run: Path | None, name: str, facts: Mapping[str, Any], *, r
         resume: False to begin anew.
 
     Raises:
-        HeldError: If another process is training in the named folder.
+        RunLockedError: If another process is training in the named folder.
         RunError: If it holds anything else.
     """
     if run is not None:
-        with hold(run):
+        with lock_run(run):
             _check_place(run, facts, resume=resume)
             yield run
         return
@@ -168,9 +168,9 @@ def _taken(
     """Hold a folder if it still is what it was found to be."""
     with contextlib.ExitStack() as attempt:
         try:
-            attempt.enter_context(hold(folder))
+            attempt.enter_context(lock_run(folder))
             _check_place(folder, facts, resume=resume)
-        except HeldError:
+        except RunLockedError:
             return False
         except RunError:
             if fresh:

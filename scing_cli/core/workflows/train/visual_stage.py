@@ -11,7 +11,7 @@ import torch
 
 from scing_cli.core.artifacts import Run, choose_run, update_run
 from scing_cli.core.config import VisualSettings, check_used, given_settings, saved_settings
-from scing_cli.core.embeddings.openvino_embedder import CROPS, make_copy
+from scing_cli.core.embeddings.openvino_embedder import CROPS, make_openvino_model
 from scing_cli.core.encoders.compiled import compile_advice, prepare_compiling
 from scing_cli.core.encoders.encoder_file import save_image_encoder, tensors_digest
 from scing_cli.core.encoders.image import ImageEncoder
@@ -26,14 +26,14 @@ from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import starting_encoder
 from scing_cli.core.workflows.shared.run_data import run_manifest
 from scing_cli.core.workflows.shared.scoring import score_parts, sides
-from scing_cli.core.workflows.train.run_lock import hold, is_held
-from scing_cli.core.workflows.train.session import Course, course
-from scing_cli.core.workflows.train.stage import make_feed, rehearse_evaluation, train
+from scing_cli.core.workflows.train.run_lock import is_locked, lock_run
+from scing_cli.core.workflows.train.session import TrainingSession, training_session
+from scing_cli.core.workflows.train.stage import dry_run_evaluation, make_batches, train
 from scing_cli.core.workflows.train.unfinished import Unfinished, find_same, machine_of, read_unfinished
 
 
 @dataclasses.dataclass(frozen=True)
-class _Ground:
+class _Stage2Input:
     """What stage 2 stands on: the run, its rows and texts, and the encoder to tune, on the device."""
 
     run: Run
@@ -105,7 +105,7 @@ def train_visual(
     opened = _chosen(run, settings, resume, reporter)
     if settings.compile:
         prepare_compiling(machine.place(), reporter)
-    with hold(opened.path):
+    with lock_run(opened.path):
         if opened.has("visual") and (resume is False or read_unfinished(opened.path, "visual") is None):
             raise RunError(
                 f"{opened.path} already has a trained image encoder.",
@@ -122,19 +122,19 @@ def train_visual(
             encoder = starting_encoder(opened, texts, pretrained, reporter).to(machine.place())
             if settings.camera_embedding:
                 encoder.learn_cameras(_cameras(manifest.part("train"), reporter), settings.seed)
-            ground = _Ground(opened, manifest, manifest.part("train"), texts, encoder, machine)
+            inputs = _Stage2Input(opened, manifest, manifest.part("train"), texts, encoder, machine)
             moved = {"data": str(data.absolute()) if data is not None else None, "pretrained": pretrained}
-            wanted = _wanted(ground, settings, {**moved, "validate": validate})
-            with course(wanted, resume=resume, minutes=save_minutes, reporter=reporter) as begun:
-                report = _tune(ground, settings, begun, reporter)
-            return dataclasses.replace(report, validation=_validate(ground, reporter) if validate else None)
+            wanted = _wanted(inputs, settings, {**moved, "validate": validate})
+            with training_session(wanted, resume=resume, minutes=save_minutes, reporter=reporter) as begun:
+                report = _tune(inputs, settings, begun, reporter)
+            return dataclasses.replace(report, validation=_validate(inputs, reporter) if validate else None)
 
 
 def _chosen(run: Path | None, settings: VisualSettings, resume: bool | None, reporter: Reporter) -> Run:
     """Return the named run; else that of the same training if it is unfinished, else the newest with prompts."""
     same = find_same("visual", {"settings": saved_settings(settings)}) if run is None and resume is not False else ()
     for folder in same:
-        if not is_held(folder):
+        if not is_locked(folder):
             return choose_run(folder, stage="prompts")
     opened = choose_run(run, stage="prompts", warn=reporter.warn)
     if run is None:
@@ -142,20 +142,20 @@ def _chosen(run: Path | None, settings: VisualSettings, resume: bool | None, rep
     return opened
 
 
-def _wanted(ground: _Ground, settings: VisualSettings, given: Mapping[str, Any]) -> Unfinished:
+def _wanted(inputs: _Stage2Input, settings: VisualSettings, given: Mapping[str, Any]) -> Unfinished:
     """Return what a training that goes on must have in common with this one."""
-    device = ground.machine.place()
+    device = inputs.machine.place()
     return Unfinished(
-        ground.run.path,
+        inputs.run.path,
         "visual",
         facts={
             "settings": saved_settings(settings),
-            "data": ground.manifest.fingerprint(),
-            "model": ground.texts.model_digest,
-            "prompts": tensors_digest({"texts": ground.texts.vectors}, {}),
+            "data": inputs.manifest.fingerprint(),
+            "model": inputs.texts.model_digest,
+            "prompts": tensors_digest({"texts": inputs.texts.vectors}, {}),
         },
-        given={"settings": given_settings(settings), "device": ground.machine.device, **given},
-        machine=machine_of(device.type, choose_precision(settings.precision, device, auto="bf16"), ground.part),
+        given={"settings": given_settings(settings), "device": inputs.machine.device, **given},
+        machine=machine_of(device.type, choose_precision(settings.precision, device, auto="bf16"), inputs.part),
     )
 
 
@@ -195,58 +195,60 @@ def _cameras(part: Manifest, reporter: Reporter) -> tuple[str, ...]:
     return cameras
 
 
-def _tune(ground: _Ground, settings: VisualSettings, begun: Course, reporter: Reporter) -> VisualReport:
-    run, encoder, texts = ground.run, ground.encoder, ground.texts
-    task, classes = _task(ground, settings, reporter)
-    device = ground.machine.place()
+def _tune(inputs: _Stage2Input, settings: VisualSettings, begun: TrainingSession, reporter: Reporter) -> VisualReport:
+    run, encoder, texts = inputs.run, inputs.encoder, inputs.texts
+    task, classes = _task(inputs, settings, reporter)
+    device = inputs.machine.place()
 
-    def rehearsal(folder: Path) -> None:
-        rehearse_evaluation(ground.manifest, ground.machine.embedder(encoder))
+    def dry_run(folder: Path) -> None:
+        dry_run_evaluation(inputs.manifest, inputs.machine.embedder(encoder))
         save_image_encoder(folder, encoder, {})
 
-    feed = make_feed(ground.part, encoder.geometry, device=device, workers=ground.machine.threads(), images=True)
+    batches_of = make_batches(
+        inputs.part, encoder.geometry, device=device, workers=inputs.machine.threads(), images=True
+    )
     fit = train(
         task,
-        ground.part,
+        inputs.part,
         classes,
         settings,
-        feed=feed,
+        batches_of=batches_of,
         run=run,
-        course=begun,
+        session=begun,
         reporter=reporter,
-        rehearsal=rehearsal,
+        dry_run=dry_run,
     )
     run = update_run(run, {"settings": {**run.info["settings"], "train-visual": saved_settings(settings)}})
     digest = save_image_encoder(run.visual, encoder, {"started_from": texts.model_digest})
-    _copy(ground, digest, reporter)
-    return VisualReport(run, len(texts.identities), len(ground.part), _parameters(task), fit, digest, None)
+    _copy(inputs, digest, reporter)
+    return VisualReport(run, len(texts.identities), len(inputs.part), _parameters(task), fit, digest, None)
 
 
-def _copy(ground: _Ground, digest: str, reporter: Reporter) -> None:
+def _copy(inputs: _Stage2Input, digest: str, reporter: Reporter) -> None:
     """Make the tuned encoder's inference copy, tried on training images as they are."""
-    few = ground.part.samples[:CROPS]
-    make_copy(
-        ground.run.inference,
-        ground.encoder,
+    few = inputs.part.samples[:CROPS]
+    make_openvino_model(
+        inputs.run.inference,
+        inputs.encoder,
         digest,
-        [ground.part.file(sample) for sample in few],
-        cameras=[sample.camera for sample in few] if ground.encoder.cameras else None,
-        workers=ground.machine.threads(),
+        [inputs.part.file(sample) for sample in few],
+        cameras=[sample.camera for sample in few] if inputs.encoder.cameras else None,
+        workers=inputs.machine.threads(),
         reporter=reporter,
     )
 
 
-def _task(ground: _Ground, settings: VisualSettings, reporter: Reporter) -> tuple[Task, list[int]]:
-    device, texts, encoder = ground.machine.place(), ground.texts, ground.encoder
-    classes = labels(ground.part, texts.identities)
-    seen_by = [sample.camera for sample in ground.part]
-    task = load_method(ground.run.info["settings"]["train-prompts"]["method"]).visual_task(
+def _task(inputs: _Stage2Input, settings: VisualSettings, reporter: Reporter) -> tuple[Task, list[int]]:
+    device, texts, encoder = inputs.machine.place(), inputs.texts, inputs.encoder
+    classes = labels(inputs.part, texts.identities)
+    seen_by = [sample.camera for sample in inputs.part]
+    task = load_method(inputs.run.info["settings"]["train-prompts"]["method"]).visual_task(
         settings,
         encoder=encoder,
         texts=texts.vectors.to(device),
         similarity=Similarity(texts.similarity, texts.logit_scale),
         labels=torch.tensor(classes, device=device),
-        cameras=encoder.camera_places(seen_by) if encoder.cameras else None,
+        cameras=encoder.camera_rows(seen_by) if encoder.cameras else None,
         precision=choose_precision(settings.precision, device, auto="bf16"),
     )
     counts = ", ".join(f"{name} {count:,}" for name, count in _parameters(task).items())
@@ -258,13 +260,13 @@ def _task(ground: _Ground, settings: VisualSettings, reporter: Reporter) -> tupl
 def _parameters(task: Task) -> dict[str, int]:
     """Count what is learnt: the image encoder, and the heads of the losses where there are any."""
     counts = {"image encoder": 0, "heads": 0}
-    for name, value in task.learnt().named_parameters():
+    for name, value in task.trainable().named_parameters():
         if value.requires_grad:
             counts["image encoder" if name.startswith("encoder.") else "heads"] += value.numel()
     return {name: count for name, count in counts.items() if count}
 
 
-def _validate(ground: _Ground, reporter: Reporter) -> Scores:
+def _validate(inputs: _Stage2Input, reporter: Reporter) -> Scores:
     """Evaluate the last epoch on `val`."""
-    queries, gallery = sides(ground.manifest, "val")
-    return score_parts(queries, gallery, ground.machine.embedder(ground.encoder), protocol="auto", reporter=reporter)
+    queries, gallery = sides(inputs.manifest, "val")
+    return score_parts(queries, gallery, inputs.machine.embedder(inputs.encoder), protocol="auto", reporter=reporter)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pages import Chart
 
-from scing_cli.core.figures.report.charts import LOWEST_RATE, cmc_chart, course_chart, roc_chart, score_chart
+from scing_cli.core.figures.report.charts import LOWEST_RATE, cmc_chart, roc_chart, score_chart, training_chart
 
 LINE = "stroke: var(--first); stroke-width: 2"
 FIRST, SECOND = "fill: var(--first)", "fill: var(--second)"
@@ -118,7 +118,7 @@ def test_a_score_chart_without_pairs_is_empty() -> None:
 
 def test_losses_go_through_every_epoch() -> None:
     rows = [{"epoch": epoch, "first_term": 3 / (1 + epoch), "second": 1.5 + epoch} for epoch in range(4)]
-    drawn = all_in_the_pages_colours(course_chart("train-prompts", rows, ("first_term", "second")))
+    drawn = all_in_the_pages_colours(training_chart("train-prompts", rows, ("first_term", "second")))
     for colour, term in (("first", "first_term"), ("second", "second")):
         (line,) = drawn.paths(f"stroke: var(--{colour}); stroke-width: 2")
         np.testing.assert_allclose(line, [[row["epoch"], row[term]] for row in rows], atol=0.01)
@@ -126,12 +126,12 @@ def test_losses_go_through_every_epoch() -> None:
 
 
 def test_a_single_epoch_can_be_seen() -> None:
-    drawn = all_in_the_pages_colours(course_chart("train-visual", [{"epoch": 0, "identity": 2.5}], ("identity",)))
+    drawn = all_in_the_pages_colours(training_chart("train-visual", [{"epoch": 0, "identity": 2.5}], ("identity",)))
     assert any(point == pytest.approx((0, 2.5), abs=0.02) for point in drawn.points("--first"))
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 60])
 def test_epochs_are_whole_numbers(epochs: int) -> None:
     rows = [{"epoch": epoch, "identity": 1.0 + epoch} for epoch in range(epochs)]
-    texts = Chart(course_chart("train-visual", rows, ("identity",))).texts()
+    texts = Chart(training_chart("train-visual", rows, ("identity",))).texts()
     assert all(float(text.replace("−", "-")).is_integer() for text in texts[: texts.index("epoch")])

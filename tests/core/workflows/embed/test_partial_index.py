@@ -14,7 +14,7 @@ from tiny import TINY_MODEL
 
 from scing_cli.core.artifacts import file_digest
 from scing_cli.core.config import PromptSettings, VisualSettings
-from scing_cli.core.embeddings.torch_embedder import TowerEmbedder
+from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
 from scing_cli.core.errors import ImageError, IndexFileError, InterruptionError
 from scing_cli.core.index import GalleryIndex, write_lock
 from scing_cli.core.runtime import Silent
@@ -62,7 +62,7 @@ def world(tmp_path_factory):
 @pytest.fixture
 def stop_at(monkeypatch):
     """Send Ctrl-C before some batch of 3 images, counted from 0; None for none."""
-    real, state = TowerEmbedder.tensors, {}
+    real, state = TorchEmbedder.tensors, {}
 
     def tensors(self, *arguments, **options):
         state["count"] += 1
@@ -70,7 +70,7 @@ def stop_at(monkeypatch):
             os.kill(os.getpid(), signal.SIGINT)
         return real(self, *arguments, **options)
 
-    monkeypatch.setattr(TowerEmbedder, "tensors", tensors)
+    monkeypatch.setattr(TorchEmbedder, "tensors", tensors)
 
     def stop(at):
         state.update(count=-1, at=at)

@@ -71,7 +71,7 @@ def test_the_published_rows_are_these_figures_rounded(table_4: Efficiency) -> No
 
 def moments(task: Task) -> int:
     """Numbers that Adam keeps a moment of after one step: those that the losses reach."""
-    optimiser = torch.optim.Adam(task.learnt().parameters())
+    optimiser = torch.optim.Adam(task.trainable().parameters())
     pixels = torch.randn(6, 3, 32, 16, generator=torch.Generator().manual_seed(0))
     task.losses(Batch(range(6), pixels), (0, "test", 0, 0)).total().backward()
     optimiser.step()

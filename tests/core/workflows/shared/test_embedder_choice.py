@@ -13,8 +13,8 @@ from PIL import Image
 from tiny import TINY_MODEL
 
 from scing_cli.core.embeddings import openvino_embedder
-from scing_cli.core.embeddings.openvino_embedder import CopyEmbedder
-from scing_cli.core.embeddings.torch_embedder import TowerEmbedder
+from scing_cli.core.embeddings.openvino_embedder import OpenVinoEmbedder
+from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
 from scing_cli.core.encoders.openvino_model import WEIGHTS
 from scing_cli.core.errors import SettingError
 from scing_cli.core.runtime import Silent
@@ -24,8 +24,8 @@ from scing_cli.core.workflows.shared.embedder_choice import (
     FEW_PHOTOS,
     Crops,
     choose_embedder,
-    choose_meanwhile,
-    copy_serves,
+    choose_in_background,
+    openvino_serves,
 )
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel, open_model
@@ -79,13 +79,13 @@ def crops(tmp_path: Path) -> Crops:
     ],
 )
 def test_the_copy_serves_where_neither_float32_nor_a_gpu_is_asked_for(machine: dict[str, Any], serves: bool) -> None:
-    assert copy_serves(Machine(**machine)) is serves
+    assert openvino_serves(Machine(**machine)) is serves
 
 
 def test_bf16_is_for_processors_that_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedder_choice, "cpu_has_bf16", lambda: False)
-    assert not copy_serves(Machine(precision="bf16"))
-    assert copy_serves(Machine())
+    assert not openvino_serves(Machine(precision="bf16"))
+    assert openvino_serves(Machine())
 
 
 def test_where_there_may_be_a_gpu_the_copy_serves_few_photos(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,35 +98,35 @@ def test_where_there_may_be_a_gpu_the_copy_serves_few_photos(monkeypatch: pytest
         return torch.device(found)
 
     monkeypatch.setattr(machines, "choose_device", choose)
-    assert copy_serves(Machine(), count=FEW_PHOTOS)
-    assert copy_serves(Machine(device="cpu"), count=10 * FEW_PHOTOS)
+    assert openvino_serves(Machine(), count=FEW_PHOTOS)
+    assert openvino_serves(Machine(device="cpu"), count=10 * FEW_PHOTOS)
     assert not asked
-    assert not copy_serves(Machine(), count=FEW_PHOTOS + 1)
-    assert not copy_serves(Machine())
+    assert not openvino_serves(Machine(), count=FEW_PHOTOS + 1)
+    assert not openvino_serves(Machine())
     found = "cpu"
-    assert copy_serves(Machine(), count=FEW_PHOTOS + 1)
+    assert openvino_serves(Machine(), count=FEW_PHOTOS + 1)
     assert asked == ["auto"] * 3
 
 
 def test_without_openvino_torch_embeds(model: OpenedModel, crops: Crops, monkeypatch: pytest.MonkeyPatch) -> None:
     for room in (embedder_choice, openvino_embedder):
-        monkeypatch.setattr(room, "can_copy", lambda: False)
+        monkeypatch.setattr(room, "openvino_serves_here", lambda: False)
     found = choose_embedder(model, Machine(), kind="projected", crops=crops, reporter=Silent())
-    assert isinstance(found, TowerEmbedder)
+    assert isinstance(found, TorchEmbedder)
     assert not model.copies[-1].exists()
 
 
 def test_a_copy_is_made_once_and_then_loaded_without_the_model(model: OpenedModel, crops: Crops) -> None:
     reporter = Listening()
     without = choose_embedder(model, Machine(), kind="projected", reporter=reporter)
-    assert isinstance(without, TowerEmbedder)
+    assert isinstance(without, TorchEmbedder)
     made = choose_embedder(model, Machine(), kind="projected", crops=crops, reporter=reporter)
-    assert isinstance(made, CopyEmbedder)
+    assert isinstance(made, OpenVinoEmbedder)
     assert reporter.notes == [f"Inference copy, for searches that start without torch: {model.copies[-1]}"]
     left = (model.copies[-1] / WEIGHTS).stat().st_mtime_ns
     again = OpenedModel(model.digest, model.where, None, (), model.copies, lambda: pytest.fail("the model was loaded"))
     loaded = choose_embedder(again, Machine(), kind="concat", crops=crops, reporter=reporter)
-    assert isinstance(loaded, CopyEmbedder)
+    assert isinstance(loaded, OpenVinoEmbedder)
     assert (model.copies[-1] / WEIGHTS).stat().st_mtime_ns == left
     assert len(reporter.notes) == 1
 
@@ -136,17 +136,17 @@ def test_a_damaged_copy_is_told_and_made_anew_where_there_are_crops(model: Opene
     weights = model.copies[-1] / WEIGHTS
     weights.write_bytes(weights.read_bytes()[:-1])
     reporter = Listening()
-    assert isinstance(choose_embedder(model, Machine(), kind="projected", reporter=reporter), TowerEmbedder)
+    assert isinstance(choose_embedder(model, Machine(), kind="projected", reporter=reporter), TorchEmbedder)
     assert "the digests differ. scing embed makes it anew; until then torch is used" in reporter.warnings[0]
     mended = choose_embedder(model, Machine(), kind="projected", crops=crops, reporter=reporter)
-    assert isinstance(mended, CopyEmbedder)
+    assert isinstance(mended, OpenVinoEmbedder)
     assert mended.files(crops.files, reporter=Silent(), text="x").shape == (3, mended.width)
 
 
 def test_the_copy_of_another_model_does_not_count(model: OpenedModel, crops: Crops) -> None:
     choose_embedder(model, Machine(), kind="projected", crops=crops, reporter=Silent())
     other = OpenedModel("another digest", model.where, None, (), model.copies, model.load)
-    assert isinstance(choose_embedder(other, Machine(), kind="projected", reporter=Silent()), TowerEmbedder)
+    assert isinstance(choose_embedder(other, Machine(), kind="projected", reporter=Silent()), TorchEmbedder)
 
 
 @pytest.mark.parametrize("wishes", [{"precision": "fp32"}, {"device": "cpu", "precision": "fp32"}])
@@ -156,9 +156,9 @@ def test_a_copy_is_made_for_later_searches_also_where_torch_embeds(
     reporter = Listening()
     for _ in range(2):
         found = choose_embedder(model, Machine(**wishes), kind="projected", crops=crops, reporter=reporter)
-        assert isinstance(found, TowerEmbedder)
+        assert isinstance(found, TorchEmbedder)
     assert len(reporter.notes) == 1
-    assert isinstance(choose_embedder(model, Machine(), kind="projected", reporter=reporter), CopyEmbedder)
+    assert isinstance(choose_embedder(model, Machine(), kind="projected", reporter=reporter), OpenVinoEmbedder)
 
 
 def test_a_run_that_cannot_be_written_gets_its_copy_in_the_users_cache(
@@ -169,9 +169,11 @@ def test_a_run_that_cannot_be_written_gets_its_copy_in_the_users_cache(
     both = OpenedModel(model.digest, model.where, None, (), (run / "inference", *model.copies), model.load)
     allowed = embedder_choice.os.access
     monkeypatch.setattr(embedder_choice.os, "access", lambda place, mode: place != run and allowed(place, mode))
-    assert isinstance(choose_embedder(both, Machine(), kind="projected", crops=crops, reporter=Silent()), CopyEmbedder)
+    assert isinstance(
+        choose_embedder(both, Machine(), kind="projected", crops=crops, reporter=Silent()), OpenVinoEmbedder
+    )
     assert not list(run.iterdir())
-    assert isinstance(choose_embedder(both, Machine(), kind="projected", reporter=Silent()), CopyEmbedder)
+    assert isinstance(choose_embedder(both, Machine(), kind="projected", reporter=Silent()), OpenVinoEmbedder)
 
 
 def test_where_another_copy_serves_nobody_is_warned_of_the_damaged_one(
@@ -188,17 +190,19 @@ def test_where_another_copy_serves_nobody_is_warned_of_the_damaged_one(
     monkeypatch.setattr(embedder_choice.os, "access", lambda place, mode: run not in (place, *place.parents))
     reporter = Listening()
     made = choose_embedder(both, Machine(), kind="projected", crops=crops, reporter=reporter)
-    assert isinstance(made, CopyEmbedder)
+    assert isinstance(made, OpenVinoEmbedder)
     assert len(reporter.warnings) == 1
     assert reporter.notes == [f"Inference copy, for searches that start without torch: {model.copies[-1]}"]
-    assert isinstance(choose_meanwhile(both, Machine(), kind="projected", count=1, reporter=reporter)(), CopyEmbedder)
+    assert isinstance(
+        choose_in_background(both, Machine(), kind="projected", count=1, reporter=reporter)(), OpenVinoEmbedder
+    )
     assert len(reporter.warnings) == 1
 
 
 def test_a_search_without_a_copy_says_how_to_get_one(model: OpenedModel) -> None:
     reporter = Listening()
-    waiting = choose_meanwhile(model, Machine(), kind="projected", count=1, reporter=reporter)
-    assert isinstance(waiting(), TowerEmbedder)
+    waiting = choose_in_background(model, Machine(), kind="projected", count=1, reporter=reporter)
+    assert isinstance(waiting(), TorchEmbedder)
     assert reporter.notes == [
         f"{model.label()} has no inference copy that serves: torch starts, which takes longer. scing embed makes one."
     ]
@@ -206,10 +210,10 @@ def test_a_search_without_a_copy_says_how_to_get_one(model: OpenedModel) -> None
 
 def test_a_copy_loads_while_something_else_is_done(model: OpenedModel, crops: Crops) -> None:
     choose_embedder(model, Machine(), kind="projected", crops=crops, reporter=Silent())
-    waiting = choose_meanwhile(model, Machine(), kind="projected", count=1, reporter=Silent())
-    assert isinstance(waiting(), CopyEmbedder)
-    plain = choose_meanwhile(model, Machine(precision="fp32"), kind="projected", count=1, reporter=Silent())
-    assert isinstance(plain(), TowerEmbedder)
+    waiting = choose_in_background(model, Machine(), kind="projected", count=1, reporter=Silent())
+    assert isinstance(waiting(), OpenVinoEmbedder)
+    plain = choose_in_background(model, Machine(precision="fp32"), kind="projected", count=1, reporter=Silent())
+    assert isinstance(plain(), TorchEmbedder)
 
 
 def test_an_openvino_that_cannot_be_imported_is_told_and_torch_embeds(
@@ -218,8 +222,8 @@ def test_an_openvino_that_cannot_be_imported_is_told_and_torch_embeds(
     choose_embedder(model, Machine(), kind="projected", crops=crops, reporter=Silent())
     monkeypatch.setitem(sys.modules, "scing_cli.core.encoders.openvino_runtime", None)
     reporter = Listening()
-    waiting = choose_meanwhile(model, Machine(), kind="projected", count=1, reporter=reporter)
-    assert isinstance(waiting(), TowerEmbedder)
+    waiting = choose_in_background(model, Machine(), kind="projected", count=1, reporter=reporter)
+    assert isinstance(waiting(), TorchEmbedder)
     assert "cannot be used: import of scing_cli.core.encoders.openvino_runtime halted" in reporter.warnings[0]
 
 

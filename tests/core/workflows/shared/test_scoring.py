@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from tiny import tiny_clip
 
-from scing_cli.core.embeddings.torch_embedder import TowerEmbedder
+from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
 from scing_cli.core.errors import DataError
 from scing_cli.core.evaluation import Scores
 from scing_cli.core.manifest import Manifest, Sample
@@ -19,8 +19,8 @@ from scing_cli.core.workflows.shared.scoring import score_parts, sides
 
 
 @pytest.fixture(scope="module")
-def embedder() -> TowerEmbedder:
-    return TowerEmbedder(
+def embedder() -> TorchEmbedder:
+    return TorchEmbedder(
         tiny_clip().image, kind="projected", device=torch.device("cpu"), precision="fp32", batch_size=8, workers=2
     )
 
@@ -36,13 +36,13 @@ def noise(tmp_path: Path) -> Manifest:
     return Manifest(tmp_path, tuple(samples), "noise")
 
 
-def score(manifest: Manifest, embedder: TowerEmbedder, protocol: str) -> Scores:
+def score(manifest: Manifest, embedder: TorchEmbedder, protocol: str) -> Scores:
     return score_parts(*sides(manifest, "val"), embedder, protocol=protocol, reporter=Silent())
 
 
 @pytest.mark.parametrize(("protocol", "matches"), [("market", 2), ("no-camera", 3), ("auto", 2)])
 def test_no_image_of_a_split_finds_itself(
-    noise: Manifest, embedder: TowerEmbedder, protocol: str, matches: int
+    noise: Manifest, embedder: TorchEmbedder, protocol: str, matches: int
 ) -> None:
     queries, gallery = sides(noise, "val")
     assert queries == gallery == noise
@@ -51,14 +51,14 @@ def test_no_image_of_a_split_finds_itself(
     assert scores.rank1 < 60  # 100 if each found itself
 
 
-def test_rows_without_a_camera_do_not_find_themselves_either(noise: Manifest, embedder: TowerEmbedder) -> None:
+def test_rows_without_a_camera_do_not_find_themselves_either(noise: Manifest, embedder: TorchEmbedder) -> None:
     bare = Manifest(noise.root, tuple(Sample(s.path, s.identity, "", "val") for s in noise.samples[:12]), "mixed")
     mixed = Manifest(noise.root, bare.samples + noise.samples[12:], "mixed")
     for manifest in (mixed, bare):
         assert score(manifest, embedder, "market").rank1 < 60
 
 
-def test_the_same_file_in_query_and_gallery_counts_for_nothing(noise: Manifest, embedder: TowerEmbedder) -> None:
+def test_the_same_file_in_query_and_gallery_counts_for_nothing(noise: Manifest, embedder: TorchEmbedder) -> None:
     """By whatever path it is named."""
     again = f"../{noise.root.name}/"
     gallery = [Sample(again + s.path, s.identity, "", "gallery") for s in noise]
@@ -69,7 +69,7 @@ def test_the_same_file_in_query_and_gallery_counts_for_nothing(noise: Manifest, 
     assert scores.mAP == pytest.approx(score(noise, embedder, "no-camera").mAP)
 
 
-def test_people_with_one_image_each_cannot_be_evaluated(noise: Manifest, embedder: TowerEmbedder) -> None:
+def test_people_with_one_image_each_cannot_be_evaluated(noise: Manifest, embedder: TorchEmbedder) -> None:
     one = Manifest(noise.root, noise.samples[:6], "one each")
     with pytest.raises(DataError, match="6 have no image of their identity in the gallery but themselves"):
         score(one, embedder, "no-camera")

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from tiny import tiny_clip
 
-from scing_cli.core.embeddings.torch_embedder import TowerEmbedder
+from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
 from scing_cli.core.errors import DataError, ImageError, ScingError
 from scing_cli.core.runtime import Advance, Silent
 from scing_cli.core.workflows.shared import vectors
@@ -38,8 +38,8 @@ class Telling(Silent):
 
 
 @pytest.fixture(scope="module")
-def embedder() -> TowerEmbedder:
-    return TowerEmbedder(
+def embedder() -> TorchEmbedder:
+    return TorchEmbedder(
         tiny_clip().image, kind="projected", device=torch.device("cpu"), precision="fp32", batch_size=4, workers=2
     )
 
@@ -54,7 +54,7 @@ def photos(tmp_path: Path) -> list[Path]:
 
 
 def test_a_photo_has_one_vector_alone_in_a_folder_and_with_a_box_round_all_of_it(
-    embedder: TowerEmbedder, photos: list[Path]
+    embedder: TorchEmbedder, photos: list[Path]
 ) -> None:
     together = embed_files(embedder, photos, reporter=Silent(), text="x")
     boxed = embed_files(embedder, photos, box=(0, 0, 40, 70), reporter=Silent(), text="x")
@@ -70,7 +70,7 @@ def test_a_photo_has_one_vector_alone_in_a_folder_and_with_a_box_round_all_of_it
 
 @pytest.mark.parametrize("box", [None, (0, 0, 40, 70)])
 def test_progress_reaches_its_total_and_faults_name_the_file(
-    embedder: TowerEmbedder, photos: list[Path], box: tuple[int, int, int, int] | None
+    embedder: TorchEmbedder, photos: list[Path], box: tuple[int, int, int, int] | None
 ) -> None:
     telling = Telling()
     embed_files(embedder, photos, box=box, reporter=telling, text="photos")
@@ -80,13 +80,13 @@ def test_progress_reaches_its_total_and_faults_name_the_file(
         embed_files(embedder, photos, box=box, reporter=Silent(), text="photos")
 
 
-def test_a_box_that_leaves_the_photo_is_refused(embedder: TowerEmbedder, photos: list[Path]) -> None:
+def test_a_box_that_leaves_the_photo_is_refused(embedder: TorchEmbedder, photos: list[Path]) -> None:
     with pytest.raises(DataError, match="41"):
         embed_files(embedder, photos, box=(0, 0, 41, 70), reporter=Silent(), text="x")
 
 
 def test_boxed_photos_are_not_held_at_full_size(
-    embedder: TowerEmbedder, photos: list[Path], monkeypatch: pytest.MonkeyPatch
+    embedder: TorchEmbedder, photos: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At most one decoded photo a thread is alive at any time."""
     alive, most, lock = 0, 0, threading.Lock()
@@ -116,7 +116,7 @@ def test_boxed_photos_are_not_held_at_full_size(
     "error", [torch.OutOfMemoryError("out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
 )
 def test_too_little_memory_names_the_options_that_help(
-    embedder: TowerEmbedder,
+    embedder: TorchEmbedder,
     photos: list[Path],
     monkeypatch: pytest.MonkeyPatch,
     box: tuple[int, int, int, int] | None,

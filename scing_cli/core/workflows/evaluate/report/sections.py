@@ -14,9 +14,9 @@ from scing_cli.core.errors import counted
 from scing_cli.core.evaluation import CameraPair
 from scing_cli.core.evaluation.rates import OperatingPoint, four_digits
 from scing_cli.core.evaluation.sampling import Estimate
-from scing_cli.core.figures.report.charts import cmc_chart, course_chart, roc_chart, score_chart
+from scing_cli.core.figures.report.charts import cmc_chart, roc_chart, score_chart, training_chart
 from scing_cli.core.figures.report.page import Block, Cell, Chart, Facts, Picture, Section, Table, Text
-from scing_cli.core.safe_reading import check_ordinary, read_bounded
+from scing_cli.core.safe_reading import check_ordinary, read_limited
 from scing_cli.core.workflows.evaluate.report.findings import Findings
 
 TRAINED_ON = ("name", "layout", "include_val", "fingerprint")  # not where it lies: a report is passed on
@@ -138,14 +138,14 @@ def training(run: Run | None) -> Section:
 def _courses(log: Path) -> Iterator[Block]:
     try:
         check_ordinary(log)
-        rows = [json.loads(line) for line in read_bounded(log).decode("utf-8").splitlines()]
+        rows = [json.loads(line) for line in read_limited(log).decode("utf-8").splitlines()]
     except (OSError, ValueError, RecursionError):
         return
     for stage, terms in TERMS.items():
         own = [row for row in rows if isinstance(row, dict) and row.get("stage") == stage]
         drawn = [term for term in terms if _are_numbers(own, term)]
         if drawn and _are_numbers(own, "epoch"):
-            yield Chart(course_chart(stage, own, drawn), f"Losses of {stage}, mean of each epoch.")
+            yield Chart(training_chart(stage, own, drawn), f"Losses of {stage}, mean of each epoch.")
 
 
 def _are_numbers(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
