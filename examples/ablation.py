@@ -25,14 +25,13 @@ from torch.nn import functional
 
 from scing_cli.commands.console import Terminal
 from scing_cli.core.artifacts import Run, open_run, write_json
-from scing_cli.core.config import PromptSettings, VisualSettings, build_settings, read_config, saved_settings
 from scing_cli.core.datasets import read_data
 from scing_cli.core.encoders import hub
 from scing_cli.core.errors import ScingError
 from scing_cli.core.figures.bar_chart import Bar, bar_chart
-from scing_cli.core.method_table import unread
 from scing_cli.core.methods.prompts_file import load_texts
 from scing_cli.core.runtime import choose_device, device_name
+from scing_cli.core.settings import PromptSettings, VisualSettings, build_settings, read_config, saved_settings, unread
 from scing_cli.core.workflows.evaluate.evaluate_data import evaluate
 from scing_cli.core.workflows.shared.model import ModelChoice
 from scing_cli.core.workflows.train.prompts_stage import train_prompts

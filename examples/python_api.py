@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from scing_cli.core.config import PromptSettings, VisualSettings
 from scing_cli.core.datasets import read_data
+from scing_cli.core.settings import PromptSettings, VisualSettings
 from scing_cli.core.workflows.embed.embed_gallery import GalleryChoice, embed
 from scing_cli.core.workflows.evaluate.evaluate_data import evaluate
 from scing_cli.core.workflows.prepare.prepare_data import prepare

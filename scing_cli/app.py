@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib
 import signal
 import sys
 import threading
@@ -13,24 +14,66 @@ from types import FrameType
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from scing_cli import __version__
 from scing_cli.commands import console
-from scing_cli.commands.embed import embed
-from scing_cli.commands.evaluate import evaluate
-from scing_cli.commands.prepare import prepare
-from scing_cli.commands.search import search
-from scing_cli.commands.train_prompts import train_prompts
-from scing_cli.commands.train_visual import train_visual
 from scing_cli.core.errors import WRITE_REMEDY, InterruptionError, ScingError, spelled
 
 INTERRUPTED = 130
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+COMMANDS = {  # name: what the top help says of it, which is the first line of its docstring; an example
+    "prepare": (
+        "Read a data set, open every image, and write its manifest; with --synthetic, draw the data set first.",
+        "scing prepare ./Market-1501",
+    ),
+    "train-prompts": (
+        "Stage 1: learn each identity's prompts; both encoders stay frozen.",
+        "scing train-prompts --data ./Market-1501",
+    ),
+    "train-visual": (
+        "Stage 2: tune the whole image encoder towards the identity texts of stage 1.",
+        "scing train-visual",
+    ),
+    "embed": ("Embed images as unit vectors into a FAISS inner-product index with stable ids.", "scing embed"),
+    "evaluate": (
+        "Rank the gallery for every query: mAP, mINP, CMC; single query, no re-ranking unless asked for.",
+        "scing evaluate --split query",
+    ),
+    "search": (
+        "Rank the gallery by its likeness to a photo; scores are cosines.",
+        "scing search photo.jpg --index gallery.faiss --montage ranking.png",
+    ),
+}
+
+
+class _LazyCommand(TyperCommand):
+    """A command whose module is imported when it is run, or asked for its own help: the top help needs one line."""
+
+    def __init__(self, name: str, summary: str, example: str) -> None:
+        super().__init__(name, help=summary)
+        self.example = example
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Import the command and read its options."""
+        return self.load().make_context(*arguments, **options)
+
+    def load(self) -> Any:
+        """Return the command that Typer makes of the function of the same name in the module of the same name."""
+        name = str(self.name).replace("-", "_")
+        function = getattr(importlib.import_module(f"scing_cli.commands.{name}"), name)
+        own = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        own.command(self.name, epilog=f"Example: {self.example}")(function)
+        return typer.main.get_command(own)
 
 
 class _Commands(TyperGroup):
-    """Spells out what is not printable in messages about wrong options: they repeat names from outside."""
+    """The six commands. In messages about wrong options, what is not printable in names from outside is escaped."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        for name, (summary, example) in COMMANDS.items():
+            self.add_command(_LazyCommand(name, summary, example))
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
         """Read the options that stand before the command."""
@@ -62,15 +105,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for name, command, example in (
-    ("prepare", prepare, "scing prepare ./Market-1501"),
-    ("train-prompts", train_prompts, "scing train-prompts --data ./Market-1501"),
-    ("train-visual", train_visual, "scing train-visual"),
-    ("embed", embed, "scing embed"),
-    ("evaluate", evaluate, "scing evaluate --split query"),
-    ("search", search, "scing search photo.jpg --index gallery.faiss --montage ranking.png"),
-):
-    app.command(name, epilog=f"Example: {example}")(command)
 
 
 def _version(wanted: bool) -> None:

@@ -4,44 +4,31 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scing_cli.core.errors import SettingError
 from scing_cli.core.runtime import DEVICES, PRECISIONS
 
-if TYPE_CHECKING:
-    from scing_cli.core.config import Settings
-
-
-def chosen(kind: type[Settings], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options a command was given that are settings of `kind`, text forms parsed.
-
-    Raises:
-        SettingError: If a text form cannot be parsed.
-    """
-    picked = {name: value for name, value in given.items() if name in kind.model_fields and value is not None}
-    if "milestones" in picked:
-        picked["milestones"] = whole_numbers("--milestones", picked["milestones"])
-    return picked
-
 
 def only_with(option: str, *, wanted: bool, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that were given, which have a meaning beside `option` only.
+    """Return the options that were given, which have an effect with `option` only.
 
     Raises:
         SettingError: If one was given without it.
     """
     picked = {name: value for name, value in given.items() if value is not None}
     if picked and not wanted:
-        names = ", ".join(f"--{name.replace('_', '-')}" for name in picked)
-        raise SettingError(f"{names}: of no use without {option}.", f"Add {option}, or leave {names} out.")
+        names = _options(picked)
+        raise SettingError(
+            f"{names} {_have(picked)} no effect without {option}.", f"Add {option}, or leave {names} out."
+        )
     return picked
 
 
 def not_with(option: str, given: Mapping[str, Any], **usual: tuple[Any, Any]) -> None:
-    """Refuse options that have no meaning beside `option`.
+    """Refuse options that have no effect with `option`.
 
     Args:
         option: What was asked for.
@@ -53,9 +40,19 @@ def not_with(option: str, given: Mapping[str, Any], **usual: tuple[Any, Any]) ->
     """
     named = [name for name, value in given.items() if value is not None]
     named += [name for name, (value, default) in usual.items() if value != default]
-    names = ", ".join(f"--{name.replace('_', '-')}" for name in named)
-    if names:
-        raise SettingError(f"{names}: of no use beside {option}.", f"Leave {names} out, or leave {option} out.")
+    if named:
+        names = _options(named)
+        raise SettingError(
+            f"{names} {_have(named)} no effect with {option}.", f"Leave {names} out, or leave {option} out."
+        )
+
+
+def _options(names: Iterable[str]) -> str:
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
+
+
+def _have(names: Collection[str]) -> str:
+    return "has" if len(names) == 1 else "have"
 
 
 def check_machine(device: str, precision: str, workers: int | None, batch_size: int) -> None:

@@ -59,8 +59,8 @@ UnusedDevice = Annotated[
         known=DEVICES,
     ),
 ]
-UnusedPrecision = Annotated[str, _machine("--precision", text="As --device: of no use here.", known=PRECISIONS)]
-UnusedBatchSize = Annotated[int, _machine("--batch-size", text="As --device: of no use here.")]
+UnusedPrecision = Annotated[str, _machine("--precision", text="As --device: no effect here.", known=PRECISIONS)]
+UnusedBatchSize = Annotated[int, _machine("--batch-size", text="As --device: no effect here.")]
 Seed = Annotated[int, typer.Option("--seed", help="Every draw follows from it.", min=0, rich_help_panel=MACHINE)]
 
 # data

@@ -1,180 +1,142 @@
-"""The settings of both training stages as options: None leaves the choice to the file, then to the default."""
+"""The settings of a training stage as options of its command, made from the fields of the settings class.
+
+An option that was not given is None, which leaves the choice to the file, then to the default.
+"""
 
 from __future__ import annotations
 
+import functools
+import inspect
+import types
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
+from pydantic.fields import FieldInfo
 
-from scing_cli.commands.options import MACHINE, MODEL
-from scing_cli.core.method_table import METHODS
-from scing_cli.core.runtime import PRECISIONS
-
-_SCHEDULE = "Schedule"
-_METHOD = "Method"
-
-
-def _setting(name: str, *, text: str, metavar: str | None = None, panel: str) -> Any:
-    """Declare a stage's setting: None leaves the choice to the file, then to the default named in `text`."""
-    return typer.Option(name, help=text, metavar=metavar, rich_help_panel=panel, show_default=False)
-
+from scing_cli.commands.option_checks import whole_numbers
+from scing_cli.core.settings.field import PANELS, Setting, option_of
+from scing_cli.core.settings.schedule_settings import Schedule
 
 Config = Annotated[
-    Path | None, typer.Option("--config", help="Settings of both stages; options go before it.", metavar="FILE.toml")
-]
-Method = Annotated[
-    str | None, _setting("--method", text=f"{', '.join(METHODS)} (scing).", metavar="NAME", panel=_METHOD)
-]
-Model = Annotated[
-    str | None, _setting("--model", text="CLIP to start from (ViT-B-16-quickgelu).", metavar="NAME", panel=MODEL)
-]
-Pretrained = Annotated[
-    str | None,
-    _setting(
-        "--pretrained", text="Its weights (openai; scing-tiny has its own).", metavar="TAG|FILE|random", panel=MODEL
-    ),
-]
-Stride = Annotated[
-    int | None, _setting("--stride", text="Patch stride; 12 overlaps (the patch size).", metavar="16|12", panel=MODEL)
-]
-Statistics = Annotated[
-    str | None,
-    _setting(
-        "--statistics", text="Pixel mean and deviation: 0.5 or CLIP's own (half).", metavar="half|clip", panel=MODEL
-    ),
-]
-Gate = Annotated[
-    str | None, _setting("--gate", text="SVIP's gate, scing alone (channel).", metavar="channel|token", panel=_METHOD)
-]
-Tokens = Annotated[int | None, _setting("--tokens", text="L, learnable tokens per identity (4).", panel=_METHOD)]
-FusedTokens = Annotated[
-    int | None, _setting("--fused-tokens", text="M of them take SVIP's part, scing alone (2).", panel=_METHOD)
-]
-Consistency = Annotated[
-    bool | None,
-    typer.Option(
-        "--no-consistency",
-        help="Leave PDCA out, which scing alone has.",
-        callback=lambda left_out: False if left_out else None,
-        rich_help_panel=_METHOD,
-        show_default=False,
-    ),
-]
-ConsistencyWeight = Annotated[
-    float | None, _setting("--consistency-weight", text="PDCA's: lambda of Eq. 16 (1).", panel=_METHOD)
-]
-Contrast = Annotated[
-    str | None,
-    _setting("--contrast", text="Positives of Eq. 1 (supervised).", metavar="supervised|infonce", panel=_METHOD),
-]
-Similarity = Annotated[
-    str | None,
-    _setting(
-        "--similarity",
-        text="How the losses compare images and texts (cosine).",
-        metavar="cosine|dot",
-        panel=_METHOD,
-    ),
-]
-Views = Annotated[
-    str | None,
-    _setting(
-        "--views",
-        text="PDCA's: two anew at every step, or two of N encoded once (fresh).",
-        metavar="fresh|bank:N",
-        panel=_METHOD,
-    ),
-]
-FeatureDropout = Annotated[
-    float | None, _setting("--feature-dropout", text="PDCA's: on perturbed views' features (0.5).", panel=_METHOD)
-]
-Occlusion = Annotated[
-    float | None, _setting("--occlusion", text="PDCA's: probability in a perturbed view (0.5).", panel=_METHOD)
-]
-ViewFlip = Annotated[float | None, _setting("--flip", text="PDCA's, as --occlusion (0.5).", panel=_METHOD)]
-ViewErase = Annotated[float | None, _setting("--erase", text="PDCA's, as --occlusion (0.5).", panel=_METHOD)]
-ViewCrop = Annotated[float | None, _setting("--crop", text="PDCA's, as --occlusion (0.5).", panel=_METHOD)]
-IdentityText = Annotated[
-    str | None,
-    _setting(
-        "--identity-text",
-        text="How w_k is made (mean-condition).",
-        metavar="mean-condition|mean-text",
-        panel=_METHOD,
-    ),
-]
-Stage2Loss = Annotated[
-    str | None,
-    _setting("--stage2-loss", text="The losses, for every method (paper).", metavar="paper|clip-reid", panel=_METHOD),
-]
-CameraEmbedding = Annotated[
-    bool | None,
-    _setting(
-        "--camera-embedding",
-        text="SIE: learn a vector for each training camera (off).",
-        panel=_METHOD,
-    ),
-]
-TripletWeight = Annotated[float | None, _setting("--triplet-weight", text="gamma of Eq. 20 (1).", panel=_METHOD)]
-Margin = Annotated[float | None, _setting("--margin", text="Of the triplet (0.2; clip-reid's 0.3).", panel=_METHOD)]
-LabelSmoothing = Annotated[
-    float | None, _setting("--label-smoothing", text="Of every cross-entropy (0; clip-reid's 0.1).", panel=_METHOD)
-]
-Epochs = Annotated[int | None, _setting("--epochs", text="Epochs (120).", panel=_SCHEDULE)]
-Lr = Annotated[float | None, _setting("--lr", text="Learning rate (5e-5).", panel=_SCHEDULE)]
-WeightDecay = Annotated[float | None, _setting("--weight-decay", text="Adam's, coupled (5e-4).", panel=_SCHEDULE)]
-Schedule = Annotated[
-    str | None,
-    _setting("--schedule", text="The rate after the warm-up (steps).", metavar="steps|cosine", panel=_SCHEDULE),
-]
-Milestones = Annotated[
-    str | None,
-    _setting("--milestones", text="Epochs at which the rate falls to a tenth (30,50).", metavar="N,N", panel=_SCHEDULE),
-]
-WarmupEpochs = Annotated[
-    int | None, _setting("--warmup-epochs", text="Epochs of rising rate (0; in stage 2 10).", panel=_SCHEDULE)
-]
-WarmupLr = Annotated[
-    float | None, _setting("--warmup-lr", text="Where it rises from (a tenth of --lr).", panel=_SCHEDULE)
-]
-FinalLr = Annotated[float | None, _setting("--final-lr", text="Where a cosine ends (1e-6).", panel=_SCHEDULE)]
-FirstEpoch = Annotated[
-    int | None,
-    _setting("--first-epoch", text="Number of the first epoch; CLIP-ReID's is 1 (0).", metavar="0|1", panel=_SCHEDULE),
-]
-BiasLrFactor = Annotated[
-    float | None, _setting("--bias-lr-factor", text="Biases learn at so many times the rate (1).", panel=_SCHEDULE)
-]
-Sampler = Annotated[
-    str | None,
-    _setting(
-        "--sampler",
-        text="Batches of identities, or of any images (identity).",
-        metavar="identity|random",
-        panel=_SCHEDULE,
-    ),
-]
-TrainBatchSize = Annotated[int | None, _setting("--batch-size", text="Images in a batch (64).", panel=_SCHEDULE)]
-Instances = Annotated[int | None, _setting("--instances", text="Images per identity in a batch (4).", panel=_SCHEDULE)]
-Flip = Annotated[float | None, _setting("--flip", text="Probability (0.5).", panel=_SCHEDULE)]
-Erase = Annotated[float | None, _setting("--erase", text="Probability (0.5).", panel=_SCHEDULE)]
-VisualOcclusion = Annotated[
-    float | None, _setting("--occlusion", text="Probability (0); raise it for occluded queries.", panel=_SCHEDULE)
-]
-Crop = Annotated[float | None, _setting("--crop", text="Probability (0.5).", panel=_SCHEDULE)]
-TrainSeed = Annotated[int | None, _setting("--seed", text="Every draw follows from it (0).", panel=MACHINE)]
-TrainPrecision = Annotated[
-    str | None,
-    _setting(
-        "--precision",
-        text="Of the towers; auto is bf16 where the machine has it.",
-        metavar="|".join(PRECISIONS),
-        panel=MACHINE,
-    ),
-]
-Compile = Annotated[
-    bool | None,
-    _setting("--compile/--no-compile", text="Compile the towers' blocks, for GPUs (off).", panel=MACHINE),
+    Path | None, typer.Option("--config", help="Settings of both stages; options override it.", metavar="FILE.toml")
 ]
 Validate = Annotated[bool, typer.Option("--validate", help="Evaluate the result on the split val.")]
+Command = Callable[..., None]
+
+
+def with_settings(kind: type[Schedule]) -> Callable[[Command], Command]:
+    """Return a decorator that gives a command one option for each setting of `kind`.
+
+    The options take the place of the command's parameter `picked`, a keyword: it gets what `chosen` picks from them.
+    """
+
+    def decorate(command: Command) -> Command:
+        signature = inspect.signature(command, eval_str=True)
+        parameters: list[inspect.Parameter] = []
+        for parameter in signature.parameters.values():
+            parameters += _parameters(kind) if parameter.name == "picked" else [parameter]
+
+        @functools.wraps(command)
+        def run(**values: Any) -> None:
+            others = {name: value for name, value in values.items() if name not in kind.model_fields}
+            command(picked=chosen(kind, values), **others)
+
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        vars(run)["__signature__"] = signature.replace(parameters=parameters)  # what Typer reads
+        return run
+
+    return decorate
+
+
+def chosen(kind: type[Schedule], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options a command was given that are settings of `kind`, text forms parsed.
+
+    Raises:
+        SettingError: If a text form cannot be parsed.
+    """
+    picked = {}
+    for name, setting in kind.described():
+        value = given.get(name)
+        if value is not None:
+            if _is_list(kind.model_fields[name].annotation):
+                value = whole_numbers(option_of(name, setting), value)
+            picked[name] = not value if _turns_off(setting) else value
+    return picked
+
+
+def _parameters(kind: type[Schedule]) -> Iterator[inspect.Parameter]:
+    """Yield an option for each setting, panel by panel: what both stages share, then the stage's own."""
+    own, shared = list(inspect.get_annotations(kind)), dict(Schedule.described())
+
+    def place(entry: tuple[str, Setting]) -> tuple[int, int]:
+        name, setting = entry
+        return PANELS.index(setting.panel), -1 if shared.get(name) == setting else own.index(name)
+
+    for name, setting in sorted(kind.described(), key=place):
+        field = kind.model_fields[name]
+        option = typer.Option(
+            option_of(name, setting),
+            help=_help(setting, field.default),
+            metavar=setting.metavar or _choices(field),
+            rich_help_panel=setting.panel,
+            show_default=False,
+        )
+        annotation = Annotated[_plain(field.annotation) | None, option]  # type: ignore[valid-type]
+        yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _help(setting: Setting, default: object) -> str:
+    """Return a setting's sentence, the methods that read it, and its default.
+
+    >>> _help(Setting("M of the L tokens.", "Method", methods=("scing",)), 2)
+    'M of the L tokens (scing; default: 2).'
+    """
+    shown = setting.default or _shown(setting, default)
+    if setting.default_with is not None:
+        _, value, other = setting.default_with
+        shown = f"{shown}; {value}: {_shown(setting, other)}"
+    notes = [", ".join(setting.methods), f"default: {shown}" if shown else ""]
+    note = "; ".join(filter(None, notes))
+    return f"{setting.help.removesuffix('.')} ({note})." if note else setting.help
+
+
+def _shown(setting: Setting, default: object) -> str:
+    """Return a default as it is given on the command line; nothing for a flag that is not set."""
+    if isinstance(default, bool):
+        return ("on" if default else "off") if "/" in setting.option else ""
+    if isinstance(default, tuple):
+        return ",".join(map(str, default))
+    if isinstance(default, float):
+        return f"{default:g}".replace("e-0", "e-")
+    return "" if default is None else str(default)
+
+
+def _turns_off(setting: Setting) -> bool:
+    return setting.option.startswith("--no-")
+
+
+def _choices(field: FieldInfo) -> str | None:
+    annotation = field.annotation
+    return "|".join(map(str, get_args(annotation))) if get_origin(annotation) is Literal else None
+
+
+def _is_list(annotation: object) -> bool:
+    return get_origin(annotation) is tuple
+
+
+def _plain(annotation: Any) -> type:
+    """Return the type that Typer reads: pydantic checks the value itself.
+
+    >>> _plain(Literal[0, 1]), _plain(float | None), _plain(tuple[int, ...])
+    (<class 'int'>, <class 'float'>, <class 'str'>)
+    """
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _plain(get_args(annotation)[0])
+    if origin in {Union, types.UnionType}:
+        return next(_plain(own) for own in get_args(annotation) if own is not type(None))
+    if origin is Literal:
+        return type(get_args(annotation)[0])
+    return str if _is_list(annotation) else annotation

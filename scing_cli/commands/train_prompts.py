@@ -2,53 +2,25 @@
 
 from __future__ import annotations
 
-from scing_cli.commands import options, settings
+from collections.abc import Mapping
+from typing import Any
+
+from scing_cli.commands import options
 from scing_cli.commands.console import Terminal
-from scing_cli.commands.option_checks import chosen
+from scing_cli.commands.settings import Config, with_settings
 from scing_cli.core.errors import SettingError
+from scing_cli.core.settings import DataSettings, PromptSettings, build_settings, check_method, read_config
 
 
+@with_settings(PromptSettings)
 def train_prompts(
+    *,
     data: options.Data = None,
     run: options.NewRun = None,
-    config: settings.Config = None,
+    config: Config = None,
     layout: options.OptionalLayout = None,
     include_val: options.OptionalIncludeVal = None,
-    method: settings.Method = None,
-    model: settings.Model = None,
-    pretrained: settings.Pretrained = None,
-    stride: settings.Stride = None,
-    statistics: settings.Statistics = None,
-    gate: settings.Gate = None,
-    tokens: settings.Tokens = None,
-    fused_tokens: settings.FusedTokens = None,
-    consistency: settings.Consistency = None,
-    consistency_weight: settings.ConsistencyWeight = None,
-    contrast: settings.Contrast = None,
-    similarity: settings.Similarity = None,
-    views: settings.Views = None,
-    feature_dropout: settings.FeatureDropout = None,
-    occlusion: settings.Occlusion = None,
-    flip: settings.ViewFlip = None,
-    erase: settings.ViewErase = None,
-    crop: settings.ViewCrop = None,
-    identity_text: settings.IdentityText = None,
-    epochs: settings.Epochs = None,
-    lr: settings.Lr = None,
-    weight_decay: settings.WeightDecay = None,
-    schedule: settings.Schedule = None,
-    milestones: settings.Milestones = None,
-    warmup_epochs: settings.WarmupEpochs = None,
-    warmup_lr: settings.WarmupLr = None,
-    final_lr: settings.FinalLr = None,
-    first_epoch: settings.FirstEpoch = None,
-    bias_lr_factor: settings.BiasLrFactor = None,
-    sampler: settings.Sampler = None,
-    batch_size: settings.TrainBatchSize = None,
-    instances: settings.Instances = None,
-    seed: settings.TrainSeed = None,
-    precision: settings.TrainPrecision = None,
-    compile: settings.Compile = None,  # noqa: A002
+    picked: Mapping[str, Any],
     device: options.Device = "auto",
     workers: options.Workers = None,
     resume: options.Resume = None,
@@ -57,13 +29,10 @@ def train_prompts(
     debug: options.Debug = False,
 ) -> None:
     """Stage 1: learn each identity's prompts; both encoders stay frozen."""
-    given = locals()
-    from scing_cli.core.config import DataSettings, PromptSettings, build_settings, read_config
     from scing_cli.core.encoders import hub
-    from scing_cli.core.method_table import check_method
 
     tables = read_config(config)
-    table, picked = tables["train-prompts"], chosen(PromptSettings, given)
+    table = tables["train-prompts"]
     named = {"path": data, "layout": layout, "include_val": include_val}
     if resume:
         from scing_cli.core.workflows.train.unfinished import choose_unfinished

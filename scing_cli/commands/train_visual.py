@@ -2,43 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from scing_cli.commands import options, settings
+from scing_cli.commands import options
 from scing_cli.commands.console import Terminal
-from scing_cli.commands.option_checks import chosen
+from scing_cli.commands.settings import Config, Validate, with_settings
+from scing_cli.core.settings import VisualSettings, build_settings, read_config
 
 
+@with_settings(VisualSettings)
 def train_visual(
+    *,
     run: options.PromptsRun = None,
     data: options.MovedData = None,
     pretrained: options.MovedPretrained = None,
-    config: settings.Config = None,
-    validate: settings.Validate = False,
-    stage2_loss: settings.Stage2Loss = None,
-    camera_embedding: settings.CameraEmbedding = None,
-    triplet_weight: settings.TripletWeight = None,
-    margin: settings.Margin = None,
-    label_smoothing: settings.LabelSmoothing = None,
-    flip: settings.Flip = None,
-    occlusion: settings.VisualOcclusion = None,
-    erase: settings.Erase = None,
-    crop: settings.Crop = None,
-    epochs: settings.Epochs = None,
-    lr: settings.Lr = None,
-    weight_decay: settings.WeightDecay = None,
-    schedule: settings.Schedule = None,
-    milestones: settings.Milestones = None,
-    warmup_epochs: settings.WarmupEpochs = None,
-    warmup_lr: settings.WarmupLr = None,
-    final_lr: settings.FinalLr = None,
-    first_epoch: settings.FirstEpoch = None,
-    bias_lr_factor: settings.BiasLrFactor = None,
-    batch_size: settings.TrainBatchSize = None,
-    instances: settings.Instances = None,
-    seed: settings.TrainSeed = None,
-    precision: settings.TrainPrecision = None,
-    compile: settings.Compile = None,  # noqa: A002
+    config: Config = None,
+    validate: Validate = False,
+    picked: Mapping[str, Any],
     device: options.Device = "auto",
     workers: options.Workers = None,
     resume: options.Resume = None,
@@ -47,10 +29,7 @@ def train_visual(
     debug: options.Debug = False,
 ) -> None:
     """Stage 2: tune the whole image encoder towards the identity texts of stage 1."""
-    given = locals()
-    from scing_cli.core.config import VisualSettings, build_settings, read_config
-
-    table, picked = read_config(config)["train-visual"], chosen(VisualSettings, given)
+    table = read_config(config)["train-visual"]
     if resume:
         from scing_cli.core.workflows.train.unfinished import choose_unfinished
 

@@ -2,9 +2,9 @@
 
 Data flows down this list, and a file imports only from entries above its own::
 
-    errors, config, artifacts, runtime      what every room needs
+    errors, settings, artifacts, runtime    what every room needs; each setting and method described once
     manifest, imagefile                     one row per observation; one image file -> pixels
-    layouts, method_table                   the one table of layouts, and that of methods
+    layouts                                 the one table of layouts
     datasets, synthetic                     a folder in some layout -> Manifest
     batches                                 Manifest -> pixels on the device
     encoders                                CLIP's two towers; the image tower's inference copy

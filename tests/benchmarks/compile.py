@@ -21,11 +21,11 @@ from measuring import in_turns, line, options, seconds, settle
 from stage2 import IDENTITIES, INSTANCES, SCALE, TINY, trainer_of
 from torch.nn import functional
 
-from scing_cli.core.config import PromptSettings, VisualSettings
 from scing_cli.core.encoders import compiled
 from scing_cli.core.encoders.clip import ClipModel, load_clip
 from scing_cli.core.methods import Batch, Similarity, Task, load_method
 from scing_cli.core.runtime import DEVICES, choose_device, choose_precision, device_name
+from scing_cli.core.settings import PromptSettings, VisualSettings
 
 BANK = 8
 NEAR = {"fp32": 1e-4, "bf16": 1e-2}

@@ -26,7 +26,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from scing_cli.core.config import PromptSettings
 from scing_cli.core.encoders.clip import ClipModel, load_clip
 from scing_cli.core.encoders.image import ImageFeatures
 from scing_cli.core.methods import load_method
@@ -35,6 +34,7 @@ from scing_cli.core.methods.prompts import AFTER, BEFORE
 from scing_cli.core.methods.stage1 import PromptTuning
 from scing_cli.core.methods.task import Batch
 from scing_cli.core.runtime import DEVICES, choose_device, choose_precision, device_name
+from scing_cli.core.settings import PromptSettings
 
 TESTS = Path(__file__).parents[1]
 PLACES, EPOCHS, BANK = 77, 120, 8

@@ -21,12 +21,12 @@ from open_clip.transformer import LayerNorm, QuickGELU, VisionTransformer
 from torch import Tensor
 from torch.nn import functional as F
 
-from scing_cli.core.config import Schedule, VisualSettings
 from scing_cli.core.encoders.clip import load_clip
 from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.methods import Batch, Batches, Similarity, Task
 from scing_cli.core.methods.stage2 import VisualTuning, tune_visual
 from scing_cli.core.runtime import Silent, choose_precision
+from scing_cli.core.settings import Schedule, VisualSettings
 from scing_cli.core.training import MetricsLog
 from scing_cli.core.training.loop import Trainer
 from scing_cli.core.training.schedule import LearningRate

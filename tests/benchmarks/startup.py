@@ -157,6 +157,11 @@ def main(given: argparse.Namespace) -> None:
         timed: Sequence[tuple[str, object, object]] = (
             ("help", lambda: ground.usual("--help"), lambda: ground.scing("--help")),
             (
+                "help of a stage with all its settings",
+                lambda: ground.usual("--help"),
+                lambda: ground.scing("train-prompts", "--help"),
+            ),
+            (
                 "usage error",
                 lambda: ground.run(sys.executable, ground.usual_script, "--wrong", code=2),
                 lambda: ground.scing("search", "--wrong", code=2),

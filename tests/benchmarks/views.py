@@ -24,8 +24,8 @@ import measuring
 
 from scing_cli.commands.console import Terminal
 from scing_cli.core.artifacts import read_json, write_json
-from scing_cli.core.config import PromptSettings, VisualSettings, build_settings, read_config, saved_settings
 from scing_cli.core.errors import ScingError
+from scing_cli.core.settings import PromptSettings, VisualSettings, build_settings, read_config, saved_settings
 from scing_cli.core.synthetic import write_world
 from scing_cli.core.workflows.evaluate.evaluate_data import evaluate
 from scing_cli.core.workflows.shared.model import ModelChoice

@@ -19,7 +19,6 @@ from safetensors.torch import save_file
 from tiny import TINY_MODEL, tiny_clip
 
 from scing_cli.core.artifacts import choose_run
-from scing_cli.core.config import PromptSettings, VisualSettings
 from scing_cli.core.datasets import DataSet, read_data
 from scing_cli.core.encoders.architecture import find_architecture
 from scing_cli.core.encoders.encoder_file import encoder_digest
@@ -30,6 +29,7 @@ from scing_cli.core.index import GalleryIndex, read_stamp
 from scing_cli.core.manifest import SPLITS
 from scing_cli.core.methods.prompts_file import check_identities, load_texts
 from scing_cli.core.runtime import Silent
+from scing_cli.core.settings import PromptSettings, VisualSettings
 from scing_cli.core.synthetic import write_world
 from scing_cli.core.training import MetricsLog
 from scing_cli.core.workflows.embed.embed_gallery import GalleryChoice, embed

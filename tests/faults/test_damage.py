@@ -11,9 +11,9 @@ import pytest
 from faults.arena import SCHEDULE, Arena, Artefact, build
 from faults.mutations import Mutation, PassedOver, Tally, mutations, newer, outcome, put
 
-from scing_cli.core.config import VisualSettings
 from scing_cli.core.errors import ScingError
 from scing_cli.core.index.index_stamp import SUFFIX
+from scing_cli.core.settings import VisualSettings
 from scing_cli.core.workflows.train.visual_stage import train_visual
 
 FEW, MANY = 12, 400

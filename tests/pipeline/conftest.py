@@ -61,7 +61,7 @@ def world(tmp_path_factory):
 @pytest.fixture(scope="session")
 def finished(world, tmp_path_factory):
     """A run through both stages, with a gallery index beside it. Tests copy what they change."""
-    from scing_cli.core.config import PromptSettings, VisualSettings
+    from scing_cli.core.settings import PromptSettings, VisualSettings
     from scing_cli.core.workflows.embed.embed_gallery import GalleryChoice, embed
     from scing_cli.core.workflows.shared.machine import Machine
     from scing_cli.core.workflows.shared.model import ModelChoice

@@ -21,7 +21,7 @@ def trained(world, tmp_path_factory):
     """A run whose encoder knows the drawn world's three cameras."""
     from tiny import TINY_MODEL
 
-    from scing_cli.core.config import PromptSettings, VisualSettings
+    from scing_cli.core.settings import PromptSettings, VisualSettings
     from scing_cli.core.workflows.train.prompts_stage import train_prompts
     from scing_cli.core.workflows.train.visual_stage import train_visual
 

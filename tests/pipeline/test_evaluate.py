@@ -76,7 +76,7 @@ def test_scoring_saved_embeddings_loads_no_torch(saved):
 
 def test_what_has_no_meaning_beside_saved_embeddings_is_refused(scing, saved, world):
     refuse(
-        scing("evaluate", "--embeddings", "all.npz", "--data", world, "--run", "x"), "--run, --data: of no use beside"
+        scing("evaluate", "--embeddings", "all.npz", "--data", world, "--run", "x"), "--run, --data have no effect with"
     )
     refuse(scing("evaluate", "--embeddings", "nowhere.npz"), "nowhere.npz does not exist")
 

@@ -11,12 +11,12 @@ from devices import needs_gpu
 from tiny import FROM_NOTHING, TINY_MODEL
 
 from scing_cli.core.batches import ImageLoader, identity_batches, normalise, sequential
-from scing_cli.core.config import PromptSettings
 from scing_cli.core.datasets import read_data
 from scing_cli.core.encoders.clip import load_clip
 from scing_cli.core.manifest import labels as classes_of
 from scing_cli.core.methods import Batch, load_method
 from scing_cli.core.runtime import Silent
+from scing_cli.core.settings import PromptSettings
 
 HELD_OUT = [(0, "held-out", epoch, 0) for epoch in range(20)]
 

@@ -87,7 +87,7 @@ def test_a_run_of_an_older_version_still_opens(scing, own_run):
 def test_what_a_method_does_not_read_is_told_before_its_weights_are_looked_for(scing, world, here):
     refused = scing("train-prompts", "--data", world, "--method", "clip-reid", "--no-consistency", "--gate", "token")
     assert refused.code == 2
-    assert "--gate, --no-consistency: --method clip-reid has no use for them" in refused.err
+    assert "--gate, --no-consistency are not read by --method clip-reid" in refused.err
     unknown = scing("train-prompts", "--data", world, "--method", "coop")
     assert unknown.code == 2
     assert "--method 'coop' is unknown" in unknown.err

@@ -90,7 +90,7 @@ def test_a_new_world_of_the_same_name_replaces_the_old_ones_manifest(scing, here
         (("--batch-size", "0"), ("--batch-size 0: must be at least 1.",)),
         (("--device", "tpu"), ("--device 'tpu' is unknown", "auto, cpu, cuda")),
         (("--precision", "fp8"), ("--precision 'fp8' is unknown", "auto, fp32, bf16")),
-        (("--identities", "4"), ("--identities: of no use without --synthetic", "Add --synthetic")),
+        (("--identities", "4"), ("--identities has no effect without --synthetic", "Add --synthetic")),
         (("--test-identities", "4"), ("--test-identities", "--synthetic")),
         (("--cameras", "4"), ("--cameras", "--synthetic")),
         (("--images-per-camera", "1", "--cameras", "4"), ("--cameras, --images-per-camera", "--synthetic")),

@@ -8,10 +8,9 @@ import pytest
 from fixtures import FIXTURES
 from pipeline.conftest import MODEL
 
-from scing_cli.core.config import PromptSettings, read_config
 from scing_cli.core.datasets.published_counts import PUBLISHED
 from scing_cli.core.evaluation.tables import read_tables
-from scing_cli.core.method_table import METHODS
+from scing_cli.core.settings import METHODS, PromptSettings, read_config
 
 CONFIGS = Path(__file__).parents[2] / "examples" / "configs"
 DATA = {

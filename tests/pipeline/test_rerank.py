@@ -131,9 +131,9 @@ def test_a_split_searched_in_itself_is_re_ranked_without_finding_itself(scing, w
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--k1", "9"), "--k1: of no use without --rerank"),
-        (("--k2", "9", "--lambda", "0"), "--k2, --lambda: of no use without --rerank"),
-        (("--yes",), "--yes: of no use without --rerank"),
+        (("--k1", "9"), "--k1 has no effect without --rerank"),
+        (("--k2", "9", "--lambda", "0"), "--k2, --lambda have no effect without --rerank"),
+        (("--yes",), "--yes has no effect without --rerank"),
         (("--rerank", "--k1", "0"), "--k1 0: must be at least 1"),
         (("--rerank", "--k2", "0"), "--k2 0: must be at least 1"),
         (("--rerank", "--lambda", "1.5"), "--lambda 1.5: must be between 0 and 1"),

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from tiny import TINY_MODEL, tiny_clip
 
 from scing_cli.core.artifacts import acquire_lock
-from scing_cli.core.config import VisualSettings
+from scing_cli.core.settings import VisualSettings
 from scing_cli.core.training import MetricsLog
 from scing_cli.core.workflows.train import unfinished
 from scing_cli.core.workflows.train import visual_stage as workflow

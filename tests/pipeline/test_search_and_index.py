@@ -378,8 +378,8 @@ def test_what_pruning_cannot_go_with_is_refused(scing, crops):
     refuse(scing("embed", "--prune", "--output", "a.faiss"), "There is no index a.faiss")
     refuse(scing("embed", "--prune", "--output", "nowhere/a.faiss"), "no folder nowhere")
     assert not Path("nowhere").exists()
-    refuse(scing("embed", "--prune", "--force", "--output", "a.faiss"), "--force: of no use beside --prune")
-    refuse(scing("embed", "--prune", "--images", crops), "--images: of no use beside --prune without --append")
+    refuse(scing("embed", "--prune", "--force", "--output", "a.faiss"), "--force has no effect with --prune")
+    refuse(scing("embed", "--prune", "--images", crops), "--images has no effect with --prune without --append")
 
 
 @pytest.mark.parametrize("kind", ["flat", "ivf", "hnsw"])

@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 from tiny import TINY_MODEL, tiny_clip
 
 from scing_cli.core.artifacts import open_run
-from scing_cli.core.config import VisualSettings
 from scing_cli.core.errors import ScingError
+from scing_cli.core.settings import VisualSettings
 from scing_cli.core.workflows.train import visual_stage as workflow
 
 

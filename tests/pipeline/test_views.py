@@ -90,10 +90,10 @@ def test_an_unknown_source_of_views_is_refused(scing, world, here, value):
 @pytest.mark.parametrize(
     ("beside", "message"),
     [
-        (("--no-consistency",), "--views: of no use beside --no-consistency"),
-        (("--consistency-weight", "0"), "--views: of no use beside --consistency-weight 0"),
-        (("--method", "clip-reid"), "--views: --method clip-reid has no use for it"),
-        (("--method", "cocoop"), "--views: --method cocoop has no use for it"),
+        (("--no-consistency",), "--views has no effect with --no-consistency"),
+        (("--consistency-weight", "0"), "--views has no effect with --consistency-weight 0"),
+        (("--method", "clip-reid"), "--views is not read by --method clip-reid"),
+        (("--method", "cocoop"), "--views is not read by --method cocoop"),
     ],
 )
 def test_views_without_pdca_are_refused(scing, world, here, value, beside, message):

@@ -1,4 +1,4 @@
-"""What is learnt and with which losses: one row of `method_table` and one folder per method."""
+"""What is learnt and with which losses: one row of `settings.METHODS` and one folder per method."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from typing import Protocol, cast
 
 from torch import Tensor
 
-from scing_cli.core.config import PromptSettings, VisualSettings
 from scing_cli.core.encoders.clip import ClipModel
 from scing_cli.core.encoders.image import ImageEncoder
-from scing_cli.core.method_table import find_method
 from scing_cli.core.methods.losses import Similarity
 from scing_cli.core.methods.task import Batch, Batches, Keep, Key, Losses, Task, no_memo
 from scing_cli.core.runtime import Reporter
+from scing_cli.core.settings import PromptSettings, VisualSettings, find_method
 
 __all__ = [
     "Batch",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from scing_cli.core.batches import black_value
 from scing_cli.core.batches.augment import Augmentation
-from scing_cli.core.config import Schedule
 from scing_cli.core.encoders.geometry import Geometry
+from scing_cli.core.settings import Schedule
 
 PADDING, FULL_HEIGHT = 10, 256  # R14's 10 pixels belong to images 256 pixels high
 

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from scing_cli.core.config import VisualSettings
 from scing_cli.core.encoders.image import ImageEncoder, ImageFeatures
 from scing_cli.core.methods.losses import Similarity, batch_hard_triplet, cross_modal_triplet, text_classification
 from scing_cli.core.methods.task import Losses
 from scing_cli.core.runtime import draw_seed, seeded
+from scing_cli.core.settings import VisualSettings
 
 IDENTITY_WEIGHT = 0.25  # CLIP-ReID's
 

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from scing_cli.core.config import PromptSettings
 from scing_cli.core.encoders.attention import RunBlock
 from scing_cli.core.encoders.clip import ClipModel
 from scing_cli.core.encoders.compiled import CompiledBlock
@@ -18,6 +17,7 @@ from scing_cli.core.methods.perturbed_views import Perturbation
 from scing_cli.core.methods.prompts import PromptLearner, VisualPrompt
 from scing_cli.core.methods.task import Batch, Batches, Keep, Key, Losses, no_memo
 from scing_cli.core.runtime import Reporter, autocast, draw_seed, seeded, to_device
+from scing_cli.core.settings import PromptSettings
 
 
 class PromptTuning:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from scing_cli.core.batches.augment import Augmentation
-from scing_cli.core.config import VisualSettings
 from scing_cli.core.encoders.attention import RunBlock
 from scing_cli.core.encoders.compiled import CompiledBlock
 from scing_cli.core.encoders.image import ImageEncoder
@@ -17,6 +16,7 @@ from scing_cli.core.methods.losses import Similarity
 from scing_cli.core.methods.objectives import Objective, build_objective
 from scing_cli.core.methods.task import Batch, Key, Losses
 from scing_cli.core.runtime import autocast, to_device
+from scing_cli.core.settings import VisualSettings
 
 
 class VisualTuning:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gpu_parts.ground import Figure, Ground
 from gpu_parts.steps import VIEWS
-from scing_cli.core.config import PromptSettings, VisualSettings
+from scing_cli.core.settings import PromptSettings, VisualSettings
 from scing_cli.core.training.state import SHARE
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.train.prompts_stage import train_prompts

@@ -27,11 +27,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader, Dataset
 
 from gpu_parts.ground import Ground, shared_room
-from scing_cli.core.config import VisualSettings
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.methods.perturbed_views import Perturbation
 from scing_cli.core.methods.task import Batch
+from scing_cli.core.settings import VisualSettings
 
 PADDING = 10
 ROUNDS = 3  # batches that each worker loads while the clock runs, at least

@@ -14,13 +14,13 @@ from oracles import method as paper
 from tiny import tiny_clip
 
 from scing_cli.core.batches.augment import Augmentation
-from scing_cli.core.config import PromptSettings, VisualSettings, build_settings, read_config
 from scing_cli.core.encoders.image import ImageFeatures
 from scing_cli.core.methods import Similarity, load_method
 from scing_cli.core.methods.cocoop import MetaNet
 from scing_cli.core.methods.losses import batch_hard_triplet
 from scing_cli.core.methods.objectives import build_objective
 from scing_cli.core.methods.task import Batch
+from scing_cli.core.settings import PromptSettings, VisualSettings, build_settings, read_config
 from scing_cli.core.workflows.train.stage import rate_of
 
 CONFIGS = Path(__file__).parents[3] / "examples" / "configs"

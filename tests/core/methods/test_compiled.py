@@ -8,10 +8,10 @@ from tiny import tiny_clip
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch.nn import functional as F
 
-from scing_cli.core.config import PromptSettings, VisualSettings
 from scing_cli.core.encoders import compiled
 from scing_cli.core.methods import Batch, Similarity, load_method
 from scing_cli.core.runtime import Silent
+from scing_cli.core.settings import PromptSettings, VisualSettings
 
 PEOPLE, IMAGES = 3, 12
 ROWS = [0, 1, 4, 5]

@@ -13,11 +13,11 @@ from tiny import tiny_clip
 
 from scing_cli.core.batches import random_batches
 from scing_cli.core.batches.augment import Augmentation
-from scing_cli.core.config import PromptSettings
 from scing_cli.core.methods import load_method, perturbed_views
 from scing_cli.core.methods.perturbed_views import FreshViews, Perturbation, ViewBank, ViewEncoder
 from scing_cli.core.methods.task import Batch
 from scing_cli.core.runtime import Silent, generator
+from scing_cli.core.settings import PromptSettings
 
 IMAGES, SEED = 7, 5
 EVERYTHING = Augmentation(occlusion=0.5, padding=2, black=(-1.0, -0.5, 0.5))

@@ -12,12 +12,12 @@ from tiny import tiny_clip
 from torch.nn import functional as F
 
 from scing_cli.core.batches.augment import Augmentation
-from scing_cli.core.config import PromptSettings, VisualSettings
 from scing_cli.core.methods import Similarity, load_method
 from scing_cli.core.methods.perturbed_views import FreshViews, Perturbation, ViewEncoder
 from scing_cli.core.methods.prompts import PromptLearner
 from scing_cli.core.methods.scing import SelectiveVisualPrompt
 from scing_cli.core.methods.task import Batch
+from scing_cli.core.settings import PromptSettings, VisualSettings
 
 SVIP = functools.partial(SelectiveVisualPrompt, fused_tokens=2, gate="channel")
 LABELS = torch.tensor([0, 0, 1, 1, 2, 2])

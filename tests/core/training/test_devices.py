@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from scing_cli.core.batches import normalise
-from scing_cli.core.config import PromptSettings, VisualSettings
 from scing_cli.core.methods import Batch, Similarity, load_method
+from scing_cli.core.settings import PromptSettings, VisualSettings
 
 GPU = torch.device("cuda")
 COUNT, PEOPLE, WIDTH, SIZE = 8, 4, 16, (32, 16)  # size and width are the tiny model's

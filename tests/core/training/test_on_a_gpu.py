@@ -11,10 +11,10 @@ from tiny import tiny_clip
 from torch.nn import functional as F
 
 from scing_cli.core.batches import identity_batches
-from scing_cli.core.config import PromptSettings, VisualSettings
 from scing_cli.core.manifest import Manifest, Sample
 from scing_cli.core.methods import Similarity, load_method
 from scing_cli.core.runtime import Silent, choose_precision
+from scing_cli.core.settings import PromptSettings, VisualSettings
 from scing_cli.core.training import LearningRate, MetricsLog, Trainer
 from scing_cli.core.workflows.train.stage import make_batches
 

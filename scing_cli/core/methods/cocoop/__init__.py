@@ -10,11 +10,11 @@ import functools
 
 from torch import Tensor
 
-from scing_cli.core.config import PromptSettings
 from scing_cli.core.encoders.clip import ClipModel
 from scing_cli.core.methods.cocoop.meta_net import MetaNet
 from scing_cli.core.methods.stage1 import PromptTuning, tune_prompts
 from scing_cli.core.methods.stage2 import tune_visual as visual_task
+from scing_cli.core.settings import PromptSettings
 
 __all__ = ["MetaNet", "prompt_task", "visual_task"]
 

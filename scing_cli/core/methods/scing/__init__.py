@@ -6,7 +6,6 @@ import functools
 
 from torch import Tensor
 
-from scing_cli.core.config import PromptSettings
 from scing_cli.core.encoders.clip import ClipModel
 from scing_cli.core.encoders.compiled import CompiledBlock
 from scing_cli.core.methods.augmentation import augmentation_of
@@ -14,6 +13,7 @@ from scing_cli.core.methods.perturbed_views import FreshViews, Perturbation, Vie
 from scing_cli.core.methods.scing.svip import SelectiveVisualPrompt
 from scing_cli.core.methods.stage1 import PromptTuning, tune_prompts
 from scing_cli.core.methods.stage2 import tune_visual as visual_task
+from scing_cli.core.settings import PromptSettings
 
 __all__ = ["SelectiveVisualPrompt", "prompt_task", "visual_task"]
 

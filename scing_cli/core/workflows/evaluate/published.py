@@ -12,7 +12,7 @@ from scing_cli.core.datasets.published_counts import Comparison, PartCount, comp
 from scing_cli.core.datasets.reading import trained_on_val
 from scing_cli.core.errors import ScingError
 from scing_cli.core.evaluation.tables import PublishedRow, read_tables
-from scing_cli.core.method_table import METHODS
+from scing_cli.core.settings import METHODS
 from scing_cli.core.workflows.shared.run_data import run_manifest
 
 WITHOUT_CONSISTENCY = ("CLIP-ReID + SVIP",)

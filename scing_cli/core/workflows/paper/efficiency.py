@@ -9,12 +9,11 @@ import dataclasses
 
 import torch
 
-from scing_cli.core.config import PromptSettings, VisualSettings
 from scing_cli.core.encoders.clip import ClipModel, empty_clip
 from scing_cli.core.errors import SettingError
 from scing_cli.core.evaluation.tables import PublishedRow, read_tables
-from scing_cli.core.method_table import METHODS
 from scing_cli.core.methods import Similarity, Task, load_method
+from scing_cli.core.settings import METHODS, PromptSettings, VisualSettings
 from scing_cli.core.workflows.evaluate.published import rows_of
 from scing_cli.core.workflows.paper.flops import forward_flops, hooked_flops
 

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from scing_cli.core.artifacts import Run, create_run, open_run, update_run
-from scing_cli.core.config import PromptSettings, check_used, given_settings, saved_settings
 from scing_cli.core.datasets import check_training
 from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
 from scing_cli.core.encoders.clip import ClipModel, load_clip
@@ -18,10 +17,10 @@ from scing_cli.core.encoders.compiled import compile_advice, prepare_compiling
 from scing_cli.core.encoders.encoder_file import encoder_digest, tensors_digest
 from scing_cli.core.layouts import LAYOUTS
 from scing_cli.core.manifest import Manifest, labels, write_manifest
-from scing_cli.core.method_table import check_method
 from scing_cli.core.methods import Batches, PromptTask, load_method
 from scing_cli.core.methods.prompts_file import IdentityTexts, save_prompts
 from scing_cli.core.runtime import Reporter, Silent, choose_precision, memory_advice
+from scing_cli.core.settings import PromptSettings, check_method, check_used, given_settings, saved_settings
 from scing_cli.core.training import MINUTES, Fit
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.run_data import read_source

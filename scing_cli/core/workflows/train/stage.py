@@ -11,13 +11,13 @@ import torch
 from scing_cli.core.artifacts import Run
 from scing_cli.core.batches import ImageLoader, identity_batches, normalise, random_batches
 from scing_cli.core.batches.image_cache import DeviceImageCache
-from scing_cli.core.config import PromptSettings, Schedule
 from scing_cli.core.embeddings import Embedder
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.evaluation import Scores
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.methods import Batch, Batches, Task
 from scing_cli.core.runtime import Reporter, Silent
+from scing_cli.core.settings import PromptSettings, Schedule
 from scing_cli.core.training import Fit, LearningRate, MetricsLog, Trainer
 from scing_cli.core.workflows.shared.scoring import score_parts
 from scing_cli.core.workflows.train.run_lock import DRY_RUN

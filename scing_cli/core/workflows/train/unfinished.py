@@ -23,10 +23,10 @@ from scing_cli.core.artifacts import (
     text_digest,
     versions,
 )
-from scing_cli.core.config import Schedule, build_settings
 from scing_cli.core.errors import RunError, SettingError
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import default_threads
+from scing_cli.core.settings import Schedule, build_settings
 from scing_cli.core.workflows.train.run_lock import RunLockedError, is_locked, lock_run
 
 Kind = TypeVar("Kind", bound=Schedule)

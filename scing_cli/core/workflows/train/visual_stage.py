@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from scing_cli.core.artifacts import Run, choose_run, update_run
-from scing_cli.core.config import VisualSettings, check_used, given_settings, saved_settings
 from scing_cli.core.embeddings.openvino_embedder import CROPS, make_openvino_model
 from scing_cli.core.encoders.compiled import compile_advice, prepare_compiling
 from scing_cli.core.encoders.encoder_file import save_image_encoder, tensors_digest
@@ -21,6 +20,7 @@ from scing_cli.core.manifest import Manifest, Sample, labels
 from scing_cli.core.methods import Similarity, Task, load_method
 from scing_cli.core.methods.prompts_file import IdentityTexts, check_identities, load_texts
 from scing_cli.core.runtime import Reporter, Silent, choose_precision, memory_advice
+from scing_cli.core.settings import VisualSettings, check_used, given_settings, saved_settings
 from scing_cli.core.training import MINUTES, Fit
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import starting_encoder

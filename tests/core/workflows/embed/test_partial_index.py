@@ -13,11 +13,11 @@ import pytest
 from tiny import TINY_MODEL
 
 from scing_cli.core.artifacts import file_digest
-from scing_cli.core.config import PromptSettings, VisualSettings
 from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
 from scing_cli.core.errors import ImageError, IndexFileError, InterruptionError
 from scing_cli.core.index import GalleryIndex, write_lock
 from scing_cli.core.runtime import Silent
+from scing_cli.core.settings import PromptSettings, VisualSettings
 from scing_cli.core.workflows.embed import partial_index as partial_module
 from scing_cli.core.workflows.embed.embed_gallery import GalleryChoice, embed
 from scing_cli.core.workflows.shared.machine import Machine

@@ -10,7 +10,7 @@ import pytest
 
 from scing_cli.core.datasets.published_counts import PUBLISHED, Comparison, PartCount, compare
 from scing_cli.core.evaluation.tables import read_tables
-from scing_cli.core.method_table import METHODS
+from scing_cli.core.settings import METHODS
 from scing_cli.core.workflows.evaluate import published
 from scing_cli.core.workflows.evaluate.published import choose_rows, rows_of
 

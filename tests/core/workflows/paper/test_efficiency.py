@@ -16,11 +16,10 @@ import pytest
 import torch
 from tiny import TINY_MODEL, tiny_clip
 
-from scing_cli.core.config import PromptSettings, VisualSettings
 from scing_cli.core.errors import SettingError
-from scing_cli.core.method_table import METHODS
 from scing_cli.core.methods import Batch, Similarity, Task, load_method
 from scing_cli.core.runtime import device_name
+from scing_cli.core.settings import METHODS, PromptSettings, VisualSettings
 from scing_cli.core.workflows.paper import efficiency, throughput
 from scing_cli.core.workflows.paper.efficiency import Efficiency, Setting, count_costs
 from scing_cli.core.workflows.shared.machine import Machine

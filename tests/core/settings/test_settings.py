@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scing_cli.core.config import (
+from scing_cli.core.errors import SettingError
+from scing_cli.core.settings import (
     TABLES,
     PromptSettings,
     VisualSettings,
@@ -18,9 +19,8 @@ from scing_cli.core.config import (
     read_config,
     saved_settings,
 )
-from scing_cli.core.errors import SettingError
 
-CONFIGS = sorted((Path(__file__).parents[2] / "examples" / "configs").glob("*.toml"))
+CONFIGS = sorted((Path(__file__).parents[3] / "examples" / "configs").glob("*.toml"))
 
 
 def test_defaults_are_the_papers():
@@ -171,9 +171,9 @@ def test_some_settings_are_shipped():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"schedule": "cosine", "milestones": (3, 4)}, "--milestones: of no use beside --schedule cosine"),
-        ({"final-lr": 1e-7}, "--final-lr: of no use beside --schedule steps"),
-        ({"warmup-lr": 1e-6, "warmup-epochs": 0}, "--warmup-lr: of no use beside --warmup-epochs 0"),
+        ({"schedule": "cosine", "milestones": (3, 4)}, "--milestones has no effect with --schedule cosine"),
+        ({"final-lr": 1e-7}, "--final-lr has no effect with --schedule steps"),
+        ({"warmup-lr": 1e-6, "warmup-epochs": 0}, "--warmup-lr has no effect with --warmup-epochs 0"),
     ],
 )
 def test_settings_without_effect_are_refused(given, message):

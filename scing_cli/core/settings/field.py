@@ -1,0 +1,91 @@
+"""What one setting is: an annotated field of a frozen class. The annotation says what help and messages need."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from scing_cli.core.errors import SettingError
+
+METHOD, MODEL, SCHEDULE, MACHINE = PANELS = ("Method", "Model", "Schedule", "Machine")
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Rate = Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """The description of a field, as in `epochs: Annotated[Count, Setting("Number of epochs.", SCHEDULE)] = 120`.
+
+    Args:
+        help: One sentence.
+        panel: One of `PANELS`.
+        option: The option, where it is not `--` and the field's name. One that starts with `--no-` turns the field off.
+        metavar: The form of a value, where the type does not say it.
+        default: The default in words, where it depends on something and the field's own is None.
+        methods: The methods that read it; empty if all do.
+        idle_with: Other fields with the values at which this one has no effect.
+        default_with: Another field, its value, and this field's default at that value.
+    """
+
+    help: str
+    panel: str
+    option: str = ""
+    metavar: str = ""
+    default: str = ""
+    methods: tuple[str, ...] = ()
+    idle_with: tuple[tuple[str, object], ...] = ()
+    default_with: tuple[str, object, object] | None = None
+
+
+class Settings(BaseModel):
+    """The base of all settings: frozen, without unknown keys, with dashes or underscores in names."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+        alias_generator=lambda name: name.replace("_", "-"),
+        defer_build=True,  # help reads the fields alone
+    )
+
+    @classmethod
+    def described(cls) -> Iterator[tuple[str, Setting]]:
+        """Yield the fields that are options, in their order, with their descriptions."""
+        for name, field in cls.model_fields.items():
+            for entry in field.metadata:
+                if isinstance(entry, Setting):
+                    yield name, entry
+
+
+def option_of(name: str, setting: Setting) -> str:
+    """Return a setting's option.
+
+    >>> option_of("fused_tokens", Setting("M of them.", METHOD))
+    '--fused-tokens'
+    """
+    return setting.option or f"--{name.replace('_', '-')}"
+
+
+def check_used(settings: Settings) -> None:
+    """Refuse what was given, by option or file, and has no effect with the other settings.
+
+    Raises:
+        SettingError: Naming it, and the other setting.
+    """
+    described = dict(settings.described())
+    for name in filter(settings.model_fields_set.__contains__, described):
+        for other, value in described[name].idle_with:
+            if getattr(settings, other) == value:
+                option, with_ = option_of(name, described[name]), _spelled(other, described[other], value)
+                raise SettingError(f"{option} has no effect with {with_}.", "Leave out one of the two.")
+
+
+def _spelled(name: str, setting: Setting, value: Any) -> str:
+    option = option_of(name, setting)
+    return option if isinstance(value, bool) else f"{option} {value}"

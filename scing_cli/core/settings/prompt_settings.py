@@ -1,0 +1,187 @@
+"""The settings of stage 1, and the one table of methods.
+
+A new method is a row of `METHODS`, and a package of that name in `core/methods`. A setting that only some methods read
+names them: `Setting(..., methods=("scing",))`. `methods.load_method` loads a row's package.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from scing_cli.core.errors import SettingError
+from scing_cli.core.settings.field import (
+    METHOD,
+    MODEL,
+    SCHEDULE,
+    Probability,
+    Setting,
+    Weight,
+    option_of,
+)
+from scing_cli.core.settings.schedule_settings import Schedule
+
+BANK = re.compile(r"bank:([2-9]|[1-5][0-9]|6[0-4])")
+
+
+@dataclasses.dataclass(frozen=True)
+class MethodSpec:
+    """One row of the table.
+
+    Args:
+        summary: One line for messages.
+        module: The package in `methods` that is a `Method`.
+        published: Its rows in the paper's tables.
+    """
+
+    summary: str
+    module: str
+    published: tuple[str, ...] = ()
+
+
+METHODS: Mapping[str, MethodSpec] = MappingProxyType(
+    {
+        "scing": MethodSpec(
+            "SVIP gated visual prompts and PDCA consistency", "scing", ("SCING", "CLIP-ReID + SVIP + PDCA")
+        ),
+        "clip-reid": MethodSpec("each identity's own tokens, the baseline", "clip_reid", ("CLIP-ReID",)),
+        "cocoop": MethodSpec("a meta-net adds the image to every token", "cocoop", ("CoCoOp", "CLIP-ReID + metanet")),
+    }
+)
+
+
+def _known_views(text: str) -> str:
+    if text != "fresh" and not BANK.fullmatch(text):
+        raise ValueError("must be fresh, or bank:N with N from 2 to 64, as in bank:8")
+    return text
+
+
+class PromptSettings(Schedule):
+    """Stage 1 (`[train-prompts]`): the model, the prompts and their losses."""
+
+    method: Annotated[str, Setting(f"One of {', '.join(METHODS)}.", METHOD, metavar="NAME")] = "scing"
+    model: Annotated[str, Setting("CLIP model to start from.", MODEL, metavar="NAME")] = "ViT-B-16-quickgelu"
+    pretrained: Annotated[
+        str | None,
+        Setting("Its weights.", MODEL, metavar="TAG|FILE|random", default="openai; scing-tiny has its own"),
+    ] = None
+    stride: Annotated[
+        int | None,
+        Field(ge=1, le=64),
+        Setting("Patch stride; 12 makes patches overlap.", MODEL, metavar="16|12", default="the patch size"),
+    ] = None
+    statistics: Annotated[Literal["half", "clip"], Setting("Pixel mean and deviation: 0.5, or CLIP's own.", MODEL)] = (
+        "half"
+    )
+    gate: Annotated[
+        Literal["channel", "token"],
+        Setting("SVIP's gate: one value per channel, or per token.", METHOD, methods=("scing",)),
+    ] = "channel"
+    tokens: Annotated[int, Field(ge=2, le=32), Setting("L, learnable tokens per identity.", METHOD)] = 4
+    fused_tokens: Annotated[
+        int, Field(ge=1, le=31), Setting("M of the L tokens, fused with SVIP's part.", METHOD, methods=("scing",))
+    ] = 2
+    consistency: Annotated[
+        bool, Setting("Leave out PDCA's consistency loss.", METHOD, option="--no-consistency", methods=("scing",))
+    ] = True
+    consistency_weight: Annotated[
+        Weight, Setting("Weight of the consistency loss, lambda of Eq. 16.", METHOD, methods=("scing",))
+    ] = 1.0
+    contrast: Annotated[Literal["supervised", "infonce"], Setting("Positives of Eq. 1.", METHOD)] = "supervised"
+    similarity: Annotated[Literal["cosine", "dot"], Setting("How the losses compare images and texts.", METHOD)] = (
+        "cosine"
+    )
+    sampler: Annotated[Literal["identity", "random"], Setting("Batches of identities, or of any images.", SCHEDULE)] = (
+        "identity"
+    )
+    views: Annotated[
+        str,
+        AfterValidator(_known_views),
+        Setting(
+            "PDCA's two views: new at every step, or of N encoded once.",
+            METHOD,
+            metavar="fresh|bank:N",
+            methods=("scing",),
+            idle_with=(("consistency", False), ("consistency_weight", 0)),
+        ),
+    ] = "fresh"
+    feature_dropout: Annotated[
+        float, Field(ge=0, lt=1), Setting("Dropout on the features of PDCA's views.", METHOD, methods=("scing",))
+    ] = 0.5
+    occlusion: Annotated[
+        Probability, Setting("Probability of occlusion in PDCA's views.", METHOD, methods=("scing",))
+    ] = 0.5
+    flip: Annotated[Probability, Setting("Probability of a flip in PDCA's views.", METHOD, methods=("scing",))] = 0.5
+    erase: Annotated[Probability, Setting("Probability of erasing in PDCA's views.", METHOD, methods=("scing",))] = 0.5
+    crop: Annotated[Probability, Setting("Probability of a crop in PDCA's views.", METHOD, methods=("scing",))] = 0.5
+    identity_text: Annotated[
+        Literal["mean-condition", "mean-text"],
+        Setting("How an identity's text w_k is computed.", METHOD, methods=("scing", "cocoop")),
+    ] = "mean-condition"
+
+    @model_validator(mode="after")
+    def _some_tokens_stay(self) -> Self:
+        if self.fused_tokens >= self.tokens:
+            raise ValueError(f"--fused-tokens {self.fused_tokens} must be less than --tokens {self.tokens} (M < L)")
+        return self
+
+    @property
+    def identity_batches(self) -> bool:
+        """True if a batch is made of P identities with K images each."""
+        return self.sampler == "identity"
+
+    @property
+    def bank_views(self) -> int | None:
+        """Perturbed views of each image that are encoded once; None where views are fresh."""
+        bank = BANK.fullmatch(self.views)
+        return int(bank[1]) if bank else None
+
+
+def find_method(name: str) -> MethodSpec:
+    """Return a method's row.
+
+    Raises:
+        SettingError: If the table has no such row; the message lists the rows.
+    """
+    if name not in METHODS:
+        close = difflib.get_close_matches(name, METHODS, n=1)
+        known = "; ".join(f"{key} ({spec.summary})" for key, spec in METHODS.items())
+        hint = f"Did you mean {close[0]}? " if close else ""
+        raise SettingError(f"--method {name!r} is unknown.", f"{hint}Known: {known}.")
+    return METHODS[name]
+
+
+def unread(method: str) -> frozenset[str]:
+    """Return the settings of stage 1 that other methods read, and this one does not.
+
+    Raises:
+        SettingError: If there is no such method.
+
+    >>> sorted(unread("cocoop") & {"gate", "identity_text", "epochs"})
+    ['gate']
+    """
+    find_method(method)
+    return frozenset(
+        name for name, setting in PromptSettings.described() if setting.methods and method not in setting.methods
+    )
+
+
+def check_method(settings: PromptSettings) -> None:
+    """Refuse what was given, by option or file, and the method does not read.
+
+    Raises:
+        SettingError: Naming those settings; or if there is no such method.
+    """
+    given = unread(settings.method) & settings.model_fields_set
+    options = [option_of(name, setting) for name, setting in settings.described() if name in given]
+    if options:
+        raise SettingError(
+            f"{', '.join(options)} {'is' if len(options) == 1 else 'are'} not read by --method {settings.method}.",
+            "Leave out what belongs to another method, on the command line and in the --config file.",
+        )

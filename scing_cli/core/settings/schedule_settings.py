@@ -1,0 +1,105 @@
+"""The settings that both stages share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from scing_cli.core.settings.field import (
+    MACHINE,
+    SCHEDULE,
+    Count,
+    Probability,
+    Rate,
+    Setting,
+    Settings,
+    Weight,
+)
+
+
+def _rising(epochs: tuple[int, ...]) -> tuple[int, ...]:
+    if list(epochs) != sorted(set(epochs)):
+        raise ValueError("must rise, as in 30,50")
+    return epochs
+
+
+Milestones = Annotated[tuple[Count, ...], AfterValidator(_rising)]
+WarmupEpochs = Annotated[
+    int, Field(ge=0, le=1_000_000), Setting("Epochs over which the learning rate rises.", SCHEDULE)
+]
+
+
+class Schedule(Settings):
+    """Adam with coupled weight decay, batches, and the learning rate by epoch (paper, 4.2).
+
+    `first_epoch` is the number of the first epoch: 0, or 1 as in CLIP-ReID's code.
+    """
+
+    epochs: Annotated[Count, Setting("Number of epochs.", SCHEDULE)] = 120
+    lr: Annotated[Rate, Setting("Learning rate.", SCHEDULE)] = 5e-5
+    weight_decay: Annotated[Weight, Setting("Adam's weight decay, coupled.", SCHEDULE)] = 5e-4
+    schedule: Annotated[Literal["steps", "cosine"], Setting("Learning rate after the warm-up.", SCHEDULE)] = "steps"
+    milestones: Annotated[
+        Milestones,
+        Setting(
+            "Epochs at which the rate falls to a tenth.",
+            SCHEDULE,
+            metavar="N,N",
+            idle_with=(("schedule", "cosine"),),
+        ),
+    ] = (30, 50)
+    warmup_epochs: WarmupEpochs = 0
+    warmup_lr: Annotated[
+        Rate | None,
+        Setting(
+            "Learning rate at the start of the warm-up.",
+            SCHEDULE,
+            default="a tenth of --lr",
+            idle_with=(("warmup_epochs", 0),),
+        ),
+    ] = None
+    final_lr: Annotated[
+        float,
+        Field(ge=0, le=10),
+        Setting("Learning rate at the end of a cosine.", SCHEDULE, idle_with=(("schedule", "steps"),)),
+    ] = 1e-6
+    first_epoch: Annotated[Literal[0, 1], Setting("Number of the first epoch; 1 as in CLIP-ReID's code.", SCHEDULE)] = 0
+    bias_lr_factor: Annotated[
+        float, Field(gt=0, le=100), Setting("Factor of the learning rate for biases.", SCHEDULE)
+    ] = 1.0
+    batch_size: Annotated[int, Field(ge=2, le=65_536), Setting("Images in a batch.", SCHEDULE)] = 64
+    instances: Annotated[int, Field(ge=1, le=1024), Setting("Images per identity in a batch.", SCHEDULE)] = 4
+    flip: Annotated[Probability, Setting("Probability of a horizontal flip.", SCHEDULE)] = 0.5
+    erase: Annotated[Probability, Setting("Probability of random erasing.", SCHEDULE)] = 0.5
+    crop: Annotated[Probability, Setting("Probability of a padded random crop.", SCHEDULE)] = 0.5
+    seed: Annotated[int, Field(ge=0, lt=2**63), Setting("Seed of every random draw.", MACHINE)] = 0
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16"],
+        Setting("Precision of the encoders; auto: bf16 where supported.", MACHINE),
+    ] = "auto"
+    compile: Annotated[
+        bool,
+        Setting("Compile the encoders' blocks, for GPUs.", MACHINE, option="--compile/--no-compile"),
+    ] = False
+
+    @model_validator(mode="after")
+    def _batch_holds_identities(self) -> Self:
+        if not self.identity_batches:
+            return self
+        if self.batch_size % self.instances or self.batch_size // self.instances < 2:
+            raise ValueError(
+                f"--batch-size {self.batch_size} must be a multiple of --instances {self.instances}, "
+                "of at least two identities"
+            )
+        return self
+
+    @property
+    def identity_batches(self) -> bool:
+        """True if a batch is made of P identities with K images each."""
+        return True
+
+    @property
+    def identities_per_batch(self) -> int:
+        """P of the P x K batches."""
+        return self.batch_size // self.instances
