@@ -1,4 +1,4 @@
-"""The road of the six commands through the library: prepare, both stages, an index, figures, a search.
+"""Run the six commands from Python: prepare, both stages, an index, the figures, a search.
 
 Usage: python examples/python_api.py DATA [--model NAME] [--pretrained TAG|FILE|random] [--output FOLDER]
 """
@@ -8,15 +8,19 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from scing_cli.core.datasets import read_data
-from scing_cli.core.settings import PromptSettings, VisualSettings
-from scing_cli.core.workflows.embed.embed_gallery import GalleryChoice, embed
-from scing_cli.core.workflows.evaluate.evaluate_data import evaluate
-from scing_cli.core.workflows.prepare.prepare_data import prepare
-from scing_cli.core.workflows.search.search_gallery import search
-from scing_cli.core.workflows.shared.model import ModelChoice
-from scing_cli.core.workflows.train.prompts_stage import train_prompts
-from scing_cli.core.workflows.train.visual_stage import train_visual
+from scing_cli import (
+    GalleryChoice,
+    ModelChoice,
+    PromptSettings,
+    VisualSettings,
+    embed,
+    evaluate,
+    prepare,
+    read_data,
+    search,
+    train_prompts,
+    train_visual,
+)
 
 
 def main() -> None:
@@ -48,7 +52,7 @@ def main() -> None:
     print(f"mAP {scores.mAP:.2f}  mINP {scores.mINP:.2f}  rank-1 {scores.rank1:.2f}")
 
     photo = read_data(given.data).manifest.part("query").files()[0]
-    result = search([photo], written.index, k=5, montage=folder / "ranking.png")
+    result = search(photo, written.index, k=5, montage=folder / "ranking.png")
     for rank, hit in enumerate(result.results[0].hits, 1):
         print(f"{rank}  {hit.score:.4f}  {hit.row.identity}  camera {hit.row.camera}  {hit.row.path}")
 

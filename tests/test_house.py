@@ -16,6 +16,7 @@ PACKAGE = ROOT / "scing_cli"
 FLOW = (
     *(
         "errors",
+        "paths",
         "safe_reading",
         "settings",
         "artifacts",
@@ -37,6 +38,7 @@ FLOW = (
         "evaluation",
         "figures",
         "workflows",
+        "library",
     ),
 )
 SOURCES = sorted(PACKAGE.rglob("*.py"))

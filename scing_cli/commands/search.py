@@ -42,7 +42,7 @@ def search(
     """Rank the gallery by its likeness to a photo; scores are cosines."""
     from scing_cli.core.index import RowFilter
     from scing_cli.core.workflows.search.hits_file import check_hits_file, write_hits
-    from scing_cli.core.workflows.search.match_threshold import Wanted
+    from scing_cli.core.workflows.search.match_threshold import MatchRule
     from scing_cli.core.workflows.search.search_gallery import search as find
     from scing_cli.core.workflows.shared.machine import Machine
 
@@ -63,7 +63,7 @@ def search(
         each_identity_once=group == "identity",
         join=join,
         rerank=rerank,
-        wanted=Wanted(threshold, false_match_rate, report),
+        wanted=MatchRule(threshold, false_match_rate, report),
         montage=montage,
         saliency=saliency,
         identify=strips is not None,

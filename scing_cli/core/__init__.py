@@ -2,7 +2,8 @@
 
 Data flows down this list, and a file imports only from entries above its own::
 
-    errors, settings, artifacts, runtime    what every room needs; each setting and method described once
+    errors, paths, settings, artifacts, runtime
+                                            what every room needs; each setting and method described once
     manifest, imagefile                     one row per observation; one image file -> pixels
     layouts                                 the one table of layouts
     datasets, synthetic                     a folder in some layout -> Manifest
@@ -16,4 +17,5 @@ Data flows down this list, and a file imports only from entries above its own::
     evaluation                              CMC, mAP, mINP; re-ranking; thresholds; the gap; the paper's tables
     figures                                 the ranked montage, saliency, charts
     workflows                               one public function per command
+    library                                 what a notebook needs: models, indexes, hits
 """

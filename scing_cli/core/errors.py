@@ -35,6 +35,10 @@ def one_line(error: BaseException) -> str:
     return spelled(" ".join(str(error).split()))
 
 
+class ScingWarning(UserWarning):
+    """What the library warns of where no reporter was given."""
+
+
 class ScingError(Exception):
     """A failure the user can mend; the command line prints it without a traceback and exits with 2.
 

@@ -87,6 +87,25 @@ def read_image(path: Path) -> Image.Image:
     return _read(path, _decode)
 
 
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """Convert an image that Pillow has opened, as `read_image` converts files: upright, RGB, without metadata.
+
+    Args:
+        image: Of any mode; it is not changed.
+
+    Raises:
+        ValueError: If it holds values that are not finite.
+    """
+    image.load()
+    turn = _turn(image)  # after load(): Pillow turns some formats itself and drops the mark
+    pixels = _to_rgb(image)
+    pixels = pixels.copy() if pixels is image else pixels
+    if turn is not None:
+        pixels = pixels.transpose(turn)
+    pixels.info = {}
+    return pixels
+
+
 def image_size(path: Path) -> tuple[int, int]:
     """Return width and height of an upright image, without decoding it.
 
@@ -196,13 +215,7 @@ def _size(path: Path, stream: BinaryIO) -> tuple[int, int]:
 
 def _decode(path: Path, stream: BinaryIO) -> Image.Image:
     with _opened(path, stream) as image:
-        image.load()
-        turn = _turn(image)  # after load(): Pillow turns some formats itself and drops the mark
-        pixels = _to_rgb(image)
-    if turn is not None:
-        pixels = pixels.transpose(turn)
-    pixels.info = {}
-    return pixels
+        return upright_rgb(image)
 
 
 @functools.cache

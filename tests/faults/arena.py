@@ -37,7 +37,7 @@ from scing_cli.core.workflows.evaluate.evaluate_data import evaluate
 from scing_cli.core.workflows.evaluate.report import Subject
 from scing_cli.core.workflows.evaluate.report.sections import settings as report_settings
 from scing_cli.core.workflows.evaluate.vector_cache import cached_side
-from scing_cli.core.workflows.search.match_threshold import Wanted, find_threshold
+from scing_cli.core.workflows.search.match_threshold import MatchRule, find_threshold
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import ModelChoice, open_model, reopen_model, starting_encoder
 from scing_cli.core.workflows.shared.run_data import open_data, run_manifest
@@ -161,7 +161,7 @@ class Arena:
         model = reopen_model(stamp.model, stamp.model_digest, source=index, reporter=Silent())
         opened = GalleryIndex.read(index)
         opened.check_model(model.digest, descriptor="projected", width=16, name=model.label())
-        threshold = find_threshold(Wanted(false_match_rate=0.5), model, opened.stamp, index)
+        threshold = find_threshold(MatchRule(false_match_rate=0.5), model, opened.stamp, index)
         queries = np.random.default_rng(1).standard_normal((3, 16)).astype(np.float32)
         faiss.normalize_L2(queries)
         return opened.search(queries, 5), threshold, dataclasses.replace(stamp, model=dict(stamp.model)), model.cameras

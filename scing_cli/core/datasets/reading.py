@@ -6,16 +6,18 @@ import dataclasses
 import importlib
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 from scing_cli.core.datasets.dataset import DataSet, Dropped
 from scing_cli.core.datasets.detection import locate
 from scing_cli.core.errors import counted
 from scing_cli.core.layouts import LAYOUTS
 from scing_cli.core.manifest import SPLITS, UNREADABLE, Manifest, Sample
+from scing_cli.core.paths import StrPath, as_path
 
 
-def read_data(path: Path, *, layout: str = "auto", include_val: bool = False, keep_unreadable: bool = False) -> DataSet:
+def read_data(
+    path: StrPath, *, layout: str = "auto", include_val: bool = False, keep_unreadable: bool = False
+) -> DataSet:
     """Read a folder in a known layout, or a CSV file, without opening an image.
 
     Args:
@@ -31,12 +33,13 @@ def read_data(path: Path, *, layout: str = "auto", include_val: bool = False, ke
     Raises:
         DataError: If the path is missing, its layout is unknown, or the reader finds it faulty.
     """
-    place = locate(path.absolute(), layout=layout)
+    path = as_path(path).absolute()
+    place = locate(path, layout=layout)
     data: DataSet = importlib.import_module(LAYOUTS[place.layout].module).read(place.root, place.parts)
     data = _without_marks(data, keep=keep_unreadable)
     if include_val:
         data = dataclasses.replace(data, manifest=trained_on_val(data.manifest))
-    elsewhere = () if place.root == path.absolute() else (f"Read from {place.root}.",)
+    elsewhere = () if place.root == path else (f"Read from {place.root}.",)
     notes = (*elsewhere, *data.notes, *_overlaps(data.manifest))
     return dataclasses.replace(data, layout=place.layout, notes=notes)
 

@@ -22,7 +22,7 @@ from scing_cli.core.encoders.initial import LOGIT_SCALE, fill_image, fill_text
 from scing_cli.core.encoders.position import resize_positions, source_grid
 from scing_cli.core.encoders.text import TextEncoder
 from scing_cli.core.errors import SettingError, WeightsError
-from scing_cli.core.runtime import Reporter, Silent
+from scing_cli.core.runtime import LIBRARY_REPORTER, Reporter
 
 __all__ = ["ClipModel", "empty_clip", "known_models", "load_clip"]
 
@@ -58,7 +58,7 @@ def load_clip(
     size: tuple[int, int] | None = None,
     statistics: str = "half",
     seed: int = 0,
-    reporter: Reporter | None = None,
+    reporter: Reporter = LIBRARY_REPORTER,
 ) -> ClipModel:
     """Build a CLIP model and fill it with weights: float32, evaluation mode, on the CPU.
 
@@ -77,7 +77,6 @@ def load_clip(
         WeightsError: If the model or the tag is unknown, weights are missing, unreadable or of another model.
         SettingError: If stride, size or statistics cannot be used.
     """
-    reporter = reporter or Silent()
     architecture = find_architecture(name)
     geometry = _geometry(architecture, stride, size, statistics)
     pretrained = pretrained or hub.default_tag(name)

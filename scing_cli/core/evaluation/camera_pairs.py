@@ -18,7 +18,7 @@ from scing_cli.core.evaluation.protocol import choose_protocol
 from scing_cli.core.evaluation.ranking import GALLERY_BLOCK, Part, check_parts
 from scing_cli.core.evaluation.truth import Truth, find_truth
 from scing_cli.core.pairs import Rows
-from scing_cli.core.runtime import Reporter, Silent
+from scing_cli.core.runtime import LIBRARY_REPORTER, Reporter
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def compare_cameras(  # noqa: PLR0917 - three pairs of queries and gallery
     block_size: int = 256,
     gallery_block_size: int = GALLERY_BLOCK,
     products: Products | None = None,
-    reporter: Reporter | None = None,
+    reporter: Reporter = LIBRARY_REPORTER,
 ) -> tuple[CameraPair, ...]:
     """Rank each gallery camera's rows by themselves, as `evaluate` ranks the whole gallery.
 
@@ -101,7 +101,7 @@ def compare_cameras(  # noqa: PLR0917 - three pairs of queries and gallery
     valid = _valid(_truth(seen, held, protocol), codes, len(names))
     queries, rows = (np.bincount(own).tolist() for own in (query_codes, codes))
     columns = []
-    with (reporter or Silent()).progress("Ranking camera by camera", len(names)) as advance:
+    with reporter.progress("Ranking camera by camera", len(names)) as advance:
         for code in range(len(names)):
             numbers = np.flatnonzero(valid[:, code])
             own = seen.picked(numbers), held.picked(np.flatnonzero(codes == code))

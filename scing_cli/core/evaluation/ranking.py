@@ -17,7 +17,7 @@ from scing_cli.core.evaluation.reranking import Reranking, reranked_distances
 from scing_cli.core.evaluation.scores import Scores, score
 from scing_cli.core.evaluation.truth import Truth, find_truth
 from scing_cli.core.pairs import Rows
-from scing_cli.core.runtime import Reporter, Silent
+from scing_cli.core.runtime import LIBRARY_REPORTER, Reporter
 
 GALLERY_BLOCK = 16384  # rows; with 256 queries the block of products takes 16 MiB
 CHECK_BYTES = 2**26  # of a block in float64
@@ -43,7 +43,7 @@ def evaluate(  # noqa: PLR0917 - three pairs of queries and gallery
     gallery_block_size: int = GALLERY_BLOCK,
     products: Products | None = None,
     reranking: Reranking | None = None,
-    reporter: Reporter | None = None,
+    reporter: Reporter = LIBRARY_REPORTER,
 ) -> Scores:
     """Rank the gallery by cosine for every query, and score the rankings (Eq. 21).
 
@@ -79,7 +79,7 @@ def evaluate(  # noqa: PLR0917 - three pairs of queries and gallery
         (gallery, gallery_identities, gallery_cameras, gallery_keys),
         protocol,
     )
-    products, reporter = products or ArrayProducts(), reporter or Silent()
+    products = products or ArrayProducts()
     if reranking is not None:
         rows = reranked_distances(query, gallery, reranking, products=products, reporter=reporter)
         ranks = rank_by_distance(rows, truth)

@@ -35,7 +35,7 @@ from scing_cli.core.evaluation.neighbours import Points, find_neighbours
 from scing_cli.core.evaluation.products import ArrayProducts, Products
 from scing_cli.core.evaluation.reciprocal import SparseRows, reciprocal_rows, relative
 from scing_cli.core.pairs import Rows
-from scing_cli.core.runtime import Reporter, Silent
+from scing_cli.core.runtime import LIBRARY_REPORTER, Reporter
 
 BLOCKS = (1024, 2048)  # rows and columns of one matrix product: 16 MiB
 HELD = 2**25  # bytes of the queries' distances that are held at a time
@@ -76,7 +76,7 @@ def reranked_distances(
     *,
     products: Products | None = None,
     blocks: tuple[int, int] = BLOCKS,
-    reporter: Reporter | None = None,
+    reporter: Reporter = LIBRARY_REPORTER,
 ) -> Iterator[FloatArray]:
     """Yield each query's re-ranked distances to the gallery, shape (G,), float64, from 0 to 1.
 
@@ -91,7 +91,7 @@ def reranked_distances(
         reporter: Is told of the progress: a step for each point's neighbours, and one for each query's distances.
     """
     points = Points.of((query, gallery), products or ArrayProducts())
-    with (reporter or Silent()).progress("Re-ranking", len(points) + len(query)) as advance:
+    with reporter.progress("Re-ranking", len(points) + len(query)) as advance:
         count = max(settings.k1 + 1, settings.k2)
         neighbours = find_neighbours(points, count, blocks=blocks, advance=advance)
         rows = reciprocal_rows(points, neighbours, settings.k1, settings.k2)

@@ -22,7 +22,7 @@ from scing_cli.core.evaluation.rates import Curve, EqualError, Histogram, Operat
 from scing_cli.core.evaluation.sampling import People, estimate, left_out
 from scing_cli.core.evaluation.thresholds import Promise, Search, at_or_above, edge_scores, find_thresholds
 from scing_cli.core.pairs import Rows
-from scing_cli.core.runtime import Reporter, Silent
+from scing_cli.core.runtime import LIBRARY_REPORTER, Reporter
 
 RATES = (1e-2, 1e-3, 1e-4)
 FEWEST_MATCHES = 10  # false matches that a rate must stand for
@@ -44,7 +44,7 @@ def verify(  # noqa: PLR0917 - three pairs of queries and gallery
     block_size: int = 256,
     gallery_block_size: int = GALLERY_BLOCK,
     products: Products | None = None,
-    reporter: Reporter | None = None,
+    reporter: Reporter = LIBRARY_REPORTER,
 ) -> Verification:
     """Compare all pairs and find the thresholds of false-match rates.
 
@@ -88,7 +88,7 @@ def verify(  # noqa: PLR0917 - three pairs of queries and gallery
         gallery_identities=gallery_identities,
         blocks=(block_size, gallery_block_size),
         products=products or ArrayProducts(),
-        reporter=reporter or Silent(),
+        reporter=reporter,
     )
     return _verified(pairs, People.of(query_identities, gallery_identities), rates)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from scing_cli.core.artifacts import acquire_lock, lock_holder, release_lock
 from scing_cli.core.errors import DataError, ScingError, SettingError
-from scing_cli.core.runtime import Reporter, Silent, default_workers
+from scing_cli.core.runtime import LIBRARY_REPORTER, Reporter, default_workers
 from scing_cli.core.synthetic.plan import FOLDERS, GALLERY, QUERY, TRAIN, Settings, plan
 from scing_cli.core.synthetic.worker import draw_all
 
@@ -46,7 +46,7 @@ def write_world(
     occluded_training: float = 0.0,
     seed: int = 0,
     workers: int | None = None,
-    reporter: Reporter | None = None,
+    reporter: Reporter = LIBRARY_REPORTER,
 ) -> WorldCounts:
     """Draw a data set of pedestrians: the same bytes for the same arguments, whatever the number of workers.
 
@@ -82,7 +82,7 @@ def write_world(
         if target.is_dir() and any(target.iterdir()):
             raise DataError(f"{folder} is not empty.", "Name a new folder for the drawn world, or empty this one.")
         settings = Settings(identities, cameras, images_per_camera, occluded_queries, seed, others, occluded_training)
-        return _write(target, settings, workers or default_workers(), reporter or Silent())
+        return _write(target, settings, workers or default_workers(), reporter)
     except OSError as error:
         raise ScingError(
             f"Cannot write {folder}: {error.strerror or error}.", "Choose another place for it, or make room there."

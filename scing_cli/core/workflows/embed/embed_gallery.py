@@ -25,7 +25,8 @@ from scing_cli.core.index import (
     write_lock,
 )
 from scing_cli.core.manifest import Manifest, Sample
-from scing_cli.core.runtime import Reporter, Silent
+from scing_cli.core.paths import StrPath, as_path, paths_in_place
+from scing_cli.core.runtime import LIBRARY_REPORTER, Reporter
 from scing_cli.core.workflows.embed.embed_report import EmbedReport, report_of
 from scing_cli.core.workflows.embed.partial_index import MINUTES, PartialIndex, PartialWriter
 from scing_cli.core.workflows.embed.prune import drop_missing
@@ -53,6 +54,7 @@ class GalleryChoice:
     images: Path | None = None
 
     def __post_init__(self) -> None:
+        paths_in_place(self, "data", "images")
         if self.data is not None and self.images is not None:
             raise SettingError(
                 "--data and --images were both given.", "--images takes a plain folder, --data a data set."
@@ -80,7 +82,7 @@ def embed(
     choice: ModelChoice,
     gallery: GalleryChoice,
     *,
-    output: Path = Path("gallery.faiss"),
+    output: StrPath = Path("gallery.faiss"),
     append: bool = False,
     prune: bool = False,
     force: bool = False,
@@ -88,7 +90,7 @@ def embed(
     descriptor: str = "projected",
     save_minutes: float = MINUTES,
     machine: Machine | None = None,
-    reporter: Reporter | None = None,
+    reporter: Reporter = LIBRARY_REPORTER,
 ) -> EmbedReport:
     """Embed images as unit vectors and write them, with their rows, as a FAISS inner-product index.
 
@@ -110,7 +112,8 @@ def embed(
         IndexFileError: If the index is there and neither `append` nor `force` was asked for, it is of another model,
             another process is writing it, or it cannot be written there.
     """
-    machine, reporter = machine or Machine(), reporter or Silent()
+    output = as_path(output)
+    machine = machine or Machine()
     choose_kind(index_type, 0)  # an unknown name is refused before any work
     _check_output(output, append=append, force=force)
     model = open_model(choice, reporter=reporter)

@@ -6,16 +6,18 @@ from pathlib import Path
 
 from scing_cli.core.errors import DataError, IndexFileError, counted, spelled
 from scing_cli.core.index import GalleryIndex, check_writable, write_lock
+from scing_cli.core.paths import StrPath, as_path
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.embed.embed_report import EmbedReport, report_of
 
 
-def prune_index(index: Path, *, reporter: Reporter) -> EmbedReport:
+def prune_index(index: StrPath, *, reporter: Reporter) -> EmbedReport:
     """Drop the rows of an index whose files are gone; no model is opened.
 
     Raises:
         IndexFileError: If there is no such index, or it cannot be written.
     """
+    index = as_path(index)
     check_writable(index)
     if not index.exists():
         raise IndexFileError(f"There is no index {index}.", f"Make one: scing embed --output {index}.")

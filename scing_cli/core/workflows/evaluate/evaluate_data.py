@@ -16,7 +16,8 @@ from scing_cli.core.evaluation.ranking import check_truth
 from scing_cli.core.evaluation.truth import find_truth
 from scing_cli.core.index import GalleryIndex, check_complete, file_keys
 from scing_cli.core.manifest import Manifest
-from scing_cli.core.runtime import Reporter, Silent
+from scing_cli.core.paths import StrPath, as_path
+from scing_cli.core.runtime import LIBRARY_REPORTER, Reporter
 from scing_cli.core.workflows.evaluate.published import published_rows
 from scing_cli.core.workflows.evaluate.ranked import EvaluationReport, Side, check_cost, rank_sides
 from scing_cli.core.workflows.evaluate.report import Subject, check_folder, write_report
@@ -32,16 +33,16 @@ def evaluate(
     choice: ModelChoice,
     *,
     split: str = "query",
-    data: Path | None = None,
+    data: StrPath | None = None,
     layout: str = "auto",
-    index: Path | None = None,
+    index: StrPath | None = None,
     protocol: str = "auto",
     descriptor: str = "projected",
     reranking: Reranking | None = None,
     yes: bool = False,
-    output: Path | None = None,
+    output: StrPath | None = None,
     machine: Machine | None = None,
-    reporter: Reporter | None = None,
+    reporter: Reporter = LIBRARY_REPORTER,
 ) -> EvaluationReport:
     """Rank the gallery for every query and score the ranking.
 
@@ -65,6 +66,7 @@ def evaluate(
         IndexFileError: If the index is of another model.
         SettingError: If re-ranking would take long, and that was not agreed to.
     """
+    data, index, output = as_path(data), as_path(index), as_path(output)
     return evaluate_on(
         choice,
         [data],
@@ -94,7 +96,7 @@ def evaluate_on(
     yes: bool = False,
     output: Path | None = None,
     machine: Machine | None = None,
-    reporter: Reporter | None = None,
+    reporter: Reporter = LIBRARY_REPORTER,
 ) -> list[EvaluationReport]:
     """Evaluate one model on several data sets: as `evaluate` each, the model opened once.
 
@@ -102,7 +104,7 @@ def evaluate_on(
         DataError: Before anything is embedded, if one of them cannot be read or no query of it has a true match.
         SettingError: Before anything is embedded, if re-ranking would take long, and that was not agreed to.
     """
-    machine, reporter = machine or Machine(), reporter or Silent()
+    machine = machine or Machine()
     settings = _Settings(split, index, protocol, descriptor, reranking, yes, output, machine, reporter)
     if output is not None:
         check_folder(output)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from scing_cli.core.errors import counted
 from scing_cli.core.evaluation import Reranking, SavedPart, read_saved
-from scing_cli.core.runtime import Reporter, Silent
+from scing_cli.core.paths import StrPath, as_path
+from scing_cli.core.runtime import LIBRARY_REPORTER, Reporter
 from scing_cli.core.workflows.evaluate.ranked import EvaluationReport, Side, check_cost, rank_sides
 
 
 def evaluate_saved(
-    source: Path,
+    source: StrPath,
     *,
     protocol: str = "auto",
     reranking: Reranking | None = None,
     yes: bool = False,
-    output: Path | None = None,
-    reporter: Reporter | None = None,
+    output: StrPath | None = None,
+    reporter: Reporter = LIBRARY_REPORTER,
 ) -> EvaluationReport:
     """Score embeddings that any program has saved; see `evaluation.read_saved`.
 
@@ -33,7 +32,7 @@ def evaluate_saved(
         DataError: If the arrays cannot be used, or no query has a true match left.
         SettingError: If re-ranking would take long, and that was not agreed to; or the folder holds other files.
     """
-    reporter = reporter or Silent()
+    source, output = as_path(source), as_path(output)
     if output is not None:
         from scing_cli.core.workflows.evaluate.report import check_folder
 

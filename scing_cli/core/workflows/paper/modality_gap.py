@@ -19,7 +19,7 @@ from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.errors import SettingError
 from scing_cli.core.manifest import Manifest, labels
 from scing_cli.core.methods.prompts_file import IdentityTexts, check_identities, load_texts
-from scing_cli.core.runtime import Reporter, Silent, generator
+from scing_cli.core.runtime import LIBRARY_REPORTER, Reporter, generator
 from scing_cli.core.workflows.evaluate.published import without_consistency
 from scing_cli.core.workflows.paper.gap_plot import GapPanel, Plane, gap_picture, gap_plane
 from scing_cli.core.workflows.paper.gap_statistics import ModalityGap, modality_gap, unit_rows
@@ -77,7 +77,7 @@ def measure_gaps(
     seed: int = 0,
     pretrained: str | None = None,
     machine: Machine | None = None,
-    reporter: Reporter | None = None,
+    reporter: Reporter = LIBRARY_REPORTER,
 ) -> tuple[GapRow, ...]:
     """Measure how far the training images of runs lie from the texts that stage 1 gave their identities.
 
@@ -97,7 +97,7 @@ def measure_gaps(
         RunError: If a folder is no run, or has no prompts, or its parts do not belong together.
         DataError: If the images are not where they were.
     """
-    machine, reporter = machine or Machine(), reporter or Silent()
+    machine = machine or Machine()
     if images < 1:
         raise SettingError(f"--images {images}: must be at least 1.")
     opened = [choose_run(folder, stage="prompts") for folder in dict.fromkeys(runs)]

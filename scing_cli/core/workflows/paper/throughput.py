@@ -10,7 +10,7 @@ import torch
 
 from scing_cli.core.encoders.clip import load_clip
 from scing_cli.core.errors import SettingError
-from scing_cli.core.runtime import Reporter, Silent, device_name, generator, memory_advice
+from scing_cli.core.runtime import LIBRARY_REPORTER, Reporter, device_name, generator, memory_advice
 from scing_cli.core.workflows.shared.machine import Machine
 
 
@@ -45,7 +45,7 @@ def measure_rate(
     stride: int | None = None,
     repeats: int = 5,
     machine: Machine | None = None,
-    reporter: Reporter | None = None,
+    reporter: Reporter = LIBRARY_REPORTER,
 ) -> Rate:
     """Time the image encoder with random weights on random pixels; one pass before warms it up.
 
@@ -62,7 +62,7 @@ def measure_rate(
     """
     if repeats < 1:
         raise SettingError(f"--repeats {repeats}: must be at least 1.")
-    machine, reporter = machine or Machine(), reporter or Silent()
+    machine = machine or Machine()
     embedder = machine.embedder(load_clip(model, "random", stride=stride, reporter=reporter).image)
     geometry = embedder.encoder.geometry
     shape = (machine.batch_size, 3, geometry.height, geometry.width)

@@ -25,7 +25,8 @@ from scing_cli.core.datasets.reading import trained_on_val
 from scing_cli.core.errors import DataError, SettingError, counted, spelled
 from scing_cli.core.figures import check_picture, write_picture
 from scing_cli.core.manifest import UNREADABLE, Manifest, Sample, write_manifest
-from scing_cli.core.runtime import Reporter, Silent, default_workers
+from scing_cli.core.paths import StrPath, as_path
+from scing_cli.core.runtime import LIBRARY_REPORTER, Reporter, default_workers
 from scing_cli.core.synthetic import write_world
 from scing_cli.core.workflows.prepare.sheet_images import data_sheet
 
@@ -73,7 +74,7 @@ class Preparation:
 
 
 def draw_world(
-    folder: Path,
+    folder: StrPath,
     *,
     identities: int = 32,
     test_identities: int | None = None,
@@ -82,9 +83,9 @@ def draw_world(
     occluded_queries: bool = False,
     occluded_training: float = 0.0,
     seed: int = 0,
-    output: Path | None = None,
+    output: StrPath | None = None,
     workers: int | None = None,
-    reporter: Reporter | None = None,
+    reporter: Reporter = LIBRARY_REPORTER,
 ) -> None:
     """Draw a data set of pedestrians in Market-1501's layout; see `scing_cli.core.synthetic.write_world`.
 
@@ -105,6 +106,7 @@ def draw_world(
         DataError: If the folder holds something, or the manifest's place is taken.
         SettingError: If a number is too small, or a share outside 0 to 1.
     """
+    folder, output = as_path(folder), as_path(output)
     threads = _threads(workers)
     check_overwrite(_target(folder, output), Manifest(folder.absolute(), (), str(folder)), folder=True)
     write_world(
@@ -117,21 +119,21 @@ def draw_world(
         occluded_training=occluded_training,
         seed=seed,
         workers=threads,
-        reporter=reporter or Silent(),
+        reporter=reporter,
     )
 
 
 def prepare(
-    source: Path,
+    source: StrPath,
     *,
     layout: str = "auto",
     include_val: bool = False,
-    output: Path | None = None,
-    sheet: Path | None = None,
+    output: StrPath | None = None,
+    sheet: StrPath | None = None,
     strict: bool = False,
     seed: int = 0,
     workers: int | None = None,
-    reporter: Reporter | None = None,
+    reporter: Reporter = LIBRARY_REPORTER,
 ) -> Preparation:
     """Read a data set, open every image, and write its manifest.
 
@@ -152,7 +154,8 @@ def prepare(
         DataError: If the data cannot be read, the manifest's place is taken, or `strict` finds a fault.
         SettingError: If `workers` is less than 1, or the sheet's name is of no kind of picture.
     """
-    reporter, threads = reporter or Silent(), _threads(workers)
+    source, output, sheet = as_path(source), as_path(output), as_path(sheet)
+    threads = _threads(workers)
     if sheet is not None:
         check_picture(sheet, option="--sheet")
     data = read_data(source, layout=layout, include_val=include_val, keep_unreadable=True)

@@ -14,12 +14,13 @@ from typing import Any
 from scing_cli.core.artifacts import REPORT_KIND, Run, read_json
 from scing_cli.core.errors import RunError, SettingError, counted, spelled
 from scing_cli.core.index import Hit, Stamp
+from scing_cli.core.paths import paths_in_place
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.shared.model import OpenedModel
 
 
 @dataclasses.dataclass(frozen=True)
-class Wanted:
+class MatchRule:
     """What the user asked for: at most one of both.
 
     Args:
@@ -33,6 +34,7 @@ class Wanted:
     report: Path | None = None
 
     def __post_init__(self) -> None:
+        paths_in_place(self, "report")
         if self.threshold is not None and self.false_match_rate is not None:
             raise SettingError("--threshold and --false-match-rate were both given.", "Leave one of them out.")
         if self.threshold is not None and not -1 <= self.threshold <= 1:
@@ -62,7 +64,7 @@ class Threshold:
         return dataclasses.asdict(self)
 
 
-def find_threshold(wanted: Wanted, model: OpenedModel, stamp: Stamp, index: Path) -> Threshold | None:
+def find_threshold(wanted: MatchRule, model: OpenedModel, stamp: Stamp, index: Path) -> Threshold | None:
     """Return the threshold that was asked for, if one was.
 
     Args:
@@ -90,7 +92,7 @@ def find_threshold(wanted: Wanted, model: OpenedModel, stamp: Stamp, index: Path
     return Threshold(score, wanted.false_match_rate, source)
 
 
-def _report(wanted: Wanted, run: Run | None, index: Path, remedy: str) -> tuple[Path, Mapping[str, Any]]:
+def _report(wanted: MatchRule, run: Run | None, index: Path, remedy: str) -> tuple[Path, Mapping[str, Any]]:
     if wanted.report is not None:
         file = wanted.report / "report.json" if wanted.report.is_dir() else wanted.report
     elif run is not None and run.report.is_file():

@@ -21,8 +21,9 @@ from scing_cli.core.index import (
     file_keys,
     read_stamp,
 )
-from scing_cli.core.runtime import Reporter, Silent
-from scing_cli.core.workflows.search.match_threshold import Threshold, Wanted, find_threshold, say_threshold, split
+from scing_cli.core.paths import StrPath, as_path, as_paths
+from scing_cli.core.runtime import LIBRARY_REPORTER, Reporter
+from scing_cli.core.workflows.search.match_threshold import MatchRule, Threshold, find_threshold, say_threshold, split
 from scing_cli.core.workflows.search.montage_file import shown_part, write_montage
 from scing_cli.core.workflows.search.queries import QueryHits, hint_at_boxes, photo_files
 from scing_cli.core.workflows.search.queries import join as joined
@@ -60,27 +61,27 @@ class SearchReport:
 
 
 def search(
-    photos: Sequence[Path],
-    index: Path,
+    photos: StrPath | Sequence[StrPath],
+    index: StrPath,
     *,
-    run: Path | None = None,
+    run: StrPath | None = None,
     k: int = 10,
     box: Box | None = None,
     allowed: RowFilter | None = None,
     each_identity_once: bool = False,
     join: str | None = None,
     rerank: bool = False,
-    wanted: Wanted | None = None,
-    montage: Path | None = None,
-    saliency: Path | None = None,
+    wanted: MatchRule | None = None,
+    montage: StrPath | None = None,
+    saliency: StrPath | None = None,
     identify: bool = False,
     machine: Machine | None = None,
-    reporter: Reporter | None = None,
+    reporter: Reporter = LIBRARY_REPORTER,
 ) -> SearchReport:
     """Rank an index's rows by their cosine to each photo.
 
     Args:
-        photos: Files, or folders of them.
+        photos: A file or a folder of files, or several.
         index: The index.
         run: The model to use; None for the one the index names.
         k: Hits per photo.
@@ -101,13 +102,14 @@ def search(
         IndexFileError: If the index cannot be read, or was made by another model.
         SettingError: If a rate is asked for that no report of the model can say.
     """
-    machine, reporter = machine or Machine(), reporter or Silent()
+    index, run, montage, saliency = as_path(index), as_path(run), as_path(montage), as_path(saliency)
+    machine = machine or Machine()
     if k < 1:
         raise SettingError(f"-k {k}: must be at least 1.")
     if rerank:
         check_count(k)
     _check_pictures(montage, saliency)
-    files = photo_files(photos)
+    files = photo_files(as_paths(photos))
     check_complete(index)
     stamp = read_stamp(index)
     model = _model(stamp, index, run, reporter)
@@ -119,7 +121,7 @@ def search(
         hint_at_boxes(files, rows, reporter)
     embedder = waiting()
     opened.check_model(model.digest, descriptor=embedder.kind, width=embedder.width, name=model.label())
-    threshold = find_threshold(wanted or Wanted(), model, opened.stamp, index)
+    threshold = find_threshold(wanted or MatchRule(), model, opened.stamp, index)
     vectors = _vectors(files, embedder, box, reporter)
     together: Sequence[Path] = ()
     if join is not None:

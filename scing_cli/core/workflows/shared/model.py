@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from scing_cli.core.artifacts import VISUAL_REMEDY, Run, cache_folder, check_provenance, choose_run, open_run
 from scing_cli.core.errors import IndexFileError, RunError, ScingError, SettingError
+from scing_cli.core.paths import paths_in_place
 from scing_cli.core.runtime import Reporter
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class ModelChoice:
     statistics: str = "half"
 
     def __post_init__(self) -> None:
+        paths_in_place(self, "run")
         if self.run is not None and self.model is not None:
             raise SettingError(
                 "--run and --model were both given.", "Use --run for a trained model, --model for a plain one."

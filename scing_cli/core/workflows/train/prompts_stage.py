@@ -19,7 +19,8 @@ from scing_cli.core.layouts import LAYOUTS
 from scing_cli.core.manifest import Manifest, labels, write_manifest
 from scing_cli.core.methods import Batches, PromptTask, load_method
 from scing_cli.core.methods.prompts_file import IdentityTexts, save_prompts
-from scing_cli.core.runtime import Reporter, Silent, choose_precision, memory_advice
+from scing_cli.core.paths import StrPath, as_path
+from scing_cli.core.runtime import LIBRARY_REPORTER, Reporter, choose_precision, memory_advice
 from scing_cli.core.settings import PromptSettings, check_method, check_used, given_settings, saved_settings
 from scing_cli.core.training import MINUTES, Fit
 from scing_cli.core.workflows.shared.machine import Machine
@@ -63,16 +64,16 @@ class _Stage1Input:
 
 
 def train_prompts(
-    data: Path,
+    data: StrPath,
     settings: PromptSettings,
     *,
     layout: str = "auto",
     include_val: bool = False,
-    run: Path | None = None,
+    run: StrPath | None = None,
     resume: bool | None = None,
     save_minutes: float = MINUTES,
     machine: Machine | None = None,
-    reporter: Reporter | None = None,
+    reporter: Reporter = LIBRARY_REPORTER,
 ) -> PromptsReport:
     """Learn each identity's prompts from its images; both encoders stay frozen (Eq. 7-16).
 
@@ -95,7 +96,8 @@ def train_prompts(
         TrainingError: If a loss is not finite.
         InterruptionError: On Ctrl-C or SIGTERM.
     """
-    machine, reporter = machine or Machine(), reporter or Silent()
+    data, run = as_path(data), as_path(run)
+    machine = machine or Machine()
     machine = dataclasses.replace(machine, batch_size=settings.batch_size)
     check_method(settings)
     check_used(settings)

@@ -19,7 +19,8 @@ from scing_cli.core.evaluation import Scores, choose_protocol
 from scing_cli.core.manifest import Manifest, Sample, labels
 from scing_cli.core.methods import Similarity, Task, load_method
 from scing_cli.core.methods.prompts_file import IdentityTexts, check_identities, load_texts
-from scing_cli.core.runtime import Reporter, Silent, choose_precision, memory_advice
+from scing_cli.core.paths import StrPath, as_path
+from scing_cli.core.runtime import LIBRARY_REPORTER, Reporter, choose_precision, memory_advice
 from scing_cli.core.settings import VisualSettings, check_used, given_settings, saved_settings
 from scing_cli.core.training import MINUTES, Fit
 from scing_cli.core.workflows.shared.machine import Machine
@@ -70,14 +71,14 @@ class VisualReport:
 def train_visual(
     settings: VisualSettings,
     *,
-    run: Path | None = None,
-    data: Path | None = None,
+    run: StrPath | None = None,
+    data: StrPath | None = None,
     pretrained: str | None = None,
     validate: bool = False,
     resume: bool | None = None,
     save_minutes: float = MINUTES,
     machine: Machine | None = None,
-    reporter: Reporter | None = None,
+    reporter: Reporter = LIBRARY_REPORTER,
 ) -> VisualReport:
     """Tune the whole image encoder towards the identity texts that stage 1 saved (Eq. 17-20).
 
@@ -100,7 +101,8 @@ def train_visual(
         TrainingError: If a loss is not finite.
         InterruptionError: On Ctrl-C or SIGTERM.
     """
-    machine, reporter = machine or Machine(), reporter or Silent()
+    run, data = as_path(run), as_path(data)
+    machine = machine or Machine()
     check_used(settings)
     opened = _chosen(run, settings, resume, reporter)
     if settings.compile:
