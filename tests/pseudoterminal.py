@@ -16,6 +16,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from patience import HANG
+
 ROOT = Path(__file__).parent.parent
 ATTRIBUTES = re.compile(rb"\x1b\[c")  # which functions it has; 4 is sixel
 GRAPHICS = re.compile(rb"\x1b_G(i=\d+),[^;\x1b]*a=q[^\x1b]*\x1b\\")  # whether it takes a picture of one pixel
@@ -23,14 +25,13 @@ Answers = Mapping[re.Pattern[bytes], bytes]
 KITTY: Answers = {ATTRIBUTES: b"\x1b[?62;c", GRAPHICS: b"\x1b_GNUMBER;OK\x1b\\"}
 SIXEL: Answers = {ATTRIBUTES: b"\x1b[?62;4;22c"}
 NEITHER: Answers = {ATTRIBUTES: b"\x1b[?1;2c"}
-LIMIT = 120  # seconds
 # textual-image waits a tenth of a second for an answer (two seconds for all of them, from 0.14 on): a test on a busy
 # machine may take longer than a terminal does.
 PATIENT = """
 import textual_image._terminal as terminal
 
 def patient(start_marker, end_marker, timeout, ask=terminal.capture_terminal_response):
-    return ask(start_marker, end_marker, timeout if end_marker == "t" else 30)  # t: a size, which none is asked to tell
+    return ask(start_marker, end_marker, timeout if end_marker == "t" else HANG)  # t: a size, which none is asked to tell
 
 terminal.capture_terminal_response = patient
 terminal._PROBE_TIMEOUT = 30
@@ -82,7 +83,7 @@ def in_terminal(
     os.close(slave)
     try:
         out = _talk(master, answers)
-        return Seen(process.wait(LIMIT), out.decode(), " ".join(log.read_text().split()))
+        return Seen(process.wait(HANG), out.decode(), " ".join(log.read_text().split()))
     finally:
         process.kill()
         process.wait()
@@ -92,11 +93,11 @@ def in_terminal(
 def _talk(master: int, answers: Answers) -> bytes:
     """Read what a process writes until it ends, and answer its questions."""
     out, answered = b"", 0
-    end = time.monotonic() + LIMIT
+    end = time.monotonic() + HANG
     while True:
         ready, _, _ = select.select([master], [], [], max(end - time.monotonic(), 0))
         if not ready:
-            raise TimeoutError(f"still running after {LIMIT} s: {out[-2000:]!r}")
+            raise TimeoutError(f"still running after {HANG} s: {out[-2000:]!r}")
         try:
             read = os.read(master, 1 << 16)
         except OSError:  # Linux: nobody holds the other end any more

@@ -25,6 +25,7 @@ PACKAGE = "scing_cli"
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16")
 STAGED = 65_536  # bytes that a driver copies aside at once, so that a copy of them need not be waited for
+ISAS_WITHOUT_BF16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI")  # oneDNN's
 GPU_NODES = ("/dev/nvidiactl", "/dev/nvmap", "/dev/dxg", "/dev/kfd")  # NVIDIA, Jetson, Windows below Linux, AMD
 
 
@@ -137,7 +138,9 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def cpu_has_bf16() -> bool:
-    """Tell whether this CPU has bf16 matrix products: AMX or AVX512-BF16."""
+    """Tell whether this CPU has bf16 matrix products: AMX or AVX512-BF16, unless `ONEDNN_MAX_CPU_ISA` excludes both."""
+    if os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in ISAS_WITHOUT_BF16:
+        return False
     with contextlib.suppress(OSError):
         flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
         return "amx_bf16" in flags or "avx512_bf16" in flags

@@ -169,7 +169,9 @@ def main(given: argparse.Namespace) -> None:
             (f"search of a photo in {given.rows:,} rows, {model}", ground.search_usually, ground.search_ours),
         )
         for name, usual, ours in timed:
-            measuring.line(f"cold process: {name}", *measuring.in_turns(usual, ours, given.repeats))
+            measuring.line(
+                f"cold process: {name}", *measuring.in_turns(usual, ours, given.repeats, warm=not given.quick)
+            )
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from patience import HANG
 
 from scing_cli.core.encoders.clip import empty_clip
 from scing_cli.core.errors import InterruptionError
@@ -35,7 +36,15 @@ def table_of(output: str) -> list[str]:
 
 
 def test_every_part_runs_without_a_gpu() -> None:
-    done = subprocess.run(COMMAND, capture_output=True, text=True, timeout=240, env=ENVIRONMENT)
+    code = f"""
+import sys, gpu
+gpu.MOST = {HANG}  # times what a part is expected to take: none is stopped
+sys.argv = ["gpu.py", "--device", "cpu", "--quick", "--minutes", "{HANG / 60}"]
+with gpu.Limit() as limit:
+    gpu.main(limit)
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=2 * HANG, cwd=FOLDER, env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr
     lines = told(done.stdout)
     assert not [row for row in lines if "error" in row or "skipped" in row]
@@ -66,7 +75,7 @@ def test_sigterm_ends_in_the_table() -> None:
             head.append(process.stdout.readline())
             assert head[-1], "".join(head)
         process.send_signal(signal.SIGTERM)
-        rest, _ = process.communicate(timeout=60)
+        rest, _ = process.communicate(timeout=HANG)
     assert process.returncode == 128 + signal.SIGTERM
     figures = [row for row in told("".join(head) + rest) if "value" in row]
     assert len(table_of(rest)) == 1 + 3 + len(figures)  # rates, embedding, stage 2
@@ -96,7 +105,7 @@ with gpu.Limit() as limit:
 """
     environment = ENVIRONMENT | {"TMPDIR": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=FOLDER, env=environment
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG, cwd=FOLDER, env=environment
     )
     assert done.returncode == 1, done.stderr
     assert len(table_of(done.stdout)) == 3
@@ -149,10 +158,11 @@ def test_a_part_that_fails_keeps_what_it_found_and_is_told(script, measured, cap
 @pytest.mark.parametrize("swallowed", [0, 1])
 def test_a_part_that_takes_too_long_is_stopped(script, measured, capsys, swallowed):
     """Also where it catches every Exception, or even the first alarm."""
-    alarms = []
+    alarms, armed = [], []
 
     def slow(ground):
         yield script.Figure("first", 1.0, "s")
+        armed.append(signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01))
         while True:
             try:
                 time.sleep(0.01)
@@ -163,11 +173,10 @@ def test_a_part_that_takes_too_long_is_stopped(script, measured, capsys, swallow
                 if len(alarms) > swallowed:
                     raise
 
-    start = time.monotonic()
-    assert len(measured(slow, 0.6)) == 1
-    assert time.monotonic() - start < 15
+    assert len(measured(slow, 25)) == 1
+    assert 0 < armed[0][0] <= 50
     assert len(alarms) == 1 + swallowed
-    assert "LateError: stopped after 1 s" in capsys.readouterr().out
+    assert "LateError: stopped after 50 s" in capsys.readouterr().out
     assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
 
 
@@ -190,10 +199,11 @@ def test_no_part_begins_after_a_signal_that_a_training_heard(measured, capsys, e
 
 
 @pytest.mark.parametrize(("seconds", "later", "allowed"), [(4, 10, 8), (1_000, 0, 55), (1_000, 40, 25)])
-def test_a_part_leaves_time_to_those_after_it(script, measured, seconds, later, allowed):
+def test_a_part_leaves_time_to_those_after_it(script, measured, ground, monkeypatch, seconds, later, allowed):
     """At most twice what it is expected to take; the others keep three quarters of what they are expected to take."""
+    monkeypatch.setattr(time, "monotonic", lambda: ground.deadline - 60)
     (figure,) = measured(lambda ground: (script.Figure("left", ground.left(), "s") for _ in range(1)), seconds, later)
-    assert figure.value == pytest.approx(allowed, abs=3)
+    assert figure.value == pytest.approx(allowed)
 
 
 def test_a_usual_way_that_fails_costs_no_figure_of_ours(ground, capsys):

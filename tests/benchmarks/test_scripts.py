@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import HANG
 
 FOLDER = Path(__file__).resolve().parent
 SCRIPTS = ("attention", "compile", "embed", "evaluate", "reading", "stage1", "stage2", "startup")
@@ -20,7 +21,7 @@ FIELDS = {"name", "reference", "ours", "ratio", "unit", "machine", "versions"}
 def test_a_benchmark_runs_and_prints_its_fields(script: str) -> None:
     command = [sys.executable, str(FOLDER / f"{script}.py"), "--quick"]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=120, env=os.environ | {"HF_HUB_OFFLINE": "1"}
+        command, capture_output=True, text=True, timeout=HANG, env=os.environ | {"HF_HUB_OFFLINE": "1"}
     )
     assert done.returncode == 0, done.stderr
     lines = [json.loads(row) for row in done.stdout.splitlines() if row.startswith("{")]

@@ -14,6 +14,7 @@ import torch
 from devices import needs_gpu
 from hypothesis import given
 from hypothesis import strategies as st
+from patience import HANG
 
 from scing_cli.core import runtime
 from scing_cli.core.errors import ScingError, SettingError
@@ -58,6 +59,16 @@ def test_a_cpu_is_named_with_its_cores(monkeypatch) -> None:
 
 def test_bf16_of_this_cpu_is_a_plain_answer() -> None:
     assert isinstance(runtime.has_bf16(CPU), bool)
+
+
+def test_a_limit_of_onednn_takes_bf16_away(monkeypatch) -> None:
+    """oneDNN computes torch's products: what it may not use, the processor has not for us."""
+    monkeypatch.setattr(runtime.Path, "read_text", lambda *_, **__: "flags : avx512f avx512_bf16 amx_bf16")
+    for limit, has in [("ALL", True), ("AVX512_CORE_BF16", True), ("AVX512_CORE_VNNI", False), ("avx2", False)]:
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+        assert runtime.cpu_has_bf16() is has, limit
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA")
+    assert runtime.cpu_has_bf16()
 
 
 def test_autocast_covers_its_block_only() -> None:
@@ -210,5 +221,5 @@ def test_memory_that_ran_out_is_told_without_torch() -> None:
         "except ScingError as error:\n"
         "    print(str(error).replace('\\n', ' '), 'torch' in sys.modules)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG)
     assert done.stdout.strip() == "This machine ran out of memory. Options that help: --few. False", done.stderr

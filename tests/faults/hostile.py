@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from patience import HANG
 from PIL import Image
 
 from scing_cli.__main__ import main
@@ -145,7 +146,7 @@ class Late(BaseException):
 
 
 @contextlib.contextmanager
-def deadline(seconds: int) -> Iterator[None]:
+def deadline(seconds: int = HANG) -> Iterator[None]:
     """Fail where a block takes longer: what waits for ever must not stop the tests."""
 
     def ring(*_: object) -> None:

@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from patience import HANG
+
 DYING = Path(__file__).with_name("dying.py")
-LIMIT = 300  # seconds: a process that takes longer hangs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Moment:
         changes: After so many changes of which files lie in the watched folder's `state`.
     """
 
-    seconds: float = LIMIT
+    seconds: float = HANG
     step: int = 0
     changes: int = 0
 
@@ -76,11 +77,11 @@ class Command:
     def run(self, moment: Moment | None = None) -> Ended:
         """Run it to its end, or to the moment of its death."""
         process = self.start(step=moment.step if moment and moment.step else None)
-        seconds = moment.seconds if moment and changed(process, self.watched / "state", moment.changes) else LIMIT
+        seconds = moment.seconds if moment and changed(process, self.watched / "state", moment.changes) else HANG
         try:
             out, err = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
-            hung = seconds >= LIMIT
+            hung = seconds >= HANG
             os.killpg(process.pid, signal.SIGKILL)
             out, err = process.communicate()
             assert not hung, f"hung: {self.arguments}\n{out}{err}"
@@ -90,14 +91,14 @@ class Command:
         """Run it undisturbed; return its seconds and steps."""
         start = time.monotonic()
         process = self.start(step=0)
-        _, err = process.communicate(timeout=LIMIT)
+        _, err = process.communicate(timeout=HANG)
         assert process.returncode == 0, err
         return time.monotonic() - start, int(err.split()[-1])
 
 
 def changed(process: subprocess.Popen[str], folder: Path, count: int) -> bool:
     """Wait until other files lie in a folder than before, so many times; False where the process does not live to it."""
-    end = time.monotonic() + LIMIT
+    end = time.monotonic() + HANG
     before = names(folder)
     while count and process.poll() is None and time.monotonic() < end:
         time.sleep(0.0005)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from faults.hostile import deadline
+from patience import HANG
 
 from scing_cli.core.artifacts import with_checksum
 from scing_cli.core.errors import ScingError
@@ -23,7 +24,6 @@ from scing_cli.core.index.index_stamp import MAGIC, TAIL
 DRAWN = ("one bit", "some bytes", "zeros", "cut", "longer")
 ONCE = ("last byte", "empty")
 FINE = ("refused", "passed over", "equal")
-PATIENCE = 20  # seconds for one reading
 CLOCK = itertools.count(2_000_000_000)  # every file that is written here has a time of its own
 
 
@@ -111,9 +111,9 @@ def put(place: Path, content: bytes) -> None:
 
 
 @contextlib.contextmanager
-def limited(seconds: int = PATIENCE) -> Iterator[None]:
+def limited(seconds: int = HANG) -> Iterator[None]:
     """End what does not end: by an error where Python still runs, else the whole process, with its stack."""
-    faulthandler.dump_traceback_later(3 * seconds, exit=True)
+    faulthandler.dump_traceback_later(seconds + 60, exit=True)
     try:
         with deadline(seconds):
             yield

@@ -74,7 +74,7 @@ def test_folders_of_any_bytes(tmp_path, monkeypatch, finished, world):
     for number, name in enumerate(names):
         picture(number, tmp_path / "people" / os.fsdecode(b"p" + name) / os.fsdecode(name + b".png"))
     (tmp_path / "people" / "loop").symlink_to(tmp_path / "people")
-    with deadline(60):
+    with deadline():
         said = run("prepare", "people", "--layout", "identity-folders", "--sheet", "sheet.png")
         assert said.code == 0
         assert harmless(said.text)

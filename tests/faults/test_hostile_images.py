@@ -51,7 +51,7 @@ KINDS = ("pipe", "socket", "folder", "large", "text", "vector", "zeros", "noise"
 @pytest.fixture(autouse=True)
 def _soon(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with deadline(60):
+    with deadline():
         yield
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from faults.hostile import deadline, refused, rewrite
+from patience import HANG
 from PIL import Image
 from tiny import TINY_MODEL
 
@@ -192,7 +193,7 @@ def test_libraries_write_nothing_at_home(sandbox):
     around = {name: value for name, value in os.environ.items() if name != "MPLCONFIGDIR"}
     command = [sys.executable, "-m", "scing_cli", "evaluate", "--embeddings", "a.npz", "--output", "report"]
     before = snapshot(sandbox)
-    subprocess.run(command, env=around, check=True, capture_output=True, timeout=120)
+    subprocess.run(command, env=around, check=True, capture_output=True, timeout=HANG)
     made = changes(before, snapshot(sandbox))
     assert {name for name in made if not name.startswith(("here/report", "cache"))} == set()
 
@@ -251,7 +252,7 @@ def test_a_saved_step_that_is_no_ordinary_file_is_told(kind, tmp_path):
     told, saved = [], Checkpoints(tmp_path, "train-visual", facts={}, reporter=Told())
     step = tmp_path / "train-visual.000002-000000.safetensors"
     os.mkfifo(step) if kind == "a pipe" else step.symlink_to("/dev/zero")
-    with deadline(5), pytest.raises(RunError, match="No saved step"):
+    with deadline(), pytest.raises(RunError, match="No saved step"):
         saved.latest()
     assert [str(step) in text and "no ordinary file" in text for text in told] == [True]
 
@@ -290,6 +291,6 @@ def test_an_output_that_is_no_file_stays_what_it_is(scing, finished, sandbox):
         "w.png": ("search", photo, "--index", index, "--saliency"),
     }.items():
         os.mkfifo(name)
-        with deadline(20):
+        with deadline():
             assert refused(scing(*command, name), name), command
         assert Path(name).is_fifo()

@@ -15,13 +15,14 @@ import pytest
 from faults.killing import Command
 from faults.test_full_disk import here
 from faults.test_kill_embed import read_plainly
+from patience import HANG
 
 from scing_cli.core.index import Entry, GalleryIndex, write_lock, writer_lock
 
 __all__ = ["here"]
 
 HOLD = "import sys, time; from pathlib import Path; from scing_cli.core.index import write_lock\n"
-HOLD += "with write_lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+HOLD += "with write_lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(1800)"
 GROW = """
 import sys
 from pathlib import Path
@@ -80,7 +81,7 @@ def test_appends_at_once_lose_and_double_nothing(finished, index, folders, count
     running = {folder: command.start() for folder, command in commands.items()}
     pids = {process.pid for process in running.values()}
     for folder, process in running.items():
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=HANG)
         if process.returncode == 2:
             assert any(f"(process {pid} on " in err for pid in pids - {process.pid}), err
             out = commands[folder].run().out
@@ -100,7 +101,7 @@ def test_a_second_writer_waits_for_the_first(finished, index, folders):
         time.sleep(2)
         assert process.poll() is None
         assert len(GalleryIndex.read(index)) == 18
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=HANG)
     assert (process.returncode, json.loads(out)["count"]) == (0, 27), err
 
 
@@ -142,8 +143,11 @@ def test_a_search_beside_appends_sees_the_state_before_or_after_one(finished, in
     looking.start()
     for folder in folders:
         assert append(finished, index, folder).run().code == 0
+        ended = len(counts)
+        while len(counts) == ended and looking.is_alive():  # a search has ended behind this append, the next may begin
+            time.sleep(0.01)
     done.set()
-    looking.join(60)
+    looking.join()
     counts.append(len(json.loads(search.run().out)["results"][0]["hits"]))
     assert set(counts) <= {18, 27, 36, 45, 54}
     assert counts == sorted(counts)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from faults.disks import read_only
 from faults.test_full_disk import here, refused, snapshot
+from patience import HANG
 from pipeline.conftest import FAST, MODEL
 
 __all__ = ["here"]
@@ -115,7 +116,7 @@ def test_a_standard_output_that_is_full(finished, world, here, more):
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ},
-            timeout=60,
+            timeout=HANG,
         )
     assert ended.returncode == 2, ended.stderr
     assert "Standard output cannot be written: No space left on device" in " ".join(ended.stderr.split())
@@ -126,7 +127,7 @@ def test_a_standard_output_that_is_full(finished, world, here, more):
 def test_help_that_finds_no_room_is_one_message(command):
     with Path("/dev/full").open("w") as full:
         started = [sys.executable, "-m", "scing_cli", *command]
-        ended = subprocess.run(started, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+        ended = subprocess.run(started, stdout=full, stderr=subprocess.PIPE, text=True, timeout=HANG)
     assert ended.returncode == 2, ended.stderr
     assert ended.stderr.startswith("Error: Cannot write: No space left on device.")
     assert "Traceback" not in ended.stderr

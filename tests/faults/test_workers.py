@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from faults.killing import Command
 from faults.test_full_disk import here, snapshot
+from patience import HANG
 from pipeline.conftest import FAST, MODEL
 
 from scing_cli.core.batches import loader
@@ -21,19 +22,17 @@ from scing_cli.core.synthetic import worker
 
 __all__ = ["here"]
 
-LIMIT = 60  # seconds
-
 
 @pytest.fixture
 def soon():
     """Fail, instead of hanging, after a while; and see that no thread is left."""
 
     def hang(number, frame):
-        raise TimeoutError(f"hung for {LIMIT} s")
+        raise TimeoutError(f"hung for {HANG} s")
 
     before = set(threading.enumerate())
     former = signal.signal(signal.SIGALRM, hang)
-    signal.alarm(LIMIT)
+    signal.alarm(HANG)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, former)
@@ -111,16 +110,18 @@ def children(pid):
 
 
 @pytest.mark.skipif(not Path(f"/proc/self/task/{os.getpid()}/children").exists(), reason="looks for processes in /proc")
-@pytest.mark.parametrize("late", [0.0, 0.6])
+@pytest.mark.parametrize("late", [False, True])
 def test_a_drawing_process_that_is_killed_ends_the_command(here, late):
-    size = ("--identities", worker.WORTH_PROCESSES, "--cameras", "4", "--workers", "2")
+    """As soon as it is there, and when the first images are."""
+    size = ("--identities", 5 * worker.WORTH_PROCESSES, "--cameras", "4", "--workers", "2")
     process = Command(("prepare", "drawn", "--synthetic", *size), here, here).start()
-    end = time.monotonic() + LIMIT
+    end = time.monotonic() + HANG
     while len(found := children(process.pid)) < 2 and time.monotonic() < end:
         time.sleep(0.005)
-    time.sleep(late)
+    while late and not any(here.glob(".drawn*/*/*.jpg")) and time.monotonic() < end:
+        time.sleep(0.005)
     os.kill(found[-1], signal.SIGKILL)
-    _, err = process.communicate(timeout=LIMIT)
+    _, err = process.communicate(timeout=HANG)
     assert process.returncode == 2, err
     assert "A drawing process ended early (exit code -9)" in err
     assert {path.name for path in here.iterdir()} <= {"cache"}

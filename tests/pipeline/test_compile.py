@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import pytest
+from patience import HANG
 from pipeline.conftest import FAST, MODEL
 from safetensors import safe_open
 
@@ -70,7 +71,7 @@ def test_without_a_compiler_there_is_one_message_and_nothing_is_written(world, o
     command = [sys.executable, "-m", "scing_cli", stage, "--compile", *map(str, given[stage])]
     (tmp_path / "here").mkdir()
     environment = os.environ | own | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path / "here", env=environment, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path / "here", env=environment, timeout=HANG)
     assert done.returncode == 2, done.stderr
     said = " ".join(done.stderr.split())
     assert "Error: --compile: torch cannot compile here:" in said
@@ -147,7 +148,7 @@ def test_compiled_to_machine_code_a_training_goes_on_to_the_same_bits(world, tmp
             "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / f"cache-{cache}"),
         }
         command = [sys.executable, "-m", "scing_cli", *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=600)
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=HANG)
         return done.returncode, done.stderr
 
     prompts = ("train-prompts", "--data", world, *MODEL, *FAST, "--precision", "fp32", "--run")

@@ -27,6 +27,7 @@ from guide import (
     section,
     text_of,
 )
+from patience import HANG
 from PIL import Image
 from pipeline.conftest import MODEL
 from tiny import TINY_MODEL
@@ -233,7 +234,7 @@ def test_the_quickstart_runs_all_six_commands(tmp_path):
     shutil.copy(ROOT / "examples" / "table.py", tmp_path)
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
-        ["bash", "quickstart.sh", "out"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+        ["bash", "quickstart.sh", "out"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=HANG
     )
     assert done.returncode == 0, done.stderr
     for command in ("prepare", "train-prompts", "train-visual", "embed", "evaluate", "search"):
@@ -263,7 +264,7 @@ def test_the_library_walks_the_same_road(world, tmp_path):
         ],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=HANG,
     )
     assert done.returncode == 0, done.stderr
     assert "mAP" in done.stdout

@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+from patience import HANG, UNANSWERED
 from pipeline.conftest import MODEL, Result
 from pipeline.test_refused import nothing_in, photo_of, refuse
 
@@ -114,23 +115,19 @@ def unanswered(monkeypatch, here):
     monkeypatch.setenv("HOME", str(here))
 
 
-def test_a_missing_tag_fails_within_five_seconds_and_says_which_file(scing, world, here, unanswered):
+def test_a_missing_tag_fails_soon_and_says_which_file(scing, world, here, unanswered):
     start = time.monotonic()
     result = scing("train-prompts", "--data", world)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < UNANSWERED
     refuse(result, *MISSING, "192.0.2.1")
     nothing_in(here)
 
 
-def test_a_missing_tag_ends_a_cold_process_within_five_seconds(world, here, unanswered):
-    """From the start of Python to its end; a second try where the machine was busy."""
+def test_a_missing_tag_ends_a_cold_process_soon(world, here, unanswered):
+    """From the start of Python to its end: three seconds of waiting for the network, and the start of Python."""
     command = [sys.executable, "-m", "scing_cli", "train-prompts", "--data", str(world)]
-    for _ in range(2):
-        start = time.monotonic()
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-        seconds = time.monotonic() - start
-        if seconds < 5:
-            break
+    start = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG)
+    assert time.monotonic() - start < UNANSWERED
     refuse(Result(done.returncode, done.stdout, " ".join(done.stderr.split())), *MISSING, "192.0.2.1")
-    assert seconds < 5
     nothing_in(here)

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from oracles import report as oracle
 from pages import Chart, Page
+from patience import HANG
 from safetensors.numpy import load_file
 
 from scing_cli.core.artifacts import read_json
@@ -39,7 +40,7 @@ def made(finished, tmp_path_factory):
     run = Path(shutil.copytree(finished, folder / "run"))
     command = (sys.executable, "-m", "scing_cli", "evaluate", "--run", run, "--output", folder / "new" / "report")
     environment = {**os.environ, "COLUMNS": "300"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, cwd=folder)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=HANG, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert f"Report: {folder / 'new' / 'report' / 'report.html'}" in done.stdout
     assert "Warning" not in done.stderr, done.stderr

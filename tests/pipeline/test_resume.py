@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from patience import HANG
 from pipeline.conftest import FAST, MODEL
 
 from scing_cli.core.artifacts import acquire_lock
@@ -285,11 +286,11 @@ def test_a_process_saves_says_how_to_go_on_and_leaves_with_its_code(world, finis
         text=True,
         start_new_session=True,
     )
-    end = time.monotonic() + 60
+    end = time.monotonic() + HANG
     while not list(run.glob("state/*.[0-9]*-[0-9]*.safetensors")) and time.monotonic() < end:
         time.sleep(0.02)
     process.send_signal(number)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=HANG)
     assert process.returncode == code, said
     assert "A second Ctrl-C stops at once" in said
     assert f"scing train-visual --resume --run {run}" in " ".join(said.split())

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from patience import HANG
 from pipeline.conftest import FAST, MODEL
 from pipeline.test_resume import encoder, here, prompts, stop_at
 from safetensors.torch import load_file, save_file
@@ -40,13 +41,13 @@ def test_a_reader_of_its_words_that_has_ended_keeps_it_from_nothing(finished, tm
         stdout=subprocess.DEVNULL,
         start_new_session=True,
     )
-    end = time.monotonic() + 60
+    end = time.monotonic() + HANG
     while not list(run.glob("state/*.[0-9]*-[0-9]*.safetensors")) and time.monotonic() < end:
         time.sleep(0.02)
     process.stderr.close()
     time.sleep(0.3)
     process.send_signal(number)
-    assert process.wait(timeout=60) == code
+    assert process.wait(timeout=HANG) == code
     epochs = len((run / "metrics.jsonl").read_text().splitlines()) - 2  # of stage 2
     newest = max(file.name for file in run.glob("state/*.[0-9]*-[0-9]*.safetensors"))
     assert int(newest.split(".")[1].split("-")[0]) == epochs

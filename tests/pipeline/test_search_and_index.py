@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from guide import GUIDE, blocks
+from patience import HANG
 from PIL import Image
 from pipeline.conftest import MODEL
 from pipeline.test_refused import nothing_in, refuse
@@ -150,7 +151,7 @@ def test_a_missing_image_is_named(scing, crops):
 
 
 HOLD = "import sys, time; from pathlib import Path; from scing_cli.core.index import write_lock\n"
-HOLD += "with write_lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+HOLD += "with write_lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(1800)"
 
 
 def test_a_second_writer_is_told_and_a_killed_one_leaves_no_lock(scing, crops, monkeypatch):
@@ -180,7 +181,7 @@ def test_two_that_append_at_once_lose_nothing(finished, crops, monkeypatch):
     (other := crops.with_name("more")).mkdir()
     for number in range(4):
         noise(other / f"{number}.png", 100 + number)
-    monkeypatch.setattr(writer_lock, "PATIENCE", 60)
+    monkeypatch.setattr(writer_lock, "PATIENCE", HANG)
 
     def append(folder):
         return embed(ModelChoice(run=finished), GalleryChoice(images=folder), append=True).added

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import HANG
 
 from scing_cli.core.datasets import read_data
 from scing_cli.core.runtime import Silent, cpu_has_bf16
@@ -34,7 +35,7 @@ except SystemExit as left:
 def cold(*arguments: object) -> tuple[int, set[str], str, str]:
     """Run a command in a process of its own: its code, what heavy modules it loaded, its output and its messages."""
     command = [sys.executable, "-c", CODE, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ.copy())
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG, env=os.environ.copy())
     assert done.returncode == 0, done.stderr
     *messages, last = done.stderr.splitlines()
     code, *heavy = last.split()
@@ -119,7 +120,7 @@ def test_nothing_is_sent_and_nothing_is_left_at_home(index, photo, tmp_path, mon
         "print('openvino' in sys.modules, 'openvino_telemetry' in sys.modules, len(asked))",
     )
     command = [sys.executable, "-c", "\n".join(lines), str(photo), str(index)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ.copy())
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG, env=os.environ.copy())
     assert done.stdout.split() == ["True", "False", "0"], done.stderr
     assert not [entry for entry in home.iterdir() if entry.name != ".cache"]
 

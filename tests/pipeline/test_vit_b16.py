@@ -7,11 +7,12 @@ import json
 import pytest
 import torch
 
-DEVICES = [
-    "cpu",
-    pytest.param(
-        "cuda", marks=[pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
-    ),
+GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
+CASES = [
+    pytest.param(16, [16, 8], "cpu"),
+    pytest.param(12, [21, 10], "cpu", marks=pytest.mark.long),
+    pytest.param(16, [16, 8], "cuda", marks=GPU),
+    pytest.param(12, [21, 10], "cuda", marks=GPU),
 ]
 ONE_STEP = ("--epochs", "1", "--batch-size", "4", "--instances", "2")
 
@@ -26,8 +27,7 @@ def pair(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize(("stride", "grid"), [(16, [16, 8]), (12, [21, 10])])
+@pytest.mark.parametrize(("stride", "grid", "device"), CASES)
 def test_one_step_of_each_stage_then_embed_and_search(scing, pair, tmp_path, monkeypatch, stride, grid, device):
     monkeypatch.chdir(tmp_path)
     model = ("--model", "ViT-B-16-quickgelu", "--pretrained", "random", "--stride", stride)

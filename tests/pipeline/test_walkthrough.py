@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import HANG
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
@@ -86,7 +87,7 @@ def test_the_street_says_where_its_people_stand(walkthrough, tmp_path, monkeypat
 
 def test_a_failing_command_ends_the_walk(tmp_path):
     command = [sys.executable, SCRIPT, "--output", tmp_path / "page", "--identities", "1"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=HANG)
     assert ended.returncode == 1
     assert "--identities 1" in ended.stderr
     assert "exit code 2" in ended.stderr

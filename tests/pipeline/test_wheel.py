@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from patience import HANG
 
 ROOT = Path(__file__).parents[2]
 NO_NETWORK = """
@@ -38,7 +39,7 @@ def wheel(tmp_path_factory):
 
 def pip(*arguments):
     command = [sys.executable, "-m", "pip", "--quiet", "--no-input", "--disable-pip-version-check"]
-    done = subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, timeout=HANG)
     assert done.returncode == 0, done.stderr
 
 
@@ -62,7 +63,7 @@ def test_the_installed_wheel_runs_the_six_commands_in_an_empty_folder(wheel, tmp
 
     def python(*arguments):
         command = [sys.executable, "-P", *map(str, arguments)]
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=HANG)
         assert done.returncode == 0, (arguments, done.stderr)
         return done.stdout
 

@@ -154,9 +154,11 @@ class GalleryIndex:
             raise ValueError(f"no rows {sorted(unknown)}")
         if not ids:
             return
-        self._store.remove(np.array(sorted(ids), dtype=np.int64))
+        changed = self._store.remove(np.array(sorted(ids), dtype=np.int64))
         self._rows = {number: row for number, row in self._rows.items() if number not in ids}
         self._stamp = dataclasses.replace(self._stamp, count=len(self._rows))
+        if changed:
+            tune(self._store)
 
     def write(self, path: Path, *, locked: bool = False) -> Stamp:
         """Write the index and its rows; one rename makes both valid.

@@ -148,9 +148,10 @@ class InvertedStore(Store):
             self.index.add_with_ids(vectors, ids)
         return anew
 
-    def remove(self, ids: IntArray) -> None:
+    def remove(self, ids: IntArray) -> bool:
         """Remove vectors; the map of ids takes an array of them and no other selector."""
         self.index.remove_ids(faiss.IDSelectorArray(ids))
+        return False
 
 
 class GraphStore(Store):
@@ -191,8 +192,8 @@ class GraphStore(Store):
         """Return the parameters of a graph."""
         return faiss.SearchParametersHNSW(sel=selector, efSearch=self.effort())
 
-    def remove(self, ids: IntArray) -> None:
-        """Build the graph anew of the vectors that stay."""
+    def remove(self, ids: IntArray) -> bool:
+        """Build a new graph of the vectors that stay; how far to look in it must be found again."""
         known, vectors = self.stored()
         kept = ~np.isin(known, ids)
         fresh = GraphStore(self.empty(self.index.d))
@@ -200,6 +201,7 @@ class GraphStore(Store):
         if kept.any():
             fresh.index.add_with_ids(vectors[kept], known[kept])
         self.index = fresh.index
+        return True
 
     def add(self, vectors: Vectors, ids: IntArray) -> bool:
         """Add vectors; how far to look is found anew, which costs little beside the links."""

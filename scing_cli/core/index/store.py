@@ -64,9 +64,10 @@ class Store(abc.ABC):
         self.index.add_with_ids(vectors, ids)
         return False
 
-    def remove(self, ids: IntArray) -> None:
-        """Remove vectors."""
+    def remove(self, ids: IntArray) -> bool:
+        """Remove vectors; return whether how far to look must be found again."""
         self.index.remove_ids(ids)
+        return False
 
     def vectors(self, ids: IntArray) -> Vectors:
         """Return some vectors, shape (M, D)."""

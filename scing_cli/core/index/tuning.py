@@ -29,7 +29,7 @@ def tune(store: Store) -> None:
 
     A graph of tight clusters may have vectors that no walk finds: then it looks as far as it may.
     """
-    if not store.approximate:
+    if not store.approximate or not len(store.ids()):
         return
     queries, truth = _sample(store)
     for effort in EFFORTS:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from patience import at_most
 
 from scing_cli.core.datasets import Dropped, read_data
 from scing_cli.core.errors import DataError
@@ -166,9 +167,8 @@ def test_twenty_thousand_files_are_listed_in_a_moment_without_asking_for_each(ma
     asked = []
     ask = os.stat
     monkeypatch.setattr(os, "stat", lambda path, **options: asked.append(path) or ask(path, **options))
-    start = time.perf_counter()
-    data = read_data(root)
-    assert time.perf_counter() - start < 10
+    with at_most(200):
+        data = read_data(root)
     assert len(data.manifest) == 20_000
     assert len(data.manifest.identities()) == 1_000
     assert len(asked) < 20
@@ -182,7 +182,8 @@ def test_three_hundred_thousand_files_in_one_folder_are_listed_in_seconds(make_m
         name = f"{number // 20 + 1:05}_c{number % 6 + 1}s1_{number:06}_00.jpg"
         os.close(os.open(root / "bounding_box_test" / name, os.O_CREAT))
     start = time.perf_counter()
-    rows = len(read_data(root).manifest)
+    with at_most(400):
+        rows = len(read_data(root).manifest)
     seconds = time.perf_counter() - start
     tracemalloc.start()
     read_data(root)
@@ -191,7 +192,6 @@ def test_three_hundred_thousand_files_in_one_folder_are_listed_in_seconds(make_m
     with capsys.disabled():
         print(json.dumps({"files": rows, "seconds": seconds, "bytes per file": bytes_each}))
     assert rows == count
-    assert seconds < 20
     assert bytes_each < 1024
 
 

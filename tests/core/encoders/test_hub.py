@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from open_clip.pretrained import get_pretrained_cfg
+from patience import HANG, UNANSWERED
 from tiny import TINY_MODEL
 
 from scing_cli.core.encoders import fetch as fetching
@@ -48,14 +49,14 @@ def test_offline_by_variable(tag, monkeypatch):
 
 
 @pytest.mark.parametrize("tag", ["openai", "dfn2b"])
-def test_no_network_is_told_within_five_seconds(tag, monkeypatch):
+def test_no_network_is_told_soon(tag, monkeypatch):
     """Whether names are not resolved, or the host does not answer: here they go to an address that is never answered."""
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setenv("https_proxy", "http://192.0.2.1:9")  # kept free for documentation (RFC 5737)
     begun = time.monotonic()
     with pytest.raises(WeightsError, match=r"192\.0\.2\.1 (cannot be reached|does not answer)") as caught:
         load_clip(MODEL, tag)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < UNANSWERED
     assert f"{MODEL}-{tag}." in caught.value.remedy
 
 
@@ -64,14 +65,12 @@ def test_a_name_server_that_hangs(monkeypatch):
     never = threading.Event()
 
     def hang(*_arguments):
-        never.wait(10)
+        never.wait(HANG)
         raise OSError
 
     monkeypatch.setattr(fetching.socket, "create_connection", hang)
-    begun = time.monotonic()
     with pytest.raises(WeightsError, match="does not answer within 3 seconds"):
         hub.find_weights(MODEL, "openai", reporter=Silent())
-    assert time.monotonic() - begun < 5
     never.set()
 
 
@@ -80,7 +79,7 @@ def test_a_host_whose_name_is_unknown(monkeypatch, tmp_path):
     begun = time.monotonic()
     with pytest.raises(WeightsError, match=r"weights\.invalid (cannot be reached|does not answer)"):
         fetch("https://weights.invalid/w.pt", tmp_path / "w.pt", reporter=Silent())
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < UNANSWERED
 
 
 def test_a_fresh_process_tells_before_loading_torch(tmp_path):

@@ -110,11 +110,32 @@ class Use(RuleBasedStateMachine):
             shutil.rmtree(self.folder)
 
 
+def use(kind: str, examples: int) -> None:
+    machine = type(f"Use_{kind}", (Use,), {"kind": kind})
+    machine.TestCase.settings = settings(max_examples=examples, stateful_step_count=12, deadline=None)
+    machine.TestCase("runTest").runTest()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_order_of_use(kind: str) -> None:
-    machine = type(f"Use_{kind}", (Use,), {"kind": kind})
-    machine.TestCase.settings = settings(max_examples=25, stateful_step_count=12, deadline=None)
-    machine.TestCase("runTest").runTest()
+    use(kind, 10)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_long_order_of_use(kind: str) -> None:
+    use(kind, 500)
+
+
+def test_a_graph_that_lost_rows_looks_as_far_as_it_must() -> None:
+    """Without looking further than before the removal, one of the rows that stay is not found by its own vector."""
+    state = type("Use_hnsw", (Use,), {"kind": "hnsw"})()
+    state.begin(count=118, seed=0, spread=0.3)
+    state.every_kept_row_is_its_own_nearest()
+    state.remove(share=0.0859375, seed=32)
+    state.every_kept_row_is_its_own_nearest()
+    assert state.index._store.effort() > 16
+    state.teardown()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -14,6 +14,7 @@ from pathlib import Path
 import filelock
 import numpy as np
 import pytest
+from patience import HANG
 
 from scing_cli.core.artifacts import file_lock as files
 from scing_cli.core.errors import IndexFileError
@@ -34,7 +35,7 @@ import numpy as np
 from scing_cli.core.index import Entry, GalleryIndex, write_lock
 path = Path(sys.argv[1])
 for number in range(int(sys.argv[3])):
-    with write_lock(path, patience=30):
+    with write_lock(path, patience=1800):
         index = GalleryIndex.read(path)
         index.add(np.eye(4, dtype=np.float32)[:1], [Entry(f"/{sys.argv[2]}/{number}.jpg")])
         index.write(path, locked=True)
@@ -61,8 +62,8 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def writer(path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Another process that holds the lock for a minute."""
-    held = process(HOLD, path, 60)
+    """Another process that holds the lock until it is killed."""
+    held = process(HOLD, path, HANG)
     assert held.stdout is not None
     assert held.stdout.readline() == "held\n"
     yield held
@@ -79,7 +80,7 @@ def test_a_second_writer_waits_and_then_says_that_another_is_writing(
         write_lock(path, patience=1),
     ):
         pass
-    assert 1 <= time.monotonic() - start < 3
+    assert time.monotonic() - start >= 1
     monkeypatch.setattr(writer_lock, "PATIENCE", 0.1)
     with pytest.raises(IndexFileError, match="Another process is writing"):
         GalleryIndex.read(path).write(path)
@@ -97,7 +98,7 @@ def test_the_lock_ends_with_a_process_that_is_killed(path: Path, writer: subproc
 
 def test_no_row_is_lost_between_processes_that_append(path: Path) -> None:
     writers = [process(APPEND, path, name, 10) for name in "abc"]
-    assert [writer.communicate(timeout=120)[0] for writer in writers] == ["", "", ""]
+    assert [writer.communicate(timeout=HANG)[0] for writer in writers] == ["", "", ""]
     assert [writer.returncode for writer in writers] == [0, 0, 0]
     index = GalleryIndex.read(path)
     assert sorted(row.path for row in index.rows()[4:]) == [f"/{name}/{i}.jpg" for name in "abc" for i in range(10)]
@@ -175,7 +176,7 @@ def test_threads_shut_each_other_out(tmp_path: Path) -> None:
     def work() -> None:
         nonlocal inside, most
         for _ in range(5):
-            with write_lock(tmp_path / "g.faiss", patience=30):
+            with write_lock(tmp_path / "g.faiss", patience=HANG):
                 inside += 1
                 most = max(most, inside)
                 time.sleep(0.002)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from patience import HANG
 from PIL import Image
 
 from scing_cli.core.artifacts import acquire_lock, release_lock
@@ -220,7 +221,7 @@ def test_a_script_without_a_main_guard_may_call_it(tmp_path: Path) -> None:
         env={"PYTHONPATH": str(root), "PATH": ""},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG,
     )
     assert done.stdout.splitlines() == [
         "WorldCounts(identities=2, test_identities=2, cameras=2, train=8, query=4, gallery=8)"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from patience import HANG
 from tiny import TINY_MODEL, tiny_clip
 
 from scing_cli.core.errors import SettingError
@@ -159,7 +160,7 @@ def test_the_example_times_a_small_model_and_writes_json(tmp_path: Path) -> None
     small = ("--model", TINY_MODEL, "--stride", 4, "--identities", 3, "--batch-size", 4, "--repeats", 2, "--threads", 1)
     command = [sys.executable, str(SCRIPT), *map(str, small), "--json", str(file)]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=120, env={**os.environ, "COLUMNS": "80"}, check=False
+        command, capture_output=True, text=True, timeout=HANG, env={**os.environ, "COLUMNS": "80"}, check=False
     )
     assert done.returncode == 0, done.stderr
     assert "random weights" in done.stderr

@@ -151,6 +151,6 @@ def test_an_error_in_a_thread_drops_what_is_waiting() -> None:
         done.append(number)
 
     with pytest.raises(ImageError, match="2 is broken"):
-        in_threads(work, range(500), workers=2, reporter=Silent(), text="x")
-    assert len(done) < 50
+        in_threads(work, range(5_000), workers=2, reporter=Silent(), text="x")
+    assert len(done) < 2_500
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
