@@ -2,7 +2,7 @@
 
 Data flows down this list, and a file imports only from entries above its own::
 
-    errors, paths, settings, artifacts, runtime
+    errors, paths, settings, artifacts, runtime, reporting
                                             what every room needs; each setting and method described once
     manifest, imagefile                     one row per observation; one image file -> pixels
     layouts                                 the one table of layouts

@@ -98,8 +98,7 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     """
     image.load()
     turn = _turn(image)  # after load(): Pillow turns some formats itself and drops the mark
-    pixels = _to_rgb(image)
-    pixels = pixels.copy() if pixels is image else pixels
+    pixels = _to_rgb(image)  # a copy, also of an RGB image
     if turn is not None:
         pixels = pixels.transpose(turn)
     pixels.info = {}

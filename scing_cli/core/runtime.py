@@ -5,23 +5,20 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import logging
 import operator
 import os
 import platform
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from scing_cli.core.errors import ScingError, ScingWarning, SettingError, counted
+from scing_cli.core.errors import ScingError, SettingError, counted
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import torch
 
-PACKAGE = "scing_cli"
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16")
 STAGED = 65_536  # bytes that a driver copies aside at once, so that a copy of them need not be waited for
@@ -71,24 +68,6 @@ class Silent:
 
     def warn(self, text: str) -> None:
         """Say nothing."""
-
-
-class LibraryReporter(Silent):
-    """The library's default: warnings are Python's own, notes go to the logger `scing_cli`, progress is not shown."""
-
-    def note(self, text: str) -> None:
-        """Log at the level INFO."""
-        logging.getLogger(PACKAGE).info(text)
-
-    def warn(self, text: str) -> None:
-        """Warn at the line outside this package that called it."""
-        frame, level = sys._getframe(1), 2
-        while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == PACKAGE:
-            frame, level = frame.f_back, level + 1
-        warnings.warn(text, ScingWarning, stacklevel=level)
-
-
-LIBRARY_REPORTER = LibraryReporter()
 
 
 def choose_device(name: str) -> torch.device:

@@ -22,7 +22,8 @@ from scing_cli.core.encoders.initial import LOGIT_SCALE, fill_image, fill_text
 from scing_cli.core.encoders.position import resize_positions, source_grid
 from scing_cli.core.encoders.text import TextEncoder
 from scing_cli.core.errors import SettingError, WeightsError
-from scing_cli.core.runtime import LIBRARY_REPORTER, Reporter
+from scing_cli.core.reporting import LIBRARY_REPORTER
+from scing_cli.core.runtime import Reporter
 
 __all__ = ["ClipModel", "empty_clip", "known_models", "load_clip"]
 

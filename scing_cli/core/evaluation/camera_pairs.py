@@ -18,7 +18,8 @@ from scing_cli.core.evaluation.protocol import choose_protocol
 from scing_cli.core.evaluation.ranking import GALLERY_BLOCK, Part, check_parts
 from scing_cli.core.evaluation.truth import Truth, find_truth
 from scing_cli.core.pairs import Rows
-from scing_cli.core.runtime import LIBRARY_REPORTER, Reporter
+from scing_cli.core.reporting import LIBRARY_REPORTER
+from scing_cli.core.runtime import Reporter
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

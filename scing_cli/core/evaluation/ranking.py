@@ -17,7 +17,8 @@ from scing_cli.core.evaluation.reranking import Reranking, reranked_distances
 from scing_cli.core.evaluation.scores import Scores, score
 from scing_cli.core.evaluation.truth import Truth, find_truth
 from scing_cli.core.pairs import Rows
-from scing_cli.core.runtime import LIBRARY_REPORTER, Reporter
+from scing_cli.core.reporting import LIBRARY_REPORTER
+from scing_cli.core.runtime import Reporter
 
 GALLERY_BLOCK = 16384  # rows; with 256 queries the block of products takes 16 MiB
 CHECK_BYTES = 2**26  # of a block in float64

@@ -35,7 +35,8 @@ from scing_cli.core.evaluation.neighbours import Points, find_neighbours
 from scing_cli.core.evaluation.products import ArrayProducts, Products
 from scing_cli.core.evaluation.reciprocal import SparseRows, reciprocal_rows, relative
 from scing_cli.core.pairs import Rows
-from scing_cli.core.runtime import LIBRARY_REPORTER, Reporter
+from scing_cli.core.reporting import LIBRARY_REPORTER
+from scing_cli.core.runtime import Reporter
 
 BLOCKS = (1024, 2048)  # rows and columns of one matrix product: 16 MiB
 HELD = 2**25  # bytes of the queries' distances that are held at a time

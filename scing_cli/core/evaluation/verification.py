@@ -22,7 +22,8 @@ from scing_cli.core.evaluation.rates import Curve, EqualError, Histogram, Operat
 from scing_cli.core.evaluation.sampling import People, estimate, left_out
 from scing_cli.core.evaluation.thresholds import Promise, Search, at_or_above, edge_scores, find_thresholds
 from scing_cli.core.pairs import Rows
-from scing_cli.core.runtime import LIBRARY_REPORTER, Reporter
+from scing_cli.core.reporting import LIBRARY_REPORTER
+from scing_cli.core.runtime import Reporter
 
 RATES = (1e-2, 1e-3, 1e-4)
 FEWEST_MATCHES = 10  # false matches that a rate must stand for

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from scing_cli.core.artifacts import acquire_lock, lock_holder, release_lock
 from scing_cli.core.errors import DataError, ScingError, SettingError
-from scing_cli.core.runtime import LIBRARY_REPORTER, Reporter, default_workers
+from scing_cli.core.reporting import LIBRARY_REPORTER
+from scing_cli.core.runtime import Reporter, default_workers
 from scing_cli.core.synthetic.plan import FOLDERS, GALLERY, QUERY, TRAIN, Settings, plan
 from scing_cli.core.synthetic.worker import draw_all
 

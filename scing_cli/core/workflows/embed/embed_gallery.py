@@ -26,7 +26,8 @@ from scing_cli.core.index import (
 )
 from scing_cli.core.manifest import Manifest, Sample
 from scing_cli.core.paths import StrPath, as_path, paths_in_place
-from scing_cli.core.runtime import LIBRARY_REPORTER, Reporter
+from scing_cli.core.reporting import LIBRARY_REPORTER
+from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.embed.embed_report import EmbedReport, report_of
 from scing_cli.core.workflows.embed.partial_index import MINUTES, PartialIndex, PartialWriter
 from scing_cli.core.workflows.embed.prune import drop_missing

@@ -17,7 +17,8 @@ from scing_cli.core.evaluation.truth import find_truth
 from scing_cli.core.index import GalleryIndex, check_complete, file_keys
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.paths import StrPath, as_path
-from scing_cli.core.runtime import LIBRARY_REPORTER, Reporter
+from scing_cli.core.reporting import LIBRARY_REPORTER
+from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.evaluate.published import published_rows
 from scing_cli.core.workflows.evaluate.ranked import EvaluationReport, Side, check_cost, rank_sides
 from scing_cli.core.workflows.evaluate.report import Subject, check_folder, write_report

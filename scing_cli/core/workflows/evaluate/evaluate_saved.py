@@ -5,7 +5,8 @@ from __future__ import annotations
 from scing_cli.core.errors import counted
 from scing_cli.core.evaluation import Reranking, SavedPart, read_saved
 from scing_cli.core.paths import StrPath, as_path
-from scing_cli.core.runtime import LIBRARY_REPORTER, Reporter
+from scing_cli.core.reporting import LIBRARY_REPORTER
+from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.evaluate.ranked import EvaluationReport, Side, check_cost, rank_sides
 
 

@@ -19,7 +19,8 @@ from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.errors import SettingError
 from scing_cli.core.manifest import Manifest, labels
 from scing_cli.core.methods.prompts_file import IdentityTexts, check_identities, load_texts
-from scing_cli.core.runtime import LIBRARY_REPORTER, Reporter, generator
+from scing_cli.core.reporting import LIBRARY_REPORTER
+from scing_cli.core.runtime import Reporter, generator
 from scing_cli.core.workflows.evaluate.published import without_consistency
 from scing_cli.core.workflows.paper.gap_plot import GapPanel, Plane, gap_picture, gap_plane
 from scing_cli.core.workflows.paper.gap_statistics import ModalityGap, modality_gap, unit_rows

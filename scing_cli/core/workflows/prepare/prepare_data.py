@@ -26,7 +26,8 @@ from scing_cli.core.errors import DataError, SettingError, counted, spelled
 from scing_cli.core.figures import check_picture, write_picture
 from scing_cli.core.manifest import UNREADABLE, Manifest, Sample, write_manifest
 from scing_cli.core.paths import StrPath, as_path
-from scing_cli.core.runtime import LIBRARY_REPORTER, Reporter, default_workers
+from scing_cli.core.reporting import LIBRARY_REPORTER
+from scing_cli.core.runtime import Reporter, default_workers
 from scing_cli.core.synthetic import write_world
 from scing_cli.core.workflows.prepare.sheet_images import data_sheet
 

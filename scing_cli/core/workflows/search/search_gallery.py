@@ -22,7 +22,8 @@ from scing_cli.core.index import (
     read_stamp,
 )
 from scing_cli.core.paths import StrPath, as_path, as_paths
-from scing_cli.core.runtime import LIBRARY_REPORTER, Reporter
+from scing_cli.core.reporting import LIBRARY_REPORTER
+from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.search.match_threshold import MatchRule, Threshold, find_threshold, say_threshold, split
 from scing_cli.core.workflows.search.montage_file import shown_part, write_montage
 from scing_cli.core.workflows.search.queries import QueryHits, hint_at_boxes, photo_files

@@ -20,7 +20,8 @@ from scing_cli.core.manifest import Manifest, Sample, labels
 from scing_cli.core.methods import Similarity, Task, load_method
 from scing_cli.core.methods.prompts_file import IdentityTexts, check_identities, load_texts
 from scing_cli.core.paths import StrPath, as_path
-from scing_cli.core.runtime import LIBRARY_REPORTER, Reporter, choose_precision, memory_advice
+from scing_cli.core.reporting import LIBRARY_REPORTER
+from scing_cli.core.runtime import Reporter, choose_precision, memory_advice
 from scing_cli.core.settings import VisualSettings, check_used, given_settings, saved_settings
 from scing_cli.core.training import MINUTES, Fit
 from scing_cli.core.workflows.shared.machine import Machine

@@ -1,4 +1,4 @@
-"""What a notebook needs: open a model, embed images, open an index, search it, and draw the ranking.
+"""An index for notebooks: search with images or vectors, hits as records, the ranking as a picture.
 
 Legend: N images, Q queries, D width of the descriptor.
 """
@@ -6,31 +6,25 @@ Legend: N images, Q queries, D width of the descriptor.
 from __future__ import annotations
 
 import functools
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-from scing_cli.core.embeddings import Embedder, Vectors
-from scing_cli.core.errors import DataError, ImageError, SettingError
+from scing_cli.core.embeddings import Vectors
+from scing_cli.core.errors import DataError
 from scing_cli.core.figures import ranked_montage
-from scing_cli.core.imagefile import read_image, upright_rgb
+from scing_cli.core.imagefile import read_image
 from scing_cli.core.index import GalleryIndex, Hit, Row, RowFilter, check_complete, read_stamp
+from scing_cli.core.library.loaded_model import Model, named_model
+from scing_cli.core.library.pictures_in import Pictures, as_pictures
 from scing_cli.core.paths import StrPath, as_path
-from scing_cli.core.runtime import LIBRARY_REPORTER, Reporter
-from scing_cli.core.workflows.shared.embedder_choice import choose_embedder
+from scing_cli.core.reporting import LIBRARY_REPORTER
+from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.shared.machine import Machine
-from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel, open_model, reopen_model
 from scing_cli.core.workflows.shared.pictures import montage_hit, read_picture, reduce
-
-Picture = StrPath | Image.Image | npt.NDArray[Any]
-"""One image: a file, a PIL image of any mode, or an array (H, W, 3) RGB or (H, W) grey of uint8."""
-Pictures = Picture | Iterable[Picture]
-"""One image or several; an array (N, H, W, 3) is N of them."""
 
 
 class HitRecord(NamedTuple):
@@ -53,76 +47,6 @@ class HitRecord(NamedTuple):
     camera: str
     path: str
     id: int
-
-
-class Model:
-    """An image encoder that turns images into unit vectors; `load_model` opens one.
-
-    Args:
-        opened: The model.
-        machine: Device, precision, threads and batch size.
-        descriptor: `projected` or `concat` (R10).
-        reporter: Receives progress and messages.
-    """
-
-    def __init__(self, opened: OpenedModel, machine: Machine, descriptor: str, reporter: Reporter) -> None:
-        self._opened = opened
-        self._machine = machine
-        self._descriptor = descriptor
-        self._reporter = reporter
-
-    def __repr__(self) -> str:
-        return f"Model({self.name!r}, width={self.width})"
-
-    @functools.cached_property
-    def _embedder(self) -> Embedder:
-        return choose_embedder(self._opened, self._machine, kind=self._descriptor, reporter=self._reporter)
-
-    @property
-    def name(self) -> str:
-        """The run folder, or the name and weights of a plain model."""
-        return self._opened.label()
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the image encoder: vectors of equal digests and descriptors can be compared."""
-        return self._opened.digest
-
-    @property
-    def descriptor(self) -> str:
-        """`projected` or `concat`."""
-        return self._descriptor
-
-    @property
-    def width(self) -> int:
-        """D."""
-        return self._embedder.width
-
-    def embed(self, images: Pictures) -> Vectors:
-        """Embed images.
-
-        Args:
-            images: One image or N of them: files, PIL images, arrays, in any mixture.
-
-        Returns:
-            (N, D) float32, unit length, in the order given; N is 1 for a single image.
-
-        Raises:
-            ImageError: If a file cannot be decoded.
-            DataError: If an array does not hold an image, or a vector is not finite.
-        """
-        several = _several(images)
-        vectors = np.empty((len(several), self.width), np.float32)
-        files = [row for row, image in enumerate(several) if isinstance(image, Path)]
-        if files:
-            paths = [image for image in several if isinstance(image, Path)]
-            vectors[files] = self._embedder.files(paths, reporter=self._reporter, text="embed")
-        if len(files) < len(several):
-            rows = [row for row, image in enumerate(several) if not isinstance(image, Path)]
-            vectors[rows] = self._embedder.images(image for image in several if not isinstance(image, Path))
-        if not np.isfinite(vectors).all():
-            raise DataError("A vector is not finite.", 'Load the model with precision="fp32".')
-        return vectors
 
 
 class Index:
@@ -159,9 +83,7 @@ class Index:
         Raises:
             IndexFileError: If it is gone, or has changed.
         """
-        stamp = self._opened.stamp
-        opened = reopen_model(stamp.model, stamp.model_digest, source=self.path, reporter=self._reporter)
-        return Model(opened, self._machine, stamp.descriptor, self._reporter)
+        return named_model(self._opened.stamp, self.path, self._machine, self._reporter)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a record per row, in order of the ids: id, path, identity, camera, size, mtime, digest."""
@@ -215,39 +137,6 @@ class Index:
         return embedding.embed(queries)
 
 
-def load_model(
-    run: StrPath | None = None,
-    *,
-    model: str | None = None,
-    pretrained: str | None = None,
-    index: StrPath | None = None,
-    descriptor: str = "projected",
-    machine: Machine | None = None,
-    reporter: Reporter = LIBRARY_REPORTER,
-) -> Model:
-    """Open the model of a run, a plain CLIP, or the model that an index names.
-
-    Args:
-        run: A run folder; with `model` and `index` None too, the newest finished run in `./runs`.
-        model: A plain CLIP's name, such as `scing-tiny`.
-        pretrained: Its weights: a tag, a file or `random`.
-        index: An index; its descriptor is used too.
-        descriptor: `projected` or `concat` (R10).
-        machine: Device, precision, threads and batch size; None for those that the command line takes by default.
-        reporter: Receives progress and messages; by default, Python's warnings and logging do.
-
-    Raises:
-        SettingError: If more than one of `run`, `model` and `index` was named.
-        ScingError: If it cannot be opened; the message says why and what to do.
-    """
-    if index is not None:
-        if run is not None or model is not None:
-            raise SettingError("Both an index and a model were named.", "Name one: index=, run= or model=.")
-        return load_index(index, machine=machine, reporter=reporter).model
-    opened = open_model(ModelChoice(run=as_path(run), model=model, pretrained=pretrained), reporter=reporter)
-    return Model(opened, machine or Machine(), descriptor, reporter)
-
-
 def load_index(path: StrPath, *, machine: Machine | None = None, reporter: Reporter = LIBRARY_REPORTER) -> Index:
     """Open an index that `embed` wrote.
 
@@ -280,7 +169,7 @@ def draw_hits(images: Pictures, hits: Sequence[HitRecord], *, identities: Sequen
         ImageError: If a query's file cannot be decoded.
         DataError: If there is a hit of a query that was not given.
     """
-    several = _several(images)
+    several = as_pictures(images)
     if any(not 0 <= hit.query < len(several) for hit in hits):
         raise DataError(
             f"There are hits of more than {len(several)} queries.", "Give the images that were searched for."
@@ -305,28 +194,3 @@ def _hit(record: HitRecord) -> Hit:
 
 def _shown(image: Path | Image.Image) -> Image.Image:
     return reduce(read_image(image) if isinstance(image, Path) else image.copy())
-
-
-def _several(images: Pictures) -> list[Path | Image.Image]:
-    """Return one image or several as a list of files and RGB images."""
-    if isinstance(images, np.ndarray):
-        return [_decoded(image) for image in (images if images.ndim == 4 else [images])]
-    if isinstance(images, str | os.PathLike | Image.Image):
-        return [_decoded(images)]
-    return [_decoded(image) for image in images]
-
-
-def _decoded(image: Picture) -> Path | Image.Image:
-    if isinstance(image, str | os.PathLike):
-        return Path(image)
-    if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or not (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)):
-            raise DataError(
-                f"An array of shape {image.shape} and type {image.dtype} is not an image.",
-                "Give uint8 arrays, (H, W, 3) in RGB order or (H, W) in grey.",
-            )
-        image = Image.fromarray(image)
-    try:
-        return upright_rgb(image)
-    except (OSError, ValueError) as error:
-        raise ImageError(f"An image cannot be converted to RGB: {error}.") from error

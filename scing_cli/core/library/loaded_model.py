@@ -1,0 +1,142 @@
+"""An image encoder for notebooks: images become unit vectors.
+
+Legend: N images, D width of the descriptor.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import numpy as np
+
+from scing_cli.core.embeddings import Embedder, Vectors
+from scing_cli.core.errors import DataError, SettingError
+from scing_cli.core.index import Stamp, read_stamp
+from scing_cli.core.library.pictures_in import Pictures, as_pictures
+from scing_cli.core.paths import StrPath, as_path
+from scing_cli.core.reporting import LIBRARY_REPORTER
+from scing_cli.core.runtime import Reporter
+from scing_cli.core.workflows.shared.embedder_choice import choose_embedder
+from scing_cli.core.workflows.shared.machine import Machine
+from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel, open_model, reopen_model
+
+
+class Model:
+    """An image encoder that turns images into unit vectors; `load_model` opens one.
+
+    Args:
+        opened: The model.
+        machine: Device, precision, threads and batch size.
+        descriptor: `projected` or `concat` (R10).
+        reporter: Receives progress and messages.
+    """
+
+    def __init__(self, opened: OpenedModel, machine: Machine, descriptor: str, reporter: Reporter) -> None:
+        self._opened = opened
+        self._machine = machine
+        self._descriptor = descriptor
+        self._reporter = reporter
+
+    def __repr__(self) -> str:
+        return f"Model({self.name!r}, width={self.width})"
+
+    @functools.cached_property
+    def _embedder(self) -> Embedder:
+        return choose_embedder(self._opened, self._machine, kind=self._descriptor, reporter=self._reporter)
+
+    @property
+    def name(self) -> str:
+        """The run folder, or the name and weights of a plain model."""
+        return self._opened.label()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the image encoder: vectors of equal digests and descriptors can be compared."""
+        return self._opened.digest
+
+    @property
+    def descriptor(self) -> str:
+        """`projected` or `concat`."""
+        return self._descriptor
+
+    @property
+    def width(self) -> int:
+        """D."""
+        return self._embedder.width
+
+    def embed(self, images: Pictures) -> Vectors:
+        """Embed images.
+
+        Args:
+            images: One image or N of them: files, PIL images, arrays, in any mixture.
+
+        Returns:
+            (N, D) float32, unit length, in the order given; N is 1 for a single image.
+
+        Raises:
+            ImageError: If a file cannot be decoded.
+            DataError: If an array does not hold an image, or a vector is not finite.
+        """
+        several = as_pictures(images)
+        vectors = np.empty((len(several), self.width), np.float32)
+        files = [row for row, image in enumerate(several) if isinstance(image, Path)]
+        if files:
+            paths = [image for image in several if isinstance(image, Path)]
+            vectors[files] = self._embedder.files(paths, reporter=self._reporter, text="embed")
+        if len(files) < len(several):
+            rows = [row for row, image in enumerate(several) if not isinstance(image, Path)]
+            vectors[rows] = self._embedder.images(image for image in several if not isinstance(image, Path))
+        if not np.isfinite(vectors).all():
+            raise DataError("A vector is not finite.", 'Load the model with precision="fp32".')
+        return vectors
+
+
+def load_model(
+    run: StrPath | None = None,
+    *,
+    model: str | None = None,
+    pretrained: str | None = None,
+    index: StrPath | None = None,
+    descriptor: str = "projected",
+    machine: Machine | None = None,
+    reporter: Reporter = LIBRARY_REPORTER,
+) -> Model:
+    """Open the model of a run, a plain CLIP, or the model that an index names.
+
+    Args:
+        run: A run folder; with `model` and `index` None too, the newest finished run in `./runs`.
+        model: A plain CLIP's name, such as `scing-tiny`.
+        pretrained: Its weights: a tag, a file or `random`.
+        index: An index; its descriptor is used too.
+        descriptor: `projected` or `concat` (R10).
+        machine: Device, precision, threads and batch size; None for those that the command line takes by default.
+        reporter: Receives progress and messages; by default, Python's warnings and logging do.
+
+    Raises:
+        SettingError: If more than one of `run`, `model` and `index` was named.
+        ScingError: If it cannot be opened; the message says why and what to do.
+    """
+    if index is not None:
+        if run is not None or model is not None:
+            raise SettingError("Both an index and a model were named.", "Name one: index=, run= or model=.")
+        file = as_path(index)
+        return named_model(read_stamp(file), file, machine or Machine(), reporter)
+    opened = open_model(ModelChoice(run=as_path(run), model=model, pretrained=pretrained), reporter=reporter)
+    return Model(opened, machine or Machine(), descriptor, reporter)
+
+
+def named_model(stamp: Stamp, source: Path, machine: Machine, reporter: Reporter) -> Model:
+    """Open the model that an index names, for its descriptor.
+
+    Args:
+        stamp: The index's.
+        source: The index, for messages.
+        machine: Device, precision, threads and batch size.
+        reporter: Receives progress and messages.
+
+    Raises:
+        IndexFileError: If the model is gone, or has changed.
+    """
+    opened = reopen_model(stamp.model, stamp.model_digest, source=source, reporter=reporter)
+    return Model(opened, machine, stamp.descriptor, reporter)

@@ -1,0 +1,30 @@
+"""The reporter that library functions use where the caller gives none."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+
+from scing_cli.core.errors import ScingWarning
+from scing_cli.core.runtime import Silent
+
+PACKAGE = "scing_cli"
+
+
+class LibraryReporter(Silent):
+    """The library's default: warnings are Python's own, notes go to the logger `scing_cli`, progress is not shown."""
+
+    def note(self, text: str) -> None:
+        """Log at the level INFO."""
+        logging.getLogger(PACKAGE).info(text)
+
+    def warn(self, text: str) -> None:
+        """Warn at the line outside this package that called it."""
+        frame, level = sys._getframe(1), 2
+        while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == PACKAGE:
+            frame, level = frame.f_back, level + 1
+        warnings.warn(text, ScingWarning, stacklevel=level)
+
+
+LIBRARY_REPORTER = LibraryReporter()
