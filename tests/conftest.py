@@ -24,10 +24,12 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     Named files and other tiers run in one process; `-n 0` or `-n 4` decides otherwise.
     """
     given = config.option
+    if hasattr(config, "workerinput"):  # one of those processes, which must not start more
+        return
     usual = not given.file_or_dir and given.markexpr == "not long" and given.capture != "no" and not given.usepdb
     if usual and config.pluginmanager.hasplugin("xdist") and given.numprocesses is None and given.dist == "no":
         given.numprocesses, given.dist = 2, "worksteal"
-    os.environ.setdefault("OMP_NUM_THREADS", "1" if getattr(given, "numprocesses", None) else "2")
+    os.environ.setdefault("OMP_NUM_THREADS", "1" if getattr(given, "numprocesses", None) else "2")  # they inherit it
 
 
 def pytest_configure(config: pytest.Config) -> None:
