@@ -24,6 +24,7 @@ import torch
 from measuring import in_turns, line, options, settle
 
 from scing_cli.core.evaluation import Scores, evaluate
+from scing_cli.core.evaluation import Side as LabelledSide
 from scing_cli.core.workflows.evaluate.evaluate_saved import evaluate_saved
 
 DISTRACTORS = 0.05
@@ -39,8 +40,9 @@ class Side:
     identities: np.ndarray
     cameras: np.ndarray
 
-    def labels(self) -> tuple[list[str], list[str]]:
-        return list(map(str, self.identities)), list(map(str, self.cameras))
+    def labelled(self) -> LabelledSide:
+        identities, cameras = (list(map(str, numbers)) for numbers in (self.identities, self.cameras))
+        return LabelledSide(self.vectors, identities=identities, cameras=cameras)
 
 
 def fill(vectors: np.ndarray, identities: np.ndarray, seed: int, noise: float) -> None:
@@ -97,8 +99,7 @@ def usual(query: Side, gallery: Side) -> tuple[float, float]:
 
 def ours(query: Side, gallery: Side) -> Scores:
     """Return what `scing evaluate` computes."""
-    (names, cameras), (gallery_names, gallery_cameras) = query.labels(), gallery.labels()
-    return evaluate(query.vectors, gallery.vectors, names, gallery_names, cameras, gallery_cameras, protocol="market")
+    return evaluate(query.labelled(), gallery.labelled(), protocol="market")
 
 
 def compare(size: tuple[int, int, int], repeats: int, noise: float) -> None:

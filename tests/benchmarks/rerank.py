@@ -26,7 +26,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scing_cli import __version__
-from scing_cli.core.evaluation import Reranking, evaluate, reranked_distances
+from scing_cli.core.evaluation import Reranking, Side, evaluate, reranked_distances
 from scing_cli.core.evaluation.cost import reranking_cost
 
 SMALL, MARKET = (1_000, 5_000), (3_368, 15_913)
@@ -45,15 +45,8 @@ class Run(NamedTuple):
     distances: np.ndarray
 
 
-class Side(NamedTuple):
-    """Vectors of one side, shape (N, 512), unit length, with their labels."""
-
-    vectors: np.ndarray
-    identities: list[str]
-    cameras: list[str]
-
-
 def side(count: int, people: int, seed: int, lonely: float) -> Side:
+    """Draw one side, 512 wide; a share of it are distractors."""
     dice = np.random.default_rng(seed)
     centres = np.random.default_rng(0).standard_normal((people, WIDTH), np.float32) / WIDTH**0.5
     who = dice.integers(0, people, count)
@@ -63,7 +56,8 @@ def side(count: int, people: int, seed: int, lonely: float) -> Side:
     who[alone] = people + np.arange(int(alone.sum()))
     vectors += NOISE * dice.standard_normal(vectors.shape, np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return Side(vectors, list(map(str, who)), list(map(str, dice.integers(0, 6, count))))
+    identities, cameras = list(map(str, who)), list(map(str, dice.integers(0, 6, count)))
+    return Side(vectors, identities=identities, cameras=cameras)
 
 
 def drawn(queries: int, rows: int) -> tuple[Side, Side]:
@@ -151,16 +145,7 @@ def figures(queries: int, rows: int) -> None:
     query, gallery = drawn(queries, rows)
     print(f"  said beforehand: {reranking_cost(queries, rows, WIDTH, Reranking())}")
     for reranking in (None, Reranking()):
-        scores = evaluate(
-            query.vectors,
-            gallery.vectors,
-            query.identities,
-            gallery.identities,
-            query.cameras,
-            gallery.cameras,
-            protocol="market",
-            reranking=reranking,
-        )
+        scores = evaluate(query, gallery, protocol="market", reranking=reranking)
         print(f"  {reranking or 'plain'}: mAP {scores.mAP:.2f}, mINP {scores.mINP:.2f}, rank-1 {scores.rank1:.2f}")
 
 

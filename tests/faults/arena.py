@@ -150,7 +150,7 @@ class Arena:
         found = np.round(side.vectors, 5).tolist(), side.identities, side.cameras, side.names
         if not told.warnings:
             return found
-        assert "made anew" in told.warnings[0]
+        assert "computed again" in told.warnings[0]
         assert all("world-query." in warning for warning in told.warnings)
         return PassedOver(found)
 

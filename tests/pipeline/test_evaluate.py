@@ -176,7 +176,7 @@ def test_of_several_data_sets_each_has_its_own_published_rows(scing, finished, w
     assert [row["table"] for row in first["published"]] == [1]
     assert second["published"] == []
     why = "the data is not Market-1501 as published, query has 17 images (published: 18)"
-    assert second["published_note"] == f"No published figures stand beside: {why}."
+    assert second["published_note"] == f"No published figures to compare with: {why}."
     shown = scing(*both).out
     names = [line.split("│")[1].strip() for line in shown.splitlines() if line.startswith("│")]
     assert names == [world.name, "published, Table 1", "lacking"]
@@ -192,7 +192,7 @@ def test_a_run_of_other_training_rows_has_no_published_rows(scing, finished, own
     )
     (own_run / "manifest.csv").unlink()
     told = scing("evaluate", "--run", own_run, "--data", world, "--json").json
-    assert told["published_note"] == f"No published figures stand beside: {own_run / 'manifest.csv'} is missing."
+    assert told["published_note"] == f"No published figures to compare with: {own_run / 'manifest.csv'} is missing."
 
 
 def test_a_run_without_consistency_stands_beside_the_row_without(scing, own_run, as_published, here):

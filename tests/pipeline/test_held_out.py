@@ -12,6 +12,7 @@ import math
 
 import numpy as np
 import pytest
+from oracles.sides import of_case
 
 from scing_cli.core.datasets import read_data
 from scing_cli.core.evaluation import verify
@@ -90,7 +91,7 @@ def off_by(everyone, seed):
     """How far the rate of the other half is off that of one half at its thresholds: in combined errors of both, and in
     errors as of independent pairs."""
     here, there = halves(everyone, seed)
-    found, off, naive = verify(**here.case), {}, {}
+    found, off, naive = of_case(verify, **here.case), {}, {}
     thresholds = {point.rate: point.threshold for point in found.points[:2]}
     for name, threshold in (thresholds | {"equal": found.equal_error.threshold}).items():
         rate = here.rate(threshold)
@@ -112,7 +113,7 @@ def test_thresholds_of_one_half_hold_for_the_other_within_the_errors(everyone):
 
 def test_threshold_rate_and_error_are_those_of_all_pairs_of_a_half(everyone):
     for half in halves(everyone, 0):
-        found = verify(**half.case)
+        found = of_case(verify, **half.case)
         assert found.different_pairs == (~half.alike).sum() == PAIRS
         assert found.points[2].threshold is None
         different = half.scores[~half.alike]

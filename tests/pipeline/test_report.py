@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from oracles import report as oracle
+from oracles.sides import of_case
 from pages import Chart, Page
 from patience import HANG
 from safetensors.numpy import load_file
@@ -91,7 +92,7 @@ def test_json_names_the_folder(scing, made, tmp_path):
 
 
 def test_the_curve_is_that_of_the_ranking(case, told):
-    scores = evaluate(**case, protocol="market")
+    scores = of_case(evaluate, **case, protocol="market")
     assert told["cmc"] == scores.cmc.tolist()
     assert len(told["cmc"]) == 50
 

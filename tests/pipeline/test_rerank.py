@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from oracles.sides import of_case
 from pipeline.conftest import MODEL
 from pipeline.test_refused import refuse
 from safetensors.numpy import load_file
@@ -60,7 +61,7 @@ def costly(monkeypatch):
 
 
 def figures(parts, settings=None):
-    scores = evaluate(**parts, protocol="market", reranking=settings)
+    scores = of_case(evaluate, **parts, protocol="market", reranking=settings)
     return {name: getattr(scores, name) for name in FIGURES}
 
 

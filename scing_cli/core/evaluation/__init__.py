@@ -1,4 +1,4 @@
-"""How well scores tell people apart: protocol (which rows count), ranking, re-ranking, measures, thresholds."""
+"""How well scores separate people: protocol (which rows are ranked), ranking, re-ranking, measures, thresholds."""
 
 from scing_cli.core.evaluation.camera_pairs import CameraPair, compare_cameras
 from scing_cli.core.evaluation.metrics import average_precision, cmc_curve, inverse_negative_penalty
@@ -8,6 +8,7 @@ from scing_cli.core.evaluation.rates import Verification
 from scing_cli.core.evaluation.reranking import Reranking, reranked_distances
 from scing_cli.core.evaluation.saved_embeddings import SavedPart, UnitRows, read_saved
 from scing_cli.core.evaluation.scores import PerQuery, Scores
+from scing_cli.core.evaluation.side import Labels, Side
 from scing_cli.core.evaluation.truth import REASONS, Lost
 from scing_cli.core.evaluation.verification import verify
 
@@ -16,11 +17,13 @@ __all__ = [
     "REASONS",
     "CameraPair",
     "Choice",
+    "Labels",
     "Lost",
     "PerQuery",
     "Reranking",
     "SavedPart",
     "Scores",
+    "Side",
     "UnitRows",
     "Verification",
     "average_precision",

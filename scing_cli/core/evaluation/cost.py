@@ -1,4 +1,4 @@
-"""What a re-ranking will take, before it begins: time and memory, about."""
+"""An estimate of the time and memory of a re-ranking, before it begins."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ WEIGHT = 4e-7  # of finding a weight
 MEETING = 1.5e-8  # of a query's weight and a gallery row's
 # Bytes.
 FIXED = 2e8  # blocks, scratch space, and Python itself
-WEIGHT_BYTES = 50  # as it is kept, inverted, and while it is sorted
+WEIGHT_BYTES = 50  # of one weight: stored, inverted, and being sorted
 MEETING_BYTES = 40  # of one query's
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Cost:
-    """About what something takes.
+    """An estimate of time and memory.
 
     Args:
         seconds: On two cores.
@@ -30,7 +30,7 @@ class Cost:
     memory: float
 
     def exceeds(self, limit: Cost) -> bool:
-        """Tell whether it takes longer or more memory than a limit."""
+        """Return whether it takes longer or more memory than a limit."""
         return self.seconds > limit.seconds or self.memory > limit.memory
 
     def __str__(self) -> str:

@@ -35,7 +35,7 @@ PASSES = 8  # blocks of queries that meet a gallery block before the next is rea
 
 @dataclasses.dataclass(slots=True, eq=False)
 class _Queries:
-    """Some queries in the making; their hits and what they ignore lie one query after the other.
+    """A group of queries; their hits and the rows that they ignore are concatenated, query by query.
 
     Args:
         vectors: Shape (q, D).
@@ -104,7 +104,7 @@ def rank_hits(
         truth: The rows that are each query's hits, and those that are not false.
         blocks: Queries and gallery rows in one matrix product.
         products: What multiplies.
-        advance: Is called with the number of queries that have met a gallery block.
+        advance: Called with the number of queries that were compared with a gallery block.
     """
     size, gallery_size = blocks
     first_kind = 0  # where one way was too coarse for a block, it is not tried on the next
@@ -196,9 +196,9 @@ def _joined(groups: list[IntArray]) -> tuple[IntArray, IntArray]:
 
 
 def _rows_above(scores: FloatArray, rows: IntArray, hit_scores: FloatArray, hit_rows: IntArray) -> IntArray:
-    """Return how many rows stand above each hit: a higher score, or the same and an earlier place in the gallery.
+    """Return how many rows rank above each hit: with a higher score, or with an equal one and earlier in the gallery.
 
-    Hits stand in that order already, so each row is put among them, and all hits behind it are below it.
+    The hits are in that order already. Each row is sorted among them; all hits after it rank below it.
     """
     ranked = np.lexsort((np.concatenate([hit_rows, rows]), np.concatenate([-hit_scores, -scores])))
     is_row = ranked >= len(hit_rows)

@@ -1,6 +1,7 @@
 """Products on a GPU: in float64 throughout, so that no setting of the machine's float32 products matters.
 
-They stay there: what comes back is how many of them lie between a query's bounds, and a row where that does not decide.
+The products stay on the GPU. Only the numbers of products between a query's bounds come back, and a whole row where
+these numbers do not decide.
 
 q queries, n gallery rows, D width, H true hits of these queries, T bounds of the query that has most.
 """
@@ -27,9 +28,9 @@ class DeviceMark:
     """The bounds of q queries' hits in one ascending row for each query.
 
     Args:
-        limits: Shape (q, T), float64 on the device: a product that reaches one counts; behind the last, infinity.
-        places: Shape (2, H), int64 on the device: where, in (q, T + 1) one row after the other, the limit of what is
-            above a hit stands, and that of what reaches its lower bound.
+        limits: Shape (q, T), float64 on the device: a product that reaches one is counted; infinity after the last.
+        places: Shape (2, H), int64 on the device: for each hit, the flat positions in (q, T + 1) of its upper and its
+            lower limit.
     """
 
     limits: Tensor
@@ -47,7 +48,7 @@ class DeviceMet:
         self.products = products
 
     def leave_out(self, queries: IntArray, rows: IntArray) -> None:
-        """See `products.Met`."""
+        """Put the products of some pairs below all others."""
         places = to_device(queries * self.products.shape[1] + rows, self.products.device)
         self.products.view(-1).index_fill_(0, places, -torch.inf)
 
@@ -65,7 +66,7 @@ class DeviceMet:
         return above, upto
 
     def row(self, number: int) -> Scores:
-        """See `products.Met`."""
+        """Return the products of one query, shape (n,)."""
         row: Scores = self.products[number].cpu().numpy()
         return row
 

@@ -11,7 +11,7 @@ Q queries, N gallery rows, D width; q queries and n rows of a block, h same-iden
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from scing_cli.core.evaluation.metrics import BoolArray, IntArray
 from scing_cli.core.evaluation.products import Products
+from scing_cli.core.evaluation.side import Side
 from scing_cli.core.evaluation.truth import Truth
-from scing_cli.core.pairs import Rows
 from scing_cli.core.runtime import Reporter
 
 Cosines = npt.NDArray[np.float32]
@@ -67,33 +67,29 @@ class Pairs:
     512), and its last bits may change with the block sizes and the machine.
 
     Args:
-        query: Shape (Q, D), float32, unit length.
-        gallery: Shape (N, D), float32, unit length; may be memory-mapped.
+        query: Q queries; those of an empty identity are in no pair.
+        gallery: N gallery rows.
         truth: Which rows are each query's hits.
-        query_identities: Q texts; queries of an empty one are in no pair.
-        gallery_identities: N texts; empty where unknown.
         blocks: Queries and gallery rows in one matrix product.
         products: What multiplies.
-        reporter: Is told of the progress.
+        reporter: Where progress goes.
     """
 
     def __init__(
         self,
-        query: Rows,
-        gallery: Rows,
+        query: Side,
+        gallery: Side,
         truth: Truth,
         *,
-        query_identities: Sequence[str],
-        gallery_identities: Sequence[str],
         blocks: tuple[int, int],
         products: Products,
         reporter: Reporter,
     ) -> None:
-        self._query = query
-        self._gallery = gallery
+        self._query = query.vectors
+        self._gallery = gallery.vectors
         self._truth = truth
-        self.queries: IntArray = np.flatnonzero(np.array([text != "" for text in query_identities], dtype=np.bool_))
-        self.unknown_rows: BoolArray = np.array([text == "" for text in gallery_identities], dtype=np.bool_)
+        self.queries: IntArray = np.flatnonzero(np.array([text != "" for text in query.identities], dtype=np.bool_))
+        self.unknown_rows: BoolArray = np.array([text == "" for text in gallery.identities], dtype=np.bool_)
         self._size, self._gallery_size = blocks
         self._products = products
         self._reporter = reporter

@@ -14,6 +14,8 @@ import numpy.typing as npt
 from scing_cli.core.evaluation.metrics import FloatArray, IntArray
 
 Scores = npt.NDArray[Any]
+QUERY_BLOCK = 256  # queries in one matrix product
+GALLERY_BLOCK = 16384  # rows; with 256 queries the block of products takes 16 MiB
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +45,7 @@ class Bounds:
         return Bounds(np.array([0, hits.stop - hits.start]), self.down[hits], self.up[hits])
 
     def near(self, products: Scores) -> npt.NDArray[np.bool_]:
-        """Tell which products lie between the bounds of any hit; of one query."""
+        """Return which products lie between the bounds of any hit; of one query."""
         begun = np.searchsorted(self.down[::-1], products, side="right")
         ended = np.searchsorted(self.up[::-1], products, side="left")
         between: npt.NDArray[np.bool_] = begun > ended
@@ -51,7 +53,7 @@ class Bounds:
 
 
 class Met(Protocol):
-    """The products of q queries with n rows, kept where they were made."""
+    """The products of q queries with n rows, in the memory of the device that computed them."""
 
     def leave_out(self, queries: IntArray, rows: IntArray) -> None:
         """Put the products of some pairs below all others."""
@@ -97,7 +99,7 @@ class ArrayMet:
         self.products = products
 
     def leave_out(self, queries: IntArray, rows: IntArray) -> None:
-        """See `Met`."""
+        """Put the products of some pairs below all others."""
         self.products[queries, rows] = -np.inf
 
     def count(self, mark: Bounds) -> tuple[IntArray, IntArray]:
@@ -116,7 +118,7 @@ class ArrayMet:
         return above, upto
 
     def row(self, number: int) -> Scores:
-        """See `Met`."""
+        """Return the products of one query, shape (n,)."""
         row: Scores = self.products[number]
         return row
 

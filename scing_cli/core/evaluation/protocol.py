@@ -1,8 +1,8 @@
-"""Which gallery rows count for a query.
+"""Which gallery rows are ranked for a query.
 
 `market`: rows of the query's identity **and** its camera are left out of the ranking. `no-camera`: nothing is left out.
 An identity that is unknown (an empty text) matches nothing, not even another unknown one; a camera that is unknown is
-never the same camera. Under each of them, a row that is the query's own image counts as nothing.
+never the same camera. Under both protocols, a row that is the query's own image is left out.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from scing_cli.core.errors import SettingError
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Protocol:
-    """One way to count.
+    """A protocol.
 
     Args:
         summary: What it does, for help texts.

@@ -1,4 +1,4 @@
-"""What a verification found: scores of both kinds of pairs, and the rates at which they match.
+"""Results of a verification: scores of both kinds of pairs, and the rates at which they match.
 
 A pair matches at a threshold t if its score is at least t. The false-match rate is the share of different-identity
 pairs that match, the true-match rate that of same-identity pairs. Scores are cosines in [-1, 1] as float32, rates are
@@ -17,7 +17,7 @@ from scing_cli.core.evaluation.sampling import Estimate
 
 
 def four_digits(threshold: float) -> str:
-    """Return a threshold to be read and typed again: rounded up, so that no more pairs match.
+    """Return a threshold with four digits, rounded up so that no more pairs match.
 
     >>> four_digits(0.58104485)
     '0.5811'
@@ -40,7 +40,7 @@ class Histogram:
     different: IntArray
 
     def rebinned(self, bins: int) -> Histogram:
-        """Return the same with fewer bins.
+        """Return the histogram with fewer bins.
 
         Raises:
             ValueError: If their number does not divide B.
@@ -49,10 +49,6 @@ class Histogram:
             raise ValueError(f"{len(self.same)} bins cannot be made {bins}")
         same, different = (counts.reshape(bins, -1).sum(axis=1) for counts in (self.same, self.different))
         return Histogram(self.edges[:: len(self.same) // bins], same, different)
-
-    def summary(self) -> dict[str, list[float] | list[int]]:
-        """Return lists, ready for JSON."""
-        return {name: getattr(self, name).tolist() for name in ("edges", "same", "different")}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -76,12 +72,12 @@ class Curve:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """The threshold of a false-match rate: the smallest float32 score at which the rate is at most the one asked for.
+    """The threshold of a false-match rate: the smallest float32 score at which the rate is at most the requested one.
 
     The errors are those of the rates that other people would have at this very threshold.
 
     Args:
-        rate: The false-match rate that was asked for.
+        rate: The requested false-match rate.
         threshold: A pair that scores as much or more matches. None if there are too few pairs to measure the rate.
         false_match: The rate measured there; less than `rate` by less than one pair, or by those that are tied.
         true_match: The rate measured there.
@@ -98,10 +94,6 @@ class OperatingPoint:
     true_matches: int | None = None
     reason: str = ""
 
-    def summary(self) -> dict[str, Any]:
-        """Return the figures, ready for JSON."""
-        return dataclasses.asdict(self)
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class EqualError:
@@ -115,25 +107,21 @@ class EqualError:
     rate: Estimate
     threshold: float
 
-    def summary(self) -> dict[str, Any]:
-        """Return the figures, ready for JSON."""
-        return dataclasses.asdict(self)
-
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Verification:
-    """What all pairs say about scores.
+    """The result of `verify`.
 
     Args:
         same_pairs: How many same-identity pairs there are.
         different_pairs: How many different-identity pairs.
-        identities: How many identities are asked for; they are the unit of all sampling errors.
+        identities: Number of identities of queries; they are the unit of all sampling errors.
         histogram: Scores of both kinds of pairs, 4,096 bins.
         curve: The ROC curve.
-        points: One for each false-match rate asked for.
+        points: One for each requested false-match rate.
         equal_error: None without different-identity pairs.
         true: Each query's best true hit.
-        wrong: Each query's best wrong hit as the ranking counts them: rows of unknown identity are wrong ones too.
+        wrong: Each query's best wrong hit; rows of unknown identity are wrong ones, as in the ranking.
     """
 
     same_pairs: int
@@ -152,6 +140,6 @@ class Verification:
             "same_pairs": self.same_pairs,
             "different_pairs": self.different_pairs,
             "identities": self.identities,
-            "points": [point.summary() for point in self.points],
-            "equal_error": self.equal_error.summary() if self.equal_error else None,
+            "points": [dataclasses.asdict(point) for point in self.points],
+            "equal_error": dataclasses.asdict(self.equal_error) if self.equal_error else None,
         }

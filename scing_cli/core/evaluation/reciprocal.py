@@ -1,7 +1,7 @@
 """k-reciprocal neighbours of every point, and their weights as sparse rows.
 
-N points, K neighbours of each, E entries that are not zero, b points of a block. Nothing here is N x N: what is kept
-has K or E entries, and scratch space of N for each point is that of one block.
+N points, K neighbours of each, E entries that are not zero, b points of a block. Nothing here is N x N: arrays have
+K or E entries, and only one block of points at a time has scratch space of N each.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SCRATCH = 2**25  # bytes, roughly, of a block of points
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class SparseRows:
-    """Rows of which only the entries that are not zero are kept, one row after the other.
+    """Sparse rows: the entries that are not zero, one row after the other.
 
     Args:
         starts: Shape (N + 1,): where each row begins.

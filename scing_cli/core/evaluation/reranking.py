@@ -39,7 +39,7 @@ from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
 
 BLOCKS = (1024, 2048)  # rows and columns of one matrix product: 16 MiB
-HELD = 2**25  # bytes of the queries' distances that are held at a time
+HELD = 2**25  # bytes of the queries' distances in memory at a time
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def reranked_distances(
 ) -> Iterator[FloatArray]:
     """Yield each query's re-ranked distances to the gallery, shape (G,), float64, from 0 to 1.
 
-    They have the same bits whatever the blocks are.
+    The bits do not depend on the blocks.
 
     Args:
         query: Shape (Q, D), float32, unit length.
@@ -89,7 +89,7 @@ def reranked_distances(
         settings: k1, k2 and lambda.
         products: What multiplies; numpy on the CPU if None, `device.DeviceProducts` on a GPU. The result is the same.
         blocks: Rows and columns of one matrix product.
-        reporter: Is told of the progress: a step for each point's neighbours, and one for each query's distances.
+        reporter: Where progress goes: a step for each point's neighbours, and one for each query's distances.
     """
     points = Points.of((query, gallery), products or ArrayProducts())
     with reporter.progress("Re-ranking", len(points) + len(query)) as advance:

@@ -1,9 +1,11 @@
-"""How far a rate of pairs may be off because the people were drawn by chance.
+"""Sampling errors of rates of pairs: how far a rate may be off because the people are a random sample.
 
-Pairs are not independent: all pairs of one person rise and fall together, whether the person is the query or stands in
-the gallery. So the unit is the identity that is asked for, not the pair and not the query: it is left out on both sides
-at once, and the spread of what remains is the error (the delete-one jackknife; for a mean over pairs of people, Arvesen
-1969). Gallery rows of nobody who is asked for, such as distractors, are taken as given. P identities, N gallery rows.
+Pairs are not independent: all pairs of one person rise and fall together, whether the person is the query or in the
+gallery. So the sampling unit is the identity of a query, not the pair and not the query. Each identity is left out in
+turn, on both sides at once, and the spread of the remaining rates gives the error (delete-one jackknife; for a mean
+over pairs of people, Arvesen 1969). Gallery rows of people without a query, such as distractors, are not resampled.
+
+Q queries, N gallery rows, P identities of queries.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import numpy as np
 
 from scing_cli.core.evaluation.metrics import FloatArray, IntArray
 
-FEWEST = 10  # identities; the spread of fewer says little
+FEWEST = 10  # identities; the spread of fewer is too uncertain
 NORMAL = 1.959964  # 95 % of a normal distribution lie within
 
 
@@ -37,18 +39,14 @@ class Estimate:
     low: float | None = None
     high: float | None = None
 
-    def summary(self) -> dict[str, float | None]:
-        """Return the figures, ready for JSON."""
-        return dataclasses.asdict(self)
-
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class People:
-    """Whose query each query is, and whose image each gallery row, among the identities that are asked for.
+    """The identity of each query and each gallery row, as codes of the identities of queries.
 
     Args:
         queries: Shape (Q,): a code from 0 to P - 1; -1 where the identity is unknown.
-        rows: Shape (N,): the same of gallery rows; -1 for nobody who is asked for.
+        rows: Shape (N,): the same for gallery rows; -1 for people without a query.
         count: P.
     """
 
@@ -67,30 +65,30 @@ class People:
         return cls(queries, rows, len(codes))
 
     def asking(self, counts: IntArray) -> IntArray:
-        """Sum counts of queries, shape (Q,), by identity: shape (P,)."""
+        """Sum counts of queries, shape (..., Q), by identity: shape (..., P)."""
         return self._sum(self.queries, counts)
 
     def shown(self, counts: IntArray) -> IntArray:
-        """Sum counts of gallery rows, shape (N,), by identity: shape (P,)."""
+        """Sum counts of gallery rows, shape (..., N), by identity: shape (..., P)."""
         return self._sum(self.rows, counts)
 
     def _sum(self, codes: IntArray, counts: IntArray) -> IntArray:
-        sums = np.zeros(self.count + 1, dtype=np.int64)
-        np.add.at(sums, codes, counts)  # -1: the last
-        return sums[:-1]
+        sums = np.zeros((*counts.shape[:-1], self.count + 1), dtype=np.int64)
+        np.add.at(sums.T, codes, counts.T)  # code -1: the last sum, which is dropped
+        return sums[..., :-1]
 
 
 def left_out(total: int, pairs: int, own: IntArray, own_pairs: IntArray) -> FloatArray:
     """Return the rate without each identity in turn.
 
     Args:
-        total: Pairs that count.
-        pairs: All pairs.
-        own: Shape (P,): pairs that count and that an identity is in.
-        own_pairs: Shape (P,): all pairs that it is in.
+        total: Number of pairs that match.
+        pairs: Number of all pairs.
+        own: Shape (P,): matching pairs that each identity is in.
+        own_pairs: Shape (P,): all pairs that each identity is in.
 
     Returns:
-        Shape (P,); NaN where no pair is left, or where fewer than 10 identities are in any.
+        Shape (P,); NaN where no pair remains. All NaN if fewer than 10 identities are in any pair.
     """
     if np.count_nonzero(own_pairs) < FEWEST:
         return np.full(len(own), math.nan)
@@ -100,11 +98,11 @@ def left_out(total: int, pairs: int, own: IntArray, own_pairs: IntArray) -> Floa
 
 
 def estimate(value: float, without: FloatArray) -> Estimate:
-    """Return a rate with the error that its values without each identity in turn give it.
+    """Return a rate with its jackknife error.
 
     Args:
         value: In [0, 1].
-        without: Shape (P,).
+        without: Shape (P,): the rate without each identity in turn.
 
     >>> round(estimate(0.5, np.array([0.4, 0.6] * 5)).error, 6)
     0.3

@@ -122,7 +122,7 @@ def read_saved(path: Path) -> tuple[SavedPart, SavedPart]:
 
 
 def row_lengths(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the lengths of rows, shape (M,): the same bits for a row whatever stands beside it."""
+    """Return the lengths of rows, shape (M,): a row has the same bits whatever the other rows are."""
     with np.errstate(over="ignore", invalid="ignore"):
         lengths: npt.NDArray[np.float64] = np.sqrt((rows * rows).sum(axis=1))
     return lengths
@@ -175,7 +175,7 @@ def _part(path: Path, side: str, arrays: Mapping[str, Any]) -> SavedPart:
         kept = np.array([row for row, identity in enumerate(identities) if identity != JUNK], dtype=np.int64)
         identities, cameras = ([texts[row] for row in kept] for texts in (identities, cameras))
     if not identities:
-        raise DataError(f"{path} has no {side} row that counts.", "Rows of identity -1 are junk and left out.")
+        raise DataError(f"{path} has no valid {side} row.", "Rows of identity -1 are junk and left out.")
     changed = _check_lengths(path, side, UnitRows(vectors))
     rows = UnitRows(vectors, kept, as_they_are=vectors.dtype == np.float32 and not changed)
     return SavedPart(rows, identities, cameras, len(vectors) - len(rows), changed)

@@ -17,7 +17,7 @@ class PublishedRow:
     Args:
         table: The table's number.
         row: The row's name; of Table 3, which has none, what its ticks say.
-        group: The rows that it stands among.
+        group: The name of its group of rows.
         data: A name of `datasets.published`; in Table 4 `average`: over Occluded-Duke, Occluded-REID, P-DukeMTMC-reID.
         rank1: CMC at rank 1, percent.
         mAP: Mean average precision, percent.

@@ -1,52 +1,35 @@
 """The smallest score that keeps a promise, exact to the pair in bounded memory.
 
-A promise is about the numbers of pairs that score at least t, and every t from some t on keeps it. That one is looked
-for between the edges of the histogram, then between ever finer ones: each pass over all pairs counts those that lie
-between the last score known to fail and the first known to keep it. Between -1 and 1 there are only so many float32
-numbers, so this ends: after one pass for scores that are not near 0, else after two.
+A promise is about the numbers of pairs that score at least t, and every t from some t on keeps it. Each score is a
+float32 number and has a key: a whole number in the order of the scores, without gaps. A first pass over all pairs
+counts scores in bins of 4,096 neighbouring keys. It shows in which bin a promise begins to hold. A second pass counts
+each key of that bin separately.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import bisect
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from scing_cli.core.evaluation.metrics import BoolArray, IntArray
-from scing_cli.core.evaluation.pair_blocks import Cosines, PairBlock
+from scing_cli.core.evaluation.metrics import IntArray
+from scing_cli.core.evaluation.pair_blocks import NO_PAIR, Cosines, PairBlock
 
-Promise = Callable[[IntArray, IntArray], BoolArray]
-"""Of the different- and the same-identity pairs that score at least each of some t: whether each t keeps it."""
+Promise = Callable[[int, int], bool]
+"""Whether some t keeps it, by how many different- and how many same-identity pairs score at least t."""
 
 Keys = npt.NDArray[np.int32]
-BINS = 4096  # between -1 and 1: an edge is a float32 number to the bit
-PARTS = 2**16
+SHIFT = 12  # 11 bits of a score's mantissa remain: a multiple of 1 / 2048 is the lower edge of a bin
+SIZE = 2**SHIFT
+EDGES = 4096  # intervals of the report's histogram between -1 and 1
 
 
 def edge_scores() -> Cosines:
-    """Return the histogram's edges -1, -1 + 1/2048, ..., 1 and the first number above 1, shape (BINS + 2,)."""
-    edges = (np.arange(BINS + 1) * 2 / BINS - 1).astype(np.float32)
+    """Return the histogram's edges -1, -1 + 1/2048, ..., 1 and the first number above 1, shape (EDGES + 2,)."""
+    edges = (np.arange(EDGES + 1) * 2 / EDGES - 1).astype(np.float32)
     return np.append(edges, np.nextafter(np.float32(1), np.float32(2)))
-
-
-def bin_counts(scores: Cosines) -> IntArray:
-    """Count scores between the edges, each bin with its lower one; what is below -1 is not counted.
-
-    Returns:
-        Shape (BINS + 1,), int64; the last bin holds 1 alone.
-    """
-    half = BINS // 2
-    places = np.multiply(scores.ravel(), np.float32(half))  # exact: a power of two
-    bins = np.floor(places, out=places).astype(np.intp)
-    bins += 2 * half  # from -2 on
-    return np.bincount(bins, minlength=2 * BINS)[half : half + BINS + 1].astype(np.int64)
-
-
-def at_or_above(counts: IntArray) -> IntArray:
-    """Return how many scores lie at or above each of `edge_scores`, from `bin_counts`; shape (BINS + 2,)."""
-    return np.append(np.cumsum(counts[::-1])[::-1], 0)
 
 
 def keys_of(scores: Cosines) -> Keys:
@@ -69,64 +52,66 @@ def score_of(key: int) -> float:
     return size if key >= 0 else -size
 
 
-@dataclasses.dataclass(slots=True, eq=False)
-class Search:
-    """The search for the smallest score that keeps a promise.
+FIRST, LAST = (int(key) >> SHIFT for key in keys_of(np.array([NO_PAIR, 1], dtype=np.float32)))
+BINS = LAST - FIRST + 2  # the last bin, above all scores, is empty
+
+
+def count_scores(counts: IntArray, scores: Cosines) -> None:
+    """Add scores, `NO_PAIR` among them, to the counts of their bins, shape (BINS,)."""
+    bins = keys_of(scores.ravel())
+    bins >>= SHIFT
+    bins -= FIRST
+    np.add.at(counts, bins, 1)
+
+
+def at_or_above(counts: IntArray) -> IntArray:
+    """Turn the counts of bins, along the last axis, into counts of each bin and all above it; in place."""
+    backwards = counts[..., ::-1]
+    np.cumsum(backwards, axis=-1, out=backwards)
+    return counts
+
+
+def at_edges(above: IntArray) -> IntArray:
+    """Return how many scores lie at or above each of `edge_scores`, shape (EDGES + 2,), from `at_or_above`."""
+    places = (keys_of(edge_scores()[:-1]) >> SHIFT) - FIRST
+    return np.append(above[places], 0)
+
+
+def find_thresholds(
+    promises: Sequence[Promise], above: IntArray, blocks: Callable[[], Iterable[PairBlock]]
+) -> list[float]:
+    """Return the smallest score that keeps each promise, after one pass over the blocks.
 
     Args:
-        promise: The promise.
-        low: The key of a score that does not keep it.
-        high: The key of a score that keeps it.
+        promises: The promises; a score of -1 keeps none of them, a score above 1 keeps all.
+        above: Shape (2, BINS): different- and same-identity pairs, from `at_or_above`.
+        blocks: Makes an iterator over all pairs.
     """
-
-    promise: Promise
-    low: int
-    high: int
-
-    @classmethod
-    def among(cls, promise: Promise, different: IntArray, same: IntArray) -> Search:
-        """Begin with the counts at or above each edge; the first edge, -1, must fail and the last one keep it."""
-        first = int(np.argmax(promise(different, same)))
-        low, high = (int(key) for key in keys_of(edge_scores()[first - 1 : first + 1]))
-        return cls(promise, low, high)
-
-    @property
-    def score(self) -> float:
-        """The smallest score known to keep the promise."""
-        return score_of(self.high)
-
-    @property
-    def found(self) -> bool:
-        """Whether there is no score in between."""
-        return self.high - self.low == 1
-
-    @property
-    def _step(self) -> int:
-        return -(-(self.high - self.low) // PARTS)
-
-    def count(self, keys: Keys) -> IntArray:
-        """Count keys by the parts between low and high; the last entry, number PARTS, takes all above."""
-        inside = keys[keys >= self.low].astype(np.int64) - self.low
-        return np.bincount(np.minimum(inside // self._step, PARTS), minlength=PARTS + 1)
-
-    def narrow(self, different: IntArray, same: IntArray) -> None:
-        """Go on between two parts, by the sums of `count` over all pairs."""
-        above = [np.cumsum(counts[::-1])[::-1][1:] for counts in (different, same)]
-        kept = np.append(self.promise(*above)[:-1], True)
-        step = self._step
-        self.low += int(np.argmax(kept)) * step
-        self.high = self.low + step
+    if not promises:
+        return []
+    bins = [_first_kept(promise, above) - 1 for promise in promises]  # the last whose lowest score fails
+    starts = [(place + FIRST) * SIZE for place in bins]
+    counts = np.zeros((len(starts), 2, SIZE), dtype=np.int64)
+    lowest = np.float32(score_of(min(starts)))
+    for block in blocks():
+        for kind, scores in enumerate((block.different(), block.same)):
+            high = scores[scores >= lowest]
+            for number, start in enumerate(starts):
+                counts[number, kind] += _count_keys(high, start)
+    found = []
+    for promise, place, start, own in zip(promises, bins, starts, counts, strict=True):
+        inside = at_or_above(own) + above[:, place + 1, None]
+        found.append(score_of(start + _first_kept(promise, inside)))
+    return found
 
 
-def find_thresholds(searches: Sequence[Search], blocks: Callable[[], Iterable[PairBlock]]) -> None:
-    """Finish all searches, in as few passes over the blocks as the hardest of them takes."""
-    while unfinished := [search for search in searches if not search.found]:
-        lowest = np.float32(min(score_of(search.low) for search in unfinished))
-        counts = np.zeros((len(unfinished), 2, PARTS + 1), dtype=np.int64)
-        for block in blocks():
-            for kind, scores in enumerate((block.different(), block.same)):
-                keys = keys_of(scores[scores >= lowest])
-                for number, search in enumerate(unfinished):
-                    counts[number, kind] += search.count(keys)
-        for search, (different, same) in zip(unfinished, counts, strict=True):
-            search.narrow(different, same)
+def _first_kept(promise: Promise, above: IntArray) -> int:
+    """Return the first place along the last axis that keeps a promise; the length of the axis if none does."""
+    return bisect.bisect_left(range(above.shape[1]), True, key=lambda place: promise(*above[:, place].tolist()))
+
+
+def _count_keys(scores: Cosines, start: int) -> IntArray:
+    """Count the scores of each key of one bin, shape (SIZE,)."""
+    low, end = (np.float32(score_of(key)) for key in (start, start + SIZE))
+    inside = scores[(scores >= low) & (scores < end)]
+    return np.bincount(keys_of(inside) - start, minlength=SIZE)

@@ -10,7 +10,9 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from scing_cli.core.evaluation.protocol import PROTOCOLS
+from scing_cli.core.errors import DataError
+from scing_cli.core.evaluation.protocol import PROTOCOLS, choose_protocol
+from scing_cli.core.evaluation.side import Labels
 
 IntArray = npt.NDArray[np.int64]
 NOTHING: IntArray = np.empty(0, dtype=np.int64)
@@ -38,7 +40,7 @@ REASONS: Mapping[str, tuple[str, str]] = MappingProxyType(
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Lost:
-    """How many queries have no true match left, by reason; they are not counted in any score.
+    """How many queries have no true match, by reason; they are not in any score.
 
     Args:
         unknown: The query's own identity is unknown.
@@ -56,7 +58,7 @@ class Lost:
 
     @property
     def total(self) -> int:
-        """How many queries are not counted."""
+        """Number of queries without a true match."""
         return self.unknown + self.absent + self.same_camera + self.itself
 
     def reasons(self) -> str:
@@ -70,7 +72,7 @@ class Lost:
 
 
 class Truth:
-    """The gallery rows that are hits of each query, and those that are not false ones; found when they are asked for.
+    """The true hits of each query, and the rows that are never false hits of it; computed on access.
 
     Args:
         same: For each query the rows of its identity, ascending; one array per identity.
@@ -95,7 +97,7 @@ class Truth:
         return same[~np.isin(same, itself)] if len(itself) else same
 
     def hits(self, number: int) -> IntArray:
-        """Return the rows that count as true hits of a query, ascending."""
+        """Return the true hits of a query, ascending."""
         others, camera = self.others(number), self._cameras[number]
         return others if camera < 0 else others[self._seen_by[others] != camera]
 
@@ -105,39 +107,56 @@ class Truth:
         return np.union1d(same, itself) if len(itself) else same
 
 
-def find_truth(
-    query_identities: Sequence[str],
-    gallery_identities: Sequence[str],
-    query_cameras: Sequence[str],
-    gallery_cameras: Sequence[str],
-    *,
-    protocol: str,
-    query_keys: Sequence[str] = (),
-    gallery_keys: Sequence[str] = (),
-) -> Truth:
-    """Find the rows of each query's identity, and those of them that the protocol counts; never the query's own image.
+def checked_truth(query: Labels, gallery: Labels, protocol: str) -> tuple[str, Truth]:
+    """Choose the protocol and find the true hits of each query; at least one query must have one.
 
     Args:
-        query_identities: Q texts; empty where unknown.
-        gallery_identities: N texts.
-        query_cameras: Q texts; empty where unknown.
-        gallery_cameras: N texts.
-        protocol: A name in `PROTOCOLS`.
-        query_keys: Q texts, or none: which image a query is; empty where unknown.
-        gallery_keys: N texts, or none. A row with the query's key is the query itself and counts as nothing.
+        query: The labels of Q queries.
+        gallery: The labels of N gallery rows.
+        protocol: A name in `PROTOCOLS`, or `auto`.
+
+    Returns:
+        The name of the chosen protocol, and the truth under it.
+
+    Raises:
+        DataError: If no query has a true match; the message gives the reasons.
+        SettingError: If the protocol is unknown.
     """
-    same = _rows_of(query_identities, gallery_identities)
-    itself = _rows_of(query_keys, gallery_keys) or [NOTHING] * len(same)
-    known = {camera: code for code, camera in enumerate(dict.fromkeys(gallery_cameras)) if camera}
+    name = choose_protocol(protocol, query.cameras, gallery.cameras).name
+    truth = find_truth(query, gallery, protocol=name)
+    lost = truth.lost
+    if lost.total < len(truth):
+        return name, truth
+    remedy = "Queries and gallery must show the same people: check the identities of both parts."
+    if lost.same_camera:
+        remedy = "If the cameras are not real ones, leave nothing out: --protocol no-camera."
+    raise DataError(
+        f"None of the {lost.total} queries has a true match under the protocol {name}: {lost.reasons()}.", remedy
+    )
+
+
+def find_truth(query: Labels, gallery: Labels, *, protocol: str) -> Truth:
+    """Find the rows of each query's identity, and those of them that are true hits under the protocol.
+
+    A row with the query's key is the query's own image: neither a true hit nor a false one.
+
+    Args:
+        query: The labels of Q queries.
+        gallery: The labels of N gallery rows.
+        protocol: A name in `PROTOCOLS`.
+    """
+    same = _rows_of(query.identities, gallery.identities)
+    itself = _rows_of(query.keys, gallery.keys) or [NOTHING] * len(same)
+    known = {camera: code for code, camera in enumerate(dict.fromkeys(gallery.cameras)) if camera}
     if PROTOCOLS[protocol].same_camera_counts:
         known = {}
-    seen_by = np.array([known.get(camera, -2) for camera in gallery_cameras], dtype=np.int64)
-    # A query's camera that is unknown, or that the gallery has not, is never the same camera.
-    cameras = np.array([known.get(camera, -1) for camera in query_cameras], dtype=np.int64)
+    seen_by = np.array([known.get(camera, -2) for camera in gallery.cameras], dtype=np.int64)
+    # A query's camera that is unknown, or that no gallery row has, is never the same camera.
+    cameras = np.array([known.get(camera, -1) for camera in query.cameras], dtype=np.int64)
     truth = Truth(same, itself, cameras, seen_by)
     why = tuple(
         (number, reason)
-        for number, identity in enumerate(query_identities)
+        for number, identity in enumerate(query.identities)
         if (reason := _reason(identity, same[number], truth.others(number), truth.hits(number)))
     )
     counts = Counter(reason for _, reason in why)

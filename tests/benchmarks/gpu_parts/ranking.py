@@ -9,16 +9,14 @@ import numpy as np
 import torch
 
 from gpu_parts.ground import Figure, Ground
-from scing_cli.core.evaluation import Scores, evaluate
+from scing_cli.core.evaluation import Scores, Side, evaluate
 from scing_cli.core.evaluation.device import DeviceProducts
-from scing_cli.core.evaluation.ranking import GALLERY_BLOCK
+from scing_cli.core.evaluation.products import GALLERY_BLOCK
 
 WIDTH, HITS, CAMERAS, NOISE = 512, 20, 6, 0.13
 BLOCK = 50_000
 SPARE = 5.0  # seconds of the part's that must remain; what would take longer is projected
 BLOCKS = (256, GALLERY_BLOCK)  # queries and gallery rows that meet at a time
-
-Side = tuple[np.ndarray, list[str], list[str]]
 
 
 def side(ground: Ground, count: int, people: int, seed: int) -> Side:
@@ -33,15 +31,13 @@ def side(ground: Ground, count: int, people: int, seed: int) -> Side:
         own = centres[who[low : low + BLOCK]]
         own = own + NOISE * torch.randn(own.shape, generator=draw, device=ground.device)
         vectors[low : low + BLOCK] = torch.nn.functional.normalize(own, dim=1).cpu().numpy()
-    return vectors, list(map(str, who.tolist())), list(map(str, cameras.tolist()))
+    return Side(vectors, identities=list(map(str, who.tolist())), cameras=list(map(str, cameras.tolist())))
 
 
 def ranked(query: Side, gallery: Side, products: DeviceProducts | None) -> tuple[Scores, float]:
     """Return the scores and the seconds."""
     start = time.perf_counter()
-    scores = evaluate(
-        query[0], gallery[0], query[1], gallery[1], query[2], gallery[2], protocol="market", products=products
-    )
+    scores = evaluate(query, gallery, protocol="market", products=products)
     return scores, time.perf_counter() - start
 
 
@@ -56,10 +52,10 @@ def measure(ground: Ground) -> Iterator[Figure]:
     yield from both(ground, query, gallery, products)
 
     query, gallery = (side(ground, count, max(large // HITS, 2), seed) for count, seed in ((many, 1), (large, 2)))
-    few: Side = tuple(part[: ground.sizes.subset] for part in query)  # type: ignore[assignment]
+    few = query.rows(np.arange(min(ground.sizes.subset, len(query))))
     device, *others = both(ground, few, gallery, products)
     yield from (device, *others)
-    rest = 2 * WIDTH * (many - len(few[0])) * large / ground.rates["float64"]  # s, of the other queries' products
+    rest = 2 * WIDTH * (many - len(few)) * large / ground.rates["float64"]  # s, of the other queries' products
     name = f"{many:,} x {large:,} x {WIDTH}, device products"
     if device.value + rest > ground.left() - SPARE:
         yield Figure(name, device.value + rest, "s", bound="at least: no time to measure it")
@@ -70,7 +66,7 @@ def measure(ground: Ground) -> Iterator[Figure]:
 
 def both(ground: Ground, query: Side, gallery: Side, products: DeviceProducts) -> Iterator[Figure]:
     """Rank with either; every score must be the same."""
-    size = (len(query[0]), len(gallery[0]))
+    size = (len(query), len(gallery))
     scores, seconds = ranked(query, gallery, products)
     yield told(ground, f"{size[0]:,} x {size[1]:,} x {WIDTH}, device products", size, scores, seconds)
     known, cpu = ranked(query, gallery, None)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles.ranking import evaluate_by_loops
+from oracles.sides import of_case, side
 
 from scing_cli.core.evaluation import CameraPair, compare_cameras, evaluate
 
@@ -48,7 +49,7 @@ def part(case: dict, side: str, camera: str) -> dict:
 @settings(deadline=None, max_examples=60)
 @given(case=cases(), protocol=st.sampled_from(["market", "no-camera"]), block=st.sampled_from([1, 3, 64]))
 def test_equals_the_loops_over_each_cameras_rows(case: dict, protocol: str, block: int) -> None:
-    found = compare_cameras(**case, protocol=protocol, block_size=block, gallery_block_size=block)
+    found = of_case(compare_cameras, **case, protocol=protocol, block_size=block, gallery_block_size=block)
     orders = [
         [name for name in ("2", "b", "10", "") if name in case[f"{side}_cameras"]] for side in ("query", "gallery")
     ]
@@ -71,7 +72,7 @@ def test_a_bad_camera_shows() -> None:
     names = [f"{person}" for person in range(40) for _ in cameras]
     seen = cameras * 40
     vectors = unit(np.repeat(looks, 3, axis=0) + [[0.4], [0.4], [2.0]] * 40 * rng.standard_normal((120, 32)))
-    found = compare_cameras(vectors, vectors, names, names, seen, seen, protocol="auto")
+    found = compare_cameras(*[side(vectors, names, seen)] * 2, protocol="auto")
     rank1 = {(own.query_camera, own.gallery_camera): own.rank1 for own in found}
     assert [rank1[name, name] for name in cameras] == [None] * 3
     assert min(rank1["1", "2"], rank1["2", "1"]) > 95
@@ -82,8 +83,7 @@ def test_a_bad_camera_shows() -> None:
 def test_without_cameras_there_is_one_pair_and_it_is_the_whole() -> None:
     rng = np.random.default_rng(1)
     names = [str(x) for x in rng.integers(0, 9, 50)]
-    run = (unit(rng.standard_normal((20, 8))), unit(rng.standard_normal((30, 8))), names[:20], names[20:])
-    run += ([""] * 20, [""] * 30)
+    run = side(unit(rng.standard_normal((20, 8))), names[:20]), side(unit(rng.standard_normal((30, 8))), names[20:])
     scores = evaluate(*run, protocol="auto")
     (found,) = compare_cameras(*run, protocol="auto")
     assert found == CameraPair("", "", 20, scores.valid_queries, 30, pytest.approx(scores.mAP), scores.rank1)
@@ -92,4 +92,4 @@ def test_without_cameras_there_is_one_pair_and_it_is_the_whole() -> None:
 def test_parts_that_do_not_fit_are_refused() -> None:
     two = unit(np.eye(2))
     with pytest.raises(ValueError, match="2 vectors, 1 identities"):
-        compare_cameras(two, two, ["a"], ["a"] * 2, ["1"] * 2, ["2"] * 2, protocol="market")
+        compare_cameras(side(two, ["a"]), side(two, ["a"] * 2), protocol="market")

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles.sides import side
 
 from scing_cli.core.evaluation import evaluate
 from scing_cli.core.evaluation.device import MOST_LIMITS, DeviceProducts
@@ -81,13 +82,8 @@ def test_a_gallery_that_cannot_be_written_is_read_in_silence() -> None:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     vectors.flags.writeable = False
     names = [str(number % 5) for number in range(40)]
-    none = [""] * 40
-    scores = [
-        evaluate(
-            vectors[:10], vectors[10:], names[:10], names[10:], none[:10], none[10:], protocol="no-camera", products=p
-        )
-        for p in BOTH
-    ]
+    parts = side(vectors[:10], names[:10]), side(vectors[10:], names[10:])
+    scores = [evaluate(*parts, protocol="no-camera", products=p) for p in BOTH]
     assert scores[0].mAP == scores[1].mAP
 
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles.ranking import rank_one
 from oracles.reranking import reranked_by_loops
+from oracles.sides import of_case
 
 from scing_cli.core.errors import DataError, SettingError
 from scing_cli.core.evaluation import Reranking, evaluate, reranked_distances
@@ -139,7 +140,7 @@ def test_rows_of_one_group_come_nearer_to_its_queries() -> None:
         "query": points[:100], "gallery": points[100:], "query_identities": who[:100], "gallery_identities": who[100:],
         "query_cameras": [""] * 100, "gallery_cameras": [""] * 300, "protocol": "no-camera",
     }  # fmt: skip
-    assert evaluate(**case, reranking=Reranking()).mAP > evaluate(**case).mAP + 2
+    assert of_case(evaluate, **case, reranking=Reranking()).mAP > of_case(evaluate, **case).mAP + 2
 
 
 @settings(deadline=None, max_examples=60)
@@ -171,13 +172,13 @@ def test_re_ranked_rankings_score_as_loops_do(case: dict, protocol: str, keyed: 
         for i, row in enumerate(distances)
     ]
     try:
-        scores = evaluate(**case, **labels, protocol=protocol, reranking=settings)
+        scores = of_case(evaluate, **case, **labels, protocol=protocol, reranking=settings)
     except DataError:
         assert expected == [None] * len(expected)
         return
     found = scores.per_query
     assert scores.lost.total == expected.count(None)
-    assert scores.lost == evaluate(**case, **labels, protocol=protocol).lost
+    assert scores.lost == of_case(evaluate, **case, **labels, protocol=protocol).lost
     for i, result in enumerate(expected):
         if result is None:
             assert found.matches[i] == 0

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles.sides import side
 
 from scing_cli.core.errors import DataError
 from scing_cli.core.evaluation import UnitRows, evaluate, read_saved
@@ -73,8 +74,8 @@ def test_a_row_has_the_same_bits_whatever_stands_beside_it(seed: int, start: int
 
 def test_unit_vectors_are_not_said_to_be_changed(tmp_path: Path) -> None:
     content = arrays()
-    for side in ("query", "gallery"):
-        content[side] /= np.linalg.norm(content[side], axis=1, keepdims=True)
+    for part in ("query", "gallery"):
+        content[part] /= np.linalg.norm(content[part], axis=1, keepdims=True)
     query, gallery = read_saved(save(tmp_path, content, "npz"))
     assert (query.changed, gallery.changed) == (0, 0)
     np.testing.assert_array_equal(query.vectors[0:6], content["query"])
@@ -107,11 +108,12 @@ def test_junk_is_left_out_and_changes_nothing_else(tmp_path: Path, how: str) -> 
     others = read_saved(save(tmp_path / "without", kept, how))
     results = [
         evaluate(
-            one.vectors, two.vectors, one.identities, two.identities, one.cameras, two.cameras,
-            protocol="market", gallery_block_size=7,
+            *(side(part.vectors, part.identities, part.cameras) for part in pair),
+            protocol="market",
+            gallery_block_size=7,
         ).summary()
-        for one, two in ((query, gallery), others)
-    ]  # fmt: skip
+        for pair in ((query, gallery), others)
+    ]
     assert results[0] == results[1]
 
 

@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import doctest
-import itertools
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from scing_cli.core.evaluation import thresholds
-from scing_cli.core.evaluation.thresholds import Search, at_or_above, bin_counts, find_thresholds, keys_of, score_of
+from scing_cli.core.evaluation.pair_blocks import NO_PAIR
+from scing_cli.core.evaluation.thresholds import (
+    BINS,
+    at_edges,
+    at_or_above,
+    count_scores,
+    find_thresholds,
+    keys_of,
+    score_of,
+)
 
 COSINES = st.floats(-1, 1, width=32)
+
+
+def counts_of(scores: np.ndarray) -> np.ndarray:
+    counts = np.zeros(BINS, dtype=np.int64)
+    count_scores(counts, scores)
+    return counts
 
 
 def test_the_examples_of_the_docstrings() -> None:
@@ -35,14 +50,10 @@ def test_keys_are_in_the_order_of_the_scores(scores: np.ndarray) -> None:
 
 @settings(deadline=None)
 @given(hnp.arrays(np.float32, st.integers(0, 50), elements=COSINES))
-def test_bins_hold_their_lower_edge(scores: np.ndarray) -> None:
-    padded = np.append(scores, np.float32(-2))  # no pair
-    counts = bin_counts(padded)
+def test_an_edge_has_every_score_from_itself_on(scores: np.ndarray) -> None:
+    counted = counts_of(np.append(scores, NO_PAIR))
     edges = thresholds.edge_scores()
-    assert counts.tolist() == [
-        int(((scores >= low) & (scores < high)).sum()) for low, high in itertools.pairwise(edges)
-    ]
-    assert at_or_above(counts).tolist() == [int((scores >= edge).sum()) for edge in edges]
+    assert at_edges(at_or_above(counted)).tolist() == [int((scores >= edge).sum()) for edge in edges]
 
 
 @settings(deadline=None)
@@ -52,16 +63,18 @@ def test_bins_hold_their_lower_edge(scores: np.ndarray) -> None:
     st.integers(1, 60),
 )
 def test_the_smallest_score_is_found_exactly(scores: np.ndarray, rate: float, size: int) -> None:
-    def kept(different: np.ndarray, same: np.ndarray) -> np.ndarray:
+    def kept(different: int, same: int) -> bool:
         return different / len(scores) <= rate
 
     blocks = [
-        SimpleNamespace(different=lambda part=part: part, same=part[:0])
+        SimpleNamespace(different=lambda part=part: np.append(part, NO_PAIR), same=part[:0])
         for part in np.split(scores, range(size, len(scores), size))
     ]
-    edges = at_or_above(bin_counts(scores))
-    search = Search.among(kept, edges, 0 * edges)
-    find_thresholds([search], lambda: blocks)
-    threshold = np.float32(search.score)
+    above = at_or_above(np.stack([counts_of(np.append(scores, NO_PAIR)), counts_of(scores[:0])]))
+    threshold = np.float32(find_thresholds([kept], above, lambda: blocks)[0])
     assert (scores >= threshold).mean() <= rate
     assert (scores >= np.nextafter(threshold, np.float32(-2))).mean() > rate
+
+
+def test_without_a_promise_nothing_is_read() -> None:
+    assert find_thresholds([], np.zeros((2, BINS), dtype=np.int64), lambda: pytest.fail("a pass over all pairs")) == []

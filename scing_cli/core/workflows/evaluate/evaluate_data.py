@@ -10,24 +10,23 @@ from scing_cli.core.datasets import DataSet
 from scing_cli.core.datasets.checks import gallery_of
 from scing_cli.core.embeddings import Embedder
 from scing_cli.core.errors import IndexFileError, SettingError, counted
-from scing_cli.core.evaluation import Reranking, choose_protocol
+from scing_cli.core.evaluation import Reranking, Side
 from scing_cli.core.evaluation.device import DeviceProducts
-from scing_cli.core.evaluation.ranking import check_truth
-from scing_cli.core.evaluation.truth import find_truth
+from scing_cli.core.evaluation.truth import checked_truth
 from scing_cli.core.index import GalleryIndex, check_complete, file_keys
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.paths import StrPath, as_path
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.evaluate.published import published_rows
-from scing_cli.core.workflows.evaluate.ranked import EvaluationReport, Side, check_cost, rank_sides
+from scing_cli.core.workflows.evaluate.ranked import EvaluationReport, check_cost, rank_sides
 from scing_cli.core.workflows.evaluate.report import Subject, check_folder, write_report
 from scing_cli.core.workflows.evaluate.vector_cache import cached_side
 from scing_cli.core.workflows.shared.embedder_choice import choose_embedder
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel, open_model
 from scing_cli.core.workflows.shared.run_data import open_data
-from scing_cli.core.workflows.shared.scoring import sides
+from scing_cli.core.workflows.shared.scoring import labels_of, sides
 
 
 def evaluate(
@@ -55,10 +54,10 @@ def evaluate(
         layout: How to read it.
         index: An index to take as gallery instead of the data's.
         protocol: auto, market or no-camera.
-        descriptor: `projected` or `concat` (R10); `projected` gives way to what `index` holds.
-        reranking: How to re-rank, if the figures with it are wanted too.
+        descriptor: `projected` or `concat` (R10); `projected` is replaced by the descriptor of `index`.
+        reranking: How to re-rank, to get these figures as well.
         yes: Whether that may take long.
-        output: A folder for a report, if one is wanted; see `report.write_report`.
+        output: A folder for a report. Optional.
         machine: Device, precision and threads.
         reporter: Where progress goes.
 
@@ -115,33 +114,19 @@ def evaluate_on(
     sources = [open_data(model.run, path, layout=layout, reporter=reporter) for path in data]
     if index is None:
         for source in sources:
-            _check_truth(source.manifest, split, protocol)
+            query, gallery = map(labels_of, sides(source.manifest, split))
+            checked_truth(query, gallery, protocol)
         width = settings.embedder(model, descriptor).width
         for source in sources:
             settings.check_cost(*sides(source.manifest, split), width)
     if split == "train" and model.run is not None:
         reporter.warn(
-            "--split train: people that a run was trained on are told apart too well; --split query has others."
+            "--split train: a run separates the people that it was trained on too well; --split query has others."
         )
     reports = [_score(model, source, settings) for source in sources]
     if len({report.data for report in reports}) < len(reports):  # folders of one name
         reports = [dataclasses.replace(own, data=str(path)) for own, path in zip(reports, data, strict=True)]
     return reports
-
-
-def _check_truth(manifest: Manifest, split: str, protocol: str) -> None:
-    """Make sure that a query has a true match left.
-
-    Raises:
-        DataError: If none has, or a part is empty.
-    """
-    query, gallery = sides(manifest, split)
-    identities, cameras = (
-        [[getattr(row, name) for row in part] for part in (query, gallery)] for name in ("identity", "camera")
-    )
-    chosen = choose_protocol(protocol, *cameras).name
-    keys = {"query_keys": file_keys(query.files()), "gallery_keys": file_keys(gallery.files())}
-    check_truth(find_truth(*identities, *cameras, protocol=chosen, **keys), chosen)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -232,7 +217,7 @@ def _both(
 
 
 def _index_descriptor(index: GalleryIndex, source: Path, asked: str, reporter: Reporter) -> str:
-    """Return what the queries have to be: the index's kind, unless another than the usual one was asked for."""
+    """Return the descriptor of the queries: the index's, unless the user chose another than the usual one."""
     own = index.stamp.descriptor
     if asked != "projected" or own == asked:
         return asked
@@ -249,5 +234,11 @@ def _indexed(index: GalleryIndex, source: Path, model: OpenedModel, embedder: Em
         )
     keys = file_keys(Path(row.path) for row in rows)
     names = [row.path for row in rows]
-    identities, cameras = [row.identity for row in rows], [row.camera for row in rows]
-    return Side(index.vectors(), identities, cameras, keys, names, [Path(name) for name in names])
+    return Side(
+        index.vectors(),
+        identities=[row.identity for row in rows],
+        cameras=[row.camera for row in rows],
+        keys=keys,
+        names=names,
+        files=[Path(name) for name in names],
+    )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from scing_cli.core.errors import counted
-from scing_cli.core.evaluation import Reranking, SavedPart, read_saved
+from scing_cli.core.evaluation import Reranking, SavedPart, Side, read_saved
 from scing_cli.core.paths import StrPath, as_path
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
-from scing_cli.core.workflows.evaluate.ranked import EvaluationReport, Side, check_cost, rank_sides
+from scing_cli.core.workflows.evaluate.ranked import EvaluationReport, check_cost, rank_sides
 
 
 def evaluate_saved(
@@ -46,8 +46,7 @@ def evaluate_saved(
             reporter.note(f"{counted(part.changed, f'{side} vector')} made unit length.")
     query, gallery = (_side(part, name) for part, name in zip(parts, ("query", "gallery"), strict=True))
     if reranking is not None:
-        sizes = (len(query.vectors), len(gallery.vectors), gallery.vectors.shape[1])
-        check_cost(reranking, sizes, yes=yes, reporter=reporter)
+        check_cost(reranking, (len(query), len(gallery), gallery.width), yes=yes, reporter=reporter)
     chosen, scores, reranked = rank_sides(query, gallery, protocol, reporter, reranking=reranking)
     lost = tuple((query.names[place], reason) for place, reason in scores.lost.why)
     rows = len(gallery.identities)
@@ -62,4 +61,4 @@ def evaluate_saved(
 def _side(part: SavedPart, name: str) -> Side:
     """Return a side whose rows go by their numbers in the arrays, from 0."""
     names = [f"{name} {number}" for number in part.vectors.numbers]
-    return Side(part.vectors, part.identities, part.cameras, [""] * len(names), names)
+    return Side(part.vectors, identities=part.identities, cameras=part.cameras, names=names)

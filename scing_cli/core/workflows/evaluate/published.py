@@ -1,4 +1,4 @@
-"""Which published figures may stand beside an evaluation's own: of the same method, data and training."""
+"""Which published figures can be compared with an evaluation: of the same method, data and training."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PublishedRows = tuple[tuple[PublishedRow, ...], str]
 
 
 def published_rows(run: Run, data: DataSet, *, protocol: str) -> PublishedRows:
-    """Return the published rows that an evaluation of a run on queries and gallery of some data may stand beside.
+    """Return the published rows that an evaluation of a run can be compared with.
 
     Args:
         run: Whose model it is.
@@ -34,7 +34,7 @@ def published_rows(run: Run, data: DataSet, *, protocol: str) -> PublishedRows:
     try:
         trained = count_rows(run_manifest(run, check_files=False), "train")
     except ScingError as error:
-        return (), f"No published figures stand beside: {error.what.splitlines()[0]}"
+        return (), f"No published figures to compare with: {error.what.splitlines()[0]}"
     return choose_rows(run.info["settings"].get("train-prompts", {}), found, trained, protocol=protocol)
 
 
@@ -54,7 +54,7 @@ def choose_rows(settings: Mapping[str, Any], found: Comparison, trained: PartCou
     if not rows:
         return (), f"The paper has no figures of {names[0]} on {found.name}."
     reason = _mismatch(found, trained, protocol)
-    return ((), f"No published figures stand beside: {reason}.") if reason else (rows, "")
+    return ((), f"No published figures to compare with: {reason}.") if reason else (rows, "")
 
 
 def rows_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
@@ -70,7 +70,7 @@ def rows_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def without_consistency(settings: Mapping[str, Any]) -> bool:
-    """Tell whether SCING was trained without its consistency: SVIP alone; no other method has one to leave out.
+    """Return whether SCING was trained without its consistency: SVIP alone; no other method has one to leave out.
 
     >>> without_consistency({"method": "scing", "consistency-weight": 0.0}), without_consistency({"method": "cocoop"})
     (True, False)

@@ -1,20 +1,18 @@
-"""What an evaluation needs and gives, and how two sides are ranked."""
+"""The ranking of two sides, and the report of an evaluation."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from scing_cli.core.errors import SettingError, counted
-from scing_cli.core.evaluation import Choice, Reranking, Scores, choose_protocol
+from scing_cli.core.evaluation import Choice, Reranking, Scores, Side, choose_protocol
 from scing_cli.core.evaluation import evaluate as rank
 from scing_cli.core.evaluation.cost import Cost, reranking_cost
 from scing_cli.core.evaluation.products import Products
 from scing_cli.core.evaluation.tables import PublishedRow
-from scing_cli.core.pairs import Rows
 from scing_cli.core.runtime import Reporter
 
 NUMBERS = ("mAP", "mINP", "rank1", "rank5", "rank10", "queries", "valid_queries")
@@ -38,11 +36,11 @@ class Reranked:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationReport:
-    """What `evaluate` found.
+    """The result of `evaluate`.
 
     Args:
         scores: In percent.
-        protocol: Which rows counted, and why.
+        protocol: The protocol, and why it was chosen.
         gallery: Rows ranked.
         data: What was evaluated on.
         model: What embedded it.
@@ -50,8 +48,8 @@ class EvaluationReport:
         lost: The queries that have no true match, and why: a key of `evaluation.REASONS`.
         published: The paper's figures of the same method on the same data.
         published_note: Why there are none, where that is worth saying.
-        reranked: The figures with re-ranking, if that was asked for; `scores` are those without it.
-        output: Where the report was written, if one was asked for.
+        reranked: The figures with re-ranking, if requested; `scores` are those without it.
+        output: Where the report was written, if one was requested.
     """
 
     scores: Scores
@@ -72,40 +70,19 @@ class EvaluationReport:
         Args:
             list_lost: Whether each query without a true match is named.
         """
-        told = {name: getattr(self.scores, name) for name in NUMBERS} | {"gallery": self.gallery}
-        told |= {"protocol": self.protocol.name, "protocol_reason": self.protocol.reason}
-        told |= {"data": self.data, "run": str(self.run) if self.run else None, "model": self.model}
-        told["published"] = [{name: getattr(row, name) for name in PUBLISHED} for row in self.published]
+        figures = {name: getattr(self.scores, name) for name in NUMBERS} | {"gallery": self.gallery}
+        figures |= {"protocol": self.protocol.name, "protocol_reason": self.protocol.reason}
+        figures |= {"data": self.data, "run": str(self.run) if self.run else None, "model": self.model}
+        figures["published"] = [{name: getattr(row, name) for name in PUBLISHED} for row in self.published]
         if self.published_note:
-            told["published_note"] = self.published_note
+            figures["published_note"] = self.published_note
         if self.reranked:
-            told["reranked"] = self.reranked.summary()
+            figures["reranked"] = self.reranked.summary()
         if list_lost:
-            told["lost"] = [{"query": query, "reason": reason} for query, reason in self.lost]
+            figures["lost"] = [{"query": query, "reason": reason} for query, reason in self.lost]
         if self.output:
-            told["report"] = str(self.output)
-        return told
-
-
-@dataclasses.dataclass(frozen=True)
-class Side:
-    """One side of the ranking. N images.
-
-    Args:
-        vectors: Shape (N, D), float32, unit length.
-        identities: N texts; empty where unknown.
-        cameras: N texts; empty where unknown.
-        keys: N texts: which image each is; empty where that is not known.
-        names: N texts: what people call each.
-        files: N paths of the images; none where there are no pictures.
-    """
-
-    vectors: Rows
-    identities: Sequence[str]
-    cameras: Sequence[str]
-    keys: Sequence[str]
-    names: Sequence[str]
-    files: Sequence[Path] = ()
+            figures["report"] = str(self.output)
+        return figures
 
 
 def check_cost(reranking: Reranking, sizes: tuple[int, int, int], *, yes: bool, reporter: Reporter) -> None:
@@ -115,7 +92,7 @@ def check_cost(reranking: Reranking, sizes: tuple[int, int, int], *, yes: bool, 
         reranking: The settings.
         sizes: Queries, gallery rows, width.
         yes: Whether it may take any time and memory.
-        reporter: Is told of more than a minute or 1 GB.
+        reporter: Gets a note of more than a minute or 1 GB.
 
     Raises:
         SettingError: If it takes more than 10 minutes or 8 GB, and that was not agreed to.
@@ -137,25 +114,12 @@ def rank_sides(
     products: Products | None = None,
     reranking: Reranking | None = None,
 ) -> tuple[Choice, Scores, Reranked | None]:
-    """Choose the protocol, say so where it is not the usual one, and rank; re-rank too if that is asked for."""
+    """Choose the protocol, warn where it is not the usual one, rank, and re-rank if requested."""
     chosen = choose_protocol(protocol, query.cameras, gallery.cameras)
     if protocol == "auto" and chosen.name == "no-camera":
         reporter.warn("Nothing is left out of the ranking (protocol no-camera): " + chosen.reason + ".")
     if chosen.name == "market" and not (any(query.cameras) and any(gallery.cameras)):
         reporter.warn("The protocol market leaves nothing out here: no camera is known of one side.")
-    ranked = functools.partial(
-        rank,
-        query.vectors,
-        gallery.vectors,
-        query.identities,
-        gallery.identities,
-        query.cameras,
-        gallery.cameras,
-        protocol=chosen.name,
-        query_keys=query.keys,
-        gallery_keys=gallery.keys,
-        products=products,
-        reporter=reporter,
-    )
+    ranked = functools.partial(rank, query, gallery, protocol=chosen.name, products=products, reporter=reporter)
     plain = ranked()
     return chosen, plain, Reranked(reranking, ranked(reranking=reranking)) if reranking is not None else None

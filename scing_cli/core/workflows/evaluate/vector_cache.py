@@ -13,19 +13,18 @@ from safetensors.numpy import load_file, save_file
 from scing_cli.core.artifacts import FORMAT, file_digest, read_json, replacing, text_digest, write_json
 from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.errors import DataError, RunError, ScingError, spelled
-from scing_cli.core.index import file_keys
+from scing_cli.core.evaluation import Side
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import Reporter
-from scing_cli.core.workflows.evaluate.ranked import Side
 from scing_cli.core.workflows.shared.model import OpenedModel
 from scing_cli.core.workflows.shared.run_data import own_cameras
+from scing_cli.core.workflows.shared.scoring import side_of
 from scing_cli.core.workflows.shared.vectors import embed_files
 
 
 def cached_side(whole: Manifest, name: str, model: OpenedModel, embedder: Embedder, reporter: Reporter) -> Side:
     """Embed a part of a data set, or take the run's own vectors of it where nothing has changed since."""
     part = whole.part(name)
-    identities, cameras = [sample.identity for sample in part], [sample.camera for sample in part]
     known = own_cameras(part, whole, model.run) if model.cameras else None
     stamp = {
         "format": FORMAT,
@@ -45,8 +44,7 @@ def cached_side(whole: Manifest, name: str, model: OpenedModel, embedder: Embedd
             _keep(stem, vectors, stamp, reporter)
     else:
         reporter.note(f"Vectors of {name}: kept from before, nothing has changed.")
-    names = [sample.path for sample in part]
-    return Side(vectors, identities, cameras, file_keys(part.files()), names, part.files())
+    return side_of(part, vectors)
 
 
 def _files_digest(part: Manifest) -> str:
@@ -64,7 +62,7 @@ def _files_digest(part: Manifest) -> str:
 
 
 def _kept(stem: Path, stamp: Mapping[str, object], reporter: Reporter) -> Vectors | None:
-    """Return the vectors kept under a name, if they are those of the stamp; of damaged ones the reporter is warned."""
+    """Return the vectors kept under a name, if they match the stamp; warn of damaged ones."""
     file, note = _places(stem)
     if not os.path.exists(note):  # noqa: PTH110 - False for a name too long for the system, too
         return None
@@ -79,7 +77,7 @@ def _kept(stem: Path, stamp: Mapping[str, object], reporter: Reporter) -> Vector
         fault = error.what
     except (OSError, SafetensorError, KeyError) as error:
         fault = f"{file} cannot be read: {getattr(error, 'strerror', None) or error}."
-    reporter.warn(f"{fault} The vectors are made anew.")
+    reporter.warn(f"{fault} The vectors are computed again.")
     return None
 
 

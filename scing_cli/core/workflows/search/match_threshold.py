@@ -1,6 +1,6 @@
-"""Which score is a match: said by the user, or read from the report of the model that made the index.
+"""Which score is a match: the user's, or one from the report of the model that made the index.
 
-What belongs to evaluations is imported where it is used: most searches start without it.
+Modules of the evaluation are imported where they are used: most searches do not need them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from scing_cli.core.workflows.shared.model import OpenedModel
 
 @dataclasses.dataclass(frozen=True)
 class MatchRule:
-    """What the user asked for: at most one of both.
+    """The user's request: a threshold or a false-match rate, not both.
 
     Args:
         threshold: The lowest cosine of a match.
@@ -47,12 +47,12 @@ class MatchRule:
 
 @dataclasses.dataclass(frozen=True)
 class Threshold:
-    """The lowest cosine of a match, and where it is from.
+    """The lowest cosine of a match, and its source.
 
     Args:
         score: A hit that scores as much or more is a match.
         false_match_rate: The rate it was measured for; None if the user named the score.
-        source: What the rate was measured on; empty if the user named the score.
+        source: The data that the rate was measured on; empty if the user named the score.
     """
 
     score: float
@@ -65,16 +65,16 @@ class Threshold:
 
 
 def find_threshold(wanted: MatchRule, model: OpenedModel, stamp: Stamp, index: Path) -> Threshold | None:
-    """Return the threshold that was asked for, if one was.
+    """Return the requested threshold; None if there is none.
 
     Args:
-        wanted: What the user asked for.
+        wanted: The user's request.
         model: The model of the search.
         stamp: The index's.
         index: Where it lies, for messages.
 
     Raises:
-        SettingError: If there is no report of the model that made the index, or none that can say the rate.
+        SettingError: If there is no report of the model that made the index, or it does not measure the rate.
         RunError: If a report that was named cannot be read.
     """
     if wanted.false_match_rate is None:
@@ -88,7 +88,7 @@ def find_threshold(wanted: MatchRule, model: OpenedModel, stamp: Stamp, index: P
         rows = f"{content['gallery']:,} rows" + (f" of {content['index']}" if content["index"] else "")
         source = f"{content['data']}{part}, {content['queries']:,} queries in {rows}"
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
-        raise SettingError(f"{file} is no whole report ({type(error).__name__}).", remedy) from error
+        raise SettingError(f"{file} is not a whole report ({type(error).__name__}).", remedy) from error
     return Threshold(score, wanted.false_match_rate, source)
 
 
@@ -101,7 +101,7 @@ def _report(wanted: MatchRule, run: Run | None, index: Path, remedy: str) -> tup
         raise SettingError(f"--false-match-rate: there is no report of the model that made {index}.", remedy)
     content = read_json(file, remedy=remedy)
     if content.get("kind") != REPORT_KIND:
-        raise RunError(f"{file} is no report of an evaluation.", remedy)
+        raise RunError(f"{file} is not a report of an evaluation.", remedy)
     return file, content
 
 
@@ -121,7 +121,7 @@ def _check_model(content: Mapping[str, Any], file: Path, stamp: Stamp, index: Pa
 
 
 def _score(content: Mapping[str, Any], rate: float) -> float:
-    """Return the lowest score at which the rate was measured to be kept: exactly, or on the ROC curve's steps."""
+    """Return the lowest score that keeps the rate: exactly, or at the points of the ROC curve."""
     from scing_cli.core.evaluation.verification import FEWEST_MATCHES
 
     verification, curve = content["verification"], content["roc"]
@@ -134,7 +134,7 @@ def _score(content: Mapping[str, Any], rate: float) -> float:
         least = _rounded_up(lowest)
         more = "evaluate on more data; or name a score: --threshold."
         raise SettingError(
-            f"--false-match-rate {rate:g} cannot be told from {counted(pairs, 'pair')} of different people "
+            f"--false-match-rate {rate:g} cannot be measured with {counted(pairs, 'pair')} of different people "
             f"({spelled(content['data'])}).",
             f"Ask for {least:g} or more, or {more}" if least < 1 else more.capitalize(),
         )
@@ -146,16 +146,16 @@ def _cosine(value: Any) -> float:
     """Return a score, which may lie just above 1.
 
     Raises:
-        ValueError: If it is none.
+        ValueError: If it is not a cosine.
     """
     score = float(value)
     if not -1 <= score <= 1 + 1e-6:
-        raise ValueError(f"{score} is no cosine")
+        raise ValueError(f"{score} is not a cosine")
     return score
 
 
 def _about(number: float) -> str:
-    """Return a number with two digits that count.
+    """Return a number with two significant digits.
 
     >>> _about(0.361), _about(1591.3)
     ('0.36', '1,600')
@@ -164,7 +164,7 @@ def _about(number: float) -> str:
 
 
 def _rounded_up(rate: float) -> float:
-    """Return the next larger number of one digit.
+    """Round up to one significant digit.
 
     >>> _rounded_up(1.2e-5)
     2e-05
@@ -182,7 +182,7 @@ def split(hits: Sequence[Hit], threshold: Threshold | None) -> tuple[list[Hit], 
 
 
 def say_threshold(threshold: Threshold, rows: int, *, differs: str, reporter: Reporter) -> None:
-    """Say which score is a match, and what its rate means for so many rows; warn where it was measured otherwise."""
+    """Print which score is a match and what its rate means for so many rows; warn if it was measured otherwise."""
     from scing_cli.core.evaluation.rates import four_digits
 
     if threshold.false_match_rate is None:

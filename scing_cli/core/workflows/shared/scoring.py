@@ -1,12 +1,13 @@
-"""Two parts of a data set and an embedder -> figures."""
+"""Parts of a data set as the two sides of an evaluation, and their scores."""
 
 from __future__ import annotations
 
 from scing_cli.core.datasets.checks import check_evaluation, gallery_of
 from scing_cli.core.embeddings import Embedder
-from scing_cli.core.evaluation import Scores, evaluate
+from scing_cli.core.evaluation import Labels, Scores, Side, evaluate
 from scing_cli.core.index import file_keys
 from scing_cli.core.manifest import Manifest
+from scing_cli.core.pairs import Rows
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.shared.vectors import embed_files
 
@@ -15,31 +16,41 @@ def sides(manifest: Manifest, split: str) -> tuple[Manifest, Manifest]:
     """Return queries and gallery of a split.
 
     The queries of `query` are searched in `gallery`. Any other split is searched in itself: every image of it is a
-    query, and no image counts for itself (`evaluation.evaluate`).
+    query, and no image is a hit of itself.
 
     Raises:
-        DataError: If a part has no row, or no identity stands in both.
+        DataError: If a part has no row, or no identity is in both parts.
     """
     check_evaluation(manifest, split)
     return manifest.part(split), manifest.part(gallery_of(split))
 
 
+def labels_of(part: Manifest) -> Labels:
+    """Return whose image each row of a part is."""
+    identities, cameras = [sample.identity for sample in part], [sample.camera for sample in part]
+    return Labels(identities=identities, cameras=cameras, keys=file_keys(part.files()))
+
+
+def side_of(part: Manifest, vectors: Rows) -> Side:
+    """Return the vectors of a part, shape (N, D), with its labels, names and files."""
+    labels, names = labels_of(part), [sample.path for sample in part]
+    return Side(
+        vectors,
+        identities=labels.identities,
+        cameras=labels.cameras,
+        keys=labels.keys,
+        names=names,
+        files=part.files(),
+    )
+
+
 def score_parts(query: Manifest, gallery: Manifest, embedder: Embedder, *, protocol: str, reporter: Reporter) -> Scores:
     """Embed both parts, of the data that the encoder was trained with, and rank the gallery for every query."""
-    seen_by, held_by = ([sample.camera for sample in part] for part in (query, gallery))
-    queries = embed_files(embedder, query.files(), cameras=seen_by, reporter=reporter, text="embed query")
-    rows = queries
-    if gallery != query:
-        rows = embed_files(embedder, gallery.files(), cameras=held_by, reporter=reporter, text="embed gallery")
-    return evaluate(
-        queries,
-        rows,
-        [sample.identity for sample in query],
-        [sample.identity for sample in gallery],
-        seen_by,
-        held_by,
-        protocol=protocol,
-        query_keys=file_keys(query.files()),
-        gallery_keys=file_keys(gallery.files()),
-        reporter=reporter,
-    )
+    queries = _embedded(query, embedder, "embed query", reporter)
+    rows = queries if gallery == query else _embedded(gallery, embedder, "embed gallery", reporter)
+    return evaluate(queries, rows, protocol=protocol, reporter=reporter)
+
+
+def _embedded(part: Manifest, embedder: Embedder, text: str, reporter: Reporter) -> Side:
+    cameras = [sample.camera for sample in part]
+    return side_of(part, embed_files(embedder, part.files(), cameras=cameras, reporter=reporter, text=text))

@@ -1,4 +1,4 @@
-"""Which published rows stand beside an evaluation, and what is said where none does."""
+"""Which published rows an evaluation is compared with, and the reason where there is none."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_of_a_method_that_no_table_has_nothing_is_said(settings: dict[str, Any])
 def test_one_image_less_and_no_row_stands_beside(name: str, part: str) -> None:
     images = PUBLISHED[name].parts[part].images
     said = f"the data is not {name} as published, {part} has {images - 1:,} images (published: {images:,})"
-    assert choose(SCING, found(name, part, images=images - 1)) == ([], f"No published figures stand beside: {said}.")
+    assert choose(SCING, found(name, part, images=images - 1)) == ([], f"No published figures to compare with: {said}.")
 
 
 def test_counts_that_no_source_was_found_of_do_not_matter() -> None:
@@ -109,7 +109,7 @@ def test_the_datas_own_training_part_does_not_matter_the_runs_does() -> None:
     rows, note = choose(SCING, found("Market-1501"), PUBLISHED["DukeMTMC-reID"].parts["train"])
     assert rows == []
     assert note == (
-        "No published figures stand beside: the run was not trained on Market-1501 as published, train has 702 identities "
+        "No published figures to compare with: the run was not trained on Market-1501 as published, train has 702 identities "
         "(published: 751), 16,522 images (published: 12,936), 8 cameras (published: 6)."
     )
 
@@ -125,7 +125,7 @@ def test_figures_of_another_protocol_are_not_compared() -> None:
     rows, note = choose(SCING, found("Market-1501"), protocol="no-camera")
     assert (rows, note) == (
         [],
-        "No published figures stand beside: they are of the protocol market, this evaluation of no-camera.",
+        "No published figures to compare with: they are of the protocol market, this evaluation of no-camera.",
     )
     assert choose(SCING, found("Occluded-REID"), protocol="market")[0]  # no cameras: it leaves nothing out there
 

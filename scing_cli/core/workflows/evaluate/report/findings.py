@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from scing_cli.core.artifacts import Run
-from scing_cli.core.evaluation import CameraPair, Verification, compare_cameras, verify
+from scing_cli.core.evaluation import CameraPair, Side, Verification, compare_cameras, verify
 from scing_cli.core.evaluation.products import Products
 from scing_cli.core.evaluation.truth import Truth, find_truth
 from scing_cli.core.runtime import Reporter
-from scing_cli.core.workflows.evaluate.ranked import EvaluationReport, Side
+from scing_cli.core.workflows.evaluate.ranked import EvaluationReport
 
 SHOWN = 5  # queries in each picture
 HITS = 10  # of each
@@ -51,7 +51,7 @@ class Subject:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Findings:
-    """All a report is made of.
+    """The content of a report.
 
     Args:
         report: The evaluation.
@@ -119,7 +119,7 @@ class Findings:
         return sorted(valid, key=places.__getitem__)
 
     def rankings(self, numbers: Sequence[int]) -> Mapping[int, list[tuple[int, float]]]:
-        """Return some queries' best rows that the protocol counts, right and wrong ones, with their cosines."""
+        """Return some queries' best rows under the protocol, right and wrong ones, with their cosines."""
         rankings = {}
         asked = np.asarray(self.query.vectors[np.asarray(numbers, dtype=np.int64)], np.float32)
         blocks = (self.gallery.vectors[low : low + BLOCK] for low in range(0, len(self.gallery.names), BLOCK))
@@ -146,21 +146,19 @@ def gather(
         sides: Its queries and its gallery.
         subject: What was evaluated.
         products: What multiplies; numpy on the CPU if None.
-        reporter: Is told of the progress.
+        reporter: Where progress goes.
     """
     query, gallery = sides
-    labels = (query.identities, gallery.identities, query.cameras, gallery.cameras)
-    own: dict[str, Any] = {"protocol": report.protocol.name, "query_keys": query.keys, "gallery_keys": gallery.keys}
-    shared: dict[str, Any] = {**own, "products": products, "reporter": reporter}
+    shared: dict[str, Any] = {"protocol": report.protocol.name, "products": products, "reporter": reporter}
     cameras: tuple[CameraPair, ...] = ()
     if any(query.cameras) and any(gallery.cameras):
-        cameras = compare_cameras(query.vectors, gallery.vectors, *labels, **shared)
+        cameras = compare_cameras(query, gallery, **shared)
     return Findings(
         report=report,
         subject=subject,
         query=query,
         gallery=gallery,
-        truth=find_truth(*labels, **own),
-        verification=verify(query.vectors, gallery.vectors, *labels, **shared),
+        truth=find_truth(query, gallery, protocol=report.protocol.name),
+        verification=verify(query, gallery, **shared),
         cameras=cameras,
     )

@@ -33,7 +33,7 @@ TERMS = {
 
 
 def ranking(findings: Findings) -> Section:
-    """Return the CMC curve, the measures beside the published ones, and the queries that do not count."""
+    """Return the CMC curve, the measures next to the published ones, and the queries without a true match."""
     report, scores = findings.report, findings.report.scores
     rows: list[Sequence[Cell]] = [_measures("this evaluation", scores)]
     if report.reranked:

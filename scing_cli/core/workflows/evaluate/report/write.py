@@ -1,4 +1,4 @@
-"""Findings -> files of a folder, written whole before the first takes its place; `report.json` comes last."""
+"""Write findings to a folder. All files are complete before the first is renamed; `report.json` is written last."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from PIL import Image
 from scing_cli import __version__
 from scing_cli.core.artifacts import FORMAT, REPORT_KIND, Run, csv_text, json_text, read_json, replacing, write_json
 from scing_cli.core.errors import RunError, ScingError, SettingError
+from scing_cli.core.evaluation import Side
 from scing_cli.core.evaluation.products import Products
 from scing_cli.core.figures import MontageHit, ranked_montage
 from scing_cli.core.figures.report.page import Page, render_page
 from scing_cli.core.runtime import Reporter
-from scing_cli.core.workflows.evaluate.ranked import EvaluationReport, Side
+from scing_cli.core.workflows.evaluate.ranked import EvaluationReport
 from scing_cli.core.workflows.evaluate.report import sections
 from scing_cli.core.workflows.evaluate.report.findings import Findings, Subject, gather
 from scing_cli.core.workflows.shared.pictures import read_picture, who
@@ -34,7 +35,7 @@ def check_folder(folder: Path) -> None:
     """Refuse, before any work, a folder that holds anything but a report of ours, or that cannot be made or written.
 
     Raises:
-        SettingError: Naming what stands in the way.
+        SettingError: If there is a file or another folder in the way; the message names it.
     """
     there = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
     what = f"--output {folder}" + ("" if there == folder else f": {there}")
@@ -80,7 +81,7 @@ def write_report(
         subject: What was evaluated.
         products: What multiplies; numpy on the CPU if None.
         workers: Threads that read pictures.
-        reporter: Is told of the progress.
+        reporter: Where progress goes.
 
     Returns:
         The evaluation, with the folder named in it.

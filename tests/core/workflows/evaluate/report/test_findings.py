@@ -8,10 +8,11 @@ import math
 import numpy as np
 import pytest
 from oracles import report as oracle
+from oracles.sides import of_case, sides_of
 
-from scing_cli.core.evaluation import choose_protocol, evaluate
+from scing_cli.core.evaluation import Side, choose_protocol, evaluate
 from scing_cli.core.runtime import Silent
-from scing_cli.core.workflows.evaluate.ranked import EvaluationReport, Side
+from scing_cli.core.workflows.evaluate.ranked import EvaluationReport
 from scing_cli.core.workflows.evaluate.report import Subject, findings
 from scing_cli.core.workflows.evaluate.report.findings import HITS, SHOWN, Findings, gather
 
@@ -41,16 +42,16 @@ def people(seed: int, queries: int = 24, rows: int = 60) -> dict:
 
 
 def sides(case: dict) -> tuple[Side, Side]:
-    made = []
-    for side in ("query", "gallery"):
-        names = [f"{side} {number}" for number in range(len(case[side]))]
-        labels = (case[f"{side}_{what}"] for what in ("identities", "cameras", "keys"))
-        made.append(Side(case[side], *labels, names))
-    return made[0], made[1]
+    """The sides of a case, with names."""
+    query, gallery = (
+        dataclasses.replace(side, names=[f"{name} {number}" for number in range(len(side))])
+        for name, side in zip(("query", "gallery"), sides_of(case), strict=True)
+    )
+    return query, gallery
 
 
 def found(case: dict, protocol: str) -> Findings:
-    scores = evaluate(**case, protocol=protocol)
+    scores = of_case(evaluate, **case, protocol=protocol)
     chosen = choose_protocol(protocol, case["query_cameras"], case["gallery_cameras"])
     report = EvaluationReport(scores, chosen, len(case["gallery"]), "data", "model", None)
     return gather(report, sides(case), Subject(), products=None, reporter=Silent())
