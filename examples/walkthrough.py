@@ -43,7 +43,7 @@ BROWSER = [
 ]
 DARK = "--blink-settings=preferredColorScheme=0"
 UNTOLD = re.compile(  # progress, times, and what only matters while one waits
-    r"[\w .-]+: \d[\d,]*/\d[\d,]*, |\d[\d,]* steps in |Rehearsal: |Trainable parameters: |Frozen|Run folder: "
+    r"[\w .-]+: \d[\d,]*/\d[\d,]*, |\d[\d,]* steps in |Dry run: |Trainable parameters: |Frozen|Run folder: "
 )
 
 

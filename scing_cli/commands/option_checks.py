@@ -1,4 +1,4 @@
-"""What was given on the command line, checked; text forms such as 30,50 or X,Y,W,H, parsed."""
+"""Check options of the command line, and parse text values such as 30,50 or X,Y,W,H."""
 
 from __future__ import annotations
 
@@ -13,10 +13,15 @@ from scing_cli.core.runtime import DEVICES, PRECISIONS
 
 
 def only_with(option: str, *, wanted: bool, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that were given, which have an effect with `option` only.
+    """Return the options that were given; they have an effect only with `option`.
+
+    Args:
+        option: The option that they need.
+        wanted: Whether that option was given.
+        given: Values by name; None if an option was not given.
 
     Raises:
-        SettingError: If one was given without it.
+        SettingError: If one was given without `option`.
     """
     picked = {name: value for name, value in given.items() if value is not None}
     if picked and not wanted:
@@ -28,15 +33,15 @@ def only_with(option: str, *, wanted: bool, given: Mapping[str, Any]) -> dict[st
 
 
 def not_with(option: str, given: Mapping[str, Any], **usual: tuple[Any, Any]) -> None:
-    """Refuse options that have no effect with `option`.
+    """Check that no option was given that has no effect with `option`.
 
     Args:
-        option: What was asked for.
-        given: Options that are None where they were not given.
-        usual: Options with what they are and what they are by default.
+        option: The option that was given.
+        given: Values by name; None if an option was not given.
+        usual: Value and default by name, for options that are never None.
 
     Raises:
-        SettingError: Naming those that were given.
+        SettingError: If there are such options; the message names them.
     """
     named = [name for name, value in given.items() if value is not None]
     named += [name for name, (value, default) in usual.items() if value != default]
@@ -56,10 +61,10 @@ def _have(names: Collection[str]) -> str:
 
 
 def check_machine(device: str, precision: str, workers: int | None, batch_size: int) -> None:
-    """Check the common options where nothing is computed; whether the device is there does not matter then.
+    """Check the common options of a call that computes nothing; the device need not exist.
 
     Raises:
-        SettingError: If a name is unknown, or a number too small.
+        SettingError: If a name is unknown or a number is too small.
     """
     for option, name, known in (("--device", device, DEVICES), ("--precision", precision, PRECISIONS)):
         if name not in known:
@@ -70,20 +75,20 @@ def check_machine(device: str, precision: str, workers: int | None, batch_size: 
 
 
 def one_of(option: str, value: str | None, known: Sequence[str]) -> None:
-    """Check that an option, where it was given, is one of the known words.
+    """Check that the value of an option, if given, is one of the known words.
 
     Raises:
-        SettingError: Naming those.
+        SettingError: If it is not; the message lists the known words.
     """
     if value is not None and value not in known:
         raise SettingError(f"{option} {value!r} is unknown.", f"Known: {', '.join(known)}.")
 
 
 def whole_numbers(option: str, text: str, *, count: int | None = None) -> tuple[int, ...]:
-    """Parse whole numbers between commas; an empty text is none of them.
+    """Parse whole numbers separated by commas; an empty text has none.
 
     Raises:
-        SettingError: If a part is no whole number, or there are not `count` of them.
+        SettingError: If a part is not a whole number, or there are not `count` of them.
 
     >>> whole_numbers("--milestones", "30,50")
     (30, 50)
@@ -91,17 +96,17 @@ def whole_numbers(option: str, text: str, *, count: int | None = None) -> tuple[
     try:
         numbers = tuple(int(part) for part in text.split(",")) if text.strip() else ()
     except ValueError:
-        raise SettingError(f"{option} {text}: must be whole numbers between commas, as in 30,50.") from None
+        raise SettingError(f"{option} {text}: must be whole numbers separated by commas, as in 30,50.") from None
     if count is not None and len(numbers) != count:
-        raise SettingError(f"{option} {text}: must be {count} whole numbers between commas.")
+        raise SettingError(f"{option} {text}: must be {count} whole numbers separated by commas.")
     return numbers
 
 
 def parse_box(text: str | None) -> tuple[int, int, int, int] | None:
-    """Parse X,Y,W,H.
+    """Parse a box X,Y,W,H in pixels.
 
     Raises:
-        SettingError: If it is not four whole numbers.
+        SettingError: If the text is not four whole numbers.
     """
     if text is None:
         return None
@@ -110,15 +115,16 @@ def parse_box(text: str | None) -> tuple[int, int, int, int] | None:
 
 
 def standard_input() -> Iterator[str]:
-    """Yield the lines of standard input as paths: names that are no text of this system's encoding come through."""
+    """Yield the lines of standard input as paths."""
+    # read as bytes: a file name may be invalid in this system's encoding
     yield from map(os.fsdecode, sys.stdin.buffer) if hasattr(sys.stdin, "buffer") else sys.stdin
 
 
 def paths_given(paths: Sequence[Path], lines: Iterable[str]) -> list[Path]:
-    """Return the paths that were named; `-` stands for those on standard input, one a line.
+    """Return the given paths; `-` is replaced by the paths on standard input, one per line.
 
     Raises:
-        SettingError: If `-` was given and standard input holds no path.
+        SettingError: If `-` was given and standard input has no path.
 
     >>> paths_given([Path("a.jpg"), Path("-")], ["b.jpg"])
     [PosixPath('a.jpg'), PosixPath('b.jpg')]
@@ -130,6 +136,6 @@ def paths_given(paths: Sequence[Path], lines: Iterable[str]) -> list[Path]:
             continue
         read = [Path(line.rstrip("\r\n")) for line in lines if line.strip()]
         if not read:
-            raise SettingError("-: no path came on standard input.", "For example: ls *.jpg | scing search - ...")
+            raise SettingError("-: there is no path on standard input.", "For example: ls *.jpg | scing search - ...")
         found += read
     return found

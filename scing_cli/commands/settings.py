@@ -1,6 +1,6 @@
-"""The settings of a training stage as options of its command, made from the fields of the settings class.
+"""Make the options of a training command from the fields of its settings class.
 
-An option that was not given is None, which leaves the choice to the file, then to the default.
+An option that was not given is None: the settings file, then the default of the field applies.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ Command = Callable[..., None]
 
 
 def with_settings(kind: type[Schedule]) -> Callable[[Command], Command]:
-    """Return a decorator that gives a command one option for each setting of `kind`.
+    """Return a decorator that adds an option for each setting of `kind` to a command.
 
-    The options take the place of the command's parameter `picked`, a keyword: it gets what `chosen` picks from them.
+    The options replace the keyword parameter `picked` of the command, which gets the result of `chosen`.
     """
 
     def decorate(command: Command) -> Command:
@@ -44,17 +44,17 @@ def with_settings(kind: type[Schedule]) -> Callable[[Command], Command]:
             command(picked=chosen(kind, values), **others)
 
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        vars(run)["__signature__"] = signature.replace(parameters=parameters)  # what Typer reads
+        vars(run)["__signature__"] = signature.replace(parameters=parameters)  # Typer reads it
         return run
 
     return decorate
 
 
 def chosen(kind: type[Schedule], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options a command was given that are settings of `kind`, text forms parsed.
+    """Return the given options that are settings of `kind`; lists are parsed from text.
 
     Raises:
-        SettingError: If a text form cannot be parsed.
+        SettingError: If a text cannot be parsed.
     """
     picked = {}
     for name, setting in kind.described():
@@ -67,14 +67,14 @@ def chosen(kind: type[Schedule], given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parameters(kind: type[Schedule]) -> Iterator[inspect.Parameter]:
-    """Yield an option for each setting, panel by panel: what both stages share, then the stage's own."""
-    own, shared = list(inspect.get_annotations(kind)), dict(Schedule.described())
+    """Yield an option for each setting by panel: first the settings of both stages, then those of this stage only."""
+    fields, shared = list(inspect.get_annotations(kind)), dict(Schedule.described())
 
-    def place(entry: tuple[str, Setting]) -> tuple[int, int]:
+    def position(entry: tuple[str, Setting]) -> tuple[int, int]:
         name, setting = entry
-        return PANELS.index(setting.panel), -1 if shared.get(name) == setting else own.index(name)
+        return PANELS.index(setting.panel), -1 if shared.get(name) == setting else fields.index(name)
 
-    for name, setting in sorted(kind.described(), key=place):
+    for name, setting in sorted(kind.described(), key=position):
         field = kind.model_fields[name]
         option = typer.Option(
             option_of(name, setting),
@@ -88,7 +88,7 @@ def _parameters(kind: type[Schedule]) -> Iterator[inspect.Parameter]:
 
 
 def _help(setting: Setting, default: object) -> str:
-    """Return a setting's sentence, the methods that read it, and its default.
+    """Return the help of a setting: its sentence, the methods that read it, and the default.
 
     >>> _help(Setting("M of the L tokens.", "Method", methods=("scing",)), 2)
     'M of the L tokens (scing; default: 2).'
@@ -103,13 +103,13 @@ def _help(setting: Setting, default: object) -> str:
 
 
 def _shown(setting: Setting, default: object) -> str:
-    """Return a default as it is given on the command line; nothing for a flag that is not set."""
+    """Return a default in the form of the command line; empty for a flag that is off."""
     if isinstance(default, bool):
         return ("on" if default else "off") if "/" in setting.option else ""
     if isinstance(default, tuple):
         return ",".join(map(str, default))
     if isinstance(default, float):
-        return f"{default:g}".replace("e-0", "e-")
+        return f"{default:g}".replace("e-0", "e-")  # 5e-5, not 5e-05
     return "" if default is None else str(default)
 
 
@@ -127,7 +127,7 @@ def _is_list(annotation: object) -> bool:
 
 
 def _plain(annotation: Any) -> type:
-    """Return the type that Typer reads: pydantic checks the value itself.
+    """Return the type that Typer parses; pydantic checks the value later.
 
     >>> _plain(Literal[0, 1]), _plain(float | None), _plain(tuple[int, ...])
     (<class 'int'>, <class 'float'>, <class 'str'>)
@@ -136,7 +136,7 @@ def _plain(annotation: Any) -> type:
     if origin is Annotated:
         return _plain(get_args(annotation)[0])
     if origin in {Union, types.UnionType}:
-        return next(_plain(own) for own in get_args(annotation) if own is not type(None))
+        return next(_plain(member) for member in get_args(annotation) if member is not type(None))
     if origin is Literal:
         return type(get_args(annotation)[0])
     return str if _is_list(annotation) else annotation

@@ -1,4 +1,4 @@
-"""`scing train-prompts`: stage 1."""
+"""`scing train-prompts`: stage 1 of the training."""
 
 from __future__ import annotations
 
@@ -38,26 +38,28 @@ def train_prompts(
         from scing_cli.core.workflows.train.unfinished import choose_unfinished
 
         unfinished = choose_unfinished(run, "prompts", warn=Terminal(as_json=as_json).warn)
-        run, wanted = unfinished.folder, unfinished.settings(PromptSettings, {**table, **picked})
+        run, settings = unfinished.folder, unfinished.settings(PromptSettings, {**table, **picked})
         device = unfinished.device(device)
         tables["data"] = {**unfinished.data(), **tables["data"]}
     else:
-        wanted = build_settings(PromptSettings, table, picked)
-    place = build_settings(DataSettings, tables["data"], named)
-    if place.path is None:
-        raise SettingError("No data was named.", "Say where it is: --data DIR or --data FILE.csv")
+        settings = build_settings(PromptSettings, table, picked)
+    source = build_settings(DataSettings, tables["data"], named)
+    if source.path is None:
+        raise SettingError("No data set was given.", "Name a folder or a table: --data DIR or --data FILE.csv")
     terminal = Terminal(as_json=as_json)
-    check_method(wanted)
-    hub.locate(wanted.model, wanted.pretrained, reporter=terminal)  # missing weights are told before torch loads
+    check_method(settings)
+    hub.locate(
+        settings.model, settings.pretrained, reporter=terminal
+    )  # reports missing weights before torch is imported
     from scing_cli.core.workflows.shared.machine import Machine
     from scing_cli.core.workflows.train.prompts_stage import train_prompts as train
 
     machine = Machine(device=device, workers=workers)
     report = train(
-        place.path,
-        wanted,
-        layout=place.layout,
-        include_val=place.include_val,
+        source.path,
+        settings,
+        layout=source.layout,
+        include_val=source.include_val,
         run=run,
         resume=resume,
         save_minutes=save_minutes,

@@ -1,4 +1,4 @@
-"""`scing train-visual`: stage 2."""
+"""`scing train-visual`: stage 2 of the training."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def train_visual(
         from scing_cli.core.workflows.train.unfinished import choose_unfinished
 
         unfinished = choose_unfinished(run, "visual", warn=Terminal(as_json=as_json).warn)
-        run, wanted = unfinished.folder, unfinished.settings(VisualSettings, {**table, **picked})
+        run, settings = unfinished.folder, unfinished.settings(VisualSettings, {**table, **picked})
         device, validate = unfinished.device(device), validate or unfinished.given.get("validate") is True
         data, pretrained = data or unfinished.moved("data", Path), pretrained or unfinished.moved("pretrained", str)
     else:
-        wanted = build_settings(VisualSettings, table, picked)
+        settings = build_settings(VisualSettings, table, picked)
     from scing_cli.core.workflows.shared.machine import Machine
     from scing_cli.core.workflows.train.visual_stage import train_visual as train
 
     terminal = Terminal(as_json=as_json)
     machine = Machine(device=device, workers=workers)
     report = train(
-        wanted,
+        settings,
         run=run,
         data=data,
         pretrained=pretrained,

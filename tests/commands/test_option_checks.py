@@ -25,7 +25,7 @@ def test_a_wrong_number_of_numbers_is_refused(numbers, count):
         return
     with pytest.raises(SettingError) as caught:
         whole_numbers("--box", text, count=count)
-    assert str(caught.value) == f"--box {text}: must be {count} whole numbers between commas."
+    assert str(caught.value) == f"--box {text}: must be {count} whole numbers separated by commas."
 
 
 @given(st.text())
@@ -33,14 +33,14 @@ def test_any_text_is_read_or_refused_with_its_option(text):
     try:
         numbers = whole_numbers("--milestones", text)
     except SettingError as error:
-        assert str(error) == f"--milestones {text}: must be whole numbers between commas, as in 30,50."  # noqa: PT017
+        assert str(error) == f"--milestones {text}: must be whole numbers separated by commas, as in 30,50."  # noqa: PT017
     else:
         assert all(isinstance(number, int) for number in numbers)
 
 
 @pytest.mark.parametrize("text", ["30,", ",", "30;50", "3.5", "a,b", "0x10", "1e3"])
 def test_no_whole_numbers(text):
-    with pytest.raises(SettingError, match="whole numbers between commas, as in 30,50"):
+    with pytest.raises(SettingError, match="whole numbers separated by commas, as in 30,50"):
         whole_numbers("--milestones", text)
 
 

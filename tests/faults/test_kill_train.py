@@ -16,7 +16,7 @@ EACH_STEP, SOME_EPOCHS = ("--save-minutes", "0"), ()
 EARLY = {EACH_STEP: 90, SOME_EPOCHS: 12}  # changes of `state`: of some 300, and of 25 or more, in a whole run
 TIMES = {"seconds", "images_per_second"}
 RESULTS = {"train-prompts": "prompts/prompts.safetensors", "train-visual": "visual/image_encoder.safetensors"}
-GOING_ON = re.compile(r"Going on after (\d+) epochs? and (\d+) steps?\.")
+RESUMING = re.compile(r"Resuming after (\d+) epochs? and (\d+) steps?\.")
 
 
 def learnt(run, stage):
@@ -64,7 +64,7 @@ def killed(ground, folder, stage, saves, **options):
         return ground.begin(stage, folder / str(number), saves)
 
     def hear(ended):
-        tries[-1] += [tuple(map(int, place)) for place in GOING_ON.findall(" ".join(ended.err.split()))]
+        tries[-1] += [tuple(map(int, place)) for place in RESUMING.findall(" ".join(ended.err.split()))]
 
     def between(command, ended):
         """Stage 1 is untouched by a killed stage 2; a stage that says it is complete is."""

@@ -114,4 +114,4 @@ def test_training_images_of_no_camera_are_counted(scing, world, here):
     assert scing("train-prompts", "--data", "mine.csv", *MODEL, *FAST, "--run", "run").code == 0
     done = scing("train-visual", "--run", "run", "--camera-embedding", *FAST)
     assert done.code == 0
-    assert "1 training image is of an unknown camera" in done.err
+    assert "1 training image has no known camera" in done.err

@@ -209,7 +209,10 @@ def test_prompts_of_other_identities(scing, own_run, here):
     shutil.rmtree(own_run / "visual")
     edit_json(own_run / "prompts" / "stamp.json", lambda stamp: stamp["identities"].__setitem__(2, "stranger"))
     refuse(
-        scing("train-visual", "--run", own_run, *FAST), "stranger", "other identities", "scing train-prompts --data DIR"
+        scing("train-visual", "--run", own_run, *FAST),
+        "stranger",
+        "different identities",
+        "scing train-prompts --data DIR",
     )
     assert not (own_run / "visual").exists()
 
@@ -221,7 +224,7 @@ def test_damaged_prompts(scing, own_run, here):
     content[-3] ^= 1
     file.write_bytes(content)
     refuse(
-        scing("train-visual", "--run", own_run), "prompts.safetensors does not fit stamp.json", "scing train-prompts"
+        scing("train-visual", "--run", own_run), "prompts.safetensors does not match stamp.json", "scing train-prompts"
     )
 
 

@@ -82,12 +82,12 @@ def test_stage_1_goes_on_by_itself_and_ends_the_same(scing, world, stop_at, meth
     stopped = scing(*command, "cut")
     assert stopped.code == 130
     assert "Interrupted; saved: 1 step." in stopped.err
-    assert "Go on with: scing train-prompts --resume --run cut" in stopped.err
+    assert "Resume with: scing train-prompts --resume --run cut" in stopped.err
     assert not Path("cut/prompts").exists()
     stop_at(99)
     again = scing(*command, "cut")
     assert again.code == 0
-    assert "Going on with the unfinished train-prompts in cut" in again.err
+    assert "Resuming the unfinished train-prompts in cut" in again.err
     assert "after 0 epochs and 1 step" in again.err
     assert prompts("cut") == prompts("whole")
     assert not Path("cut/state").exists()
@@ -104,7 +104,7 @@ def test_stage_2_goes_on_by_itself_and_ends_the_same(scing, own_run, stop_at, lo
     stopped = scing(*command, "cut")
     assert stopped.code == 143
     assert "Interrupted; saved: 2 steps." in stopped.err
-    assert "Go on with: scing train-visual --resume --run cut" in stopped.err
+    assert "Resume with: scing train-visual --resume --run cut" in stopped.err
     assert "scing train-visual --resume --run cut" in scing("embed", "--run", "cut").err
     stop_at(99)
     assert scing("train-visual", "--resume", "--run", "cut").code == 0
@@ -122,7 +122,7 @@ def test_resume_needs_no_other_option(scing, world, stop_at):
     assert scing(*command).code == 130
     stop_at(99)
     other = scing(*command, "--seed", "3")  # another training: it leaves the unfinished one alone
-    assert "Going on" not in other.err
+    assert "Resuming" not in other.err
     assert len(list(Path("runs").iterdir())) == 2
     assert scing("train-prompts", "--resume", "--json").json["steps"] == 4
     assert scing("train-prompts", "--resume").code == 2  # nothing is unfinished any more
@@ -164,7 +164,7 @@ def test_other_settings_are_named_and_nothing_is_lost(scing, world, own_run, sto
         assert {file.name: file.read_bytes() for file in (run / "state").iterdir()} == held
     anew = scing("train-visual", "--run", own_run, "--no-resume", *FAST[:-1], "2e-3")
     assert anew.code == 0
-    assert "Going on" not in anew.err
+    assert "Resuming" not in anew.err
     assert not (own_run / "state").exists()
 
 
@@ -220,7 +220,7 @@ def test_views_that_were_encoded_are_kept(scing, world, monkeypatch, stop_at):
     monkeypatch.setattr(ViewBank, "_encode", encode)
     stopped = scing(*command, "cut")
     assert stopped.code == 130
-    assert "what was saved before is kept" in stopped.err
+    assert "earlier saved steps are still there" in stopped.err
     assert scing("train-prompts", "--resume", "--run", "cut").code == 0
     assert encoded == [0, 1, 2, 2]
     assert prompts("cut") == prompts("whole")

@@ -74,7 +74,7 @@ def test_a_full_disk_says_how_to_go_on(scing, world, monkeypatch, here):
     monkeypatch.setattr(MetricsLog, "write", write)
     failed = scing(*command, "cut")
     assert failed.code == 2
-    assert "Saved: 4 steps. To go on: scing train-prompts --resume --run cut" in failed.err
+    assert "Saved: 4 steps. To resume: scing train-prompts --resume --run cut" in failed.err
     monkeypatch.setattr(MetricsLog, "write", real)
     assert scing(*command, "cut").code == 0
     assert prompts("cut") == prompts("whole")
@@ -121,7 +121,7 @@ def test_stage_2_finds_its_own_unfinished_run_beside_a_newer_one(scing, world, h
     assert other.json["run"] == "runs/b"
     again = scing("train-visual", *FAST, "--json")
     assert again.json["run"] == "runs/a"
-    assert "Going on with the unfinished train-visual in runs/a" in again.err
+    assert "Resuming the unfinished train-visual in runs/a" in again.err
 
 
 def test_resume_passes_over_what_is_damaged_or_being_trained(scing, world, here, stop_at):
@@ -161,7 +161,7 @@ def test_no_resume_begins_anew_in_a_named_folder_too(scing, world, here, stop_at
             assert "--no-resume" in scing(*command, "cut").err
         anew = scing(*command, "cut", "--no-resume")
         assert anew.code == 0
-        assert "Going on" not in anew.err
+        assert "Resuming" not in anew.err
         assert prompts("cut") == prompts("whole")
         shutil.rmtree("cut")
     assert scing(*command, "whole", "--no-resume").code == 2  # what is done is never overwritten

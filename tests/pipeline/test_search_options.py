@@ -99,7 +99,7 @@ def test_paths_come_from_standard_input(scing, index, photos, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
     nothing = scing("search", "-", "--index", index)
     assert nothing.code == 2
-    assert "no path came on standard input" in nothing.err
+    assert "there is no path on standard input" in nothing.err
 
 
 def test_hits_are_written_as_a_table(scing, index, photos, tmp_path):

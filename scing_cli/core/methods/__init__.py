@@ -1,4 +1,4 @@
-"""What is learnt and with which losses: one row of `settings.METHODS` and one folder per method."""
+"""Methods: what each one trains, and with which losses. A method is a row of `settings.METHODS` and a package here."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch import Tensor
 from scing_cli.core.encoders.clip import ClipModel
 from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.methods.losses import Similarity
-from scing_cli.core.methods.task import Batch, Batches, Keep, Key, Losses, Task, no_memo
+from scing_cli.core.methods.task import Batch, Batches, Cached, Key, Losses, Task, not_cached
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.settings import PromptSettings, VisualSettings, find_method
 
 __all__ = [
     "Batch",
     "Batches",
-    "Keep",
+    "Cached",
     "Key",
     "Losses",
     "Method",
@@ -29,15 +29,15 @@ __all__ = [
 
 
 class PromptTask(Task, Protocol):
-    """A first stage: it may read images before its first step, and can say each identity's text."""
+    """A stage 1: prepares once before the first step, and computes the text of each identity."""
 
-    def prepare(self, batches_of: Batches, reporter: Reporter, keep: Keep = no_memo) -> None:
-        """Do what is done once, before the first step.
+    def prepare(self, batches_of: Batches, reporter: Reporter, cached: Cached = not_cached) -> None:
+        """Do the work that is needed once, before the first step.
 
         Args:
-            batches_of: Lists of training rows -> batches with pixels, whether or not the steps read images.
+            batches_of: Lists of training rows -> batches with pixels, also if the steps read no images.
             reporter: Shows progress.
-            keep: Keeps what takes long to make, for a training that goes on after an interruption.
+            cached: Stores slow results on disk, so that a resumed training does not compute them again.
         """
         ...
 
@@ -56,8 +56,8 @@ class Method(Protocol):
 
         Args:
             settings: Checked settings.
-            clip: On the training device; it is frozen here.
-            features: V of every training image as the tower gives it, (N, D) float32, on the device.
+            clip: On the training device; the method freezes it.
+            features: V of every training image as the tower returns it, (N, D) float32, on the device.
             labels: (N,) classes, on the device.
             precision: Of the towers.
         """
@@ -78,18 +78,18 @@ class Method(Protocol):
 
         Args:
             settings: Checked settings.
-            encoder: On the training device; all of it is learnt.
+            encoder: On the training device; all of its parameters are trained.
             texts: w_k, (K, D) float32, on the device.
-            similarity: How stage 1 compared them with images.
+            similarity: How stage 1 compared the texts with images.
             labels: (N,) classes, on the device.
-            cameras: (N,) places of the encoder's camera vectors, on the device; None for an encoder without.
+            cameras: (N,) rows of the encoder's camera vectors, on the device; None for an encoder without them.
             precision: Of the tower.
         """
         ...
 
 
 def load_method(name: str) -> Method:
-    """Return a method by its name.
+    """Import the package of a method.
 
     Raises:
         SettingError: If the table has no such row; the message lists the rows.

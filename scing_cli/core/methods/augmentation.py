@@ -1,4 +1,4 @@
-"""The augmentation that a stage's settings ask for, at an encoder's size."""
+"""Build the image augmentation of a training stage from its settings."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from scing_cli.core.batches.augment import Augmentation
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.settings import Schedule
 
-PADDING, FULL_HEIGHT = 10, 256  # R14's 10 pixels belong to images 256 pixels high
+PADDING, FULL_HEIGHT = 10, 256  # pixels: R14 pads by 10 at a height of 256; other heights in proportion
 
 
 def augmentation_of(settings: Schedule, geometry: Geometry, *, occlusion: float) -> Augmentation:
-    """Return flip, crop, erase and occlusion with the settings' probabilities."""
+    """Return flip, crop, erasing and occlusion with the probabilities of the settings."""
     return Augmentation(
         flip=settings.flip,
         erase=settings.erase,

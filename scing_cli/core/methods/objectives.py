@@ -1,4 +1,4 @@
-"""The losses of stage 2: the paper's, and CLIP-ReID's (`--stage2-loss`); each serves every method.
+"""Losses of stage 2 (`--stage2-loss`): those of the paper and those of CLIP-ReID. Every method can use both.
 
 Shapes: B batch, K identities, W width of the image tower, D joint width.
 """
@@ -17,18 +17,18 @@ from scing_cli.core.methods.task import Losses
 from scing_cli.core.runtime import draw_seed, seeded
 from scing_cli.core.settings import VisualSettings
 
-IDENTITY_WEIGHT = 0.25  # CLIP-ReID's
+IDENTITY_WEIGHT = 0.25  # value of CLIP-ReID
 
 
 class Objective(nn.Module):
-    """What both kinds share: the identities' texts, and how images are compared with them.
+    """Base of both kinds of losses: the texts of the identities, and how images are compared with them.
 
     Args:
-        texts: w_k, (K, D) float32, prepared for the similarity, as stage 1 saved them; never learnt.
-        similarity: That of stage 1.
-        triplet_weight: gamma of Eq. 20, or CLIP-ReID's weight of its triplet.
-        margin: Of the triplet.
-        label_smoothing: Of every cross-entropy.
+        texts: w_k, (K, D) float32, prepared for the similarity, as stage 1 saved them; frozen.
+        similarity: The one that stage 1 used.
+        triplet_weight: gamma of Eq. 20, or the weight of CLIP-ReID's triplet loss.
+        margin: Of the triplet loss.
+        label_smoothing: Of all cross-entropies.
     """
 
     texts: Tensor
@@ -44,20 +44,20 @@ class Objective(nn.Module):
         self.label_smoothing = label_smoothing
 
     def forward(self, features: ImageFeatures, labels: Tensor) -> Losses:
-        """Return the terms of a batch from its image features and its classes, (B,)."""
+        """Return the loss terms of a batch from its image features and its classes, (B,)."""
         raise NotImplementedError
 
     def image_to_text(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Classify images, (B, D) prepared for the similarity, by all identities' texts (Eq. 17)."""
+        """Return the cross-entropy of prepared images (B, D) over the texts of all identities (Eq. 17)."""
         scale, smoothing = self.similarity.scale, self.label_smoothing
         return text_classification(images, self.texts, labels, scale, label_smoothing=smoothing)
 
 
 class PaperObjective(Objective):
-    """SCING's: L_ce + gamma * L_trp (Eq. 17-20)."""
+    """Losses of SCING: L_ce + gamma * L_trp (Eq. 17-20)."""
 
     def forward(self, features: ImageFeatures, labels: Tensor) -> Losses:
-        """Return L_ce and gamma * L_trp; the triplet's distances are 1 - cosine whatever the similarity (R8)."""
+        """Return L_ce and gamma * L_trp. The triplet loss uses 1 - cosine for every similarity (R8)."""
         images = self.similarity.prepare(features.projected)
         identity = self.image_to_text(images, labels)
         unit = self.similarity.unit
@@ -66,14 +66,15 @@ class PaperObjective(Objective):
 
 
 class ClipReidObjective(Objective):
-    """CLIP-ReID's: identity heads, a batch-hard triplet over three features, and image-to-text classification.
+    """Losses of CLIP-ReID: identity heads, a batch-hard triplet over three features, image-to-text classification.
 
-    The heads are linear without bias, on the class token and on its projection, each behind a BN neck whose bias stays
-    at zero. They are learnt here and left behind: inference has no use for them.
+    The heads are linear layers without bias, on the class token and on its projection. Before each is a batch
+    normalisation (BN neck) whose bias stays at zero. Heads and necks are trained but not saved: inference does not use
+    them.
 
     Args:
-        encoder: Gives the widths.
-        settings: As for `Objective`.
+        encoder: Defines the widths of heads and necks.
+        settings: The arguments of `Objective`.
     """
 
     def __init__(self, encoder: ImageEncoder, **settings: Any) -> None:
@@ -107,7 +108,7 @@ class ClipReidObjective(Objective):
 def build_objective(
     settings: VisualSettings, *, encoder: ImageEncoder, texts: Tensor, similarity: Similarity
 ) -> Objective:
-    """Build the losses that the settings name; what they learn is drawn from the settings' seed."""
+    """Build the losses that the settings choose; the seed of the settings initialises their parameters."""
     options: dict[str, Any] = {
         "texts": texts,
         "similarity": similarity,

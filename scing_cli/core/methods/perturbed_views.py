@@ -1,4 +1,4 @@
-"""PDCA's two perturbed views of each image: where V' and V'' come from (Eq. 12, R5, R14).
+"""Perturbed views of images for PDCA: compute V' and V'' at every step, or draw them from a bank (Eq. 12, R5, R14).
 
 Shapes: B batch, N training images, n views of each in a bank, D joint width.
 """
@@ -17,21 +17,21 @@ from scing_cli.core.batches import random_batches
 from scing_cli.core.batches.augment import Augmentation
 from scing_cli.core.encoders.attention import RunBlock
 from scing_cli.core.encoders.image import ImageEncoder, ImageFeatures
-from scing_cli.core.methods.task import Batch, Batches, Keep, Key, no_memo
+from scing_cli.core.methods.task import Batch, Batches, Cached, Key, not_cached
 from scing_cli.core.runtime import Advance, Reporter, autocast, generator, to_device
 
-LARGE = 100e6  # bytes of a bank that are worth a word
+LARGE = 100e6  # bytes: the note names the memory of a bank from this size on
 
 
 @dataclasses.dataclass(frozen=True)
 class ViewEncoder:
-    """The frozen image tower over perturbed images.
+    """Perturb images and encode them with the frozen image tower.
 
     Args:
         tower: On the training device.
-        image: Flip, crop, occlusion and erase, each with its probability.
+        image: Flip, crop, occlusion and erasing, each with its probability.
         precision: Of the tower (R17).
-        run: How the tower's blocks before the last are run; None for `run_block`.
+        run: Runs the tower's blocks before the last, compiled for example; None for `run_block`.
     """
 
     tower: ImageEncoder
@@ -45,10 +45,10 @@ class ViewEncoder:
 
         Args:
             pixels: (B, 3, H, W) normalised, un-augmented.
-            keys: What each view's draws are a function of.
+            keys: One key per view: all its random draws are a function of the key.
 
         Returns:
-            (views * B, D) float32 as the tower gives them, not unit length: all first views, then all second ones.
+            (views * B, D) float32, not of unit length: the first views of all images, then the second ones.
         """
         perturbed = torch.cat([self.image(pixels, *key) for key in keys])
         with autocast(pixels.device, self.precision):
@@ -57,18 +57,18 @@ class ViewEncoder:
 
 
 class Views(Protocol):
-    """Where two perturbed views of each image of a batch come from."""
+    """Source of two perturbed views of each image of a batch."""
 
     reads_images: bool
 
-    def prepare(self, batches_of: Batches, images: int, reporter: Reporter, keep: Keep = no_memo) -> None:
-        """Do what is done once, before the first step.
+    def prepare(self, batches_of: Batches, images: int, reporter: Reporter, cached: Cached = not_cached) -> None:
+        """Do the work that is needed once, before the first step.
 
         Args:
             batches_of: Lists of training rows -> batches with pixels.
             images: N.
             reporter: Shows progress.
-            keep: Keeps what takes long to make.
+            cached: Stores slow results on disk.
         """
         ...
 
@@ -76,17 +76,17 @@ class Views(Protocol):
         """Return the features of two views of each image, before dropout.
 
         Args:
-            batch: Of B rows, with pixels where `reads_images`.
-            key: What the draws are a function of.
+            batch: Of B rows; with pixels if `reads_images` is true.
+            key: All random draws are a function of it.
 
         Returns:
-            (2 B, D) float32 without a graph, not unit length: all first views, then all second ones.
+            (2 B, D) float32 without a graph, not of unit length: the first views of all images, then the second ones.
         """
         ...
 
 
 class FreshViews:
-    """Two views that are perturbed and encoded anew at every step.
+    """Views that are perturbed and encoded again at every step.
 
     Args:
         encode: Perturbs and encodes.
@@ -97,24 +97,22 @@ class FreshViews:
     def __init__(self, encode: ViewEncoder) -> None:
         self.encode = encode
 
-    def prepare(self, batches_of: Batches, images: int, reporter: Reporter, keep: Keep = no_memo) -> None:
-        """Do nothing: all is done at each step."""
+    def prepare(self, batches_of: Batches, images: int, reporter: Reporter, cached: Cached = not_cached) -> None:
+        """Do nothing: fresh views need no preparation."""
 
     def pair(self, batch: Batch, key: Key) -> Tensor:
-        """Perturb and encode the batch twice: see `Views`.
+        """Perturb and encode the batch twice; shapes as in `Views.pair`.
 
         Raises:
             ValueError: If the batch has no pixels.
         """
         if batch.pixels is None:
-            raise ValueError("fresh views are made of pixels, and this batch has none")
+            raise ValueError("fresh views need pixels, and this batch has none")
         return self.encode(batch.pixels, (*key, 1), (*key, 2))
 
 
 class ViewBank:
-    """Perturbed views that are encoded once; each step draws two different ones of every image.
-
-    An occlusion is filled from another image of the batch, so each view is encoded in batches of its own shuffle.
+    """Views that are encoded once; each step draws two different views of every image.
 
     Args:
         encode: Perturbs and encodes.
@@ -132,43 +130,44 @@ class ViewBank:
         self.seed = seed
         self.features: Tensor | None = None  # (N, n, D) float32 on the tower's device
 
-    def prepare(self, batches_of: Batches, images: int, reporter: Reporter, keep: Keep = no_memo) -> None:
-        """Encode n views of every image: see `Views`."""
+    def prepare(self, batches_of: Batches, images: int, reporter: Reporter, cached: Cached = not_cached) -> None:
+        """Encode n views of every image."""
         size = images * self.views * self.encode.tower.embed_dim * 4
-        held = f", {size / 1e6:,.0f} MB on the training device" if size >= LARGE else ""
-        reporter.note(f"{self.views} perturbed views of each of {images:,} images are encoded once{held}.")
+        memory = f", {size / 1e6:,.0f} MB on the training device" if size >= LARGE else ""
+        reporter.note(f"{self.views} perturbed views of each of {images:,} images are encoded once{memory}.")
         with reporter.progress("encode views", self.views * images) as advance:
 
             def encode(view: int) -> Tensor:
                 return self._encode(batches_of, images, view, advance)
 
-            place, width = self.encode.tower.proj.device, self.encode.tower.embed_dim
-            features = torch.empty(images, self.views, width, device=place)
+            device, width = self.encode.tower.proj.device, self.encode.tower.embed_dim
+            features = torch.empty(images, self.views, width, device=device)
             for view in range(self.views):
-                features[:, view] = keep(f"view-{view}", functools.partial(encode, view)).to(place)
+                features[:, view] = cached(f"view-{view}", functools.partial(encode, view)).to(device)
         self.features = features
 
     def _encode(self, batches_of: Batches, images: int, view: int, advance: Advance) -> Tensor:
         """Encode one view of every image: (N, D) on the tower's device."""
-        place = self.encode.tower.proj.device
-        features = torch.empty(images, self.encode.tower.embed_dim, device=place)
+        device = self.encode.tower.proj.device
+        features = torch.empty(images, self.encode.tower.embed_dim, device=device)
         key = (self.seed, "train-prompts", "bank", view)
+        # an occlusion is filled from another image of the batch, so every view gets a shuffle of its own
         batch_rows = random_batches(images, size=self.batch_size, key=(*key, "shuffle"))
         for number, batch in enumerate(batches_of(batch_rows)):
             if batch.pixels is None:
-                raise ValueError("a bank of views is made of pixels, and this batch has none")
-            features[to_device(list(batch.rows), place)] = self.encode(batch.pixels, (*key, number))
+                raise ValueError("a bank of views needs pixels, and this batch has none")
+            features[to_device(list(batch.rows), device)] = self.encode(batch.pixels, (*key, number))
             advance(len(batch.rows))
         return features
 
     def pair(self, batch: Batch, key: Key) -> Tensor:
-        """Draw two different views of each image: see `Views`.
+        """Draw two different views of each image; shapes as in `Views.pair`.
 
         Raises:
             ValueError: If the bank has not been filled.
         """
         if self.features is None:
-            raise ValueError("a bank of views gives none before prepare has filled it")
+            raise ValueError("the bank of views is empty: call prepare first")
         draw, count = generator(*key, "views"), len(batch.rows)
         first = torch.randint(self.views, (count,), generator=draw)
         second = (first + torch.randint(1, self.views, (count,), generator=draw)) % self.views
@@ -178,11 +177,11 @@ class ViewBank:
 
 @dataclasses.dataclass(frozen=True)
 class Perturbation:
-    """PDCA: what is done to the image, and to the feature the backbone makes of it.
+    """PDCA: perturb the images, and drop entries of their features.
 
     Args:
-        views: Where the features of perturbed images come from.
-        dropout: Probability of a feature's entries being dropped, before it is made unit length; fresh at every step.
+        views: Source of the features of perturbed images.
+        dropout: Probability that an entry of a feature is set to 0, before scaling to unit length; drawn at every step.
         weight: lambda of Eq. 16.
     """
 
@@ -194,15 +193,15 @@ class Perturbation:
         """Return V' and V'' of a batch (Eq. 12, R5).
 
         Args:
-            batch: Of B rows, with pixels where the views are made of them.
-            key: What the draws are a function of.
+            batch: Of B rows; with pixels if the views read images.
+            key: All random draws are a function of it.
 
         Returns:
-            (2 B, D) float32 unit length, without a graph: all V', then all V''.
+            (2 B, D) float32 of unit length, without a graph: all V', then all V''.
         """
         return F.normalize(self.drop(self.views.pair(batch, key), key), dim=1)
 
     def drop(self, features: Tensor, key: Key) -> Tensor:
-        """Return (B, D) features with entries dropped, the rest scaled up; the mask is drawn from `key` alone."""
+        """Apply dropout to features (B, D); the mask is a function of `key` alone."""
         keep = torch.rand(features.shape, generator=generator(*key, "dropout")) >= self.dropout
         return features * to_device(keep, features.device) / (1 - self.dropout)

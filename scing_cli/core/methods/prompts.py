@@ -1,7 +1,7 @@
-"""The learnable prompts: "A photo of a [p_1 .. p_L] person." with L tokens per identity (Eq. 6, 10, 11).
+"""Learnable prompts: "A photo of a [p_1 .. p_L] person." with L tokens per identity (Eq. 6, 10, 11).
 
-Shapes: B batch, K identities, L tokens, M tokens with a visual part, D image feature, d text token, T places up to the
-end token.
+Shapes: B batch, K identities, L tokens, M tokens with a visual part, D image feature, d text token, T positions up to
+and including the end token.
 """
 
 from __future__ import annotations
@@ -19,17 +19,16 @@ VisualPrompt = Callable[[int, int], nn.Module]
 
 
 class PromptLearner(nn.Module):
-    """All that stage 1 learns: each identity's own tokens, and what turns an image into a part of them.
+    """The trainable parameters of stage 1: the tokens of each identity, and the module of the visual part.
 
-    The tokens start as N(0, 0.02) (R18); all draws come from torch's global generator, which the builder seeds. The
-    tokens are drawn first: with the same seed, every method starts from the same ones.
+    The tokens are initialised from N(0, 0.02) (R18) with torch's global generator, which the caller seeds.
 
     Args:
-        clip: Gives the template's word embeddings and the widths.
+        clip: Defines the word embeddings of the template and the widths.
         identities: K.
         tokens: L.
-        visual: (D, d) -> a module that turns V, (B, D) unit length, into (B, M, d), which is added to the first M <= L
-            tokens; None for prompts that no image changes.
+        visual: (D, d) -> a module that maps V, (B, D) of unit length, to (B, M, d), which is added to the first M <= L
+            tokens; None for prompts without a visual part.
     """
 
     prefix: Tensor
@@ -40,25 +39,26 @@ class PromptLearner(nn.Module):
         width = clip.text.width
         start, *before, _ = clip.tokenizer(BEFORE)
         _, *after, stop = clip.tokenizer(AFTER)
-        place = clip.text.positional_embedding.device
+        device = clip.text.positional_embedding.device
         for name, ids in (("prefix", [start, *before]), ("suffix", [*after, stop])):
-            words = clip.text.embed(torch.tensor([ids], device=place)).detach()  # (1, n, d)
+            words = clip.text.embed(torch.tensor([ids], device=device)).detach()  # (1, n, d)
             self.register_buffer(name, words, persistent=False)
-        self.end = 1 + len(before) + tokens + len(after)  # the end token's place follows from L (R13)
+        self.end = 1 + len(before) + tokens + len(after)  # position of the end token, which follows from L (R13)
+        # drawn before the visual part: with one seed, all methods start from the same tokens
         self.tokens = nn.Parameter(torch.randn(identities, tokens, width) * 0.02)
         self.visual = visual(clip.image.embed_dim, width) if visual else None
 
     def forward(self, labels: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the prompts' word embeddings, and what the image added to them.
+        """Return the word embeddings of the prompts, and the visual part that was added.
 
         Args:
-            labels: (B,) the identity whose tokens are taken.
-            conditions: V, (B, D) unit length.
+            labels: (B,) identities: the rows of the tokens.
+            conditions: V, (B, D) of unit length.
 
         Returns:
             (B, T, d) embeddings for the text encoder (T = `end` + 1), and (B, M, d), or None without a visual part.
         """
-        # not self.tokens[labels]: its backward adds in no fixed order on several threads
+        # not self.tokens[labels]: with several threads, its backward adds in a varying order
         tokens = self.tokens.index_select(0, labels)  # (B, L, d)
         added: Tensor | None = None
         if self.visual is not None:

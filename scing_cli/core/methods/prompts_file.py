@@ -1,4 +1,4 @@
-"""What stage 1 leaves behind: prompts and the frozen text of every identity, with a stamp that stage 2 checks."""
+"""Save and load the result of stage 1: prompts and the texts of the identities, with a stamp that stage 2 checks."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ TEXTS = "identity_texts"
 
 @dataclasses.dataclass(frozen=True)
 class IdentityTexts:
-    """w_k of every identity, and what they were made with.
+    """The texts w_k of all identities, and how they were computed.
 
     Args:
         vectors: (K, D) float32, in the order of `identities`; unit length where cosines are compared.
-        identities: The identity map.
-        logit_scale: CLIP's own.
-        model_digest: Of the image encoder that conditioned them: stage 2 starts from that one.
-        similarity: How images are compared with them: a `Similarity`'s kind.
+        identities: Names of the identities, in the order of their classes.
+        logit_scale: CLIP's, 1 / tau.
+        model_digest: Digest of the frozen image encoder, from which stage 2 starts.
+        similarity: How images are compared with the texts: the kind of a `Similarity`.
     """
 
     vectors: Tensor
@@ -47,16 +47,17 @@ class IdentityTexts:
     similarity: str = "cosine"
 
 
-def save_prompts(folder: Path, learnt: Mapping[str, Tensor], texts: IdentityTexts, extra: Mapping[str, Any]) -> None:
-    """Write the weights, then the stamp: prompts without a stamp do not count.
+def save_prompts(folder: Path, weights: Mapping[str, Tensor], texts: IdentityTexts, extra: Mapping[str, Any]) -> None:
+    """Write the weights, then the stamp.
 
     Args:
         folder: The run's `prompts`.
-        learnt: What stage 1 learnt, by name.
+        weights: Trained tensors of stage 1, by name.
         texts: w_k.
         extra: Further entries of the stamp.
     """
-    tensors = {f"learnt.{name}": value.detach().float().cpu().contiguous() for name, value in learnt.items()}
+    tensors = {f"learnt.{name}": value.detach().float().cpu().contiguous() for name, value in weights.items()}
+    # the stamp comes last: after an interruption between the two, there are no prompts rather than half of them
     with replacing(folder / WEIGHTS) as temporary:
         save_file({**tensors, TEXTS: texts.vectors.detach().cpu().contiguous()}, temporary)
     stamp = {
@@ -74,10 +75,10 @@ def save_prompts(folder: Path, learnt: Mapping[str, Tensor], texts: IdentityText
 
 
 def load_texts(folder: Path) -> IdentityTexts:
-    """Read w_k; they are never computed again (R6).
+    """Read the texts w_k, which stage 2 uses as they are (R6).
 
     Raises:
-        RunError: If a file is missing, damaged, of another run, or does not fit its stamp.
+        RunError: If a file is missing or damaged, belongs to another run, or does not match its stamp.
     """
     remedy = "Restore the folder, or run stage 1 again: scing train-prompts --data DIR"
     stamp = read_json(folder / STAMP, remedy=remedy)
@@ -86,23 +87,23 @@ def load_texts(folder: Path) -> IdentityTexts:
     if not source.is_file():
         raise RunError(f"{source} is missing.", remedy)
     if file_digest(source) != stamp.get("file_digest"):
-        raise RunError(f"{source} does not fit {STAMP} beside it: one of them was damaged or replaced.", remedy)
+        raise RunError(f"{source} does not match {STAMP} next to it: one of them is damaged or was replaced.", remedy)
     try:
         vectors = load_file(source)[TEXTS]
     except (SafetensorError, KeyError) as error:
         raise RunError(f"{source} cannot be read: {error}.", remedy) from error
     identities = tuple(stamp["identities"])
     if vectors.shape != (len(identities), stamp["width"]) or not bool(torch.isfinite(vectors).all()):
-        raise RunError(f"{source} holds {tuple(vectors.shape)} texts for {len(identities)} identities.", remedy)
+        raise RunError(f"{source} has texts of another shape than {STAMP}, or values that are not finite.", remedy)
     similarity = str(stamp.get("similarity", "cosine"))
     return IdentityTexts(vectors, identities, float(stamp["logit_scale"]), str(stamp["model_digest"]), similarity)
 
 
 def check_identities(texts: IdentityTexts, identities: tuple[str, ...], *, where: str) -> None:
-    """Check that prompts belong to the identities that shall be trained.
+    """Check that prompts belong to the identities to train on.
 
     Raises:
-        RunError: Naming the identities that only one side has.
+        RunError: Naming the identities that only one of them has.
     """
     if texts.identities == identities:
         return
@@ -114,6 +115,6 @@ def check_identities(texts: IdentityTexts, identities: tuple[str, ...], *, where
         if names
     ]
     raise RunError(
-        f"The prompts of {where} are of other identities than the data: {' and '.join(parts) or 'another order'}.",
+        f"The prompts of {where} and the data have different identities: {' and '.join(parts) or 'another order'}.",
         "Train prompts for this data first: scing train-prompts --data DIR",
     )

@@ -1,6 +1,6 @@
-"""Stage 1 of every method: learn prompts with both encoders frozen (Eq. 7-16, R1).
+"""Stage 1 of all methods: train prompts with both encoders frozen (Eq. 7-16, R1).
 
-Shapes: B batch, N training images, K identities, D joint width, d text token, M tokens with a visual part, T places.
+Shapes: B batch, N training images, K identities, D joint width, d text token, M tokens with a visual part.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from scing_cli.core.encoders.compiled import CompiledBlock
 from scing_cli.core.methods.losses import Similarity, consistency, single_contrast, supervised_contrast
 from scing_cli.core.methods.perturbed_views import Perturbation
 from scing_cli.core.methods.prompts import PromptLearner, VisualPrompt
-from scing_cli.core.methods.task import Batch, Batches, Keep, Key, Losses, no_memo
+from scing_cli.core.methods.task import Batch, Batches, Cached, Key, Losses, not_cached
 from scing_cli.core.runtime import Reporter, autocast, draw_seed, seeded, to_device
 from scing_cli.core.settings import PromptSettings
 
 
 class PromptTuning:
-    """A stage 1 as a task of the training loop.
+    """Stage 1 as a task of the training loop.
 
     Args:
         clip: Frozen; on the training device.
-        prompts: What is learnt; on the training device.
-        features: V of every training image as the tower gives it, (N, D), un-augmented, encoded once.
+        prompts: The trainable parameters; on the training device.
+        features: V of every training image as the tower returns it, (N, D), without augmentation.
         labels: (N,) classes.
         similarity: How images and texts are compared.
-        perturbation: Gives V' and V'' for the consistency; None without it.
+        perturbation: Computes V' and V'' for the consistency loss; None to leave the loss out.
         contrast: `supervised` or `infonce` (R4).
         precision: Of the towers (R17).
-        run: How the text tower's blocks before the last are run; None for `run_block`.
+        run: Runs the text tower's blocks before the last, compiled for example; None for `run_block`.
     """
 
     name = "train-prompts"
@@ -55,7 +55,7 @@ class PromptTuning:
         self.clip = clip
         self.prompts = prompts
         self.features = similarity.prepare(features)
-        self.conditions = similarity.unit(self.features)  # unit, whatever the similarity (method, step 1)
+        self.conditions = similarity.unit(self.features)  # of unit length for every similarity (method, step 1)
         self.labels = labels
         self.similarity = similarity
         self.perturbation = perturbation
@@ -64,24 +64,24 @@ class PromptTuning:
         self.run = run
         self.reads_images = perturbation is not None and perturbation.views.reads_images
 
-    def prepare(self, batches_of: Batches, reporter: Reporter, keep: Keep = no_memo) -> None:
-        """Encode once what the steps only look up (`ViewBank`)."""
+    def prepare(self, batches_of: Batches, reporter: Reporter, cached: Cached = not_cached) -> None:
+        """Fill the bank of perturbed views, if there is one (`ViewBank`)."""
         if self.perturbation is not None:
-            self.perturbation.views.prepare(batches_of, len(self.labels), reporter, keep)
+            self.perturbation.views.prepare(batches_of, len(self.labels), reporter, cached)
 
     def trainable(self) -> PromptLearner:
-        """Return the prompts: nothing else has a gradient."""
+        """Return the prompts, the only module with gradients."""
         return self.prompts
 
     def texts(self, labels: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return w for identities under visual conditions (Eq. 8-11).
+        """Return the texts w of identities under visual conditions (Eq. 8-11).
 
         Args:
-            labels: (B,) whose tokens.
-            conditions: (B, D) unit length.
+            labels: (B,) identities.
+            conditions: (B, D) of unit length.
 
         Returns:
-            w, (B, D) float32 prepared for the similarity, and what the images added, (B, M, d), if anything.
+            w, (B, D) float32 prepared for the similarity, and the visual part (B, M, d); None without one.
         """
         embeddings, added = self.prompts(labels, conditions)
         with autocast(conditions.device, self.precision):
@@ -89,11 +89,11 @@ class PromptTuning:
         return self.similarity.prepare(texts), added
 
     def losses(self, batch: Batch, key: Key) -> Losses:
-        """Return L_i2t + L_t2i and, under perturbation, lambda * L_con of a batch (Eq. 14-16)."""
+        """Return L_i2t + L_t2i and, with a perturbation, lambda * L_con of a batch (Eq. 14-16)."""
         rows = to_device(list(batch.rows), self.labels.device)
         labels, features, conditions = self.labels[rows], self.features[rows], self.conditions[rows]
         if self.perturbation is not None:
-            conditions = torch.cat([conditions, self.perturbation(batch, key)])
+            conditions = torch.cat([conditions, self.perturbation(batch, key)])  # (3 B, D)
         copies = len(conditions) // len(features)
         texts, added = self.texts(labels.repeat(copies), conditions)
         text, *perturbed = torch.split(texts, len(features))
@@ -115,15 +115,15 @@ class PromptTuning:
 
     @torch.no_grad()
     def identity_texts(self, *, kind: str = "mean-condition", block: int = 256) -> Tensor:
-        """Return w_k of every identity, for stage 2 to load and never compute again (R6).
+        """Return the texts w_k of all identities, which stage 2 loads (R6).
 
         Args:
-            kind: `mean-condition`: conditioned on the unit-length mean of the identity's V. `mean-text`: the mean of w
-                over the identity's images.
-            block: How many texts are encoded at a time.
+            kind: `mean-condition`: conditioned on the mean of the identity's V, scaled to unit length. `mean-text`: the
+                mean of w over the identity's images.
+            block: Number of texts encoded at a time.
 
         Returns:
-            (K, D) float32 prepared for the similarity, in the order of the identity map.
+            (K, D) float32 prepared for the similarity, in the order of the classes.
         """
         count = len(self.prompts.tokens)
         labels, conditions = self.labels, self.conditions
@@ -149,16 +149,16 @@ def tune_prompts(
     visual: VisualPrompt | None,
     perturbation: Perturbation | None,
 ) -> PromptTuning:
-    """Build a stage 1 whose methods differ in what images add to the prompts, and in the consistency.
+    """Build stage 1. Methods differ in the visual part of the prompts, and in the consistency loss.
 
     Args:
-        settings: Checked settings; there are as many prompts as `labels` has classes, drawn from their seed.
-        clip: As for `PromptTuning`, with `features`, `labels`, `precision` and `perturbation`.
-        features: See there.
-        labels: See there.
-        precision: See there.
-        visual: What makes an image's part of the prompts, as for `PromptLearner`.
-        perturbation: See there.
+        settings: Checked settings; their seed initialises the prompts.
+        clip: Both encoders, on the training device.
+        features: V of every training image as the tower returns it, (N, D), without augmentation.
+        labels: (N,) classes 0..K-1; each class gets a prompt.
+        precision: Of the towers (R17).
+        visual: Builds the module of the visual part (`PromptLearner`); None for prompts without one.
+        perturbation: Computes V' and V'' for the consistency loss; None to leave the loss out.
     """
     with seeded(draw_seed(settings.seed, "train-prompts", "initialisation")):
         identities = int(labels.max()) + 1

@@ -1,4 +1,4 @@
-"""Stage 2 of every method: tune the whole image encoder towards fixed identity texts (Eq. 17-20).
+"""Stage 2 of all methods: train the whole image encoder towards the fixed texts of the identities (Eq. 17-20).
 
 Shapes: B batch, N training images, K identities, D joint width.
 """
@@ -20,16 +20,16 @@ from scing_cli.core.settings import VisualSettings
 
 
 class VisualTuning:
-    """A stage 2 as a task of the training loop.
+    """Stage 2 as a task of the training loop.
 
     Args:
-        encoder: What is learnt, all of it; on the training device.
-        objective: The losses; what it holds is learnt too.
+        encoder: All its parameters are trained; on the training device.
+        objective: The losses; their parameters are trained as well.
         labels: (N,) classes of the training images.
-        cameras: (N,) places of their cameras' vectors in the encoder (R15); None for an encoder without.
-        augmentation: Flip, crop and erase.
+        cameras: (N,) rows of their camera vectors in the encoder (R15); None for an encoder without them.
+        augmentation: Flip, crop, erasing and occlusion.
         precision: Of the tower (R17).
-        run: How the tower's blocks before the last are run; None for `run_block`.
+        run: Runs the tower's blocks before the last, compiled for example; None for `run_block`.
     """
 
     name = "train-visual"
@@ -53,14 +53,14 @@ class VisualTuning:
         self.augmentation = augmentation
         self.precision = precision
         self.run = run
-        self._learnt = nn.ModuleDict({"encoder": encoder, "objective": objective})
+        self._trainable = nn.ModuleDict({"encoder": encoder, "objective": objective})
 
     def trainable(self) -> nn.Module:
-        """Return the image encoder and what the objective learns: nothing else has a gradient."""
-        return self._learnt
+        """Return the image encoder and the losses, the only modules with gradients."""
+        return self._trainable
 
     def losses(self, batch: Batch, key: Key) -> Losses:
-        """Return the objective's terms of a batch."""
+        """Return the loss terms of a batch."""
         if batch.pixels is None:
             raise ValueError("stage 2 reads images: the batch has no pixels")
         rows = to_device(list(batch.rows), self.labels.device)
@@ -81,16 +81,16 @@ def tune_visual(
     cameras: Tensor | None,
     precision: str,
 ) -> VisualTuning:
-    """Build stage 2 on the texts that stage 1 left.
+    """Build stage 2 on the texts that stage 1 saved.
 
     Args:
         settings: Checked settings; they choose the losses.
-        encoder: As for `VisualTuning`, with `labels`, `cameras` and `precision`.
+        encoder: All its parameters are trained; on the training device.
         texts: w_k as stage 1 saved them, (K, D), on the device.
-        similarity: How stage 1 compared them with images.
-        labels: See there.
-        cameras: See there.
-        precision: See there.
+        similarity: How stage 1 compared the texts with images.
+        labels: (N,) classes of the training images.
+        cameras: (N,) rows of their camera vectors in the encoder (R15); None for an encoder without them.
+        precision: Of the tower (R17).
     """
     objective = build_objective(settings, encoder=encoder, texts=texts, similarity=similarity)
     return VisualTuning(

@@ -1,4 +1,4 @@
-"""What a method hands to the training loop, and what the loop hands back: it knows no more of either."""
+"""Interface between methods and the training loop: batches, losses, and the task of a stage."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Batch:
     """One batch of training rows.
 
     Args:
-        rows: Places in the training part, length B.
-        pixels: (B, 3, H, W) float32 on the device, normalised and not augmented; None where the task reads no image.
+        rows: Row numbers in the training part, length B.
+        pixels: (B, 3, H, W) float32 on the device, normalised and not augmented; None if the task reads no images.
     """
 
     rows: Sequence[int]
@@ -25,21 +25,21 @@ class Batch:
 
 
 Batches = Callable[[Sequence[Sequence[int]]], Iterable[Batch]]  # lists of training rows -> their batches, in order
-Keep = Callable[[str, Callable[[], Tensor]], Tensor]  # a name, and what makes a tensor -> it, made or found
+Cached = Callable[[str, Callable[[], Tensor]], Tensor]  # a name, and a function -> its tensor, stored or computed
 
 
-def no_memo(name: str, make: Callable[[], Tensor]) -> Tensor:
-    """Make a tensor; a `Keep` that has none kept."""
+def not_cached(name: str, make: Callable[[], Tensor]) -> Tensor:
+    """Compute a tensor; a `Cached` that stores nothing."""
     del name
     return make()
 
 
 @dataclasses.dataclass(frozen=True)
 class Losses:
-    """One step's result.
+    """The losses of one step.
 
     Args:
-        terms: Weighted scalar losses by name; their sum is what is minimised.
+        terms: Weighted scalar losses by name; their sum is minimised.
         figures: Further scalars worth logging, without gradient.
     """
 
@@ -53,15 +53,15 @@ class Losses:
 
 
 class Task(Protocol):
-    """One stage of one method: what is learnt and with which losses."""
+    """One stage of one method: what is trained, and with which losses."""
 
     name: str
     reads_images: bool
 
     def trainable(self) -> nn.Module:
-        """Return the module whose parameters are learnt: all of them that want a gradient, and no other."""
+        """Return the module to train: those of its parameters that require a gradient."""
         ...
 
     def losses(self, batch: Batch, key: Key) -> Losses:
-        """Return a batch's losses; every draw is a function of `key` = (seed, stage, epoch, step)."""
+        """Return the losses of a batch; every random draw is a function of `key` = (seed, stage, epoch, step)."""
         ...

@@ -1,15 +1,15 @@
-"""The settings of both training stages, each described once: type, limits, default, and one sentence of help.
+"""Settings of both training stages. Each one is described once: type, limits, default, and one sentence of help.
 
-A field of a settings class is all that an option, its help, its key in a TOML file and its entry in `run.json` need.
-A new setting is a field here and the code that reads it; where only some methods read it, the field names them. A new
-method is a row of `METHODS` and a package in `core/methods`.
+The command-line option, its help, the key in a TOML file and the entry in `run.json` all come from the field. To add a
+setting, add a field here and the code that reads it; if only some methods read it, the field names them. To add a
+method, add a row to `METHODS` and a package to `core/methods`.
 
-    field              what one setting is; the base class
-    schedule_settings  what both stages share
+    field              description of a setting; the base class of settings
+    schedule_settings  settings that both stages share
     prompt_settings    stage 1, and the table of methods
     visual_settings    stage 2
-    data_settings      where the images are
-    settings_file      settings from a TOML file and from options; settings as JSON
+    data_settings      the data of stage 1
+    settings_file      read settings from a TOML file and from options; write them as JSON
 """
 
 from scing_cli.core.settings.data_settings import DataSettings

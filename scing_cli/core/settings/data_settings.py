@@ -1,4 +1,4 @@
-"""Where the images are: the table `[data]` of a settings file."""
+"""Settings of the data: the table `[data]` of a settings file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from scing_cli.core.settings.field import Settings
 
 
 class DataSettings(Settings):
-    """The data of a stage 1. Several commands take them as options; `commands.options` has their help."""
+    """The data of stage 1. Several commands have these options; their help is in `commands.options`."""
 
     path: Path | None = None
     layout: str = "auto"

@@ -1,4 +1,4 @@
-"""What one setting is: an annotated field of a frozen class. The annotation says what help and messages need."""
+"""Description of a setting: an annotation that help, options and messages are made from; the base class of settings."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Setting:
     Args:
         help: One sentence.
         panel: One of `PANELS`.
-        option: The option, where it is not `--` and the field's name. One that starts with `--no-` turns the field off.
-        metavar: The form of a value, where the type does not say it.
-        default: The default in words, where it depends on something and the field's own is None.
-        methods: The methods that read it; empty if all do.
-        idle_with: Other fields with the values at which this one has no effect.
-        default_with: Another field, its value, and this field's default at that value.
+        option: The option, if it is not `--` and the field's name. `--no-…` sets the field to False.
+        metavar: Placeholder of the value in the help, if it does not follow from the type.
+        default: The default in words, if the field's default is None.
+        methods: The methods that read the setting; empty if all do.
+        idle_with: Pairs of another field and its value with which this setting has no effect.
+        default_with: Another field, its value, and the default of this field with that value.
     """
 
     help: str
@@ -44,19 +44,19 @@ class Setting:
 
 
 class Settings(BaseModel):
-    """The base of all settings: frozen, without unknown keys, with dashes or underscores in names."""
+    """Base of all settings: frozen, no unknown keys, dashes or underscores in names."""
 
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
         populate_by_name=True,
         alias_generator=lambda name: name.replace("_", "-"),
-        defer_build=True,  # help reads the fields alone
+        defer_build=True,  # `--help` reads the fields only, and should start fast
     )
 
     @classmethod
     def described(cls) -> Iterator[tuple[str, Setting]]:
-        """Yield the fields that are options, in their order, with their descriptions."""
+        """Yield the name and the description of each field that is an option, in order."""
         for name, field in cls.model_fields.items():
             for entry in field.metadata:
                 if isinstance(entry, Setting):
@@ -64,7 +64,7 @@ class Settings(BaseModel):
 
 
 def option_of(name: str, setting: Setting) -> str:
-    """Return a setting's option.
+    """Return the command-line option of a setting.
 
     >>> option_of("fused_tokens", Setting("M of them.", METHOD))
     '--fused-tokens'
@@ -73,10 +73,10 @@ def option_of(name: str, setting: Setting) -> str:
 
 
 def check_used(settings: Settings) -> None:
-    """Refuse what was given, by option or file, and has no effect with the other settings.
+    """Check that every setting given by option or file has an effect.
 
     Raises:
-        SettingError: Naming it, and the other setting.
+        SettingError: If one has no effect with another setting; the message names both.
     """
     described = dict(settings.described())
     for name in filter(settings.model_fields_set.__contains__, described):

@@ -1,7 +1,7 @@
-"""The settings of stage 1, and the one table of methods.
+"""Settings of stage 1, and the table of methods.
 
-A new method is a row of `METHODS`, and a package of that name in `core/methods`. A setting that only some methods read
-names them: `Setting(..., methods=("scing",))`. `methods.load_method` loads a row's package.
+To add a method, add a row to `METHODS` and its package to `core/methods` (`methods.load_method` imports it). A setting
+that only some methods read names them: `Setting(..., methods=("scing",))`.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ BANK = re.compile(r"bank:([2-9]|[1-5][0-9]|6[0-4])")
 
 @dataclasses.dataclass(frozen=True)
 class MethodSpec:
-    """One row of the table.
+    """One row of the table of methods.
 
     Args:
         summary: One line for messages.
-        module: The package in `methods` that is a `Method`.
-        published: Its rows in the paper's tables.
+        module: Name of the package in `core/methods`, which has the functions of `Method`.
+        published: Names of its rows in the paper's tables.
     """
 
     summary: str
@@ -63,7 +63,7 @@ def _known_views(text: str) -> str:
 
 
 class PromptSettings(Schedule):
-    """Stage 1 (`[train-prompts]`): the model, the prompts and their losses."""
+    """Settings of stage 1 (`[train-prompts]`): model, prompts and losses."""
 
     method: Annotated[str, Setting(f"One of {', '.join(METHODS)}.", METHOD, metavar="NAME")] = "scing"
     model: Annotated[str, Setting("CLIP model to start from.", MODEL, metavar="NAME")] = "ViT-B-16-quickgelu"
@@ -126,7 +126,7 @@ class PromptSettings(Schedule):
     ] = "mean-condition"
 
     @model_validator(mode="after")
-    def _some_tokens_stay(self) -> Self:
+    def _some_tokens_are_not_fused(self) -> Self:
         if self.fused_tokens >= self.tokens:
             raise ValueError(f"--fused-tokens {self.fused_tokens} must be less than --tokens {self.tokens} (M < L)")
         return self
@@ -138,16 +138,16 @@ class PromptSettings(Schedule):
 
     @property
     def bank_views(self) -> int | None:
-        """Perturbed views of each image that are encoded once; None where views are fresh."""
+        """Number of views per image in the bank; None for fresh views."""
         bank = BANK.fullmatch(self.views)
         return int(bank[1]) if bank else None
 
 
 def find_method(name: str) -> MethodSpec:
-    """Return a method's row.
+    """Return the row of a method.
 
     Raises:
-        SettingError: If the table has no such row; the message lists the rows.
+        SettingError: If there is no such method; the message lists all.
     """
     if name not in METHODS:
         close = difflib.get_close_matches(name, METHODS, n=1)
@@ -158,7 +158,7 @@ def find_method(name: str) -> MethodSpec:
 
 
 def unread(method: str) -> frozenset[str]:
-    """Return the settings of stage 1 that other methods read, and this one does not.
+    """Return the settings of stage 1 that the method does not read, but other methods do.
 
     Raises:
         SettingError: If there is no such method.
@@ -173,10 +173,10 @@ def unread(method: str) -> frozenset[str]:
 
 
 def check_method(settings: PromptSettings) -> None:
-    """Refuse what was given, by option or file, and the method does not read.
+    """Check that the method reads every setting given by option or file.
 
     Raises:
-        SettingError: Naming those settings; or if there is no such method.
+        SettingError: If it does not; the message names those settings. Or if there is no such method.
     """
     given = unread(settings.method) & settings.model_fields_set
     options = [option_of(name, setting) for name, setting in settings.described() if name in given]

@@ -1,4 +1,4 @@
-"""The settings that both stages share."""
+"""Settings that both training stages share."""
 
 from __future__ import annotations
 
@@ -31,10 +31,7 @@ WarmupEpochs = Annotated[
 
 
 class Schedule(Settings):
-    """Adam with coupled weight decay, batches, and the learning rate by epoch (paper, 4.2).
-
-    `first_epoch` is the number of the first epoch: 0, or 1 as in CLIP-ReID's code.
-    """
+    """Settings of both stages: Adam with coupled weight decay, batches, and the learning rate (paper, 4.2)."""
 
     epochs: Annotated[Count, Setting("Number of epochs.", SCHEDULE)] = 120
     lr: Annotated[Rate, Setting("Learning rate.", SCHEDULE)] = 5e-5
@@ -84,7 +81,7 @@ class Schedule(Settings):
     ] = False
 
     @model_validator(mode="after")
-    def _batch_holds_identities(self) -> Self:
+    def _batch_has_two_identities(self) -> Self:
         if not self.identity_batches:
             return self
         if self.batch_size % self.instances or self.batch_size // self.instances < 2:
@@ -101,5 +98,5 @@ class Schedule(Settings):
 
     @property
     def identities_per_batch(self) -> int:
-        """P of the P x K batches."""
+        """P, the number of identities in a batch."""
         return self.batch_size // self.instances

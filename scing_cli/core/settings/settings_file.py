@@ -1,7 +1,7 @@
-"""Settings from a TOML file and from options, checked once; settings as JSON. Messages name the option.
+"""Read settings from a TOML file and from options, and check them; write settings as JSON.
 
-One file may hold the tables `[data]`, `[train-prompts]` and `[train-visual]`; a key is the field's name with dashes
-(`fused-tokens = 2`). Order: defaults < file < options.
+A file may have the tables `[data]`, `[train-prompts]` and `[train-visual]`. A key is the name of a field with dashes
+(`fused-tokens = 2`). Options override the file, and the file overrides defaults.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from scing_cli.core.settings.field import Settings
 from scing_cli.core.settings.prompt_settings import PromptSettings
 from scing_cli.core.settings.visual_settings import VisualSettings
 
-MOST = 2**14  # bytes of a settings file; names of many parts cost TOML the square of their number
+MOST = 2**14  # bytes of a settings file: time to parse a dotted TOML key grows with the square of its parts
 TABLES: Mapping[str, type[Settings]] = {
     "data": DataSettings,
     "train-prompts": PromptSettings,
@@ -29,16 +29,16 @@ Kind = TypeVar("Kind", bound=Settings)
 
 
 def read_config(source: Path | None) -> dict[str, dict[str, Any]]:
-    """Read a settings file into its tables; no file gives empty ones.
+    """Read the tables of a settings file; without a file, all tables are empty.
 
-    Every table is checked, used or not: its keys, and each value alone. Whether values go together is a question to
-    the settings that options and file make up in the end (`build_settings`).
+    All tables are checked, also unused ones: their keys, and every value by itself. `build_settings` checks whether
+    values fit together, because options can still change them. The file may be a pipe, as in `--config <(command)`.
 
-    A pipe may stand for the file, as in `--config <(command)`: one that nobody writes to is waited for. No more than
-    `MOST` bytes are read of anything.
+    Args:
+        source: The file, of at most `MOST` bytes; None for no file.
 
     Raises:
-        SettingError: If the file cannot be read, or holds an unknown table or key, or a value that is out of range.
+        SettingError: If the file cannot be read, or has an unknown table, an unknown key, or a value out of range.
     """
     if source is None:
         return {name: {} for name in TABLES}
@@ -58,43 +58,50 @@ def read_config(source: Path | None) -> dict[str, dict[str, Any]]:
                 f"{source} has an unknown entry [{spelled(name)}].", f"Known tables: [{'], ['.join(TABLES)}]."
             )
     tables = {name: dict(content.get(name, {})) for name in TABLES}
-    deeper = [f"[{name}.{spelled(key)}]" for name in TABLES for key, value in tables[name].items() if _is_table(value)]
-    if deeper:
-        raise SettingError(f"{source} has an unknown entry {deeper[0]}.", f"Known tables: [{'], ['.join(TABLES)}].")
+    # a table within a table is never a setting; pydantic would report only its key
+    nested = [f"[{name}.{spelled(key)}]" for name in TABLES for key, value in tables[name].items() if _is_table(value)]
+    if nested:
+        raise SettingError(f"{source} has an unknown entry {nested[0]}.", f"Known tables: [{'], ['.join(TABLES)}].")
     for name, kind in TABLES.items():
         try:
             kind.model_validate(_given(tables[name]))
         except ValidationError as error:
-            alone = [entry for entry in error.errors(include_url=False) if entry["loc"]]  # the others name no field
-            if alone:
-                raise _refusal(kind, alone, f"{source}, [{name}]: ") from None
+            # errors without a field come from validators of several values
+            single = [entry for entry in error.errors(include_url=False) if entry["loc"]]
+            if single:
+                raise _setting_error(kind, single, f"{source}, [{name}]: ") from None
     return tables
 
 
 def _is_table(value: Any) -> bool:
-    """Tell whether a value is a table, or a list of anything but plain values; no setting is."""
-    return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(own, dict | list) for own in value))
+    """True if a value is a table, or a list with tables or lists in it."""
+    return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, dict | list) for item in value))
 
 
 def build_settings(kind: type[Kind], table: Mapping[str, Any], options: Mapping[str, Any]) -> Kind:
-    """Return checked settings: defaults < `table` of a file < `options` that are not None.
+    """Return checked settings from defaults, a file and options.
+
+    Args:
+        kind: The settings class.
+        table: Values of the file, which override defaults.
+        options: Values of the command line, which override the file; None if an option was not given.
 
     Raises:
-        SettingError: Naming every option that is unknown or out of range, with its value.
+        SettingError: If a setting is unknown or out of range; the message names all such settings and their values.
     """
     try:
         return kind.model_validate(_given(table) | _given(options))
     except ValidationError as error:
-        raise _refusal(kind, error.errors(include_url=False)) from None
+        raise _setting_error(kind, error.errors(include_url=False)) from None
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that are not None, under their options' names."""
+    """Return the values that are not None, keyed by option name."""
     return {name.replace("_", "-"): value for name, value in values.items() if value is not None}
 
 
-def _refusal(kind: type[Settings], entries: Sequence[Any], where: str = "") -> SettingError:
-    """Return the error that tells all faults pydantic found."""
+def _setting_error(kind: type[Settings], entries: Sequence[Any], where: str = "") -> SettingError:
+    """Return an error that lists all faults found by pydantic."""
     unknown = any(entry["type"] == "extra_forbidden" for entry in entries)
     known = ", ".join(field.replace("_", "-") for field in kind.model_fields)
     return SettingError(where + "\n".join(map(_fault, entries)), f"Known settings here: {known}." if unknown else "")
@@ -116,5 +123,5 @@ def saved_settings(settings: Settings) -> dict[str, Any]:
 
 
 def given_settings(settings: Settings) -> dict[str, Any]:
-    """Return the settings that were given, as `saved_settings` does all of them."""
+    """Return only the settings that were given, as JSON-ready values keyed by option name."""
     return settings.model_dump(mode="json", by_alias=True, exclude_unset=True)

@@ -1,4 +1,4 @@
-"""The settings of stage 2."""
+"""Settings of stage 2."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from scing_cli.core.settings.schedule_settings import Schedule, WarmupEpochs
 
 
 class VisualSettings(Schedule):
-    """Stage 2 (`[train-visual]`): the tuning of the image encoder. Each loss has its own margin and smoothing."""
+    """Settings of stage 2 (`[train-visual]`). Each loss has its own default margin and label smoothing."""
 
     stage2_loss: Annotated[Literal["paper", "clip-reid"], Setting("The paper's losses, or CLIP-ReID's.", METHOD)] = (
         "paper"
     )
     camera_embedding: Annotated[bool, Setting("SIE: learn a vector for each training camera.", METHOD)] = False
     warmup_epochs: WarmupEpochs = 10
-    occlusion: Annotated[  # not the paper's: for galleries where much stands in front of people
+    occlusion: Annotated[  # not in the paper; it helps where objects hide parts of people
         Probability, Setting("Probability of occlusion; raise it for occluded queries.", SCHEDULE)
     ] = 0.0
     triplet_weight: Annotated[Weight, Setting("Weight of the triplet loss, gamma of Eq. 20.", METHOD)] = 1.0
@@ -35,7 +35,7 @@ class VisualSettings(Schedule):
 
     @model_validator(mode="before")
     @classmethod
-    def _defaults_of_the_loss(cls, values: Any) -> Any:
+    def _default_of_the_loss(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
         given = {name.replace("-", "_"): value for name, value in values.items()}

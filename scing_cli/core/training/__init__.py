@@ -1,4 +1,4 @@
-"""One loop for every stage and method; the learning rate; the optimiser; saved steps to go on from."""
+"""Training loop of all stages and methods, learning rate, metrics log, and saved steps to resume from."""
 
 from scing_cli.core.training.gradients import gradient_norms
 from scing_cli.core.training.interruption import Interruption

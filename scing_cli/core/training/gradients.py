@@ -1,4 +1,4 @@
-"""What is learnt, and how strongly each term of the losses pulls at it (R3)."""
+"""Trainable parameters of a module, and the gradient norm of each loss term (R3)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 
-def gradient_norms(terms: Mapping[str, Tensor], learnt: nn.Module) -> dict[str, float]:
-    """Return each term's gradient norm over the learnt parameters, as `gradient_NAME` (R3)."""
-    parameters = [value for _, value in trainable_by_name(learnt)]
+def gradient_norms(terms: Mapping[str, Tensor], module: nn.Module) -> dict[str, float]:
+    """Return each term's gradient norm over the trainable parameters, as `gradient_NAME` (R3)."""
+    parameters = [value for _, value in trainable_by_name(module)]
     norms = {}
     for name, term in terms.items():
         gradients = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
@@ -20,5 +20,5 @@ def gradient_norms(terms: Mapping[str, Tensor], learnt: nn.Module) -> dict[str, 
 
 
 def trainable_by_name(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
-    """Return the parameters that want a gradient, with their names."""
+    """Return the parameters that require a gradient, with their names."""
     return [(name, value) for name, value in module.named_parameters() if value.requires_grad]

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a training runs: the first is put off while weights change, the second is not."""
+"""Handle Ctrl-C and SIGTERM during a training: the first signal waits until weights are consistent."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption:
-    """Turns the first Ctrl-C or SIGTERM into a KeyboardInterrupt, never in the middle of what is `whole`.
+    """Context manager: raises KeyboardInterrupt on Ctrl-C or SIGTERM, but not inside a `whole` block.
 
-    A context: outside it, and in threads other than the main one, signals do what they did; one that the process was
-    started to ignore stays ignored.
+    A second signal interrupts at once. Outside the context, and in threads other than the main one, signals keep their
+    handlers. A signal that the process was started to ignore stays ignored.
     """
 
     def __init__(self) -> None:
-        self.number: int | None = None  # of the signal that has come
-        self.again = False  # a second one has come: nothing more is to be done
+        self.number: int | None = None  # of the first signal received
+        self.again = False  # a second signal was received: stop without saving
         self._whole = False
         self._before: list[tuple[int, object]] = []
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
-            heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-            self._before = [(number, signal.signal(number, self._come)) for number in heard]
+            handled = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+            self._before = [(number, signal.signal(number, self._receive)) for number in handled]
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before:
-            signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal itself gave
+            signal.signal(number, handler)  # type: ignore[arg-type]  # returned by signal.signal
 
     @contextlib.contextmanager
     def whole(self) -> Iterator[None]:
-        """Put a first signal off until the block has ended.
+        """Delay the first signal until the end of the block.
 
         Raises:
-            KeyboardInterrupt: After the block, if a signal came during it.
+            KeyboardInterrupt: After the block, if a signal was received.
         """
         self._whole = True
         try:
@@ -49,8 +49,8 @@ class Interruption:
         if self.number is not None:
             raise KeyboardInterrupt
 
-    def _come(self, number: int, frame: FrameType | None) -> None:
-        """Note a signal; nothing is said here, as a stream that is closed would raise something else."""
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        # prints nothing: a closed stream would raise another error here
         del frame
         self.again = self.number is not None
         self.number = number

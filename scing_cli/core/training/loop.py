@@ -1,4 +1,4 @@
-"""One loop for every stage and method: it knows a task's losses and parameters, and nothing of what they mean."""
+"""The training loop of all stages and methods: it only uses the losses and the parameters of a task."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from scing_cli.core.training.schedule import LearningRate
 from scing_cli.core.training.state import Checkpoints, Progress
 from scing_cli.core.training.step_metrics import REMEDY, StepMetrics, read, require
 
-BIASES = {"bias", "in_proj_bias"}  # what torch calls them: of layers, and of an attention's joint projection
-READ_EVERY = 50  # steps, where a reading waits for the device
+BIASES = {"bias", "in_proj_bias"}  # torch's names: of a layer, and of an attention's joint projection
+READ_EVERY = 50  # steps: reading figures waits for the accelerator
 
 
 @dataclasses.dataclass(frozen=True)
 class Fit:
-    """What a finished stage has to tell.
+    """Summary of a finished training.
 
     Args:
-        steps: How many steps were taken.
-        images: How many training rows they saw.
-        seconds: How long they took.
+        steps: Number of steps.
+        images: Number of training rows in them.
+        seconds: Time of the steps.
         first: Mean of each figure over the first epoch.
         last: Mean of each figure over the last epoch.
     """
@@ -44,21 +44,21 @@ class Fit:
 
 
 class Trainer:
-    """Takes a task through its epochs.
+    """Trains a task for a number of epochs.
 
     Args:
-        task: What is learnt.
-        batch_sampler: Epoch -> its batches as lists of training rows.
+        task: The stage of a method to train.
+        batch_sampler: Epoch -> its batches, as lists of training rows.
         batches_of: Lists of rows -> batches on the device.
         rate: The learning rate.
-        bias_factor: What the rate of biases is multiplied by.
+        bias_factor: Learning rate of biases / learning rate of the other parameters.
         weight_decay: Adam's, coupled (paper, 4.2).
         seed: First part of every draw's key.
-        log: Where every epoch's figures go.
-        reporter: Where progress goes.
-        describe: Training rows -> words that name their images, for the message about a loss that is not finite.
-        checkpoints: Where steps are saved, and gone on from; None for neither.
-        interruption: What puts Ctrl-C off while weights change.
+        log: Gets the figures of every epoch.
+        reporter: Shows progress.
+        describe: Training rows -> names of their images, for the message about a loss that is not finite.
+        checkpoints: Saves steps, and restores the last one; None to do neither.
+        interruption: Delays Ctrl-C while weights change.
     """
 
     def __init__(
@@ -90,26 +90,26 @@ class Trainer:
         self.checkpoints = checkpoints
         self.interruption = interruption or Interruption()
         self.progress = Progress()
-        self.read_every = 1 if place_of(task.trainable()).type == "cpu" else READ_EVERY
+        self.read_every = 1 if device_of(task.trainable()).type == "cpu" else READ_EVERY
         self._unread: list[StepMetrics] = []
-        self._loss = ""  # of the last step that was read, in words
-        self._amid = False  # a step: the weights are no step's
-        self._mark = 0.0  # when the time since then was last counted
+        self._loss = ""  # text: loss of the last step that was read
+        self._in_step = False  # the optimiser is changing the weights: they must not be saved
+        self._mark = 0.0  # time up to which seconds are counted
 
     def fit(self, epochs: int, *, dry_run: Callable[[], None]) -> Fit:
-        """Rehearse, then train, from the last saved step where there is one.
+        """Make a dry run, then train; resume from the last saved step if there is one.
 
         Args:
-            epochs: How many.
-            dry_run: Called after one trial step whose effect is undone: evaluate and save here what the end needs.
+            epochs: Number of epochs.
+            dry_run: Called after one step whose effect is undone later: should evaluate and save as at the end.
 
         Raises:
             TrainingError: If a loss is not finite.
-            KeyboardInterrupt: On an `interruption`, after the last whole step was saved.
+            KeyboardInterrupt: On Ctrl-C or SIGTERM, after the last complete step was saved.
         """
         self._dry_run(dry_run)
         optimiser = self._optimiser()
-        self._go_on(optimiser)
+        self._resume(optimiser)
         self.log.restart(self.task.name, after=self.progress.epoch)
         self._mark = time.monotonic()
         try:
@@ -127,25 +127,26 @@ class Trainer:
         return Fit(done.steps, done.images, done.seconds, done.first, done.last)
 
     def _save_at_the_end(self, error: BaseException, optimiser: torch.optim.Optimizer) -> None:
-        """Save what was learnt, whatever ends the training; not amid a step, nor after a second signal."""
-        if not self.checkpoints or self._amid or self.interruption.again or isinstance(error, TrainingError):
+        """Save the last step when an error or a signal ends the training."""
+        # a loss that is not finite would be saved as well; a second signal stops at once
+        if not self.checkpoints or self._in_step or self.interruption.again or isinstance(error, TrainingError):
             return
         if self.interruption.number is not None:
-            with contextlib.suppress(Exception, SystemExit):  # a stream that is closed must not keep it from saving
-                self.reporter.note("Interrupted: saving what was learnt. A second Ctrl-C stops at once.")
-        with contextlib.suppress(TrainingError, RuntimeError):  # not finite, nothing is saved; a device that is gone
+            with contextlib.suppress(Exception, SystemExit):  # a closed stream must not prevent the save
+                self.reporter.note("Interrupted: saving the last step. A second Ctrl-C stops at once.")
+        with contextlib.suppress(TrainingError, RuntimeError):  # a figure is not finite; the device failed
             self._read()
             self.checkpoints.save_if_possible(self.progress, self.task.trainable(), optimiser)
 
-    def _go_on(self, optimiser: torch.optim.Optimizer) -> None:
-        """Take up the last saved step."""
+    def _resume(self, optimiser: torch.optim.Optimizer) -> None:
+        """Restore the last saved step."""
         self.progress, self._unread = Progress(), []
         found = self.checkpoints.latest() if self.checkpoints else None
         if found is not None:
             found.restore(self.task.trainable(), optimiser)
             self.progress = found.progress
-            place = f"{counted(self.progress.epoch, 'epoch')} and {counted(self.progress.step, 'step')}"
-            self.reporter.note(f"Going on after {place}.")
+            done = f"{counted(self.progress.epoch, 'epoch')} and {counted(self.progress.step, 'step')}"
+            self.reporter.note(f"Resuming after {done}.")
 
     def _length(self, epochs: int) -> int:
         return epochs * len(self.batch_sampler(0))
@@ -163,21 +164,21 @@ class Trainer:
         )
 
     def _dry_run(self, dry_run: Callable[[], None]) -> None:
-        self.reporter.note("Rehearsal: one step, a few queries, one save; then the run.")
-        learnt = self.task.trainable()
-        before = {name: value.detach().clone() for name, value in learnt.state_dict().items()}
+        self.reporter.note("Dry run: one step, a few queries, one save. Then the training starts.")
+        module = self.task.trainable()
+        before = {name: value.detach().clone() for name, value in module.state_dict().items()}
         batch = next(iter(self.batches_of(self.batch_sampler(0)[:1])))
         optimiser = self._optimiser()
         self._gradients(batch, (self.seed, self.task.name, "dry run", 0), optimiser)
         optimiser.step()
         if self.checkpoints:
-            self.checkpoints.dry_run(learnt, optimiser)
+            self.checkpoints.dry_run(module, optimiser)
         dry_run()
-        learnt.load_state_dict(before)
-        learnt.zero_grad(set_to_none=True)
+        module.load_state_dict(before)
+        module.zero_grad(set_to_none=True)
 
     def _epoch(self, optimiser: torch.optim.Optimizer, advance: Advance) -> None:
-        """Take the steps of an epoch that are left of it."""
+        """Take the remaining steps of an epoch."""
         epoch = self.progress.epoch
         for group in optimiser.param_groups:
             group["lr"] = self.rate.at(epoch) * group["factor"]
@@ -186,23 +187,23 @@ class Trainer:
             advance(1, f"epoch {epoch + 1}{self._loss}")
 
     def _advance(self, batch: Batch, key: Key, optimiser: torch.optim.Optimizer) -> None:
-        """Take one step of an epoch; an interruption finds it taken or not begun."""
+        """Take one step of an epoch; an interruption leaves it complete or undone."""
         buffers = [(buffer, buffer.clone()) for buffer in self.task.trainable().buffers()]
         norms = self.progress.norms if self.progress.step else None
         try:
             reading, norms = self._gradients(batch, key, optimiser, norms=norms)
             with self.interruption.whole():
-                self._amid = True
+                self._in_step = True
                 optimiser.step()
                 self._count(reading, norms)
-                buffers, self._amid = [], False
+                buffers, self._in_step = [], False
                 if len(self._unread) >= self.read_every:
                     self._read()
                 if self.checkpoints and self.checkpoints.due():
                     self._read()
                     self.checkpoints.save_if_possible(self.progress, self.task.trainable(), optimiser)
         except BaseException:
-            for buffer, value in buffers:  # batch normalisation counts in the forward pass
+            for buffer, value in buffers:  # batch normalisation changes its statistics in the forward pass
                 buffer.copy_(value)
             raise
 
@@ -221,14 +222,14 @@ class Trainer:
         self._mark = now
 
     def _read(self) -> None:
-        """Read the figures that are still on the device, and count the time that it takes."""
+        """Read the figures that are still on the device, and add the time of the transfer."""
         if not self._unread:
             return
-        found = read(self._unread, self.describe)
+        steps = read(self._unread, self.describe)
         self._unread = []
         before, now = self.progress, time.monotonic()
         sums = dict(before.sums)
-        for figures in found:
+        for figures in steps:
             sums = {name: sums.get(name, 0.0) + value for name, value in figures.items()}
             self._loss = f", loss {figures['loss']:.3f}"
         self.progress = dataclasses.replace(
@@ -240,7 +241,7 @@ class Trainer:
         self._mark = now
 
     def _end_epoch(self, optimiser: torch.optim.Optimizer) -> None:
-        """Log the epoch, and save."""
+        """Log the figures of the epoch, and save a step unless saving is slow."""
         with self.interruption.whole():
             self._read()
         done = self.progress
@@ -270,7 +271,7 @@ class Trainer:
         *,
         norms: Mapping[str, float] | None = None,
     ) -> tuple[StepMetrics, Mapping[str, float]]:
-        """Compute a step's gradients; where `norms` is None, also measure each term's gradient norm (R3)."""
+        """Compute the gradients of a step; if `norms` is None, also the gradient norm of each term (R3)."""
         losses = self.task.losses(batch, key)
         reading = StepMetrics.of(losses, batch.rows, key)
         if norms is None:
@@ -287,6 +288,6 @@ class Trainer:
             raise TrainingError(f"{self.task.name}: {broken[0]} is not finite after the last step.", REMEDY)
 
 
-def place_of(module: nn.Module) -> torch.device:
-    """Return the device of what is learnt."""
+def device_of(module: nn.Module) -> torch.device:
+    """Return the device of a module's parameters."""
     return next(module.parameters()).device

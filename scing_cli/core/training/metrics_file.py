@@ -1,4 +1,4 @@
-"""The course of a run's training: metrics.jsonl."""
+"""Log of a training in the run folder: metrics.jsonl, one row per epoch and stage."""
 
 from __future__ import annotations
 
@@ -12,20 +12,24 @@ from scing_cli.core.artifacts import replacing
 from scing_cli.core.errors import RunError, ScingError
 from scing_cli.core.safe_reading import check_ordinary, read_limited
 
-REMEDY = "Move it away and run the command again: it only tells the course of the training."
+REMEDY = "Move it away and run the command again: it is a log only, and no command needs it."
 
 
 class MetricsLog:
-    """Appends one JSON object a line to metrics.jsonl."""
+    """Appends JSON objects to metrics.jsonl, one per line."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def restart(self, stage: str, *, after: int = 0) -> None:
-        """Take out what an earlier try of the same stage has left beyond some epochs, and a last line cut short.
+        """Remove the rows of a stage after an epoch, and an incomplete last line.
+
+        Args:
+            stage: The stage that is trained again.
+            after: Last epoch whose row stays.
 
         Raises:
-            RunError: If the log cannot be read, or another line is no JSON object; the message names it.
+            RunError: If the log cannot be read, or a line is not a JSON object; the message names the line.
         """
         if not self.path.exists():
             return
@@ -37,15 +41,15 @@ class MetricsLog:
             raise RunError(f"{self.path} cannot be read: {reason}.", REMEDY) from error
         lines = content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
         rows = [self._row(line, number) for number, line in enumerate(lines, 1)]
-        kept = b"".join(
+        remaining = b"".join(
             line for line, row in zip(lines, rows, strict=True) if row.get("stage") != stage or row["epoch"] <= after
         )
-        if kept != content:
+        if remaining != content:
             with replacing(self.path) as temporary:
-                temporary.write_bytes(kept)
+                temporary.write_bytes(remaining)
 
     def _row(self, line: bytes, number: int) -> dict[str, Any]:
-        """Return a line as it was written."""
+        """Parse a line."""
         try:
             row = dict(json.loads(line.decode("utf-8")))
             return {**row, "epoch": int(row.get("epoch", 0))}
@@ -53,7 +57,7 @@ class MetricsLog:
             raise RunError(f"{self.path} is damaged in line {number}: {error}.", REMEDY) from error
 
     def write(self, row: Mapping[str, Any]) -> None:
-        """Append one row; numbers are written as they are.
+        """Append one row.
 
         Raises:
             ScingError: If the file cannot be written.

@@ -1,4 +1,4 @@
-"""The learning rate as a function of the epoch alone, so a resume needs no scheduler's state."""
+"""Learning rate as a function of the epoch, so that a resumed training needs no saved scheduler."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class LearningRate:
     Args:
         base: The rate after the warm-up.
         milestones: Epochs at which the rate is divided by ten.
-        warmup_epochs: Over how many epochs it rises; 0 for none.
-        warmup_from: Where it rises from; None for a tenth of `base`.
-        epochs: Length of a cosine, the warm-up within it; None for steps.
-        final: Where a cosine ends.
-        first: The number that the first epoch goes by.
+        warmup_epochs: Length of the warm-up; 0 for none.
+        warmup_from: Rate at the start of the warm-up; None for a tenth of `base`.
+        epochs: Length of a cosine, including the warm-up; None for steps.
+        final: Rate at the end of a cosine.
+        first: Number of the first epoch, 0 or 1.
 
     >>> rate = LearningRate(base=1.0, milestones=(30, 50), warmup_epochs=10)
     >>> [round(rate.at(epoch), 4) for epoch in (0, 5, 10, 29, 30, 50)]
@@ -36,7 +36,7 @@ class LearningRate:
     first: int = 0
 
     def at(self, epoch: int) -> float:
-        """Return the rate of an epoch; the first of a training is 0 here."""
+        """Return the rate of an epoch, counted from 0."""
         number = epoch + self.first
         if self.epochs is not None and number >= self.warmup_epochs:
             return self._cosine(number / self.epochs)
@@ -45,5 +45,5 @@ class LearningRate:
         return self.base * warm * 0.1 ** sum(number >= milestone for milestone in self.milestones)
 
     def _cosine(self, share: float) -> float:
-        """Return the rate when this share of the cosine lies behind."""
+        """Return the rate after this share of the cosine."""
         return self.final + (self.base - self.final) * (1 + math.cos(math.pi * min(share, 1.0))) / 2

@@ -1,8 +1,9 @@
-"""What a training needs to go on after an interruption, on disk.
+"""Saved steps of an unfinished training, from which it can resume.
 
-Every draw is a function of (seed, stage, epoch, step), so that is two integers, the weights and Adam's moments. In the
-run's `state/`: `STAGE.json` says what the unfinished training stands on, `STAGE.EPOCH-STEP.safetensors` are the two
-steps that were saved last, `STAGE.NAME.safetensors` is what was computed once before the first step.
+Every random draw is a function of (seed, stage, epoch, step). Therefore epoch, step, weights and Adam's moments are
+enough to resume. The folder `state/` of a run contains `STAGE.json` (settings, data and model of the training),
+`STAGE.EPOCH-STEP.safetensors` (the last two saved steps) and `STAGE.NAME.safetensors` (tensors that are computed once,
+before the first step).
 """
 
 from __future__ import annotations
@@ -26,28 +27,30 @@ from scing_cli.core.errors import RunError, ScingError
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.safe_reading import check_ordinary
 
-KEPT = 2
-SHARE = 20  # an epoch's end is saved where that takes at most one in so many of the seconds since the last
+SAVED_STEPS = 2  # a damaged last file leaves the one before it
+SHARE = 20  # the end of an epoch is saved if a save takes at most 1/20 of the time since the last one
 MINUTES = 10.0
 SUFFIX = ".safetensors"
+PREFIX = "learnt."  # of trained tensors in a file
+START_OVER = "Start over: --no-resume."
 _KINDS: Mapping[str, Any] = {"int": int, "float": (int, float), "Mapping[str, float]": dict}
 
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """How far a training has come.
+    """Progress of a training.
 
     Args:
-        epoch: Whole epochs.
-        step: Steps of the epoch after them.
-        steps: Steps in all.
-        images: Training rows they saw.
-        seconds: Time they took.
-        epoch_seconds: Time the unfinished epoch has taken.
-        sums: Sums of each figure over the unfinished epoch's steps.
+        epoch: Finished epochs.
+        step: Steps of the unfinished epoch.
+        steps: Steps in total.
+        images: Training rows in all steps.
+        seconds: Time of all steps.
+        epoch_seconds: Time of the unfinished epoch.
+        sums: Sum of each figure over the steps of the unfinished epoch.
         norms: Gradient norms of its first step.
         first: Mean of each figure over the first epoch.
-        last: Mean of each figure over the last whole epoch.
+        last: Mean of each figure over the last finished epoch.
     """
 
     epoch: int = 0
@@ -63,19 +66,19 @@ class Progress:
 
     @classmethod
     def read(cls, text: str) -> Progress:
-        """Return what was written as JSON.
+        """Parse the JSON text of a progress.
 
         Raises:
-            ValueError: If it is none.
+            ValueError: If the text is not one.
         """
         content = json.loads(text)
         kinds = {field.name: _KINDS[str(field.type)] for field in dataclasses.fields(cls)}
         if not isinstance(content, dict) or content.keys() != kinds.keys():
-            raise ValueError("no progress")
+            raise ValueError("not a progress")
         if not all(isinstance(content[name], kind) for name, kind in kinds.items()):
-            raise ValueError("no numbers")
+            raise ValueError("a value has another type")
         if min(content["epoch"], content["step"], content["steps"], content["images"]) < 0:
-            raise ValueError("negative")
+            raise ValueError("a count is negative")
         return cls(**content)
 
 
@@ -83,11 +86,11 @@ class Checkpoints:
     """The saved steps of one unfinished training.
 
     Args:
-        folder: The run's `state`.
-        stage: The task's name.
-        facts: What the training stands on; a step that was saved under other facts does not count.
-        minutes: A step is saved when the last save is this long ago.
-        reporter: Told of damage and of a full disk.
+        folder: The folder `state` of the run.
+        stage: Name of the task.
+        facts: Settings, data and model; steps that were saved with other facts are not used.
+        minutes: Time between two saves.
+        reporter: Shows warnings about damaged files and a full disk.
     """
 
     def __init__(
@@ -101,87 +104,89 @@ class Checkpoints:
         self.saved: Progress | None = None
         self._time = time.monotonic()
         self._cost = 0.0  # seconds of the last save
-        self._told = False  # that it cannot be saved
+        self._warned = False  # that the last save failed
 
     def latest(self) -> Checkpoint | None:
-        """Return the last saved step that is whole; None where none was saved.
+        """Return the last saved step that can be used; None if no step was saved.
 
         Raises:
-            RunError: If all that were saved are damaged.
+            RunError: If all saved steps are damaged or belong to another training.
         """
         for file in reversed(self._files()):
             try:
                 texts, tensors = _read(file, self.facts)
                 progress = Progress.read(texts["progress"])
             except (RunError, KeyError, TypeError, ValueError) as error:
-                reason = error.what if isinstance(error, RunError) else f"{file} holds no saved step."
-                self.reporter.warn(f"{reason} The step saved before it is tried.")
+                reason = error.what if isinstance(error, RunError) else f"{file} does not contain a saved step."
+                self.reporter.warn(f"{reason} Trying the step that was saved before it.")
             else:
                 self.saved = progress
                 return Checkpoint(progress, tensors)
         if self._files():
-            raise RunError(f"No saved step in {self.folder} can be gone on from.", "Begin anew: --no-resume.")
+            raise RunError(f"No saved step in {self.folder} can be used to resume.", START_OVER)
         return None
 
     def due(self) -> bool:
-        """Tell whether the last save is long enough ago."""
+        """True if the last save is longer ago than `minutes`."""
         return time.monotonic() - self._time >= 60 * self.minutes
 
     def worth_saving(self) -> bool:
-        """Tell whether an epoch's end shall be saved: saving must not become the work."""
+        """True if saving now costs little time compared with training."""
         return time.monotonic() - self._time >= SHARE * self._cost
 
-    def save(self, progress: Progress, learnt: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+    def save(self, progress: Progress, module: nn.Module, optimiser: torch.optim.Optimizer) -> None:
         """Save a step, and remove all but the last two.
 
         Raises:
-            ScingError: If it cannot be written; what was saved before is untouched.
+            ScingError: If the file cannot be written; earlier steps stay.
         """
         if progress == self.saved:
             return
         start = time.monotonic()
         name = f"{progress.epoch:06}-{progress.step:06}"
-        self._write(name, _tensors(learnt, optimiser), {"progress": json.dumps(dataclasses.asdict(progress))})
-        for file in self._files()[:-KEPT]:
+        self._write(name, _tensors(module, optimiser), {"progress": json.dumps(dataclasses.asdict(progress))})
+        for file in self._files()[:-SAVED_STEPS]:
             file.unlink(missing_ok=True)
-        self.saved, self._time, self._told = progress, time.monotonic(), False
+        self.saved, self._time, self._warned = progress, time.monotonic(), False
         self._cost = self._time - start
 
-    def save_if_possible(self, progress: Progress, learnt: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-        """Save a step; a disk that is full for a while must not end the training."""
+    def save_if_possible(self, progress: Progress, module: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+        """Save a step; if that fails, warn once and continue: the disk may be full only for a while."""
         try:
-            self.save(progress, learnt, optimiser)
+            self.save(progress, module, optimiser)
         except ScingError as error:
             self._time = time.monotonic()
-            if not self._told:
-                with contextlib.suppress(Exception, SystemExit):  # a stream that is closed is no reason to end either
-                    self.reporter.warn(f"{error.what} The last steps are not saved; it is tried again.")
-            self._told = True
+            if not self._warned:
+                with contextlib.suppress(Exception, SystemExit):  # a closed stream must not end the training
+                    self.reporter.warn(
+                        f"{error.what} The last steps are not saved; training continues and tries again later."
+                    )
+            self._warned = True
 
-    def dry_run(self, learnt: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-        """Save once for trial, and remove it."""
+    def dry_run(self, module: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+        """Save a step to test the disk and to measure the time, then remove it."""
         start = time.monotonic()
-        self._write("dry-run", _tensors(learnt, optimiser), {})
+        self._write("dry-run", _tensors(module, optimiser), {})
         self._path("dry-run").unlink()
         self._time = time.monotonic()
         self._cost = self._time - start
 
-    def keep(self, name: str, make: Callable[[], Tensor]) -> Tensor:
-        """Return a tensor that was made before and kept under this name, or make it and keep it."""
+    def cached(self, name: str, make: Callable[[], Tensor]) -> Tensor:
+        """Return the tensor stored under a name; compute and store it if there is none."""
         file = self._path(name)
         try:
-            found = _read(file, self.facts)[1]["value"]
+            value = _read(file, self.facts)[1]["value"]
         except (RunError, KeyError):
-            found = make()
-            self._write(name, {"value": found}, {})
-        return found
+            value = make()
+            self._write(name, {"value": value}, {})
+        return value
 
     def has_any(self) -> bool:
-        """Tell whether anything is saved or kept."""
+        """True if a step or a cached tensor is stored."""
         return any(self.folder.glob(f"{self.stage}.*{SUFFIX}"))
 
     def clear(self) -> None:
-        """Remove all of it: the training is done, or begins anew."""
+        """Remove all saved steps and cached tensors."""
         for file in self.folder.glob(f"{self.stage}.*{SUFFIX}"):
             file.unlink(missing_ok=True)
         self.saved = None
@@ -190,7 +195,8 @@ class Checkpoints:
         return self.folder / f"{self.stage}.{name}{SUFFIX}"
 
     def _files(self) -> list[Path]:
-        """Return the saved steps, the oldest first: their names sort by epoch and step."""
+        """Return the files of the saved steps, oldest first."""
+        # epoch and step have leading zeros in the names
         return sorted(self.folder.glob(f"{self.stage}.[0-9]*-[0-9]*{SUFFIX}"))
 
     def _write(self, name: str, tensors: Mapping[str, Tensor], texts: Mapping[str, str]) -> None:
@@ -208,56 +214,58 @@ class Checkpoint:
     """A saved step.
 
     Args:
-        progress: How far the training had come.
+        progress: Progress of the training at this step.
         tensors: The weights and the optimiser's moments.
     """
 
     progress: Progress
     tensors: Mapping[str, Tensor]
 
-    def restore(self, learnt: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-        """Put weights and moments back.
+    def restore(self, module: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+        """Load weights and moments into a module and its optimiser.
 
         Raises:
-            RunError: If they are of another model.
+            RunError: If they belong to another model.
         """
         try:
-            weights = {name[7:]: value for name, value in self.tensors.items() if name.startswith("learnt.")}
+            weights = {
+                name.removeprefix(PREFIX): value for name, value in self.tensors.items() if name.startswith(PREFIX)
+            }
             moments: dict[int, dict[str, Tensor]] = {}
             for name, value in self.tensors.items():
                 if name.startswith("optimiser."):
                     _, number, key = name.split(".")
                     moments.setdefault(int(number), {})[key] = value
-            learnt.load_state_dict(weights)
+            module.load_state_dict(weights)
             groups = optimiser.state_dict()["param_groups"]
             optimiser.load_state_dict({"state": moments, "param_groups": groups})
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
-            raise RunError(f"The saved step is of another model: {error}", "Begin anew: --no-resume.") from error
+            raise RunError(f"The saved step belongs to another model: {error}", START_OVER) from error
 
 
-def _tensors(learnt: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    found = {f"learnt.{name}": value for name, value in learnt.state_dict().items()}
+def _tensors(module: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    tensors = {f"{PREFIX}{name}": value for name, value in module.state_dict().items()}
     for number, moments in optimiser.state_dict()["state"].items():
-        found |= {f"optimiser.{number}.{key}": value for key, value in moments.items()}
-    return found
+        tensors |= {f"optimiser.{number}.{key}": value for key, value in moments.items()}
+    return tensors
 
 
 def _read(file: Path, facts: str) -> tuple[dict[str, str], dict[str, Tensor]]:
     """Read texts and tensors.
 
     Raises:
-        RunError: If the file is missing or damaged, or was written by a training that stood on other facts.
+        RunError: If the file is missing or damaged, or was written by a training with other facts.
     """
     try:
         check_ordinary(file)
         with safe_open(file, framework="pt") as source:
             texts = dict(source.metadata() or {})
-            tensors = {name: source.get_tensor(name) for name in source.keys()}  # noqa: SIM118 - no mapping
+            tensors = {name: source.get_tensor(name) for name in source.keys()}  # noqa: SIM118 - not a mapping
     except (OSError, SafetensorError, ValueError) as error:
         raise RunError(f"{file} cannot be read: {error}.") from error
-    stamped = texts.pop("digest", "")
-    if tensors_digest(tensors, texts) != stamped:
-        raise RunError(f"{file} is damaged: its digest is another.")
+    digest = texts.pop("digest", "")
+    if tensors_digest(tensors, texts) != digest:
+        raise RunError(f"{file} is damaged: its digest does not match.")
     if texts.pop("facts", "") != facts:
-        raise RunError(f"{file} is of a training with other settings or data.")
+        raise RunError(f"{file} belongs to a training with other settings or data.")
     return texts, tensors

@@ -189,7 +189,7 @@ def test_what_is_whole_is_not_cut(undisturbed, tmp_path, monkeypatch, place, num
     notes, task = Notes(), Normalised()
     assert_same(result(tmp_path, task, train(tmp_path, task, reporter=notes)), undisturbed)
     after = {"weights": "0 epochs and 2 steps", "save": "0 epochs and 2 steps", "log": "3 epochs and 0 steps"}
-    assert f"Going on after {after[place]}." in notes.said
+    assert f"Resuming after {after[place]}." in notes.said
 
 
 def test_a_second_ctrl_c_stops_at_once_and_what_was_saved_stays(tmp_path, undisturbed, monkeypatch):
@@ -251,7 +251,7 @@ def test_whatever_ends_it_the_steps_are_saved(tmp_path, undisturbed, error):
         train(tmp_path, Normalised(hook), minutes=1e9)
     notes, task = Notes(), Normalised()
     assert_same(result(tmp_path, task, train(tmp_path, task, reporter=notes)), undisturbed)
-    assert "Going on after 2 epochs and 1 step." in notes.said
+    assert "Resuming after 2 epochs and 1 step." in notes.said
 
 
 def test_a_log_that_cannot_be_written_loses_no_step(tmp_path, undisturbed, monkeypatch):
@@ -268,7 +268,7 @@ def test_a_log_that_cannot_be_written_loses_no_step(tmp_path, undisturbed, monke
     monkeypatch.setattr(MetricsLog, "write", real)
     notes, task = Notes(), Normalised()
     assert_same(result(tmp_path, task, train(tmp_path, task, reporter=notes)), undisturbed)
-    assert "Going on after 1 epoch and 2 steps." in notes.said
+    assert "Resuming after 1 epoch and 2 steps." in notes.said
 
 
 @pytest.mark.parametrize(
@@ -308,7 +308,7 @@ def test_a_damaged_step_gives_way_to_the_one_before(tmp_path, undisturbed):
     notes, task = Notes(), Normalised()
     assert_same(result(tmp_path, task, train(tmp_path, task, reporter=notes)), undisturbed)
     assert any(newer.name in said and "damaged" in said for said in notes.said)
-    assert "Going on after 2 epochs and 0 steps." in notes.said
+    assert "Resuming after 2 epochs and 0 steps." in notes.said
     assert older.name == "small.000002-000000.safetensors"
 
 
@@ -328,7 +328,7 @@ def test_without_a_whole_step_nothing_begins_from_the_start_in_silence(tmp_path,
         file.write_bytes(changed.get(damage, content))
     facts = {"settings": {"lr": 0.02}} if damage == "other facts" else FACTS
     notes, before = Notes(), sorted((tmp_path / "state").iterdir())
-    with pytest.raises(RunError, match=r"(?s)No saved step in .* can be gone on from.*--no-resume"):
+    with pytest.raises(RunError, match=r"(?s)No saved step in .* can be used to resume.*--no-resume"):
         train(tmp_path, Normalised(), reporter=notes, facts=facts)
     assert sum(".safetensors" in said for said in notes.said) == 2
     assert sorted((tmp_path / "state").iterdir()) == before
@@ -380,7 +380,7 @@ def test_what_was_made_once_is_kept_for_the_same_training_alone(tmp_path):
         return torch.arange(6.0).reshape(2, 3)
 
     for facts, times in ((FACTS, 1), (FACTS, 1), ({"settings": {}}, 2)):
-        found = Checkpoints(tmp_path, "small", facts=facts, reporter=Silent()).keep("view-0", make)
+        found = Checkpoints(tmp_path, "small", facts=facts, reporter=Silent()).cached("view-0", make)
         assert torch.equal(found, torch.arange(6.0).reshape(2, 3))
         assert len(made) == times
     checkpoints = Checkpoints(tmp_path, "small", facts=FACTS, reporter=Silent())

@@ -1,4 +1,4 @@
-"""CLIP-ReID, the baseline: each identity's own tokens, which no image changes."""
+"""CLIP-ReID, the baseline: each identity has its own tokens, without a visual part."""
 
 from __future__ import annotations
 

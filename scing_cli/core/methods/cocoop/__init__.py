@@ -1,7 +1,7 @@
-"""CoCoOp on CLIP-ReID's tokens: a meta-net adds the same visual part to every token, ungated (Eq. 3-5).
+"""CoCoOp on the tokens of CLIP-ReID: a meta-net adds one visual part to all tokens, without a gate (Eq. 3-5).
 
-The original shares its tokens among all classes; here each identity has its own, as the paper's Table 3 builds on
-CLIP-ReID.
+The original CoCoOp shares its tokens among all classes. Here each identity has its own, because the paper's Table 3
+builds on CLIP-ReID.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The meta-net: what an image adds to every prompt token (Eq. 3-4).
+"""The meta-net of CoCoOp: the visual part that is added to every prompt token (Eq. 3-4).
 
 Shapes: B batch, D width of the image feature, d width of a text token, L tokens.
 """
@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-SHRINKS = 16
+SHRINKS = 16  # width of the feature / width of the hidden layer, as in CoCoOp's code
 
 
 class MetaNet(nn.Module):
-    """Turn an image feature into one vector that is added to each of the L tokens.
+    """Map an image feature to one vector that is added to each of the L tokens.
 
-    Two layers with ReLU; the hidden one has D / 16 units, as in CoCoOp's code: 33,312 parameters at ViT-B/16. Both
-    start as torch has it.
+    Two linear layers with ReLU between them and torch's default initialisation: 33,312 parameters at ViT-B/16.
 
     Args:
         feature_width: D.
@@ -29,6 +28,6 @@ class MetaNet(nn.Module):
         self.layers = nn.Sequential(nn.Linear(feature_width, hidden), nn.ReLU(), nn.Linear(hidden, token_width))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return (B, L, d), the same vector for each token, from V, (B, D) unit length."""
+        """Return (B, L, d), the same vector for each token, from V, (B, D) of unit length."""
         added: Tensor = self.layers(features)  # Eq. 3
         return added[:, None, :].expand(-1, self.tokens, -1)

@@ -1,4 +1,4 @@
-"""SCING: tokens that take a gated visual part (SVIP), and texts that stay the same under perturbation (PDCA)."""
+"""SCING: tokens with a gated visual part (SVIP), and texts that are consistent under perturbation (PDCA)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["SelectiveVisualPrompt", "prompt_task", "visual_task"]
 def prompt_task(
     settings: PromptSettings, *, clip: ClipModel, features: Tensor, labels: Tensor, precision: str
 ) -> PromptTuning:
-    """Build stage 1; `--no-consistency`, or lambda at 0, leaves PDCA out."""
+    """Build stage 1; without consistency loss, or with lambda = 0, there is no PDCA."""
     perturbation = None
     if settings.consistency and settings.consistency_weight > 0:
         views = _views(settings, clip, precision)

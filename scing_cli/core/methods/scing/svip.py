@@ -1,4 +1,4 @@
-"""SVIP: what an image adds to the first M prompt tokens (Eq. 8-10, R2).
+"""SVIP: the visual part that is added to the first M prompt tokens (Eq. 8-10, R2).
 
 Shapes: B batch, D width of the image feature, d width of a text token, M fused tokens.
 """
@@ -8,15 +8,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-HIDDEN = {"channel": 128, "token": 256}
+HIDDEN = {"channel": 128, "token": 256}  # units of the hidden layer, by gate
 
 
 class SelectiveVisualPrompt(nn.Module):
-    """Turn an image feature V into c * alpha, the visual part of M prompt tokens.
+    """Map an image feature V to c * alpha, the visual part of M prompt tokens.
 
     With the `channel` gate, c and alpha are vectors of width d shared by the M tokens; with the `token` gate, c is
-    M x d and alpha one scalar per token. The condition's last layer starts at zero, so training starts from plain
-    prompts (R2); the rest starts as torch has it (R18).
+    M x d and alpha one scalar per token. The last layer of c is initialised with zeros (R2), the other layers as torch
+    does by default (R18).
 
     Args:
         feature_width: D.
@@ -32,6 +32,7 @@ class SelectiveVisualPrompt(nn.Module):
         self.per_token = gate == "token"
         width = fused_tokens * token_width if self.per_token else token_width
         last = nn.Linear(HIDDEN[gate], width)
+        # training starts from prompts without a visual part (R2)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         self.condition = nn.Sequential(nn.Linear(feature_width, HIDDEN[gate]), nn.ReLU(), last)
@@ -41,10 +42,10 @@ class SelectiveVisualPrompt(nn.Module):
         """Return c * alpha (Eq. 8-10).
 
         Args:
-            features: V, (B, D) unit length.
+            features: V, (B, D) of unit length.
 
         Returns:
-            (B, M, d), to be added to the first M tokens.
+            (B, M, d), added to the first M tokens.
         """
         condition: Tensor = self.condition(features)  # Eq. 8
         alpha = torch.sigmoid(self.gate(features))  # Eq. 9

@@ -1,1 +1,1 @@
-"""The paper's Figure 1 and Table 4: only the programs in `examples` call these."""
+"""The paper's Figure 1 and Table 4. Only the programs in `examples` use this package."""

@@ -1,6 +1,6 @@
-"""What the methods cost in parameters and operations, beside the paper's Table 4.
+"""Count parameters and floating-point operations of the methods, as in the paper's Table 4.
 
-All is counted from the modules that training builds. K is the number of identities in training.
+The numbers come from the modules that training builds. K is the number of identities in training.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from scing_cli.core.workflows.paper.flops import forward_flops, hooked_flops
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Setting:
-    """What is counted; by default what Table 4 was counted of.
+    """The model and data to count for; the defaults are those of Table 4.
 
     Args:
         model: A name of `known_models()`, or the path of a JSON file.
         stride: Step between patches, in pixels; None for the patch's side.
-        identities: K; at least 1.
-        cameras: Camera vectors (SIE, R15); 0 for none.
+        identities: K, at least 1.
+        cameras: Number of camera vectors (SIE, R15); 0 for none.
 
     Raises:
-        SettingError: If there are fewer.
+        SettingError: If a number is too small.
     """
 
     model: str = "ViT-B-16-quickgelu"
@@ -43,7 +43,7 @@ class Setting:
                 raise SettingError(f"{option} {value}: must be at least {least}.")
 
     def is_published(self) -> bool:
-        """Tell whether Table 4 is of this.
+        """True if Table 4 has the figures of this setting.
 
         >>> Setting().is_published(), Setting(stride=16).is_published()
         (True, False)
@@ -53,16 +53,16 @@ class Setting:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Parts:
-    """Parameters of each part of a method. Frozen ones count, buffers do not.
+    """Parameters of each part of a method, including frozen ones, without buffers.
 
     Args:
         image_encoder: Without camera vectors.
-        text_encoder: Without the word table, which CLIP-ReID's code leaves out of its text tower.
+        text_encoder: Without the word embeddings, which the text tower of CLIP-ReID's code does not contain.
         heads: Identity heads of CLIP-ReID's stage 2.
-        necks: BN necks before them, with their frozen biases.
+        necks: Batch normalisations before the heads, with their frozen biases.
         tokens: Prompt tokens of all identities.
         cameras: Camera vectors.
-        visual: What turns an image into a part of the prompts: CoCoOp's meta-net, SCING's SVIP.
+        visual: The module of the prompts' visual part: CoCoOp's meta-net, SCING's SVIP.
     """
 
     image_encoder: int
@@ -74,7 +74,7 @@ class Parts:
     visual: int
 
     def total(self) -> int:
-        """Return the sum: parameters as the paper counts them."""
+        """Return the sum, which is the paper's number of parameters."""
         return sum(dataclasses.astuple(self))
 
 
@@ -83,11 +83,11 @@ class MethodCost:
     """Parameters of one method.
 
     Args:
-        parts: All that its training holds, as the paper counts.
-        stage1: Learnt in stage 1.
-        stage2: Learnt in stage 2.
-        inference: In use after training: the image encoder with its camera vectors.
-        published: The method's row of Table 4.
+        parts: Parameters of both training stages, by part.
+        stage1: Trained in stage 1.
+        stage2: Trained in stage 2.
+        inference: Used after training: the image encoder with its camera vectors.
+        published: Row of the method in Table 4.
     """
 
     parts: Parts
@@ -99,15 +99,15 @@ class MethodCost:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Efficiency:
-    """What was counted.
+    """Parameters and operations of all methods.
 
     Args:
-        setting: Of what.
+        setting: The model and data that were counted for.
         size: Height and width of the images, in pixels.
-        flops: Operations of the image encoder's forward pass, of one image; two to a multiply-add. Inference is the
-            image encoder alone, whatever the method.
-        hooked_flops: The same as the paper's counter has them.
-        methods: By name, in the table's order.
+        flops: Operations of the image encoder's forward pass for one image; a multiply-add counts as two. Inference
+            uses only the image encoder, so all methods have the same number.
+        hooked_flops: The same as the paper's counter measures it.
+        methods: Costs by method, in the order of Table 4.
     """
 
     setting: Setting
@@ -118,16 +118,16 @@ class Efficiency:
 
 
 def count_costs(setting: Setting | None = None) -> Efficiency:
-    """Count parameters and operations of every method; no weights are needed, and none are made.
+    """Count parameters and operations of all methods; needs no weights.
 
-    Stage 2 is counted with CLIP-ReID's losses for every method: each row of Table 4 has their heads.
+    Stage 2 has the losses of CLIP-ReID for all methods, because every row of Table 4 includes their heads.
 
     Args:
-        setting: By default Table 4's.
+        setting: The model and data to count for; None for those of Table 4.
 
     Raises:
         WeightsError: If the model is unknown.
-        SettingError: If the stride does not suit it.
+        SettingError: If the model cannot have this stride.
     """
     setting = setting or Setting()
     encoder = empty_clip(setting.model, stride=setting.stride).image
@@ -141,7 +141,7 @@ def count_costs(setting: Setting | None = None) -> Efficiency:
 
 
 def _published() -> dict[str, PublishedRow]:
-    """Return our methods' rows of Table 4."""
+    """Return the rows of Table 4 by method."""
     rows = [row for row in read_tables() if row.table == 4]
     return {method: row for row in rows for method in METHODS if row.row in rows_of({"method": method})}
 
@@ -164,15 +164,15 @@ def _cost(method: str, setting: Setting, published: PublishedRow) -> MethodCost:
     )
     return MethodCost(
         parts=parts,
-        stage1=_count(first, learnt=True),
-        stage2=_count(second, learnt=True),
+        stage1=_count(first, trainable=True),
+        stage2=_count(second, trainable=True),
         inference=_count(clip.image),
         published=published,
     )
 
 
 def _tasks(method: str, clip: ClipModel, setting: Setting) -> tuple[Task, Task]:
-    """Build both stages on shapes: one image of each identity."""
+    """Build both stages on the meta device, with one image per identity."""
     labels = torch.arange(setting.identities)
     vectors = torch.empty(setting.identities, clip.image.embed_dim, device="meta")  # (K, D)
     prompts = PromptSettings(method=method, model=setting.model, stride=setting.stride)
@@ -191,5 +191,5 @@ def _tasks(method: str, clip: ClipModel, setting: Setting) -> tuple[Task, Task]:
     return first, second
 
 
-def _count(module: torch.nn.Module, *, learnt: bool = False) -> int:
-    return sum(value.numel() for value in module.parameters() if value.requires_grad or not learnt)
+def _count(module: torch.nn.Module, *, trainable: bool = False) -> int:
+    return sum(value.numel() for value in module.parameters() if value.requires_grad or not trainable)

@@ -1,8 +1,8 @@
-"""What a forward pass of an image tower costs in floating-point operations, counted while one image passes.
+"""Count the floating-point operations of an image tower's forward pass.
 
-A multiply-add is two operations. Both counters see matrix products and convolutions alone. The whole tower is counted,
-as papers count it (`ImageEncoder.dense`). The tower itself does less: it runs its last block at the class token alone.
-An encoder of shapes (`clip.empty_clip`) can be counted as well as one with weights.
+A multiply-add counts as two operations. Both counters count matrix products and convolutions only. As in papers, the
+whole tower is counted (`ImageEncoder.dense`), although inference computes the last block only for the class token. An
+encoder without weights (`clip.empty_clip`) works as well.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from scing_cli.core.encoders.image import ImageEncoder
 
 
 def forward_flops(encoder: ImageEncoder) -> int:
-    """Count every product of a forward pass, the attention's own among them.
+    """Count all matrix products and convolutions, including those inside attention.
 
     Args:
         encoder: On any device.
@@ -33,10 +33,10 @@ def forward_flops(encoder: ImageEncoder) -> int:
 
 
 def hooked_flops(encoder: ImageEncoder) -> int:
-    """Count as a counter with forward hooks on `nn.Conv2d` and `nn.Linear` does (the paper's Table 4).
+    """Count as the paper's Table 4 does: with forward hooks on `nn.Conv2d` and `nn.Linear`.
 
-    `nn.MultiheadAttention` hands its weights to one function and calls no module: such a counter misses the four
-    projections of every attention, and its two products.
+    `nn.MultiheadAttention` passes its weights to a function and does not call these modules. Therefore the count lacks
+    the four projections and the two products of every attention.
 
     Args:
         encoder: On any device.
@@ -68,10 +68,8 @@ def _encode_one(encoder: ImageEncoder) -> None:
 
 @contextlib.contextmanager
 def _open_attention() -> Iterator[None]:
-    """Keep torch from doing an attention in one call.
-
-    No counter looks into the fast path, and counters of older torch versions know no fused kernel of CPUs.
-    """
+    """Make torch compute attention as separate matrix products."""
+    # counters cannot see into the fast path, and in older torch versions not into the fused CPU kernels
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:

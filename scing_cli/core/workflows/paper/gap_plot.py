@@ -1,4 +1,4 @@
-"""The modality gap as a picture (the paper's Figure 1): images, their identities' texts, and a line for each pair.
+"""Draw the modality gap (the paper's Figure 1): images, the texts of their identities, and a line for each pair.
 
 Shapes: N images, each with its text; D joint width.
 """
@@ -25,14 +25,14 @@ Points = npt.NDArray[np.float64]
 IMAGES, TEXTS, PAIRS = LINE, BAR, "#9aa5b1"
 ACROSS = "along the line from the images' centre to the texts'"
 UP = "first principal component of the rest"
-NO_DIRECTION = 1e-9  # of unit vectors, centres nearer than this coincide
-WIDTH = 3.4  # inches of a panel
-TALLEST = 4.2
+NO_DIRECTION = 1e-9  # centres of unit vectors at a smaller distance coincide
+WIDTH = 3.4  # inches, of a panel
+TALLEST = 4.2  # inches, of a panel
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Plane:
-    """Images and texts in the plane of a picture.
+    """Images and texts projected to two dimensions.
 
     Args:
         images: (N, 2) float64.
@@ -45,11 +45,11 @@ class Plane:
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class GapPanel:
-    """One panel.
+    """One panel of the picture.
 
     Args:
-        heading: What it shows; may have several lines.
-        plane: Its points.
+        heading: Title, of one or more lines.
+        plane: Points to draw.
     """
 
     heading: str
@@ -57,13 +57,12 @@ class GapPanel:
 
 
 def gap_plane(images: Points, texts: Points) -> Plane:
-    """Project images and their texts so that the distance between their centres is kept.
+    """Project images and their texts to a plane that preserves the distance between their centres.
 
-    The first axis is the direction from the centre of the images to the centre of the texts, so the gap lies in the
-    picture at its full length. The second one is the first principal component of what is left of images and texts
-    together, its longer tail upwards. The origin is half-way between the centres. Nothing is drawn by lot, and lengths
-    are those of the joint space: no distance in the picture is longer than there. Where the centres coincide, the axes
-    are the first two principal components.
+    The first axis is the direction from the centre of the images to the centre of the texts. The second axis is the
+    first principal component of the remainder of images and texts, with the longer tail upwards. The origin is half-way
+    between the centres. If the centres coincide, the axes are the first two principal components. The projection is
+    orthogonal and deterministic: no distance is longer than in the joint space.
 
     Args:
         images: (N, D).
@@ -80,22 +79,22 @@ def gap_plane(images: Points, texts: Points) -> Plane:
 
 
 def _principal(points: Points) -> Points:
-    """Return the unit direction (D,) of the greatest variance of centred points, towards their longer tail."""
+    """Return the unit direction (D,) of the greatest variance of centred points, towards the longer tail."""
     direction: Points = np.linalg.eigh(points.T @ points)[1][:, -1]
     return -direction if ((points @ direction) ** 3).sum() < 0 else direction
 
 
 def gap_picture(columns: Sequence[Sequence[GapPanel]]) -> Image.Image:
-    """Draw panels of one scale, so that gaps can be compared by eye.
+    """Draw panels with a common scale, so that gaps can be compared by eye.
 
     Args:
-        columns: The panels of each column, from the top.
+        columns: Panels of each column, from top to bottom.
 
     Returns:
         An RGB picture.
 
     Raises:
-        ValueError: If there is no panel.
+        ValueError: If there are no panels.
     """
     panels = [panel for column in columns for panel in column]
     if not panels:
@@ -120,7 +119,7 @@ def gap_picture(columns: Sequence[Sequence[GapPanel]]) -> Image.Image:
 
 
 def _explain(figure: Figure, axes: Axes, *, ncols: int) -> None:
-    """Say what the axes and the marks are, once for all panels."""
+    """Add axis labels and a legend, once for all panels."""
     figure.supxlabel(ACROSS, color=MUTED, fontsize=9)
     figure.supylabel(UP, color=MUTED, fontsize=9)
     handles, labels = axes.get_legend_handles_labels()
@@ -130,7 +129,7 @@ def _explain(figure: Figure, axes: Axes, *, ncols: int) -> None:
 
 
 def _limits(panels: Sequence[GapPanel]) -> tuple[Points, Points]:
-    """Return the lower and the upper corner (2,) of what all panels show, with a margin."""
+    """Return the lower and the upper corner (2,) of the points of all panels, with a margin."""
     points = np.concatenate([part for panel in panels for part in (panel.plane.images, panel.plane.texts)])
     low, high = points.min(axis=0), points.max(axis=0)
     margin = max(0.04 * float((high - low).max()), 1e-3)
@@ -141,11 +140,13 @@ def _draw(axes: Axes, panel: GapPanel) -> None:
     from matplotlib.collections import LineCollection
 
     images, texts = panel.plane.images, panel.plane.texts
-    own = np.unique(texts, axis=0)  # (K, 2)
+    distinct = np.unique(texts, axis=0)  # (K, 2)
     centres = np.stack([images.mean(axis=0), texts.mean(axis=0)])
-    faint = min(0.6, 60 / len(images) + 0.06)  # many lines must not make one grey patch
+    faint = min(0.6, 60 / len(images) + 0.06)  # many lines would merge to a grey area
     axes.scatter(images[:, 0], images[:, 1], s=6, color=IMAGES, linewidths=0, alpha=0.7, label="images", zorder=2)
-    axes.scatter(own[:, 0], own[:, 1], s=10, color=TEXTS, linewidths=0, label="texts of their identities", zorder=3)
+    axes.scatter(
+        distinct[:, 0], distinct[:, 1], s=10, color=TEXTS, linewidths=0, label="texts of their identities", zorder=3
+    )
     pairs = LineCollection(list(np.stack([images, texts], axis=1)), colors=PAIRS, linewidths=0.4, alpha=faint)
     pairs.set_label("an image and its text")
     axes.add_collection(pairs)

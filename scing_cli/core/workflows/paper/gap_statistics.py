@@ -1,4 +1,4 @@
-"""The modality gap: how far images lie from their identities' texts (the paper's Figure 1), as numbers.
+"""Measure the modality gap: distances between images and the texts of their identities (the paper's Figure 1).
 
 Shapes: N images, K identities, D joint width.
 """
@@ -18,12 +18,12 @@ from scing_cli.core.evaluation.saved_embeddings import row_lengths
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ModalityGap:
-    """How images and the texts of their identities lie to each other, all of them made unit length.
+    """Distances between images and the texts of their identities, all scaled to unit length.
 
     Args:
-        distance: From the mean of the images to the mean of their texts, in [0, 2].
-        nearest: Percent of the images to which their own text is nearer than every other text.
-        cosine: Mean cosine of an image and its own text, in [-1, 1].
+        distance: Distance from the mean of the images to the mean of their texts, in [0, 2].
+        nearest: Percentage of images whose own text is nearer than all other texts.
+        cosine: Mean cosine between an image and its own text, in [-1, 1].
     """
 
     distance: float
@@ -34,17 +34,17 @@ class ModalityGap:
 def modality_gap(images: npt.NDArray[Any], texts: npt.NDArray[Any], labels: IntArray) -> ModalityGap:
     """Measure the gap between images and texts.
 
-    Every image is paired with the text of its own identity: in the mean of the texts a text counts once for each of
-    its images. An image is compared with all K texts; one to which another text is exactly as near is no hit.
+    Every image is paired with the text of its own identity. The mean of the texts counts each text once per image.
+    `nearest` does not count images to which another text is exactly as near.
 
     Args:
-        images: Shape (N, D), of any length.
-        texts: Shape (K, D), of any length.
-        labels: Shape (N,), which text is an image's own.
+        images: Shape (N, D), vectors of any length.
+        texts: Shape (K, D), vectors of any length.
+        labels: Shape (N,), row of each image's own text.
 
     Raises:
         DataError: If a vector is all zeros.
-        ValueError: If there is no image.
+        ValueError: If there are no images.
 
     >>> modality_gap(np.array([[2, 0], [0, 1]]), np.array([[1, 0], [0, 3]]), np.array([0, 1]))
     ModalityGap(distance=0.0, nearest=100.0, cosine=1.0)
@@ -61,10 +61,10 @@ def modality_gap(images: npt.NDArray[Any], texts: npt.NDArray[Any], labels: IntA
 
 
 def unit_rows(vectors: npt.NDArray[Any]) -> FloatArray:
-    """Return vectors (M, D) as float64 of unit length.
+    """Return vectors (M, D) scaled to unit length, as float64.
 
     Raises:
-        DataError: If one is all zeros.
+        DataError: If a vector is all zeros.
     """
     wide = np.asarray(vectors, np.float64)
     lengths = row_lengths(wide)

@@ -1,4 +1,4 @@
-"""The modality gap of finished runs: the paper's Figure 1 for any method, as numbers and as a picture."""
+"""Measure and draw the modality gap of runs: the paper's Figure 1 for any method."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from scing_cli.core.workflows.shared.run_data import run_manifest
 from scing_cli.core.workflows.shared.vectors import embed_files
 
 IMAGES = 2000
-LONGEST = 32  # letters of a label over a panel
+LONGEST = 32  # characters of a panel's label
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,12 +38,12 @@ class GapRow:
     """The gap of one run after one of its stages.
 
     Args:
-        label: What to call the run.
+        label: Name of the run in the picture.
         run: Its folder.
-        stage: 1: with the image encoder as stage 1 had it, frozen; 2: with the tuned one. The texts are the same.
-        images: How many training images were looked at.
-        identities: K, how many texts each of them was compared with.
-        gap: The numbers.
+        stage: 1: with the frozen image encoder of stage 1; 2: with the trained one. The texts are the same.
+        images: Number of training images that were measured.
+        identities: Number of texts, K.
+        gap: The measured gap.
         plane: The images and their texts in two dimensions.
     """
 
@@ -56,14 +56,14 @@ class GapRow:
     plane: Plane
 
     def numbers(self) -> dict[str, Any]:
-        """Return all but the points, JSON-ready."""
+        """Return all fields but the points, JSON-ready."""
         facts = {"label": self.label, "run": str(self.run), "stage": self.stage}
         return {**facts, "images": self.images, "identities": self.identities, **dataclasses.asdict(self.gap)}
 
 
 @dataclasses.dataclass(frozen=True)
 class _GapInput:
-    """A run, its texts, and the training images to look at."""
+    """A run, its texts, and the training images to measure."""
 
     run: Run
     texts: IdentityTexts
@@ -80,37 +80,38 @@ def measure_gaps(
     machine: Machine | None = None,
     reporter: Reporter = LIBRARY_REPORTER,
 ) -> tuple[GapRow, ...]:
-    """Measure how far the training images of runs lie from the texts that stage 1 gave their identities.
+    """Measure the gap between the training images of runs and the texts of their identities.
 
     Args:
-        runs: Run folders, with stage 1 done at least.
-        data: Where the images lie now, if they have moved.
-        images: How many training images of a run are drawn; all of them where it has no more.
-        seed: Of the draw: runs on the same data are measured on the same images.
-        pretrained: Where stage 1's weights lie now, if they have moved.
+        runs: Run folders in which stage 1 is finished.
+        data: New folder of the images, if they have moved.
+        images: Number of training images to sample; all of them if a run has fewer.
+        seed: Seed of the sample: runs on the same data use the same images.
+        pretrained: New path of stage 1's weights, if they have moved.
         machine: Device, precision and threads.
-        reporter: Where progress goes.
+        reporter: Shows progress.
 
     Returns:
-        For each run a row after stage 1, and one after stage 2 where that is done.
+        For each run, a row after stage 1, and a row after stage 2 if that is finished.
 
     Raises:
-        RunError: If a folder is no run, or has no prompts, or its parts do not belong together.
-        DataError: If the images are not where they were.
+        RunError: If a folder is not a run, has no prompts, or has files of another run.
+        DataError: If the images are missing.
     """
     machine = machine or Machine()
     if images < 1:
         raise SettingError(f"--images {images}: must be at least 1.")
     opened = [choose_run(folder, stage="prompts") for folder in dict.fromkeys(runs)]
     inputs = [_read_input(run, data, images, seed) for run in opened]
-    known: dict[tuple[str, tuple[Path, ...]], Vectors] = {}  # runs of one CLIP and one data set share the first row
+    # runs with the same CLIP and the same images have the same vectors after stage 1
+    embedded: dict[tuple[str, tuple[Path, ...]], Vectors] = {}
     rows = []
     for label, given in zip(run_labels([given.run for given in inputs]), inputs, strict=True):
         key = (given.texts.model_digest, tuple(given.part.files()))
-        if key not in known:
+        if key not in embedded:
             encoder = starting_encoder(given.run, given.texts, pretrained, reporter)
-            known[key] = _embed(given, encoder, machine, reporter, f"{label}, after stage 1")
-        rows.append(_row(label, given, 1, known[key]))
+            embedded[key] = _embed(given, encoder, machine, reporter, f"{label}, after stage 1")
+        rows.append(_row(label, given, 1, embedded[key]))
         if given.run.has("visual"):
             encoder = load_image_encoder(given.run.visual)[0]
             rows.append(_row(label, given, 2, _embed(given, encoder, machine, reporter, f"{label}, after stage 2")))
@@ -118,19 +119,19 @@ def measure_gaps(
 
 
 def draw_gaps(rows: Sequence[GapRow]) -> Image.Image:
-    """Draw a column for each run, after stage 1 at the top, after stage 2 below; a single run's panels side by side."""
+    """Draw a column for each run, stage 1 above stage 2; the panels of a single run are next to each other."""
     columns: dict[Path, list[GapPanel]] = {}
     for row in rows:
         numbers = f"gap {row.gap.distance:.3f}, {row.gap.nearest:.1f} % nearest to their own text"
         label = row.label if len(row.label) <= LONGEST else f"…{row.label[1 - LONGEST :]}"
         panel = GapPanel(f"{label}, after stage {row.stage}\n{numbers}", row.plane)
         columns.setdefault(row.run, []).append(panel)
-    drawn = list(columns.values())
-    return gap_picture(drawn if len(drawn) > 1 else [[panel] for panel in drawn[0]])
+    panels = list(columns.values())
+    return gap_picture(panels if len(panels) > 1 else [[panel] for panel in panels[0]])
 
 
 def run_labels(runs: Sequence[Run]) -> list[str]:
-    """Return what to call each run: its method, or where others have the same its folder's name, or its whole path."""
+    """Return a unique label for each run: its method, else the name of its folder, else its path."""
     names = [(_method(run), run.path.name, str(run.path)) for run in runs]
     counts = Counter(name for each in names for name in set(each))
     return [next((name for name in each if counts[name] == 1), each[-1]) for each in names]
@@ -145,12 +146,12 @@ def _read_input(run: Run, data: Path | None, images: int, seed: int) -> _GapInpu
     texts = load_texts(run.prompts)
     check_identities(texts, run.identities, where=str(run.path))
     part = run_manifest(run, moved_to=data).part("train")
-    drawn = torch.randperm(len(part), generator=generator(seed, "gap"))[:images].sort().values.tolist()
-    return _GapInput(run, texts, dataclasses.replace(part, samples=tuple(part.samples[row] for row in drawn)))
+    rows = torch.randperm(len(part), generator=generator(seed, "gap"))[:images].sort().values.tolist()
+    return _GapInput(run, texts, dataclasses.replace(part, samples=tuple(part.samples[row] for row in rows)))
 
 
 def _embed(given: _GapInput, encoder: ImageEncoder, machine: Machine, reporter: Reporter, text: str) -> Vectors:
-    """Return the drawn images as an encoder sees them, with their cameras where it knows cameras (R15)."""
+    """Return the vectors of the sampled images, with their cameras if the encoder has camera vectors (R15)."""
     cameras = [sample.camera for sample in given.part]
     return embed_files(machine.embedder(encoder), given.part.files(), cameras=cameras, reporter=reporter, text=text)
 

@@ -1,4 +1,4 @@
-"""How fast the image encoder is on this machine. Inference is the image encoder alone, whatever the method."""
+"""Measure the throughput of the image encoder on this machine. All methods use only this encoder for inference."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from scing_cli.core.workflows.shared.machine import Machine
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Rate:
-    """How fast the image encoder is here, from uint8 pixels in memory to unit-length vectors in memory.
+    """Throughput of the image encoder, from uint8 pixels in memory to unit-length vectors in memory.
 
     Args:
-        images_per_second: Of the median pass.
+        images_per_second: Images per second of the median pass.
         slowest: Images per second of the slowest pass.
-        fastest: Of the fastest.
-        repeats: Timed passes.
-        batch_size: Images of a pass.
+        fastest: Images per second of the fastest pass.
+        repeats: Number of timed passes.
+        batch_size: Images per pass.
         precision: `fp32` or `bf16`.
-        threads: Of torch on the CPU.
-        device: Its name.
+        threads: CPU threads of torch.
+        device: Name of the device.
     """
 
     images_per_second: float
@@ -48,17 +48,17 @@ def measure_rate(
     machine: Machine | None = None,
     reporter: Reporter = LIBRARY_REPORTER,
 ) -> Rate:
-    """Time the image encoder with random weights on random pixels; one pass before warms it up.
+    """Time the image encoder with random weights on random pixels, after one pass to warm up.
 
     Args:
         model: A name of `known_models()`, or the path of a JSON file.
         stride: Step between patches, in pixels; None for the patch's side.
-        repeats: Timed passes, at least 1.
+        repeats: Number of timed passes, at least 1.
         machine: Device, precision and batch size.
-        reporter: Where progress goes; told that the weights are random.
+        reporter: Shows progress, and a note that the weights are random.
 
     Raises:
-        SettingError: If there are no repeats.
+        SettingError: If `repeats` is less than 1.
         WeightsError: If the model is unknown.
     """
     if repeats < 1:

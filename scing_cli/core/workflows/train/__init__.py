@@ -1,1 +1,1 @@
-"""`scing train-prompts` and `scing train-visual`: both stages, resumed after an interruption, one training per run."""
+"""`scing train-prompts` and `scing train-visual`: both training stages, and how an interrupted one resumes."""

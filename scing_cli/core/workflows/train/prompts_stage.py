@@ -1,4 +1,4 @@
-"""Stage 1, from a folder of images to saved prompts."""
+"""Stage 1: train prompts on a data set and save them in a run folder."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from scing_cli.core.settings import PromptSettings, check_method, check_used, gi
 from scing_cli.core.training import MINUTES, Fit
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.run_data import read_source
-from scing_cli.core.workflows.train.session import TrainingSession, training_session
+from scing_cli.core.workflows.train.session import TrainingSession
 from scing_cli.core.workflows.train.stage import dry_run_evaluation, make_batches, train
 from scing_cli.core.workflows.train.unfinished import Unfinished, lock_prompts_run, machine_of
 
 
 @dataclasses.dataclass(frozen=True)
 class PromptsReport:
-    """What stage 1 has to tell.
+    """Result of stage 1.
 
     Args:
         run: The run folder.
-        identities: K.
-        images: Training images.
-        fit: The course of training.
-        trainable: Learnt parameters per module.
+        identities: Number of training identities, K.
+        images: Number of training images.
+        fit: Figures of the training.
+        trainable: Trained parameters per module.
         frozen: Frozen parameters per module.
     """
 
@@ -54,7 +54,7 @@ class PromptsReport:
 
 @dataclasses.dataclass(frozen=True)
 class _Stage1Input:
-    """What stage 1 stands on: the data, its classes, and the frozen CLIP on the device."""
+    """Data, classes of the training images, and the frozen CLIP on the device."""
 
     manifest: Manifest
     part: Manifest
@@ -76,24 +76,24 @@ def train_prompts(
     machine: Machine | None = None,
     reporter: Reporter = LIBRARY_REPORTER,
 ) -> PromptsReport:
-    """Learn each identity's prompts from its images; both encoders stay frozen (Eq. 7-16).
+    """Train the prompts of all identities; both encoders stay frozen (Eq. 7-16).
 
-    A training that was interrupted goes on from its last saved step when it is started again in the same way.
+    An interrupted training resumes from its last saved step if it is started again with the same arguments.
 
     Args:
-        data: A data set folder or a CSV, prepared or not.
+        data: A data set folder or a CSV file, prepared or not.
         settings: Method, model, losses and schedule.
         layout: `auto`, or the layout's name.
-        include_val: Whether validation rows are for training too; the run keeps them as such.
-        run: The run folder to make, or one whose stage 1 is unfinished; None for one in `runs/`.
-        resume: False to begin anew even where the same training is unfinished.
-        save_minutes: A step is saved that often, and at the ends of epochs.
+        include_val: Whether to train on the validation rows as well; the run stores the choice.
+        run: A new run folder, or one with an unfinished stage 1; None to choose one in `runs/`.
+        resume: True if there must be an unfinished training; False to start over; None to resume if there is one.
+        save_minutes: Minutes between two saved steps; ends of epochs are saved as well.
         machine: Device, precision and threads.
-        reporter: Where progress goes.
+        reporter: Shows progress.
 
     Raises:
         DataError: If the data cannot be trained on.
-        WeightsError: If the model cannot be had.
+        WeightsError: If the model's weights cannot be read or downloaded.
         TrainingError: If a loss is not finite.
         InterruptionError: On Ctrl-C or SIGTERM.
     """
@@ -108,7 +108,7 @@ def train_prompts(
     if settings.compile:
         prepare_compiling(machine.place(), reporter)
     facts = {"settings": saved_settings(settings), "data": manifest.fingerprint()}
-    place = {"given": str(data), "layout": source.layout, "include_val": include_val}
+    origin = {"given": str(data), "layout": source.layout, "include_val": include_val}
     given = {
         "settings": given_settings(settings),
         "path": str(data.absolute()),
@@ -119,20 +119,21 @@ def train_prompts(
     memory = memory_advice("a smaller --batch-size, --precision bf16, --stride 16, --device cpu")
     with lock_prompts_run(run, manifest.name, facts, resume=resume) as target, memory, compile_advice():
         inputs = _read_input(manifest, settings, machine, reporter)
-        wanted = Unfinished(
+        training = Unfinished(
             target,
             "prompts",
             facts={**facts, "model": _digest(inputs.clip)},
             given=given,
             machine=machine_of(inputs.embedder.device.type, inputs.embedder.precision, inputs.part),
         )
-        info = _run_info(place, inputs, settings)
-        with training_session(wanted, resume=resume, minutes=save_minutes, reporter=reporter) as begun:
-            return _learn(_opened(target, info), inputs, settings, begun, reporter)
+        info = _run_info(origin, inputs, settings)
+        session = TrainingSession(training, minutes=save_minutes, reporter=reporter)
+        with session.running(resume=resume):
+            return _train(_open_or_create(target, info), inputs, settings, session, reporter)
 
 
-def _opened(target: Path, info: Mapping[str, Any]) -> Run:
-    """Make the run, or open one that goes on; the data may have moved meanwhile."""
+def _open_or_create(target: Path, info: Mapping[str, Any]) -> Run:
+    """Create the run, or open an unfinished one; the data may have moved since then."""
     if not (target / "run.json").exists():
         return create_run(target, info)
     opened = open_run(target)
@@ -141,19 +142,19 @@ def _opened(target: Path, info: Mapping[str, Any]) -> Run:
 
 
 def _digest(clip: ClipModel) -> str:
-    """Return what tells one CLIP from another: both towers, and the scale of their products."""
+    """Return a digest of both towers and the logit scale."""
     facts = {"image": encoder_digest(clip.image), "logit_scale": clip.logit_scale}
     return tensors_digest(clip.text.state_dict(), facts)
 
 
-def _learn(
-    opened: Run, inputs: _Stage1Input, settings: PromptSettings, begun: TrainingSession, reporter: Reporter
+def _train(
+    opened: Run, inputs: _Stage1Input, settings: PromptSettings, session: TrainingSession, reporter: Reporter
 ) -> PromptsReport:
     manifest = inputs.manifest
     reporter.note(f"Run folder: {opened.path}")
     write_manifest(manifest, opened.manifest, relative_to=manifest.root)
     task = _task(inputs, settings, reporter)
-    task.prepare(_batches(inputs, images=True), reporter, begun.checkpoints.keep)
+    task.prepare(_batches(inputs, images=True), reporter, session.checkpoints.cached)
 
     def dry_run(folder: Path) -> None:
         _save(folder, task, inputs, settings)
@@ -166,13 +167,13 @@ def _learn(
         settings,
         batches_of=_batches(inputs, images=task.reads_images),
         run=opened,
-        session=begun,
+        session=session,
         reporter=reporter,
         dry_run=dry_run,
     )
     _save(opened.prompts, task, inputs, settings)
-    learnt, frozen = _parameters(task, inputs.clip)
-    return PromptsReport(opened, len(inputs.part.identities()), len(inputs.part), fit, learnt, frozen)
+    trainable, frozen = _parameters(task, inputs.clip)
+    return PromptsReport(opened, len(inputs.part.identities()), len(inputs.part), fit, trainable, frozen)
 
 
 def _read_input(manifest: Manifest, settings: PromptSettings, machine: Machine, reporter: Reporter) -> _Stage1Input:
@@ -228,23 +229,23 @@ def _save(folder: Path, task: PromptTask, inputs: _Stage1Input, settings: Prompt
 
 
 def _parameters(task: PromptTask, clip: ClipModel) -> tuple[dict[str, int], dict[str, int]]:
-    """Count learnt and frozen parameters per module: the learnt module's own parts, and the two towers."""
-    learnt: dict[str, int] = {}
+    """Count trainable parameters per part of the prompts, and frozen ones per tower."""
+    trainable: dict[str, int] = {}
     for name, value in task.trainable().named_parameters():
-        head = name.partition(".")[0]
-        learnt[head] = learnt.get(head, 0) + value.numel()
+        part = name.partition(".")[0]
+        trainable[part] = trainable.get(part, 0) + value.numel()
     towers = {"image encoder": clip.image, "text encoder": clip.text}
     frozen = {name: sum(value.numel() for value in tower.parameters()) for name, tower in towers.items()}
-    return learnt, frozen
+    return trainable, frozen
 
 
-def _run_info(given: Mapping[str, Any], inputs: _Stage1Input, settings: PromptSettings) -> dict[str, Any]:
+def _run_info(origin: Mapping[str, Any], inputs: _Stage1Input, settings: PromptSettings) -> dict[str, Any]:
     clip = inputs.clip
     return {
         "data": {
             "root": str(inputs.manifest.root.absolute()),
             "name": inputs.manifest.name,
-            **given,
+            **origin,
             "fingerprint": inputs.manifest.fingerprint(),
         },
         "identities": list(inputs.part.identities()),

@@ -1,4 +1,4 @@
-"""One training at a time in a run folder, and what a killed one left there swept."""
+"""Lock of a run folder: one training at a time. Taking it removes temporary files of a killed training."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from scing_cli.core.artifacts import STAGES, acquire_lock, lock_holder, release_
 from scing_cli.core.errors import RunError
 
 LOCK = ".training.lock"
-PART = re.compile(r"\.(run\.json|manifest\.csv|metrics\.jsonl|report\.json)\.[0-9a-f]{8}\.part")  # in the run itself
-OWN_PART = re.compile(r"\..+\.[0-9a-f]{8}\.part|\.tmp\w{6}")  # in folders that are ours; the latter are safetensors'
+# in the run folder itself, only our files are matched: users may have files next to them
+RUN_PART = re.compile(r"\.(run\.json|manifest\.csv|metrics\.jsonl|report\.json)\.[0-9a-f]{8}\.part")
+STAGE_PART = re.compile(r"\..+\.[0-9a-f]{8}\.part|\.tmp\w{6}")  # in its subfolders; the second form is of safetensors
 DRY_RUN = ".dry-run-"
 
 
@@ -23,22 +24,24 @@ class RunLockedError(RunError):
 
 @contextlib.contextmanager
 def lock_run(folder: Path) -> Iterator[None]:
-    """Be the only training in a run folder; it is made where missing, and what was made and stays empty is removed.
+    """Lock a run folder for the duration of the context; create it if necessary.
+
+    Folders that were created and are empty at the end are removed.
 
     Raises:
-        RunLockedError: If another process is training there.
+        RunLockedError: If another process is training in the folder.
         RunError: If the folder cannot be written.
     """
-    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    created = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = acquire_lock(folder / LOCK)
     except OSError as error:
-        raise RunError(f"Cannot write {folder}: {error.strerror}.", "Choose another place for it: --run.") from error
+        raise RunError(f"Cannot write {folder}: {error.strerror}.", "Choose another folder: --run.") from error
     if handle is None:
         raise RunLockedError(
             f"Another process is training in {folder}{lock_holder(folder / LOCK)}.",
-            "Wait for its end, or name another folder: --run.",
+            "Wait until it ends, or choose another folder: --run.",
         )
     try:
         _sweep(folder)
@@ -46,12 +49,12 @@ def lock_run(folder: Path) -> Iterator[None]:
     finally:
         release_lock(folder / LOCK, handle)
         with contextlib.suppress(OSError):
-            for place in made:
-                place.rmdir()
+            for parent in created:
+                parent.rmdir()
 
 
 def is_locked(folder: Path) -> bool:
-    """Tell whether a process is training there."""
+    """True if another process is training in a run folder, or the folder cannot be written."""
     try:
         with lock_run(folder):
             return False
@@ -60,12 +63,12 @@ def is_locked(folder: Path) -> bool:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what a process that was killed has left: only the holder of the lock writes here."""
-    left = [file for file in folder.glob(".*.part") if PART.fullmatch(file.name)]
-    for place in (folder / "state", *(folder / stage for stage in STAGES)):
-        left += [file for file in place.glob(".*") if OWN_PART.fullmatch(file.name)]
-        left += place.glob("*.dry-run.safetensors")
-    for file in left:
+    """Remove temporary files of a killed training. Only the owner of the lock writes such files."""
+    leftovers = [file for file in folder.glob(".*.part") if RUN_PART.fullmatch(file.name)]
+    for subfolder in (folder / "state", *(folder / stage for stage in STAGES)):
+        leftovers += [file for file in subfolder.glob(".*") if STAGE_PART.fullmatch(file.name)]
+        leftovers += subfolder.glob("*.dry-run.safetensors")
+    for file in leftovers:
         if file.is_file():
             file.unlink(missing_ok=True)
     for dry_run in folder.glob(f"{DRY_RUN}????????"):

@@ -1,4 +1,4 @@
-"""What holds a training together while it runs: saved on the way, cleared away at the end."""
+"""Run a training so that it can resume: it is saved while it runs, and its state is removed when it is done."""
 
 from __future__ import annotations
 
@@ -6,136 +6,127 @@ import contextlib
 import dataclasses
 import shlex
 from collections.abc import Iterator
-from pathlib import Path
 
 from scing_cli.core.artifacts import FORMAT, STAGES, Run, write_json
 from scing_cli.core.errors import InterruptionError, RunError, ScingError, counted
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.training import Checkpoints, Interruption
 from scing_cli.core.workflows.train.unfinished import (
-    ANEW,
+    START_OVER,
     Unfinished,
     check_same,
     differences,
     read_unfinished,
     state_file,
-    state_of,
+    state_folder,
 )
 
 
-@dataclasses.dataclass(frozen=True)
 class TrainingSession:
-    """What a training that runs is given.
+    """One training in a run folder that the caller has locked.
 
     Args:
-        checkpoints: Where its steps are saved.
-        interruption: Puts Ctrl-C off while weights change.
+        training: The training to start or to resume.
+        minutes: Between two saved steps.
+        reporter: Shows notes about resuming and about interruptions.
     """
 
-    checkpoints: Checkpoints
-    interruption: Interruption
+    def __init__(self, training: Unfinished, *, minutes: float, reporter: Reporter) -> None:
+        self.training = training
+        self.reporter = reporter
+        self.checkpoints = Checkpoints(
+            state_folder(training.folder), self._command, facts=training.facts, minutes=minutes, reporter=reporter
+        )
+        self.interruption = Interruption()
 
+    @contextlib.contextmanager
+    def running(self, *, resume: bool | None) -> Iterator[TrainingSession]:
+        """Start or resume the training, which runs in the block; remove its state after success.
 
-@contextlib.contextmanager
-def training_session(
-    wanted: Unfinished, *, resume: bool | None, minutes: float, reporter: Reporter
-) -> Iterator[TrainingSession]:
-    """Hold a training together: saved while it runs, and cleared away when it is done.
+        If it fails before a step was saved, all its files are removed.
 
-    A start that fails before a step was saved leaves nothing behind. The caller holds the run folder.
+        Args:
+            resume: True if there must be an unfinished training; False to start over; None to resume if there is one.
 
-    Args:
-        wanted: The training.
-        resume: False to begin anew where one is unfinished; True to refuse where none is.
-        minutes: Between two saves.
-        reporter: Told that it goes on, and of interruptions.
+        Raises:
+            RunError: If the unfinished training has other facts, or there is none to resume.
+            InterruptionError: On Ctrl-C or SIGTERM; the last step is saved.
+        """
+        machine = self._machine_of_start(resume=resume)
+        try:
+            with self.interruption:
+                self._write(dataclasses.replace(self.training, machine=machine))
+                yield self
+        except BaseException as error:
+            saved = self._discard_unless_saved()
+            # a signal may surface as another error, of a library for example
+            if self.interruption.number is not None and not isinstance(error, ScingError):
+                raise self._interruption_error(self.interruption.number, saved=saved) from error
+            if saved and isinstance(error, ScingError):
+                self.reporter.note(f"{self._saved_steps().capitalize()}. To resume: {self._resume_command()}")
+            raise
+        self._clear()
 
-    Raises:
-        RunError: If the unfinished training is another one.
-        InterruptionError: On Ctrl-C or SIGTERM; what was learnt is saved.
-    """
-    folder, stage = wanted.folder, wanted.stage
-    checkpoints = Checkpoints(state_of(folder), STAGES[stage], facts=wanted.facts, minutes=minutes, reporter=reporter)
-    earlier = _taken_up(wanted, checkpoints, resume=resume, reporter=reporter)
-    interruption = Interruption()
-    try:
-        with interruption:
-            _write(wanted if earlier is None else dataclasses.replace(wanted, machine=earlier.machine))
-            yield TrainingSession(checkpoints, interruption)
-    except BaseException as error:
-        begun = _tidied(wanted, checkpoints)
-        if interruption.number is not None and not isinstance(error, ScingError):  # or what it led to
-            raise _interrupted(wanted, checkpoints, interruption.number, begun=begun) from error
-        if begun and isinstance(error, ScingError):
-            reporter.note(f"{_saved(checkpoints).capitalize()}. To go on: {_command(wanted)}")
-        raise
-    _clear(wanted, checkpoints)
+    @property
+    def _command(self) -> str:
+        return STAGES[self.training.stage]
 
+    def _machine_of_start(self, *, resume: bool | None) -> dict[str, object]:
+        """Return the machine on which the training started. If it does not resume, remove remains of another one."""
+        folder, stage = self.training.folder, self.training.stage
+        earlier = None if resume is False else read_unfinished(folder, stage)
+        if earlier is None:
+            if resume:
+                raise RunError(f"--resume: there is no longer an unfinished {self._command} in {folder}.")
+            self._discard()
+            return dict(self.training.machine)
+        check_same(earlier, self.training.facts, resume=resume)
+        self.reporter.note(f"Resuming the unfinished {self._command} in {folder}. {START_OVER}")
+        start, now = dict(earlier.machine), dict(self.training.machine)
+        if start.pop("images", None) != now.pop("images", None):
+            self.reporter.warn("Images have changed since the training started: its result may differ.")
+        if other := differences(start, now):
+            self.reporter.warn(
+                f"The training started on another machine or with other versions ({other}): its result may differ."
+            )
+        return dict(earlier.machine)
 
-def _taken_up(
-    wanted: Unfinished, checkpoints: Checkpoints, *, resume: bool | None, reporter: Reporter
-) -> Unfinished | None:
-    """Return the unfinished training that goes on; where it shall not, or there is none, remove what is left of one."""
-    folder, stage = wanted.folder, wanted.stage
-    earlier = None if resume is False else read_unfinished(folder, stage)
-    if earlier is None:
-        if resume:
-            raise RunError(f"--resume: the {STAGES[stage]} in {folder} is not unfinished any more.")
-        _clear(wanted, checkpoints)
-        if stage == "prompts":
-            _forget(folder)
-        return None
-    check_same(earlier, wanted.facts, resume=resume)
-    reporter.note(f"Going on with the unfinished {STAGES[stage]} in {folder}. {ANEW}")
-    machine, now = dict(earlier.machine), dict(wanted.machine)
-    if machine.pop("images", None) != now.pop("images", None):
-        reporter.warn("Images were written since the training began: it may end otherwise than it would have.")
-    if other := differences(machine, now):
-        reporter.warn(f"The training began on another machine or with other versions ({other}): it may end otherwise.")
-    return earlier
+    def _write(self, training: Unfinished) -> None:
+        content = {"format": FORMAT, "facts": training.facts, "given": training.given, "machine": training.machine}
+        write_json(state_file(training.folder, training.stage), content)
 
+    def _clear(self) -> None:
+        """Remove the state of the training."""
+        # the file that marks the training as unfinished goes first: without it, remains are never resumed
+        state_file(self.training.folder, self.training.stage).unlink(missing_ok=True)
+        self.checkpoints.clear()
+        with contextlib.suppress(OSError):  # not empty if the other stage is unfinished
+            state_folder(self.training.folder).rmdir()
 
-def _write(wanted: Unfinished) -> None:
-    content = {"format": FORMAT, "facts": wanted.facts, "given": wanted.given, "machine": wanted.machine}
-    write_json(state_file(wanted.folder, wanted.stage), content)
+    def _discard(self) -> None:
+        """Remove the state, and for stage 1 also the files that it writes before its first step."""
+        self._clear()
+        if self.training.stage == "prompts":
+            run = Run(self.training.folder, {})
+            for file in (run.path / "run.json", run.manifest, run.metrics):
+                file.unlink(missing_ok=True)
 
+    def _discard_unless_saved(self) -> bool:
+        """Return whether anything is saved; if not, remove all files of the training."""
+        saved = self.checkpoints.has_any() or Run(self.training.folder, {}).has(self.training.stage)
+        if not saved:
+            self._discard()
+        return saved
 
-def _clear(wanted: Unfinished, checkpoints: Checkpoints) -> None:
-    """Remove what an unfinished training needs; the file that says there is one goes first."""
-    state_file(wanted.folder, wanted.stage).unlink(missing_ok=True)
-    checkpoints.clear()
-    with contextlib.suppress(OSError):  # the other stage's may be there
-        state_of(wanted.folder).rmdir()
+    def _interruption_error(self, number: int, *, saved: bool) -> ScingError:
+        if not saved:
+            return InterruptionError("Interrupted before anything was saved.", "Run the command again.", number=number)
+        remedy = f"Resume with: {self._resume_command()}"
+        return InterruptionError(f"Interrupted; {self._saved_steps()}.", remedy, number=number)
 
+    def _resume_command(self) -> str:
+        return f"scing {self._command} --resume --run {shlex.quote(str(self.training.folder))}"
 
-def _forget(folder: Path) -> None:
-    """Remove what a first stage writes before it has learnt anything."""
-    run = Run(folder, {})
-    for file in (run.path / "run.json", run.manifest, run.metrics):
-        file.unlink(missing_ok=True)
-
-
-def _tidied(wanted: Unfinished, checkpoints: Checkpoints) -> bool:
-    """Remove what a training wrote that has saved nothing yet; tell whether it has."""
-    if checkpoints.has_any() or Run(wanted.folder, {}).has(wanted.stage):
-        return True
-    _clear(wanted, checkpoints)
-    if wanted.stage == "prompts":
-        _forget(wanted.folder)
-    return False
-
-
-def _command(wanted: Unfinished) -> str:
-    return f"scing {STAGES[wanted.stage]} --resume --run {shlex.quote(str(wanted.folder))}"
-
-
-def _interrupted(wanted: Unfinished, checkpoints: Checkpoints, number: int, *, begun: bool) -> ScingError:
-    if not begun:
-        return InterruptionError("Interrupted before anything was saved.", "Run the command again.", number=number)
-    return InterruptionError(f"Interrupted; {_saved(checkpoints)}.", f"Go on with: {_command(wanted)}", number=number)
-
-
-def _saved(checkpoints: Checkpoints) -> str:
-    """Say what is saved of a training."""
-    done = checkpoints.saved
-    return f"saved: {counted(done.steps, 'step')}" if done else "what was saved before is kept"
+    def _saved_steps(self) -> str:
+        progress = self.checkpoints.saved
+        return f"saved: {counted(progress.steps, 'step')}" if progress else "earlier saved steps are still there"

@@ -1,4 +1,4 @@
-"""What both training stages share: batches for the loop, the dry run, and a small evaluation."""
+"""Shared parts of both training stages: batches, the training itself, and the evaluation of the dry run."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from scing_cli.core.evaluation import Scores
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.methods import Batch, Batches, Task
 from scing_cli.core.runtime import Reporter, Silent
-from scing_cli.core.settings import PromptSettings, Schedule
+from scing_cli.core.settings import Schedule
 from scing_cli.core.training import Fit, LearningRate, MetricsLog, Trainer
 from scing_cli.core.workflows.shared.scoring import score_parts
 from scing_cli.core.workflows.train.run_lock import DRY_RUN
 from scing_cli.core.workflows.train.session import TrainingSession
 
-FEW = 8
+FEW = 8  # queries of the dry run
 
 
 def make_batches(part: Manifest, geometry: Geometry, *, device: torch.device, workers: int, images: bool) -> Batches:
-    """Return what turns lists of training rows into batches on the device; without images where none is read."""
+    """Return a function from lists of training rows to batches on the device, with pixels if `images` is true."""
     loader = ImageLoader(
         part.files(),
         height=geometry.height,
@@ -35,7 +35,8 @@ def make_batches(part: Manifest, geometry: Geometry, *, device: torch.device, wo
         interpolation=geometry.interpolation,
         workers=workers,
     )
-    room = 0 if device.type == "cpu" else None  # a CPU has time to decode, and no memory of its own
+    # on a CPU, decoding costs little next to a step, and a cache would take main memory
+    room = 0 if device.type == "cpu" else None
     cache = DeviceImageCache(loader, device, room=room) if images else None
 
     def batches_of(batch_rows: Sequence[Sequence[int]]) -> Iterator[Batch]:
@@ -60,23 +61,23 @@ def train(
     reporter: Reporter,
     dry_run: Callable[[Path], None],
 ) -> Fit:
-    """Take a task through its epochs, after a dry run, and from its last saved step where there is one.
+    """Train a task after a dry run; resume from the last saved step if there is one.
 
     Args:
-        task: What is learnt.
+        task: The stage of a method to train.
         part: The training rows.
-        labels: Their classes.
-        settings: Epochs, rate, batches and seed.
+        labels: Classes of the training rows.
+        settings: Epochs, learning rate, batches and seed.
         batches_of: Lists of rows -> batches.
-        run: Where metrics.jsonl is.
-        session: Where steps are saved.
-        reporter: Where progress goes.
-        dry_run: Called with a folder that is removed afterwards: evaluate and save there.
+        run: The run, whose metrics.jsonl gets the figures.
+        session: Saves steps, and delays Ctrl-C.
+        reporter: Shows progress.
+        dry_run: Evaluates and saves in the given folder, which is removed afterwards.
     """
 
     def batch_sampler(epoch: int) -> list[list[int]]:
         key = (settings.seed, task.name, epoch, "sampler")
-        if isinstance(settings, PromptSettings) and settings.sampler == "random":
+        if not settings.identity_batches:
             return random_batches(len(labels), size=settings.batch_size, key=key)
         return identity_batches(labels, identities=settings.identities_per_batch, instances=settings.instances, key=key)
 
@@ -102,7 +103,7 @@ def train(
 
 
 def rate_of(settings: Schedule) -> LearningRate:
-    """Return the learning rate that a stage's settings describe."""
+    """Return the learning rate of a stage's settings."""
     cosine = settings.schedule == "cosine"
     return LearningRate(
         settings.lr,
@@ -116,18 +117,21 @@ def rate_of(settings: Schedule) -> LearningRate:
 
 
 def dry_run_evaluation(manifest: Manifest, embedder: Embedder) -> Scores | None:
-    """Evaluate a few queries, so that what would fail after hours fails now; None where the data cannot be evaluated.
+    """Evaluate a few queries on a small gallery with their matches. The scores have no meaning.
 
-    The few queries have their true matches in the small gallery as far as the data allows; the figures mean nothing.
+    An evaluation that would fail after hours of training fails here instead.
+
+    Returns:
+        The scores; None if the data cannot be evaluated.
     """
-    wanted = {"query", "gallery"}
-    if not wanted <= set(manifest.splits()):
+    if not {"query", "gallery"} <= set(manifest.splits()):
         return None
     known = set(manifest.part("gallery").identities())
     queries = [sample for sample in manifest.part("query") if sample.identity in known][:FEW]
-    wanted = {sample.identity for sample in queries}
-    own = {sample.path for sample in queries}
-    matches = [row for row in manifest.part("gallery") if row.identity in wanted and row.path not in own][: 8 * FEW]
+    identities = {sample.identity for sample in queries}
+    paths = {sample.path for sample in queries}  # a query may be in the gallery as well
+    gallery_rows = manifest.part("gallery")
+    matches = [row for row in gallery_rows if row.identity in identities and row.path not in paths][: 8 * FEW]
     if not matches:
         return None
     query, gallery = (Manifest(manifest.root, tuple(rows), manifest.name) for rows in (queries, matches))

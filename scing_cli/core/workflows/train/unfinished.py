@@ -1,7 +1,7 @@
-"""A training that was interrupted, and which one a command goes on with.
+"""Find the unfinished training that a command should resume.
 
-`state/STAGE.json` in the run folder is there from a training's start to its end. It says what the training stands on
-(`facts`: another start with the same facts is the same training), what was given, and on which machine it began.
+`state/STAGE.json` is in the run folder from the start to the end of a training. It stores the `facts` (settings, data,
+model: a start with the same facts resumes the training), the given arguments, and the machine of the start.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from scing_cli.core.artifacts import (
 from scing_cli.core.errors import RunError, SettingError
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import default_threads
-from scing_cli.core.settings import Schedule, build_settings
+from scing_cli.core.settings import Schedule, build_settings, saved_settings
 from scing_cli.core.workflows.train.run_lock import RunLockedError, is_locked, lock_run
 
 Kind = TypeVar("Kind", bound=Schedule)
 Found = TypeVar("Found")
-ANEW = "To begin anew instead: --no-resume."
+START_OVER = "To start over instead: --no-resume."
 
 
 @dataclasses.dataclass(frozen=True)
 class Unfinished:
-    """A training that has begun and not ended.
+    """A training that has started and not ended.
 
     Args:
         folder: The run folder.
         stage: `prompts` or `visual`.
-        facts: What it stands on, JSON-ready; `settings` is among them.
-        given: What the user gave: the settings that are not defaults, and where data and weights lie.
-        machine: Where it began: device, precision, threads, versions, and when the images were written.
+        facts: Settings, data and model, JSON-ready.
+        given: Arguments of the user: the settings that were given, and the paths of data and weights.
+        machine: Device, precision, threads and versions at the start, and a digest of the images' sizes and times.
     """
 
     folder: Path
@@ -53,48 +53,46 @@ class Unfinished:
     machine: Mapping[str, Any]
 
     def settings(self, kind: type[Kind], given: Mapping[str, Any]) -> Kind:
-        """Return its settings.
+        """Return the settings of the training.
 
         Args:
-            kind: Of which stage.
-            given: Settings by option name that were given again.
+            kind: The settings class of its stage.
+            given: Settings that the resuming command gives, by option name.
 
         Raises:
             SettingError: If one of them differs.
         """
-        own = build_settings(kind, self.given["settings"], {})
-        wanted = build_settings(kind, self.given["settings"], given)
-        if wanted != own:
-            other = differences(
-                own.model_dump(mode="json", by_alias=True), wanted.model_dump(mode="json", by_alias=True)
-            )
+        settings = build_settings(kind, self.given["settings"], {})
+        changed = build_settings(kind, self.given["settings"], given)
+        if changed != settings:
+            other = differences(saved_settings(settings), saved_settings(changed))
             raise SettingError(
                 f"--resume: the unfinished {STAGES[self.stage]} in {self.folder} has other settings: {other}.",
-                "Leave them out, or begin anew with --no-resume.",
+                "Leave them out, or start over with --no-resume.",
             )
-        return own
+        return settings
 
     def data(self) -> dict[str, Any]:
-        """Return where the data was, as the settings `[data]` of a first stage."""
+        """Return the settings `[data]` of stage 1."""
         return {name: self.given[name] for name in ("path", "layout", "include-val") if name in self.given}
 
     def device(self, given: str) -> str:
-        """Return where it computed, unless the user says otherwise now."""
+        """Return the given device; for `auto`, the device option of the start."""
         return given if given != "auto" else str(self.given.get("device", given))
 
     def moved(self, name: str, kind: Callable[[str], Found]) -> Found | None:
-        """Return where `data` or `pretrained` was said to have moved."""
+        """Return the value of `--data` or `--pretrained` at the start of stage 2, if given."""
         value = self.given.get(name)
         return kind(value) if isinstance(value, str) else None
 
 
-def state_of(folder: Path) -> Path:
-    """Return where a run keeps what an unfinished training needs."""
+def state_folder(folder: Path) -> Path:
+    """Return the folder with the state of a run's unfinished training."""
     return folder / "state"
 
 
 def read_unfinished(folder: Path, stage: str) -> Unfinished | None:
-    """Return a run's unfinished training of a stage; None where there is none.
+    """Return a run's unfinished training of a stage; None if there is none.
 
     Raises:
         RunError: If its file is damaged.
@@ -102,87 +100,88 @@ def read_unfinished(folder: Path, stage: str) -> Unfinished | None:
     file = state_file(folder, stage)
     if not file.is_file():
         return None
-    content = read_json(file, remedy=ANEW)
+    content = read_json(file, remedy=START_OVER)
     facts, given, machine = (content.get(name) for name in ("facts", "given", "machine"))
     if not _has_settings(facts) or not _has_settings(given) or not isinstance(machine, dict):
-        raise RunError(f"{file} does not describe a training.", ANEW)
+        raise RunError(f"{file} does not describe a training.", START_OVER)
     return Unfinished(folder, stage, facts, given, machine)
 
 
 def choose_unfinished(folder: Path | None, stage: str, *, warn: Callable[[str], object] = str) -> Unfinished:
-    """Return the unfinished training of a stage in a run, or in the newest run of `runs/` that has one.
+    """Return the unfinished training of a stage in a run, or the newest one in `runs/`.
 
     Args:
-        folder: The run; None for one that is not being trained, and not damaged.
+        folder: The run; None to search `runs/` for a training that is neither damaged nor running.
         stage: `prompts` or `visual`.
-        warn: Told of damaged ones.
+        warn: Called with a message about each damaged one.
 
     Raises:
-        RunError: If there is none.
+        RunError: If there is no such training.
     """
     if folder is not None:
         found = read_unfinished(folder, stage)
     else:
-        found = next((one for one in _all_unfinished(stage, warn) if not is_locked(one.folder)), None)
+        candidates = _all_unfinished(stage, warn)
+        found = next((training for training in candidates if not is_locked(training.folder)), None)
     if found is None:
-        place = str(folder) if folder is not None else f"./{RUNS}"
-        what = f"--resume: there is no unfinished {STAGES[stage]} in {place}."
-        raise RunError(what, "Leave --resume out to begin one.")
+        where = str(folder) if folder is not None else f"./{RUNS}"
+        what = f"--resume: there is no unfinished {STAGES[stage]} in {where}."
+        raise RunError(what, "Leave --resume out to start one.")
     return found
 
 
 def find_same(stage: str, facts: Mapping[str, Any]) -> Iterator[Path]:
-    """Yield the folders in `runs/` with an unfinished training of these facts, the last begun first."""
-    return (one.folder for one in _all_unfinished(stage) if not _other_facts(one, facts))
+    """Yield the folders in `runs/` with an unfinished training of the same facts, newest first."""
+    return (training.folder for training in _all_unfinished(stage) if not _other_facts(training, facts))
 
 
 @contextlib.contextmanager
 def lock_prompts_run(run: Path | None, name: str, facts: Mapping[str, Any], *, resume: bool | None) -> Iterator[Path]:
-    """Hold the folder of a first stage: that of the same training if it is unfinished, else a free one.
+    """Lock the run folder of stage 1: the one of the same training if it is unfinished, else a new one.
 
     Args:
-        run: The folder that was named; None for one in `runs/`.
-        name: Of the data.
-        facts: What is known before a model is loaded.
-        resume: False to begin anew.
+        run: The named folder; None to choose one in `runs/`.
+        name: Name of the data set.
+        facts: The facts that are known before the model is loaded.
+        resume: False to start over.
 
     Raises:
         RunLockedError: If another process is training in the named folder.
-        RunError: If it holds anything else.
+        RunError: If the named folder has other files.
     """
     if run is not None:
         with lock_run(run):
-            _check_place(run, facts, resume=resume)
+            _check_folder(run, facts, resume=resume)
             yield run
         return
     same = find_same("prompts", facts) if resume is not False else ()
-    fresh = ((folder, True) for folder in fresh_folders(name))
-    candidates = itertools.chain(((folder, False) for folder in same), fresh)
-    with contextlib.ExitStack() as held:
-        yield next(folder for folder, new in candidates if _taken(folder, facts, held, fresh=new, resume=resume))
+    new = ((folder, True) for folder in fresh_folders(name))
+    candidates = itertools.chain(((folder, False) for folder in same), new)
+    with contextlib.ExitStack() as locks:
+        yield next(folder for folder, is_new in candidates if _lock(folder, facts, locks, new=is_new, resume=resume))
 
 
-def _taken(
-    folder: Path, facts: Mapping[str, Any], held: contextlib.ExitStack, *, fresh: bool, resume: bool | None
+def _lock(
+    folder: Path, facts: Mapping[str, Any], locks: contextlib.ExitStack, *, new: bool, resume: bool | None
 ) -> bool:
-    """Hold a folder if it still is what it was found to be."""
+    """Lock a folder, and add the lock to `locks`; return False if another process has changed or locked it."""
     with contextlib.ExitStack() as attempt:
         try:
             attempt.enter_context(lock_run(folder))
-            _check_place(folder, facts, resume=resume)
+            _check_folder(folder, facts, resume=resume)
         except RunLockedError:
             return False
         except RunError:
-            if fresh:
+            if new:
                 raise
             return False
-        held.push(attempt.pop_all())
+        locks.push(attempt.pop_all())
     return True
 
 
-def _check_place(folder: Path, facts: Mapping[str, Any], *, resume: bool | None) -> None:
-    begun = state_file(folder, "prompts").exists() and not Run(folder, {}).has("prompts")
-    if resume is False and begun:
+def _check_folder(folder: Path, facts: Mapping[str, Any], *, resume: bool | None) -> None:
+    unfinished = state_file(folder, "prompts").exists() and not Run(folder, {}).has("prompts")
+    if resume is False and unfinished:
         return
     earlier = read_unfinished(folder, "prompts") if resume is not False else None
     if earlier is None:
@@ -192,19 +191,22 @@ def _check_place(folder: Path, facts: Mapping[str, Any], *, resume: bool | None)
 
 
 def check_same(earlier: Unfinished, facts: Mapping[str, Any], *, resume: bool | None) -> None:
-    """Check that a start is that of an unfinished training.
+    """Check that facts are those of an unfinished training.
 
     Raises:
-        RunError: Naming what differs.
+        RunError: If they are not; the message names the differences.
     """
     if other := _other_facts(earlier, facts):
-        what = f"{earlier.folder} holds an unfinished {STAGES[earlier.stage]} that differs: {other}."
-        way = "Bring back what differs" if resume else "Go on as it began (--resume), or name another folder (--run)"
-        raise RunError(what, f"{way}. {ANEW}")
+        what = f"{earlier.folder} has an unfinished {STAGES[earlier.stage]} that differs: {other}."
+        way = (
+            "Restore what differs" if resume else "Resume it as it started (--resume), or choose another folder (--run)"
+        )
+        raise RunError(what, f"{way}. {START_OVER}")
 
 
 def machine_of(device: str, precision: str, part: Manifest) -> dict[str, Any]:
-    """Return what a training's numbers may depend on beside its settings; of the images, when they were written."""
+    """Return what the result of a training may depend on in addition to its facts."""
+    # sizes and times instead of contents: reading all images would take too long
     states = [file.stat() for file in part.files() if file.exists()]
     images = text_digest("\n".join(f"{state.st_size} {state.st_mtime_ns}" for state in states))
     threads = default_threads()
@@ -212,7 +214,7 @@ def machine_of(device: str, precision: str, part: Manifest) -> dict[str, Any]:
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
-    """Return in words where JSON-ready facts differ.
+    """Return the differences of JSON-ready facts in words.
 
     >>> differences({"settings": {"lr": 0.1, "seed": 0}}, {"settings": {"lr": 0.2, "seed": 0}})
     'lr is 0.1 there, 0.2 here'
@@ -233,8 +235,8 @@ def _short(value: object) -> str:
 
 
 def state_file(folder: Path, stage: str) -> Path:
-    """Return the file that is there while a training of a stage is unfinished."""
-    return state_of(folder) / f"{STAGES[stage]}.json"
+    """Return the file that exists while the training of a stage is unfinished."""
+    return state_folder(folder) / f"{STAGES[stage]}.json"
 
 
 def _has_settings(content: object) -> TypeGuard[dict[str, Any]]:
@@ -242,21 +244,21 @@ def _has_settings(content: object) -> TypeGuard[dict[str, Any]]:
 
 
 def _all_unfinished(stage: str, warn: Callable[[str], object] = str) -> Iterator[Unfinished]:
-    """Yield the unfinished trainings of a stage in `runs/`, the last begun first; damaged ones are passed over."""
-    begun = []
+    """Yield the unfinished trainings of a stage in `runs/`, newest first, without damaged ones."""
+    files = []
     for file in RUNS.glob(f"*/state/{STAGES[stage]}.json"):
-        with contextlib.suppress(OSError):  # it may end meanwhile
-            begun.append((file.stat().st_mtime_ns, file.parent.parent))
-    for _, folder in sorted(begun, reverse=True):
+        with contextlib.suppress(OSError):  # the training may end at this moment
+            files.append((file.stat().st_mtime_ns, file.parent.parent))
+    for _, folder in sorted(files, reverse=True):
         try:
             found = read_unfinished(folder, stage)
         except RunError as error:
-            warn(f"{error.what} It is passed over.")
+            warn(f"{error.what} It is skipped.")
         else:
             if found is not None:
                 yield found
 
 
 def _other_facts(earlier: Unfinished, facts: Mapping[str, Any]) -> str:
-    """Return in words where facts differ, as far as they are known."""
+    """Return the differences of those facts that are given."""
     return differences(earlier.facts, {**earlier.facts, **facts})

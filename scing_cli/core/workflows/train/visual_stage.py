@@ -1,4 +1,4 @@
-"""Stage 2, from saved prompts to a tuned image encoder."""
+"""Stage 2: train the image encoder of a run towards the texts that stage 1 saved."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from scing_cli.core.workflows.shared.model import starting_encoder
 from scing_cli.core.workflows.shared.run_data import run_manifest
 from scing_cli.core.workflows.shared.scoring import score_parts, sides
 from scing_cli.core.workflows.train.run_lock import is_locked, lock_run
-from scing_cli.core.workflows.train.session import TrainingSession, training_session
+from scing_cli.core.workflows.train.session import TrainingSession
 from scing_cli.core.workflows.train.stage import dry_run_evaluation, make_batches, train
 from scing_cli.core.workflows.train.unfinished import Unfinished, find_same, machine_of, read_unfinished
 
 
 @dataclasses.dataclass(frozen=True)
 class _Stage2Input:
-    """What stage 2 stands on: the run, its rows and texts, and the encoder to tune, on the device."""
+    """The run, its rows and texts, and the encoder to train, on the device."""
 
     run: Run
     manifest: Manifest
@@ -48,16 +48,16 @@ class _Stage2Input:
 
 @dataclasses.dataclass(frozen=True)
 class VisualReport:
-    """What stage 2 has to tell.
+    """Result of stage 2.
 
     Args:
         run: The run folder.
-        identities: K.
-        images: Training images.
-        trainable: Learnt parameters: of the image encoder, and of what only the losses use.
-        fit: The course of training.
-        digest: Of the tuned encoder.
-        validation: Figures on the split `val`, where asked for.
+        identities: Number of training identities, K.
+        images: Number of training images.
+        trainable: Trained parameters of the image encoder, and of the heads that only the losses use.
+        fit: Figures of the training.
+        digest: Digest of the trained encoder.
+        validation: Scores on the split `val`; None if not requested.
     """
 
     run: Run
@@ -81,31 +81,31 @@ def train_visual(
     machine: Machine | None = None,
     reporter: Reporter = LIBRARY_REPORTER,
 ) -> VisualReport:
-    """Tune the whole image encoder towards the identity texts that stage 1 saved (Eq. 17-20).
+    """Train the whole image encoder towards the texts that stage 1 saved (Eq. 17-20).
 
-    The last epoch is the result: no epoch is ever chosen on test data. A training that was interrupted goes on from its
-    last saved step when it is started again in the same way.
+    The result is the last epoch: no epoch is selected on test data. An interrupted training resumes from its last saved
+    step if it is started again with the same arguments.
 
     Args:
         settings: Losses and schedule.
         run: A run with prompts; None for the newest.
-        data: Where the images lie now, if they have moved.
-        pretrained: Where stage 1's weights lie now, if they have moved.
-        validate: Evaluate the result on the data's split `val`, each image a query against the others.
-        resume: False to begin anew even where stage 2 is unfinished.
-        save_minutes: A step is saved that often, and at the ends of epochs.
+        data: New folder of the images, if they have moved.
+        pretrained: New path of stage 1's weights, if they have moved.
+        validate: Whether to evaluate on the split `val`, where each image is a query against the others.
+        resume: True if there must be an unfinished training; False to start over; None to resume if there is one.
+        save_minutes: Minutes between two saved steps; ends of epochs are saved as well.
         machine: Device, precision and threads.
-        reporter: Where progress goes.
+        reporter: Shows progress.
 
     Raises:
-        RunError: If there is no run with prompts, or they are of other identities or another model.
+        RunError: If there is no run with prompts, or they belong to other identities or another model.
         TrainingError: If a loss is not finite.
         InterruptionError: On Ctrl-C or SIGTERM.
     """
     run, data = as_path(run), as_path(data)
     machine = machine or Machine()
     check_used(settings)
-    opened = _chosen(run, settings, resume, reporter)
+    opened = _choose_run(run, settings, resume, reporter)
     if settings.compile:
         prepare_compiling(machine.place(), reporter)
     with lock_run(opened.path):
@@ -127,14 +127,15 @@ def train_visual(
                 encoder.learn_cameras(_cameras(manifest.part("train"), reporter), settings.seed)
             inputs = _Stage2Input(opened, manifest, manifest.part("train"), texts, encoder, machine)
             moved = {"data": str(data.absolute()) if data is not None else None, "pretrained": pretrained}
-            wanted = _wanted(inputs, settings, {**moved, "validate": validate})
-            with training_session(wanted, resume=resume, minutes=save_minutes, reporter=reporter) as begun:
-                report = _tune(inputs, settings, begun, reporter)
+            training = _describe(inputs, settings, {**moved, "validate": validate})
+            session = TrainingSession(training, minutes=save_minutes, reporter=reporter)
+            with session.running(resume=resume):
+                report = _train(inputs, settings, session, reporter)
             return dataclasses.replace(report, validation=_validate(inputs, reporter) if validate else None)
 
 
-def _chosen(run: Path | None, settings: VisualSettings, resume: bool | None, reporter: Reporter) -> Run:
-    """Return the named run; else that of the same training if it is unfinished, else the newest with prompts."""
+def _choose_run(run: Path | None, settings: VisualSettings, resume: bool | None, reporter: Reporter) -> Run:
+    """Return the named run. Without one, the same training if unfinished, else the newest run with prompts."""
     same = find_same("visual", {"settings": saved_settings(settings)}) if run is None and resume is not False else ()
     for folder in same:
         if not is_locked(folder):
@@ -145,8 +146,8 @@ def _chosen(run: Path | None, settings: VisualSettings, resume: bool | None, rep
     return opened
 
 
-def _wanted(inputs: _Stage2Input, settings: VisualSettings, given: Mapping[str, Any]) -> Unfinished:
-    """Return what a training that goes on must have in common with this one."""
+def _describe(inputs: _Stage2Input, settings: VisualSettings, given: Mapping[str, Any]) -> Unfinished:
+    """Describe this training; it resumes an unfinished one with the same facts."""
     device = inputs.machine.place()
     return Unfinished(
         inputs.run.path,
@@ -163,27 +164,28 @@ def _wanted(inputs: _Stage2Input, settings: VisualSettings, given: Mapping[str, 
 
 
 def _check_validation(manifest: Manifest) -> None:
-    """Refuse before the training what could not be evaluated after it."""
+    """Check before the training that the split `val` can be evaluated after it."""
     if "val" not in manifest.splits():
         raise DataError(
             f"--validate: {manifest.name} has no split val.", "Leave --validate out, or mark rows as val in a CSV."
         )
     rows = manifest.part("val")
     cameras = [sample.camera for sample in rows]
-    apart = choose_protocol("auto", cameras, cameras).name == "market"
+    two_cameras = choose_protocol("auto", cameras, cameras).name == "market"
     seen: dict[str, Sample] = {}
     for sample in rows:
         other = seen.setdefault(sample.identity, sample)
-        if sample.identity and other is not sample and (not apart or other.camera != sample.camera):
+        if sample.identity and other is not sample and (not two_cameras or other.camera != sample.camera):
             return
+    how_often = "by two cameras" if two_cameras else "twice"
     raise DataError(
-        f"--validate: nobody in the split val of {manifest.name} is seen {'by two cameras' if apart else 'twice'}.",
+        f"--validate: nobody in the split val of {manifest.name} is seen {how_often}.",
         "Leave --validate out, or mark more rows as val.",
     )
 
 
 def _cameras(part: Manifest, reporter: Reporter) -> tuple[str, ...]:
-    """Return the cameras to learn a vector for; say how many training images go without one."""
+    """Return the cameras that get a vector; warn about training images without a camera."""
     cameras = part.cameras()
     if len(cameras) < 2:
         known = f"knows {counted(len(cameras), 'camera')}" if cameras else "names no camera"
@@ -193,12 +195,14 @@ def _cameras(part: Manifest, reporter: Reporter) -> tuple[str, ...]:
         )
     without = sum(not sample.camera for sample in part)
     if without:
-        images = counted(without, "training image is", "training images are")
-        reporter.warn(f"{images} of an unknown camera: no camera vector is added to them.")
+        images = counted(without, "training image has", "training images have")
+        reporter.warn(f"{images} no known camera: no camera vector is added to them.")
     return cameras
 
 
-def _tune(inputs: _Stage2Input, settings: VisualSettings, begun: TrainingSession, reporter: Reporter) -> VisualReport:
+def _train(
+    inputs: _Stage2Input, settings: VisualSettings, session: TrainingSession, reporter: Reporter
+) -> VisualReport:
     run, encoder, texts = inputs.run, inputs.encoder, inputs.texts
     task, classes = _task(inputs, settings, reporter)
     device = inputs.machine.place()
@@ -217,25 +221,25 @@ def _tune(inputs: _Stage2Input, settings: VisualSettings, begun: TrainingSession
         settings,
         batches_of=batches_of,
         run=run,
-        session=begun,
+        session=session,
         reporter=reporter,
         dry_run=dry_run,
     )
     run = update_run(run, {"settings": {**run.info["settings"], "train-visual": saved_settings(settings)}})
     digest = save_image_encoder(run.visual, encoder, {"started_from": texts.model_digest})
-    _copy(inputs, digest, reporter)
+    _export_openvino(inputs, digest, reporter)
     return VisualReport(run, len(texts.identities), len(inputs.part), _parameters(task), fit, digest, None)
 
 
-def _copy(inputs: _Stage2Input, digest: str, reporter: Reporter) -> None:
-    """Make the tuned encoder's inference copy, tried on training images as they are."""
-    few = inputs.part.samples[:CROPS]
+def _export_openvino(inputs: _Stage2Input, digest: str, reporter: Reporter) -> None:
+    """Export the trained encoder as an OpenVINO model, and compare both on a few training images."""
+    samples = inputs.part.samples[:CROPS]
     make_openvino_model(
         inputs.run.inference,
         inputs.encoder,
         digest,
-        [inputs.part.file(sample) for sample in few],
-        cameras=[sample.camera for sample in few] if inputs.encoder.cameras else None,
+        [inputs.part.file(sample) for sample in samples],
+        cameras=[sample.camera for sample in samples] if inputs.encoder.cameras else None,
         workers=inputs.machine.threads(),
         reporter=reporter,
     )
@@ -244,14 +248,14 @@ def _copy(inputs: _Stage2Input, digest: str, reporter: Reporter) -> None:
 def _task(inputs: _Stage2Input, settings: VisualSettings, reporter: Reporter) -> tuple[Task, list[int]]:
     device, texts, encoder = inputs.machine.place(), inputs.texts, inputs.encoder
     classes = labels(inputs.part, texts.identities)
-    seen_by = [sample.camera for sample in inputs.part]
+    cameras = [sample.camera for sample in inputs.part]
     task = load_method(inputs.run.info["settings"]["train-prompts"]["method"]).visual_task(
         settings,
         encoder=encoder,
         texts=texts.vectors.to(device),
         similarity=Similarity(texts.similarity, texts.logit_scale),
         labels=torch.tensor(classes, device=device),
-        cameras=encoder.camera_rows(seen_by) if encoder.cameras else None,
+        cameras=encoder.camera_rows(cameras) if encoder.cameras else None,
         precision=choose_precision(settings.precision, device, auto="bf16"),
     )
     counts = ", ".join(f"{name} {count:,}" for name, count in _parameters(task).items())
@@ -261,7 +265,7 @@ def _task(inputs: _Stage2Input, settings: VisualSettings, reporter: Reporter) ->
 
 
 def _parameters(task: Task) -> dict[str, int]:
-    """Count what is learnt: the image encoder, and the heads of the losses where there are any."""
+    """Count the trainable parameters of the image encoder, and of the heads of the losses if there are any."""
     counts = {"image encoder": 0, "heads": 0}
     for name, value in task.trainable().named_parameters():
         if value.requires_grad:
@@ -270,6 +274,6 @@ def _parameters(task: Task) -> dict[str, int]:
 
 
 def _validate(inputs: _Stage2Input, reporter: Reporter) -> Scores:
-    """Evaluate the last epoch on `val`."""
+    """Evaluate the last epoch on the split `val`."""
     queries, gallery = sides(inputs.manifest, "val")
     return score_parts(queries, gallery, inputs.machine.embedder(inputs.encoder), protocol="auto", reporter=reporter)
