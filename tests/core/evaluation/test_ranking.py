@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles.ranking import evaluate_by_loops
 from oracles.sides import of_case, side
+from patience import at_most
 
 from scing_cli.core.errors import DataError
 from scing_cli.core.evaluation import Scores, evaluate
@@ -290,12 +291,11 @@ def test_progress_reaches_its_total() -> None:
     assert counting.done == counting.total == 11 * 8
 
 
-def test_market_sized_parts_take_seconds() -> None:
+def test_market_sized_parts_take_little_work() -> None:
     case = market_like(np.random.default_rng(7), 800, 4000, 512, 10.0)
-    start = time.perf_counter()
-    scores = of_case(evaluate, **case, protocol="market")
+    with at_most(1_200):
+        scores = of_case(evaluate, **case, protocol="market")
     assert scores.valid_queries > 790
-    assert time.perf_counter() - start < 60  # half a second on two idle cores
 
 
 @pytest.mark.parametrize("spread", [10.0, 1e-4])

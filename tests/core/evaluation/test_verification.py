@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import verification as oracle
 from oracles.sides import of_case, side
+from patience import at_most
 
 from scing_cli.core.errors import DataError
 from scing_cli.core.evaluation import Verification, evaluate, verify
@@ -364,9 +365,8 @@ def test_memory_does_not_grow_with_the_pairs() -> None:
     rng = np.random.default_rng(7)
     case = people_drawn(rng, 700, 2, 8)  # 8 million pairs: 31 MB of scores
     tracemalloc.start()
-    started = time.perf_counter()
-    of_case(verify, **case, block_size=128, gallery_block_size=2048)
-    assert time.perf_counter() - started < 60  # two seconds on two idle cores
+    with at_most(1_200):
+        of_case(verify, **case, block_size=128, gallery_block_size=2048)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 16 * 2**20
