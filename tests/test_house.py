@@ -161,6 +161,30 @@ def undeclared_lines(path: Path) -> int:
     return len(text.splitlines()) - len(declared)
 
 
+SAME_NAMES = {"__init__.py", "__main__.py"}
+
+
+def test_no_two_files_have_one_name() -> None:
+    places: dict[str, list[str]] = {}
+    for path in SOURCES:
+        if path.name not in SAME_NAMES:
+            places.setdefault(path.name, []).append(name(path))
+    found = [", ".join(files) for files in places.values() if len(files) > 1]
+    assert not found, listed("files of one name", found)
+
+
+def test_workflow_rooms_import_shared_ones_only() -> None:
+    """Six arrows between the seven rooms: each to `shared`, and from `paper` to `evaluate`, whose tables it reads."""
+    rooms = PACKAGE / "core" / "workflows"
+    allowed = {("paper", "evaluate")}
+    found = []
+    for path in (path for path in CORE if path.is_relative_to(rooms) and path.parent != rooms):
+        own = path.relative_to(rooms).parts[0]
+        others = {module.split(".")[3] for module in modules(path) if module.startswith("scing_cli.core.workflows.")}
+        found += [f"{name(path)} imports {other}" for other in others - {own, "shared"} if (own, other) not in allowed]
+    assert not found, listed("arrows between workflow rooms", sorted(found))
+
+
 def test_help_imports_nothing_heavy() -> None:
     """The command line answers before torch, FAISS, NumPy or Pillow could be loaded."""
     code = (
