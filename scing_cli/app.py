@@ -1,4 +1,4 @@
-"""The command line: six commands in the order data flows. What the user can mend is one message and exit code 2."""
+"""The command line: six commands, in the order of the data flow. A user error is one message and exit code 2."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from scing_cli.core.errors import WRITE_REMEDY, InterruptionError, ScingError, s
 
 INTERRUPTED = 130
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
-COMMANDS = {  # name: what the top help says of it, which is the first line of its docstring; an example
+COMMANDS = {  # name: (summary for the top help, equal to the first line of the docstring; an example)
     "prepare": (
         "Read a data set, open every image, and write its manifest; with --synthetic, draw the data set first.",
         "scing prepare ./Market-1501",
@@ -48,27 +48,27 @@ COMMANDS = {  # name: what the top help says of it, which is the first line of i
 
 
 class _LazyCommand(TyperCommand):
-    """A command whose module is imported when it is run, or asked for its own help: the top help needs one line."""
+    """A command whose module is imported only to run it or to show its help; the top help needs only the summary."""
 
     def __init__(self, name: str, summary: str, example: str) -> None:
         super().__init__(name, help=summary)
         self.example = example
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
-        """Import the command and read its options."""
+        """Import the command and parse its options."""
         return self.load().make_context(*arguments, **options)
 
     def load(self) -> Any:
-        """Return the command that Typer makes of the function of the same name in the module of the same name."""
+        """Return the Typer command for the function that has the same name as its module."""
         name = str(self.name).replace("-", "_")
         function = getattr(importlib.import_module(f"scing_cli.commands.{name}"), name)
-        own = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        own.command(self.name, epilog=f"Example: {self.example}")(function)
-        return typer.main.get_command(own)
+        single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        single.command(self.name, epilog=f"Example: {self.example}")(function)
+        return typer.main.get_command(single)
 
 
 class _Commands(TyperGroup):
-    """The six commands. In messages about wrong options, what is not printable in names from outside is escaped."""
+    """The six commands. Messages about invalid options escape unprintable characters in names from outside."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -76,18 +76,18 @@ class _Commands(TyperGroup):
             self.add_command(_LazyCommand(name, summary, example))
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
-        """Read the options that stand before the command."""
-        with _spelled_out():
+        """Parse the options before the command."""
+        with _escaped_messages():
             return super().make_context(*arguments, **options)
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
-        with _spelled_out():
+        with _escaped_messages():
             return super().invoke(ctx)
 
 
 @contextlib.contextmanager
-def _spelled_out() -> Iterator[None]:
+def _escaped_messages() -> Iterator[None]:
     try:
         yield
     except Exception as error:
@@ -107,8 +107,8 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"scing {__version__}")
         raise typer.Exit
 
@@ -116,65 +116,65 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _top(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     del version
 
 
 def main() -> None:
-    """Run the command line; leave with 0, 2 (what the user can mend), 1 (our fault), 130 (Ctrl-C) or 143 (SIGTERM)."""
+    """Run the command line; exit with 0, 2 (user error), 1 (internal error), 130 (Ctrl-C) or 143 (SIGTERM)."""
     code: str | int | None = 0
-    ended_by = _end_in_order()
+    signals = _interrupt_on_sigterm()
     try:
         app()
-    except SystemExit as left:  # Typer's own: 0 at the end, 2 after a usage error, 130 on Ctrl-C, of which it is silent
-        code = left.code
+    except SystemExit as end:  # raised by Typer: 0 at the end, 2 for a usage error, 130 on Ctrl-C, without a message
+        code = end.code
     except InterruptionError as stop:
-        _leave_in_peace()
+        _ignore_signals()
         console.show_interruption(str(stop))
-        sys.exit(128 + (ended_by[-1] if ended_by else stop.number))
+        sys.exit(128 + (signals[-1] if signals else stop.number))
     except ScingError as error:
         code = _fail(str(error), error, 2)
     except KeyboardInterrupt:
         code = INTERRUPTED
-    except Exception as error:  # noqa: BLE001  the last door: whatever comes out here is our own fault, and is told so
-        code = _fail(*_last_word(error))
-    _leave_in_peace()
+    except Exception as error:  # noqa: BLE001  every other exception is an internal error
+        code = _fail(*_describe(error))
+    _ignore_signals()
     if code == INTERRUPTED:
         console.show_interruption("Interrupted.")
-        code = 128 + ended_by[-1] if ended_by else INTERRUPTED
+        code = 128 + signals[-1] if signals else INTERRUPTED
     sys.exit(code)
 
 
-def _end_in_order() -> list[int]:
-    """Let SIGTERM end a command as Ctrl-C does, with nothing half-written; return where its number is noted."""
-    came: list[int] = []
+def _interrupt_on_sigterm() -> list[int]:
+    """Make SIGTERM raise KeyboardInterrupt, as Ctrl-C does; return a list that records the signal's number."""
+    received: list[int] = []
 
     def end(number: int, frame: FrameType | None) -> None:
         del frame
-        came.append(number)
+        received.append(number)
         raise KeyboardInterrupt
 
     ignored = signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
     if threading.current_thread() is threading.main_thread() and not ignored:
         signal.signal(signal.SIGTERM, end)
-    return came
+    return received
 
 
-def _leave_in_peace() -> None:
-    """Hear no signal any more: the work is done, and what it came to is told by the exit code."""
+def _ignore_signals() -> None:
+    """Ignore SIGINT and SIGTERM: the work is done, and a late signal must not change the exit code."""
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
 
 
-def _last_word(error: Exception) -> tuple[str, Exception, int]:
-    """Return what to say of an error that no one else has told; of a full disk, and of our own faults."""
+def _describe(error: Exception) -> tuple[str, Exception, int]:
+    """Return the message, the error and the exit code for an unexpected error: a full disk, or an internal error."""
     if isinstance(error, OSError) and error.errno in FULL:
         return f"Cannot write: {error.strerror}.\n{WRITE_REMEDY}", error, 2
-    fault = f"Internal error: {type(error).__name__}: {error}"
-    return f"{fault}\nThis is a fault of scing; --debug shows where.", error, 1
+    what = f"Internal error: {type(error).__name__}: {error}"
+    return f"{what}\nThis is a bug in scing; --debug shows the traceback.", error, 1
 
 
 def _fail(message: str, error: Exception, code: int) -> int:

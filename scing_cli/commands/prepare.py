@@ -1,4 +1,4 @@
-"""`scing prepare`: look at a data set, or draw one."""
+"""`scing prepare`: inspect a data set, or draw a synthetic one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def prepare(
     debug: options.Debug = False,
 ) -> None:
     """Read a data set, open every image, and write its manifest; with --synthetic, draw the data set first."""
-    world = only_with(
+    synthetic_options = only_with(
         "--synthetic",
         wanted=synthetic,
         given={
@@ -45,14 +45,14 @@ def prepare(
         },
     )
     if synthetic and layout not in ("auto", "market1501"):
-        raise SettingError(f"--layout {layout}: a drawn world has the layout market1501.", "Leave --layout out.")
+        raise SettingError(f"--layout {layout}: a synthetic data set has the layout market1501.", "Leave --layout out.")
     check_machine(device, precision, workers, batch_size)
     from scing_cli.core.workflows.prepare.prepare_data import draw_world
     from scing_cli.core.workflows.prepare.prepare_data import prepare as run
 
     terminal = Terminal(as_json=as_json)
     if synthetic:
-        draw_world(source, **world, seed=seed, output=output, workers=workers, reporter=terminal)
+        draw_world(source, **synthetic_options, seed=seed, output=output, workers=workers, reporter=terminal)
     report = run(
         source,
         layout=layout,

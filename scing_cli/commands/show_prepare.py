@@ -1,4 +1,4 @@
-"""What `scing prepare` found, as JSON and as people read it."""
+"""Print the report of `scing prepare`, as JSON or for people."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def payload(report: Preparation) -> dict[str, Any]:
-    """Return it as `--json` prints it."""
+    """Return the report as `--json` prints it."""
     found = report.inspection
     return {
         "layout": report.layout,
@@ -38,7 +38,7 @@ def payload(report: Preparation) -> dict[str, Any]:
 
 
 def show(report: Preparation, source: Path, terminal: Terminal) -> None:
-    """Print it: a table of the parts beside the published ones, then a line for each thing found."""
+    """Print the report: a table of the parts next to the published counts, then one line per finding."""
     known = report.published.parts if report.published else {}
     columns, rows = ["identities", "images", "cameras"], []
     parts = {**report.parts, "no split": report.unsplit} if report.unsplit.images else report.parts
@@ -46,8 +46,8 @@ def show(report: Preparation, source: Path, terminal: Terminal) -> None:
         if not counts.images and report.unsplit.images:
             continue
         cells = [f"{count:,}" for count in dataclasses.astuple(counts)]
-        beside = [f"{count:,}" for count in dataclasses.astuple(known[part])] if part in known else ["", "", ""]
-        pairs = zip(cells, beside, strict=True)
+        published = [f"{count:,}" for count in dataclasses.astuple(known[part])] if part in known else ["", "", ""]
+        pairs = zip(cells, published, strict=True)
         rows.append([part, *(cell for pair in pairs for cell in (pair if known else pair[:1]))])
     if known:
         columns = [name for column in columns for name in (column, "published")]
@@ -58,10 +58,13 @@ def show(report: Preparation, source: Path, terminal: Terminal) -> None:
         terminal.say(line)
     found = report.inspection
     terminal.listing(
-        ("group of files that are the same bytes", "groups of files that are the same bytes"),
+        ("group of identical files", "groups of identical files"),
         [" = ".join(group) for group in found.identical],
     )
-    for faults, what in ((report.dropped, "left out"), (found.unreadable, "unreadable, kept with the reason")):
+    for faults, what in (
+        (report.dropped, "left out"),
+        (found.unreadable, "unreadable, listed in the manifest with the reason"),
+    ):
         terminal.listing((f"file {what}", f"files {what}"), [f"{fault.path}: {fault.reason}" for fault in faults])
     terminal.say(f"Manifest: {report.manifest}")
     if report.sheet:
@@ -69,14 +72,14 @@ def show(report: Preparation, source: Path, terminal: Terminal) -> None:
 
 
 def _figures(report: Preparation) -> Iterator[str]:
-    """Yield a line for each thing counted that is there."""
+    """Yield a line for each figure that is available."""
     if report.junk:
         yield f"{counted(report.junk, 'file')} of identity -1, which marks junk: left out."
-    lonely = report.distractors
-    if lonely.images and "query" in report.parts and report.parts["query"].images:
-        people = counted(lonely.identities, "identity", "identities")
-        images = counted(lonely.images, "gallery image")
-        yield f"Distractors: {images} of people who are not among the queries ({people})."
+    distractors = report.distractors
+    if distractors.images and "query" in report.parts and report.parts["query"].images:
+        people = counted(distractors.identities, "identity", "identities")
+        images = counted(distractors.images, "gallery image")
+        yield f"Distractors: {images} of people without a query ({people})."
     if report.cameras_per_identity:
         spreads = (f"{name} {_spread(each)}" for name, each in report.cameras_per_identity.items())
         yield f"Cameras per identity: {', '.join(spreads)}."

@@ -1,15 +1,15 @@
-"""The library behind the command line: all of it is usable from Python.
+"""The library behind the command line; all of it can be used from Python.
 
-Data flows down this list, and a file imports only from entries above its own::
+Data flows down this list. A file imports only from the entries above its own::
 
     errors, paths, settings, artifacts, runtime, reporting
-                                            what every room needs; each setting and method described once
+                                            shared by all packages; each setting and method is described once
     manifest, imagefile                     one row per observation; one image file -> pixels
-    layouts                                 the one table of layouts
+    layouts                                 the table of all layouts
     datasets, synthetic                     a folder in some layout -> Manifest
     batches                                 Manifest -> pixels on the device
-    encoders                                CLIP's two towers; the image tower's inference copy
-    methods                                 what is learnt, and with which losses
+    encoders                                CLIP's two towers; the image tower as an OpenVINO model
+    methods                                 trainable parameters and their losses
     training                                one loop for every stage and method
     embeddings                              encoder + files -> unit vectors
     pairs                                   exact scores of single pairs

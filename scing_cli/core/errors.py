@@ -1,10 +1,10 @@
-"""What can go wrong and be mended by the user: one message that says what, where, and what to do next."""
+"""User errors. Each message says what is wrong, where, and what to do next."""
 
 UNREADABLE_REMEDY = (
-    "Mend or remove it; or let scing prepare write a manifest, which marks such images with the reason, and give that "
-    "with --data (with --split all where its rows name no split)."
+    "Repair or remove it. Or run scing prepare, which marks such images with the reason in its manifest, and pass "
+    "that manifest with --data (add --split all if its rows have no split)."
 )
-WRITE_REMEDY = "Make room there, or choose another place; the former file is untouched."
+WRITE_REMEDY = "Free some disk space, or choose another folder. The previous file is unchanged."
 
 
 def counted(number: int, one: str, many: str = "") -> str:
@@ -17,9 +17,9 @@ def counted(number: int, one: str, many: str = "") -> str:
 
 
 def spelled(name: object) -> str:
-    r"""Return a name from outside on one line, what is not printable in it spelled out.
+    r"""Return a name from outside on one line, with unprintable characters escaped.
 
-    So it can neither forge a line of a message, nor colour or reorder what stands around it.
+    The name can then neither fake a line of a message nor colour or reorder the text around it.
 
     >>> spelled("a\n\x1b[31mb\u202e.jpg")
     'a\\n\\x1b[31mb\\u202e.jpg'
@@ -31,7 +31,7 @@ def spelled(name: object) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """Return what a foreign library says of a failure on one line; it may quote names from a file."""
+    """Return the error text of a third-party library on one line, escaped: it may quote names from a file."""
     return spelled(" ".join(str(error).split()))
 
 
@@ -40,11 +40,11 @@ class ScingWarning(UserWarning):
 
 
 class ScingError(Exception):
-    """A failure the user can mend; the command line prints it without a traceback and exits with 2.
+    """A user error; the command line prints it without a traceback and exits with 2.
 
     Args:
-        what: What is wrong, with the value and the place.
-        remedy: What to do next; printed on a line of its own.
+        what: What is wrong, with the value and where it was found.
+        remedy: What to do next; printed on a separate line.
     """
 
     def __init__(self, what: str, remedy: str = "") -> None:
@@ -57,7 +57,7 @@ class ScingError(Exception):
 
 
 class SettingError(ScingError):
-    """An option or a line of a settings file has a value that cannot be used."""
+    """An option or a line of a settings file has an invalid value."""
 
 
 class DataError(ScingError):
@@ -73,7 +73,7 @@ class WeightsError(ScingError):
 
 
 class RunError(ScingError):
-    """A run folder lacks what is needed, or holds what does not fit."""
+    """A run folder lacks a required file, or contains one that does not fit."""
 
 
 class IndexFileError(ScingError):
@@ -81,19 +81,19 @@ class IndexFileError(ScingError):
 
 
 class TrainingError(ScingError):
-    """Training cannot go on: a loss that is not finite, or memory that ran out."""
+    """Training cannot continue: a loss is not finite, or memory ran out."""
 
 
 class InterruptionError(ScingError):
-    """Ctrl-C or SIGTERM ended a training or an `embed`; what was done is saved, the remedy says how to go on.
+    """Ctrl-C or SIGTERM stopped a training stage or an `embed`; finished work is saved, the remedy says how to resume.
 
-    It stands for a KeyboardInterrupt, and is an Exception nevertheless: an `except Exception` around a call of the
-    library catches it, and must raise it again where an interruption shall end the program.
+    It replaces KeyboardInterrupt but derives from Exception. An `except Exception` around a library call catches it,
+    and must raise it again if an interruption is to end the program.
 
     Args:
-        what: How far it came.
-        remedy: How to go on.
-        number: Of the signal.
+        what: How far the work got.
+        remedy: How to resume.
+        number: The signal's number.
     """
 
     def __init__(self, what: str, remedy: str, *, number: int) -> None:
@@ -102,4 +102,4 @@ class InterruptionError(ScingError):
 
 
 class NoTruthError(ScingError):
-    """A query has no true match left, so that no average precision exists for it."""
+    """A query has no true match left, so its average precision is undefined."""

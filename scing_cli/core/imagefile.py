@@ -1,6 +1,6 @@
-"""Image files: which there are, and one file -> upright RGB pixels, or an error that names the file.
+"""List image files, and decode one file to upright RGB pixels.
 
-Safe to call from many threads at once: nothing here touches Pillow's or Python's global settings.
+All functions are safe to call from many threads: they change no global setting of Pillow or Python.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ IMAGE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
 MAX_PIXELS = 100_000_000
-REMEDY = "Readable are JPEG, PNG, BMP, TIFF, WebP, GIF, PPM, JPEG 2000 and (where Pillow has it) AVIF files."
+REMEDY = "Supported formats: JPEG, PNG, BMP, TIFF, WebP, GIF, PPM, JPEG 2000 and (if Pillow supports it) AVIF."
 
-# Pillow's other readers are left out: some start programs (EPS) or are mere stubs.
+# Pillow's other readers are not used: some start external programs (EPS), others are only stubs.
 _FORMATS = ("JPEG", "PNG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "PPM", "JPEG2000", "AVIF")
 _ALPHA_MODES = frozenset({"LA", "PA", "RGBA", "RGBa"})
 _KEYED_MODES = frozenset({"1", "L", "P", "RGB"})
-_SIXTEEN_BIT_FORMATS = frozenset({"PNG", "PPM"})  # older Pillows give their 16-bit grey the mode I
+_SIXTEEN_BIT_FORMATS = frozenset({"PNG", "PPM"})  # older versions of Pillow open 16-bit grey as mode I
 _WIDE_RANGES = (255.0, 65535.0, 2.0**31 - 1, 2.0**32 - 1)
 _EXIF_ORIENTATION = 0x0112
 _TURNS: Mapping[object, Image.Transpose] = MappingProxyType(
@@ -48,8 +48,9 @@ _TURNS: Mapping[object, Image.Transpose] = MappingProxyType(
         8: Image.Transpose.ROTATE_90,
     }
 )
-_ON_THEIR_SIDE = frozenset(turn for mark, turn in _TURNS.items() if mark in {5, 6, 7, 8})
-# What Pillow's decoders raise on damaged bytes (no common base); Warning: in programs that turn warnings into errors.
+_SIDEWAYS = frozenset(turn for mark, turn in _TURNS.items() if mark in {5, 6, 7, 8})
+# Pillow's decoders raise all of these on damaged files, without a common base class. Warning is raised in programs that
+# turn warnings into errors.
 DECODER_FAILURES = (
     OSError,
     SyntaxError,
@@ -70,19 +71,19 @@ DECODER_FAILURES = (
 def read_image(path: Path) -> Image.Image:
     """Decode one file to RGB.
 
-    Turned as its EXIF data says; transparent parts on white; 16-bit grey divided by 257; palette, CMYK, bilevel and
-    float images converted; of an animation the first picture. Grey of 32 bits or floats states no range: white is the
-    smallest of 1 (floats only), 255, 65535, 2^31 - 1, 2^32 - 1 that holds all values.
+    The image is rotated as its EXIF data says. Transparent parts become white. 16-bit grey is divided by 257. Palette,
+    CMYK, bilevel and float images are converted. Of an animation, the first frame is used. 32-bit and float grey have
+    no fixed range: white is the smallest of 1 (floats only), 255, 65535, 2^31 - 1, 2^32 - 1 that covers all values.
 
     Args:
         path: The file. Its suffix does not matter.
 
     Returns:
-        A loaded image of mode RGB, without metadata, that holds no file open.
+        A loaded image of mode RGB, without metadata. The file is closed.
 
     Raises:
-        ImageError: If the file is missing, empty, cut short, damaged, no image, or above `MAX_PIXELS` (refused before
-            it is decoded). `what` is the path, spelled, a space, and the reason.
+        ImageError: If the file is missing, empty, truncated, damaged, not an image, or larger than `MAX_PIXELS` (which
+            is checked before decoding). `what` is the escaped path, a space, and the reason.
     """
     return _read(path, _decode)
 
@@ -106,19 +107,19 @@ def upright_rgb(image: Image.Image) -> Image.Image:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Return width and height of an upright image, without decoding it.
+    """Return the width and height of the upright image, without decoding it.
 
     Raises:
-        ImageError: As `read_image` does, as far as the file's header shows it.
+        ImageError: As for `read_image`, if the file's header shows the fault.
     """
     return _read(path, _size)
 
 
-def _read(path: Path, take: Callable[[Path, BinaryIO], Result]) -> Result:
-    """Open a file that is an ordinary one, and take what is wanted of it."""
+def _read(path: Path, read: Callable[[Path, BinaryIO], Result]) -> Result:
+    """Open a regular file and call `read` on its stream; turn every decoder error into an ImageError."""
     try:
         with opened(path, _check_file(path)) as stream:
-            return take(path, stream)
+            return read(path, stream)
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -128,11 +129,11 @@ def _read(path: Path, take: Callable[[Path, BinaryIO], Result]) -> Result:
 
 
 def crop_box(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
-    """Cut a person out of a photo.
+    """Crop a person out of a photo.
 
     Args:
-        image: The photo, upright.
-        box: X, Y of the upper left corner, then width and height, in pixels of the upright photo.
+        image: The upright photo.
+        box: X and Y of the upper left corner, then width and height, in pixels of the upright photo.
 
     Raises:
         DataError: If the box is empty or does not lie inside the image.
@@ -147,34 +148,34 @@ def crop_box(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Return every image file below a folder, by suffix, sorted by the code points of the POSIX path.
+    """Return all image files below a folder, recognised by suffix and sorted by the code points of the POSIX path.
 
-    Hidden files and folders are ignored. Linked folders are followed, each real folder once.
+    Hidden files and folders are ignored. Links to folders are followed; each folder is visited once.
 
     Raises:
-        DataError: If the folder, or one below it, is missing or cannot be listed.
+        DataError: If the folder or a subfolder is missing or cannot be listed.
     """
     if not folder.is_dir():
-        what = "is no folder" if folder.exists() else "is missing"
+        what = "is not a folder" if folder.exists() else "is missing"
         raise DataError(f"{spelled(folder)} {what}.", "Give a folder.")
     found: dict[str, Path] = {}
     seen: set[str] = set()
-    for place, folders, names in os.walk(folder, followlinks=True, onerror=_cannot_list):
-        real = os.path.realpath(place)
+    for current, folders, names in os.walk(folder, followlinks=True, onerror=_cannot_list):
+        real = os.path.realpath(current)
         if real in seen:
             folders.clear()
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        way = Path(place).relative_to(folder).as_posix()
-        before = "" if way == "." else f"{way}/"
-        found |= {before + name: Path(place, name) for name in names if _is_image_name(name)}
+        relative = Path(current).relative_to(folder).as_posix()
+        prefix = "" if relative == "." else f"{relative}/"
+        found |= {prefix + name: Path(current, name) for name in names if _is_image_name(name)}
     return [found[name] for name in sorted(found)]
 
 
 def is_folder(path: Path) -> bool:
-    """Tell whether a path leads to a folder; one that the system cannot look at, such as a very long one, does not."""
-    return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises OSError
+    """Return whether a path is a folder; False for a path that the system rejects, such as a very long one."""
+    return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises OSError for such paths
 
 
 def _is_image_name(name: str) -> bool:
@@ -188,19 +189,19 @@ def _cannot_list(error: OSError) -> None:
 
 
 def _check_file(path: Path) -> int:
-    """Refuse what is no ordinary file with bytes in it: opening a named pipe would wait for ever. Return its size."""
+    """Return the size of a regular, non-empty file in bytes; raise ImageError for anything else."""
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
         raise ImageError(f"{spelled(path)} is a folder, not an image.", REMEDY)
-    if not stat.S_ISREG(status.st_mode):
-        raise ImageError(f"{spelled(path)} is no ordinary file.", REMEDY)
+    if not stat.S_ISREG(status.st_mode):  # opening a named pipe would block
+        raise ImageError(f"{spelled(path)} is not a regular file.", REMEDY)
     if status.st_size == 0:
         raise ImageError(f"{spelled(path)} is empty (0 bytes).", REMEDY)
     return status.st_size
 
 
 def _opened(path: Path, stream: BinaryIO) -> Image.Image:
-    # A stream, not a path: Pillow maps some files into memory by name, and a file that shrinks would end the process.
+    # A stream, not a path: Pillow memory-maps some files by path, and a file that shrinks would crash the process.
     image = Image.open(stream, formats=_formats())
     if image.width * image.height > MAX_PIXELS:
         raise _too_big(path, f" ({image.width}x{image.height})")
@@ -209,7 +210,7 @@ def _opened(path: Path, stream: BinaryIO) -> Image.Image:
 
 def _size(path: Path, stream: BinaryIO) -> tuple[int, int]:
     with _opened(path, stream) as image:
-        return (image.height, image.width) if _turn(image) in _ON_THEIR_SIDE else image.size
+        return (image.height, image.width) if _turn(image) in _SIDEWAYS else image.size
 
 
 def _decode(path: Path, stream: BinaryIO) -> Image.Image:
@@ -219,16 +220,16 @@ def _decode(path: Path, stream: BinaryIO) -> Image.Image:
 
 @functools.cache
 def _formats() -> tuple[str, ...]:
-    """Return those of our formats that this Pillow reads."""
+    """Return the supported formats that this build of Pillow can read."""
     Image.init()
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
-    """Return the turn that makes the image upright; damaged EXIF data says nothing, the pixels are still good."""
+    """Return the rotation that makes the image upright; None if it is upright or its EXIF data is damaged."""
     try:
         return _TURNS.get(image.getexif().get(_EXIF_ORIENTATION))
-    except DECODER_FAILURES:
+    except DECODER_FAILURES:  # the pixels may still be intact
         return None
 
 
@@ -242,10 +243,10 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _narrow(image: Image.Image) -> Image.Image:
-    """Scale grey of 16 bits, 32 bits or floats to 8 bits, rounded to the nearest."""
+    """Scale 16-bit, 32-bit or float grey to 8 bits, rounded to the nearest."""
     values: npt.NDArray[np.float64] = np.asarray(image).astype(np.float64)
     if not np.isfinite(values).all():
-        raise ValueError("it holds values that are not finite")
+        raise ValueError("it contains values that are not finite")
     if image.mode.startswith("I;16") or image.format in _SIXTEEN_BIT_FORMATS:
         top = 65535.0
     else:
@@ -261,13 +262,13 @@ def _narrow(image: Image.Image) -> Image.Image:
 
 def _too_big(path: Path, size: str = "") -> ImageError:
     return ImageError(
-        f"{spelled(path)} is too big{size}: the limit is {MAX_PIXELS // 1_000_000} million pixels.",
-        "Give a smaller copy.",
+        f"{spelled(path)} is too large{size}: the limit is {MAX_PIXELS // 1_000_000} million pixels.",
+        "Use a smaller version of the image.",
     )
 
 
 def _reason(path: Path, error: BaseException) -> str:
-    """Say in words why a file could not be read; reads as `PATH reason.`."""
+    """Return why a file could not be read, as the predicate of a sentence: `PATH reason.`."""
     if isinstance(error, FileNotFoundError):
         return "is missing"
     if isinstance(error, OSError) and error.errno is not None:
@@ -275,13 +276,13 @@ def _reason(path: Path, error: BaseException) -> str:
     detail = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     first = _first_bytes(path)
     if _is_text(first):
-        return "is no image: its first bytes are text"
+        return "is not an image: its first bytes are text"
     if not isinstance(error, UnidentifiedImageError):
         return f"cannot be decoded, it is damaged or truncated: {detail}"
-    start = first.ljust(16, b"\0")  # some of Pillow's tests read on without asking how much there is
+    start = first.ljust(16, b"\0")  # some of Pillow's format checks index beyond the end
     if any(accept is not None and accept(start) for _, accept in (Image.OPEN[name] for name in _formats())):
         return "cannot be decoded, it is damaged or truncated: its header is incomplete"
-    return "is no image of a known format"
+    return "is not an image in a supported format"
 
 
 def _first_bytes(path: Path) -> bytes:
@@ -294,7 +295,7 @@ def _first_bytes(path: Path) -> bytes:
 
 def _is_text(first: bytes) -> bool:
     try:
-        text = codecs.getincrementaldecoder("utf-8-sig")().decode(first)  # the last character may be cut
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(first)  # the last character may be incomplete
     except UnicodeDecodeError:
         return False
     return bool(text) and all(character.isprintable() or character.isspace() for character in text)

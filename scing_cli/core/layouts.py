@@ -1,6 +1,6 @@
-"""The one table of layouts: in which folders and lists the known data sets lie, and which reader knows their names.
+"""The table of layouts: the folders and lists of each known data set, and the module that reads it.
 
-A light room: the command line names the layouts before anything is read.
+This module is cheap to import, because help texts name the layouts.
 """
 
 from __future__ import annotations
@@ -10,18 +10,19 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 Parts = Mapping[str, tuple[str, ...]]
-"""Which folders below the root hold a split; the empty split is of rows without one, the folder `.` the root itself."""
+"""Split -> its folders, relative to the root. The empty split is for rows without a split; `.` is the root itself."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Variant:
-    """One way in which a layout lies on disk.
+    """One variant of a layout on disk.
 
     Args:
-        parts: The folders of each split; all of them must be there.
-        files: Files that must lie in the root.
-        absent: Folders that must not.
-        names: For folders whose names say little: what the names of the images in them begin as; no folders among them.
+        parts: The folders of each split; all must exist.
+        files: Files that must exist in the root.
+        absent: Folders that must not exist in the root.
+        names: A pattern for the beginning of the image names, for folders with generic names. These folders must have
+            no subfolders.
     """
 
     parts: Parts
@@ -40,11 +41,11 @@ class LayoutSpec:
     """One row of the table of layouts.
 
     Args:
-        summary: What it is, for help texts and messages.
-        module: Where `read(path, parts) -> DataSet` lies, the reader of its naming scheme; imported when it is needed.
-        variants: The ways in which it lies on disk, of which one must fit; none where no marker tells it: a CSV file,
-            or folders of one's own.
-        train_on: For data that are for tests alone: what models are usually trained on.
+        summary: A description for help texts and messages.
+        module: The module with the reader, `read(path, parts) -> DataSet`; it is imported when needed.
+        variants: The variants on disk, one of which must match. Empty if no marker identifies the layout: a CSV file,
+            or the user's own folders.
+        train_on: For test-only data: the data set that models are usually trained on.
     """
 
     summary: str
@@ -82,7 +83,7 @@ LAYOUTS: Mapping[str, LayoutSpec] = MappingProxyType(
             ),
         ),
         "occluded-reid": LayoutSpec(
-            "Occluded-REID: occluded queries, whole bodies as gallery, no cameras; for tests alone",
+            "Occluded-REID: occluded queries, whole bodies as gallery, no cameras; test only",
             _HERE + "numbered",
             (
                 Variant({"query": ("occluded_body_images",), "gallery": ("whole_body_images",)}),
@@ -91,7 +92,7 @@ LAYOUTS: Mapping[str, LayoutSpec] = MappingProxyType(
             train_on="Market-1501",
         ),
         "msmt17": LayoutSpec(
-            "MSMT17, V1 and V2: lists of images and identities beside their folders",
+            "MSMT17, V1 and V2: lists of images and identities next to their folders",
             _HERE + "lists",
             tuple(
                 Variant({"train": (train,), "val": (train,), "query": (test,), "gallery": (test,)}, files=_LISTS)
@@ -99,13 +100,13 @@ LAYOUTS: Mapping[str, LayoutSpec] = MappingProxyType(
             ),
         ),
         "csv": LayoutSpec(
-            "a CSV file with the column path, and identity, camera, split, caption where known", _HERE + "table"
+            "a CSV file with the column path; optional: identity, camera, split, caption", _HERE + "table"
         ),
         "split-folders": LayoutSpec(
-            "your own: folders train, val, query, gallery, in each a folder per person", _HERE + "folders"
+            "your own: folders train, val, query, gallery, each with one folder per person", _HERE + "folders"
         ),
         "identity-folders": LayoutSpec(
-            "your own: a folder per person, in it a folder per camera if you like; all for training",
+            "your own: one folder per person, optionally with one folder per camera inside; all for training",
             _HERE + "folders",
         ),
         "images": LayoutSpec("any folder of images, without labels", _HERE + "folders"),

@@ -1,7 +1,7 @@
-"""One row per observation: the table that every room reads, whatever the data set was.
+"""The manifest: one row per observation, the same table for every data set.
 
-A row is known by (path, split). Identity and camera are text; an empty text means unknown. Identities sort by code
-point.
+(path, split) identifies a row. Identity and camera are strings; an empty string means unknown. Identities are sorted
+by code point.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from scing_cli.core.errors import DataError, spelled
 SPLITS = ("train", "val", "query", "gallery")
 COLUMNS = ("path", "identity", "camera", "split", "caption")
 UNREADABLE = "unreadable_reason"
-"""A further column, which `prepare` writes: why an image cannot be read. Such rows are kept, and not used."""
+"""An extra column that `prepare` writes: why an image cannot be read. Such rows stay in the file, but are not used."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class Sample:
         identity: The person; empty where unknown.
         camera: The camera; empty where unknown.
         split: One of `SPLITS`, or empty.
-        caption: Words about this image, or empty.
-        extra: Further columns of a user's own CSV, as (name, value) pairs.
+        caption: A description of this image, or empty.
+        extra: Additional columns of the CSV, as (name, value) pairs.
     """
 
     path: str
@@ -48,9 +48,9 @@ class Manifest:
     """The observations of one data set, in a stable order.
 
     Args:
-        root: The folder that relative paths start from.
+        root: The folder that paths are relative to.
         samples: The rows.
-        name: What to call the data in tables and run folders.
+        name: The name of the data in tables and run folders.
     """
 
     root: Path
@@ -64,18 +64,18 @@ class Manifest:
         return iter(self.samples)
 
     def part(self, split: str) -> Manifest:
-        """Return the rows of one split, or all of them for `all`, in their order.
+        """Return the rows of one split, or all rows for `all`, in the same order.
 
         Raises:
-            DataError: If the split is unknown or has no row; the message names the splits there are.
+            DataError: If the split is unknown or has no row; the message names the splits that have rows.
         """
         if split == "all":
             return self
         if split not in SPLITS:
-            raise DataError(f"There is no split {split!r}.", f"Known splits: {', '.join(SPLITS)}, all.")
+            raise DataError(f"The split {split!r} is unknown.", f"Known splits: {', '.join(SPLITS)}, all.")
         rows = tuple(sample for sample in self.samples if sample.split == split)
         if not rows:
-            present = ", ".join(self.splits()) or "none (no row names a split; --split all holds them)"
+            present = ", ".join(self.splits()) or "none (no row has a split; --split all selects every row)"
             raise DataError(f"{spelled(self.name)} has no image in the split {split!r}.", f"Splits it has: {present}.")
         return dataclasses.replace(self, samples=rows)
 
@@ -85,15 +85,15 @@ class Manifest:
         return tuple(split for split in SPLITS if split in present)
 
     def file(self, sample: Sample) -> Path:
-        """Return where a sample's image lies."""
+        """Return the path of a sample's image."""
         return self.root / sample.path
 
     def files(self) -> list[Path]:
-        """Return where the images lie, in manifest order."""
+        """Return the paths of all images, in manifest order."""
         return [self.root / sample.path for sample in self.samples]
 
     def identities(self) -> tuple[str, ...]:
-        """Return the known identities, sorted by code point: the identity map of a run."""
+        """Return the known identities, sorted by code point. This is the identity map of a run."""
         return tuple(sorted({sample.identity for sample in self.samples} - {""}))
 
     def cameras(self) -> tuple[str, ...]:
@@ -101,57 +101,55 @@ class Manifest:
         return tuple(sorted({sample.camera for sample in self.samples} - {""}))
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of all rows: equal for equal data, wherever its root lies. Empty extras are none."""
+        """Return the SHA-256 of all rows. It does not depend on the root, nor on empty extra fields."""
         digest = hashlib.sha256()
         for sample in self.samples:
-            further = (text for pair in sorted(sample.extra) if pair[1] for text in pair)
-            fields = (sample.path, sample.identity, sample.camera, sample.split, sample.caption, *further)
+            extra = (text for pair in sorted(sample.extra) if pair[1] for text in pair)
+            fields = (sample.path, sample.identity, sample.camera, sample.split, sample.caption, *extra)
             digest.update(("\0".join(fields) + "\0\n").encode())
         return digest.hexdigest()
 
 
 def labels(samples: Iterable[Sample], identities: Sequence[str]) -> list[int]:
-    """Return each sample's place in the identity map.
+    """Return each sample's index in the identity map.
 
     Raises:
         DataError: If a sample's identity is not in the map.
     """
-    place = {identity: index for index, identity in enumerate(identities)}
+    index_of = {identity: index for index, identity in enumerate(identities)}
     try:
-        return [place[sample.identity] for sample in samples]
+        return [index_of[sample.identity] for sample in samples]
     except KeyError as error:
         raise DataError(f"Identity {error.args[0]!r} is not in the identity map of this run.") from None
 
 
 def write_manifest(manifest: Manifest, target: Path, *, relative_to: Path | None = None) -> None:
-    """Write the manifest as CSV, UTF-8, in one rename.
+    """Write the manifest as UTF-8 CSV; the file is replaced in one step.
 
     Args:
         manifest: The rows.
         target: The file to write.
-        relative_to: What the written paths are relative to: by default the target's folder, so that the file can be
-            read back alone; a run passes the data root. Absolute paths stay absolute.
+        relative_to: The folder that the written paths are relative to. The default is the target's folder, so that the
+            file can be read without further information; a run passes the data root. Absolute paths stay absolute.
     """
     base = target.parent if relative_to is None else relative_to
     names = list(dict.fromkeys(name for sample in manifest for name, _ in sample.extra))
     lines: list[Sequence[str]] = [[*COLUMNS, *names]]
-    way = _way(base, manifest.root)
+    prefix = _relative_path(base, manifest.root)
     for sample in manifest:
         extra = dict(sample.extra)
-        known = (posixpath.join(way, sample.path), sample.identity, sample.camera)
+        known = (posixpath.join(prefix, sample.path), sample.identity, sample.camera)
         lines.append([*known, sample.split, sample.caption, *(extra.get(name, "") for name in names)])
     write_text(target, csv_text(lines))
 
 
-def _way(base: Path, root: Path) -> str:
-    """Return the way from `base` to `root` in POSIX form, climbing where needed; empty if they are one folder.
-
-    Links are followed first: `..` out of a linked folder leads elsewhere than its name says.
-    """
+def _relative_path(base: Path, root: Path) -> str:
+    """Return the POSIX path from `base` to `root`, with `..` where needed; empty if they are the same folder."""
+    # Links are resolved first: `..` of a linked folder is the parent of its target, not of the link.
     base, root = base.resolve(), root.resolve()
     if base == root:
         return ""
     try:
         return Path(os.path.relpath(root, base)).as_posix()
-    except ValueError:  # another drive
+    except ValueError:  # on another Windows drive
         return root.as_posix()

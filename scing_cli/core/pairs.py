@@ -1,4 +1,4 @@
-"""Inner products pair by pair in float64: the scores that decide between near ties, the same on every machine.
+"""Inner products of single pairs in float64, to decide between near ties; every machine gives the same bits.
 
 D width, M rows.
 """
@@ -10,11 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-CHUNK = 256  # rows of 512 float64 numbers: 1 MiB, which stays in a core's cache
+CHUNK = 256  # rows; at 512 float64 numbers each, 1 MiB, which fits in a core's cache
 
 
 class Rows(Protocol):
-    """Vectors that can be read some at a time, shape (N, D): an array, in memory or mapped, or what acts as one."""
+    """Vectors that can be read in parts, shape (N, D): an array, a memory-mapped array, or a similar object."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -27,10 +27,9 @@ class Rows(Protocol):
 
 
 def pair_scores(vector: npt.NDArray[np.floating], rows: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """Return the inner product of one vector with each row, each pair by itself.
+    """Return the inner product of one vector with each row, each pair computed independently.
 
-    Equal pairs give equal bits, wherever the rows lie and whatever stands beside them, which a matrix product does not
-    promise: numpy sums a contiguous row in an order that only D decides.
+    Equal pairs give equal bits, whatever their row numbers and the other rows.
 
     Args:
         vector: Shape (D,).
@@ -47,6 +46,8 @@ def pair_scores(vector: npt.NDArray[np.floating], rows: npt.NDArray[np.floating]
     for start in range(0, len(rows), CHUNK):
         chunk = np.array(rows[start : start + CHUNK], dtype=np.float64, order="C")
         chunk *= wide
+        # Not a matrix product, whose order of summation depends on all rows: numpy sums a contiguous row in an order
+        # that depends only on D.
         scores[start : start + CHUNK] = chunk.sum(axis=1)
     return scores
 
@@ -54,13 +55,13 @@ def pair_scores(vector: npt.NDArray[np.floating], rows: npt.NDArray[np.floating]
 def paired_scores(
     left: Rows, left_rows: npt.NDArray[np.int64], right: Rows, right_rows: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
-    """Return the inner products of pairs of rows: the same bits as `pair_scores` gives each.
+    """Return the inner products of pairs of rows, with the same bits as `pair_scores`.
 
     Args:
         left: Shape (A, D).
-        left_rows: Shape (M,), rows of `left`.
+        left_rows: Shape (M,), row numbers in `left`.
         right: Shape (B, D); may be memory-mapped.
-        right_rows: Shape (M,), rows of `right`.
+        right_rows: Shape (M,), row numbers in `right`.
 
     Returns:
         Shape (M,), float64.

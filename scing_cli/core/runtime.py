@@ -1,4 +1,4 @@
-"""Where the machine is known: device, precision, threads, seeds, progress."""
+"""Devices, precision, threads, random seeds, and progress reports."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16")
-STAGED = 65_536  # bytes that a driver copies aside at once, so that a copy of them need not be waited for
+STAGED = 65_536  # bytes; the driver buffers copies up to this size, so they never block
 ISAS_WITHOUT_BF16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI")  # oneDNN's
-GPU_NODES = ("/dev/nvidiactl", "/dev/nvmap", "/dev/dxg", "/dev/kfd")  # NVIDIA, Jetson, Windows below Linux, AMD
+GPU_NODES = ("/dev/nvidiactl", "/dev/nvmap", "/dev/dxg", "/dev/kfd")  # NVIDIA, Jetson, WSL, AMD
 
 
 class Advance(Protocol):
@@ -71,10 +71,10 @@ class Silent:
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device of `auto`, `cpu` or `cuda`; auto takes CUDA where it works.
+    """Return the device for `auto`, `cpu` or `cuda`; `auto` uses CUDA if it is available.
 
     Raises:
-        SettingError: If the name is unknown, or CUDA is asked for and missing.
+        SettingError: If the name is unknown, or CUDA is requested but not available.
     """
     import torch
 
@@ -91,8 +91,8 @@ def choose_precision(name: str, device: torch.device, *, auto: str) -> str:
 
     Args:
         name: `auto`, `fp32` or `bf16`.
-        device: Where the towers run.
-        auto: What `auto` means to the caller: `bf16` for training (where the machine has it), `fp32` for embedding.
+        device: The device of the towers.
+        auto: What `auto` means to the caller: `bf16` for training (if the device supports it), `fp32` for embedding.
 
     Raises:
         SettingError: If the name is unknown.
@@ -102,13 +102,13 @@ def choose_precision(name: str, device: torch.device, *, auto: str) -> str:
     if name not in PRECISIONS:
         raise SettingError(f"--precision {name!r} is unknown.", f"Known: {', '.join(PRECISIONS)}.")
     chosen = name if name != "auto" else auto if auto == "fp32" or has_bf16(device) else "fp32"
-    if chosen == "fp32":  # TF32 has 10 bits of mantissa
+    if chosen == "fp32":  # TF32 has a mantissa of only 10 bits
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     return chosen
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Tell whether bf16 matrix products are fast here: CUDA from Ampere on, CPUs with AMX or AVX512-BF16."""
+    """Return whether bf16 matrix products are fast on the device: CUDA from Ampere on, CPUs with AMX or AVX512-BF16."""
     import torch
 
     if device.type == "cuda":
@@ -117,7 +117,7 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def cpu_has_bf16() -> bool:
-    """Tell whether this CPU has bf16 matrix products: AMX or AVX512-BF16, unless `ONEDNN_MAX_CPU_ISA` excludes both."""
+    """Return whether this CPU has bf16 matrix products: AMX or AVX512-BF16, unless `ONEDNN_MAX_CPU_ISA` excludes both."""
     if os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in ISAS_WITHOUT_BF16:
         return False
     with contextlib.suppress(OSError):
@@ -127,14 +127,14 @@ def cpu_has_bf16() -> bool:
 
 
 def may_have_gpu() -> bool:
-    """Tell whether torch might find a GPU, without loading torch: False only where there is surely none."""
+    """Return whether torch might find a GPU, without loading torch; False only if there certainly is none."""
     if sys.platform != "linux":
         return sys.platform != "darwin"
     return any(Path(node).exists() for node in GPU_NODES)
 
 
 def device_name(device: torch.device) -> str:
-    """Return what the device calls itself: the GPU's name, or the CPU's with its cores."""
+    """Return the GPU's name, or the CPU's name with its number of cores."""
     import torch
 
     if device.type == "cuda":
@@ -147,14 +147,14 @@ def device_name(device: torch.device) -> str:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Return the autocast context of the towers; everything outside it stays float32 (R17)."""
+    """Return the autocast context for the towers; everything outside it stays float32 (R17)."""
     import torch
 
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
 def to_device(values: npt.NDArray[Any] | Sequence[int] | torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Bring numbers to a device without waiting; many of them from pinned memory, beside what it was given before."""
+    """Copy numbers to a device without waiting; large arrays go through pinned memory, on a separate CUDA stream."""
     import torch
 
     tensor = torch.as_tensor(values)
@@ -162,17 +162,18 @@ def to_device(values: npt.NDArray[Any] | Sequence[int] | torch.Tensor, device: t
         return tensor.to(device)
     if tensor.device.type != "cpu" or tensor.numel() * tensor.element_size() <= STAGED:
         return tensor.to(device, non_blocking=True)
-    own, beside = torch.cuda.current_stream(device), _copying(device)
-    with torch.cuda.stream(beside):
-        brought = tensor.pin_memory().to(device, non_blocking=True)
-    own.wait_stream(beside)
-    brought.record_stream(own)  # its memory belongs to the other stream, which may not use it before this one has
-    return brought
+    compute_stream, copy_stream = torch.cuda.current_stream(device), _copy_stream(device)
+    with torch.cuda.stream(copy_stream):
+        copied = tensor.pin_memory().to(device, non_blocking=True)
+    compute_stream.wait_stream(copy_stream)
+    # The allocator assigned the memory to the copy stream: it must not reuse it while the compute stream reads it.
+    copied.record_stream(compute_stream)
+    return copied
 
 
 @functools.cache
-def _copying(device: torch.device) -> torch.cuda.Stream:
-    """Return the stream of a device that copies to it."""
+def _copy_stream(device: torch.device) -> torch.cuda.Stream:
+    """Return the device's stream for copies from the host, one per device."""
     import torch
 
     stream: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
@@ -180,7 +181,7 @@ def _copying(device: torch.device) -> torch.cuda.Stream:
 
 
 def coming_back(tensor: torch.Tensor) -> Callable[[], torch.Tensor]:
-    """Begin to bring numbers back from a device, behind what it was given before; return what waits for them alone."""
+    """Start copying a tensor to the CPU, behind the work queued so far; the result waits for the copy."""
     import torch
 
     if tensor.device.type != "cuda":
@@ -198,12 +199,12 @@ def coming_back(tensor: torch.Tensor) -> Callable[[], torch.Tensor]:
 
 
 def free_memory(device: torch.device) -> int:
-    """Return how many bytes are free on a device, those that torch keeps for later among them; 0 where none says."""
+    """Return the free memory of a device in bytes, including memory cached by torch; 0 if it is unknown."""
     import torch
 
     if device.type == "cuda":
-        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return int(torch.cuda.mem_get_info(device)[0]) + kept
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + cached
     with contextlib.suppress(OSError, ValueError, IndexError):
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), 0)
@@ -211,13 +212,13 @@ def free_memory(device: torch.device) -> int:
 
 
 def default_threads() -> int:
-    """Return how many threads compute: `OMP_NUM_THREADS` where that is set, else the cores this process may use."""
-    wanted = os.environ.get("OMP_NUM_THREADS", "")
-    return int(wanted) if wanted.isdecimal() and int(wanted) else _cores()
+    """Return the number of compute threads: `OMP_NUM_THREADS` if it is set, else the cores this process may use."""
+    setting = os.environ.get("OMP_NUM_THREADS", "")
+    return int(setting) if setting.isdecimal() and int(setting) else _cores()
 
 
 def default_workers() -> int:
-    """Return how many threads decode images: the cores this process may use, at most 16."""
+    """Return the number of threads that decode images: the cores this process may use, at most 16."""
     return min(_cores(), 16)
 
 
@@ -226,19 +227,20 @@ def _cores() -> int:
 
 
 def draw_seed(*key: int | str) -> int:
-    """Return the 63-bit seed that belongs to a key such as (seed, stage, epoch, step, purpose).
+    """Return the 63-bit seed of a key such as (seed, stage, epoch, step, purpose).
 
-    Every draw is a function of its key alone, so a resume needs no generator's state. NumPy's integers count as int.
+    Every draw depends on its key alone, so a resumed run needs no generator state. NumPy integers count as int.
 
     >>> draw_seed(0, "train-prompts", 3, 17) == draw_seed(0, "train-prompts", 3, 17)
     True
     """
+    # The type is part of the key: 1 and "1" give different seeds.
     text = "\0".join(f"str:{part}" if isinstance(part, str) else f"int:{operator.index(part)}" for part in key)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def generator(*key: int | str, device: torch.device | str = "cpu") -> torch.Generator:
-    """Return a fresh torch generator seeded by `draw_seed(*key)`."""
+    """Return a new torch generator seeded by `draw_seed(*key)`."""
     import torch
 
     return torch.Generator(device=device).manual_seed(draw_seed(*key))
@@ -246,7 +248,7 @@ def generator(*key: int | str, device: torch.device | str = "cpu") -> torch.Gene
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed torch's global CPU generator for a block (modules initialise from it), and put its state back afterwards."""
+    """Seed torch's global CPU generator (it initialises modules) within a block; restore its state afterwards."""
     import torch
 
     with torch.random.fork_rng(devices=[]):
@@ -256,11 +258,11 @@ def seeded(seed: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def memory_advice(options: str) -> Iterator[None]:
-    """Turn out-of-memory failures, torch's among them, into a message that names the options which help."""
+    """Turn out-of-memory errors, including torch's, into a message that names options that help."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        torch = sys.modules.get("torch")  # where it was never loaded, it did not fail
+        torch = sys.modules.get("torch")  # if torch was never imported, it cannot have failed
         if torch is not None and isinstance(error, torch.cuda.OutOfMemoryError):
             raise ScingError("The device ran out of memory.", f"Options that help: {options}.") from error
         if isinstance(error, RuntimeError) and ("alloc" not in str(error) or "memory" not in str(error)):
@@ -270,11 +272,11 @@ def memory_advice(options: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def staying() -> Iterator[None]:
-    """Turn SystemExit in a block into a RuntimeError: from a thread of a pool it would end the program in silence."""
+    """Turn SystemExit within a block into RuntimeError; used for work in a thread pool."""
     try:
         yield
-    except SystemExit as error:
-        raise RuntimeError(f"A thread was asked to leave, with {error.code!r}.") from error
+    except SystemExit as error:  # from a pool's thread it would end the program without a message
+        raise RuntimeError(f"A thread tried to exit, with {error.code!r}.") from error
 
 
 @contextlib.contextmanager
@@ -282,7 +284,7 @@ def standard_output() -> Iterator[None]:
     """Flush standard output at the end of a block that writes to it.
 
     Raises:
-        ScingError: If it cannot be written, as where it goes to a full disk; a reader that left is not told of.
+        ScingError: If it cannot be written, as on a full disk. A closed pipe stays a BrokenPipeError.
     """
     try:
         yield
@@ -291,5 +293,5 @@ def standard_output() -> Iterator[None]:
         raise
     except OSError as error:
         raise ScingError(
-            f"Standard output cannot be written: {error.strerror}.", "Make room where it goes, or send it elsewhere."
+            f"Standard output cannot be written: {error.strerror}.", "Free some disk space, or redirect it elsewhere."
         ) from error

@@ -1,4 +1,4 @@
-"""What comes from outside, read within bounds: ordinary files of a sane size, and JSON such as this program writes."""
+"""Read untrusted files within limits: regular files of bounded size, and strict JSON."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-MOST = 2**27  # bytes; a run.json of a million identities has a quarter of them
-SMALL = 2**20  # bytes; a model's description and an index's stamp have a thousandth of them
-SHOWN = 50  # letters of a key in a message
+MOST = 2**27  # bytes; a run.json with a million identities takes a quarter of this
+SMALL = 2**20  # bytes; model descriptions and index stamps take a thousandth of this
+SHOWN = 50  # characters of a key that a message quotes
 
 
 def check_ordinary(source: Path) -> None:
-    """Refuse what is no ordinary file: a pipe would be waited for, and a device may never end.
+    """Check that a path is a regular file.
 
     Raises:
-        OSError: If there is no such file.
-        ValueError: If it is of another kind.
+        OSError: If the file does not exist.
+        ValueError: If it is something else, such as a folder, a pipe or a device.
     """
+    # Reading a pipe would block, and a device such as /dev/zero never ends.
     if not stat.S_ISREG(source.stat().st_mode):
-        raise ValueError("it is no ordinary file")
+        raise ValueError("it is not a regular file")
 
 
 def read_limited(source: Path, most: int = MOST) -> bytes:
@@ -32,7 +33,7 @@ def read_limited(source: Path, most: int = MOST) -> bytes:
 
     Raises:
         OSError: If it cannot be read.
-        ValueError: If it is larger; no more of it is read.
+        ValueError: If it is larger. Reading stops at the limit.
     """
     with source.open("rb") as stream:
         content = stream.read(most + 1)
@@ -42,16 +43,16 @@ def read_limited(source: Path, most: int = MOST) -> bytes:
 
 
 def opened(source: Path, size: int) -> io.BufferedReader | io.BytesIO:
-    """Open a file to be read; one that is small is read at once, as every call of the system hands Python's lock over.
+    """Open a file for reading; a small one is read into memory at once.
 
     Args:
-        source: An ordinary file.
-        size: What its status says, bytes; where that does not hold, the file is read as a large one is.
+        source: A regular file.
+        size: Its size according to `stat`, in bytes. If the actual size differs, the file is opened as a stream.
 
     Raises:
         OSError: If it cannot be read.
     """
-    if size <= SMALL:
+    if size <= SMALL:  # one read call: each call releases the GIL, and worker threads wait to get it back
         with source.open("rb", buffering=0) as stream:
             content = stream.read(size + 1)
         if len(content) == size:
@@ -60,10 +61,10 @@ def opened(source: Path, size: int) -> io.BufferedReader | io.BytesIO:
 
 
 def parse_json(content: bytes) -> Any:
-    """Parse UTF-8 JSON; a number that is not finite, a key that stands twice and absurd depth are faults too.
+    """Parse UTF-8 JSON; numbers that are not finite, duplicate keys and very deep nesting are errors too.
 
     Raises:
-        ValueError: Saying what is wrong.
+        ValueError: If the content is not such JSON; the message says why.
 
     >>> parse_json(b'{"a": [1, 2.5]}')
     {'a': [1, 2.5]}
@@ -78,13 +79,13 @@ def parse_json(content: bytes) -> Any:
 
 def _number(text: str) -> float:
     if not math.isfinite(number := float(text)):
-        raise ValueError(f"{text[:SHOWN]} is no finite number")
+        raise ValueError(f"{text[:SHOWN]} is not a finite number")
     return number
 
 
 def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
-        twice = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
-        raise ValueError(f"the key {twice[:SHOWN]!r} stands twice in an object")
+        duplicate = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
+        raise ValueError(f"the key {duplicate[:SHOWN]!r} appears twice in an object")
     return content

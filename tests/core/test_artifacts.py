@@ -54,7 +54,7 @@ def test_a_failing_disk_is_a_message_not_a_traceback(tmp_path: Path) -> None:
             raise OSError(28, "No space left on device")
 
     with pytest.raises(
-        ScingError, match=r"(?s)Cannot write .*x\.txt: No space left on device\..*former file is untouched"
+        ScingError, match=r"(?s)Cannot write .*x\.txt: No space left on device\..*previous file is unchanged"
     ):
         fail()
     assert target.read_text() == "former"
@@ -108,7 +108,7 @@ def test_json_is_utf8_and_strict(tmp_path: Path) -> None:
         (b"\xff\xfe", r"cannot be read as JSON \('utf-8' codec"),
         (b"[" * 100_000, r"cannot be read as JSON"),
         (b'{"a":' * 900 + b"1" + b"}" * 900, r"is damaged"),
-        (b"[1]", r"is damaged: it holds no JSON object"),
+        (b"[1]", r"is damaged: it does not contain a JSON object"),
         (b"{}", r"is damaged or was edited"),
         (b'{"format": 2}', r"is damaged or was edited"),
         (b'{"format": 1, "self_digest": null}', r"is damaged or was edited"),
@@ -247,7 +247,7 @@ def test_stages_count_once_their_stamp_is_there(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"(?s)is no run: it has no run\.json.*scing train-prompts"):
+    with pytest.raises(RunError, match=r"(?s)is not a run: it has no run\.json.*scing train-prompts"):
         artifacts.open_run(tmp_path)
     artifacts.write_json(tmp_path / "run.json", {"made": "x", "model": {}, "settings": 1})
     with pytest.raises(RunError, match="lacks data, identities, settings"):
@@ -272,7 +272,7 @@ def test_the_newest_run_that_is_complete_is_chosen(tmp_path: Path, monkeypatch: 
     warnings: list[str] = []
     assert artifacts.choose_run(None, stage="prompts", warn=warnings.append).path == Path("runs/a")
     assert [said.startswith("runs/d/run.json is damaged") for said in warnings] == [True]
-    assert "is passed over" in warnings[0]
+    assert "is skipped" in warnings[0]
     assert artifacts.choose_run(Path("runs/b"), stage="visual").path == Path("runs/b")
     with pytest.raises(RunError, match="has no trained image encoder"):
         artifacts.choose_run(Path("runs/a"), stage="visual")
@@ -341,15 +341,15 @@ def test_a_stage_belongs_to_the_run_that_it_was_made_in(tmp_path: Path) -> None:
     assert len({mark["run"] for mark in stamps.values()}) == 2
     for folder, stamp in stamps.items():
         artifacts.check_provenance(folder, {**stamp, "more": 1}, remedy="")
-        with pytest.raises(RunError, match=r"stamp\.json and .*run\.json are not of one run") as caught:
+        with pytest.raises(RunError, match=r"stamp\.json and .*run\.json belong to different runs") as caught:
             artifacts.check_provenance(folder, {}, remedy="Restore it.")
         assert caught.value.remedy == "Restore it."
     changed = artifacts.update_run(run, {"settings": settings | {"train-visual": {"lr": 3}}, "more": 1})
     artifacts.check_provenance(changed.prompts, stamps[run.prompts], remedy="")  # stage 1 is as it was
-    with pytest.raises(RunError, match="are not of one run"):
+    with pytest.raises(RunError, match="belong to different runs"):
         artifacts.check_provenance(changed.visual, stamps[run.visual], remedy="")
     another = artifacts.create_run(tmp_path / "another", {**INFO, "settings": settings})
-    with pytest.raises(RunError, match="are not of one run"):
+    with pytest.raises(RunError, match="belong to different runs"):
         artifacts.check_provenance(another.prompts, stamps[run.prompts], remedy="")
     moved = tmp_path / "alone" / "visual"
     moved.mkdir(parents=True)

@@ -254,7 +254,7 @@ def test_list_images_of_nothing(tmp_path: Path) -> None:
     assert list_images(tmp_path) == []
     with pytest.raises(DataError, match="nowhere is missing"):
         list_images(tmp_path / "nowhere")
-    with pytest.raises(DataError, match="file is no folder"):
+    with pytest.raises(DataError, match="file is not a folder"):
         list_images(tmp_path / "file")
 
 

@@ -38,7 +38,7 @@ def test_missing_empty_folder_and_pipe(tmp_path: Path) -> None:
         "no.jpg": "is missing",
         "empty.jpg": r"is empty \(0 bytes\)",
         "": "is a folder, not an image",
-        "pipe.jpg": "is no ordinary file",
+        "pipe.jpg": "is not a regular file",
     }.items():
         with pytest.raises(ImageError, match=rf"{tmp_path / name} {reason}"):
             read_image(tmp_path / name)
@@ -50,14 +50,14 @@ def test_missing_empty_folder_and_pipe(tmp_path: Path) -> None:
 def test_a_text_file_is_no_image(tmp_path: Path, text: bytes) -> None:
     path = tmp_path / "notes.jpg"
     path.write_bytes(text)
-    with pytest.raises(ImageError, match=r"notes\.jpg is no image: its first bytes are text") as caught:
+    with pytest.raises(ImageError, match=r"notes\.jpg is not an image: its first bytes are text") as caught:
         read_image(path)
     assert "JPEG, PNG" in caught.value.remedy
 
 
 def test_other_bytes_are_no_image(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(bytes(range(256)))
-    with pytest.raises(ImageError, match=r"a\.jpg is no image of a known format"):
+    with pytest.raises(ImageError, match=r"a\.jpg is not an image in a supported format"):
         read_image(tmp_path / "a.jpg")
 
 
@@ -82,7 +82,7 @@ def test_too_many_pixels_are_refused_before_decoding(tmp_path: Path, side: int) 
     (tmp_path / "a.png").write_bytes(png(side, side, 8, 2, b""))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with pytest.raises(ImageError, match=r"a\.png is too big.*: the limit is 100 million pixels"):
+        with pytest.raises(ImageError, match=r"a\.png is too large.*: the limit is 100 million pixels"):
             read_image(tmp_path / "a.png")
     assert side**2 > MAX_PIXELS
 

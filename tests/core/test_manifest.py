@@ -37,9 +37,11 @@ def test_a_part_keeps_the_order_and_all_is_everything() -> None:
 def test_a_part_without_rows_names_the_parts_there_are() -> None:
     with pytest.raises(DataError, match=r"(?s)mine has no image in the split 'val'\..*it has: train, query, gallery\."):
         mine(*ROWS).part("val")
-    with pytest.raises(DataError, match="no row names a split"):
+    with pytest.raises(DataError, match="no row has a split"):
         mine(ROWS[3]).part("query")
-    with pytest.raises(DataError, match=r"(?s)no split 'Query'\..*Known splits: train, val, query, gallery, all"):
+    with pytest.raises(
+        DataError, match=r"(?s)The split 'Query' is unknown\..*Known splits: train, val, query, gallery, all"
+    ):
         mine(*ROWS).part("Query")
 
 

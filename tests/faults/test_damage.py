@@ -176,7 +176,7 @@ def test_stage_2_of_a_copy_of_the_run_that_was_trained_otherwise_is_told(arena, 
     train_visual(VisualSettings(**SCHEDULE | {"lr": 2e-3}), run=again)
     in_place_of(arena.run / "visual", again / "visual")
     for way in (arena.embed, arena.search):
-        refused(way, "visual/stamp.json", "run.json", "not of one run")
+        refused(way, "visual/stamp.json", "run.json", "belong to different runs")
 
 
 def test_what_is_kept_of_another_run_is_not_used(arena, in_place_of):

@@ -203,7 +203,7 @@ def test_strange_paths_are_told_each_with_its_reason(scing, sandbox):
     assert said.code == 0, said.err
     lost = {entry["path"]: entry["reason"] for entry in said.json["unreadable"]}
     assert set(lost) == {way for way in STRANGE if way}
-    assert lost["/dev/zero"] == lost["pipe.png"] == lost["zeros.png"] == "is no ordinary file"
+    assert lost["/dev/zero"] == lost["pipe.png"] == lost["zeros.png"] == "is not a regular file"
     assert lost["file:///etc/passwd"] == lost["~/photo.png"] == lost["gone.png"] == "is missing"
 
 
@@ -254,7 +254,7 @@ def test_a_saved_step_that_is_no_ordinary_file_is_told(kind, tmp_path):
     os.mkfifo(step) if kind == "a pipe" else step.symlink_to("/dev/zero")
     with deadline(), pytest.raises(RunError, match="No saved step"):
         saved.latest()
-    assert [str(step) in text and "no ordinary file" in text for text in told] == [True]
+    assert [str(step) in text and "not a regular file" in text for text in told] == [True]
 
 
 def test_a_lock_that_is_a_link_makes_no_file_elsewhere(scing, finished, sandbox):

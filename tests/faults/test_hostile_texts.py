@@ -117,7 +117,7 @@ def test_what_a_run_says_of_itself(scing, kind, own_run, world, finished, tmp_pa
     content, index = JSON.get(kind, kind), finished.parent / "gallery.faiss"
     photo = next((world / "query").iterdir())
     rate = ("--false-match-rate", "0.1", "--report")
-    wrong = {"run.json": "run is no run", "visual/stamp.json": "run has no trained"} if kind in ENDLESS[:3] else {}
+    wrong = {"run.json": "run is not a run", "visual/stamp.json": "run has no trained"} if kind in ENDLESS[:3] else {}
     for name, command in (
         ("run.json", ("evaluate", "--run", "run")),
         ("visual/stamp.json", ("embed", "--run", "run", "--output", "g.faiss")),

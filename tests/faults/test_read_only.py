@@ -49,7 +49,7 @@ def test_from_inside_a_read_only_data_set(scing, own_world, tmp_path, locked, mo
     """The manifest would be written to where one stands."""
     monkeypatch.chdir(locked(own_world))
     ended = scing("prepare", own_world)
-    refused(ended, "Cannot write", "Choose another place")
+    refused(ended, "Cannot write", "Choose another path")
     assert "Read-only file system" in ended.err or "Permission denied" in ended.err
     assert scing("prepare", own_world, "--output", tmp_path / "m.csv").code == 0
 

@@ -60,8 +60,8 @@ def fail_at(number, error):
     ("error", "code", "message"),
     [
         (MemoryError(), 2, "ran out of memory"),
-        (SystemExit(0), 1, "A thread was asked to leave, with 0."),
-        (SystemExit("bye"), 1, "A thread was asked to leave, with 'bye'."),
+        (SystemExit(0), 1, "A thread tried to exit, with 0."),
+        (SystemExit("bye"), 1, "A thread tried to exit, with 'bye'."),
         (KeyboardInterrupt(), 130, "Interrupted."),
         (StopIteration(), 1, "StopIteration"),
         (RuntimeError("worse"), 1, "worse"),
@@ -80,7 +80,7 @@ def test_a_thread_that_dies_while_embedding(scing, finished, here, soon, monkeyp
 def test_a_thread_that_dies_while_training(scing, world, here, soon, monkeypatch, number):
     monkeypatch.setattr(loader, "read_image", fail_at(number, SystemExit(0)))
     ended = scing("train-prompts", "--data", world, *MODEL, *FAST, "--run", "run")
-    assert (ended.code, "A thread was asked to leave" in ended.err) == (1, True), ended.err
+    assert (ended.code, "A thread tried to exit" in ended.err) == (1, True), ended.err
     assert not Path("run/prompts/stamp.json").exists()
 
 

@@ -44,7 +44,7 @@ def test_prepare_counts_exactly(scing, written, here):
     assert (told["junk"], len(told["dropped"]), told["unreadable"]) == (fixture.junk, fixture.dropped, [])
     with Image.open("sheet.png") as sheet:
         assert sheet.width >= 480
-    shared = [note for note in told["notes"] if "stands in train and in gallery" in note]
+    shared = [note for note in told["notes"] if "is in train and in gallery" in note]
     assert bool(shared) == (fixture.layout == "occluded-market")
     again = scing("prepare", told["manifest"], "--output", "again.csv", "--json").json
     assert again["parts"] == told["parts"]
@@ -55,7 +55,7 @@ def test_train_embed_and_evaluate(scing, written, here):
     fixture, data = written
     train = ("train-prompts", "--data", data, *MODEL, *ONE_BATCH, "--run", "run")
     if not fixture.parts["train"][0]:
-        parts = ("for tests alone", fixture.train_on) if fixture.train_on else ("no image in the split 'train'",)
+        parts = ("test-only data set", fixture.train_on) if fixture.train_on else ("no image in the split 'train'",)
         refuse(scing(*train), *parts)
         assert not Path("run").exists()
     else:
@@ -65,7 +65,7 @@ def test_train_embed_and_evaluate(scing, written, here):
     model = MODEL if not Path("run").exists() else ("--run", "run")
     evaluation = scing("evaluate", *model, "--data", data, "--split", split, "--json")
     if fixture.layout == "images":
-        refuse(evaluation, "no image in the split 'train'", "no row names a split")
+        refuse(evaluation, "no image in the split 'train'", "no row has a split")
     else:
         assert evaluation.json["protocol"] == (fixture.protocol if split == "query" else "no-camera")
         assert evaluation.json["queries"] == fixture.parts[split][1]
@@ -110,15 +110,15 @@ def test_two_files_of_the_same_bytes_are_told(scing, here):
     one = min((data / "bounding_box_train").glob("0001_*.jpg"))
     (data / "bounding_box_train" / "0002_c9s1_000009_00.jpg").write_bytes(one.read_bytes())
     result = scing("prepare", data)
-    assert "are the same bytes under different identities" in result.err
-    assert "1 group of files that are the same bytes:" in result.out
+    assert "are identical files under different identities" in result.err
+    assert "1 group of identical files:" in result.out
 
 
 def test_the_report_fits_eighty_columns(scing, here, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     data = FIXTURES["Market-1501"].write(here / "Market")
     shown = scing("prepare", data).out
-    assert "Distractors: 1 gallery image of people who are not among the queries (1 identity)." in shown
+    assert "Distractors: 1 gallery image of people without a query (1 identity)." in shown
     assert "Cameras per identity: train 3, query 2, gallery 1 to 2 (median 2)." in shown
     assert "Pixels: width 32, height 64." in shown
     assert "1 file of identity -1, which marks junk: left out." in shown
@@ -147,8 +147,8 @@ def test_copies_are_warned_of_where_they_do_harm(scing, here, split, identity, s
     Path("mine.csv").write_text("\n".join(["path,identity,split", *rows, ""]))
     result = scing("prepare", "mine.csv", "--json")
     assert result.json["identical"] == [["a.png", "b.png", "c.png", "d.png"]]
-    warned = [line for line in result.err.splitlines() if "same bytes" in line]
-    assert warned == ([f"Warning: a.png and c.png are the same bytes {said}."] if said else [])
+    warned = [line for line in result.err.splitlines() if "are identical files" in line]
+    assert warned == ([f"Warning: a.png and c.png are identical files {said}."] if said else [])
 
 
 def test_query_and_gallery_that_share_files_are_warned_of_once(scing, here):
@@ -157,10 +157,9 @@ def test_query_and_gallery_that_share_files_are_warned_of_once(scing, here):
         Path(f"g{number}.png").write_bytes(Path(f"q{number}.png").read_bytes())
     rows = [f"{part[0]}{number}.png,{number},{part}" for part in ("query", "gallery") for number in range(3)]
     Path("mine.csv").write_text("\n".join(["path,identity,split", *rows, ""]))
-    warned = [line for line in scing("prepare", "mine.csv").err.splitlines() if "same bytes" in line]
-    assert warned == [
-        "Warning: q0.png and g0.png are the same bytes in query and in gallery (and 2 more pairs; --json lists all groups)."
-    ]
+    warned = [line for line in scing("prepare", "mine.csv").err.splitlines() if "are identical files" in line]
+    where = "in query and in gallery (and 2 more pairs; --json lists all groups)"
+    assert warned == [f"Warning: q0.png and g0.png are identical files {where}."]
 
 
 def test_a_sheet_is_never_written_over_an_image_of_the_data(scing, here):
@@ -184,10 +183,10 @@ def test_data_of_no_image_that_counts_is_refused_with_what_became_of_the_files(s
     put(root / "bounding_box_test" / "-1_c1.jpg", 1, 1)
     refuse(
         scing("prepare", root, "--sheet", "sheet.png"),
-        "Market, read as market1501, has no image that counts.",
+        "Market, read as market1501, has no usable image.",
         "1 file of identity -1 (junk)",
-        "1 file left out, query/cover.jpg for one: its name does not begin as IDENTITY_cCAMERA",
-        "bounding_box_train holds a folder (0001), not read",
+        "1 file left out, such as query/cover.jpg: its name does not start with IDENTITY_cCAMERA",
+        "bounding_box_train contains a folder (0001), not read",
     )
     assert not list(here.glob("*.csv"))
 
@@ -204,7 +203,7 @@ def test_a_misplaced_or_capitalised_data_set_is_not_taken_for_people(scing, here
     refuse(scing("prepare", "d1"), "no known layout", "Found d2/d3/market/bounding_box_test")
     refuse(scing("prepare", data / "query"), "is a part of the data set")
     (data / "query").rename(data / "Queries")
-    refuse(scing("prepare", data), "To be market1501 it lacks query.")
+    refuse(scing("prepare", data), "For market1501, only query is missing.")
     for name in ("bounding_box_train", "bounding_box_test"):
         (data / name).rename(data / name.capitalize())
     refuse(scing("prepare", data), "no known layout", "Found Bounding_box_test, Bounding_box_train")
@@ -221,8 +220,8 @@ def test_images_without_a_split_are_counted(scing, here):
 
 def test_counts_of_market_style_that_are_near_nothing_published_are_said(scing, here):
     data = FIXTURES["Market-1501"].write(here / "Market")
-    (note,) = [note for note in scing("prepare", data, "--json").json["notes"] if "near none" in note]
-    assert note.startswith("The counts are near none of Market-1501, DukeMTMC-reID, Occluded-Duke")
+    (note,) = [note for note in scing("prepare", data, "--json").json["notes"] if "not close to" in note]
+    assert note.startswith("The counts are not close to those of Market-1501, DukeMTMC-reID, Occluded-Duke")
 
 
 def test_a_sheet_of_no_readable_image_is_not_drawn(scing, here):
@@ -230,5 +229,5 @@ def test_a_sheet_of_no_readable_image_is_not_drawn(scing, here):
     result = scing("prepare", "mine.csv", "--sheet", "sheet.png", "--json")
     assert result.json["sheet"] is None
     assert "No image can be read: sheet.png was not drawn." in result.err
-    assert "folders are parted by /" in " ".join(result.json["notes"])
+    assert "separate folders by /" in " ".join(result.json["notes"])
     assert not Path("sheet.png").exists()

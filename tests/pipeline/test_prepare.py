@@ -37,7 +37,7 @@ HAND_MADE = (
 def test_a_file_of_somebody_is_not_overwritten(scing, world, here, content):
     own = Path(f"{world.name}.csv")
     own.write_text(content)
-    refuse(scing("prepare", world), own.name, "is there already", "--output")
+    refuse(scing("prepare", world), own.name, "already exists", "--output")
     assert own.read_text() == content
     refuse(scing("prepare", world, "--output", own), own.name, "--output")
     assert scing("prepare", world, "--output", "other.csv", "--json").json["manifest"] == "other.csv"
@@ -67,7 +67,7 @@ def test_a_csvs_manifest_is_replaced_and_the_csv_itself_never(scing, world, here
     photo = min((world / "query").glob("*.jpg"))
     Path("mine.csv").write_text(f"path,identity\n{photo},1\n")
     assert scing("prepare", "mine.csv").code == scing("prepare", "mine.csv").code == 0
-    refuse(scing("prepare", "mine.csv", "--output", "mine.csv"), "is the source itself", "--output")
+    refuse(scing("prepare", "mine.csv", "--output", "mine.csv"), "is the source file itself", "--output")
     assert Path("mine.csv").read_text() == f"path,identity\n{photo},1\n"
 
 
@@ -172,7 +172,7 @@ def test_published_counts_stand_beside_those_found_within_eighty_columns(scing, 
     assert rows[1] == ["train", "702", "702", "15,618", "15,618", "8", "8"]
     assert rows[3] == ["gallery", "1,110", "1,110", "17,661", "17,661", "8", "8"]
     assert "Published: Occluded-Duke (images: its paper; identities: widely quoted, not found" in result.out
-    assert "35,489 files unreadable, kept with the reason:" in result.out
+    assert "35,489 files unreadable, listed in the manifest with the reason:" in result.out
     assert max(len(line) for line in result.out.splitlines() if line.startswith(("│", "┃", "┏", "└"))) <= 80
 
 
@@ -185,7 +185,7 @@ def test_one_missing_image_is_warned_of_and_refused_when_strict(scing, duke, her
             scing("prepare", duke, "--strict"),
             f"--strict: {duke} is not Occluded-Duke as published",
             "query has 2,209 images (published: 2,210)",
-            "Leave --strict out",
+            "Leave out --strict",
         )
     finally:
         image.touch()

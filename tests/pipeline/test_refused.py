@@ -195,7 +195,7 @@ def test_a_run_without_prompts(scing, own_run, world, here):
     refuse(scing("train-visual"), "No run in ./runs has prompts", "scing train-prompts --data DIR")
     shutil.rmtree(own_run / "prompts")
     refuse(scing("train-visual", "--run", own_run), "has no prompts", "scing train-prompts --data DIR")
-    refuse(scing("train-visual", "--run", here), "is no run", "scing train-prompts")
+    refuse(scing("train-visual", "--run", here), "is not a run", "scing train-prompts")
 
 
 def test_a_run_without_a_trained_encoder(scing, own_run, here):

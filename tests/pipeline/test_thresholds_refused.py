@@ -191,7 +191,7 @@ def test_damaged_reports_are_told_in_one_message_each(search, own, report, photo
         write_sealed(own / "report.json", damaged(report, where, value))
         result = search("--false-match-rate", "0.05")
         assert result.code == 2, (name, result)
-        told = "NaN is no finite number" if name.endswith("are no numbers") else "is not a whole report"
+        told = "NaN is not a finite number" if name.endswith("are no numbers") else "is not a whole report"
         refuse(result, f"{own / 'report.json'} ", told, STEP.format(own))
 
 
@@ -199,7 +199,7 @@ def test_damaged_reports_are_told_in_one_message_each(search, own, report, photo
 def test_a_damaged_point_is_told_in_one_message(search, own, report, score):
     report["verification"]["points"][0] |= {"rate": 0.05, "threshold": score}
     write_sealed(own / "report.json", report)
-    told = "NaN is no finite number" if score != score else "is not a whole report"
+    told = "NaN is not a finite number" if score != score else "is not a whole report"
     refuse(search("--false-match-rate", "0.05"), told, STEP.format(own))
 
 

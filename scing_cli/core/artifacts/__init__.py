@@ -1,4 +1,4 @@
-"""Everything on disk: names, stamps, digests, atomic writes, run folders."""
+"""Files on disk: run folders, stamps, digests, atomic writes, locks."""
 
 from scing_cli.core.artifacts.checksum import FORMAT, checked_json, text_digest, with_checksum
 from scing_cli.core.artifacts.file_lock import acquire_lock, lock_holder, release_lock

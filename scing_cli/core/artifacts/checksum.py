@@ -1,7 +1,7 @@
-"""The seal of JSON that this program writes for itself: a digest of its own content, without which it is not read.
+"""The checksum of this program's JSON files: each file contains the digest of its own content.
 
-Its rule is the same in every format. It is looked at first, so that a damaged `format` is told as damage, and a whole
-one that is newer as newer.
+A file without a valid checksum is refused. The checksum has the same form in every format version, and is verified
+before the version: a damaged `format` is reported as damage, an intact newer one as newer.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def text_digest(text: str) -> str:
 
 
 def content_digest(content: Any) -> str:
-    """Return the SHA-256 of what JSON makes of something, whatever the order of its names.
+    """Return the SHA-256 of the JSON form of an object; the order of keys does not matter.
 
     >>> content_digest({"a": 1, 2: (3,)}) == content_digest({"2": [3], "a": 1})
     True
@@ -34,32 +34,32 @@ def content_digest(content: Any) -> str:
 
 
 def with_checksum(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an object with its seal."""
-    own = {name: value for name, value in content.items() if name != CHECKSUM}
-    return {**own, CHECKSUM: content_digest(own)}
+    """Return the object with its checksum, which replaces an existing one."""
+    bare = {name: value for name, value in content.items() if name != CHECKSUM}
+    return {**bare, CHECKSUM: content_digest(bare)}
 
 
 def checked_json(text: bytes, source: Path, *, remedy: str) -> dict[str, Any]:
-    """Return a with_checksum object, without its seal.
+    """Parse a JSON object with a checksum, verify it, and return the object without it.
 
     Args:
         text: JSON in UTF-8.
-        source: Where it is from, for messages.
-        remedy: What to do about damage.
+        source: The file, for messages.
+        remedy: What to do if the file is damaged.
 
     Raises:
-        RunError: If it is no JSON object, its seal is missing or of another content, or it is of a newer format.
+        RunError: If the text is not a JSON object, the checksum is missing or wrong, or the format is newer.
     """
     try:
         content = parse_json(text)
         if not isinstance(content, dict):
-            raise RunError(f"{source} is damaged: it holds no JSON object.", remedy)
-        seal = content.pop(CHECKSUM, None)
-        whole = seal == content_digest(content)
+            raise RunError(f"{source} is damaged: it does not contain a JSON object.", remedy)
+        checksum = content.pop(CHECKSUM, None)
+        intact = checksum == content_digest(content)
     except ValueError as error:
         raise RunError(f"{source} is damaged: it cannot be read as JSON ({one_line(error)}).", remedy) from error
-    if not whole:
-        raise RunError(f"{source} is damaged or was edited: it is not as scing wrote it.", remedy)
+    if not intact:
+        raise RunError(f"{source} is damaged or was edited: its checksum does not match.", remedy)
     if content.get("format", FORMAT) != FORMAT:
         raise RunError(
             f"{source} has format {content['format']!r}; this version reads {FORMAT}.", "Install a newer scing-cli."

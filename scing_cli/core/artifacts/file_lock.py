@@ -1,7 +1,7 @@
-"""A lock file that the system releases when its holder's process ends, however it ends.
+"""A file lock that the system releases when the holder's process ends, even if it is killed.
 
-The file exists only while somebody holds the lock, and names the holder. On release it is removed first; a process that
-waited has then locked a file without a name, notices that, and tries again.
+The lock file exists only while a process holds the lock, and names this process. Release removes the file first. A
+process that was waiting then has a lock on a deleted file; it detects this and tries again.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import sys
 import time
 from pathlib import Path
 
-NOT_THROUGH_LINKS = getattr(os, "O_NOFOLLOW", 0)  # a link that lies there could create a file anywhere
+NOT_THROUGH_LINKS = getattr(os, "O_NOFOLLOW", 0)  # following a link could create a file anywhere
 REMOVES_OPEN_FILES = sys.platform != "win32"
 INTERVAL = 0.05  # seconds
 SIGNED = re.compile(r"process \d+ on \S+, since [\d :-]+")
-START = 1  # of the holder's line: byte 0 is the one that Windows locks, and then nobody else reads it
+START = 1  # offset of the holder's line: Windows locks byte 0, and others cannot read a locked byte
 UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}  # some network file systems have no locks
 
 
@@ -28,11 +28,11 @@ def acquire_lock(file: Path, *, patience: float = 0.0) -> int | None:
     """Acquire a lock; on file systems without locks this always succeeds.
 
     Args:
-        file: Created where missing.
-        patience: Seconds to wait for another holder.
+        file: The lock file; it is created if missing.
+        patience: How long to wait for another holder, in seconds.
 
     Returns:
-        The handle for `release_lock`; None where another process still holds the lock.
+        The handle for `release_lock`; None if another process still holds the lock.
 
     Raises:
         OSError: If the file cannot be created.
@@ -44,16 +44,16 @@ def acquire_lock(file: Path, *, patience: float = 0.0) -> int | None:
 
 
 def release_lock(file: Path, handle: int) -> None:
-    """Release a lock that `acquire_lock` gave."""
-    if REMOVES_OPEN_FILES:  # while the lock still excludes others
+    """Release a lock that `acquire_lock` returned."""
+    if REMOVES_OPEN_FILES:  # while the lock still excludes other processes
         _remove(file)
     os.close(handle)
-    if not REMOVES_OPEN_FILES:  # where the next holder has opened the file already, it stays
+    if not REMOVES_OPEN_FILES:  # the file stays if the next holder has opened it already
         _remove(file)
 
 
 def lock_holder(file: Path) -> str:
-    """Return who holds a lock, in brackets after a blank; empty where the file does not say."""
+    """Return the lock's holder as ` (process ...)`, with a leading space; empty if the file does not name one."""
     try:
         with file.open("rb", buffering=0) as stream:
             stream.seek(START)
@@ -66,21 +66,21 @@ def lock_holder(file: Path) -> str:
 def _attempt(file: Path) -> int | None:
     """Return the handle that holds the lock, or None if another process holds it."""
     handle = os.open(file, os.O_CREAT | os.O_RDWR | NOT_THROUGH_LINKS, 0o666)  # the umask applies
-    held = False
+    acquired = False
     try:
-        held = _lock(handle) and _named(handle, file)
-        if held:
+        acquired = _lock(handle) and _still_exists(handle, file)
+        if acquired:
             _sign(handle)
     finally:
-        if not held:
+        if not acquired:
             os.close(handle)
-    return handle if held else None
+    return handle if acquired else None
 
 
 def _lock(handle: int) -> bool:
-    import filelock  # costs 30 ms, and most commands need no lock
+    import filelock  # takes 30 ms, and most commands need no lock
 
-    # `filelock.FileLock` would leave its file behind, names no holder, and falls back to a marker that outlives a kill.
+    # Not `filelock.FileLock`: it leaves its file behind, names no holder, and its fallback outlives a killed process.
     try:
         return filelock.lock_descriptor(handle, blocking=False)
     except OSError as error:
@@ -90,7 +90,7 @@ def _lock(handle: int) -> bool:
 
 
 def _sign(handle: int) -> None:
-    """Write into the lock who holds it; on a full disk this is left out."""
+    """Write the holder into the lock file; errors, such as a full disk, are ignored."""
     now = dt.datetime.now(dt.UTC).astimezone()
     text = f"process {os.getpid()} on {platform.node() or '?'}, since {now:%Y-%m-%d %H:%M:%S}"
     with contextlib.suppress(OSError):
@@ -98,8 +98,8 @@ def _sign(handle: int) -> None:
         os.write(handle, b" " * START + text.encode())
 
 
-def _named(handle: int, file: Path) -> bool:
-    """Tell whether the file still exists under its name."""
+def _still_exists(handle: int, file: Path) -> bool:
+    """Return whether the locked file is still the one at this path."""
     try:
         return os.path.samestat(os.fstat(handle), file.stat())
     except FileNotFoundError:

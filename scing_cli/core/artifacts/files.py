@@ -1,4 +1,4 @@
-"""Everything on disk: names, stamps, digests and atomic writes. A file appears whole or not at all."""
+"""Atomic writes, digests, JSON and CSV: a file appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from scing_cli.core.artifacts.checksum import checked_json, with_checksum
 from scing_cli.core.errors import WRITE_REMEDY, RunError, ScingError, one_line
 from scing_cli.core.safe_reading import check_ordinary, opened, read_limited
 
-REMEDY = "Restore it from a copy, or make it anew."
+REMEDY = "Restore it from a copy, or create it again."
 
 
 @contextlib.contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Give a temporary path beside `target`; on a clean exit it becomes `target` in one rename, else it is removed.
+    """Yield a temporary path next to `target`. On success it is renamed to `target`, otherwise it is removed.
 
     Raises:
         ScingError: If the folder cannot be written, or the disk is full.
     """
     if os.path.lexists(target) and not (target.is_symlink() or target.is_file() or target.is_dir()):
-        raise ScingError(f"Cannot write {target}: it is no ordinary file.", "Choose another place for it.")
+        raise ScingError(f"Cannot write {target}: it is not a regular file.", "Choose another path.")
     temporary = target.parent / f".{target.name}.{secrets.token_hex(4)}.part"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -39,13 +39,13 @@ def replacing(target: Path) -> Iterator[Path]:
         mode = stat.S_IMODE(os.fstat(handle).st_mode)
         os.close(handle)
     except OSError as error:
-        raise ScingError(f"Cannot write {target}: {error.strerror}.", "Choose another place for it.") from error
+        raise ScingError(f"Cannot write {target}: {error.strerror}.", "Choose another path.") from error
     try:
         yield temporary
-        with contextlib.suppress(OSError):  # some disks know no modes
-            temporary.chmod(mode)  # safetensors puts a file of its own there, for its owner alone
+        with contextlib.suppress(OSError):  # some file systems have no modes
+            temporary.chmod(mode)  # safetensors replaces the file by one that only its owner can read
         with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
+            os.fsync(stream.fileno())  # before the rename: after a crash the file must not be empty
         temporary.replace(target)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -55,24 +55,24 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write UTF-8 text in one rename."""
+    """Write UTF-8 text atomically."""
     with replacing(target) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
 
 
 def write_json(target: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON object in one rename, with its seal."""
+    """Write a JSON object with its checksum, atomically."""
     write_text(target, json_text(content))
 
 
 def json_text(content: Mapping[str, Any]) -> str:
-    """Return a JSON object as it is written to a file: with its seal."""
-    whole = with_checksum(content)
-    text = json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False)
+    """Return the JSON text of an object, with its checksum, as it is written to a file."""
+    complete = with_checksum(content)
+    text = json.dumps(complete, indent=1, ensure_ascii=False, allow_nan=False)
     try:
         text.encode()
-    except UnicodeEncodeError:  # a file name that is no UTF-8: JSON's own escapes
-        text = json.dumps(whole, indent=1, allow_nan=False)
+    except UnicodeEncodeError:  # a file name that is not UTF-8: use JSON escapes
+        text = json.dumps(complete, indent=1, allow_nan=False)
     return text + "\n"
 
 
@@ -80,7 +80,7 @@ def read_json(source: Path, *, remedy: str = REMEDY) -> dict[str, Any]:
     """Read a JSON object that `write_json` wrote.
 
     Raises:
-        RunError: If the file is missing, no JSON object, not as it was written, or of a newer format.
+        RunError: If the file is missing, not a JSON object, changed since it was written, or in a newer format.
     """
     try:
         check_ordinary(source)
@@ -93,17 +93,18 @@ def read_json(source: Path, *, remedy: str = REMEDY) -> dict[str, Any]:
 
 
 def csv_text(rows: Iterable[Sequence[object]]) -> str:
-    """Return rows as CSV with plain line ends, in which every field comes back as it went in."""
+    """Return rows as CSV with LF line ends; reading it returns every field unchanged."""
     lines = _Lines()
     csv.writer(lines).writerows(rows)
     return "".join(lines)
 
 
 class _Lines(list[str]):
-    """Rows of a csv.writer, whose own line end holds CR and LF: Python < 3.13 would not quote a lone CR otherwise."""
+    """The output of a csv.writer, with its CR LF line ends replaced by LF."""
 
     def write(self, row: str) -> None:
-        """Take one row."""
+        """Append one row."""
+        # The writer's own line end must contain CR: otherwise Python < 3.13 does not quote a lone CR in a field.
         self.append(row.removesuffix("\r\n") + "\n")
 
 
@@ -111,17 +112,17 @@ def file_digest(source: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal.
 
     Raises:
-        OSError: If it cannot be read, or is a pipe or device.
+        OSError: If the file cannot be read, or is a pipe or device.
     """
     status = source.stat()
     if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "it is no ordinary file", str(source))
+        raise OSError(errno.EINVAL, "it is not a regular file", str(source))
     with opened(source, status.st_size) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def cache_folder() -> Path:
-    """Return the user's cache folder of this program: `SCING_CACHE`, else `~/.cache/scing`."""
-    if own := os.environ.get("SCING_CACHE"):
-        return Path(own)
+    """Return this program's cache folder: `SCING_CACHE` if it is set, else `~/.cache/scing`."""
+    if folder := os.environ.get("SCING_CACHE"):
+        return Path(folder)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scing"

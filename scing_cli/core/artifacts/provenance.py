@@ -1,6 +1,7 @@
-"""Which run a stage belongs to: what its stamp says, held against the run.json beside its folder.
+"""The provenance of a stage: its stamp names the run, and is compared with the run.json next to the stage's folder.
 
-A copy of a run stays that run, wherever it lies; trained again with other settings, its stage is another's.
+A copied run keeps its identity, wherever it is. A stage that was trained again with other settings belongs to another
+run.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ MARK = "run"
 
 
 def run_id(folder: Path) -> dict[str, str]:
-    """Return the entry of a stage's stamp that names its run: by the time it was made and the stage's settings.
+    """Return the stamp entry that identifies the run of a stage, by its creation time and the stage's settings.
 
     Args:
-        folder: The run's `prompts` or `visual`; of a folder that lies in no run, such as a dry run's, no entry.
+        folder: The run's `prompts` or `visual`. For a folder outside a run, such as a dry run's, the entry is empty.
 
     Raises:
-        RunError: If the run.json beside it is damaged.
+        RunError: If the run.json next to the folder is damaged.
     """
     source = folder.parent / "run.json"
     if folder.name not in STAGES or not source.is_file():
@@ -34,13 +35,14 @@ def run_id(folder: Path) -> dict[str, str]:
 
 
 def check_provenance(folder: Path, stamp: Mapping[str, Any], *, remedy: str) -> None:
-    """Check that a stage is of the run that it lies in; one that lies in none may be read alone.
+    """Check that a stage belongs to the run that contains it; a stage outside a run is accepted.
 
     Raises:
-        RunError: If it is another run's, or the run.json beside it is.
+        RunError: If the stage or the run.json next to it belongs to another run.
     """
     mark = run_id(folder)
     if mark and stamp.get(MARK) != mark[MARK]:
         raise RunError(
-            f"{folder / STAMP} and {folder.parent / 'run.json'} are not of one run: one of them was replaced.", remedy
+            f"{folder / STAMP} and {folder.parent / 'run.json'} belong to different runs: one of them was replaced.",
+            remedy,
         )

@@ -1,8 +1,8 @@
-"""A run folder: what both stages wrote, and whether stage n fits stage n-1.
+"""A run folder: the files of both training stages.
 
-`run.json` says what the run is (settings, data, identity map, versions, seed, time made); `manifest.csv` its rows,
-relative to the data root; `prompts/` and `visual/` hold weights with a stamp each; `metrics.jsonl` the course of
-training. A stage is complete when its stamp is there: the stamp is written last.
+`run.json` describes the run (settings, data, identity map, versions, seed, creation time). `manifest.csv` lists its
+rows, relative to the data root. `prompts/` and `visual/` contain the weights, each with a stamp. `metrics.jsonl`
+records the training metrics. The stamp is written last: a stage is complete if its stamp exists.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ STAGES = {"prompts": "train-prompts", "visual": "train-visual"}
 STAMP = "stamp.json"
 REPORT_KIND = "scing evaluation report"
 PARTS = {"made": str, "data": dict, "identities": list, "model": dict, "settings": dict}
-VISUAL_REMEDY = "Copy the folder again whole, or make it anew with scing train-visual."
+VISUAL_REMEDY = "Copy the whole folder again, or train again with scing train-visual."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Run:
 
     Args:
         path: The folder.
-        info: What run.json holds.
+        info: The content of run.json.
     """
 
     path: Path
@@ -43,45 +43,45 @@ class Run:
 
     @property
     def prompts(self) -> Path:
-        """Where stage 1 leaves the prompts and w_k."""
+        """The folder of stage 1: the prompts and w_k."""
         return self.path / "prompts"
 
     @property
     def visual(self) -> Path:
-        """Where stage 2 leaves the image encoder."""
+        """The folder of stage 2: the image encoder."""
         return self.path / "visual"
 
     @property
     def inference(self) -> Path:
-        """Where the image encoder's inference copy lies, if there is one."""
+        """The folder of the image encoder's OpenVINO model; it need not exist."""
         return self.visual / "inference"
 
     @property
     def manifest(self) -> Path:
-        """The rows the run was trained on."""
+        """The CSV of the rows that the run was trained on."""
         return self.path / "manifest.csv"
 
     @property
     def metrics(self) -> Path:
-        """One JSON object a line: the course of both stages."""
+        """The metrics of both stages, one JSON object per line."""
         return self.path / "metrics.jsonl"
 
     @property
     def report(self) -> Path:
-        """What the last report of an evaluation says; its thresholds are for searches."""
+        """The latest evaluation report; searches use its thresholds."""
         return self.path / "report.json"
 
     @property
     def identities(self) -> tuple[str, ...]:
-        """The identity map: place k in it is class k."""
+        """The identity map: entry k is the identity of class k."""
         return tuple(self.info["identities"])
 
     def has(self, stage: str) -> bool:
-        """Tell whether `prompts` or `visual` is complete."""
+        """Return whether the stage `prompts` or `visual` is complete."""
         return (self.path / stage / STAMP).is_file()
 
     def visual_stamp(self) -> dict[str, Any]:
-        """Return what the trained image encoder says of itself; `digest` and `model` are among it.
+        """Return the stamp of the trained image encoder; it contains at least `digest` and `model`.
 
         Raises:
             RunError: If it is missing or damaged.
@@ -89,39 +89,40 @@ class Run:
         stamp = read_json(self.visual / STAMP, remedy=VISUAL_REMEDY)
         model = stamp.get("model")
         if not isinstance(stamp.get("digest"), str) or not isinstance(model, dict) or not _names(model.get("cameras")):
-            raise RunError(f"{self.visual / STAMP} is no whole stamp.", VISUAL_REMEDY)
+            raise RunError(f"{self.visual / STAMP} is not a complete stamp.", VISUAL_REMEDY)
         return stamp
 
     def need(self, stage: str) -> None:
         """Check that a stage is complete.
 
         Raises:
-            RunError: Naming the command that makes it.
+            RunError: If it is not; the message names the command that trains it.
         """
         if not self.has(stage):
             noun = "prompts" if stage == "prompts" else "trained image encoder"
             extra = " --data DIR" if stage == "prompts" else ""
-            remedy = f"Make it first: scing {STAGES[stage]}{extra} --run {self.path}"
+            remedy = f"Train it first: scing {STAGES[stage]}{extra} --run {self.path}"
             if (self.path / "state" / f"{STAGES[stage]}.json").exists():
-                remedy = f"It is unfinished there; go on with: scing {STAGES[stage]} --resume --run {self.path}"
+                remedy = f"It is unfinished there; resume it with: scing {STAGES[stage]} --resume --run {self.path}"
             elif stage == "prompts" and self.path.joinpath("run.json").exists():
-                remedy = "Start stage 1 anew in another folder: scing train-prompts --data DIR"
+                remedy = "Train stage 1 again in another folder: scing train-prompts --data DIR"
             raise RunError(f"{self.path} has no {noun}.", remedy)
 
 
 def _names(value: object) -> bool:
-    """Tell whether it is a list of names, or none."""
+    """Return whether a value is a list of strings, or None."""
     return value is None or (isinstance(value, list) and all(isinstance(name, str) for name in value))
 
 
 def check_free(folder: Path) -> None:
-    """Check that a run may be made there: asked before the work starts.
+    """Check that a folder can become a run, before any work starts.
 
     Raises:
-        RunError: If the folder already holds anything but hidden files, which a start that was killed leaves.
+        RunError: If the folder contains anything but hidden files.
     """
+    # A process that was killed at its start leaves hidden files behind.
     if folder.exists() and (not folder.is_dir() or any(not file.name.startswith(".") for file in _files(folder))):
-        raise RunError(f"{folder} is not empty; a run is never overwritten.", "Name another folder with --run.")
+        raise RunError(f"{folder} is not empty; a run is never overwritten.", "Choose another folder with --run.")
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -129,13 +130,13 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def create_run(folder: Path, info: Mapping[str, Any]) -> Run:
-    """Make a run folder where missing, and write its run.json.
+    """Create a run folder if it is missing, and write its run.json.
 
     Raises:
-        RunError: If it has one already.
+        RunError: If the folder already has a run.json.
     """
     if (folder / "run.json").exists():
-        raise RunError(f"{folder} is a run already; a run is never overwritten.", "Name another folder with --run.")
+        raise RunError(f"{folder} already is a run; a run is never overwritten.", "Choose another folder with --run.")
     folder.mkdir(parents=True, exist_ok=True)
     full = {"format": FORMAT, "made": _now().isoformat(), "versions": versions(), **info}
     write_json(folder / "run.json", full)
@@ -150,7 +151,7 @@ def update_run(run: Run, changes: Mapping[str, Any]) -> Run:
 
 
 def fresh_folders(name: str) -> Iterator[Path]:
-    """Yield folders in `runs/` that do not exist yet, named by the data and the time."""
+    """Yield folders in `runs/` that do not exist yet, named after the data and the time."""
     stem = f"{name}-{_now():%Y%m%d-%H%M%S}"
     candidates = (RUNS / (f"{stem}-{count}" if count else stem) for count in itertools.count())
     return (folder for folder in candidates if not folder.exists())
@@ -160,61 +161,64 @@ def open_run(folder: Path) -> Run:
     """Open a run folder.
 
     Raises:
-        RunError: If it is none, or of a newer format.
+        RunError: If it is not a run, or its format is newer.
     """
     if not (folder / "run.json").is_file():
         raise RunError(
-            f"{folder} is no run: it has no run.json.",
-            "Runs are made by: scing train-prompts --data DIR [--run FOLDER]",
+            f"{folder} is not a run: it has no run.json.",
+            "Create a run with: scing train-prompts --data DIR [--run FOLDER]",
         )
-    info = read_json(folder / "run.json", remedy="Restore it from a copy, take another run, or train anew.")
-    lacking = [name for name, kind in PARTS.items() if not isinstance(info.get(name), kind)]
-    if lacking:
-        raise RunError(f"{folder / 'run.json'} lacks {', '.join(lacking)}.", "Take another run, or train anew.")
+    info = read_json(folder / "run.json", remedy="Restore it from a copy, choose another run, or train again.")
+    missing = [name for name, kind in PARTS.items() if not isinstance(info.get(name), kind)]
+    if missing:
+        raise RunError(f"{folder / 'run.json'} lacks {', '.join(missing)}.", "Choose another run, or train again.")
     return Run(folder, info)
 
 
 def choose_run(folder: Path | None, *, stage: str, warn: Callable[[str], object] = str) -> Run:
-    """Return the named run, or the newest in `runs/` whose `stage` is complete.
+    """Return the given run, or the newest one in `runs/` whose `stage` is complete.
 
     Args:
-        folder: The named one; None for the newest.
+        folder: The run's folder; None for the newest run.
         stage: `prompts` or `visual`.
-        warn: Told of damaged runs, which are passed over.
+        warn: Called with a message for each damaged run, which is skipped.
 
     Raises:
-        RunError: If there is none; the message names the command that makes one.
+        RunError: If there is no such run; the message names the command that creates one.
     """
     if folder is not None:
         run = open_run(folder)
         run.need(stage)
         return run
     found = [path.parent for path in sorted(RUNS.glob("*/run.json"))]
-    complete = [one for place in found if (one := _readable(place, warn)) is not None and one.has(stage)]
+    readable = [each for path in found if (each := _readable(path, warn)) is not None]
+    complete = [each for each in readable if each.has(stage)]
     if not complete:
         noun = "prompts" if stage == "prompts" else "a trained image encoder"
         command = "scing train-prompts --data DIR" if stage == "prompts" or not found else "scing train-visual"
-        raise RunError(f"No run in ./{RUNS} has {noun}.", f"Make one with: {command}, or name a run with --run FOLDER.")
+        raise RunError(
+            f"No run in ./{RUNS} has {noun}.", f"Create one with: {command}, or choose a run with --run FOLDER."
+        )
     return max(complete, key=lambda run: str(run.info["made"]))
 
 
 def _readable(folder: Path, warn: Callable[[str], object]) -> Run | None:
-    """Open a run, or tell of one that is damaged: it must not stand in the way of the others."""
+    """Return the run of a folder, or warn and return None if it is damaged: other runs can still be used."""
     try:
         return open_run(folder)
     except RunError as error:
-        warn(f"{error.what} It is passed over.")
+        warn(f"{error.what} This run is skipped.")
         return None
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that numbers may depend on."""
+    """Return the versions of Python and of all packages that may affect results."""
     names = ("torch", "open_clip_torch", "openvino", "faiss-cpu", "numpy", "pillow")
     return {"scing-cli": __version__, "python": platform.python_version()} | {name: _version(name) for name in names}
 
 
 def _version(name: str) -> str:
-    """Return the version of a distribution; another build of it, such as faiss-gpu, may stand in its place."""
+    """Return the version of a distribution; "unknown" if another build, such as faiss-gpu, is installed instead."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""Files that were held against their digest before: that is done once, and remembered in the user's cache."""
+"""Check a file once, such as its digest, and remember the result in the user's cache."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from scing_cli.core.artifacts.files import cache_folder
 
 
 def checked_once(file: Path, fact: str, check: Callable[[], bool], *, again: bool = False) -> bool:
-    """Tell whether a check of a file holds; one that held is not made again while the file stays as it is.
+    """Return whether a check of a file succeeds; a success is not checked again while the file is unchanged.
 
     Args:
-        file: Known by path, size, time and inode.
-        fact: What the check says of it, such as its digest.
-        check: Makes the check.
-        again: Make it even if it held before.
+        file: The file; a change of path, size, modification time or inode counts as a change.
+        fact: The checked property, such as the expected digest.
+        check: Performs the check.
+        again: Check even if the check succeeded before.
     """
-    memory = _memory(file, fact)
-    if memory.exists() and not again:
+    marker = _marker(file, fact)
+    if marker.exists() and not again:
         return True
     if not check():
         return False
-    with contextlib.suppress(OSError):  # a cache that cannot be written only costs time
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        memory.touch()
+    with contextlib.suppress(OSError):  # without a writable cache, the check is only repeated
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.touch()
     return True
 
 
-def _memory(file: Path, fact: str) -> Path:
-    """Return the empty file in the user's cache that says: these bytes were checked for this fact before."""
+def _marker(file: Path, fact: str) -> Path:
+    """Return the empty cache file whose existence means that this state of the file was checked for this fact."""
     state = file.stat()
     known = (file.absolute().as_posix(), state.st_size, state.st_mtime_ns, state.st_ino)
     return cache_folder() / "verified" / text_digest(repr((known, fact)))

@@ -1,19 +1,19 @@
-"""A folder in some layout, or a CSV file, becomes one `Manifest`; after this room no code knows which data set it was.
+"""Read a folder in a known layout, or a CSV file, into one `Manifest`. No later code depends on the data set.
 
-`places.py` finds out which row of the table of layouts (`core/layouts.py`) fits; each row names its reader, and
-`reading.py` is the door to all of them. `checks.py` says whether a manifest is enough
-for training or evaluation, `inspect.py` opens the images and counts them beside published figures.
+`detection.py` finds the matching row of the table of layouts (`core/layouts.py`). Each row names its reader, and
+`reading.py` calls it. `checks.py` checks that a manifest is sufficient for training or evaluation. `inspect.py` opens
+and counts the images.
 """
 
 from scing_cli.core.datasets.checks import check_evaluation, check_training
 from scing_cli.core.datasets.dataset import DataSet, Dropped
-from scing_cli.core.datasets.detection import Place, detect, locate
+from scing_cli.core.datasets.detection import Location, detect, locate
 from scing_cli.core.datasets.reading import read_data
 
 __all__ = [
     "DataSet",
     "Dropped",
-    "Place",
+    "Location",
     "check_evaluation",
     "check_training",
     "detect",

@@ -1,4 +1,4 @@
-"""`captions.csv` beside a folder layout: columns path and caption, joined to the rows by path."""
+"""Join captions to the rows of a folder layout, from a `captions.csv` in its root with the columns path and caption."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ CAPTIONS = "captions.csv"
 
 
 def join_captions(root: Path, samples: tuple[Sample, ...]) -> tuple[tuple[Sample, ...], tuple[str, ...]]:
-    """Give each sample the caption that `captions.csv` in `root` has for its path, where there is such a file.
+    """Add to each sample the caption of its path in `captions.csv`, if this file exists.
 
     Args:
         root: The data set's folder; paths in the file are relative to it.
         samples: Rows without captions.
 
     Returns:
-        The rows with captions, and a note where the file names no image of these.
+        The rows with captions, and a note if the file has captions for other paths.
 
     Raises:
         DataError: If the file lacks a column or has a faulty row; all faults are listed.
@@ -39,8 +39,9 @@ def join_captions(root: Path, samples: tuple[Sample, ...]) -> tuple[tuple[Sample
         elif path in captions:
             faults.append((line, f"{row['path']!r} has a caption already"))
         captions[path] = row["caption"]
-    raise_faults(source, faults, "Mend these rows, or move the file away.")
+    raise_faults(source, faults, "Correct these rows, or move the file away.")
     joined = tuple(dataclasses.replace(sample, caption=captions.pop(sample.path, "")) for sample in samples)
     if not captions:
         return joined, ()
-    return joined, (f"{CAPTIONS} names {len(captions)} files that are no rows here, such as {next(iter(captions))!r}.",)
+    example = next(iter(captions))
+    return joined, (f"{CAPTIONS} names {len(captions)} files that are not in the data, such as {example!r}.",)

@@ -1,28 +1,30 @@
-"""Is a manifest enough for what is asked of it? Checked at the door, before anything is loaded."""
+"""Check that a manifest is sufficient for training or evaluation, before any model is loaded."""
 
 from __future__ import annotations
 
 from scing_cli.core.errors import DataError, spelled
 from scing_cli.core.manifest import Manifest
 
-LABELS_REMEDY = "Name people in the column identity of a CSV, or use a data set that does (scing prepare --help)."
+LABELS_REMEDY = (
+    "Name the people in the column identity of a CSV, or use a data set with identities (see scing prepare --help)."
+)
 
 
 def check_training(manifest: Manifest, *, train_on: str = "") -> None:
-    """Check that the split `train` can be learnt from: every row has an identity, and there are at least two.
+    """Check that the split `train` can be used for training: every row has an identity, and there are at least two.
 
     Args:
         manifest: All rows.
-        train_on: For a layout whose data are for tests alone: what models are usually trained on.
+        train_on: For a test-only data set: the data set that models are usually trained on.
 
     Raises:
-        DataError: If there is no such row, one lacks its identity, or there are fewer than two identities.
+        DataError: If the split has no rows, a row lacks an identity, or there are fewer than two identities.
     """
     if train_on and "train" not in manifest.splits():
         raise DataError(
-            f"{spelled(manifest.name)} is for tests alone: it has no images to train on.",
+            f"{spelled(manifest.name)} is a test-only data set: it has no images for training.",
             f"Train on other data, usually {train_on}: scing train-prompts --data DIR\n"
-            f"then see how it does here: scing evaluate --run RUN --data {spelled(manifest.root)}",
+            f"then evaluate the run here: scing evaluate --run RUN --data {spelled(manifest.root)}",
         )
     rows = manifest.part("train")
     identities = rows.identities()
@@ -37,36 +39,36 @@ def check_training(manifest: Manifest, *, train_on: str = "") -> None:
         what = f"has {len(unknown)} rows without an identity in the split 'train', such as {spelled(unknown[0])}"
         raise DataError(
             f"{spelled(manifest.name)} {what}.",
-            "Give them one, or leave their split empty.",
+            "Add their identities, or leave their split empty.",
         )
 
 
 def check_evaluation(manifest: Manifest, split: str = "query") -> None:
-    """Check that a split can be scored: queries and gallery have rows, and people known in both.
+    """Check that a split can be evaluated: queries and gallery have rows, and share at least one identity.
 
     Args:
         manifest: All rows.
-        split: The queries. Their gallery is `gallery`; of any other split than `query`, that split itself.
+        split: The split of the queries. Their gallery is `gallery` for `query`, otherwise the split itself.
 
     Raises:
-        DataError: If a part has no row, or no known identity stands in both.
+        DataError: If a part has no row, or no known identity is in both.
     """
     parts = {name: manifest.part(name) for name in (split, gallery_of(split))}
     known = {name: set(part.identities()) for name, part in parts.items()}
     for name, identities in known.items():
         if not identities:
             raise DataError(
-                f"{spelled(manifest.name)} has no identity in the split {name!r}: nothing to score.", LABELS_REMEDY
+                f"{spelled(manifest.name)} has no identity in the split {name!r}: it cannot be scored.", LABELS_REMEDY
             )
     if not set.intersection(*known.values()):
         raise DataError(
-            f"{spelled(manifest.name)} has no identity that stands in the splits {' and '.join(map(repr, known))}.",
-            "Queries are scored by the gallery's images of the same person: check the columns identity and split.",
+            f"{spelled(manifest.name)} has no identity that is in both splits {' and '.join(map(repr, known))}.",
+            "A query is scored by the gallery images of the same person: check the columns identity and split.",
         )
 
 
 def gallery_of(split: str) -> str:
-    """Return the split that queries of `split` are searched in.
+    """Return the gallery split for queries of `split`.
 
     >>> gallery_of("query"), gallery_of("val")
     ('gallery', 'val')

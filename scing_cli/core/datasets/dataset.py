@@ -1,4 +1,4 @@
-"""What every reader returns, and the words the readers share."""
+"""The result of every reader, and helper functions that the readers share."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ NO_TEXT = "its name is not UTF-8"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Dropped:
-    """A file that is no row of the manifest, or one that cannot be read, and why.
+    """A file that is not in the manifest or cannot be read, with the reason.
 
     Args:
         path: POSIX path relative to the data set's root.
-        reason: Why it is not used, as the end of a sentence about the file.
+        reason: Why the file is not used, as the predicate of a sentence about it.
     """
 
     path: str
@@ -32,11 +32,11 @@ class DataSet:
     """A data set as it was found on disk.
 
     Args:
-        manifest: The rows that count.
-        layout: Which row of `LAYOUTS` read it.
-        junk: How many files the data set itself marks as junk; they are no rows.
+        manifest: The rows.
+        layout: The name of the layout, a key of `LAYOUTS`.
+        junk: The number of files that the data set itself marks as junk; they are not rows.
         dropped: Files left out for another reason.
-        notes: What a person should know about the reading, a sentence each.
+        notes: Notes for the user about the reading, one sentence each.
     """
 
     manifest: Manifest
@@ -46,17 +46,17 @@ class DataSet:
     notes: tuple[str, ...] = ()
 
     def with_rows(self, samples: tuple[Sample, ...], notes: tuple[str, ...] = ()) -> DataSet:
-        """Return the data set with other rows, and these notes besides its own."""
+        """Return the data set with other rows and additional notes."""
         manifest = dataclasses.replace(self.manifest, samples=samples)
         return dataclasses.replace(self, manifest=manifest, notes=(*self.notes, *notes))
 
 
 Entry = Sample | Dropped | None
-"""What a file turns out to be: a row, left out with a reason, or junk."""
+"""The result for one file: a row, a dropped file, or None for junk."""
 
 
 def gather(root: Path, entries: Iterable[Entry]) -> DataSet:
-    """Return the data set of these entries but for names that cannot be written; its layout is not named yet."""
+    """Return the data set of these entries, without a layout; files whose names are not UTF-8 are dropped."""
     samples: list[Sample] = []
     dropped: list[Dropped] = []
     junk = 0
@@ -73,13 +73,13 @@ def gather(root: Path, entries: Iterable[Entry]) -> DataSet:
 
 
 def gather_folders(root: Path, parts: Parts, entries_of: Callable[[Path, str, str], Iterable[Entry]]) -> DataSet:
-    """Return the data set of all parts' folders: `entries_of` says what the files of a folder are, for a split."""
-    places = ((folder, split) for split, folders in parts.items() for folder in folders)
-    return gather(root, (entry for folder, split in places for entry in entries_of(root, folder, split)))
+    """Return the data set of all parts' folders; `entries_of(root, folder, split)` yields the entries of one folder."""
+    pairs = ((folder, split) for split, folders in parts.items() for folder in folders)
+    return gather(root, (entry for folder, split in pairs for entry in entries_of(root, folder, split)))
 
 
 def display_name(path: Path) -> str:
-    """Return what to call the data of a folder or file.
+    """Return the name of the data in a folder or file.
 
     >>> display_name(Path("data/Market-1501")), display_name(Path("mine.csv"))
     ('Market-1501', 'mine')
@@ -89,9 +89,9 @@ def display_name(path: Path) -> str:
 
 
 def is_text(name: str) -> bool:
-    """Tell whether a file name is UTF-8; other names cannot be written to a manifest or an index.
+    """Return whether a file name is UTF-8; other names cannot be written to a manifest or an index.
 
-    >>> is_text("Müller 1.jpg"), is_text(chr(0xDCFF) + ".jpg")  # what Python makes of the byte 0xff in a name
+    >>> is_text("Müller 1.jpg"), is_text(chr(0xDCFF) + ".jpg")  # Python's surrogate for the byte 0xff
     (True, False)
     """
     try:
@@ -102,7 +102,7 @@ def is_text(name: str) -> bool:
 
 
 def raise_faults(source: Path, faults: Sequence[tuple[int, str]], remedy: str) -> None:
-    """Raise one DataError that lists the first faults of a file, each with its line, or return if there is none."""
+    """Raise one DataError that lists the first faults of a file with their line numbers; return if there are none."""
     if not faults:
         return
     shown = [f"  line {line}: {what}" for line, what in sorted(faults)[:SHOWN_FAULTS]]

@@ -1,7 +1,7 @@
-"""Folders of one's own: a folder per person, a folder per camera in it if there are cameras; or mere images.
+"""Reader for the user's own folders: one per person, optionally with one per camera inside; or unlabelled images.
 
-`anna/1.jpg` shows anna, `anna/door/1.jpg` shows her at the camera door, and what lies deeper counts as at the first
-two. The names may be any text.
+`anna/1.jpg` shows anna, `anna/door/1.jpg` shows her at the camera door. Images in deeper folders
+are read too, but only the first two levels are labels. The names may be any text.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from scing_cli.core.manifest import SPLITS, Sample
 
 
 def read(root: Path, parts: Parts) -> DataSet:
-    """Read all images below the folders of each part; those of the empty part get no labels.
+    """Read all images below the folders of each part; images of the empty part get no labels.
 
     Args:
-        root: The folder that holds the parts' folders.
-        parts: Which are those.
+        root: The data set's folder.
+        parts: The folders of each split.
 
     Returns:
-        Rows in the parts' order, each folder's sorted by path.
+        Rows in the order of the parts, sorted by path within each folder.
 
     Raises:
         DataError: If a folder cannot be listed, or `captions.csv` is faulty.
@@ -42,7 +42,7 @@ def _entries(root: Path, folder: str, split: str) -> Iterator[Entry]:
         if not split:
             yield Sample(path)
         elif len(names) == 1:
-            yield Dropped(path, "it lies in no person's folder")
+            yield Dropped(path, "it is not in a person's folder")
         else:
             yield Sample(path, identity=names[0], camera=names[1] if len(names) > 2 else "", split=split)
 
@@ -51,8 +51,8 @@ def _people(samples: tuple[Sample, ...]) -> Iterator[str]:
     people = {sample.identity for sample in samples} - {""}
     cameras = {sample.camera for sample in samples} - {""}
     if people:
-        seen = f", the folders in it for {counted(len(cameras), 'camera')}" if cameras else ""
-        yield f"{counted(len(people), 'folder is taken for a person', 'folders are taken for a person each')}{seen}."
+        seen = f", and their subfolders as {counted(len(cameras), 'camera')}" if cameras else ""
+        yield f"{counted(len(people), 'folder is read as a person', 'folders are read as one person each')}{seen}."
     elif samples:
         yield "These images have no labels: they can be embedded and searched."
         if any("/" in sample.path for sample in samples):
@@ -60,22 +60,22 @@ def _people(samples: tuple[Sample, ...]) -> Iterator[str]:
 
 
 def _not_read(root: Path, parts: Parts) -> Iterator[str]:
-    """Say what lies beside the folders of the parts."""
+    """Yield a note that names the folders and images next to the parts' folders."""
     if "." in {folder for folders in parts.values() for folder in folders}:
         return
     listing = list_folder(root)
-    beside = [name for name in listing.folders if (name,) not in parts.values()]
-    what = [*beside, *([counted(len(listing.images), "image")] if listing.images else [])]
+    others = [name for name in listing.folders if (name,) not in parts.values()]
+    what = [*others, *([counted(len(listing.images), "image")] if listing.images else [])]
     if what:
-        yield f"Not read: {', '.join(what)}; splits are called {', '.join(SPLITS)}."
+        yield f"Not read: {', '.join(what)}; the splits are named {', '.join(SPLITS)}."
 
 
 def _names(samples: tuple[Sample, ...]) -> Iterator[str]:
-    """Say where file names look like Market-1501's, whose cameras this layout does not read."""
+    """Yield a note if file names look like Market-1501's; this layout does not read their cameras."""
     without = [sample.path for sample in samples if sample.identity and not sample.camera]
     alike = sum(NAME.match(path.rpartition("/")[2]) is not None for path in without)
     if alike > len(samples) / 2:
         yield (
-            "The files are called IDENTITY_cCAMERA as in Market-1501, but cameras are folders here: without them "
-            "the evaluation leaves nothing out. A CSV can name them."
+            "The files are named IDENTITY_cCAMERA as in Market-1501, but this layout reads cameras from folders. "
+            "Without cameras, the evaluation leaves out no gallery image. A CSV can name the cameras."
         )

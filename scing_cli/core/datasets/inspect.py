@@ -1,4 +1,4 @@
-"""A closer look at a data set: does every image decode, and how much is in each part?"""
+"""Inspect a data set: decode every image, and count the identities, images and cameras of each part."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from scing_cli.core.imagefile import read_image
 from scing_cli.core.manifest import SPLITS, Manifest
 from scing_cli.core.runtime import Reporter
 
-AHEAD = 32  # images in flight per thread: an interrupted check stops soon
+AHEAD = 32  # images queued per thread; few, so that an interrupted check stops soon
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Spread:
-    """Least, middle and greatest of some numbers; the middle is the lower median."""
+    """The minimum, lower median and maximum of some numbers."""
 
     least: int
     middle: int
@@ -29,20 +29,20 @@ class Spread:
 
     @classmethod
     def of(cls, numbers: Iterable[int]) -> Spread | None:
-        """Return the spread of numbers, or None where there is none."""
+        """Return the spread of numbers, or None if there are none."""
         ordered = sorted(numbers)
         return cls(ordered[0], ordered[(len(ordered) - 1) // 2], ordered[-1]) if ordered else None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Inspection:
-    """What opening every file has shown.
+    """The result of opening every file.
 
     Args:
         unreadable: One entry per file that cannot be decoded, in manifest order.
-        widths: Of the images, in pixels, as they stand upright; None where none can be read.
-        heights: Likewise.
-        identical: Groups of paths whose files are the same bytes, in manifest order.
+        widths: Widths of the upright images, in pixels; None if no image can be read.
+        heights: Their heights, likewise.
+        identical: Groups of paths whose files have the same bytes, in manifest order.
     """
 
     unreadable: tuple[Dropped, ...]
@@ -57,7 +57,7 @@ def inspect_images(manifest: Manifest, *, workers: int, reporter: Reporter) -> I
     Args:
         manifest: The rows; a file that several rows share is opened once.
         workers: Threads that decode.
-        reporter: Where the progress is shown.
+        reporter: Receives progress.
     """
     paths = list(dict.fromkeys(sample.path for sample in manifest))
     unreadable: list[Dropped] = []
@@ -67,7 +67,7 @@ def inspect_images(manifest: Manifest, *, workers: int, reporter: Reporter) -> I
     with contextlib.ExitStack() as stack:
         advance = stack.enter_context(reporter.progress("Opening images", len(paths)))
         pool = ThreadPoolExecutor(workers)
-        stack.callback(pool.shutdown, cancel_futures=True)  # Ctrl-C waits for the images being decoded, no more
+        stack.callback(pool.shutdown, cancel_futures=True)  # Ctrl-C waits only for images that are being decoded
         for start in range(0, len(paths), window):
             some = paths[start : start + window]
             for path, found in zip(some, pool.map(_open, (manifest.root / path for path in some)), strict=True):
@@ -89,20 +89,20 @@ def _open(file: Path) -> str | tuple[int, int, str]:
         return image.width, image.height, file_digest(file)
     except ImageError as error:
         return error.what.removeprefix(f"{spelled(file)} ").removesuffix(".")
-    except OSError as error:  # it went between the two
+    except OSError as error:  # it was deleted after decoding
         return f"cannot be read: {error.strerror}"
 
 
 def count_distractors(manifest: Manifest) -> PartCount:
-    """Count the gallery's rows that show nobody who is among the queries, unknown people included."""
-    asked = {sample.identity for sample in manifest if sample.split == "query"} - {""}
-    rows = [sample for sample in manifest if sample.split == "gallery" and sample.identity not in asked]
+    """Count the gallery rows of people without a query, including unknown people."""
+    queried = {sample.identity for sample in manifest if sample.split == "query"} - {""}
+    rows = [sample for sample in manifest if sample.split == "gallery" and sample.identity not in queried]
     people, cameras = ({getattr(row, field) for row in rows} - {""} for field in ("identity", "camera"))
     return PartCount(len(people), len(rows), len(cameras))
 
 
 def cameras_per_identity(manifest: Manifest) -> dict[str, Spread]:
-    """Return, for each split in which cameras are known, by how many of them its identities are seen."""
+    """Return, for each split with known cameras, the spread of the number of cameras per identity."""
     seen: dict[str, dict[str, set[str]]] = {}
     for sample in manifest:
         if sample.split and sample.identity and sample.camera:
@@ -114,13 +114,13 @@ def cameras_per_identity(manifest: Manifest) -> dict[str, Spread]:
 def count_parts(manifest: Manifest) -> dict[str, PartCount]:
     """Count identities, images and cameras of train, val (where there is one), query and gallery.
 
-    Rows without a split are in no part; a part without rows counts zero.
+    Rows without a split are not counted. A part without rows counts zero.
     """
     return dict(_counts(manifest))
 
 
 def count_rows(manifest: Manifest, split: str) -> PartCount:
-    """Count identities, images and cameras of the rows of a split; the empty one is of rows without."""
+    """Count identities, images and cameras of a split; the empty split selects rows without one."""
     rows = [sample for sample in manifest if sample.split == split]
     people, cameras = ({getattr(row, field) for row in rows} - {""} for field in ("identity", "camera"))
     return PartCount(len(people), len(rows), len(cameras))

@@ -1,8 +1,8 @@
-"""MSMT17: `list_SPLIT.txt` files say which image shows whom; the folders beside them hold the images.
+"""Reader for MSMT17: `list_SPLIT.txt` files give the identity of each image; the images are in folders next to them.
 
 A line is `0000/0000_000_01_0303morning_0015_0.jpg 0`: a path below the split's folder, and an identity. The third field
-of the file name is the camera. Identities of training and test both count from 0 and are other people: those of query
-and gallery get the prefix `test-`.
+of the file name is the camera. Training and test identities both start at 0, but are different people: identities of
+query and gallery get the prefix `test-`.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ TESTED = ("query", "gallery")
 
 
 def read(root: Path, parts: Parts) -> DataSet:
-    """Read the lists of all parts; only that of `val` may be missing.
+    """Read the lists of all parts; only the list of `val` may be missing.
 
     Args:
-        root: The folder that holds the lists and the parts' folders.
-        parts: Which folder each list's paths begin in.
+        root: The data set's folder, with the lists.
+        parts: The folder of each split; the paths in its list are relative to it.
 
     Returns:
-        Rows in the parts' order, each list's in its own.
+        Rows in the order of the parts, and of the lines in each list.
 
     Raises:
-        DataError: If a list cannot be read or has faulty lines: all of them are gathered.
+        DataError: If a list cannot be read or has faulty lines; the message lists the faults.
     """
     entries: list[Entry] = []
     for split, (folder,) in parts.items():
@@ -54,7 +54,7 @@ def _rows(source: Path, split: str, folder: str) -> Iterator[Sample]:
         elif len(fields) <= CAMERA_FIELD or not fields[CAMERA_FIELD].isdecimal():
             faults.append((number, f"{path!r} names no camera: its third field should be a number"))
         elif first.setdefault(path, number) != number:
-            faults.append((number, f"{path!r} stands in line {first[path]} already"))
+            faults.append((number, f"{path!r} is in line {first[path]} already"))
         else:
             name = f"{int(identity):04d}"
             yield Sample(f"{folder}/{path}", f"test-{name}" if split in TESTED else name, fields[CAMERA_FIELD], split)
@@ -68,6 +68,6 @@ def _lines(source: Path) -> list[str]:
     except OSError as error:
         raise DataError(f"{source} cannot be read: {error.strerror}.", "Check the path and its permissions.") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{source} is no UTF-8 text.", "Copy the list again from where the data came from.") from error
+        raise DataError(f"{source} is not UTF-8 text.", "Copy the list again from where the data came from.") from error
     except ValueError as error:
         raise DataError(f"{source} cannot be read: {error}.", "Copy the list again from where it came from.") from error

@@ -1,8 +1,8 @@
-"""Flat folders of files called IDENTITY_cCAMERA: Market-1501, DukeMTMC-reID, Occluded-Duke, Occluded-Market.
+"""Reader for flat folders of files named IDENTITY_cCAMERA: Market-1501, DukeMTMC-reID, Occluded-Duke, Occluded-Market.
 
-A file is called `0001_c1s1_001051_00.jpg` or `0005_c2_f0046985.jpg`: identity, then camera. Identity -1 marks junk:
-counted and left out. Identity 0 marks distractors: people without a number, who stay in the gallery and never stand in
-training or among the queries. A `captions.csv` in the root is joined.
+A file name such as `0001_c1s1_001051_00.jpg` or `0005_c2_f0046985.jpg` starts with the identity, then the camera.
+Identity -1 marks junk, which is counted and left out. Identity 0 marks distractors, people without a number: they are
+used only in the gallery, never for training or as queries. A `captions.csv` in the root is joined.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ NAME = re.compile(r"(-?[0-9]+)_c([0-9]+)")
 
 
 def read(root: Path, parts: Parts) -> DataSet:
-    """Read the folders of each part; they may be empty.
+    """Read the folders of each part; a folder may be empty.
 
     Args:
-        root: The folder that holds the parts' folders.
-        parts: Which are those.
+        root: The data set's folder.
+        parts: The folders of each split.
 
     Returns:
-        Rows in the parts' order, each folder's sorted by file name.
+        Rows in the order of the parts, sorted by file name within each folder.
 
     Raises:
         DataError: If a folder cannot be listed, or `captions.csv` is faulty.
@@ -41,16 +41,16 @@ def read(root: Path, parts: Parts) -> DataSet:
 
 
 def _entries(split: str, folder: str, listing: Listing) -> Iterator[Entry]:
-    """Yield what each file of one folder is; None for junk."""
+    """Yield the entry of each file of one folder; None for junk."""
     for name in listing.images:
         path = f"{folder}/{name}"
         fields = NAME.match(name)
         if fields is None or int(fields[1]) < -1:
-            yield Dropped(path, "its name does not begin as IDENTITY_cCAMERA, such as 0001_c1")
+            yield Dropped(path, "its name does not start with IDENTITY_cCAMERA, such as 0001_c1")
         elif int(fields[1]) == -1:
             yield None
         elif int(fields[1]) == 0 and split != "gallery":
-            yield Dropped(path, f"identity {fields[1]} marks distractors, which belong in the gallery alone")
+            yield Dropped(path, f"identity {fields[1]} marks distractors, which belong only in the gallery")
         else:
             yield Sample(path=path, identity=fields[1], camera=fields[2], split=split)
 
@@ -59,4 +59,4 @@ def _folder_notes(listings: dict[tuple[str, str], Listing]) -> Iterator[str]:
     for (_, folder), listing in listings.items():
         if listing.folders:
             count = "a folder" if len(listing.folders) == 1 else f"{len(listing.folders)} folders"
-            yield f"{folder} holds {count} ({listing.folders[0]}), not read: this layout keeps its images flat."
+            yield f"{folder} contains {count} ({listing.folders[0]}), not read: this layout has no subfolders."

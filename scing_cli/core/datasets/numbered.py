@@ -1,7 +1,8 @@
-"""Files called IDENTITY_NUMBER without cameras, flat or in a folder per identity: Occluded-REID, P-DukeMTMC-reID.
+"""Reader for files named IDENTITY_NUMBER, flat or in one folder per identity: Occluded-REID, P-DukeMTMC-reID.
 
-`001/001_01.tif` and `query/001_01.jpg` show identity 001; of P-DukeMTMC's `0012_3_f0061.jpg` the second field is no
-camera either. Without cameras the evaluation leaves nothing out of a ranking (protocol no-camera).
+`001/001_01.tif` and `query/001_01.jpg` show identity 001. There are no cameras: the second field of P-DukeMTMC's
+`0012_3_f0061.jpg` is not one either. Rankings are therefore evaluated with the protocol no-camera, which leaves out no
+gallery image.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ def read(root: Path, parts: Parts) -> DataSet:
     """Read all images below the folders of each part.
 
     Args:
-        root: The folder that holds the parts' folders.
-        parts: Which are those.
+        root: The data set's folder.
+        parts: The folders of each split.
 
     Returns:
-        Rows in the parts' order, each folder's sorted by path.
+        Rows in the order of the parts, sorted by path within each folder.
 
     Raises:
         DataError: If a folder cannot be listed.
@@ -39,7 +40,7 @@ def _entries(root: Path, folder: str, split: str) -> Iterator[Entry]:
         *above, name = path.removeprefix(f"{folder}/").split("/")
         fields = NAME.match(name)
         if fields is None:
-            yield Dropped(path, "its name does not begin as IDENTITY_NUMBER, such as 001_01")
+            yield Dropped(path, "its name does not start with IDENTITY_NUMBER, such as 001_01")
         elif above and above[-1].isdecimal() and int(above[-1]) != int(fields[1]):
             yield Dropped(path, f"its name says identity {fields[1]}, its folder {above[-1]}")
         else:

@@ -1,4 +1,4 @@
-"""Counts of data sets as published, and how the data at hand differs from the one that it looks like."""
+"""Published counts of data sets, and a comparison of the user's data with the closest one."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from scing_cli.core.layouts import LAYOUTS
 
 PARTS = ("train", "query", "gallery")
 COUNTED = ("identities", "images", "cameras")
-IMAGES_NEAR = 0.02  # relative; further off, it is other data
+IMAGES_NEAR = 0.02  # relative difference; beyond it, the data is considered different
 IDENTITIES_NEAR = 0.1
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PartCount:
-    """How much one part of a data set holds.
+    """The counts of one part of a data set.
 
     Args:
         identities: Known identities; the distractors' 0000 counts as one, as in published counts.
-        images: Rows.
+        images: All rows.
         cameras: Known cameras.
     """
 
@@ -31,13 +31,13 @@ class PartCount:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Published:
-    """Counts of a data set as published.
+    """The published counts of a data set.
 
     Args:
-        layout: Its row in the table of layouts.
+        layout: Its layout, a key of `LAYOUTS`.
         parts: Counts of train, query and gallery.
-        source: Where the counts come from, and how sure they are.
-        unsure: Which of them were not found in a source: identities, images or cameras of all parts, or of one, such as
+        source: The source of the counts, and their reliability.
+        unsure: The counts without a source: identities, images or cameras of all parts, or of one part, such as
             `gallery.identities`.
     """
 
@@ -47,7 +47,7 @@ class Published:
     unsure: tuple[str, ...] = ()
 
     def doubts(self, part: str, what: str) -> bool:
-        """Tell whether a count was not found in a source."""
+        """Return whether a count has no source."""
         return what in self.unsure or f"{part}.{what}" in self.unsure
 
 
@@ -88,7 +88,7 @@ PUBLISHED: Mapping[str, Published] = MappingProxyType(
                 "query": PartCount(200, 1_000, 0),
                 "gallery": PartCount(200, 1_000, 0),
             },
-            "its paper; for tests alone, no cameras",
+            "its paper; test only, no cameras",
         ),
         "P-DukeMTMC-reID": Published(
             "p-dukemtmc",
@@ -126,12 +126,12 @@ PUBLISHED: Mapping[str, Published] = MappingProxyType(
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Difference:
-    """A part that does not hold what it should.
+    """A part whose counts differ from the published ones.
 
     Args:
         part: train, query or gallery.
-        text: What was found and what is published, of every count that differs.
-        sure: Whether a count that differs was found in a source.
+        text: The found and the published value of every count that differs.
+        sure: Whether at least one of these published counts has a source.
     """
 
     part: str
@@ -141,11 +141,11 @@ class Difference:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Comparison:
-    """The published data set that data looks like.
+    """The published data set that the data matches.
 
     Args:
         name: Its name.
-        source: Where its counts come from.
+        source: The source of its counts.
         parts: Its counts.
         differences: The parts whose counts differ, in the order of `PARTS`.
     """
@@ -157,16 +157,16 @@ class Comparison:
 
 
 def compare(parts: Mapping[str, PartCount], *, layout: str = "") -> Comparison | None:
-    """Compare counts with those of the published data set that they look like; None where they look like none.
+    """Compare counts with those of the closest published data set; None if none is close.
 
-    A layout that a single data set has says which it is, however much is missing. Otherwise it is the one with the most
-    parts to the last image, identity and camera, then the nearest; one such part must be there, or all parts must be
-    near: the images within 2 % and the identities within 10 %. No published data set has a validation part: count its
-    rows in train before.
+    If only one data set has the layout, the counts are compared with it, whatever is missing. Otherwise the data set
+    with the most parts that match exactly is chosen, then the one with the closest counts. It matches if one part is
+    exact, or if all parts are close: images within 2 %, identities within 10 %. No published data set has a validation
+    part: count its rows in train.
 
     Args:
-        parts: What was counted.
-        layout: How the data was read; layouts that no published data set has say nothing.
+        parts: The counts to compare.
+        layout: The layout of the data; ignored if no published data set has it.
 
     >>> found = compare({**PUBLISHED["Market-1501"].parts, "query": PartCount(750, 3_367, 6)})
     >>> found.name, found.differences[0].text
@@ -179,12 +179,12 @@ def compare(parts: Mapping[str, PartCount], *, layout: str = "") -> Comparison |
     published = PUBLISHED[best]
     if len(known) != 1 and not _exact(parts, published) and not _is_near(parts, published):
         return None
-    found = (difference(best, part, own) for part, own, _ in _pairs(parts, published))
+    found = (difference(best, part, counts) for part, counts, _ in _pairs(parts, published))
     return Comparison(best, published.source, published.parts, tuple(each for each in found if each is not None))
 
 
 def difference(name: str, part: str, found: PartCount) -> Difference | None:
-    """Return how a part differs from that of a published data set; None where all counts agree."""
+    """Return how a part differs from that of a published data set; None if all counts agree."""
     published = PUBLISHED[name]
     counts, known = map(dataclasses.asdict, (found, published.parts[part]))
     wrong = [what for what in COUNTED if counts[what] != known[what]]
@@ -195,7 +195,7 @@ def difference(name: str, part: str, found: PartCount) -> Difference | None:
 
 
 def trained_on(name: str) -> str:
-    """Return the published data set that models are trained on to be tested on this one: itself, if it has such a part.
+    """Return the published data set that models tested on this one are trained on: itself, if it has a training part.
 
     >>> trained_on("Occluded-REID"), trained_on("Occluded-Duke")
     ('Market-1501', 'Occluded-Duke')
@@ -204,13 +204,13 @@ def trained_on(name: str) -> str:
 
 
 def _pairs(parts: Mapping[str, PartCount], published: Published) -> Iterator[tuple[str, PartCount, PartCount]]:
-    """Yield each part with what was found in it and what is published."""
+    """Yield each part with its found and its published counts."""
     for part in PARTS:
         yield part, parts.get(part, PartCount(0, 0, 0)), published.parts[part]
 
 
 def _exact(parts: Mapping[str, PartCount], published: Published) -> list[str]:
-    """Return the parts that have as many images, identities and cameras as published, and some."""
+    """Return the non-empty parts whose numbers of images, identities and cameras are as published."""
     return [
         part
         for part, found, known in _pairs(parts, published)
@@ -229,7 +229,7 @@ def _is_near(parts: Mapping[str, PartCount], published: Published) -> bool:
 
 
 def _distance(parts: Mapping[str, PartCount], name: str) -> float:
-    """Return the sum of the image counts' relative differences."""
+    """Return the sum of the relative differences of the image counts."""
     return sum(_relative(found.images, known.images) for _, found, known in _pairs(parts, PUBLISHED[name]))
 
 

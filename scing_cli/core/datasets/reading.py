@@ -1,4 +1,4 @@
-"""The door to all layouts: `read_data`."""
+"""Read a data set in any layout: `read_data`."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ def read_data(
     """Read a folder in a known layout, or a CSV file, without opening an image.
 
     Args:
-        path: The folder, or one that holds it; or the file.
-        layout: A name of `LAYOUTS`, or `auto`: what the markers say.
-        include_val: Whether rows of the split `val` are for training too, as some do with MSMT17.
-        keep_unreadable: Whether rows that a manifest marks as unreadable are rows like others, their mark removed, for
-            somebody who opens the images anew; otherwise they are left out, each with its reason.
+        path: The data set's folder, a folder that contains it, or the file.
+        layout: A name of `LAYOUTS`, or `auto` to detect it by its markers.
+        include_val: Whether rows of the split `val` are used for training too, as is common for MSMT17.
+        keep_unreadable: Whether to keep rows that a manifest marks as unreadable, without the mark, for a caller that
+            opens all images again. Otherwise they are dropped, each with its reason.
 
     Returns:
-        The manifest, whose root is absolute, and what the reader left out.
+        The manifest, whose root is absolute, and the dropped files.
 
     Raises:
         DataError: If the path is missing, its layout is unknown, or the reader finds it faulty.
     """
     path = as_path(path).absolute()
-    place = locate(path, layout=layout)
-    data: DataSet = importlib.import_module(LAYOUTS[place.layout].module).read(place.root, place.parts)
+    location = locate(path, layout=layout)
+    data: DataSet = importlib.import_module(LAYOUTS[location.layout].module).read(location.root, location.parts)
     data = _without_marks(data, keep=keep_unreadable)
     if include_val:
         data = dataclasses.replace(data, manifest=trained_on_val(data.manifest))
-    elsewhere = () if place.root == path else (f"Read from {place.root}.",)
-    notes = (*elsewhere, *data.notes, *_overlaps(data.manifest))
-    return dataclasses.replace(data, layout=place.layout, notes=notes)
+    moved = () if location.root == path else (f"Read from {location.root}.",)
+    notes = (*moved, *data.notes, *_overlaps(data.manifest))
+    return dataclasses.replace(data, layout=location.layout, notes=notes)
 
 
 def trained_on_val(manifest: Manifest) -> Manifest:
-    """Return the rows with those of the split `val` in `train`."""
+    """Return the rows, with the split `train` instead of `val`."""
     rows = (dataclasses.replace(row, split="train") if row.split == "val" else row for row in manifest)
     return dataclasses.replace(manifest, samples=tuple(rows))
 
 
 def _without_marks(data: DataSet, *, keep: bool) -> DataSet:
-    """Leave out the rows that are marked as unreadable, or keep them; the mark itself goes."""
+    """Drop the rows that are marked as unreadable, or keep them; the mark is removed."""
     rows: list[Sample] = []
     dropped: list[Dropped] = []
     lost: Counter[str] = Counter()
@@ -67,21 +67,21 @@ def _without_marks(data: DataSet, *, keep: bool) -> DataSet:
             rows.append(dataclasses.replace(sample, extra=extra))
     where = ", ".join(f"{split} {count:,}" for split, count in lost.items())
     notes = (f"Rows marked as unreadable are left out: {where}.",) if lost else ()
-    kept = data.with_rows(tuple(rows), notes)
-    return dataclasses.replace(kept, dropped=(*data.dropped, *dropped))
+    cleaned = data.with_rows(tuple(rows), notes)
+    return dataclasses.replace(cleaned, dropped=(*data.dropped, *dropped))
 
 
 def _overlaps(manifest: Manifest) -> Iterator[str]:
-    """Note identities that stand both in training and in the test."""
+    """Yield notes on identities that are both in training and in the test."""
     known: dict[str, set[str]] = {split: set() for split in SPLITS}
     for sample in manifest:
         if sample.split and sample.identity:
             known[sample.split].add(sample.identity)
     shared = known["train"] & known["query"]
     if shared:
-        people = counted(len(shared), "identity stands", "identities stand")
-        yield f"{people} in train and in query: their scores are not those of unknown people."
-    beside = (known["train"] & known["gallery"]) - shared
-    if beside:
-        people = counted(len(beside), "identity stands", "identities stand")
-        yield f"{people} in train and in gallery, not among the queries."
+        people = counted(len(shared), "identity is", "identities are")
+        yield f"{people} in train and in query: their scores are not those of unseen people."
+    distractors = (known["train"] & known["gallery"]) - shared
+    if distractors:
+        people = counted(len(distractors), "identity is", "identities are")
+        yield f"{people} in train and in gallery, but not among the queries."

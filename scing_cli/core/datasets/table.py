@@ -1,4 +1,4 @@
-"""A CSV of one's own: one row per observation, only `path` is needed. What `write_manifest` writes, this reads back."""
+"""Reader for CSV manifests, the user's own or from `write_manifest`: one row per observation, only `path` is needed."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from scing_cli.core.layouts import Parts
 from scing_cli.core.manifest import COLUMNS, SPLITS, Manifest, Sample
 from scing_cli.core.safe_reading import check_ordinary
 
-LONGEST = 2**20  # letters of a line
+LONGEST = 2**20  # characters of a line
 DELIMITERS = (",", ";", "\t")
-COLUMNS_REMEDY = f"Columns read here: {', '.join(COLUMNS)}; only path is needed, further ones are kept."
+COLUMNS_REMEDY = f"Columns read here: {', '.join(COLUMNS)}; only path is needed; additional columns are kept."
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Table:
-    """The rows of a CSV file that have as many fields as its header.
+    """The rows of a CSV file.
 
     Args:
-        header: Names of the columns; an empty name marks a column that is not read.
-        rows: The line a row begins on, and its fields by column.
-        faults: The line and what is wrong, of every other row.
+        header: Names of the columns; a column with an empty name is ignored.
+        rows: For each row with as many fields as the header, the line it starts on and its fields by column.
+        faults: For every other row, the line and what is wrong.
     """
 
     header: tuple[str, ...]
@@ -42,47 +42,47 @@ def read(source: Path, _parts: Parts = MappingProxyType({})) -> DataSet:
     """Read a CSV manifest; paths are relative to its folder.
 
     Returns:
-        The rows in the file's order; columns beyond `COLUMNS` stand in `Sample.extra`, in the file's order.
+        The rows in the file's order. Columns beyond `COLUMNS` are in `Sample.extra`, in the file's order.
 
     Raises:
-        DataError: If the file is no UTF-8 CSV, lacks `path`, has no row, or has faulty rows: all of them are gathered.
+        DataError: If the file is not a UTF-8 CSV, lacks `path`, has no row, or has faulty rows; the message lists them.
     """
     table = read_table(source, needed=("path",))
     faults = [*table.faults, *_faults(table)]
-    raise_faults(source, faults, f"Mend these rows. Splits are {', '.join(SPLITS)}, or empty.")
+    raise_faults(source, faults, f"Correct these rows. Splits are {', '.join(SPLITS)}, or empty.")
     if not table.rows:
-        raise DataError(f"{source} has a header and no row.", "Add one row per image.")
-    further = [name for name in table.header if name and name not in COLUMNS]
+        raise DataError(f"{source} has a header but no rows.", "Add one row per image.")
+    extra_columns = [name for name in table.header if name and name not in COLUMNS]
     samples = tuple(
         Sample(
             **{name: row.get(name, "") for name in COLUMNS} | {"split": _split(row)},
-            extra=tuple((name, row[name]) for name in further),
+            extra=tuple((name, row[name]) for name in extra_columns),
         )
         for _, row in table.rows
     )
     rows = tuple(dict.fromkeys(samples))
-    again = len(samples) - len(rows)
-    twice = "One row stands twice and counts once." if again == 1 else f"{again:,} rows stand twice and count once."
+    repeated = len(samples) - len(rows)
+    note = f"{counted(repeated, 'repeated row is', 'repeated rows are')} counted once."
     manifest = Manifest(source.parent, rows, display_name(source))
-    return DataSet(manifest, "csv", notes=(*([twice] if again else ()), *_notes(rows), *_way_out(rows)))
+    return DataSet(manifest, "csv", notes=(*([note] if repeated else ()), *_notes(rows), *_path_notes(rows)))
 
 
 def read_table(source: Path, *, needed: Iterable[str]) -> Table:
     """Read a UTF-8 CSV file (with or without a byte order mark) whose header has the `needed` columns.
 
-    Fields are parted by commas, semicolons or tabs: by what a first line such as `sep=;` says (some spreadsheets write
-    it), or by the first of them that finds the needed columns in the header. Names of `COLUMNS` are known in any case
-    and with spaces around them. Blank lines are passed over.
+    Fields are separated by commas, semicolons or tabs. A first line such as `sep=;`, which some spreadsheets write,
+    selects the delimiter; otherwise it is the first one that finds the needed columns in the header. Case and
+    surrounding spaces do not matter in names of `COLUMNS`. Blank lines are skipped.
 
     Raises:
-        DataError: If the file cannot be read, is no UTF-8 text or lacks a column; the message names those it has.
+        DataError: If the file cannot be read, is not UTF-8 text or lacks a column; the message names its columns.
     """
     try:
         check_ordinary(source)
         with source.open(encoding="utf-8-sig", newline="") as stream:
-            delimiter, said = _delimiter(stream, needed)
+            delimiter, declared = _delimiter(stream, needed)
             rows = _rows(stream, delimiter)
-            if said:
+            if declared:
                 next(rows)
             header = _header(source, next(rows, (1, []))[1], needed)
             return _table(header, rows)
@@ -90,20 +90,20 @@ def read_table(source: Path, *, needed: Iterable[str]) -> Table:
         raise DataError(f"{source} cannot be read: {error.strerror}.", "Check the path and its permissions.") from error
     except UnicodeDecodeError as error:
         found = f"byte 0x{error.object[error.start]:02x}"
-        raise DataError(f"{source} is no UTF-8 text ({found}).", "Save it as CSV in UTF-8.") from error
+        raise DataError(f"{source} is not UTF-8 text ({found}).", "Save it as CSV in UTF-8.") from error
     except (csv.Error, ValueError) as error:
         raise DataError(
-            f"{source} is no CSV: {error}.", "Fields are parted by commas, semicolons or tabs; quotes stand in pairs."
+            f"{source} is not a CSV: {error}.", "Separate fields by commas, semicolons or tabs; close every quote."
         ) from error
 
 
 def _delimiter(stream: TextIO, needed: Iterable[str]) -> tuple[str, bool]:
-    """Return what parts the fields and whether the first line says so, and go back to the beginning."""
+    """Return the delimiter, and whether the first line declares it; rewind the stream."""
     first = next((line for line in _lines(stream) if line.strip()), "")
     stream.seek(0)
-    told = first.strip("\r\n").removeprefix("sep=")
-    if first.startswith("sep=") and told in DELIMITERS:
-        return told, True
+    declared = first.strip("\r\n").removeprefix("sep=")
+    if first.startswith("sep=") and declared in DELIMITERS:
+        return declared, True
     for mark in DELIMITERS:
         with contextlib.suppress(csv.Error):
             if set(needed) <= {_known(name) for row in csv.reader([first], delimiter=mark) for name in row}:
@@ -112,13 +112,13 @@ def _delimiter(stream: TextIO, needed: Iterable[str]) -> tuple[str, bool]:
 
 
 def _known(name: str) -> str:
-    """Return a column's name as it is known, in whatever letters and spaces it came."""
+    """Return the standard form of a column's name; case and surrounding spaces do not matter."""
     known = name.strip().lower()
     return known if known in COLUMNS else name
 
 
 def _rows(stream: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield each row that is not blank with the line it begins on, counted from 1."""
+    """Yield each row that is not blank, with the number of the line it starts on, counted from 1."""
     reader = csv.reader(_lines(stream), delimiter=delimiter, strict=True)
     while True:
         line = reader.line_num + 1
@@ -135,9 +135,9 @@ def _rows(stream: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]]]:
 def _lines(stream: TextIO) -> Iterator[str]:
     while line := stream.readline(LONGEST):
         if "\0" in line:
-            raise csv.Error("it holds a NUL character")
+            raise csv.Error("it contains a NUL character")
         if len(line) == LONGEST:
-            raise csv.Error(f"a line has {LONGEST:,} letters or more")
+            raise csv.Error(f"a line has {LONGEST:,} characters or more")
         yield line
 
 
@@ -147,9 +147,9 @@ def _header(source: Path, fields: list[str], needed: Iterable[str]) -> tuple[str
     if missing:
         has = f"its columns are: {', '.join(map(repr, fields))}" if fields else "it is empty"
         raise DataError(f"{source} has no column `{missing[0]}`; {has}.", COLUMNS_REMEDY)
-    twice = [name for name, count in Counter(name for name in header if name).items() if count > 1]
-    if twice:
-        raise DataError(f"{source} has the column `{spelled(twice[0])}` more than once.", COLUMNS_REMEDY)
+    duplicates = [name for name, count in Counter(name for name in header if name).items() if count > 1]
+    if duplicates:
+        raise DataError(f"{source} has the column `{spelled(duplicates[0])}` more than once.", COLUMNS_REMEDY)
     return header
 
 
@@ -165,7 +165,7 @@ def _table(header: tuple[str, ...], fields: Iterator[tuple[int, list[str]]]) -> 
 
 
 def _faults(table: Table) -> Iterator[tuple[int, str]]:
-    """Yield what is wrong with rows that have the right number of fields."""
+    """Yield the faults of rows that have the right number of fields."""
     first: dict[tuple[str, str], tuple[int, dict[str, str]]] = {}
     for line, row in table.rows:
         path, split = row["path"], _split(row)
@@ -176,38 +176,38 @@ def _faults(table: Table) -> Iterator[tuple[int, str]]:
         earlier, same = first.setdefault((path, split), (line, row))
         if path and row != same:
             where = f"the split {split}" if split else "no split"
-            yield line, f"{path!r} stands in {where} already, with other fields, in line {earlier}"
+            yield line, f"{path!r} is already in {where}, with other fields, in line {earlier}"
 
 
 def _split(row: Mapping[str, str]) -> str:
-    """Return a row's split, in whatever letters and spaces it came."""
+    """Return a row's split; case and surrounding spaces do not matter."""
     return row.get("split", "").strip().lower()
 
 
 def _notes(samples: tuple[Sample, ...]) -> Iterator[str]:
-    nobody = sum(not sample.identity for sample in samples)
+    without_identity = sum(not sample.identity for sample in samples)
     people = {sample.identity for sample in samples} - {""}
     alike: dict[str, list[str]] = {}
     for name in sorted(people):
         alike.setdefault(name.strip().casefold(), []).append(name)
     doubtful = [names for names in alike.values() if len(names) > 1]
     if doubtful:
-        yield f"{' and '.join(map(repr, doubtful[0]))} count as different people, though they are spelt nearly alike."
-    nowhere = sum(not sample.split for sample in samples)
-    if nobody:
-        yield f"{nobody} of {len(samples)} rows have no identity: no ground for training or scores."
-    if nowhere:
-        yield f"{nowhere} of {len(samples)} rows have no split: only the split `all` holds them."
+        yield f"{' and '.join(map(repr, doubtful[0]))} are counted as different people, but are spelled nearly alike."
+    without_split = sum(not sample.split for sample in samples)
+    if without_identity:
+        yield f"{without_identity} of {len(samples)} rows have no identity: they cannot be used for training or scores."
+    if without_split:
+        yield f"{without_split} of {len(samples)} rows have no split: only the split `all` includes them."
 
 
-def _way_out(samples: tuple[Sample, ...]) -> Iterator[str]:
-    """Note paths that do not lie below the file's folder: they are read all the same."""
+def _path_notes(samples: tuple[Sample, ...]) -> Iterator[str]:
+    """Yield notes on paths with backslashes, and on paths outside the file's folder; all of them are read."""
     outside = [sample.path for sample in samples if _leads_out(sample.path)]
     windows = [sample.path for sample in samples if "\\" in sample.path and "/" not in sample.path]
     if windows:
-        yield f"{counted(len(windows), 'path')} such as {windows[0]!r}: folders are parted by / here, not by \\."
+        yield f"{counted(len(windows), 'path')} such as {windows[0]!r}: separate folders by /, not by \\."
     if outside:
-        yield f"{len(outside):,} of {len(samples):,} paths lead out of the file's folder, such as {outside[0]!r}."
+        yield f"{len(outside):,} of {len(samples):,} paths are outside the file's folder, such as {outside[0]!r}."
 
 
 def _leads_out(path: str) -> bool:

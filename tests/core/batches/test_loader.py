@@ -79,7 +79,7 @@ def test_an_unreadable_image_is_named_with_what_to_do(files: list[Path], tmp_pat
     assert next(batches)[0] == [0, 1]
     with pytest.raises(ImageError, match=r"kaputt é\.jpg cannot be decoded") as caught:
         next(batches)
-    assert "scing prepare write a manifest, which marks such images" in caught.value.remedy
+    assert "run scing prepare, which marks such images with the reason in its manifest" in caught.value.remedy
     assert not decoding()
     assert next(batches, None) is None
 

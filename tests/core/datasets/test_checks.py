@@ -20,7 +20,7 @@ def manifest(*rows: tuple[str, str]) -> Manifest:
 def test_data_for_tests_alone_name_the_usual_source() -> None:
     with pytest.raises(DataError) as caught:
         check_training(manifest(("1", "query"), ("1", "gallery")), train_on="Market-1501")
-    assert caught.value.what == "mine is for tests alone: it has no images to train on."
+    assert caught.value.what == "mine is a test-only data set: it has no images for training."
     assert "usually Market-1501" in caught.value.remedy
     assert "scing evaluate --run RUN --data data" in caught.value.remedy
 
@@ -35,7 +35,7 @@ def test_two_identities_are_enough_to_train() -> None:
         ([("1", "train"), ("1", "train"), ("2", "query")], r"mine has fewer than two identities .*there is only '1'"),
         ([("", "train"), ("", "train")], r"fewer than two identities in the split 'train' \(no row names one\)"),
         ([("1", "query"), ("2", "query")], r"mine has no image in the split 'train'"),
-        ([("1", ""), ("2", "")], r"(?s)no image in the split 'train'.*no row names a split"),
+        ([("1", ""), ("2", "")], r"(?s)no image in the split 'train'.*no row has a split"),
         (
             [("1", "train"), ("2", "train"), ("", "train")],
             r"1 rows without an identity in the split 'train', such as 2\.jpg",
@@ -60,9 +60,9 @@ def test_a_split_other_than_query_is_its_own_gallery() -> None:
     [
         ([("1", "gallery")], r"(?s)no image in the split 'query'.*Splits it has: gallery"),
         ([("1", "query")], r"no image in the split 'gallery'"),
-        ([("", "query"), ("1", "gallery")], r"no identity in the split 'query': nothing to score"),
+        ([("", "query"), ("1", "gallery")], r"no identity in the split 'query': it cannot be scored"),
         ([("1", "query"), ("", "gallery")], r"no identity in the split 'gallery'"),
-        ([("1", "query"), ("2", "gallery")], r"no identity that stands in the splits 'query' and 'gallery'"),
+        ([("1", "query"), ("2", "gallery")], r"no identity that is in both splits 'query' and 'gallery'"),
     ],
 )
 def test_what_cannot_be_scored_is_refused(rows: list[tuple[str, str]], message: str) -> None:
@@ -71,5 +71,7 @@ def test_what_cannot_be_scored_is_refused(rows: list[tuple[str, str]], message: 
 
 
 def test_an_unknown_split_lists_the_known() -> None:
-    with pytest.raises(DataError, match=r"(?s)no split 'test'.*Known splits: train, val, query, gallery, all"):
+    with pytest.raises(
+        DataError, match=r"(?s)The split 'test' is unknown.*Known splits: train, val, query, gallery, all"
+    ):
         check_evaluation(manifest(("1", "query")), "test")

@@ -59,7 +59,8 @@ def test_a_missing_path_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_layout_lists_the_known_and_the_closest(tmp_path: Path) -> None:
     with pytest.raises(
         DataError,
-        match=r"(?s)no layout 'market-1501'\..*mean market1501\? Known are auto and\n  market1501: Market-1501, Duke",
+        match=r"(?s)The layout 'market-1501' is unknown\..*mean market1501\? Known layouts are auto and\n"
+        r"  market1501: Market-1501, Duke",
     ):
         read_data(tmp_path, layout="market-1501")
 
@@ -96,8 +97,8 @@ def test_two_data_sets_one_folder_deeper_are_refused(make_market) -> None:
     first, second = make_market(name="a"), make_market(name="b")
     with pytest.raises(DataError) as caught:
         read_data(first.parent)
-    assert caught.value.what == f"{first.parent} holds 2 data sets: a, b."
-    assert caught.value.remedy == f"Name one, such as {first}."
+    assert caught.value.what == f"{first.parent} contains 2 data sets: a, b."
+    assert caught.value.remedy == f"Choose one, such as {first}."
     assert read_data(second).manifest.root == second
 
 
@@ -170,7 +171,7 @@ def test_a_data_set_in_two_versions_says_so(tmp_path: Path) -> None:
         with pytest.raises(DataError) as caught:
             read_data(tmp_path, layout=layout)
         assert caught.value.what == (
-            f"{tmp_path} holds msmt17 in 2 ways:\n  train, test\n  mask_train_v2, mask_test_v2"
+            f"{tmp_path} matches msmt17 in 2 ways:\n  train, test\n  mask_train_v2, mask_test_v2"
         )
 
 
@@ -180,7 +181,8 @@ def test_flat_folders_of_other_names_are_not_occluded_reid(tmp_path: Path) -> No
         (tmp_path / name / "0011_c1s1_000001_00.jpg").touch()
     with pytest.raises(
         DataError,
-        match=r"(?s)no known layout.*query, gallery with images called IDENTITY_NUMBER \(occluded-reid\); found query, gall",
+        match=r"(?s)no known layout.*query, gallery with images named IDENTITY_NUMBER \(occluded-reid\); "
+        r"found query, gall",
     ):
         read_data(tmp_path)
 

@@ -21,7 +21,7 @@ def test_a_folder_per_person_is_for_training(touch) -> None:
         Sample("anna/2.jpg", "anna", "", "train"),
         Sample("ben k./a b.webp", "ben k.", "", "train"),
     )
-    assert data.notes == ("2 folders are taken for a person each.",)
+    assert data.notes == ("2 folders are read as one person each.",)
 
 
 def test_a_folder_per_camera_may_lie_in_a_persons(touch) -> None:
@@ -32,7 +32,7 @@ def test_a_folder_per_camera_may_lie_in_a_persons(touch) -> None:
         ("ben/4.jpg", "ben", ""),
         ("ben/door/deep/3.jpg", "ben", "door"),
     ]
-    assert data.notes == ("2 folders are taken for a person each, the folders in it for 2 cameras.",)
+    assert data.notes == ("2 folders are read as one person each, and their subfolders as 2 cameras.",)
 
 
 def test_folders_named_as_splits_hold_people(touch) -> None:
@@ -47,7 +47,7 @@ def test_folders_named_as_splits_hold_people(touch) -> None:
 
 def test_an_image_in_no_persons_folder_is_dropped(touch) -> None:
     data = read_data(touch("train/anna/1.jpg", "train/2.jpg"), layout="split-folders")
-    assert data.dropped == (Dropped("train/2.jpg", "it lies in no person's folder"),)
+    assert data.dropped == (Dropped("train/2.jpg", "it is not in a person's folder"),)
 
 
 def test_images_without_labels(touch) -> None:
@@ -131,11 +131,11 @@ def test_what_lies_beside_the_splits_is_said(touch) -> None:
     data = read_data(touch("train/anna/1.jpg", "test/ben/1.jpg", "notes/a.txt", "loose.jpg"))
     assert data.layout == "split-folders"
     assert [row.identity for row in data.manifest] == ["anna"]
-    assert "Not read: notes, test, 1 image; splits are called train, val, query, gallery." in data.notes
+    assert "Not read: notes, test, 1 image; the splits are named train, val, query, gallery." in data.notes
 
 
 def test_names_with_cameras_in_folders_of_people_are_said(touch) -> None:
     some = [f"gallery/001{person}/001{person}_c{camera}s1_{camera}.jpg" for person in range(3) for camera in range(2)]
     notes = " ".join(read_data(touch(*some)).notes)
-    assert "The files are called IDENTITY_cCAMERA as in Market-1501, but cameras are folders here" in notes
+    assert "The files are named IDENTITY_cCAMERA as in Market-1501, but this layout reads cameras from folders" in notes
     assert "IDENTITY_cCAMERA" not in " ".join(read_data(touch("gallery/0011/c1/0011_c1.jpg"), layout="images").notes)

@@ -69,7 +69,7 @@ def test_all_faulty_lines_are_told(make_msmt) -> None:
         read_data(make_msmt(train=lines))
     assert "list_train.txt has 4 faults:" in caught.value.what
     for fault in (
-        "line 2: '0000/0000_000_01_a.jpg' stands in line 1 already",
+        "line 2: '0000/0000_000_01_a.jpg' is in line 1 already",
         "line 3: 'only-a-path.jpg' is not a path and a number",
         "line 4: '0001/0001_x.jpg' names no camera: its third field should be a number",
         "line 5: 'a/b_c_d.jpg x' is not a path and a number",
@@ -80,7 +80,7 @@ def test_all_faulty_lines_are_told(make_msmt) -> None:
 def test_a_list_that_is_no_text_is_refused(make_msmt) -> None:
     root = make_msmt()
     (root / "list_query.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match=r"list_query\.txt is no UTF-8 text"):
+    with pytest.raises(DataError, match=r"list_query\.txt is not UTF-8 text"):
         read_data(root)
 
 

@@ -97,13 +97,13 @@ def test_junk_is_counted_and_distractors_stay_in_the_gallery_only(make_market) -
         "bounding_box_train/0000_c1s1_000001_00.jpg",
         "query/0000_c2s1_000001_00.jpg",
     ]
-    assert all("distractors, which belong in the gallery alone" in dropped.reason for dropped in data.dropped)
+    assert all("distractors, which belong only in the gallery" in dropped.reason for dropped in data.dropped)
 
 
 @pytest.mark.parametrize("name", ["photo.jpg", "Copy of 0001_c1.jpg", "0001_camera1.jpg", "-2_c1s1.jpg", "٣_c1.jpg"])
 def test_other_names_are_dropped_with_a_reason(make_market, name: str) -> None:
     data = read_data(make_market(train=[name, "0001_c1s1_000001_00.jpg"]))
-    reason = "its name does not begin as IDENTITY_cCAMERA, such as 0001_c1"
+    reason = "its name does not start with IDENTITY_cCAMERA, such as 0001_c1"
     assert data.dropped == (Dropped(f"bounding_box_train/{name}", reason),)
     assert len(data.manifest) == 1
 
@@ -146,7 +146,7 @@ def test_folders_inside_a_marker_folder_are_noted(make_market) -> None:
     (root / "query" / "0001_c2.jpg").mkdir()
     data = read_data(root)
     assert len(data.manifest) == 1
-    assert any("query holds a folder (0001_c2.jpg), not read" in note for note in data.notes)
+    assert any("query contains a folder (0001_c2.jpg), not read" in note for note in data.notes)
 
 
 def test_complete_but_empty_marker_folders_are_read(make_market) -> None:
@@ -203,7 +203,7 @@ def test_captions_are_joined_by_path(make_market) -> None:
     )
     data = read_data(root)
     assert [sample.caption for sample in data.manifest] == ["A woman in red,\nwith a bag", ""]
-    assert data.notes == ("captions.csv names 1 files that are no rows here, such as 'elsewhere/x.jpg'.",)
+    assert data.notes == ("captions.csv names 1 files that are not in the data, such as 'elsewhere/x.jpg'.",)
 
 
 def test_faulty_captions_are_refused_with_their_lines(make_market) -> None:

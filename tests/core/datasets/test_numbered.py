@@ -61,8 +61,8 @@ def test_p_dukemtmc_takes_the_first_field_and_no_camera(touch) -> None:
     ("name", "reason"),
     [
         ("003/004_01.tif", "its name says identity 004, its folder 003"),
-        ("003/photo.tif", "its name does not begin as IDENTITY_NUMBER, such as 001_01"),
-        ("003/٣_01.tif", "its name does not begin as IDENTITY_NUMBER, such as 001_01"),
+        ("003/photo.tif", "its name does not start with IDENTITY_NUMBER, such as 001_01"),
+        ("003/٣_01.tif", "its name does not start with IDENTITY_NUMBER, such as 001_01"),
     ],
 )
 def test_other_names_are_dropped_with_a_reason(touch, name: str, reason: str) -> None:

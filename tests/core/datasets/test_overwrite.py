@@ -67,7 +67,7 @@ def test_a_former_state_of_the_same_data_may_be_replaced(make_market, tmp_path: 
     ("change", "reason"),
     [
         (lambda rows: [row[:4] for row in rows], "has no column `caption`"),
-        (lambda rows: [[row[1], row[0], *row[2:]] for row in rows], "its columns do not begin with path, identity"),
+        (lambda rows: [[row[1], row[0], *row[2:]] for row in rows], "its columns do not start with path, identity"),
         (lambda rows: [*rows, ["short"]], "line 6: it has 1 fields, the header 5"),
         (lambda rows: [*rows, ["Duke/query/a.jpg", "1", "1", "query", ""]], "line 6 names 'Duke/query/a.jpg'"),
         (lambda rows: [*rows, ["Market-1501/../a.jpg", "1", "1", "query", ""]], "line 6 names"),
@@ -84,7 +84,7 @@ def test_what_somebody_made_is_kept(make_market, tmp_path: Path, change: Edit, r
         check_overwrite(target, manifest, folder=True)
     assert reason in caught.value.what
     assert str(target) in caught.value.what
-    assert "is there already" in caught.value.what
+    assert "already exists" in caught.value.what
     assert "--output" in caught.value.remedy
 
 
@@ -92,13 +92,13 @@ def test_what_somebody_made_is_kept(make_market, tmp_path: Path, change: Edit, r
 def test_no_table_is_no_manifest(make_market, tmp_path: Path, content: bytes) -> None:
     target = tmp_path / "Market-1501.csv"
     target.write_bytes(content)
-    with pytest.raises(DataError, match="is there already and is not overwritten"):
+    with pytest.raises(DataError, match="already exists and is not overwritten"):
         check_overwrite(target, read_data(make_market(**NAMES)).manifest, folder=True)
 
 
 def test_a_folder_is_no_file(make_market) -> None:
     root = make_market(**NAMES)
-    with pytest.raises(DataError, match="is no file"):
+    with pytest.raises(DataError, match="is not a file"):
         check_overwrite(root, read_data(root).manifest, folder=True)
 
 

@@ -24,8 +24,8 @@ def test_shared_identities_of_training_and_test_are_noted(make_market) -> None:
         train=["0001_c1.jpg", "0002_c1.jpg"], query=["0001_c2.jpg", "0003_c2.jpg"], gallery=["0002_c2.jpg"]
     )
     assert read_data(root).notes == (
-        "1 identity stands in train and in query: their scores are not those of unknown people.",
-        "1 identity stands in train and in gallery, not among the queries.",
+        "1 identity is in train and in query: their scores are not those of unseen people.",
+        "1 identity is in train and in gallery, but not among the queries.",
     )
 
 

@@ -118,8 +118,8 @@ def test_only_the_path_is_needed(tmp_path: Path) -> None:
     assert data.manifest.root == tmp_path
     assert data.manifest.name == "mine"
     assert data.notes == (
-        "2 of 2 rows have no identity: no ground for training or scores.",
-        "2 of 2 rows have no split: only the split `all` holds them.",
+        "2 of 2 rows have no identity: they cannot be used for training or scores.",
+        "2 of 2 rows have no split: only the split `all` includes them.",
     )
 
 
@@ -144,7 +144,7 @@ def test_fields_may_be_parted_by_commas_semicolons_or_tabs(tmp_path: Path, mark:
 def test_a_row_that_stands_twice_counts_once(tmp_path: Path) -> None:
     data = read_data(table(tmp_path, "path,identity,split\na.jpg,1,train\nb.jpg,1,train\na.jpg,1,train\n"))
     assert [row.path for row in data.manifest] == ["a.jpg", "b.jpg"]
-    assert data.notes == ("One row stands twice and counts once.",)
+    assert data.notes == ("1 repeated row is counted once.",)
 
 
 def test_paths_that_lead_out_of_the_folder_are_read_and_told(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_paths_that_lead_out_of_the_folder_are_read_and_told(tmp_path: Path) -> 
         table(away, f"path,identity,split\n../a.jpg,1,train\n{tmp_path}/b.jpg,2,train\nc/../d.jpg,3,train\n")
     )
     assert data.manifest.files() == [away / "../a.jpg", tmp_path / "b.jpg", away / "c/../d.jpg"]
-    assert data.notes == ("2 of 3 paths lead out of the file's folder, such as '../a.jpg'.",)
+    assert data.notes == ("2 of 3 paths are outside the file's folder, such as '../a.jpg'.",)
 
 
 def test_further_columns_are_kept_in_order_and_nameless_ones_are_not(tmp_path: Path) -> None:
@@ -173,8 +173,8 @@ def test_all_faults_are_gathered_with_their_lines(tmp_path: Path) -> None:
         "  line 4: the path is empty",
         "  line 5: the split 'test' is unknown",
         "  line 6: it has 2 fields, the header 4",
-        "  line 7: 'a.jpg' stands in the split train already, with other fields, in line 2",
-        "Mend these rows. Splits are train, val, query, gallery, or empty.",
+        "  line 7: 'a.jpg' is already in the split train, with other fields, in line 2",
+        "Correct these rows. Splits are train, val, query, gallery, or empty.",
     ]
 
 
@@ -200,13 +200,13 @@ def test_the_same_path_may_stand_in_two_splits(tmp_path: Path) -> None:
         ("image;split\na.jpg;query\n", r"has no column `path`; its columns are: 'image', 'split'"),
         ("", r"has no column `path`; it is empty"),
         ("\n\n", r"it is empty"),
-        ("path,split\n", r"has a header and no row"),
+        ("path,split\n", r"has a header but no rows"),
         ("path,split,Split\na.jpg,,\n", r"has the column `split` more than once"),
-        ('path\n"a.jpg\n', r"is no CSV: line 2: unexpected end of data"),
-        ('path\n"a"b.jpg\n', r"is no CSV: line 2: ',' expected"),
-        ("path\na\0b.jpg\n", r"is no CSV: line 2: it holds a NUL character"),
-        (b"path\nM\xfcller.jpg\n", r"(?s)is no UTF-8 text \(byte 0xfc\)\..*Save it as CSV in UTF-8"),
-        ("path\na.jpg\n".encode("utf-16"), r"is no UTF-8 text \(byte 0xff\)"),
+        ('path\n"a.jpg\n', r"is not a CSV: line 2: unexpected end of data"),
+        ('path\n"a"b.jpg\n', r"is not a CSV: line 2: ',' expected"),
+        ("path\na\0b.jpg\n", r"is not a CSV: line 2: it contains a NUL character"),
+        (b"path\nM\xfcller.jpg\n", r"(?s)is not UTF-8 text \(byte 0xfc\)\..*Save it as CSV in UTF-8"),
+        ("path\na.jpg\n".encode("utf-16"), r"is not UTF-8 text \(byte 0xff\)"),
         ("path\n" + "x" * 200_000, r"line 2: field larger than field limit"),
     ],
 )
@@ -247,8 +247,8 @@ def test_a_first_line_of_a_spreadsheet_says_what_parts_the_fields(tmp_path: Path
 def test_paths_of_windows_and_paths_that_lead_out_are_said(tmp_path: Path) -> None:
     data = read_data(table(tmp_path, "path\ncrops\\a.jpg\n..b/c.jpg\n../d.jpg\n/e.jpg\n"))
     assert data.notes[-2:] == (
-        "1 path such as 'crops\\\\a.jpg': folders are parted by / here, not by \\.",
-        "2 of 4 paths lead out of the file's folder, such as '../d.jpg'.",
+        "1 path such as 'crops\\\\a.jpg': separate folders by /, not by \\.",
+        "2 of 4 paths are outside the file's folder, such as '../d.jpg'.",
     )
 
 
@@ -260,7 +260,7 @@ def test_a_column_of_ones_own_called_unreadable_is_kept(tmp_path: Path) -> None:
 def test_splits_are_known_in_any_letters_and_names_nearly_alike_are_said(tmp_path: Path) -> None:
     data = read_data(table(tmp_path, "path, identity, split\na.jpg,ben, Train\nb.jpg, Ben,QUERY\n"))
     assert [row.split for row in data.manifest] == ["train", "query"]
-    assert data.notes == ("' Ben' and 'ben' count as different people, though they are spelt nearly alike.",)
+    assert data.notes == ("' Ben' and 'ben' are counted as different people, but are spelled nearly alike.",)
 
 
 def test_a_header_without_path_is_shown_column_by_column(tmp_path: Path) -> None:

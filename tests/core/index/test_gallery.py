@@ -232,7 +232,7 @@ def test_a_missing_index_says_how_to_make_one(tmp_path: Path) -> None:
         (b"\xff" * 8 + b"SCINGidx", "is no index of scing"),
         (b"Ix" + (2**60).to_bytes(8, "little") + b"SCINGidx", "cut short"),
         (b"{]" + (2).to_bytes(8, "little") + b"SCINGidx", "cannot be read as JSON"),
-        (b"[]" + (2).to_bytes(8, "little") + b"SCINGidx", "no JSON object"),
+        (b"[]" + (2).to_bytes(8, "little") + b"SCINGidx", "does not contain a JSON object"),
         (b"{}" + (2).to_bytes(8, "little") + b"SCINGidx", "is damaged or was edited"),
         (b'{"format":1}' + (12).to_bytes(8, "little") + b"SCINGidx", "is damaged or was edited"),
     ],

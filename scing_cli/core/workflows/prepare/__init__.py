@@ -1,1 +1,1 @@
-"""`scing prepare`: look at a data set, draw its contact sheet, write its manifest."""
+"""`scing prepare`: inspect a data set, draw its contact sheet, write its manifest."""

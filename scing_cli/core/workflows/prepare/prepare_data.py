@@ -1,4 +1,4 @@
-"""Look at a data set before anything is trained on it: layout, counts, and images that cannot be read."""
+"""Inspect a data set before training: its layout, its counts, and images that cannot be read."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ CLASHES: Mapping[str, Callable[[Sample, Sample], bool]] = MappingProxyType(
         "in query and in gallery": lambda a, b: {a.split, b.split} == {"query", "gallery"},
     }
 )
-"""What files of the same bytes must not be, worst first."""
+"""Faults of identical files, the worst first."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Preparation:
-    """What `prepare` found.
+    """The report of `prepare`.
 
     Args:
-        layout: How the folder was read.
-        parts: Identities, images and cameras per part, of all rows, readable or not.
-        unsplit: The same of the rows that are in no part.
-        published: The published data set that this looks like, if any.
-        junk: Files the data set itself marks as junk.
-        distractors: Gallery rows that show nobody who is among the queries.
-        cameras_per_identity: By how many cameras the identities of a part are seen.
+        layout: The layout of the data.
+        parts: Identities, images and cameras of each part; unreadable images are included.
+        unsplit: The same counts for rows without a split.
+        published: The matching published data set, if any.
+        junk: The number of files that the data set itself marks as junk.
+        distractors: Gallery rows of people without a query.
+        cameras_per_identity: The number of cameras that see each identity, per part.
         dropped: Files left out, each with its reason.
-        inspection: Images that cannot be decoded, sizes, and files of the same bytes.
-        notes: What the reader found worth saying.
-        manifest: The file written; unreadable rows stand in it with their reason.
-        sheet: The picture written, if it was asked for.
+        inspection: Images that cannot be decoded, sizes, and identical files.
+        notes: Notes of the reader.
+        manifest: The written manifest; unreadable rows are listed with their reason.
+        sheet: The written contact sheet, if requested.
     """
 
     layout: str
@@ -88,24 +88,24 @@ def draw_world(
     workers: int | None = None,
     reporter: Reporter = LIBRARY_REPORTER,
 ) -> None:
-    """Draw a data set of pedestrians in Market-1501's layout; see `scing_cli.core.synthetic.write_world`.
+    """Draw a synthetic data set of pedestrians in Market-1501's layout, with `scing_cli.core.synthetic.write_world`.
 
     Args:
-        folder: A new or an empty folder.
-        identities: People to train on.
-        test_identities: Others, to test; by default as many.
-        cameras: Cameras.
-        images_per_camera: Images of each person by each camera.
-        occluded_queries: Whether something hides a part of the body in every query.
-        occluded_training: In which share of the training images something does.
-        seed: Which world.
-        output: The manifest that `prepare` will write: that it may is made sure of before the drawing.
+        folder: A new or empty folder.
+        identities: The number of people for training.
+        test_identities: The number of other people, for testing; by default the same number.
+        cameras: The number of cameras.
+        images_per_camera: Images of each person from each camera.
+        occluded_queries: Whether an object hides part of the body in every query.
+        occluded_training: The share of training images with such an object, 0 to 1.
+        seed: Selects the data set.
+        output: The manifest that `prepare` will write; checked before drawing starts.
         workers: Processes that draw.
-        reporter: Where progress goes.
+        reporter: Receives progress.
 
     Raises:
-        DataError: If the folder holds something, or the manifest's place is taken.
-        SettingError: If a number is too small, or a share outside 0 to 1.
+        DataError: If the folder is not empty, or the manifest's path is occupied by another file.
+        SettingError: If a number is too small, or the share is outside 0 to 1.
     """
     folder, output = as_path(folder), as_path(output)
     threads = _threads(workers)
@@ -141,42 +141,43 @@ def prepare(
     Args:
         source: A folder in a known layout, or a CSV.
         layout: `auto`, or the layout's name.
-        include_val: Whether validation rows are for training too.
+        include_val: Whether validation rows are used for training too.
         output: The manifest to write; by default `./NAME.csv`, or `./NAME.manifest.csv` for a CSV. A manifest of the
-            same data is replaced, any other file is not.
-        sheet: A picture to write: some identities, their images by camera.
-        strict: Refuse when anything was dropped or could not be read, or when the counts are not those of the
-            published data set that this looks like (counts without a source apart); nothing is written then.
-        seed: Which identities the sheet shows.
+            same data is replaced; any other file is not.
+        sheet: A contact sheet to write: the images of some identities by camera.
+        strict: Raise if a file was dropped or cannot be read, or if the counts differ from those of the matching
+            published data set (except counts without a source). Nothing is written then.
+        seed: Selects the identities on the sheet.
         workers: Threads that decode.
-        reporter: Where progress and warnings go.
+        reporter: Receives progress and warnings.
 
     Raises:
-        DataError: If the data cannot be read, the manifest's place is taken, or `strict` finds a fault.
-        SettingError: If `workers` is less than 1, or the sheet's name is of no kind of picture.
+        DataError: If the data cannot be read, the manifest's path is occupied by another file, or `strict` finds a
+            fault.
+        SettingError: If `workers` is less than 1, or the sheet's suffix is not that of an image format.
     """
     source, output, sheet = as_path(source), as_path(output), as_path(sheet)
     threads = _threads(workers)
     if sheet is not None:
         check_picture(sheet, option="--sheet")
     data = read_data(source, layout=layout, include_val=include_val, keep_unreadable=True)
-    _refuse_nothing(source, data)
+    _check_not_empty(source, data)
     target = _target(source, output)
     if target.exists() and target.resolve() == source.resolve():
-        raise DataError(f"{target} is the source itself.", "Name another file with --output.")
+        raise DataError(f"{target} is the source file itself.", "Choose another file with --output.")
     check_overwrite(target, data.manifest, folder=source.is_dir())
     manifest = data.manifest
     published = compare(count_parts(trained_on_val(manifest)), layout=data.layout)
     if published is None:
         data = dataclasses.replace(data, notes=(*data.notes, *_near_none(data.layout)))
-    _tell_differences(source, published, strict=strict, reporter=reporter)
+    _report_differences(source, published, strict=strict, reporter=reporter)
     inspection = inspect_images(manifest, workers=threads, reporter=reporter)
-    _tell_twins(manifest, inspection, reporter)
+    _warn_of_clashes(manifest, inspection, reporter)
     if strict:
-        _refuse_faults(source, data, inspection.unreadable)
+        _check_faultless(source, data, inspection.unreadable)
     if sheet is not None:
-        lost = {fault.path for fault in inspection.unreadable}
-        readable = tuple(sample for sample in manifest if sample.path not in lost)
+        unreadable = {fault.path for fault in inspection.unreadable}
+        readable = tuple(sample for sample in manifest if sample.path not in unreadable)
         if readable:
             write_picture(data_sheet(dataclasses.replace(manifest, samples=readable), seed=seed), sheet)
         else:
@@ -200,7 +201,7 @@ def prepare(
 
 
 def _marked(manifest: Manifest, unreadable: tuple[Dropped, ...]) -> Manifest:
-    """Return the rows with a reason at each that cannot be read; without such rows there is no such column."""
+    """Return the rows, the unreadable ones with a reason in an extra column; without such rows there is no column."""
     reasons = {fault.path: fault.reason for fault in unreadable}
     if not reasons:
         return manifest
@@ -211,27 +212,28 @@ def _marked(manifest: Manifest, unreadable: tuple[Dropped, ...]) -> Manifest:
     return dataclasses.replace(manifest, samples=tuple(rows))
 
 
-def _tell_twins(manifest: Manifest, inspection: Inspection, reporter: Reporter) -> None:
-    """Warn of files of the same bytes that show different people, or stand in parts that must share nothing."""
+def _warn_of_clashes(manifest: Manifest, inspection: Inspection, reporter: Reporter) -> None:
+    """Warn of identical files with different identities, or in parts that must not share images."""
     rows: dict[str, list[Sample]] = {}
     for sample in manifest:
         rows.setdefault(sample.path, []).append(sample)
     kinds: dict[str, list[str]] = {}
     for group in inspection.identical:
-        unlike: dict[tuple[str, str], list[Sample]] = {}
+        by_label: dict[tuple[str, str], list[Sample]] = {}
         for row in (row for path in group for row in rows[path]):
-            unlike.setdefault((row.identity, row.split), []).append(row)
-        clash = _worst_clash([row for alike in unlike.values() for row in alike[:2]])  # the others say nothing new
+            by_label.setdefault((row.identity, row.split), []).append(row)
+        # Two rows per label are enough to find every kind of clash, and keep the number of pairs small.
+        clash = _worst_clash([row for alike in by_label.values() for row in alike[:2]])
         if clash is not None:
             what, first, second = clash
             kinds.setdefault(what, []).append(f"{first.path} and {second.path}")
     for what, pairs in kinds.items():
         more = f" (and {counted(len(pairs) - 1, 'more pair')}; --json lists all groups)" if len(pairs) > 1 else ""
-        reporter.warn(f"{pairs[0]} are the same bytes {what}{more}.")
+        reporter.warn(f"{pairs[0]} are identical files {what}{more}.")
 
 
 def _worst_clash(rows: Sequence[Sample]) -> tuple[str, Sample, Sample] | None:
-    """Return the worst that is wrong with files of the same bytes, and the first two that show it."""
+    """Return the worst fault among identical files, with the first two rows that show it; None if there is none."""
     pairs = [(a, b) for a, b in itertools.combinations(rows, 2) if a.path != b.path]
     return next(((what, a, b) for what, clash in CLASHES.items() for a, b in pairs if clash(a, b)), None)
 
@@ -246,15 +248,15 @@ def _target(source: Path, output: Path | None) -> Path:
     return output or Path(f"{display_name(source.absolute())}{'.manifest' if source.is_file() else ''}.csv")
 
 
-def _tell_differences(source: Path, published: Comparison | None, *, strict: bool, reporter: Reporter) -> None:
-    """Warn of each part that differs from the published one; with `strict`, refuse what has a source."""
+def _report_differences(source: Path, published: Comparison | None, *, strict: bool, reporter: Reporter) -> None:
+    """Warn of each part that differs from the published counts; with `strict`, raise if the counts have a source."""
     if published is None:
         return
     sure = [difference.text for difference in published.differences if difference.sure]
     if strict and sure:
         raise DataError(
             f"--strict: {source} is not {published.name} as published: {'; '.join(sure)}.",
-            "Leave --strict out to go on with what is there.",
+            "Leave out --strict to continue with the data as it is.",
         )
     for difference in published.differences:
         if difference.sure:
@@ -264,30 +266,32 @@ def _tell_differences(source: Path, published: Comparison | None, *, strict: boo
 
 
 def _near_none(layout: str) -> tuple[str, ...]:
-    """Say that nothing is compared, where the layout is that of published data sets."""
+    """Return a note that no counts were compared, if published data sets have this layout."""
     known = [name for name, published in PUBLISHED.items() if published.layout == layout]
-    return (f"The counts are near none of {', '.join(known)}: they are compared with nothing.",) if known else ()
+    return (f"The counts are not close to those of {', '.join(known)}, so they were not compared.",) if known else ()
 
 
-def _refuse_nothing(source: Path, data: DataSet) -> None:
-    """Refuse data of no row, and say what became of the files."""
+def _check_not_empty(source: Path, data: DataSet) -> None:
+    """Raise if the data has no row; the message says what happened to its files."""
     if len(data.manifest):
         return
-    lines = [f"{spelled(source)}, read as {data.layout}, has no image that counts."]
+    lines = [f"{spelled(source)}, read as {data.layout}, has no usable image."]
     if data.junk:
         lines.append(f"  {counted(data.junk, 'file')} of identity -1 (junk)")
     if data.dropped:
         first = data.dropped[0]
-        lines.append(f"  {counted(len(data.dropped), 'file')} left out, {spelled(first.path)} for one: {first.reason}")
+        lines.append(f"  {counted(len(data.dropped), 'file')} left out, such as {spelled(first.path)}: {first.reason}")
     lines += [f"  {spelled(note)}" for note in data.notes]
-    raise DataError("\n".join(lines), "Look at the names; --layout NAME reads the folder in another way, a CSV in any.")
+    raise DataError(
+        "\n".join(lines), "Check the file names. --layout NAME selects another layout; a CSV can describe any data."
+    )
 
 
-def _refuse_faults(source: Path, data: DataSet, unreadable: tuple[Dropped, ...]) -> None:
+def _check_faultless(source: Path, data: DataSet, unreadable: tuple[Dropped, ...]) -> None:
     if data.dropped or unreadable:
         first = (*unreadable, *data.dropped)[0]
         raise DataError(
             f"--strict: {len(unreadable)} unreadable and {len(data.dropped)} dropped files in {spelled(source)}, "
-            f"{spelled(first.path)} for one: {spelled(first.reason)}.",
-            "Leave --strict out to see all of them.",
+            f"such as {spelled(first.path)}: {spelled(first.reason)}.",
+            "Leave out --strict to see all of them.",
         )

@@ -1,4 +1,4 @@
-"""Which images a contact sheet of a data set shows."""
+"""Choose the images of a data set's contact sheet, and draw it."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from scing_cli.core.imagefile import read_image
 from scing_cli.core.manifest import Manifest, Sample
 from scing_cli.core.runtime import draw_seed
 
-PEOPLE = 4  # of each part
-COLUMNS = 16  # of cameras
-UNNAMED = 8  # columns without
+PEOPLE = 4  # per part
+COLUMNS = 16  # most cameras that get a column each
+UNNAMED = 8  # columns without cameras
 
 
 def data_sheet(manifest: Manifest, *, seed: int) -> Image.Image:
-    """Draw some identities of training and of the test, an image by each camera.
+    """Draw some identities of training and test, with one image per camera.
 
-    A person of the test has a line of queries and one of gallery images. Without cameras, or with more than fit, the
-    columns are numbers. Which people and images are shown is drawn from the seed; images of unknown people make a line.
+    A test person has one line of queries and one of gallery images. Images of unknown people share a line. Without
+    cameras, or with more than `COLUMNS`, the columns are numbered.
 
     Args:
         manifest: The rows.
-        seed: What the choice is a function of.
+        seed: Determines the people and images shown.
 
     Raises:
         DataError: If there is no row.
     """
     if not len(manifest):
-        raise DataError(f"{manifest.name} has no image that a sheet could show.", "Leave --sheet out.")
-    dice = random.Random(draw_seed(seed, "sheet"))  # noqa: S311 - a choice of pictures, no secret
+        raise DataError(f"{manifest.name} has no image to show on a sheet.", "Leave out --sheet.")
+    dice = random.Random(draw_seed(seed, "sheet"))  # noqa: S311 - a choice of images, not a secret
     cameras = sorted(manifest.cameras(), key=lambda name: (len(name), name))
     if len(cameras) > COLUMNS:
         cameras = []
@@ -47,9 +47,8 @@ def data_sheet(manifest: Manifest, *, seed: int) -> Image.Image:
 
 
 def _people(manifest: Manifest, dice: random.Random) -> Iterator[tuple[list[str], list[Sample]]]:
-    """Yield some people of each side: what to call a line, and the rows it is chosen from."""
-    sides = (("train",), ("val",), ("query", "gallery"), ("",))
-    for splits in sides:
+    """Yield the lines of the sheet: the label of a line, and the rows to choose its images from."""
+    for splits in (("train",), ("val",), ("query", "gallery"), ("",)):
         rows: dict[str, dict[str, list[Sample]]] = {}
         for sample in manifest:
             if sample.split in splits:
@@ -57,20 +56,20 @@ def _people(manifest: Manifest, dice: random.Random) -> Iterator[tuple[list[str]
         known = sorted(rows.keys() - {""})
         for identity in [*sorted(dice.sample(known, min(PEOPLE, len(known)))), *([""] if "" in rows else [])]:
             for split in splits:
-                own = rows[identity].get(split, [])
-                if own:
-                    yield [identity or "not known", split or "no split", counted(len(own), "image")], own
+                images = rows[identity].get(split, [])
+                if images:
+                    yield [identity or "not known", split or "no split", counted(len(images), "image")], images
 
 
 def _choose(rows: list[Sample], cameras: list[str], dice: random.Random) -> list[Sample | None]:
-    """Return one row per camera; where there are no columns of cameras some rows, of as many cameras as can be."""
+    """Return one row per camera; without camera columns, some rows from as many cameras as possible."""
     mixed = dice.sample(rows, len(rows))
     first = {row.camera: row for row in reversed(mixed)}
     if cameras:
         return [first.get(camera) for camera in cameras]
-    ahead = list(first.values())
-    some = [*ahead, *(row for row in mixed if row not in ahead)][:UNNAMED]
-    return [*some, *[None] * (UNNAMED - len(some))]
+    preferred = list(first.values())
+    chosen = [*preferred, *(row for row in mixed if row not in preferred)][:UNNAMED]
+    return [*chosen, *[None] * (UNNAMED - len(chosen))]
 
 
 def _picture(manifest: Manifest, sample: Sample | None) -> Image.Image | None:
@@ -78,7 +77,7 @@ def _picture(manifest: Manifest, sample: Sample | None) -> Image.Image | None:
         return None
     try:
         image = read_image(manifest.file(sample))
-    except ImageError:  # it was readable a moment ago
+    except ImageError:  # the file changed since it was inspected
         return None
     image.thumbnail((4 * CELL[0], 4 * CELL[1]))
     return image

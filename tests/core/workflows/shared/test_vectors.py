@@ -76,7 +76,7 @@ def test_progress_reaches_its_total_and_faults_name_the_file(
     embed_files(embedder, photos, box=box, reporter=telling, text="photos")
     assert telling.bars == {"photos": [11, 11]}
     photos[7].write_text("a letter\n" * 20)
-    with pytest.raises(ImageError, match=r"7\.png is no image: its first bytes are text"):
+    with pytest.raises(ImageError, match=r"7\.png is not an image: its first bytes are text"):
         embed_files(embedder, photos, box=box, reporter=Silent(), text="photos")
 
 
