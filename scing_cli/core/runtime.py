@@ -117,7 +117,7 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def cpu_has_bf16() -> bool:
-    """Return whether this CPU has bf16 matrix products: AMX or AVX512-BF16, unless `ONEDNN_MAX_CPU_ISA` excludes both."""
+    """Return whether this CPU has bf16 products (AMX, AVX512-BF16), and `ONEDNN_MAX_CPU_ISA` does not exclude them."""
     if os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in ISAS_WITHOUT_BF16:
         return False
     with contextlib.suppress(OSError):

@@ -90,7 +90,7 @@ def test_images_that_were_written_since_are_told(scing, own_run, own_world, stop
     stop_at(99)
     again = scing(*command)
     assert again.code == 0
-    assert "Images were written since the training began" in again.err
+    assert "Image files were modified since the training started" in again.err
 
 
 def test_another_text_tower_is_another_model(scing, world, here, stop_at):

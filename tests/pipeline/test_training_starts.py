@@ -139,7 +139,7 @@ def test_out_of_memory_says_which_options_help(own_run, monkeypatch):
         raise MemoryError("cannot allocate memory")
 
     shutil.rmtree(own_run / "visual")
-    monkeypatch.setattr(workflow, "_tune", full)
+    monkeypatch.setattr(workflow, "_train", full)
     with pytest.raises(ScingError) as caught:
         workflow.train_visual(VisualSettings(), run=open_run(own_run).path)
     assert "--batch-size" in caught.value.remedy

@@ -58,7 +58,7 @@ def read_config(source: Path | None) -> dict[str, dict[str, Any]]:
                 f"{source} has an unknown entry [{spelled(name)}].", f"Known tables: [{'], ['.join(TABLES)}]."
             )
     tables = {name: dict(content.get(name, {})) for name in TABLES}
-    # a table within a table is never a setting; pydantic would report only its key
+    # no setting is a table: this one would be an unknown table of the file
     nested = [f"[{name}.{spelled(key)}]" for name in TABLES for key, value in tables[name].items() if _is_table(value)]
     if nested:
         raise SettingError(f"{source} has an unknown entry {nested[0]}.", f"Known tables: [{'], ['.join(TABLES)}].")

@@ -128,7 +128,7 @@ class Trainer:
 
     def _save_at_the_end(self, error: BaseException, optimiser: torch.optim.Optimizer) -> None:
         """Save the last step when an error or a signal ends the training."""
-        # a loss that is not finite would be saved as well; a second signal stops at once
+        # after a TrainingError the weights may be broken; after a second signal, stop at once
         if not self.checkpoints or self._in_step or self.interruption.again or isinstance(error, TrainingError):
             return
         if self.interruption.number is not None:

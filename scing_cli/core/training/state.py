@@ -32,7 +32,7 @@ SHARE = 20  # the end of an epoch is saved if a save takes at most 1/20 of the t
 MINUTES = 10.0
 SUFFIX = ".safetensors"
 PREFIX = "learnt."  # of trained tensors in a file
-START_OVER = "Start over: --no-resume."
+_REMEDY = "Start over: --no-resume."
 _KINDS: Mapping[str, Any] = {"int": int, "float": (int, float), "Mapping[str, float]": dict}
 
 
@@ -123,7 +123,7 @@ class Checkpoints:
                 self.saved = progress
                 return Checkpoint(progress, tensors)
         if self._files():
-            raise RunError(f"No saved step in {self.folder} can be used to resume.", START_OVER)
+            raise RunError(f"No saved step in {self.folder} can be used to resume.", _REMEDY)
         return None
 
     def due(self) -> bool:
@@ -158,9 +158,7 @@ class Checkpoints:
             self._time = time.monotonic()
             if not self._warned:
                 with contextlib.suppress(Exception, SystemExit):  # a closed stream must not end the training
-                    self.reporter.warn(
-                        f"{error.what} The last steps are not saved; training continues and tries again later."
-                    )
+                    self.reporter.warn(f"{error.what} The last steps are not saved; the next save will try again.")
             self._warned = True
 
     def dry_run(self, module: nn.Module, optimiser: torch.optim.Optimizer) -> None:
@@ -240,7 +238,7 @@ class Checkpoint:
             groups = optimiser.state_dict()["param_groups"]
             optimiser.load_state_dict({"state": moments, "param_groups": groups})
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
-            raise RunError(f"The saved step belongs to another model: {error}", START_OVER) from error
+            raise RunError(f"The saved step belongs to another model: {error}", _REMEDY) from error
 
 
 def _tensors(module: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

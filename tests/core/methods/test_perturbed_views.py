@@ -193,11 +193,11 @@ def test_what_is_encoded_once_is_told_and_its_progress_shown(monkeypatch):
     assert heard.notes[1].endswith("are encoded once, 0 MB on the training device.")
 
 
-@pytest.mark.parametrize(("kind", "message"), [("fresh", "made of pixels"), ("bank:2", "before prepare")])
+@pytest.mark.parametrize(("kind", "message"), [("fresh", "need pixels"), ("bank:2", "call prepare first")])
 def test_what_is_missing_is_told(kind, message):
     task = stage1(tiny_clip(), views=kind)
     with pytest.raises(ValueError, match=message):
         task.losses(ALL, (0, "train-prompts", 0, 0))
     if kind != "fresh":
-        with pytest.raises(ValueError, match="made of pixels"):
+        with pytest.raises(ValueError, match="needs pixels"):
             task.prepare(lambda plan: [Batch(rows, None) for rows in plan], Silent())

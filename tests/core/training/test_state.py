@@ -295,7 +295,7 @@ def test_a_step_that_a_stranger_wrote_is_told(tmp_path, undisturbed, name, value
         return
     with pytest.raises(RunError, match="No saved step"):
         train(tmp_path, task, reporter=notes)
-    assert sum("holds no saved step" in said for said in notes.said) == 2
+    assert sum("does not contain a saved step" in said for said in notes.said) == 2
 
 
 def test_a_damaged_step_gives_way_to_the_one_before(tmp_path, undisturbed):

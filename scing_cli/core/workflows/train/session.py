@@ -84,7 +84,7 @@ class TrainingSession:
         self.reporter.note(f"Resuming the unfinished {self._command} in {folder}. {START_OVER}")
         start, now = dict(earlier.machine), dict(self.training.machine)
         if start.pop("images", None) != now.pop("images", None):
-            self.reporter.warn("Images have changed since the training started: its result may differ.")
+            self.reporter.warn("Image files were modified since the training started: its result may differ.")
         if other := differences(start, now):
             self.reporter.warn(
                 f"The training started on another machine or with other versions ({other}): its result may differ."
