@@ -157,8 +157,8 @@ def test_a_damaged_copy_is_said_and_made_anew_by_embed(index, own_run, photo, sc
     weights.write_bytes(content)
     found = scing("search", photo, "--index", index, "--device", "cpu")
     assert found.code == 0
-    assert "encoder.bin is not what stamp.json beside it was written for" in found.err
-    assert "scing embed makes it anew" in found.err
+    assert "encoder.bin does not match stamp.json next to it" in found.err
+    assert "scing embed makes it again" in found.err
     assert scing("embed", "--run", own_run, "--output", index, "--force", "--device", "cpu").code == 0
     _, heavy, _, messages = cold("search", photo, "--index", index)
     assert heavy == {"faiss", "openvino"}
@@ -168,7 +168,7 @@ def test_a_damaged_copy_is_said_and_made_anew_by_embed(index, own_run, photo, sc
 def test_a_plain_model_gets_its_copy_in_the_users_cache(world, photo, scing, here, monkeypatch, tmp_path):
     monkeypatch.setenv("SCING_CACHE", str(tmp_path / "cache"))
     made = scing("embed", "--model", "scing-tiny", "--data", world, "--device", "cpu")
-    assert f"Inference copy, for searches that start without torch: {tmp_path / 'cache' / 'inference'}" in made.err
+    assert f"OpenVINO model, for searches that start without torch: {tmp_path / 'cache' / 'inference'}" in made.err
     code, heavy, _, messages = cold("search", photo, "--index", "gallery.faiss")
     assert code == 0, messages
     assert heavy == {"faiss", "openvino"}

@@ -1,5 +1,6 @@
-"""CLIP's two towers behind small interfaces; their weights, geometry and preprocessing.
+"""CLIP's image and text towers: their weights, geometry and preprocessing.
 
-Start at `clip.load_clip`. This package imports nothing by itself, so that `hub.find_weights` and
-`architecture.known_models` answer before torch is loaded.
+The entry point is `clip.load_clip`.
 """
+
+# Nothing is imported here, so `hub.find_weights` and `architecture.known_models` work before torch is loaded.

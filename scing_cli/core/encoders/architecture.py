@@ -1,7 +1,7 @@
-"""Which CLIP models can be used, and the sizes of their towers. Imports neither torch nor open_clip.
+"""The CLIP architectures that can be used, and the sizes of their towers.
 
-A model is described by a JSON file in open_clip's own form: those that open_clip ships, ours in `assets/models`, or a
-user's.
+A model is described by a JSON file in open_clip's format: one that open_clip ships, one of this package
+(`assets/models`), or the user's own. This module imports neither torch nor open_clip.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from scing_cli.core.safe_reading import SMALL, check_ordinary, parse_json, read_
 OWN_MODELS = Path(__file__).parents[2] / "assets" / "models"
 PERSON_SIZE = (256, 128)
 VOCABULARY = 49408
+# Upper limits: a damaged or malicious file with huge sizes would use up all memory.
 LARGEST: Mapping[str, int] = MappingProxyType({"layers": 256, "image_size": LARGEST_SIDE, "mlp_ratio": 64})
-LARGEST_NUMBER = 2**16
-"""What no model comes near: absurd numbers would take all memory, or for ever."""
+LARGEST_NUMBER = 2**16  # for the keys that LARGEST does not list
 _VISION = frozenset({"image_size", "patch_size", "width", "layers", "head_width", "mlp_ratio"})
 _TEXT = frozenset({"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"})
 _TOP = frozenset({"embed_dim", "quick_gelu", "vision_cfg", "text_cfg"})
-FORM = "A model of your own is a JSON file as open_clip has them, with embed_dim, vision_cfg and text_cfg."
+FORM = "Your own model is a JSON file in open_clip's format, with embed_dim, vision_cfg and text_cfg."
 _PLAIN = {"pool_type": ("tok", "argmax"), "pos_embed_type": ("learnable",), "proj_type": ("linear",)}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ImageTower:
-    """Arguments of `image.ImageEncoder`, but for the geometry."""
+    """Arguments of `image.ImageEncoder`, except the geometry."""
 
     width: int
     layers: int
@@ -60,15 +60,15 @@ class TextTower:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Architecture:
-    """A CLIP of two plain transformers.
+    """The architecture of a CLIP model with two plain transformers.
 
     Args:
         name: The model's name, or the absolute path of its JSON file.
         image: The image tower.
         text: The text tower.
         patch: Side of a patch, in pixels.
-        native: Height and width that the model's own weights were trained at.
-        size: Height and width to use unless told otherwise: 256x128 where the model's own are square.
+        native: Height and width of the images that the model was pretrained on.
+        size: Default height and width: `native`, or 256x128 where `native` is square.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Architecture:
 
 @functools.cache
 def known_models() -> tuple[str, ...]:
-    """Return the names of all models that can be used, sorted: plain vision transformers with a plain causal text."""
+    """Return the sorted names of all usable models: a plain vision transformer with a plain causal text transformer."""
     return tuple(sorted(name for name, path in _files().items() if _is_plain(name, path)))
 
 
@@ -89,12 +89,14 @@ def find_architecture(name: str) -> Architecture:
     """Read a model's architecture.
 
     Args:
-        name: A model's name, or the path of a JSON file in open_clip's form (it must end in `.json`), alone or with
-            its preprocessing, as on the hub; that is left to `--statistics`. An `image_size` of two numbers is height
-            and width; one number means square pretraining, and people are then read at 256x128.
+        name: A model's name, or the path of a JSON file in open_clip's format (it must end in `.json`). The file may
+            also contain the model's preprocessing, as files on the hub do; it is ignored (see `--statistics`). An
+            `image_size` of two numbers is height and width. One number means square pretraining; the default size is
+            then 256x128.
 
     Raises:
-        WeightsError: If the name is unknown (with close matches), or the model is no plain CLIP (with the reason).
+        WeightsError: If the name is unknown (the message lists close matches), or the model is not a plain CLIP (the
+            message gives the reason).
     """
     if name.endswith(".json"):
         path = Path(name).absolute()
@@ -103,15 +105,16 @@ def find_architecture(name: str) -> Architecture:
     if name not in files:
         close = difflib.get_close_matches(name.replace("/", "-"), known_models(), n=4, cutoff=0.5)
         near = f"Close matches: {', '.join(close)}." if close else f"Known: {', '.join(known_models())}."
-        raise WeightsError(f"There is no model {name!r}.", f"{near} A model of your own: --model FILE.json.")
+        raise WeightsError(f"There is no model {name!r}.", f"{near} For your own model: --model FILE.json.")
     return _parse(name, _read(files[name]))
 
 
 @functools.cache
 def _files() -> dict[str, Path]:
-    """Return every model's JSON file; open_clip's are found without importing it."""
+    """Return the JSON file of every model, by name."""
+    # `find_spec` locates open_clip without importing it: an import takes seconds.
     spec = importlib.util.find_spec("open_clip")
-    folders = [Path(place) / "model_configs" for place in (spec and spec.submodule_search_locations) or ()]
+    folders = [Path(folder) / "model_configs" for folder in (spec and spec.submodule_search_locations) or ()]
     return {path.stem: path for folder in (*folders, OWN_MODELS) for path in sorted(folder.glob("*.json"))}
 
 
@@ -128,16 +131,20 @@ def _read(path: Path) -> Mapping[str, Any]:
         check_ordinary(path)
         content = parse_json(read_limited(path, SMALL))
     except FileNotFoundError:
-        raise WeightsError(f"--model {path}: there is no such file.", FORM) from None
+        raise WeightsError(f"--model {path}: the file does not exist.", FORM) from None
     except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"--model {path} cannot be read as JSON: {error}.", FORM) from error
     if not isinstance(content, dict):
-        raise WeightsError(f"--model {path} holds no JSON object.", FORM)
+        raise WeightsError(f"--model {path} does not contain a JSON object.", FORM)
     return content
 
 
 def _parse(name: str, content: Mapping[str, Any]) -> Architecture:
-    """Turn open_clip's form into an architecture, or say why the model cannot be used."""
+    """Convert open_clip's format to an architecture.
+
+    Raises:
+        WeightsError: If the model cannot be used; the message gives the reason.
+    """
     content = content["model_cfg"] if isinstance(content.get("model_cfg"), Mapping) else content
     vision, text = content.get("vision_cfg"), content.get("text_cfg")
     if not isinstance(vision, Mapping) or not isinstance(text, Mapping):
@@ -158,15 +165,15 @@ def _unsuitable(name: str, reason: str) -> WeightsError:
 
 
 def _foreign(content: Mapping[str, Any], vision: Mapping[str, Any], text: Mapping[str, Any]) -> str:
-    """Say what makes a model other than two plain transformers; empty for a plain one."""
+    """Return why a model is not a pair of plain transformers; empty if it is."""
     if "timm_model_name" in vision:
-        return "its image tower is one of timm's, no plain vision transformer"
+        return "its image tower is a timm model, not a plain vision transformer"
     if isinstance(vision.get("layers"), list):
-        return "its image tower is a ResNet, no vision transformer"
+        return "its image tower is a ResNet, not a vision transformer"
     if "hf_model_name" in text:
         return "its text tower is another language model, not CLIP's causal transformer"
     if text.get("hf_tokenizer_name"):
-        return "its text tower needs another tokenizer than CLIP's"
+        return "its text tower needs a different tokenizer than CLIP's"
     for title, section, known in (("", content, _TOP), ("vision_cfg.", vision, _VISION), ("text_cfg.", text, _TEXT)):
         for key, value in section.items():
             if key not in known and value and value not in _PLAIN.get(key, ()):
@@ -208,7 +215,7 @@ def _build(name: str, content: Mapping[str, Any], vision: Mapping[str, Any], tex
 
 
 def _sizes(image_size: Any) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return the model's own (height, width) and the one to use unless told otherwise."""
+    """Return the (height, width) of pretraining and the default (height, width)."""
     if isinstance(image_size, list) and len(image_size) == 2:
         height, width = (_whole({"image_size": side}, "image_size", None) for side in image_size)
         return (height, width), (height, width)
@@ -218,7 +225,7 @@ def _sizes(image_size: Any) -> tuple[tuple[int, int], tuple[int, int]]:
 
 def _check_heads(title: str, tower: ImageTower | TextTower) -> None:
     if tower.heads < 1 or tower.width % tower.heads:
-        raise ValueError(f"{title}: a width of {tower.width} cannot be shared by {tower.heads} heads")
+        raise ValueError(f"{title}: the width {tower.width} cannot be divided among {tower.heads} heads")
 
 
 def _whole(section: Mapping[str, Any], key: str, default: int | None) -> int:
@@ -237,14 +244,14 @@ def _ratio(section: Mapping[str, Any]) -> float:
 
 
 def check_sizes(tower: object) -> None:
-    """Check an image tower's sizes as its stamp tells them, before one of these sizes is made.
+    """Check the sizes in an image tower's stamp before a tower is built from them.
 
     Raises:
-        TypeError: If they are none.
-        ValueError: If one is missing, or no number that a model may have.
+        TypeError: If `tower` is not a mapping.
+        ValueError: If a size is missing or out of range.
     """
     if not isinstance(tower, Mapping):
-        raise TypeError("the sizes of its model are no JSON object")
+        raise TypeError("the sizes of its model are not a JSON object")
     for name in ("width", "layers", "heads", "embed_dim"):
         _whole(tower, name, None)
     _ratio(tower)

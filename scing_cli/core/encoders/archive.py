@@ -1,9 +1,9 @@
-"""Tensors of a TorchScript archive, such as OpenAI's own CLIP files, read without running anything of it.
+"""Reads the tensors of a TorchScript archive, such as OpenAI's CLIP files, without running its code.
 
-Such a file is a zip: `data.pkl` describes nested modules, `data/N` holds the bytes of storage N, `code/` holds
-programs, which are never opened. `torch.load(weights_only=True)` refuses it, and `torch.jit.load` would run its code.
-Here the description is unpickled with only three kinds of name that do something: tensor rebuild, the storages and
-OrderedDict. All other names become inert objects that only keep the state they are given.
+Such a file is a zip: `data.pkl` describes nested modules, `data/N` contains the bytes of storage N, and `code/`
+contains programs, which are never opened. `torch.load(weights_only=True)` refuses these files, and `torch.jit.load`
+would run their code. Here only three kinds of names in `data.pkl` have an effect: the tensor rebuild function, the
+storage classes and OrderedDict. All other names become inert objects that only store their state.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _DTYPES = {
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
 }
-_DEEPEST = 64
+_DEEPEST = 64  # levels of nested modules
 
 
 def is_archive(path: Path) -> bool:
-    """Tell whether a file is a TorchScript archive: a zip with a description and code or constants."""
+    """Return whether a file is a TorchScript archive: a zip with `data.pkl` and code or constants."""
     try:
         with zipfile.ZipFile(path) as container:
             names = container.namelist()
@@ -49,12 +49,12 @@ def is_archive(path: Path) -> bool:
 
 
 def _tops(names: Sequence[str]) -> list[str]:
-    """Return the folders, with their slash, that hold a description."""
+    """Return the folders that contain `data.pkl`, with a trailing slash."""
     return [name.removesuffix("data.pkl") for name in names if name.count("/") == 1 and name.endswith("/data.pkl")]
 
 
 def _top(container: zipfile.ZipFile) -> str:
-    """Return the first folder, with its slash, that holds a description."""
+    """Return the first folder that contains `data.pkl`, with a trailing slash."""
     tops = _tops(container.namelist())
     if not tops:
         raise pickle.UnpicklingError("it has no data.pkl")
@@ -62,30 +62,30 @@ def _top(container: zipfile.ZipFile) -> str:
 
 
 def read_archive(path: Path) -> dict[str, Tensor]:
-    """Read every tensor of a TorchScript archive, running none of its code.
+    """Read every tensor of a TorchScript archive without running its code.
 
     Args:
         path: The archive.
 
     Returns:
-        Tensors by dotted name, as the module's `state_dict` names them, in their own dtype; tensors that are plain
-        attributes are among them.
+        Tensors by dotted name as in the module's `state_dict`, in their original dtype. Tensors that are plain
+        attributes are included.
 
     Raises:
-        WeightsError: If the archive is damaged or made in another way than TorchScript does.
+        WeightsError: If the archive is damaged or its structure is not TorchScript's.
     """
     try:
         with zipfile.ZipFile(path) as container:
             return dict(_tensors(_Reader(container, _top(container)).load(), "", _DEEPEST))
-    except Exception as error:
+    except Exception as error:  # an untrusted file can make the zip and pickle readers raise almost anything
         raise WeightsError(
             f"{path} cannot be read as a TorchScript archive: {error or type(error).__name__}.",
-            "It may be cut off: fetch it again.",
+            "It may be incomplete: download it again.",
         ) from error
 
 
 class _Inert:
-    """Stands for anything the archive names: made and called like it, but doing nothing."""
+    """Replaces any class or function that the archive names; creating or calling it has no effect."""
 
     __slots__ = ("state",)
 
@@ -103,7 +103,7 @@ class _Inert:
 
 
 class _Storage:
-    """A storage class of the description: nothing but the kind of its numbers."""
+    """Replaces a storage class of torch; it has only a dtype."""
 
     __slots__ = ("dtype",)
     dtype: torch.dtype
@@ -112,11 +112,11 @@ class _Storage:
         object.__setattr__(self, "dtype", dtype)
 
     def __setattr__(self, name: str, value: object) -> None:
-        raise TypeError("a storage class takes no state")
+        raise TypeError("a storage class cannot have a state")
 
 
 class _Rebuild:
-    """Makes a tensor from a storage, as `torch._utils._rebuild_tensor_v2` does."""
+    """Builds a tensor from a storage, as `torch._utils._rebuild_tensor_v2` does."""
 
     __slots__ = ()
 
@@ -130,11 +130,11 @@ class _Rebuild:
 
 
 class _Reader(pickle.Unpickler):
-    """Unpickles a description whose names mean nothing but tensors.
+    """Unpickles `data.pkl`, where only the names that build tensors have an effect.
 
     Args:
         container: The open archive.
-        top: The folder inside it that holds `data.pkl`, with its slash.
+        top: The folder in the archive that contains `data.pkl`, with a trailing slash.
     """
 
     def __init__(self, container: zipfile.ZipFile, top: str) -> None:
@@ -144,10 +144,10 @@ class _Reader(pickle.Unpickler):
         self._storages: dict[str, Tensor] = {}
         order = f"{top}byteorder"
         if order in container.namelist() and container.read(order).decode("ascii").strip() != sys.byteorder:
-            raise pickle.UnpicklingError("its numbers have another byte order than this machine")
+            raise pickle.UnpicklingError("its byte order is not this machine's")
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return one of the three known names, or an inert class of its own for all others."""
+        """Return the object for one of the three known names, or a new inert class for any other name."""
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
@@ -157,15 +157,15 @@ class _Reader(pickle.Unpickler):
         return type("Inert", (_Inert,), {"__slots__": ()})
 
     def persistent_load(self, pid: Any) -> Tensor:
-        """Return the storage that ('storage', class, key, place, count) names, as a flat tensor."""
-        kind, storage, key, _place, count = pid
+        """Return the storage that ('storage', class, key, device, count) describes, as a flat tensor."""
+        kind, storage, key, _device, count = pid
         if kind != "storage" or not isinstance(storage, _Storage) or not isinstance(key, str):
-            raise pickle.UnpicklingError("a persistent name that is no storage")
+            raise pickle.UnpicklingError("a persistent id that is not a storage")
         if key not in self._storages:
             self._storages[key] = self._read(key, storage.dtype)
         found = self._storages[key]
         if found.dtype != storage.dtype or found.numel() != count:
-            raise pickle.UnpicklingError(f"storage {key} holds {found.numel()} numbers instead of {count}")
+            raise pickle.UnpicklingError(f"storage {key} contains {found.numel()} numbers instead of {count}")
         return found
 
     def _read(self, key: str, dtype: torch.dtype) -> Tensor:
@@ -179,11 +179,11 @@ class _Reader(pickle.Unpickler):
 def _whole_numbers(values: object) -> tuple[int, ...]:
     if isinstance(values, Sequence) and all(type(value) is int and value >= 0 for value in values):
         return tuple(values)
-    raise pickle.UnpicklingError("a tensor whose shape is not made of whole numbers")
+    raise pickle.UnpicklingError("a tensor whose shape does not consist of whole numbers")
 
 
 def _tensors(module: object, prefix: str, deepest: int) -> Iterator[tuple[str, Tensor]]:
-    """Walk the modules of a description and yield their tensors by dotted name."""
+    """Yield the tensors of nested modules with their dotted names."""
     if deepest == 0:
         raise pickle.UnpicklingError("its modules are nested too deeply")
     state = module.state if isinstance(module, _Inert) else None

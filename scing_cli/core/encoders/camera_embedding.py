@@ -1,4 +1,4 @@
-"""Which vector belongs to which camera, for an image tower that has learnt some (SIE, R15)."""
+"""Rows of the camera embedding table (SIE, R15)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy.typing as npt
 
 
 def camera_rows(known: Sequence[str], names: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Return the place of each camera's vector, shape (B,); -1 for a camera without one.
+    """Return the row of each camera in the embedding table, shape (B,); -1 for a camera without a vector.
 
     Args:
-        known: The cameras of the training, in the order of their vectors.
-        names: B cameras.
+        known: The cameras of training, in the order of their vectors.
+        names: Names of B cameras.
 
     >>> camera_rows(["door", "yard"], ["yard", "", "door"]).tolist()
     [1, -1, 0]
     """
-    places = {name: place for place, name in enumerate(known)}
-    return np.array([places.get(name, -1) for name in names], np.int64)
+    rows = {name: row for row, name in enumerate(known)}
+    return np.array([rows.get(name, -1) for name in names], np.int64)

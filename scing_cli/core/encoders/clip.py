@@ -1,6 +1,6 @@
-"""A CLIP model: two towers, its temperature, its tokenizer.
+"""CLIP models: both towers with their temperature and tokenizer, built and filled with weights.
 
-Legend: B batch, T places of a text, W width of the image tower, D width of the joint embedding, d width of a token.
+Legend: B batch, T tokens of a text, W width of the image tower, D width of the joint embedding, d width of a token.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ Tokenizer = Callable[[str], list[int]]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ClipModel:
-    """Both towers of a CLIP and what belongs to them.
+    """A CLIP model.
 
     Args:
         image: The image tower.
         text: The text tower.
-        logit_scale: 1 / temperature, such as 100.0: what cosines are multiplied by (R4, R7).
+        logit_scale: 1 / temperature, such as 100.0: the factor of cosine similarities (R4, R7).
         name: The model's name, or the absolute path of its JSON file.
-        pretrained: The tag, the absolute path of the weights file, `random`, or nothing where there are no weights.
-        tokenizer: Words to token ids: start token, the words' tokens, end token; neither padded nor cut.
+        pretrained: The tag, the absolute path of the weights file, or `random`; empty if there are no weights.
+        tokenizer: Converts a text to token ids: start token, the words' tokens, end token; not padded, not truncated.
     """
 
     image: ImageEncoder
@@ -64,33 +64,32 @@ def load_clip(
     """Build a CLIP model and fill it with weights: float32, evaluation mode, on the CPU.
 
     Args:
-        name: One of `known_models()`, or the path of a JSON file in open_clip's form that describes a model of one's
-            own (`--model FILE.json`).
-        pretrained: A tag that open_clip knows for the model, the path of a weights file, or `random`. By default the
-            weights that ship with this package (`scing-tiny`), else `openai`.
+        name: One of `known_models()`, or the path of a JSON file in open_clip's format (`--model FILE.json`).
+        pretrained: A tag that open_clip knows for the model, the path of a weights file, or `random`. The default is
+            the weights that ship with this package (`scing-tiny`), else `openai`.
         stride: Step between patches in pixels; by default the patch's side (R15).
-        size: Height and width in pixels; by default 256x128, or the model's own where that is not square.
+        size: Height and width in pixels; by default 256x128, or the model's own size if that is not square.
         statistics: `half` (mean = std = 0.5) or `clip` (CLIP's own), R11.
-        seed: For `random`: the same seed gives the same bytes, and no global generator is touched.
-        reporter: Told what may be wrong, such as random weights.
+        seed: Seed for `random`: the same seed gives the same bytes. Global random generators are not used.
+        reporter: Shows the progress of downloads, and warnings such as random weights.
 
     Raises:
-        WeightsError: If the model or the tag is unknown, weights are missing, unreadable or of another model.
-        SettingError: If stride, size or statistics cannot be used.
+        WeightsError: If the model or the tag is unknown, or the weights are missing, unreadable or of another model.
+        SettingError: If stride, size or statistics are invalid.
     """
     architecture = find_architecture(name)
     geometry = _geometry(architecture, stride, size, statistics)
     pretrained = pretrained or hub.default_tag(name)
     source = hub.locate(name, pretrained, reporter=reporter)
     if source is None:
-        reporter.warn(f"{name} starts from random weights (seed {seed}): its features mean nothing before training.")
+        reporter.warn(f"{name} starts from random weights (seed {seed}): its features are meaningless before training.")
         return _random(architecture, geometry, seed)
     label = source.as_posix() if hub.is_file_name(pretrained) else pretrained
     return _loaded(architecture, geometry, source, label, reporter)
 
 
 def empty_clip(name: str, *, stride: int | None = None) -> ClipModel:
-    """Build a CLIP model of shapes without weights, on torch's device `meta`: it can be counted, and computes nothing.
+    """Build a CLIP model without weights on torch's device `meta`, to count parameters and operations.
 
     Args:
         name: As for `load_clip`.
@@ -98,7 +97,7 @@ def empty_clip(name: str, *, stride: int | None = None) -> ClipModel:
 
     Raises:
         WeightsError: If the model is unknown.
-        SettingError: If the stride cannot be used.
+        SettingError: If the stride is invalid.
     """
     architecture = find_architecture(name)
     image, text = _towers(architecture, _geometry(architecture, stride, None, "half"))
@@ -111,7 +110,7 @@ def _words() -> SimpleTokenizer:
 
 
 def tokenize(text: str) -> list[int]:
-    """Return CLIP's token ids of a text: start token, words, end token; neither padded nor cut."""
+    """Return CLIP's token ids of a text: start token, words, end token; not padded, not truncated."""
     words = _words()
     return [words.sot_token_id, *words.encode(text), words.eot_token_id]
 
@@ -134,8 +133,8 @@ def _geometry(
 
 
 def _towers(architecture: Architecture, geometry: Geometry) -> tuple[ImageEncoder, TextEncoder]:
-    """Build both towers without memory behind their weights, so that none is ever held twice."""
-    with torch.device("meta"):
+    """Build both towers without memory for their weights."""
+    with torch.device("meta"):  # loading then assigns the tensors of the file, so weights are never in memory twice
         image = ImageEncoder(geometry=geometry, **dataclasses.asdict(architecture.image))
         text = TextEncoder(**dataclasses.asdict(architecture.text))
     return image, text
@@ -157,8 +156,8 @@ def _loaded(
     state = weights.read_state(source)
     if weights.is_archive(source) and not architecture.image.quick_gelu:
         reporter.warn(
-            f"{source} is a TorchScript archive, as OpenAI publishes; its weights need QuickGELU, which "
-            f"{architecture.name} has not: use {architecture.name}-quickgelu."
+            f"{source} is a TorchScript archive, as published by OpenAI; its weights need QuickGELU, which "
+            f"{architecture.name} does not use: choose {architecture.name}-quickgelu."
         )
     image, text = _towers(architecture, geometry)
     scale = state.pop("logit_scale", None)
@@ -166,15 +165,18 @@ def _loaded(
     _resize(parts.image, architecture, geometry)
     weights.fill(image, text, parts, source)
     if scale is None or scale.numel() != 1:
-        raise WeightsError(f"{source} holds no logit_scale, the temperature of a CLIP.", "Use the whole model's file.")
+        raise WeightsError(
+            f"{source} does not contain logit_scale, the temperature of a CLIP.",
+            "Use a file of the whole model.",
+        )
     return ClipModel(image.eval(), text.eval(), float(scale.exp()), architecture.name, pretrained, tokenize)
 
 
 def _resize(state: dict[str, Tensor], architecture: Architecture, geometry: Geometry) -> None:
-    """Replace the image tower's positions, where there are any, by those of the geometry's grid."""
+    """Resize the image tower's position embeddings, if there are any, to the geometry's grid."""
     positions = state.get("positional_embedding")
     if positions is None or positions.ndim != 2:
         return
     (height, width), patch = architecture.native, architecture.patch
-    learnt = source_grid(len(positions), (height // patch, width // patch), geometry.grid)
-    state["positional_embedding"] = resize_positions(positions, learnt, geometry.grid)
+    source = source_grid(len(positions), (height // patch, width // patch), geometry.grid)
+    state["positional_embedding"] = resize_positions(positions, source, geometry.grid)

@@ -1,6 +1,6 @@
-"""Blocks through torch.compile, for trainings: memory-bound work in fewer passes, and fewer launches on a GPU.
+"""Runs a tower's blocks with torch.compile in training: fewer passes over memory and fewer kernel launches on a GPU.
 
-All blocks of a tower are alike, so that one graph serves them all; the last one is not run this way.
+All blocks of a tower have the same shapes, so they share one graph. The last block is not compiled.
 """
 
 from __future__ import annotations
@@ -19,53 +19,55 @@ from scing_cli.core.runtime import Reporter
 
 ENGINE = "inductor"
 ADVICE = (
-    "Install what torch.compile needs: a C++ compiler such as g++, on a GPU a C compiler and Triton. Or leave "
-    "--compile out (in a --config file: compile); a training that began with it must then begin anew, with "
-    "--no-resume. --debug shows all that torch says."
+    "Install what torch.compile needs: a C++ compiler such as g++; on a GPU, a C compiler and Triton. Or remove "
+    "--compile (in a --config file: compile); a training that started with it must then start over, with "
+    "--no-resume. --debug shows torch's full message."
 )
 _MAKERS = ("torch._dynamo", "torch._functorch", "torch._inductor", "triton")
-_LONGEST = 300  # characters of torch's own words
+_LONGEST = 300  # characters of torch's message
 
 
 class CompiledBlock:
-    """Runs blocks as `run_block` does, compiled for what comes first: its shape, with gradients or without.
+    """Runs blocks as `run_block` does, compiled for one input shape and gradient mode: those of the first call.
 
-    Whatever else comes is run as it is. A training's batches have one size but for the last of an epoch, for which
-    compiling would not pay; so each of these has one graph.
+    Other inputs run without compilation, so each instance has one graph.
     """
+
+    # All batches of a training have one size, except the last of an epoch: a second graph would not pay off.
 
     def __init__(self) -> None:
         self._kind: tuple[torch.Size, bool] | None = None
         self._compiled: RunBlock = torch.compile(private_copy(run_block), backend=_built, dynamic=False)
 
     def __call__(self, block: Any, tokens: Tensor, mask: Tensor | None) -> Tensor:
-        """Run a block: see `run_block`."""
+        """Run a block as `run_block` does."""
         kind = (tokens.shape, torch.is_grad_enabled())
         self._kind = self._kind or kind
         return self._compiled(block, tokens, mask) if kind == self._kind else run_block(block, tokens, mask)
 
 
 def private_copy(function: RunBlock) -> RunBlock:
-    """Return a copy of a function with code of its own: by a function's code torch counts its graphs, at most 8."""
+    """Return a copy of a function with its own code object."""
+    # torch counts the graphs of each code object and stops compiling after 8.
     return types.FunctionType(function.__code__.replace(), function.__globals__)
 
 
 def prepare_compiling(device: torch.device, reporter: Reporter) -> None:
-    """Try on a small function whether torch can compile for a device, and say what compiling costs.
+    """Check with a small function that torch can compile for a device, and report what compiling costs.
 
     Raises:
-        SettingError: If it cannot.
+        SettingError: If torch cannot compile.
     """
     try:
         torch.compile(_small, backend=ENGINE, dynamic=False)(torch.ones(8, device=device))
-    except Exception as error:
+    except Exception as error:  # a missing compiler shows up as many different errors
         raise _unable(error) from error
     reporter.note("The towers' blocks are compiled: the first steps take up to a minute longer.")
 
 
 @contextlib.contextmanager
 def compile_advice() -> Iterator[None]:
-    """Turn torch's failure to compile, amid a training, into a message that says what to do."""
+    """Convert torch's compile errors during training to an error with advice."""
     try:
         yield
     except Exception as error:
@@ -77,8 +79,8 @@ def compile_advice() -> Iterator[None]:
 
 
 def _unable(error: Exception) -> SettingError:
-    said = spelled(" ".join(str(error).partition("\n\n")[0].split()))  # advice to torch's developers follows
-    short = said if len(said) <= _LONGEST else said[:_LONGEST] + "…"
+    message = spelled(" ".join(str(error).partition("\n\n")[0].split()))  # the rest is for torch's developers
+    short = message if len(message) <= _LONGEST else message[:_LONGEST] + "…"
     return SettingError(f"--compile: torch cannot compile here: {short or type(error).__name__}", ADVICE)
 
 
@@ -87,11 +89,9 @@ def _small(numbers: Tensor) -> Tensor:
 
 
 def _built(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
-    """Compile a graph so that its backward can be run twice, as `gradient_norms` does.
-
-    torch lets a backward overwrite what its forward saved, unless the first run of the backward keeps the graph, as
-    a training's first step does; one from torch's cache of whole graphs would be as another's first run made it.
-    """
+    """Compile a graph whose backward pass can run twice, as `gradient_norms` requires."""
+    # torch lets a backward pass overwrite saved tensors unless the graph is retained in its first run, as it is in a
+    # training's first step. A cached graph may come from a first run without that, so torch's cache is disabled.
     from torch._dynamo import lookup_backend
     from torch._functorch import config
 

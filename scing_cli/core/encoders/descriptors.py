@@ -1,4 +1,4 @@
-"""The kinds of descriptor (R10): what of an image's features is compared."""
+"""The kinds of descriptor: which image features are compared (R10)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ DESCRIPTORS = ("projected", "concat")
 
 
 def check_descriptor(kind: str) -> str:
-    """Return a kind of descriptor that is known: `projected`, or `concat` for class token and projection side by side.
+    """Return the kind of descriptor if it is known: `projected`, or `concat` for class token and projection joined.
 
     Raises:
-        SettingError: If it is unknown.
+        SettingError: If the kind is unknown.
     """
     if kind not in DESCRIPTORS:
         raise SettingError(f"--descriptor {kind!r} is unknown.", f"Known: {', '.join(DESCRIPTORS)}.")

@@ -1,4 +1,4 @@
-"""The image tower on disk: safetensors and a JSON stamp that says what they are and holds their digest."""
+"""Saving and loading an image tower: a safetensors file, and a JSON stamp with its description and digests."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ WEIGHTS = "image_encoder.safetensors"
 
 
 def encoder_digest(encoder: ImageEncoder) -> str:
-    """Return the digest by which an image tower is known: its numbers, its geometry, its heads and activation."""
+    """Return the digest that identifies an image tower: of its weights, its geometry and its sizes."""
     return state_digest(encoder.state_dict(), encoder.geometry, encoder.config)
 
 
 def state_digest(state: Mapping[str, Tensor], geometry: Geometry, model: Mapping[str, Any] | None = None) -> str:
-    """Return the SHA-256 of named tensors, the geometry they expect and the model's sizes, in hexadecimal.
+    """Return the SHA-256 of named tensors, their geometry and the model's sizes, in hexadecimal.
 
-    Equal for equal numbers, whatever the device or the order of the names.
+    It does not depend on the device or on the order of the names.
     """
     return tensors_digest(state, {"geometry": geometry.as_dict(), "model": dict(model or {})})
 
@@ -57,12 +57,12 @@ def tensors_digest(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> s
 
 
 def save_image_encoder(folder: Path, encoder: ImageEncoder, extra: Mapping[str, Any]) -> str:
-    """Write an image tower and its stamp; the stamp comes last, so a broken save is noticed.
+    """Write an image tower and its stamp.
 
     Args:
-        folder: Made where missing.
+        folder: Target folder; it is created if it is missing.
         encoder: The tower, on any device.
-        extra: Further JSON fields of the stamp; they cannot replace its own.
+        extra: Additional JSON fields of the stamp; they cannot replace the standard fields.
 
     Returns:
         The tower's `encoder_digest`.
@@ -71,7 +71,8 @@ def save_image_encoder(folder: Path, encoder: ImageEncoder, extra: Mapping[str, 
     digest = state_digest(state, encoder.geometry, encoder.config)
     with replacing(folder / WEIGHTS) as temporary:
         save_file(state, temporary)
-    own = {
+    # The stamp is written last: it does not match the weights of an interrupted save.
+    standard = {
         "format": FORMAT,
         "model": encoder.config,
         "geometry": encoder.geometry.as_dict(),
@@ -82,24 +83,24 @@ def save_image_encoder(folder: Path, encoder: ImageEncoder, extra: Mapping[str, 
         "file_digest": file_digest(folder / WEIGHTS),
         **run_id(folder),
     }
-    write_json(folder / STAMP, {**own, **{key: value for key, value in extra.items() if key not in own}})
+    write_json(folder / STAMP, {**standard, **{key: value for key, value in extra.items() if key not in standard}})
     return digest
 
 
 def load_image_encoder(folder: Path, *, verify: bool = False) -> tuple[ImageEncoder, dict[str, Any]]:
-    """Read an image tower back: float32 as saved, evaluation mode, on the CPU.
+    """Load an image tower: float32 as saved, in evaluation mode, on the CPU.
 
-    Digests are checked once for a file of this size, time and inode, and then remembered in the user's cache.
+    Digests are checked once per file (size, modification time and inode); the user's cache records the result.
 
     Args:
-        folder: Where `save_image_encoder` wrote.
-        verify: Check the digests even if they were checked before.
+        folder: The folder that `save_image_encoder` wrote to.
+        verify: Whether to check the digests again even if they were checked before.
 
     Returns:
         The tower and its stamp.
 
     Raises:
-        RunError: If weights or stamp are missing or damaged, or do not belong together or to the run.
+        RunError: If the weights or the stamp are missing or damaged, or do not match each other or the run.
     """
     stamp = read_json(folder / STAMP, remedy=VISUAL_REMEDY)
     check_provenance(folder, stamp, remedy=VISUAL_REMEDY)
@@ -112,7 +113,7 @@ def load_image_encoder(folder: Path, *, verify: bool = False) -> tuple[ImageEnco
         encoder.load_state_dict(state, assign=True)
     except (KeyError, TypeError, ValueError, RuntimeError, SettingError) as error:
         raise RunError(
-            f"{folder / STAMP} does not describe {WEIGHTS} beside it: {one_line(error)}", VISUAL_REMEDY
+            f"{folder / STAMP} does not describe {WEIGHTS} next to it: {one_line(error)}", VISUAL_REMEDY
         ) from error
     fact = repr((stamp.get("digest"), encoder.geometry, encoder.config))
     if not checked_once(folder / WEIGHTS, fact, lambda: encoder_digest(encoder) == stamp.get("digest"), again=verify):
@@ -121,7 +122,7 @@ def load_image_encoder(folder: Path, *, verify: bool = False) -> tuple[ImageEnco
 
 
 def _read(path: Path, digest: str, *, again: bool) -> dict[str, Tensor]:
-    """Read the tensors of a file whose bytes are those of a digest; no other bytes are parsed."""
+    """Read the tensors of a file after checking its digest, so no foreign bytes are parsed."""
     if not path.is_file():
         raise RunError(f"{path} is missing.", VISUAL_REMEDY)
     try:
@@ -134,4 +135,4 @@ def _read(path: Path, digest: str, *, again: bool) -> dict[str, Tensor]:
 
 
 def _unfit(path: Path) -> RunError:
-    return RunError(f"{path} is not what {STAMP} beside it was written for: the digests differ.", VISUAL_REMEDY)
+    return RunError(f"{path} does not match {STAMP} next to it: the digests differ.", VISUAL_REMEDY)

@@ -1,4 +1,4 @@
-"""One weights file from the network, or soon a message that says how to fetch it by hand."""
+"""Downloads one weights file, or quickly raises an error that says how to download it by hand."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from scing_cli.core.artifacts import replacing
 from scing_cli.core.errors import WeightsError
 from scing_cli.core.runtime import Reporter
 
-OFFLINE_WAY = "To try things without it: --model scing-tiny, a small model that comes with scing."
+OFFLINE_WAY = "To try scing without it: --model scing-tiny, a small model that comes with scing."
 PROBE_SECONDS = 3.0
 STALL_SECONDS = 30.0
 _CHUNK = 1 << 20
@@ -28,43 +28,42 @@ _DIGEST = re.compile(r"/([0-9a-f]{64})/|-([0-9a-f]{8})\.pt$")
 
 
 class UnfetchedError(WeightsError):
-    """A file that cannot be fetched.
+    """A file cannot be downloaded.
 
     Args:
         url: The file's address.
-        target: Where a user may put it.
-        reason: Why it cannot be fetched.
+        target: Path where the user can put the file.
+        reason: Why it cannot be downloaded.
     """
 
     def __init__(self, url: str, target: Path, reason: str) -> None:
         super().__init__(
             f"The weights {target.stem} are not on this machine and cannot be fetched: {reason}.",
-            f"Fetch {url}\nand put it at {target}\nor name the file wherever it lies: --pretrained FILE.\n"
-            f"{OFFLINE_WAY}",
+            f"Fetch {url}\nand put it at {target}\nor give the path of your file: --pretrained FILE.\n{OFFLINE_WAY}",
         )
         self.url, self.target, self.reason = url, target, reason
 
 
 class Probe:
-    """A first connection to an address, on a thread: it fails soon without a network, or with `HF_HUB_OFFLINE=1`.
+    """A test connection to an address in a thread; it fails quickly without a network or with `HF_HUB_OFFLINE=1`.
 
-    Probes that are started together fail together, within `PROBE_SECONDS`.
+    Probes that start at the same time fail within `PROBE_SECONDS` together.
 
     Args:
-        url: The address; a proxy is asked in its place where one is set.
+        url: The address; if a proxy is set, the connection is to the proxy.
     """
 
     def __init__(self, url: str) -> None:
         self._host, port = _first_hop(url)
         self._answer: list[str] = []
         self._end = time.monotonic() + PROBE_SECONDS
-        # Looking a name up may take long and has no time limit: hence the thread.
+        # A thread, because resolving a host name can take long and has no timeout.
         self._thread = threading.Thread(target=_connect, args=(self._host, port, self._answer), daemon=True)
         if not _is_offline():
             self._thread.start()
 
     def failure(self) -> str:
-        """Return why no connection can be made; empty where one can."""
+        """Return why the connection failed; empty if it succeeded."""
         if _is_offline():
             return "HF_HUB_OFFLINE is set"
         self._thread.join(max(0.0, self._end - time.monotonic()))
@@ -72,20 +71,20 @@ class Probe:
 
 
 def fetch(url: str, target: Path, *, reporter: Reporter, probe: Probe | None = None) -> Path:
-    """Fetch a file, whole or not at all; its SHA-256 is checked where the address tells it.
+    """Download a file completely or not at all; its SHA-256 is checked if the address contains it.
 
     Args:
         url: The file's address.
-        target: Where it is stored.
+        target: Path where it is saved.
         reporter: Shows the progress, in MiB.
-        probe: One for this address that was started before.
+        probe: A probe of this address that is already running; None to start one.
 
     Returns:
         The target.
 
     Raises:
         FileNotFoundError: If the server has no such file.
-        UnfetchedError: If it cannot be fetched; the message names the address, and the file to put it at.
+        UnfetchedError: If the download fails; the message gives the address and the target path.
     """
     if reason := (probe or Probe(url)).failure():
         raise UnfetchedError(url, target, reason)
@@ -93,7 +92,7 @@ def fetch(url: str, target: Path, *, reporter: Reporter, probe: Probe | None = N
     request = urllib.request.Request(url, headers={"User-Agent": "scing-cli"})  # noqa: S310 - from a literal table
     try:
         with urllib.request.urlopen(request, timeout=STALL_SECONDS) as response:  # noqa: S310
-            _keep(response, url, target, reporter)
+            _save(response, url, target, reporter)
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == http.HTTPStatus.NOT_FOUND:
@@ -104,8 +103,8 @@ def fetch(url: str, target: Path, *, reporter: Reporter, probe: Probe | None = N
     return target
 
 
-def _keep(response: http.client.HTTPResponse, url: str, target: Path, reporter: Reporter) -> None:
-    """Write a response to its place, then hold its size and digest against what they should be."""
+def _save(response: http.client.HTTPResponse, url: str, target: Path, reporter: Reporter) -> None:
+    """Write a response to its target after comparing its size and digest with the expected ones."""
     length = int(response.headers.get("Content-Length") or 0)
     digest, count = hashlib.sha256(), 0
     with (
@@ -119,22 +118,23 @@ def _keep(response: http.client.HTTPResponse, url: str, target: Path, reporter: 
             count += len(chunk)
             advance(1)
         if length and count != length:
-            raise UnfetchedError(url, target, f"it broke off after {count:,} of {length:,} bytes")
+            raise UnfetchedError(url, target, f"the connection broke off after {count:,} of {length:,} bytes")
         if not digest.hexdigest().startswith(known_digest(url)):
-            raise UnfetchedError(url, target, "what came has another SHA-256 than the address says")
+            raise UnfetchedError(url, target, "the received file does not have the SHA-256 in the address")
 
 
 def _chunks(response: http.client.HTTPResponse, url: str, target: Path) -> Iterator[bytes]:
-    """Read a response piece by piece; a failure of the network is told apart from one of the disk."""
+    """Yield a response in chunks."""
+    # Reads are separate from writes, so that an OSError of the network is not confused with one of the disk.
     try:
         while chunk := response.read(_CHUNK):
             yield chunk
     except (OSError, http.client.HTTPException) as error:
-        raise UnfetchedError(url, target, f"it broke off: {error or type(error).__name__}") from error
+        raise UnfetchedError(url, target, f"the connection broke off: {error or type(error).__name__}") from error
 
 
 def known_digest(url: str) -> str:
-    """Return the SHA-256 that an address tells, or its beginning, or nothing.
+    """Return the SHA-256 in an address, or its first 8 digits; empty if there is none.
 
     >>> known_digest("https://host/vit_b_16-laion400m_e32-55e67d44.pt")
     '55e67d44'
@@ -148,7 +148,7 @@ def _is_offline() -> bool:
 
 
 def _connect(host: str, port: int, answer: list[str]) -> None:
-    """Append why a host cannot be reached, or an empty text."""
+    """Append the reason why a host cannot be reached, or an empty text."""
     try:
         socket.create_connection((host, port), PROBE_SECONDS).close()
     except OSError as error:
@@ -158,7 +158,7 @@ def _connect(host: str, port: int, answer: list[str]) -> None:
 
 
 def _first_hop(url: str) -> tuple[str, int]:
-    """Return host and port that a request goes to first: the proxy's where one is set."""
+    """Return the host and port that a request connects to: the proxy's if one is set."""
     parts = urllib.parse.urlsplit(url)
     proxy = urllib.request.getproxies().get(parts.scheme)
     if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):

@@ -1,4 +1,4 @@
-"""What an image encoder expects of its pixels: size, patches, statistics. It travels with the weights (R11, R15)."""
+"""Image size, patch grid and pixel statistics of an image encoder (R11, R15); they are saved with the weights."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Geometry:
     """Size and statistics of the pixels, and how they are cut into patches.
 
     Args:
-        height: Of the image, in pixels.
-        width: Of the image, in pixels.
+        height: Height of the image, in pixels.
+        width: Width of the image, in pixels.
         patch: Side of a square patch, in pixels.
-        stride: Step from one patch to the next, in pixels; below `patch` the patches overlap.
-        mean: Of the three channels, on a scale of 0 to 1.
-        std: Of the three channels, on the same scale.
-        interpolation: How images are resized: `bicubic` or `bilinear`.
+        stride: Step from one patch to the next, in pixels; patches overlap if it is smaller than `patch`.
+        mean: Mean of each of the three channels, on a scale of 0 to 1.
+        std: Standard deviation of each channel, on the same scale.
+        interpolation: Interpolation for resizing: `bicubic` or `bilinear`.
 
     Raises:
         SettingError: If the stride is not within 1 to `patch`, a side is smaller than a patch or above `LARGEST_SIDE`,
@@ -46,12 +46,14 @@ class Geometry:
     def __post_init__(self) -> None:
         if not 1 <= self.stride <= self.patch:
             raise SettingError(
-                f"--stride {self.stride} does not suit patches of {self.patch} pixels.", f"Use 1 to {self.patch}."
+                f"--stride {self.stride} does not fit patches of {self.patch} pixels.", f"Use 1 to {self.patch}."
             )
         if min(self.height, self.width) < self.patch:
-            raise SettingError(f"{self.height}x{self.width} pixels hold no patch of {self.patch}x{self.patch}.")
+            raise SettingError(
+                f"{self.height}x{self.width} pixels are smaller than a patch of {self.patch}x{self.patch}."
+            )
         if max(self.height, self.width) > LARGEST_SIDE:
-            raise SettingError(f"{self.height}x{self.width} pixels: a side has at most {LARGEST_SIDE}.")
+            raise SettingError(f"{self.height}x{self.width} pixels are too many: a side has at most {LARGEST_SIDE}.")
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise SettingError(f"mean {self.mean} and std {self.std} must be three numbers each, std above 0.")
         if self.interpolation not in INTERPOLATIONS:
@@ -69,15 +71,15 @@ class Geometry:
         return (self.height - self.patch) // self.stride + 1, (self.width - self.patch) // self.stride + 1
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON can hold them."""
+        """Return the fields in a form that JSON can represent."""
         return {**dataclasses.asdict(self), "mean": list(self.mean), "std": list(self.std)}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Geometry:
-        """Return the geometry that `as_dict` described.
+        """Return the geometry that `as_dict` returned.
 
         Raises:
-            SettingError: If a field is unknown, of another kind, or has a value that cannot be used.
+            SettingError: If a field is unknown, has the wrong type, or has an invalid value.
         """
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(content) - known):

@@ -1,9 +1,9 @@
-"""Where published weights lie, on this machine or in the network. Imports neither torch nor open_clip at first.
+"""Finds published weights on this machine or downloads them.
 
-The small model's weights ship with this package, tag `rendered`. Others are looked for, in this order:
-`weights/<model>-<tag>.<safetensors|pt|bin>` in this program's cache folder, OpenAI's cache
-(`~/.cache/clip`), the Hugging Face cache. Only then is a file fetched, and only one whose tag the user named: from its
-own address (`fetch`), else from the hub (`hub_download`).
+The small model's weights ship with this package (tag `rendered`). Other weights are searched in this order:
+`weights/<model>-<tag>.<safetensors|pt|bin|pth>` in this program's cache folder, OpenAI's cache (`~/.cache/clip`), the
+Hugging Face cache. If none has the file and the user named the tag, it is downloaded: from its published address
+(`fetch`), else from the hub (`hub_download`). torch and open_clip are imported only when a tag must be looked up.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _OPENAI = "https://openaipublic.azureedge.net/clip/models"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Published:
-    """Where the weights of one tag are published.
+    """The addresses of one tag's weights.
 
     Args:
-        url: A file, or empty.
-        hub: `owner/name/` of a hub repository, perhaps with a file's name behind it, or empty.
-        quick_gelu: Whether they were trained with QuickGELU.
+        url: Address of a file, or empty.
+        hub: `owner/name/` of a hub repository, optionally followed by a file name, or empty.
+        quick_gelu: Whether the weights were trained with QuickGELU.
     """
 
     url: str = ""
@@ -47,7 +47,7 @@ def _openai(digest: str, file: str, repository: str) -> Published:
 
 SHIPPED = "rendered"
 
-# The default tag stands here, so that a missing file is reported before torch and open_clip are loaded.
+# The default tag's addresses, so that a missing file is reported without loading torch and open_clip.
 OPENAI = {
     "ViT-B-32-quickgelu": _openai(
         "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af", "ViT-B-32.pt", "vit_base_patch32_clip_224"
@@ -62,27 +62,27 @@ OPENAI = {
 
 
 def default_tag(name: str) -> str:
-    """Return the tag that a model has where none is named: the shipped weights', or OpenAI's."""
+    """Return a model's default tag: that of its shipped weights, or OpenAI's."""
     return SHIPPED if shipped_weights(name) else "openai"
 
 
 def shipped_weights(name: str) -> Path | None:
-    """Return the weights file that this package carries for a model, if it does."""
+    """Return the weights file that ships with this package for a model; None if there is none."""
     return {path.stem: path for path in OWN_MODELS.glob("*.safetensors")}.get(name)
 
 
 def locate(name: str, pretrained: str | None, *, reporter: Reporter) -> Path | None:
-    """Return the weights file that `--model` and `--pretrained` mean; None for random weights.
+    """Return the weights file for `--model` and `--pretrained`; None for random weights.
 
-    Worth calling before torch is loaded: what is missing is said at once.
+    Commands call this before they load torch, so that a missing file is reported at once.
 
     Args:
         name: A model's name, or the path of its JSON file.
-        pretrained: A tag, the path of a file (which is not opened here), or `random`; None for `default_tag`.
+        pretrained: A tag, the path of a file (it is not opened), or `random`; None for `default_tag`.
         reporter: Shows a download's progress.
 
     Raises:
-        WeightsError: As `find_architecture` and `find_weights` do, or if the named file is not there.
+        WeightsError: As for `find_architecture` and `find_weights`, or if the given file does not exist.
     """
     architecture = find_architecture(name)
     pretrained = pretrained or default_tag(name)
@@ -92,20 +92,20 @@ def locate(name: str, pretrained: str | None, *, reporter: Reporter) -> Path | N
         return find_weights(architecture.name, pretrained, reporter=reporter)
     path = Path(pretrained).absolute()
     if not path.is_file():
-        raise WeightsError(f"There is no weights file {path}.", "Name it with --pretrained FILE.")
+        raise WeightsError(f"The weights file {path} does not exist.", "Give its path: --pretrained FILE.")
     return path
 
 
 def is_file_name(pretrained: str) -> bool:
-    """Tell whether `--pretrained` names a file and no tag: by its ending, its folder, or because it is there."""
+    """Return whether `--pretrained` is a path, not a tag: by its suffix or folder, or because the file exists."""
     path = Path(pretrained)
     return path.suffix in SUFFIXES or len(path.parts) > 1 or path.is_file()
 
 
 def find_weights(name: str, tag: str, *, reporter: Reporter) -> Path:
-    """Return the weights file of a published tag, fetched where this machine has it not.
+    """Return the weights file of a published tag; it is downloaded if this machine does not have it.
 
-    Without a network this fails within 5 seconds; it never waits for ever.
+    Without a network this fails within 5 seconds.
 
     Args:
         name: A model's name.
@@ -113,8 +113,8 @@ def find_weights(name: str, tag: str, *, reporter: Reporter) -> Path:
         reporter: Shows a download's progress.
 
     Raises:
-        WeightsError: If the model or the tag is unknown, needs another activation, or cannot be fetched; the message
-            then names the address and where to put the file.
+        WeightsError: If the model or the tag is unknown, the weights need another activation, or the download fails;
+            the message then gives the address and where to put the file.
     """
     if tag == SHIPPED and (own := shipped_weights(name)):
         return own
@@ -122,38 +122,40 @@ def find_weights(name: str, tag: str, *, reporter: Reporter) -> Path:
     if found := _local(name, tag, published):
         return found
     if not (sources := _sources(f"{name}-{tag}", published)):
-        raise WeightsError(f"open_clip names no file for the tag {tag!r} of {name}.", "Name one: --pretrained FILE.")
+        raise WeightsError(f"open_clip lists no file for the tag {tag!r} of {name}.", "Give a file: --pretrained FILE.")
     return _fetch_first(sources, reporter)
 
 
 def weights_folder() -> Path:
-    """Return where fetched weights are kept, and where a user may put them: `<cache>/weights`."""
+    """Return the folder of downloaded weights, where users can also put files: `<cache>/weights`."""
     return cache_folder() / "weights"
 
 
 def find_published(name: str, tag: str) -> Published:
-    """Return where a tag is published.
+    """Return the addresses of a tag.
 
     Raises:
-        WeightsError: If the model has no such tag (its tags are listed), or if the weights need QuickGELU and the model
-            has none: features would be wrong without a sign of it.
+        WeightsError: If the model does not have the tag (the message lists its tags), or if the weights need QuickGELU
+            and the model does not use it.
     """
     published, tags = _tags(name, tag)
     if published is None:
         known = f"Its tags: {', '.join(tags)}." if tags else "It has no published weights."
         raise WeightsError(
-            f"{name} has no weights of the tag {tag!r}.", f"{known} Else use --pretrained FILE or --pretrained random."
+            f"{name} has no weights with the tag {tag!r}.",
+            f"{known} Or use --pretrained FILE or --pretrained random.",
         )
+    # With the wrong activation the features would be wrong, and nothing would show it.
     if published.quick_gelu and not find_architecture(name).image.quick_gelu:
         raise WeightsError(
-            f"The weights {tag!r} were trained with QuickGELU, which {name} has not: its features would be wrong.",
-            f"use {name}-quickgelu",
+            f"The weights {tag!r} were trained with QuickGELU, which {name} does not use: features would be wrong.",
+            f"Use {name}-quickgelu.",
         )
     return published
 
 
 def _tags(name: str, tag: str) -> tuple[Published | None, list[str]]:
-    """Return what is published under a tag, or None and the tags there are."""
+    """Return the addresses of a tag, or None and the known tags."""
     if shipped_weights(name):
         return None, [SHIPPED]
     clean = tag.lower().replace("-", "_")
@@ -168,15 +170,16 @@ def _tags(name: str, tag: str) -> tuple[Published | None, list[str]]:
 
 
 def _local(name: str, tag: str, published: Published) -> Path | None:
-    places = [weights_folder() / f"{name}-{tag}{suffix}" for suffix in SUFFIXES]
+    """Return the file of a tag on this machine; None if there is none."""
+    paths = [weights_folder() / f"{name}-{tag}{suffix}" for suffix in SUFFIXES]
     if published.url:
-        places.append(Path.home() / ".cache" / "clip" / Path(published.url).name)
+        paths.append(Path.home() / ".cache" / "clip" / Path(published.url).name)
     if published.hub:
         from huggingface_hub import try_to_load_from_cache
 
         found = (try_to_load_from_cache(repository, file) for repository, file in _hub_files(published))
-        places.extend(Path(path) for path in found if isinstance(path, str))
-    return next((place for place in places if place.is_file()), None)
+        paths.extend(Path(path) for path in found if isinstance(path, str))
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _hub_files(published: Published) -> list[tuple[str, str]]:
@@ -186,7 +189,7 @@ def _hub_files(published: Published) -> list[tuple[str, str]]:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Source:
-    """An address that a file may be fetched from; `get` does so, and raises as `fetch` does."""
+    """An address of a file; `get` downloads it and raises the errors of `fetch`."""
 
     url: str
     target: Path
@@ -198,10 +201,10 @@ class _Source:
 
 
 def _sources(stem: str, published: Published) -> list[_Source]:
-    """Return where a file may be fetched from, in the order to try."""
+    """Return the addresses of a file, in the order to try."""
     sources = []
-    # OpenAI's own address comes before the hub's copy, which has the same tensors in another file: only the address
-    # tells the SHA-256 of the very file that was published. The copy serves networks that do not reach this host.
+    # OpenAI's address comes first: it contains the SHA-256 of the file. The hub has the same tensors in another file,
+    # for networks that cannot reach OpenAI's host.
     if published.url:
         target = weights_folder() / f"{stem}{Path(urllib.parse.urlsplit(published.url).path).suffix}"
         sources.append(_Source(published.url, target, functools.partial(fetch, published.url, target)))
@@ -213,9 +216,9 @@ def _sources(stem: str, published: Published) -> list[_Source]:
 
 
 def _fetch_first(sources: Sequence[_Source], reporter: Reporter) -> Path:
-    """Fetch from the first host that can be reached and has the file."""
+    """Download from the first reachable host that has the file."""
     urls = {source.host: source.url for source in sources}
-    probes = {host: Probe(url) for host, url in urls.items()}  # at once: several hosts take no longer than one
+    probes = {host: Probe(url) for host, url in urls.items()}  # in parallel: several hosts take no longer than one
     failures: dict[str, UnfetchedError] = {}
     for source in sources:
         if source.host in failures:
@@ -230,6 +233,6 @@ def _fetch_first(sources: Sequence[_Source], reporter: Reporter) -> Path:
         first, reasons = next(iter(failures.values())), dict.fromkeys(each.reason for each in failures.values())
         raise UnfetchedError(first.url, first.target, "; ".join(reasons)) from first
     raise WeightsError(
-        f"{sources[-1].url} is not there any more.",
-        f"Put the file at {sources[-1].target}, or name it: --pretrained FILE.\n{OFFLINE_WAY}",
+        f"{sources[-1].url} does not exist any more.",
+        f"Put the file at {sources[-1].target}, or give its path: --pretrained FILE.\n{OFFLINE_WAY}",
     )

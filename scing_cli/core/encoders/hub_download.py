@@ -1,4 +1,4 @@
-"""One weights file from the Hugging Face hub, fetched into the hub's own cache."""
+"""Downloads one weights file from the Hugging Face hub into the hub's cache."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def hub_address(repository: str, file: str) -> str:
-    """Return the address of a file in a hub repository; `HF_ENDPOINT` names another host."""
+    """Return the address of a file in a hub repository; `HF_ENDPOINT` can replace the host."""
     from huggingface_hub import hf_hub_url
 
     return hf_hub_url(repository, file)
 
 
 def fetch_from_hub(repository: str, file: str, target: Path, *, reporter: Reporter, probe: Probe | None = None) -> Path:
-    """Fetch a file of a hub repository into the hub's cache, whole or not at all, and return where it is.
+    """Download a file of a hub repository into the hub's cache, completely or not at all, and return its path.
 
     Args:
         repository: `owner/name`.
-        file: The file's name in it.
-        target: Where a user may put the file by hand; named in messages.
+        file: The file's name in the repository.
+        target: Path where the user can put the file by hand; messages show it.
         reporter: Shows the progress, in MiB.
-        probe: One for the hub that was started before.
+        probe: A probe of the hub that is already running; None to start one.
 
     Raises:
         FileNotFoundError: If the repository has no such file.
-        UnfetchedError: If it cannot be fetched, within 5 seconds where there is no network.
+        UnfetchedError: If the download fails; without a network this takes at most 5 seconds.
     """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
@@ -45,13 +45,14 @@ def fetch_from_hub(repository: str, file: str, target: Path, *, reporter: Report
     url = hub_address(repository, file)
     if reason := (probe or Probe(url)).failure():
         raise UnfetchedError(url, target, reason)
-    # The HTTP client, and with it the class of a broken connection, depends on the version; Xet raises RuntimeError.
+    # The HTTP client, and so the class of a connection error, depends on huggingface_hub's version. Xet raises
+    # RuntimeError.
     broken: tuple[type[Exception], ...] = (RuntimeError, *cast("Any", HfHubHTTPError.__bases__))
     reporter.note(f"Fetching {url}")
     try:
         with _quiet(), contextlib.ExitStack() as bars:
             found = Path(hf_hub_download(repository, file, tqdm_class=_bar_class(file, reporter, bars)))
-    except LocalEntryNotFoundError as error:  # no answer to its first question; the cause says why
+    except LocalEntryNotFoundError as error:  # the first request failed; the cause says why
         raise UnfetchedError(url, target, _reason(error.__cause__ or error)) from error
     except EntryNotFoundError as error:
         raise FileNotFoundError(url) from error
@@ -62,7 +63,8 @@ def fetch_from_hub(repository: str, file: str, target: Path, *, reporter: Report
 
 
 def _check_digest(found: Path, url: str, target: Path) -> None:
-    """Compare a file with its SHA-256, which is its name in the cache; on systems without links it has another name."""
+    """Compare a file with its SHA-256, if the cache names the file by it."""
+    # On systems without symbolic links the cache uses the plain file name, and there is nothing to compare.
     blob = found.resolve()
     if not _SHA256.fullmatch(blob.name):
         return
@@ -71,7 +73,7 @@ def _check_digest(found: Path, url: str, target: Path) -> None:
     if digest != blob.name:
         found.unlink(missing_ok=True)
         blob.unlink(missing_ok=True)
-        raise UnfetchedError(url, target, "what came has another SHA-256 than the hub says")
+        raise UnfetchedError(url, target, "the received file does not have the SHA-256 that the hub states")
 
 
 def _reason(error: BaseException) -> str:
@@ -80,13 +82,13 @@ def _reason(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the hub's library from printing each broken connection, and from asking for more than the file."""
+    """Stop huggingface_hub from printing connection errors and from sending telemetry."""
     from huggingface_hub import constants
     from huggingface_hub.utils.logging import get_verbosity, set_verbosity
 
     verbosity, telemetry = get_verbosity(), constants.HF_HUB_DISABLE_TELEMETRY
     set_verbosity(logging.ERROR)
-    constants.HF_HUB_DISABLE_TELEMETRY = True  # otherwise it tells torch's version, and fetches a list of its own
+    constants.HF_HUB_DISABLE_TELEMETRY = True  # else it sends torch's version and downloads a list
     try:
         yield
     finally:
@@ -95,14 +97,14 @@ def _quiet() -> Iterator[None]:
 
 
 def _bar_class(file: str, reporter: Reporter, bars: contextlib.ExitStack) -> Any:
-    """Return a class that the hub's library takes for tqdm, and that reports to `reporter`."""
+    """Return a subclass of tqdm that shows its progress through `reporter`."""
     from huggingface_hub.utils.tqdm import tqdm
 
     class Bar(tqdm):
-        """Counts bytes, shows MiB."""
+        """Counts bytes and shows MiB."""
 
         def __init__(self, *args: Any, total: int | None = None, initial: int = 0, **options: Any) -> None:
-            options["disable"] = True  # of tqdm itself
+            options["disable"] = True  # no bar of tqdm itself
             super().__init__(*args, total=total, initial=initial, **options)  # type: ignore[no-untyped-call]
             self._bytes, self._shown = 0, 0
             self._advance = bars.enter_context(
@@ -117,11 +119,11 @@ def _bar_class(file: str, reporter: Reporter, bars: contextlib.ExitStack) -> Any
             self._advance(whole - self._shown)
             self._shown = whole
 
-        # With these two, a download by Xet shows one bar of the file's bytes instead of two.
+        # Without the next two methods a download by Xet would show two bars instead of one.
         def update_transfer(self, n: float | None = 1) -> None:
-            """Ignore bytes that came and are not written yet."""
+            """Ignore received bytes that are not written yet."""
 
         def set_transfer_postfix_str(self, *_args: Any, **_options: Any) -> None:
-            """Show no rate."""
+            """Ignore the transfer rate."""
 
     return Bar

@@ -1,4 +1,4 @@
-"""CLIP's image tower at any size and stride.
+"""CLIP's image tower, for any image size and stride.
 
 Legend: B batch, H x W' pixels, h x w patches, W width of the tower, D width of the joint embedding.
 """
@@ -22,11 +22,11 @@ from scing_cli.core.runtime import draw_seed
 
 
 class ImageFeatures(NamedTuple):
-    """What the image tower says of a batch.
+    """The image tower's output for a batch.
 
     Args:
         cls: Shape (B, W): the class token after the last layer norm.
-        projected: Shape (B, D): the same, projected into the joint space (Eq. 7); not of unit length.
+        projected: Shape (B, D): `cls` projected into the joint space (Eq. 7); not of unit length.
         previous: Shape (B, W): the class token before the last block.
     """
 
@@ -38,18 +38,18 @@ class ImageFeatures(NamedTuple):
 class ImageEncoder(nn.Module):
     """A vision transformer whose class token is projected into the joint space (Eq. 7).
 
-    The patches may overlap (R15) and the image need not be square; at stride = patch and the size that CLIP was trained
-    with, the result is open_clip's `encode_image`. Weights are unset until they are loaded: see `clip.load_clip`.
+    Patches may overlap (R15) and the image need not be square. With stride = patch and CLIP's own image size, the
+    result equals open_clip's `encode_image`. The weights are not initialized; `clip.load_clip` fills them.
 
     Args:
-        geometry: Size and patches; kept as `geometry`.
+        geometry: Image size, patches and pixel statistics.
         width: W.
-        layers: Residual attention blocks.
-        heads: Attention heads of each; they divide W.
+        layers: Number of residual attention blocks.
+        heads: Number of attention heads per block; it must divide W.
         embed_dim: D.
-        mlp_ratio: Hidden width of the blocks' MLPs over W.
+        mlp_ratio: Hidden width of the blocks' MLPs, as a multiple of W.
         quick_gelu: Whether the MLPs use x * sigmoid(1.702 x), as OpenAI's weights need.
-        cameras: Those it has a vector for (R15): see `learn_cameras`.
+        cameras: Names of the cameras that have a vector (R15); `learn_cameras` adds such vectors.
     """
 
     def __init__(
@@ -95,13 +95,13 @@ class ImageEncoder(nn.Module):
             self._name_cameras(cameras)
 
     def learn_cameras(self, names: Sequence[str], seed: int) -> None:
-        """Give the tower a vector for each camera (SIE, R15), drawn from N(0, 0.02) as CLIP-ReID draws them.
+        """Add a trainable vector for each camera (SIE, R15), with initial values from N(0, 0.02) as in CLIP-ReID.
 
-        It is added to the class token's embedding, with coefficient 1, as in CLIP-ReID's code.
+        A camera's vector is added to the class token's embedding with coefficient 1, as in CLIP-ReID's code.
 
         Args:
-            names: The cameras of training, without repetition.
-            seed: Of the draw.
+            names: The cameras of training, without duplicates.
+            seed: Seed of the initial values.
         """
         self._name_cameras(names)
         draw = torch.Generator().manual_seed(draw_seed(seed, "weights", "cameras"))
@@ -114,21 +114,21 @@ class ImageEncoder(nn.Module):
         self.camera_embedding = nn.Parameter(torch.empty(len(names), self.width))
 
     def camera_rows(self, names: Sequence[str]) -> Tensor:
-        """Return the place of each camera's vector, (B,) int64; -1 for a camera without one."""
+        """Return the row of each camera's vector, (B,) int64; -1 for a camera without a vector."""
         return torch.from_numpy(camera_rows(self.cameras, names)).to(self.class_embedding.device)
 
     def tokens(self, pixels: Tensor, cameras: Tensor | None = None) -> Tensor:
-        """Cut normalised pixels into patches, embed them and add the class token and the positions.
+        """Embed the patches of normalised pixels, and add the class token and the position embeddings.
 
         Args:
-            pixels: Shape (B, 3, H, W'), of the geometry's size and statistics.
-            cameras: Shape (B,), from `camera_rows`; None for an image of no known camera.
+            pixels: Shape (B, 3, H, W'), with the geometry's size and statistics.
+            cameras: Shape (B,), from `camera_rows`; None if no image has a known camera.
 
         Returns:
             Shape (B, 1 + h * w, W), before the first layer norm.
 
         Raises:
-            ValueError: If the pixels have another size than the geometry's.
+            ValueError: If the size of the pixels is not the geometry's.
         """
         expected = (3, self.geometry.height, self.geometry.width)
         if tuple(pixels.shape[1:]) != expected:
@@ -136,6 +136,7 @@ class ImageEncoder(nn.Module):
         patches: Tensor = self.conv1(pixels).flatten(2).transpose(1, 2)  # (B, h * w, W)
         first = self.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
         if cameras is not None and self.cameras:
+            # Row -1 means no camera: any row is looked up, then multiplied by 0.
             vectors = self.camera_embedding.index_select(0, cameras.clamp_min(0)) * (cameras >= 0)[:, None]  # (B, W)
             first = first + vectors.to(patches.dtype)[:, None]
         return torch.cat((first, patches), dim=1) + self.positional_embedding.to(patches.dtype)
@@ -146,14 +147,14 @@ class ImageEncoder(nn.Module):
         Args:
             pixels: As for `tokens`.
             cameras: As for `tokens`.
-            run: How the blocks before the last are run; None for `run_block`.
+            run: Runs the blocks before the last one; None for `run_block`.
         """
         return self._features(pixels, cameras, last_block, run)
 
     def dense(self, pixels: Tensor, cameras: Tensor | None = None) -> ImageFeatures:
-        """Encode as `forward` does, computing the last block at every place although only the class token is read.
+        """Encode as `forward` does, but compute the last block for every token.
 
-        The slow way with the same result up to rounding: counts of operations and tests are of it.
+        It is slower, with the same result up to rounding. Operation counts and tests use it.
         """
         return self._features(pixels, cameras, dense_block)
 
@@ -179,12 +180,12 @@ def build_transformer(*, width: int, layers: int, heads: int, mlp_ratio: float, 
 
 
 def descriptor(features: ImageFeatures, kind: str = "projected", *, unit: bool = True) -> Tensor:
-    """Turn features into descriptors that are compared by cosine (Eq. 21, R10).
+    """Compute descriptors, which are compared by cosine similarity, from features (Eq. 21, R10).
 
     Args:
-        features: Of one batch.
-        kind: `projected`, or `concat` for class token and projection side by side; the length is taken after joining.
-        unit: Whether they are made unit length.
+        features: Features of one batch.
+        kind: `projected`, or `concat` for class token and projection joined; they are normalized after joining.
+        unit: Whether the descriptors are normalized to unit length.
 
     Returns:
         Shape (B, D), or (B, W + D) for `concat`; float32.

@@ -1,7 +1,6 @@
-"""Seeded first weights of both towers: CLIP's own spreads, drawn uniformly.
+"""Seeded random initialization of both towers, with the standard deviations that CLIP uses.
 
-Uniform draws are whole numbers scaled once, so that the same seed gives the same bytes on every processor, and every
-tensor has a generator of its own, so that threads share the work. The spread is given as a standard deviation.
+Values are drawn from uniform distributions; the same seed gives the same bytes on every processor.
 """
 
 from __future__ import annotations
@@ -17,33 +16,32 @@ from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.encoders.text import TextEncoder
 from scing_cli.core.runtime import default_workers, draw_seed
 
-LOGIT_SCALE = (
-    100.0  # where CLIP's training ends, its upper limit; an untrained CLIP's 14.3 is far too flat for R4 and R7
-)
+# The upper limit, which CLIP's training reaches. An untrained CLIP's 14.3 makes the softmax too flat for R4 and R7.
+LOGIT_SCALE = 100.0
 
 
 def fill_image(encoder: ImageEncoder, seed: int) -> None:
-    """Draw all weights of an image tower on the CPU; no global generator is touched."""
+    """Draw all weights of an image tower on the CPU; global random generators are not used."""
     spread = encoder.width**-0.5
-    own = [
+    embeddings = [
         (encoder.conv1.weight, encoder.conv1.weight[0].numel() ** -0.5),
         (encoder.class_embedding, spread),
         (encoder.positional_embedding, spread),
         (encoder.proj, spread),
     ]
     _level(encoder)
-    _draw([*own, *_blocks(encoder, encoder.width)], seed, "image")
+    _draw([*embeddings, *_blocks(encoder, encoder.width)], seed, "image")
 
 
 def fill_text(encoder: TextEncoder, seed: int) -> None:
-    """Draw all weights of a text tower on the CPU; no global generator is touched."""
-    own: list[tuple[Tensor, float]] = [
+    """Draw all weights of a text tower on the CPU; global random generators are not used."""
+    embeddings: list[tuple[Tensor, float]] = [
         (encoder.token_embedding.weight, 0.02),
         (encoder.positional_embedding, 0.01),
         (encoder.text_projection, encoder.width**-0.5),
     ]
     _level(encoder)
-    _draw([*own, *_blocks(encoder, encoder.width)], seed, "text")
+    _draw([*embeddings, *_blocks(encoder, encoder.width)], seed, "text")
 
 
 @torch.no_grad()
@@ -59,7 +57,8 @@ def _level(tower: nn.Module) -> None:
 
 
 def _blocks(tower: nn.Module, width: int) -> Iterator[tuple[Tensor, float]]:
-    """Yield the weights of attention and MLPs; what is added to the tokens starts smaller the deeper the tower is."""
+    """Yield each weight matrix of attention and MLPs with its standard deviation."""
+    # Output projections are added to the residual stream: their deviation shrinks with the number of layers.
     layers = sum(isinstance(module, nn.MultiheadAttention) for module in tower.modules())
     for module in tower.modules():
         if isinstance(module, nn.MultiheadAttention):
@@ -70,13 +69,15 @@ def _blocks(tower: nn.Module, width: int) -> Iterator[tuple[Tensor, float]]:
 
 
 def _draw(spreads: list[tuple[Tensor, float]], seed: int, tower: str) -> None:
-    """Fill each tensor uniformly, with the given standard deviation about 0."""
+    """Fill each tensor from a uniform distribution with mean 0 and the given standard deviation."""
 
-    def fill(place: int) -> None:
-        tensor, deviation = spreads[place]
-        bound = np.float32(deviation * 3**0.5)
+    def fill(index: int) -> None:
+        tensor, deviation = spreads[index]
+        bound = np.float32(deviation * 3**0.5)  # the uniform distribution over [-b, b] has the deviation b / sqrt(3)
         numbers = tensor.detach().numpy()
-        generator = np.random.Generator(np.random.PCG64(draw_seed(seed, "weights", tower, place)))
+        # One generator per tensor: threads share the work and the result does not depend on their order.
+        generator = np.random.Generator(np.random.PCG64(draw_seed(seed, "weights", tower, index)))
+        # Uniform draws are integers scaled once, so they are equal on every processor; normal draws need not be.
         generator.random(dtype=np.float32, out=numbers)
         numbers *= 2 * bound
         numbers -= bound

@@ -1,11 +1,12 @@
-"""A tower's blocks, the last of them only at the places that are read: the class token, or the ends of texts.
+"""A tower's blocks, where the last block is computed only for the tokens whose output is used.
 
-Nothing reads what the last block makes of the other places, so it is not computed. Their keys and values count, but
-with one query they need not be made. A score is q . (K n + b) = (K^T q) . n + q . b, where n is a place after the
-layer norm: K^T q is computed once instead of a key at each place, and q . b, the same at every place, falls out of the
-softmax. Values are taken likewise: V (sum of the weighted n) + b. The function stays the dense one up to rounding.
+These are the class tokens of images and the end tokens of texts. The other tokens serve the last block as keys and
+values only, and with a single query neither has to be computed for each token. A score is
+q . (K n + b) = (K^T q) . n + q . b, where n is a token after the layer norm. K^T q is computed once, and q . b is equal
+for all tokens, so the softmax cancels it. The values are handled in the same way: V (weighted sum of n) + b. The result
+equals the dense block's up to rounding.
 
-Legend: B texts or images, T places, W width of the tower, h heads, w width of a head.
+Legend: B texts or images, T tokens, W width of the tower, h heads, w width of a head.
 """
 
 from __future__ import annotations
@@ -19,113 +20,115 @@ from torch.nn import functional
 
 from scing_cli.core.encoders.attention import RunBlock, layer_norm, run_block
 
-Places = int | Tensor
+Positions = int | Tensor  # one position for all rows, or (B,) int64
 
 
 class LastBlock(Protocol):
-    """Runs the last block and returns it at the places read: `last_block`, or `dense_block` for all places."""
+    """The signature of `last_block` and `dense_block`."""
 
-    def __call__(self, block: Any, tokens: Tensor, places: Places, *, causal: bool) -> Tensor:
-        """See `last_block`."""
+    def __call__(self, block: Any, tokens: Tensor, positions: Positions, *, causal: bool) -> Tensor:
+        """Run the last block and return its output at the given positions, (B, W)."""
         ...
 
 
 class Read(NamedTuple):
-    """What a stack of blocks says at the places read.
+    """Tokens of a stack of blocks at the positions that are read.
 
     Args:
         previous: Shape (B, W): before the last block.
-        final: Shape (B, W): after it.
+        final: Shape (B, W): after the last block.
     """
 
     previous: Tensor
     final: Tensor
 
 
-def last_block(block: Any, tokens: Tensor, places: Places, *, causal: bool) -> Tensor:
-    """Run a residual attention block at one place of each row; equal to `dense_block` up to rounding.
+def last_block(block: Any, tokens: Tensor, positions: Positions, *, causal: bool) -> Tensor:
+    """Run a residual attention block for one token of each row; equal to `dense_block` up to rounding.
 
     Args:
         block: open_clip's `ResidualAttentionBlock`, without dropout.
         tokens: Shape (B, T, W).
-        places: What is read: one place for all rows, or one for each, (B,) int64; in 0..T-1.
-        causal: Whether a place sees itself and earlier ones alone; otherwise it sees all.
+        positions: Position of the token that is read, in 0..T-1: one for all rows, or one per row, (B,) int64.
+        causal: Whether a token attends only to itself and earlier tokens; otherwise it attends to all.
 
     Returns:
         Shape (B, W).
     """
-    if causal and isinstance(places, int):
-        tokens = tokens[:, : places + 1]
+    if causal and isinstance(positions, int):
+        tokens = tokens[:, : positions + 1]
     normal = layer_norm(block.ln_1, tokens)  # (B, T, W)
     seen = None
-    if causal and not isinstance(places, int):
-        seen = torch.arange(tokens.shape[1], device=tokens.device) <= places[:, None]  # (B, T)
-    result = _at(tokens, places) + block.ls_1(_attend(block.attn, _at(normal, places), normal, seen))
+    if causal and not isinstance(positions, int):
+        seen = torch.arange(tokens.shape[1], device=tokens.device) <= positions[:, None]  # (B, T)
+    result = _at(tokens, positions) + block.ls_1(_attend(block.attn, _at(normal, positions), normal, seen))
     final: Tensor = result + block.ls_2(block.mlp(block.ln_2(result)))
     return final
 
 
-def dense_block(block: Any, tokens: Tensor, places: Places, *, causal: bool) -> Tensor:
-    """Run the block at all places and pick those read: the usual way, which counts and tests are held against.
+def dense_block(block: Any, tokens: Tensor, positions: Positions, *, causal: bool) -> Tensor:
+    """Run the block for all tokens, then select the positions that are read.
+
+    This is the usual computation; tests and operation counts use it as the reference.
 
     Args:
-        block: As for `last_block`, and so are the others.
+        block: open_clip's `ResidualAttentionBlock`, without dropout.
         tokens: Shape (B, T, W).
-        places: One, or (B,).
-        causal: Whether no place sees a later one.
+        positions: One position for all rows, or one per row, (B,) int64.
+        causal: Whether a token attends only to itself and earlier tokens.
 
     Returns:
         Shape (B, W).
     """
-    return _at(block(tokens, attn_mask=causal_mask(tokens.shape[1], tokens) if causal else None), places)
+    return _at(block(tokens, attn_mask=causal_mask(tokens.shape[1], tokens) if causal else None), positions)
 
 
 def read_blocks(
     blocks: Iterable[Any],
     tokens: Tensor,
-    places: Places,
+    positions: Positions,
     last: LastBlock,
     *,
     causal: bool,
     run: RunBlock | None = None,
 ) -> Read:
-    """Run a stack of blocks: all of them but the last at every place.
+    """Run a stack of blocks: all but the last for every token.
 
     Args:
         blocks: At least one.
         tokens: Shape (B, T, W).
-        places: As for `last_block`.
-        last: How the last block is run.
-        causal: As for `last_block`, of every block.
-        run: How the others are run; None for `run_block`.
+        positions: As for `last_block`.
+        last: Runs the last block.
+        causal: As for `last_block`; it applies to every block.
+        run: Runs the other blocks; None for `run_block`.
     """
     *first, final = blocks
     mask = causal_mask(tokens.shape[1], tokens) if causal else None
     for block in first:
         tokens = (run or run_block)(block, tokens, mask)
-    return Read(_at(tokens, places), last(final, tokens, places, causal=causal))
+    return Read(_at(tokens, positions), last(final, tokens, positions, causal=causal))
 
 
-def causal_mask(places: int, like: Tensor) -> Tensor:
-    """Return the additive mask (places, places): 0 up to the diagonal, -inf after it; dtype and device of `like`."""
-    return torch.full((places, places), float("-inf"), dtype=like.dtype, device=like.device).triu(1)
+def causal_mask(length: int, like: Tensor) -> Tensor:
+    """Return the additive mask (length, length): 0 up to the diagonal, -inf above it; dtype and device of `like`."""
+    return torch.full((length, length), float("-inf"), dtype=like.dtype, device=like.device).triu(1)
 
 
-def _at(tokens: Tensor, places: Places) -> Tensor:
-    """Return one place of each row of (B, T, W): (B, W)."""
-    if isinstance(places, int):
-        return tokens[:, places]
-    return tokens[torch.arange(len(tokens), device=tokens.device), places]
+def _at(tokens: Tensor, positions: Positions) -> Tensor:
+    """Return one token of each row of (B, T, W): (B, W)."""
+    if isinstance(positions, int):
+        return tokens[:, positions]
+    return tokens[torch.arange(len(tokens), device=tokens.device), positions]
 
 
-def _attend(attention: torch.nn.MultiheadAttention, asking: Tensor, normal: Tensor, seen: Tensor | None) -> Tensor:
-    """Return what `nn.MultiheadAttention` gives for one query per row.
+def _attend(attention: torch.nn.MultiheadAttention, queries: Tensor, normal: Tensor, seen: Tensor | None) -> Tensor:
+    """Return what `nn.MultiheadAttention` computes for one query token per row.
 
     Args:
-        attention: Its weights; its bias of keys changes nothing.
-        asking: Shape (B, W): the places that ask.
-        normal: Shape (B, T, W): all places.
-        seen: Shape (B, T), bool: which places each row sees; None for all.
+        attention: The attention whose weights are used; the bias of its keys has no effect on the result.
+        queries: Shape (B, W): the query tokens.
+        normal: Shape (B, T, W): all tokens after the layer norm.
+        seen: Shape (B, T), bool: the tokens that each row attends to; None for all.
 
     Returns:
         Shape (B, W).
@@ -133,10 +136,10 @@ def _attend(attention: torch.nn.MultiheadAttention, asking: Tensor, normal: Tens
     heads, width = attention.num_heads, attention.head_dim
     of_query, of_key, of_value = attention.in_proj_weight.chunk(3)  # (W, W) each
     bias, _, shift = attention.in_proj_bias.chunk(3)
-    query = functional.linear(asking, of_query, bias).view(-1, heads, width)  # (B, h, w)
-    wanted = torch.einsum("bhw,hwx->bhx", query, of_key.view(heads, width, -1))  # (B, h, W)
+    query = functional.linear(queries, of_query, bias).view(-1, heads, width)  # (B, h, w)
+    projected = torch.einsum("bhw,hwx->bhx", query, of_key.view(heads, width, -1))  # K^T q: (B, h, W)
     mask = None if seen is None else seen[:, None]
-    mixed = functional.scaled_dot_product_attention(wanted, normal, normal, attn_mask=mask, scale=width**-0.5)
+    mixed = functional.scaled_dot_product_attention(projected, normal, normal, attn_mask=mask, scale=width**-0.5)
     values = torch.einsum("bhx,hwx->bhw", mixed, of_value.view(heads, width, -1)).flatten(1) + shift  # (B, W)
     result: Tensor = attention.out_proj(values)
     return result

@@ -1,7 +1,7 @@
-"""OpenVINO without its telemetry: as shipped, importing it sends an event over the network unless the user opted out.
+"""Imports OpenVINO without its telemetry; all code that needs OpenVINO imports it from this module.
 
-Everything here that needs OpenVINO imports it from this module. Where the package `openvino_telemetry` cannot be
-imported, OpenVINO takes a stub in its place that sends nothing.
+By default, importing OpenVINO sends an event over the network unless the user has opted out. If the package
+`openvino_telemetry` cannot be imported, OpenVINO uses a stub that sends nothing.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ TELEMETRY = "openvino_telemetry"
 
 @contextlib.contextmanager
 def _without_telemetry() -> Iterator[None]:
-    """Let imports of the telemetry fail in a block, if nobody has imported it before."""
+    """Make imports of the telemetry fail inside the block, unless it is already imported."""
     if TELEMETRY in sys.modules:
         yield
         return
-    sys.modules[TELEMETRY] = None  # type: ignore[assignment]  # Python's way to say that there is no such module
+    sys.modules[TELEMETRY] = None  # type: ignore[assignment]  # None makes an import fail
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Position embeddings of one patch grid, resized to another.
+"""Resizing of position embeddings from one patch grid to another.
 
 Legend: W width of the tower, h x w grids of patches; row 0 belongs to the class token.
 """
@@ -16,18 +16,18 @@ from scing_cli.core.errors import WeightsError
 
 
 def resize_positions(embedding: Tensor, source_grid: Grid, target_grid: Grid) -> Tensor:
-    """Resize position embeddings bilinearly, as CLIP-ReID does; the class token's row is kept.
+    """Resize position embeddings bilinearly, as CLIP-ReID does; the class token's row is not changed.
 
     Args:
         embedding: Shape (1 + source h * w, W), float32.
-        source_grid: Rows and columns it was learnt for.
-        target_grid: Rows and columns it is needed for.
+        source_grid: Rows and columns that it was trained for.
+        target_grid: Rows and columns of the result.
 
     Returns:
-        Shape (1 + target h * w, W); the very same values where the grids agree.
+        Shape (1 + target h * w, W); `embedding` itself where the grids are equal.
 
     Raises:
-        WeightsError: If the embedding has not one row for each patch of the source grid and one for the class token.
+        WeightsError: If the embedding does not have one row per patch of the source grid and one for the class token.
     """
     rows, columns = source_grid
     if embedding.ndim != 2 or embedding.shape[0] != 1 + rows * columns:
@@ -43,7 +43,7 @@ def resize_positions(embedding: Tensor, source_grid: Grid, target_grid: Grid) ->
 
 
 def square_grid(count: int) -> Grid:
-    """Return the square grid of `count` position rows, the class token's among them.
+    """Return the square grid of `count` position rows, which include the class token's row.
 
     Raises:
         WeightsError: If no square grid has that many patches; the message names the shapes.
@@ -54,16 +54,16 @@ def square_grid(count: int) -> Grid:
     side = math.isqrt(max(count - 1, 0))
     if side < 1 or side * side != count - 1:
         raise WeightsError(
-            f"{count} position rows (1 for the class token, {count - 1} for patches) belong to no square grid: "
-            f"the nearest are {side}x{side} and {side + 1}x{side + 1}."
+            f"{count} position rows (1 for the class token, {count - 1} for patches) do not fit a square grid: "
+            f"the nearest ones are {side}x{side} and {side + 1}x{side + 1}."
         )
     return side, side
 
 
 def source_grid(count: int, native: Grid, target: Grid) -> Grid:
-    """Return the grid that `count` position rows were learnt for.
+    """Return the grid that `count` position rows were trained for.
 
-    The model's own grid is tried first, then the wanted one, then a square.
+    The native grid is tried first, then the target grid, then a square grid.
 
     Raises:
         WeightsError: If none of the three fits; the message names all shapes.
@@ -75,7 +75,7 @@ def source_grid(count: int, native: Grid, target: Grid) -> Grid:
         return square_grid(count)
     except WeightsError as error:
         raise WeightsError(
-            f"{error.what} Neither do they fit the model's {native[0]}x{native[1]} nor the wanted "
-            f"{target[0]}x{target[1]} patches.",
+            f"{error.what} They do not fit the model's {native[0]}x{native[1]} patches or the requested "
+            f"{target[0]}x{target[1]} patches either.",
             "Use weights of this model, or the --stride and size that they were trained with.",
         ) from None

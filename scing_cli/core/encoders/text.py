@@ -1,6 +1,6 @@
-"""CLIP's text tower, run only as far as the end token.
+"""CLIP's text tower, computed only up to the end token.
 
-Legend: B batch, T places of a text, d width of a token, D width of the joint embedding.
+Legend: B batch, T tokens of a text, d width of a token, D width of the joint embedding.
 """
 
 from __future__ import annotations
@@ -20,18 +20,17 @@ from scing_cli.core.errors import SettingError
 class TextEncoder(nn.Module):
     """A causal transformer whose end token is projected into the joint space (Eq. 11).
 
-    No place looks at a later one, so the places after the end token cannot change its feature: they are not computed.
-    The result is open_clip's `encode_text` over all places. Weights are unset until they are loaded: see
-    `clip.load_clip`.
+    Attention is causal, so tokens after the end token cannot change its feature and are not computed. The result equals
+    open_clip's `encode_text`. The weights are not initialized; `clip.load_clip` fills them.
 
     Args:
         width: d.
-        layers: Residual attention blocks.
-        heads: Attention heads of each; they divide d.
+        layers: Number of residual attention blocks.
+        heads: Number of attention heads per block; it must divide d.
         embed_dim: D.
-        context_length: Most places a text may have.
-        vocab_size: Tokens in the word table.
-        mlp_ratio: Hidden width of the blocks' MLPs over d.
+        context_length: Maximum number of tokens of a text.
+        vocab_size: Number of tokens in the vocabulary.
+        mlp_ratio: Hidden width of the blocks' MLPs, as a multiple of d.
         quick_gelu: Whether the MLPs use x * sigmoid(1.702 x).
     """
 
@@ -64,7 +63,7 @@ class TextEncoder(nn.Module):
         self.text_projection = nn.Parameter(torch.empty(width, embed_dim))
 
     def embed(self, ids: Tensor) -> Tensor:
-        """Look token ids of shape (B, T) up in the word table: (B, T, d), without positions."""
+        """Return the token embeddings of ids of shape (B, T): (B, T, d), without position embeddings."""
         found: Tensor = self.token_embedding(ids)
         return found
 
@@ -72,21 +71,21 @@ class TextEncoder(nn.Module):
         """Encode texts up to their end tokens.
 
         Args:
-            embeddings: Shape (B, T, d), without positions; places after a text's `end` do not change its feature.
-            end: Place of the end token, counted from 0: one for all texts, or one per text.
-            run: How the blocks before the last are run; None for `run_block`.
+            embeddings: Shape (B, T, d), without position embeddings; tokens after a text's `end` have no effect.
+            end: Position of the end token, counted from 0: one for all texts, or one per text.
+            run: Runs the blocks before the last one; None for `run_block`.
 
         Returns:
             Shape (B, D), not of unit length.
 
         Raises:
             SettingError: If a text is longer than the tower's context.
-            ValueError: If an `end` lies outside the embeddings, or there is not one per text.
+            ValueError: If an `end` lies outside the embeddings, or the number of ends is not the number of texts.
         """
         return self._features(embeddings, end, last_block, run)
 
     def dense(self, embeddings: Tensor, end: int | Sequence[int]) -> Tensor:
-        """Encode as `forward` does, computing the last block at every place: the slow way with the same result."""
+        """Encode as `forward` does, but compute the last block for every token; slower, with the same result."""
         return self._features(embeddings, end, dense_block)
 
     def _features(
@@ -95,20 +94,20 @@ class TextEncoder(nn.Module):
         ends = self._checked(embeddings, end)
         length = max(ends) + 1
         tokens = embeddings[:, :length] + self.positional_embedding[:length].to(embeddings.dtype)
-        places = ends[0] if len(set(ends)) == 1 else torch.tensor(ends, device=tokens.device)
-        read = read_blocks(self.transformer.resblocks, tokens, places, last, causal=True, run=run)
+        positions = ends[0] if len(set(ends)) == 1 else torch.tensor(ends, device=tokens.device)
+        read = read_blocks(self.transformer.resblocks, tokens, positions, last, causal=True, run=run)
         normal: Tensor = self.ln_final(read.final)  # (B, d)
         return normal @ self.text_projection
 
     def _checked(self, embeddings: Tensor, end: int | Sequence[int]) -> list[int]:
-        """Return the end place of all texts, or of each, after a check that they fit."""
+        """Return the position of the end token, of all texts or of each, after checking it."""
         ends = [end] if isinstance(end, int) else list(end)
         if not isinstance(end, int) and len(ends) != len(embeddings):
             raise ValueError(f"{len(ends)} ends for embeddings of shape {tuple(embeddings.shape)}")
         first, last = min(ends), max(ends)
         if last >= self.context_length:
             raise SettingError(
-                f"A text of {last + 1} places does not fit the text tower's {self.context_length}.",
+                f"A text of {last + 1} tokens is too long: the text tower takes at most {self.context_length}.",
                 "Use fewer --tokens.",
             )
         if not 0 <= first <= last < embeddings.shape[1]:

@@ -1,6 +1,7 @@
-"""Weights files: read as tensors only, brought to CLIP's names, held against the towers.
+"""Reads weights files as tensors only, renames the tensors as in CLIP, and checks them against both towers.
 
-Accepted: safetensors, open_clip's `.pt` and `.bin` (read with `weights_only`), and OpenAI's TorchScript archives.
+Supported formats: safetensors, open_clip's `.pt` and `.bin` (read with `weights_only`), and OpenAI's TorchScript
+archives.
 """
 
 from __future__ import annotations
@@ -21,35 +22,35 @@ from scing_cli.core.errors import WeightsError, one_line, spelled
 
 __all__ = ["TowerStates", "fill", "is_archive", "read_state", "split_state"]
 
-MOST_UNPACKED, SLACK = 4, 2**24  # times a file's bytes, and bytes beside
+MOST_UNPACKED, SLACK = 4, 2**24  # a zip may unpack to 4 times its own size plus 16 MiB
 _NOT_WEIGHTS = frozenset({"input_resolution", "context_length", "vocab_size"})
 _WRAPPERS = ("module.", "_orig_mod.")
 _SHOWN = 6
 _ZIP = b"PK\x03\x04"
-_AGAIN = "Fetch it again."
+_AGAIN = "Download it again."
 
 
 class TowerStates(NamedTuple):
-    """Tensors of both towers by name, the prefix `visual.` taken off."""
+    """Tensors of both towers by name, without the prefix `visual.`."""
 
     image: dict[str, Tensor]
     text: dict[str, Tensor]
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Read a weights file without running any code of it.
+    """Read a weights file without running any code in it.
 
     Args:
         path: A safetensors file, an open_clip checkpoint, or OpenAI's archive.
 
     Returns:
-        Float32 tensors under CLIP's own names (`visual.*` and the text tower's), with `logit_scale`.
+        Float32 tensors by CLIP's names (`visual.*` and the text tower's), with `logit_scale`.
 
     Raises:
-        WeightsError: If the file is missing, empty, damaged, no weights file, or would run code.
+        WeightsError: If the file is missing, empty, damaged or not a weights file, or would run code.
     """
     if not path.is_file():
-        raise WeightsError(f"There is no weights file {path}.", "Name it with --pretrained FILE.")
+        raise WeightsError(f"The weights file {path} does not exist.", "Give its path: --pretrained FILE.")
     if path.stat().st_size == 0:
         raise WeightsError(f"{path} is empty.", _AGAIN)
     _check_unpacked(path)
@@ -61,59 +62,60 @@ def read_state(path: Path) -> dict[str, Tensor]:
         found = _read_checkpoint(path)
     tensors = {name: tensor for name, tensor in _plain_names(found).items() if not _is_extra(name)}
     if not tensors:
-        raise WeightsError(f"{path} holds no named tensors.", "Name a file with a whole CLIP model.")
+        raise WeightsError(f"{path} does not contain named tensors.", "Use a file with a whole CLIP model.")
     if odd := [f"{name} ({tensor.dtype})" for name, tensor in tensors.items() if not tensor.is_floating_point()]:
         raise WeightsError(
-            f"{path} holds weights that are no floating-point numbers: {', '.join(odd[:_SHOWN])}.", _AGAIN
+            f"{path} contains weights that are not floating-point numbers: {', '.join(odd[:_SHOWN])}.", _AGAIN
         )
     try:
         return {name: tensor.to(torch.float32) for name, tensor in tensors.items()}
-    except RuntimeError as error:  # what torch raises of kinds that are no plain numbers
+    except RuntimeError as error:  # torch raises this for dtypes that it cannot convert, such as quantized ones
         raise WeightsError(
-            f"{path} holds tensors that are no weights: {one_line(error)}.", "Take another file."
+            f"{path} contains tensors that are not weights: {one_line(error)}.", "Use another file."
         ) from error
 
 
 def _check_unpacked(path: Path) -> None:
-    """Refuse a zip that unpacks to far more than it is itself: torch packs programs alone; a bomb takes all memory."""
+    """Refuse a zip that unpacks to much more than its own size."""
+    # Such a zip bomb would use up all memory. torch does not compress tensors, only code.
     if not zipfile.is_zipfile(path):
         return
     try:
         with zipfile.ZipFile(path) as container:
             unpacked = sum(record.file_size for record in container.infolist())
     except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
-        return  # no whole zip: its reader will say so
+        return  # not a complete zip: its reader reports that
     if unpacked > MOST_UNPACKED * path.stat().st_size + SLACK:
-        raise WeightsError(
-            f"{path} would unpack to {unpacked:,} bytes; weights files are not packed.", "Fetch it again."
-        )
+        raise WeightsError(f"{path} would unpack to {unpacked:,} bytes; weights files are not compressed.", _AGAIN)
 
 
 def split_state(state: Mapping[str, Tensor]) -> TowerStates:
-    """Part a CLIP's tensors into those of the image tower and those of the text tower."""
+    """Separate a CLIP's tensors into those of the image tower and those of the text tower."""
     image = {name.removeprefix("visual."): tensor for name, tensor in state.items() if name.startswith("visual.")}
     text = {name: tensor for name, tensor in state.items() if not name.startswith("visual.")}
     return TowerStates(image=image, text=text)
 
 
 def fill(image: nn.Module, text: nn.Module, parts: TowerStates, source: Path) -> None:
-    """Give both towers the tensors, which are taken over and not copied.
+    """Assign the tensors to both towers without copying them.
 
     Raises:
-        WeightsError: If a tensor is missing, has another shape, or belongs to neither tower; all are named.
+        WeightsError: If tensors are missing, have the wrong shape, or belong to neither tower; the message names them.
     """
     faults = _faults(image, parts.image, "visual.") + _faults(text, parts.text, "")
     if faults:
         shown = "; ".join(map(spelled, faults[:_SHOWN])) + (
             f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
         )
-        raise WeightsError(f"{source} does not fit the model: {shown}.", "Choose the --model that the file belongs to.")
+        raise WeightsError(
+            f"{source} does not fit the model: {shown}.", "Choose the --model that the file was made for."
+        )
     image.load_state_dict(parts.image, assign=True)
     text.load_state_dict(parts.text, assign=True)
 
 
 def _faults(tower: nn.Module, state: Mapping[str, Tensor], prefix: str) -> list[str]:
-    """Say what keeps a tower from taking a state: shapes first, then missing and unexpected names."""
+    """Return why a state does not fit a tower: wrong shapes, then missing and unexpected names."""
     wanted = {name: tuple(tensor.shape) for name, tensor in tower.state_dict().items()}
     given = {name: tuple(tensor.shape) for name, tensor in state.items()}
     shapes = [
@@ -129,24 +131,24 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         found: dict[str, Tensor] = load_file(path)
     except Exception as error:
-        raise WeightsError(f"{path} is damaged or no safetensors file: {one_line(error)}.", _AGAIN) from error
+        raise WeightsError(f"{path} is damaged or not a safetensors file: {one_line(error)}.", _AGAIN) from error
     return found
 
 
 def _read_checkpoint(path: Path) -> Mapping[str, Any]:
-    """Read a torch checkpoint; the tensors may lie under `state_dict` or `model`."""
+    """Read a torch checkpoint; the tensors may be under the key `state_dict` or `model`."""
     try:
         _check_parts(path)
-        with warnings.catch_warnings(action="ignore"):  # of kinds of pickles, which are refused or read whole
+        with warnings.catch_warnings(action="ignore"):  # about pickle variants: they are refused or read completely
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise WeightsError(
-            f"{path} holds more than tensors, or is no weights file; it was not loaded, as it might run code.",
+            f"{path} contains more than tensors, or is not a weights file. It was not loaded: it might run code.",
             "Use a safetensors file, or a checkpoint that torch.load(weights_only=True) reads.",
         ) from error
     except Exception as error:
-        said = one_line(error) or type(error).__name__
-        raise WeightsError(f"{path} is damaged or no weights file: {said}.", _AGAIN) from error
+        reason = one_line(error) or type(error).__name__
+        raise WeightsError(f"{path} is damaged or not a weights file: {reason}.", _AGAIN) from error
     for inner in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(inner), Mapping):
             content = content[inner]
@@ -154,21 +156,21 @@ def _read_checkpoint(path: Path) -> Mapping[str, Any]:
 
 
 def _check_parts(path: Path) -> None:
-    """Hold the parts of a zip against their checksums, which torch does not look at.
+    """Compare the members of a zip with their checksums, which torch does not check.
 
     Raises:
-        BadZipFile: If one is damaged, or was saved without a checksum.
+        BadZipFile: If a member is damaged or has no checksum.
     """
     with path.open("rb") as stream:
         if stream.read(len(_ZIP)) != _ZIP:
             return
     with zipfile.ZipFile(path) as container:
         if broken := container.testzip():
-            raise zipfile.BadZipFile(f"its part {broken} does not fit its checksum")
+            raise zipfile.BadZipFile(f"its member {broken} does not match its checksum")
 
 
 def _plain_names(found: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Take off what wrappers put before every name, and the `text.` of open_clip's two-part models."""
+    """Remove the prefixes of wrappers from all names, and the prefix `text.` of some open_clip models."""
     tensors = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
     for wrapper in _WRAPPERS:
         if tensors and all(name.startswith(wrapper) for name in tensors):
@@ -177,5 +179,5 @@ def _plain_names(found: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def _is_extra(name: str) -> bool:
-    """Tell whether a tensor is a size or a mask that archives carry beside the weights."""
+    """Return whether a tensor is a size or a mask, which archives contain in addition to the weights."""
     return name in _NOT_WEIGHTS or name.rpartition(".")[2] == "attn_mask"

@@ -39,10 +39,10 @@ def test_known_models_are_plain():
         ("ViT-B/16", r"no model 'ViT-B/16'[\s\S]*Close matches: .*ViT-B-16"),
         ("ViT-B-17", r"Close matches: .*ViT-B-16"),
         ("zzz", "Known: .*scing-tiny"),
-        ("RN50", "ResNet, no vision transformer"),
-        ("ViT-B-16-SigLIP", "timm's, no plain vision transformer"),
+        ("RN50", "ResNet, not a vision transformer"),
+        ("ViT-B-16-SigLIP", "a timm model, not a plain vision transformer"),
         ("roberta-ViT-B-32", "another language model"),
-        ("ViT-H-14-CLIPA", "another tokenizer"),
+        ("ViT-H-14-CLIPA", "a different tokenizer"),
         ("coca_ViT-B-32", "not part of a plain CLIP"),
     ],
 )
@@ -64,7 +64,7 @@ def test_a_model_of_ones_own():
     [
         ({"embed_dim": "16"}, "embed_dim must be a whole number from 1 to 65,536, not '16'"),
         ({"vision_cfg": None}, "no vision_cfg"),
-        ({"vision_cfg": {"width": 30, "head_width": 7}}, "width of 30 cannot be shared by 4 heads"),
+        ({"vision_cfg": {"width": 30, "head_width": 7}}, "width 30 cannot be divided among 4 heads"),
         ({"vision_cfg": {"image_size": [8, 8], "patch_size": 16}}, "patch_size 16 is larger"),
         ({"vision_cfg": {"pool_type": "avg"}}, r"vision_cfg\.pool_type = 'avg' is not part"),
         ({"text_cfg": {"vocab_size": 100}}, "tokenizer has 49408 tokens"),
@@ -129,7 +129,7 @@ def test_statistics_travel_with_the_model():
 
 
 def test_stride_is_held_against_the_patch():
-    with pytest.raises(SettingError, match="--stride 12 does not suit patches of 8"):
+    with pytest.raises(SettingError, match="--stride 12 does not fit patches of 8"):
         tiny_clip(stride=12)
 
 

@@ -119,7 +119,7 @@ def test_damaged_or_missing_files_are_named(saved):
     _, _, folder = saved
     weights = folder / "visual/image_encoder.safetensors"
     weights.write_bytes(weights.read_bytes()[:-50])
-    with pytest.raises(RunError, match=r"image_encoder\.safetensors is not what stamp\.json beside it was written for"):
+    with pytest.raises(RunError, match=r"image_encoder\.safetensors does not match stamp\.json next to it"):
         load_image_encoder(folder / "visual")
     weights.unlink()
     with pytest.raises(RunError, match=r"image_encoder\.safetensors is missing"):

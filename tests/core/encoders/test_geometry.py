@@ -37,7 +37,7 @@ def test_geometry_survives_json():
     [
         ({"stride": 17}, "--stride 17"),
         ({"stride": 0}, "--stride 0"),
-        ({"height": 8}, "8x128 pixels hold no patch of 16x16"),
+        ({"height": 8}, "8x128 pixels are smaller than a patch of 16x16"),
         ({"std": (0.0, 1.0, 1.0)}, "std above 0"),
         ({"interpolation": "nearest"}, "'nearest' is unknown"),
     ],
@@ -83,7 +83,7 @@ def test_source_grid_prefers_the_models_own():
 
 @pytest.mark.parametrize("count", [0, 1, 3, 130])
 def test_no_grid_names_all_shapes(count):
-    with pytest.raises(WeightsError, match=rf"{count} position rows.*14x14 nor the wanted 16x8 patches"):
+    with pytest.raises(WeightsError, match=rf"{count} position rows.*14x14 patches or the requested 16x8 patches"):
         source_grid(count, (14, 14), (16, 8))
-    with pytest.raises(WeightsError, match="no square grid"):
+    with pytest.raises(WeightsError, match="do not fit a square grid"):
         square_grid(count)

@@ -148,12 +148,12 @@ def test_a_repository_without_safetensors(find):
 
 def test_a_repository_without_weights(find):
     error = find("gone")["error"]
-    assert re.search(r"open_clip_pytorch_model\.bin is not there any more[\s\S]*--model scing-tiny", error)
+    assert re.search(r"open_clip_pytorch_model\.bin does not exist any more[\s\S]*--model scing-tiny", error)
 
 
 def test_a_file_of_another_digest_is_removed(find, tmp_path):
     error = find("wrong")["error"]
-    assert "another SHA-256 than the hub says" in error
+    assert "does not have the SHA-256 that the hub states" in error
     assert re.search(r"Fetch http://127\S+/owner/wrong/resolve/main/open_clip_model\.safetensors\n", error)
     assert f"put it at {tmp_path}/scing/weights/{MODEL}-openai.safetensors" in error
     assert left(tmp_path) == []

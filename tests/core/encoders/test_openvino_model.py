@@ -166,7 +166,7 @@ def test_damage_is_told_and_named(copied: Path, name: str, damage: Any) -> None:
 def test_files_that_were_checked_once_are_checked_again_when_they_change(copied: Path) -> None:
     assert load_openvino_model(copied, "d1") is not None
     flip(copied / WEIGHTS)
-    with pytest.raises(RunError, match=r"encoder\.bin is not what stamp\.json beside it was written for"):
+    with pytest.raises(RunError, match=r"encoder\.bin does not match stamp\.json next to it"):
         load_openvino_model(copied, "d1")
 
 

@@ -35,7 +35,7 @@ def test_the_name_alone_means_the_shipped_weights(clip):
 
 
 def test_another_tag_is_refused_and_the_shipped_one_named():
-    with pytest.raises(WeightsError, match=r"no weights of the tag 'openai'[\s\S]*Its tags: rendered\."):
+    with pytest.raises(WeightsError, match=r"no weights with the tag 'openai'[\s\S]*Its tags: rendered\."):
         load_clip(NAME, "openai")
 
 

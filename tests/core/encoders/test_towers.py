@@ -123,7 +123,7 @@ def test_texts_of_different_lengths_in_one_batch_are_encoded_as_each_alone():
 
 def test_text_tower_refuses_what_does_not_fit():
     clip = tiny_clip()
-    with pytest.raises(SettingError, match="text of 78 places does not fit the text tower's 77"):
+    with pytest.raises(SettingError, match="text of 78 tokens is too long: the text tower takes at most 77"):
         clip.text(torch.zeros(1, 90, 24), 77)
     for end in (-1, 5):
         with pytest.raises(ValueError, match="outside"):

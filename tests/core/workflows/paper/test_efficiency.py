@@ -178,7 +178,7 @@ def test_the_example_times_a_small_model_and_writes_json(tmp_path: Path) -> None
 
 
 def test_the_example_names_what_cannot_be_used(example: Callable[..., None]) -> None:
-    with pytest.raises(SystemExit, match=r"^Error: --stride 17 does not suit patches of 16 pixels\."):
+    with pytest.raises(SystemExit, match=r"^Error: --stride 17 does not fit patches of 16 pixels\."):
         example("--stride", 17, "--no-rate")
 
 
