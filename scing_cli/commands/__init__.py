@@ -1,1 +1,1 @@
-"""Terminal in, terminal out: options -> one call into core/workflows -> table, picture, JSON."""
+"""The commands of `scing`: parse options, call one function of core/workflows, print tables or JSON."""

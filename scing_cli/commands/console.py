@@ -1,7 +1,7 @@
-"""Tables, progress and messages. Results go to stdout, all else to stderr.
+"""Print tables, progress and messages. Results go to stdout, everything else to stderr.
 
-Text from outside (file names above all) is shown as it is: no markup, no emoji codes, and control characters spelled
-out, so that a file's name can neither colour nor move what stands around it.
+Untrusted text, such as file names, is printed without markup or emoji codes and with control characters escaped, so
+that it can neither colour nor move the text around it.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ if TYPE_CHECKING:
 
 _state = {"debug": False}
 PLAIN_INTERVAL = 10.0  # seconds between progress lines where there is no terminal
-LISTED = 10
-LONGEST = 5000  # letters of a line: of longer ones, the middle is left out
-MOST_LINES = 60  # of an error
-PATH_WIDTH = 38  # of a path in a table: fits 80 columns
+LISTED = 10  # lines of a list
+LONGEST = 5000  # characters of a line; the middle of longer ones is left out
+MOST_LINES = 60  # lines of an error
+PATH_WIDTH = 38  # columns of a path in a table, so that the table fits 80
 
 
 def debugging() -> bool:
-    """Tell whether `--debug` was given."""
+    """Return whether `--debug` was given."""
     return _state["debug"]
 
 
 def set_debug(wanted: bool) -> bool:
-    """Remember `--debug`."""
+    """Store the value of `--debug`, and return it."""
     _state["debug"] = wanted
     return wanted
 
 
 def show_error(message: str) -> None:
-    """Print one message on stderr: the first line marked, the others indented below it."""
+    """Print an error on stderr: the first line after `Error:`, the others indented below it."""
     first, *others = message.split("\n")
     if len(others) > MOST_LINES:
         others = [*others[: MOST_LINES - 1], f"... and {len(others) - MOST_LINES + 1:,} more lines"]
@@ -59,10 +59,8 @@ def show_error(message: str) -> None:
 
 
 def show_interruption(message: str) -> None:
-    """Say on stderr that Ctrl-C or SIGTERM ended it; what is to be done next stands on lines of its own.
-
-    The reader of a pipe may have ended by the same Ctrl-C: that changes nothing.
-    """
+    """Print on stderr that Ctrl-C or SIGTERM ended the command, and on further lines what to do next."""
+    # The same Ctrl-C may have ended the program that reads stderr, so a failure to print is ignored.
     with contextlib.suppress(Exception, SystemExit):
         stderr = Console(stderr=True, highlight=False, soft_wrap=True)
         for line in message.split("\n"):
@@ -70,10 +68,10 @@ def show_interruption(message: str) -> None:
 
 
 class Terminal:
-    """What a command talks to: core's reporter, and the printer of its result.
+    """The reporter of a command, which also prints its result.
 
     Args:
-        as_json: One JSON object on stdout instead of tables.
+        as_json: Print one JSON object on stdout instead of tables.
     """
 
     def __init__(self, *, as_json: bool) -> None:
@@ -82,17 +80,17 @@ class Terminal:
         self.stderr = Console(stderr=True, highlight=False)
 
     def note(self, text: str) -> None:
-        """Say something worth knowing."""
+        """Print a note on stderr."""
         self.stderr.print(_plain(text), style="dim", soft_wrap=True)
 
     def warn(self, text: str) -> None:
-        """Say something that may be wrong."""
+        """Print a warning on stderr."""
         self.stderr.print(Text.assemble(("Warning:", "yellow"), " ", _plain(text)), soft_wrap=True)
 
     def progress(self, description: str, total: int) -> contextlib.AbstractContextManager[Advance]:
-        """Open a bar with rate and time left; plain lines where stderr is no terminal."""
-        moves = self.stderr.is_terminal and not self.stderr.is_dumb_terminal
-        return self._bar(description, total) if moves else self._lines(description, total)
+        """Show a progress bar with rate and time left, or plain lines if stderr is not a terminal."""
+        animated = self.stderr.is_terminal and not self.stderr.is_dumb_terminal
+        return self._bar(description, total) if animated else self._lines(description, total)
 
     @contextlib.contextmanager
     def _bar(self, description: str, total: int) -> Iterator[Advance]:
@@ -107,7 +105,7 @@ class Terminal:
             TextColumn("{task.fields[text]}", markup=False),
         )
         start = time.monotonic()
-        width = self.stderr.width  # texts are shortened: the count, the rate and the time left must keep their places
+        width = self.stderr.width  # texts are shortened to leave room for the count, the rate and the time left
         with Progress(*columns, console=self.stderr, transient=True) as bar:
             task = bar.add_task(shorten(spelled(description), width // 4), total=total, text="", rate="")
 
@@ -120,15 +118,15 @@ class Terminal:
 
     @contextlib.contextmanager
     def _lines(self, description: str, total: int) -> Iterator[Advance]:
-        start = said = time.monotonic()
+        start = printed = time.monotonic()
         done, last = 0, ""
 
         def advance(steps: int, text: str = "") -> None:
-            nonlocal done, said, last
+            nonlocal done, printed, last
             done, last = done + steps, text
             now = time.monotonic()
-            if now - said >= PLAIN_INTERVAL and done:
-                said = now
+            if now - printed >= PLAIN_INTERVAL and done:
+                printed = now
                 left = (now - start) / done * max(total - done, 0)
                 self._line(description, done, total, _rate(done, now - start), f"{_duration(left)} left", text)
 
@@ -141,22 +139,26 @@ class Terminal:
         self.stderr.print(_plain(f"{description}: {done}/{total}, " + ", ".join(filter(None, parts))), soft_wrap=True)
 
     def result(self, payload: Mapping[str, Any]) -> bool:
-        """Print the one JSON object if it is wanted; tell whether it was."""
+        """Print the result as one JSON object with `--json`; return whether it was printed."""
         if self.as_json:
             text = json.dumps(payload, ensure_ascii=False, allow_nan=False)
-            text = "".join(
-                sign if sign.isprintable() else json.dumps(sign)[1:-1] for sign in text
-            )  # JSON's own escapes
+            # Escape characters that a terminal cannot print, as JSON does with control characters.
+            text = "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
             try:
                 text.encode(sys.stdout.encoding or "utf-8")
-            except UnicodeEncodeError:  # a terminal that is no UTF-8
+            except UnicodeEncodeError:  # the terminal's encoding is not UTF-8
                 text = json.dumps(payload, allow_nan=False)
             with standard_output():
                 sys.stdout.write(text + "\n")
         return self.as_json
 
     def listing(self, what: tuple[str, str], lines: Sequence[str]) -> None:
-        """Print how many there are (`what`: of one, of many), and the first; nothing where there is none."""
+        """Print the number of lines and the first ones; nothing if there are none.
+
+        Args:
+            what: The noun after the number: singular, plural.
+            lines: All lines.
+        """
         if lines:
             self.say(f"{counted(len(lines), *what)}:")
         for line in lines[:LISTED]:
@@ -167,7 +169,7 @@ class Terminal:
     def table(
         self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, words: Sequence[str] = ()
     ) -> None:
-        """Print a table: the columns named in `words` begin on the left, the others are numbers."""
+        """Print a table. Columns named in `words` are aligned left, the others, which have numbers, right."""
         table = Table(title=_plain(title), title_justify="left", title_style="bold", header_style="bold")
         for column in columns:
             table.add_column(_plain(column), justify="left" if column in words else "right", overflow="fold")
@@ -177,14 +179,14 @@ class Terminal:
             self.stdout.print(table)
 
     def course(self, title: str, fit: Fit) -> None:
-        """Print how a stage's figures went from the first to the last epoch."""
+        """Print a training stage's figures in the first and the last epoch, and its speed."""
         rows = [(name.replace("_", " "), _figure(fit.first[name]), _figure(fit.last[name])) for name in fit.last]
         self.table(title, ("mean over", "first epoch", "last epoch"), rows, words=("mean over",))
         rate = fit.images / max(fit.seconds, 1e-9)
         self.say(f"{fit.steps:,} steps in {_duration(fit.seconds)} ({rate:,.0f} images/s)")
 
     def scores(self, title: str, rows: Sequence[tuple[str, Figures]]) -> None:
-        """Print a table of evaluations and published figures, in percent; a single one needs no name."""
+        """Print a table of evaluations and published figures, in percent. Names are omitted if all are empty."""
         names = (("mAP", "mAP"), ("mINP", "mINP"), ("rank-1", "rank1"), ("rank-5", "rank5"), ("rank-10", "rank10"))
         cells = [[_percent(own, field) for _, field in names] for _, own in rows]
         labels = [label for label, _ in names]
@@ -193,13 +195,13 @@ class Terminal:
         self.table(title, labels, cells, words=("data",))
 
     def say(self, text: str) -> None:
-        """Print a line of the result."""
+        """Print a line of the result on stdout."""
         with standard_output():
             self.stdout.print(_plain(text), soft_wrap=True)
 
 
 def shorten(text: str, width: int) -> str:
-    """Shorten a long text in its middle.
+    """Return a text of at most `width` characters; longer ones lose their middle.
 
     >>> shorten("gallery/0001_c1s1_000001_00.jpg", 20)
     'gallery/00…01_00.jpg'
@@ -211,9 +213,9 @@ def shorten(text: str, width: int) -> str:
 
 
 def short_path(path: str, width: int = PATH_WIDTH) -> str:
-    """Return a path from here where it lies below here; a long one is shortened in its middle, the file's name last."""
+    """Return a path relative to the working directory if it is inside; a long one is shortened before its file name."""
     text = path.removeprefix(f"{Path.cwd().as_posix()}/")
-    name = len(text) - text.rfind("/")  # with its slash
+    name = len(text) - text.rfind("/")  # length of the file name with its slash
     head = width - 1 - name
     if len(text) <= width or head < 1:
         return shorten(text, width)
@@ -221,16 +223,16 @@ def short_path(path: str, width: int = PATH_WIDTH) -> str:
 
 
 def _plain(text: str) -> Text:
-    """Return a text from outside without markup, its control characters spelled out, and no longer than a page."""
+    """Return untrusted text without markup, with control characters escaped and a limited length."""
     return Text(spelled(shorten(text, LONGEST)))
 
 
 def _figure(value: float) -> str:
-    return f"{round(value, 4) + 0.0:.4f}"  # no -0.0000
+    return f"{round(value, 4) + 0.0:.4f}"  # adding 0.0 turns -0.0 into 0.0
 
 
 def _percent(own: Figures, field: str) -> str:
-    """Return a figure in percent, a published one as it was printed; nothing where there is none."""
+    """Return a score in percent, a published one as in the paper; an empty text if there is none."""
     from scing_cli.core.evaluation.tables import PublishedRow
 
     value = getattr(own, field, None)

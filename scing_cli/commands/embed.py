@@ -1,4 +1,4 @@
-"""`scing embed`: a gallery becomes a FAISS index."""
+"""`scing embed`: embed a gallery into a FAISS index."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def embed(
         check_machine(device, precision, workers, batch_size)
         from scing_cli.core.workflows.embed.prune import prune_index
 
-        _tell(prune_index(output, reporter=terminal), terminal)
+        _show(prune_index(output, reporter=terminal), terminal)
         return
     from scing_cli.core.workflows.embed.embed_gallery import GalleryChoice
     from scing_cli.core.workflows.embed.embed_gallery import embed as build
@@ -69,20 +69,18 @@ def embed(
         machine=Machine(device, precision, workers, batch_size),
         reporter=terminal,
     )
-    _tell(report, terminal)
+    _show(report, terminal)
 
 
-def _tell(report: EmbedReport, terminal: Terminal) -> None:
+def _show(report: EmbedReport, terminal: Terminal) -> None:
     payload = dataclasses.asdict(report) | {"index": str(report.index)}
     if terminal.result(payload):
         return
-    known = f", {report.replaced:,} had changed and were replaced" if report.replaced else ""
-    known += f", {report.skipped:,} were there already" if report.skipped else ""
-    known += f", {report.removed:,} removed, whose files are gone" if report.removed else ""
+    counts = f", {report.replaced:,} had changed and were replaced" if report.replaced else ""
+    counts += f", {report.skipped:,} were there already" if report.skipped else ""
+    counts += f", {report.removed:,} removed because their files are missing" if report.removed else ""
     holds = f"it holds {report.count:,} of width {report.width}"
-    terminal.say(f"{report.index}: {counted(report.added, 'row')} added{known}; {holds}.")
+    terminal.say(f"{report.index}: {counted(report.added, 'row')} added{counts}; {holds}.")
     if report.recall is not None:
-        terminal.say(
-            f"Type {report.kind}: recall@10 against flat is {report.recall:.3f} (vectors of its own as queries)."
-        )
+        terminal.say(f"Type {report.kind}: recall@10 against flat is {report.recall:.3f} (stored vectors as queries).")
     terminal.say(f"Next: scing search PHOTO --index {report.index}")

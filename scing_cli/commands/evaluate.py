@@ -1,4 +1,4 @@
-"""`scing evaluate`: mAP, mINP and CMC."""
+"""`scing evaluate`: compute mAP, mINP and CMC."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def evaluate(
         report = evaluate_saved(
             embeddings, protocol=protocol, reranking=reranking, yes=yes, output=output, reporter=terminal
         )
-        _tell([report], "query", list_lost, terminal)
+        _show([report], "query", list_lost, terminal)
         return
     from scing_cli.core.workflows.evaluate.evaluate_data import evaluate_on
     from scing_cli.core.workflows.shared.machine import Machine
@@ -77,7 +77,7 @@ def evaluate(
         machine=Machine(device, precision, workers, batch_size),
         reporter=terminal,
     )
-    _tell(reports, split, list_lost, terminal)
+    _show(reports, split, list_lost, terminal)
 
 
 def _reranking(given: Mapping[str, Any], wanted: bool) -> Reranking | None:
@@ -89,7 +89,7 @@ def _reranking(given: Mapping[str, Any], wanted: bool) -> Reranking | None:
     return Reranking(**{name.replace("lambda", "lambda_"): settings[name] for name in settings if name != "yes"})
 
 
-def _tell(reports: list[EvaluationReport], split: str, list_lost: bool, terminal: Terminal) -> None:
+def _show(reports: list[EvaluationReport], split: str, list_lost: bool, terminal: Terminal) -> None:
     payloads = [report.summary(list_lost=list_lost) for report in reports]
     if not terminal.result(payloads[0] if len(payloads) == 1 else {"evaluations": payloads}):
         show(reports, split, list_lost=list_lost, terminal=terminal)

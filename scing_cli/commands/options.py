@@ -1,4 +1,4 @@
-"""Every option, declared once; the settings of the training stages stand in `settings`."""
+"""Declarations of all options, except the settings of the training stages, which `settings` declares."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ RERANKING = "Re-ranking"
 
 
 def _machine(name: str, *, text: str, known: Sequence[str] = ()) -> Any:
-    """Declare an option about the machine."""
+    """Declare an option of the panel Machine."""
     return typer.Option(name, help=text, metavar="|".join(known) or None, rich_help_panel=MACHINE)
 
 
 def _filter(name: str, *, text: str) -> Any:
-    """Declare a filter of an index's rows."""
+    """Declare an option that filters the rows of an index."""
     return typer.Option(name, help=text, metavar="NAME", rich_help_panel="Which rows")
 
 
-def _drawn(name: str, *, text: str, least: int | None = None, most: int | None = None) -> Any:
-    """Declare what belongs to `--synthetic`: None tells that it was not given; the default is named in `text`."""
+def _synthetic(name: str, *, text: str, least: int | None = None, most: int | None = None) -> Any:
+    """Declare an option that needs `--synthetic`. Its value is None if it is not given; `text` names the default."""
     return typer.Option(name, help=text, min=least, max=most, rich_help_panel="With --synthetic", show_default=False)
 
 
 def _reranked(name: str, *, text: str) -> Any:
-    """Declare what belongs to `--rerank`: None tells that it was not given; the default is named in `text`."""
+    """Declare an option that needs `--rerank`. Its value is None if it is not given; `text` names the default."""
     return typer.Option(name, help=text, rich_help_panel=RERANKING, show_default=False)
 
 
@@ -42,43 +42,47 @@ Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON objec
 Debug = Annotated[
     bool, typer.Option("--debug", help="Show the traceback of a failure.", callback=set_debug, is_eager=True)
 ]
-Device = Annotated[str, _machine("--device", text="Where to compute.", known=DEVICES)]
-Precision = Annotated[str, _machine("--precision", text="Of the encoder; auto is fp32 here.", known=PRECISIONS)]
+Device = Annotated[str, _machine("--device", text="Device to compute on.", known=DEVICES)]
+Precision = Annotated[
+    str, _machine("--precision", text="Precision of the encoder; auto is fp32 here.", known=PRECISIONS)
+]
 QuickPrecision = Annotated[
-    str, _machine("--precision", text="fp32: torch; else the inference copy on a CPU.", known=PRECISIONS)
+    str, _machine("--precision", text="fp32 uses torch; on a CPU, auto uses an OpenVINO model.", known=PRECISIONS)
 ]
 Workers = Annotated[
-    int | None, _machine("--workers", text="Threads that decode images (default: one a core, at most 16).")
+    int | None, _machine("--workers", text="Threads that decode images (default: one per core, at most 16).")
 ]
-BatchSize = Annotated[int, _machine("--batch-size", text="Images encoded at a time (inference copy: at most 16).")]
+BatchSize = Annotated[int, _machine("--batch-size", text="Images per batch of the encoder (OpenVINO: at most 16).")]
 UnusedDevice = Annotated[
     str,
     _machine(
         "--device",
-        text="Nothing is computed on a device here: taken so that one set of options fits every command.",
+        text="No effect here; accepted so that all commands have the same options.",
         known=DEVICES,
     ),
 ]
-UnusedPrecision = Annotated[str, _machine("--precision", text="As --device: no effect here.", known=PRECISIONS)]
-UnusedBatchSize = Annotated[int, _machine("--batch-size", text="As --device: no effect here.")]
-Seed = Annotated[int, typer.Option("--seed", help="Every draw follows from it.", min=0, rich_help_panel=MACHINE)]
+UnusedPrecision = Annotated[str, _machine("--precision", text="No effect here, like --device.", known=PRECISIONS)]
+UnusedBatchSize = Annotated[int, _machine("--batch-size", text="No effect here, like --device.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of all random numbers.", min=0, rich_help_panel=MACHINE)]
 
 # data
-Source = Annotated[Path, typer.Argument(help="A data set folder, or a CSV of your own.", metavar="DIR|CSV")]
+Source = Annotated[Path, typer.Argument(help="A data set folder, or your own CSV.", metavar="DIR|CSV")]
 Data = Annotated[Path | None, typer.Option("--data", help="A data set folder or CSV.", metavar="DIR|CSV")]
 SeveralData = Annotated[
     list[Path] | None,
-    typer.Option("--data", help="A data set folder or CSV; several give one table.", metavar="DIR|CSV"),
+    typer.Option(
+        "--data", help="A data set folder or CSV; may be repeated for one table of several.", metavar="DIR|CSV"
+    ),
 ]
 MovedData = Annotated[
-    Path | None, typer.Option("--data", help="Where the run's images lie now, if they have moved.", metavar="DIR")
+    Path | None, typer.Option("--data", help="The new folder of the run's images, if they were moved.", metavar="DIR")
 ]
 MovedPretrained = Annotated[
     str | None,
-    typer.Option("--pretrained", help="Where stage 1's weights lie now, if they have moved.", metavar="FILE"),
+    typer.Option("--pretrained", help="The new path of the weights of stage 1, if they were moved.", metavar="FILE"),
 ]
-_LAYOUT = typer.Option("--layout", help=f"How to read it: {', '.join(('auto', *LAYOUTS))}.", metavar="NAME")
-_INCLUDE_VAL = typer.Option("--include-val", help="Train on the split val too (MSMT17).", show_default=False)
+_LAYOUT = typer.Option("--layout", help=f"Layout of the data: {', '.join(('auto', *LAYOUTS))}.", metavar="NAME")
+_INCLUDE_VAL = typer.Option("--include-val", help="Also train on the split val (MSMT17).", show_default=False)
 Layout = Annotated[str, _LAYOUT]
 OptionalLayout = Annotated[str | None, _LAYOUT]
 IncludeVal = Annotated[bool, _INCLUDE_VAL]
@@ -88,41 +92,51 @@ ManifestOutput = Annotated[
     typer.Option("--output", "-o", help="The manifest to write (default: ./NAME-OF-DIR.csv).", metavar="FILE.csv"),
 ]
 Sheet = Annotated[
-    Path | None, typer.Option("--sheet", help="A picture of some people's images to write.", metavar="OUT.png")
+    Path | None, typer.Option("--sheet", help="Write a picture of some people's images.", metavar="OUT.png")
 ]
 Strict = Annotated[
-    bool, typer.Option("--strict", help="Refuse dropped or unreadable files, and counts other than published ones.")
+    bool,
+    typer.Option("--strict", help="Fail on dropped or unreadable files, and on counts other than the published ones."),
 ]
-Synthetic = Annotated[bool, typer.Option("--synthetic", help="Draw a world of pedestrians into DIR first.")]
-Identities = Annotated[int | None, _drawn("--identities", text="People to train on (32).", least=2)]
+Synthetic = Annotated[bool, typer.Option("--synthetic", help="Create a synthetic data set in DIR first.")]
+Identities = Annotated[
+    int | None, _synthetic("--identities", text="People in the training split (default: 32).", least=2)
+]
 TestIdentities = Annotated[
-    int | None, _drawn("--test-identities", text="Others, to test (as many as to train on).", least=1)
+    int | None, _synthetic("--test-identities", text="Other people, in the test split (default: as many).", least=1)
 ]
-Cameras = Annotated[int | None, _drawn("--cameras", text="Cameras (4).", least=1)]
+Cameras = Annotated[int | None, _synthetic("--cameras", text="Number of cameras (default: 4).", least=1)]
 ImagesPerCamera = Annotated[
-    int | None, _drawn("--images-per-camera", text="Images of a person by a camera (2).", least=1)
+    int | None, _synthetic("--images-per-camera", text="Images of each person by each camera (default: 2).", least=1)
 ]
-OccludedQueries = Annotated[bool | None, _drawn("--occluded-queries", text="Hide 30-60 % of the body in every query.")]
+OccludedQueries = Annotated[
+    bool | None, _synthetic("--occluded-queries", text="Hide 30-60 % of the body in every query.")
+]
 OccludedTraining = Annotated[
     float | None,
-    _drawn("--occluded-training", text="And in this share of the training images, 0 to 1 (0).", least=0, most=1),
+    _synthetic(
+        "--occluded-training",
+        text="Do the same in this share of the training images, 0 to 1 (default: 0).",
+        least=0,
+        most=1,
+    ),
 ]
 
 # runs and models
 NewRun = Annotated[
-    Path | None, typer.Option("--run", help="The run folder to make (default: a new one in ./runs).", metavar="DIR")
+    Path | None, typer.Option("--run", help="The run folder to create (default: a new one in ./runs).", metavar="DIR")
 ]
 Resume = Annotated[
     bool | None,
     typer.Option(
         "--resume/--no-resume",
-        help="Go on with the newest interrupted one (no other option needed), or begin anew. The same command goes on.",
+        help="Resume the newest interrupted run, or start over (default: resume if all options are the same).",
         show_default=False,
     ),
 ]
 SaveMinutes = Annotated[
     float,
-    typer.Option("--save-minutes", help="Save what is done that often (as Ctrl-C does).", min=0.0, metavar="M"),
+    typer.Option("--save-minutes", help="Minutes between saves; Ctrl-C saves too.", min=0.0, metavar="M"),
 ]
 PromptsRun = Annotated[
     Path | None, typer.Option("--run", help="A run with prompts (default: the newest in ./runs).", metavar="DIR")
@@ -131,7 +145,8 @@ RunFolder = Annotated[
     Path | None, typer.Option("--run", help="A trained run (default: the newest finished one).", metavar="DIR")
 ]
 SearchRun = Annotated[
-    Path | None, typer.Option("--run", help="The model to use (default: the one the index names).", metavar="DIR")
+    Path | None,
+    typer.Option("--run", help="The run with the model (default: the model that the index names).", metavar="DIR"),
 ]
 PlainModel = Annotated[
     str | None,
@@ -148,59 +163,70 @@ PlainStride = Annotated[
 ]
 DescriptorKind = Annotated[
     str,
-    typer.Option("--descriptor", help="What is compared (R10).", metavar="projected|concat", rich_help_panel=MODEL),
+    typer.Option(
+        "--descriptor", help="The vector to compare (R10).", metavar="projected|concat", rich_help_panel=MODEL
+    ),
 ]
 
 # embed, evaluate, search
-GallerySplit = Annotated[
-    str, typer.Option("--split", help="Which part to embed.", metavar="gallery|query|train|val|all")
-]
-QuerySplit = Annotated[str, typer.Option("--split", help="Whose images are the queries.", metavar="query|val")]
+GallerySplit = Annotated[str, typer.Option("--split", help="The part to embed.", metavar="gallery|query|train|val|all")]
+QuerySplit = Annotated[str, typer.Option("--split", help="The split with the queries.", metavar="query|val")]
 Images = Annotated[
-    Path | None, typer.Option("--images", help="Any folder of images instead; no labels needed.", metavar="DIR")
+    Path | None,
+    typer.Option("--images", help="Any folder of images instead of a data set; needs no labels.", metavar="DIR"),
 ]
 IndexOutput = Annotated[Path, typer.Option("--output", "-o", help="The index to write.", metavar="FILE")]
-Append = Annotated[bool, typer.Option("--append", help="Add what the index does not hold yet.")]
-Prune = Annotated[bool, typer.Option("--prune", help="Drop rows whose files are gone; alone, nothing is embedded.")]
+Append = Annotated[bool, typer.Option("--append", help="Add new and changed images to an existing index.")]
+Prune = Annotated[
+    bool, typer.Option("--prune", help="Drop rows whose files are missing; without --append, embed nothing.")
+]
 IndexType = Annotated[
-    str, typer.Option("--index-type", help="auto (by size), flat (exact), ivf or hnsw (faster).", metavar="NAME")
+    str,
+    typer.Option(
+        "--index-type", help="auto (by size), flat (exact), ivf or hnsw (approximate, faster).", metavar="NAME"
+    ),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Replace an index that is there.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing index.")]
 Index = Annotated[Path, typer.Option("--index", help="The index to search.", metavar="FILE")]
-GalleryIndexFile = Annotated[
-    Path | None, typer.Option("--index", help="An index as the gallery, instead of the data's.", metavar="FILE")
-]
+GalleryIndexFile = Annotated[Path | None, typer.Option("--index", help="Use an index as the gallery.", metavar="FILE")]
 SavedEmbeddings = Annotated[
     Path | None,
     typer.Option(
         "--embeddings",
-        help="Score saved arrays instead of a model: query, gallery, and their identities.",
+        help="Score saved arrays instead of a model: query, gallery and their identities.",
         metavar="NPZ|DIR",
     ),
 ]
-ListLost = Annotated[
-    bool, typer.Option("--list-lost", help="Name each query that has no true match left, and the reason.")
-]
+ListLost = Annotated[bool, typer.Option("--list-lost", help="List each query without a true match, with the reason.")]
 ReportFolder = Annotated[
     Path | None,
-    typer.Option("--output", "-o", help="Write a report: curves, thresholds, failures as pictures.", metavar="DIR"),
+    typer.Option(
+        "--output", "-o", help="Write a report with curves, thresholds and pictures of failures.", metavar="DIR"
+    ),
 ]
 Rerank = Annotated[
     bool,
     typer.Option(
         "--rerank",
-        help="Show the figures with k-reciprocal re-ranking below the plain ones.",
+        help="Also show the scores after k-reciprocal re-ranking.",
         rich_help_panel=RERANKING,
     ),
 ]
-K1 = Annotated[int | None, _reranked("--k1", text="Nearest neighbours among which reciprocal ones are sought (20).")]
-K2 = Annotated[int | None, _reranked("--k2", text="Neighbours over which weights are averaged (6); 1 for none.")]
-Lambda = Annotated[float | None, _reranked("--lambda", text="Share of the plain distance, 0 to 1 (0.3).")]
+K1 = Annotated[
+    int | None, _reranked("--k1", text="Number of nearest neighbours searched for reciprocal ones (default: 20).")
+]
+K2 = Annotated[
+    int | None, _reranked("--k2", text="Number of neighbours whose weights are averaged (default: 6); 1 turns it off.")
+]
+Lambda = Annotated[float | None, _reranked("--lambda", text="Weight of the original distance, 0 to 1 (default: 0.3).")]
 Yes = Annotated[
     bool,
-    typer.Option("--yes", help="Re-rank even if it takes more than 10 minutes or 8 GB.", rich_help_panel=RERANKING),
+    typer.Option("--yes", help="Re-rank even if it needs more than 10 minutes or 8 GB.", rich_help_panel=RERANKING),
 ]
-Protocol = Annotated[str, typer.Option("--protocol", help="Which gallery rows count.", metavar="auto|market|no-camera")]
+Protocol = Annotated[
+    str,
+    typer.Option("--protocol", help="Which gallery rows are left out for a query.", metavar="auto|market|no-camera"),
+]
 Photos = Annotated[
     list[Path],
     typer.Argument(
@@ -209,19 +235,21 @@ Photos = Annotated[
     ),
 ]
 TopK = Annotated[int, typer.Option("-k", help="Hits per photo.")]
-Box = Annotated[
-    str | None, typer.Option("--box", help="Where the person is in the photo, in pixels.", metavar="X,Y,W,H")
-]
+Box = Annotated[str | None, typer.Option("--box", help="The person's box in the photo, in pixels.", metavar="X,Y,W,H")]
 Camera = Annotated[list[str] | None, _filter("--camera", text="Only this camera's rows; may be repeated.")]
-ExcludeCamera = Annotated[list[str] | None, _filter("--exclude-camera", text="Leave a camera's rows out.")]
+ExcludeCamera = Annotated[
+    list[str] | None, _filter("--exclude-camera", text="Leave this camera's rows out; may be repeated.")
+]
 Identity = Annotated[list[str] | None, _filter("--identity", text="Only this identity's rows; may be repeated.")]
-ExcludeIdentity = Annotated[list[str] | None, _filter("--exclude-identity", text="Leave an identity's rows out.")]
+ExcludeIdentity = Annotated[
+    list[str] | None, _filter("--exclude-identity", text="Leave this identity's rows out; may be repeated.")
+]
 Group = Annotated[
-    str | None, typer.Option("--group", help="identity: show each identity once, by its best row.", metavar="identity")
+    str | None, typer.Option("--group", help="identity: show only the best row of each identity.", metavar="identity")
 ]
 Join = Annotated[
     str | None,
-    typer.Option("--join", help="All photos show one person: search with the mean of them.", metavar="mean"),
+    typer.Option("--join", help="All photos show one person: search with their mean vector.", metavar="mean"),
 ]
 HitsFile = Annotated[
     Path | None, typer.Option("--csv", help="Write the hits as a table; - for standard output.", metavar="FILE|-")
@@ -233,20 +261,30 @@ RerankHits = Annotated[
     ),
 ]
 MatchThreshold = Annotated[
-    float | None, typer.Option("--threshold", help="Show only hits that score so much or more.", metavar="SCORE")
+    float | None, typer.Option("--threshold", help="Show only hits with at least this score.", metavar="SCORE")
 ]
 FalseMatchRate = Annotated[
     float | None,
-    typer.Option("--false-match-rate", help="The threshold from the model's report, such as 1e-3.", metavar="RATE"),
+    typer.Option(
+        "--false-match-rate",
+        help="Take the threshold for this rate, such as 1e-3, from the model's report.",
+        metavar="RATE",
+    ),
 ]
 Report = Annotated[
-    Path | None, typer.Option("--report", help="That report (default: the last one of the run).", metavar="DIR")
+    Path | None,
+    typer.Option(
+        "--report", help="The report for --false-match-rate (default: the last one of the run).", metavar="DIR"
+    ),
 ]
-Montage = Annotated[Path | None, typer.Option("--montage", help="Draw the ranking.", metavar="OUT.png")]
+Montage = Annotated[Path | None, typer.Option("--montage", help="Draw the ranking as a picture.", metavar="OUT.png")]
 Saliency = Annotated[
     Path | None,
-    typer.Option("--saliency", help="Draw the ranking with the regions that make it alike.", metavar="OUT.png"),
+    typer.Option(
+        "--saliency", help="Draw the ranking with heat maps of the regions that raise the scores.", metavar="OUT.png"
+    ),
 ]
 Thumbnails = Annotated[
-    bool, typer.Option("--thumbnails", help="Show photo and first hits in a terminal that can show pictures.")
+    bool,
+    typer.Option("--thumbnails", help="Show the photo and its first hits in the terminal, if it supports pictures."),
 ]

@@ -1,4 +1,4 @@
-"""`scing search`: a photo finds its like."""
+"""`scing search`: rank the gallery by similarity to a photo."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def search(
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Rank the gallery by its likeness to a photo; scores are cosines."""
+    """Rank the gallery by similarity to a photo; scores are cosines."""
     from scing_cli.core.index import RowFilter
     from scing_cli.core.workflows.search.hits_file import check_hits_file, write_hits
     from scing_cli.core.workflows.search.match_threshold import MatchRule

@@ -1,4 +1,4 @@
-"""What `scing evaluate` found, as people read it."""
+"""Print the result of `scing evaluate` as tables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def show(reports: Sequence[EvaluationReport], split: str, *, list_lost: bool, terminal: Terminal) -> None:
-    """Print one table of all evaluations, published figures below each, then what there is to know of each."""
+    """Print one table of all evaluations with published figures, then the protocol and notes of each."""
     several = len(reports) > 1
     title = split if several else f"{reports[0].data}, {split}"
     terminal.scores(f"{title}: {reports[0].model}", [row for report in reports for row in _rows(report, several)])
@@ -39,7 +39,7 @@ def _rows(report: EvaluationReport, named: bool) -> Iterator[tuple[str, Figures]
 
 def _lines(report: EvaluationReport) -> Iterator[str]:
     scores = report.scores
-    yield f"{scores.valid_queries:,} of {scores.queries:,} queries count, {report.gallery:,} gallery rows."
+    yield f"{scores.valid_queries:,} of {scores.queries:,} queries are valid, {report.gallery:,} gallery rows."
     yield f"Protocol {report.protocol.name}: {report.protocol.reason}."
     if report.reranked:
         yield f"Re-ranked by k-reciprocal neighbours: {report.reranked.settings}."

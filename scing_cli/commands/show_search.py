@@ -1,4 +1,4 @@
-"""What `scing search` found, as JSON and as people read it."""
+"""Print the result of `scing search`, as JSON or as tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TITLE_WIDTH = 78  # fits 80 columns
 
 
 def payload_of(found: SearchReport) -> dict[str, Any]:
-    """Return it as `--json` prints it."""
+    """Return the result as `--json` prints it."""
     results: list[dict[str, Any]] = [{"query": str(own.query), "hits": _hits(own)} for own in found.results]
     payload: dict[str, Any] = {"results": results}
     if found.joined:
@@ -43,13 +43,13 @@ def _line(hit: Mapping[str, Any]) -> tuple[object, ...]:
 
 
 def show(found: SearchReport, terminal: Terminal, strips: Thumbnails | None, box: Box | None) -> None:
-    """Print a table for each photo, or that nothing matches it.
+    """Print a table of hits for each photo, or that it has none.
 
     Args:
-        found: What the search found.
-        terminal: Where it goes.
-        strips: Shows each photo with its hits; None for tables alone.
-        box: Where the person is in every photo.
+        found: The result of the search.
+        terminal: Where to print.
+        strips: Shows each photo with its hits as a picture; None for tables only.
+        box: The person's box in every photo.
     """
     for own in found.results:
         if not own.hits:

@@ -111,7 +111,7 @@ def test_who_has_no_patience_left_is_told_who_writes(scing, finished, index, fol
     told = scing(*command)
     assert told.code == 2
     assert f"Another process is writing {index} (process {holder.pid} on " in told.err
-    assert "Run the command again when that one has ended." in told.err
+    assert "Run the command again when that process has ended." in told.err
     index.with_name(".gallery.faiss.lock").write_bytes(b"\xff\xfe nonsense")
     assert f"Another process is writing {index}. Run" in scing(*command).err
     holder.kill()

@@ -92,7 +92,7 @@ def test_several_data_sets_give_one_table(scing, finished, world, own_world, her
     shown = scing("evaluate", "--run", finished, *both).out
     assert shown.count("┏") == 1
     assert [line.split("│")[1].strip() for line in shown.splitlines() if line.startswith("│")] == [world.name, "other"]
-    assert f"other: {told[1]['valid_queries']} of {told[1]['queries']} queries count" in shown
+    assert f"other: {told[1]['valid_queries']} of {told[1]['queries']} queries are valid" in shown
     assert max(map(len, shown.splitlines())) <= 80
 
 

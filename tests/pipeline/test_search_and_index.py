@@ -139,7 +139,7 @@ def test_an_image_named_twice_is_embedded_once(scing, crops):
     Path("mine.csv").write_text("path\n" + "".join(rows))
     result = scing("embed", *MODEL, "--data", "mine.csv", "--split", "all", "--json")
     assert (result.json["added"], result.json["count"]) == (5, 5)
-    assert "5 rows name an image again" in result.err
+    assert "5 rows repeat an image" in result.err
     again = scing("embed", *MODEL, "--images", crops, "--append", "--json").json
     assert (again["added"], again["skipped"]) == (0, 5)
 
@@ -268,7 +268,7 @@ def test_an_excluded_camera_is_told_of(scing, finished, world, here):
     assert "The filters leave 12 rows: all are shown (-k 15)" in fewer.err
     unknown = scing(*command, "--exclude-camera", "9")
     assert len(unknown.json["results"][0]["hits"]) == 15
-    assert "Warning: --exclude-camera 9: the index has no row of that camera; it knows: 1, 2, 3." in unknown.err
+    assert "Warning: --exclude-camera 9: the index has no row of that camera; known: 1, 2, 3." in unknown.err
     nothing = [option for camera in "123" for option in ("--exclude-camera", camera)]
     none = scing(*command, *nothing, "--montage", "none.png")
     assert none.json["results"][0]["hits"] == []
@@ -362,7 +362,7 @@ def test_rows_whose_files_are_gone_are_dropped(scing, crops):
     assert (again["removed"], again["added"], again["skipped"], again["count"]) == (0, 1, 3, 4)
     assert GalleryIndex.read(Path("a.faiss")).rows()[-1].id == 5
     crops.rename("unmounted")
-    refuse(scing("embed", "--prune", "--output", "a.faiss"), "Every image of the index is gone", "disk mounted")
+    refuse(scing("embed", "--prune", "--output", "a.faiss"), "Every image of the index is missing", "disk mounted")
     assert len(GalleryIndex.read(Path("a.faiss"))) == 4
 
 

@@ -62,8 +62,8 @@ def test_filters_keep_and_leave_out_cameras_and_identities(hits):
 def test_names_that_the_index_does_not_know_are_told(scing, index, photos):
     result = scing("search", photos[0], "--index", index, "--identity", "9999", "--camera", "7")
     assert result.code == 0
-    assert "--identity 9999: the index has no row of that identity; it knows: " in result.err
-    assert "--camera 7: the index has no row of that camera; it knows: 1, 2, 3." in result.err
+    assert "--identity 9999: the index has no row of that identity; known: " in result.err
+    assert "--camera 7: the index has no row of that camera; known: 1, 2, 3." in result.err
     assert "The filters leave no row: there are no hits." in result.err
 
 
@@ -131,7 +131,7 @@ def test_a_table_does_not_replace_other_files(scing, index, photos, tmp_path):
     other.write_text("path,identity\n")
     refused = scing("search", photos[0], "--index", index, "--csv", other)
     assert refused.code == 2
-    assert "is there already, and is no table of hits" in refused.err
+    assert "is there already, and is not a table of hits" in refused.err
     assert other.read_text() == "path,identity\n"
     assert "is a folder" in scing("search", photos[0], "--index", index, "--csv", tmp_path).err
     assert "standard output is taken" in scing("search", photos[0], "--index", index, "--csv", "-", "--json").err

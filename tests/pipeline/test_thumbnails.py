@@ -123,8 +123,8 @@ def test_without_the_package_the_note_says_how_to_get_it(photo, index, log):
 @pytest.mark.parametrize(
     ("patience", "answers", "size", "reason"),
     [
-        ("", NEITHER, (40, 100, 1000, 800), "the terminal knows neither kitty's graphics protocol nor sixel"),
-        ("", {}, (40, 100, 0, 0), "the terminal knows neither kitty's graphics protocol nor sixel"),
+        ("", NEITHER, (40, 100, 1000, 800), "the terminal supports neither kitty's graphics protocol nor sixel"),
+        ("", {}, (40, 100, 0, 0), "the terminal supports neither kitty's graphics protocol nor sixel"),
         (PATIENT, SIXEL, (0, 0, 0, 0), "the terminal's answer cannot be read"),
         (PATIENT, {ATTRIBUTES: "ü".encode()}, (40, 100, 1000, 800), "the terminal's answer cannot be read"),
     ],
@@ -142,7 +142,7 @@ def test_only_a_terminal_is_asked(scing, photo, index, monkeypatch):
     result = scing("search", photo, "--index", index, "--thumbnails")
     assert result.code == 0
     assert result.out == plain.out
-    assert f"--thumbnails shows nothing: standard output is no terminal. {MONTAGE}" in result.err
+    assert f"--thumbnails shows nothing: standard output is not a terminal. {MONTAGE}" in result.err
     assert "--thumbnails" not in plain.err
 
 
@@ -159,7 +159,7 @@ def test_photos_on_standard_input_take_the_terminals_answers(scing, photo, index
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     result = scing("search", "-", "--index", index, "--thumbnails")
     assert result.code == 0
-    assert "standard input is no terminal" in result.err
+    assert "standard input is not a terminal" in result.err
 
 
 @pytest.mark.parametrize(("columns", "most"), [(80, 80), (500, 280)])

@@ -1,4 +1,4 @@
-"""Vectors and rows on disk: an inner-product index that faiss opens plainly, and a table of rows beside it."""
+"""The gallery index: a plain faiss inner-product index, and next to it a table with one row per vector."""
 
 from scing_cli.core.index.disk import check_complete, check_writable, files_of, partial_file
 from scing_cli.core.index.filters import RowFilter

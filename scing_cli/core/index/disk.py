@@ -1,7 +1,7 @@
-"""An index on disk: two files, one commit.
+"""Read and write an index on disk: two files that one rename commits together.
 
-`gallery.faiss` holds the vectors, their ids and the stamp, `gallery.rows-GENERATION` the rows. The rows of a new
-generation are written and flushed first; then one rename of `gallery.faiss` commits both; then older rows are removed.
+`gallery.faiss` stores the vectors, their ids and the stamp; `gallery.rows-GENERATION` stores the rows. A write first
+flushes the rows of the new generation, then renames `gallery.faiss`, which commits both, then removes older rows.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from scing_cli.core.index.rows import Row, read_rows, write_rows
 from scing_cli.core.index.store import Store
 
 PARTIAL_SUFFIX = ".unfinished.faiss"
-READ_ATTEMPTS = 20  # a writer whose every commit falls into a reading: three in a row happened
+READ_ATTEMPTS = 20  # each fails only if a commit happens during it; three failures in a row have been seen
 BLOCK = 1 << 20  # bytes written at a time
 
 
 def check_name(path: Path) -> None:
-    """Check that an index may have this name.
+    """Check that a path is a valid name for an index.
 
     Raises:
         IndexFileError: If it does not end in `.faiss`.
@@ -40,7 +40,7 @@ def check_name(path: Path) -> None:
 
 
 def partial_file(output: Path) -> Path:
-    """Return where an unfinished `embed` keeps its results: `gallery.unfinished.faiss` next to `gallery.faiss`."""
+    """Return the file for partial results of `embed`: `gallery.unfinished.faiss` next to `gallery.faiss`."""
     return output.with_name(output.name.removesuffix(SUFFIX) + PARTIAL_SUFFIX)
 
 
@@ -48,27 +48,27 @@ def check_complete(index: Path) -> None:
     """Refuse to search the partial results of an unfinished `embed`.
 
     Raises:
-        IndexFileError: If the name says so.
+        IndexFileError: If the name ends in `.unfinished.faiss`.
     """
     if index.name.endswith(PARTIAL_SUFFIX):
         raise IndexFileError(
             f"{index} holds the partial results of an interrupted scing embed; it is not an index to search.",
-            "Run the same embed command again: it resumes, and makes the index.",
+            "Run the same embed command again: it resumes and writes the index.",
         )
 
 
 def check_writable(path: Path) -> None:
-    """Check that an index can be written there, before the work that fills it; nothing is left behind.
+    """Check that an index can be written to a path, before the work starts. Leaves no file behind.
 
     Raises:
-        IndexFileError: If its name does not fit, its folder is missing or cannot be written, or it is a folder itself.
+        IndexFileError: If the name is not valid, the folder is missing or not writable, or the path is a folder.
     """
     check_name(path)
     if path.is_dir():
         raise IndexFileError(f"{path} is a folder.", "Name a file for the index in it.")
     if not path.parent.is_dir():
         raise IndexFileError(
-            f"Cannot write {path}: there is no folder {path.parent}.", "Make the folder first, or name another place."
+            f"Cannot write {path}: there is no folder {path.parent}.", "Create the folder first, or name another path."
         )
     try:
         with tempfile.TemporaryFile(dir=path.parent):
@@ -78,42 +78,45 @@ def check_writable(path: Path) -> None:
 
 
 def load(path: Path) -> tuple[Store, list[Row], Stamp]:
-    """Read the vectors, its rows and its stamp; a writer at work beside it does no harm.
+    """Read an index's vectors, rows and stamp. Another process may write the index at the same time.
 
     Raises:
-        IndexFileError: If the index is missing, none of this program, damaged, or without its rows.
+        IndexFileError: If the index is missing, was not written by scing, is damaged, or its rows are missing.
     """
     for _ in range(READ_ATTEMPTS):
         stamp = read_stamp(path)
         try:
             store, rows = _load(path, stamp)
         except IndexFileError:
-            if read_stamp(path) == stamp:  # else it was replaced meanwhile: try the new one
+            if read_stamp(path) == stamp:  # otherwise a writer has replaced the index: read the new one
                 raise
         else:
             if read_stamp(path) == stamp:
                 return store, rows, stamp
-    raise IndexFileError(f"{path} is being written again and again.", "Wait for the writer to end.")
+    raise IndexFileError(
+        f"{path} changed during each of {READ_ATTEMPTS} attempts to read it.",
+        "Wait until the other process has written it.",
+    )
 
 
 def commit(path: Path, index: Any, rows: Sequence[Row], stamp: Stamp) -> Stamp:
-    """Write a new generation of an index and its rows; until the one rename the former generation stays valid.
+    """Write a new generation of an index and its rows. The former generation stays valid until the final rename.
 
-    The caller holds the write lock: what is half written beside the index is a killed writer's, and is removed.
+    The caller must hold the write lock. Temporary files of writers that were killed are removed.
 
     Args:
         path: The `.faiss` file.
         index: The faiss index.
-        rows: One per vector, in order of their ids.
-        stamp: What it says of itself; generation and digests are set here.
+        rows: One per vector, in order of ids.
+        stamp: The index's stamp; this function sets its generation and digests.
 
     Returns:
         The stamp as written.
 
     Raises:
-        ScingError: If faiss or SQLite cannot write, as on a full disk.
+        ScingError: If faiss or SQLite cannot write, for example because the disk is full.
     """
-    _sweep_parts(path)
+    _sweep_parts(path)  # this process holds the lock, so no other writer still needs them
     generation = 1 + max([stamp.generation, *_generations(path)])
     digest = write_rows(rows_file(path, generation), rows)
     written = dataclasses.replace(stamp, generation=generation, rows_digest=digest)
@@ -121,7 +124,8 @@ def commit(path: Path, index: Any, rows: Sequence[Row], stamp: Stamp) -> Stamp:
         with replacing(path) as temporary:
             _write_vectors(index, temporary)
             written = append_stamp(temporary, written)
-        with contextlib.suppress(IndexFileError):  # committed it is; what is not remembered is checked once more
+        # The index is committed: a failure here costs only one more check of the vectors by the next reader.
+        with contextlib.suppress(IndexFileError):
             check_vectors(path, written, known=True)
     finally:
         _sweep(path, written)
@@ -129,7 +133,10 @@ def commit(path: Path, index: Any, rows: Sequence[Row], stamp: Stamp) -> Stamp:
 
 
 def _load(path: Path, stamp: Stamp) -> tuple[Store, list[Row]]:
-    """Read vectors and rows, and check that they belong together; damaged ones reach neither faiss nor SQLite."""
+    """Read vectors and rows, and check that they belong together.
+
+    Checksums are compared first, so that faiss and SQLite never parse damaged files.
+    """
     source = rows_file(path, stamp.generation)
     try:
         rows = read_rows(source, digest=stamp.rows_digest)
@@ -137,52 +144,53 @@ def _load(path: Path, stamp: Stamp) -> tuple[Store, list[Row]]:
         remedy = (
             f"Bring {source.name} back (it moves with {path.name}), or embed again: scing embed --force, same --output."
         )
-        raise IndexFileError(f"{path} is without its rows: {source} is missing.", remedy) from None
+        raise IndexFileError(f"{path} is unusable without its rows: {source} is missing.", remedy) from None
     except IndexFileError as error:
         raise IndexFileError(f"{path}: {error.what}", REMEDY) from error
     check_vectors(path, stamp)
     try:
         index = faiss.read_index(str(path))
-    except (RuntimeError, MemoryError) as error:  # what faiss raises
+    except (RuntimeError, MemoryError) as error:  # faiss raises both for damaged files
         raise IndexFileError(f"{path} is damaged: faiss cannot read it.", REMEDY) from error
     if stamp.kind not in KINDS or not KINDS[stamp.kind].fits(index):
-        raise IndexFileError(f"{path} is no inner-product index with ids of the kind {stamp.kind}.", REMEDY)
+        raise IndexFileError(f"{path} is not an inner-product index with ids of the type {stamp.kind}.", REMEDY)
     store = KINDS[stamp.kind](index)
-    held = (index.d, index.ntotal, store.ids().tolist())
-    if held != (stamp.width, stamp.count, [row.id for row in rows]):
-        raise IndexFileError(f"{path} is damaged: its vectors, stamp and rows do not fit each other.", REMEDY)
+    found = (index.d, index.ntotal, store.ids().tolist())
+    if found != (stamp.width, stamp.count, [row.id for row in rows]):
+        raise IndexFileError(f"{path} is damaged: its vectors, stamp and rows do not match.", REMEDY)
     if not _are_finite(path, stamp, store):
         broken = np.flatnonzero(~np.isfinite(store.stored()[1]).all(axis=1))
         first = spelled(rows[int(broken[0])].path)
-        raise IndexFileError(f"{path}: {len(broken)} vectors are not finite, that of {first} for one.", REMEDY)
+        raise IndexFileError(f"{path}: {len(broken)} vectors are not finite, for example that of {first}.", REMEDY)
     return store, rows
 
 
 def _are_finite(path: Path, stamp: Stamp, store: Store) -> bool:
-    """Tell whether all vectors are finite; once for a file as it is."""
+    """Return whether all vectors are finite. The answer is cached until the file changes."""
     try:
         return checked_once(path, f"finite {stamp.vectors_digest}", store.are_finite)
-    except OSError:  # it was replaced or removed meanwhile
+    except OSError:  # another process has replaced or removed the file
         return store.are_finite()
 
 
 def _write_vectors(index: Any, target: Path) -> None:
-    """Write what faiss has to write through a stream of Python's: faiss's own says nothing of bytes lost on closing."""
+    """Write a faiss index to a file."""
+    # A Python stream, because faiss's own writer does not report bytes that are lost when the file is closed.
     with target.open("wb") as stream:
         try:
             faiss.write_index(index, faiss.PyCallbackIOWriter(stream.write, BLOCK))
-        except RuntimeError as error:  # what faiss raises for faults of its own
+        except RuntimeError as error:  # faiss's own errors; those of the stream are OSError
             raise IndexFileError(f"Cannot write the vectors to {target.parent}: {error}.", WRITE_REMEDY) from error
 
 
 def files_of(path: Path) -> list[Path]:
-    """Return the files of an index that are there: its own, which makes it one, and then its rows."""
+    """Return the existing files of an index: first the `.faiss` file, then its files of rows."""
     rows = [rows_file(path, generation) for generation in sorted(_generations(path))]
     return [file for file in (path, *rows) if file.exists()]
 
 
 def _generations(index: Path) -> set[int]:
-    """Return the generations whose rows lie beside an index, valid or not."""
+    """Return all generations that have a file of rows next to an index, valid or not."""
     pattern = re.compile(re.escape(rows_file(index, 0).name[:-1]) + r"(\d+)")
     if not index.parent.is_dir():
         return set()
@@ -191,7 +199,7 @@ def _generations(index: Path) -> set[int]:
 
 
 def _sweep_parts(index: Path) -> None:
-    """Remove the temporary files of an index and of its rows: they would stay for ever, and may fill the disk."""
+    """Remove temporary files of an index and of its rows, which nothing else would ever remove."""
     rows = re.escape(rows_file(index, 0).name[:-1])
     part = re.compile(rf"\.({re.escape(index.name)}|{rows}\d+)\.[0-9a-f]{{8}}\.part")
     for file in list(index.parent.glob(".*.part")):
@@ -200,9 +208,9 @@ def _sweep_parts(index: Path) -> None:
 
 
 def _sweep(index: Path, written: Stamp) -> None:
-    """Remove the rows that no index needs: the older ones after a commit, else those just written.
+    """Remove unneeded files of rows: the older ones after a commit, the new one after a failed commit.
 
-    Where the index cannot be read, nothing is removed: it may need either. The next commit sweeps.
+    If the index cannot be read, nothing is removed, because it may need either. The next commit removes them.
     """
     with contextlib.suppress(IndexFileError, OSError):
         committed = _is_there(index) and read_stamp(index) == written
@@ -212,7 +220,11 @@ def _sweep(index: Path, written: Stamp) -> None:
 
 
 def _is_there(index: Path) -> bool:
-    """Tell whether there is such a file; a folder that cannot be read raises OSError, and does not say no."""
+    """Return whether a file exists.
+
+    Raises:
+        OSError: If its folder cannot be read: then the file may exist.
+    """
     try:
         index.stat()
     except FileNotFoundError:

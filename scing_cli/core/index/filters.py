@@ -1,4 +1,4 @@
-"""Which rows of an index a search may find: by camera and by identity, in and out."""
+"""Filters for the rows that a search may return: by camera and by identity, included or excluded."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ NONE: Names = frozenset()
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RowFilter:
-    """What a row must show, and must not.
+    """Cameras and identities that a row must have, or must not have.
 
     Args:
-        cameras: Only rows of these; empty for any.
-        identities: Only rows of these; empty for any.
-        without_cameras: No rows of these.
-        without_identities: No rows of these.
+        cameras: Only rows of these cameras; empty for all.
+        identities: Only rows of these identities; empty for all.
+        without_cameras: No rows of these cameras.
+        without_identities: No rows of these identities.
 
     >>> row = Row(0, "a.jpg", 0, 0, "", "anna", "door")
     >>> RowFilter(cameras=frozenset({"door"}))(row), RowFilter(without_identities=frozenset({"anna"}))(row)
@@ -34,7 +34,7 @@ class RowFilter:
         return self != RowFilter()
 
     def __call__(self, row: Row) -> bool:
-        """Tell whether a row may be found."""
+        """Return whether a row passes the filter."""
         return (
             (not self.cameras or row.camera in self.cameras)
             and (not self.identities or row.identity in self.identities)

@@ -1,4 +1,4 @@
-"""A gallery's vectors and rows as one searchable, growing index.
+"""The gallery index in memory: search, add, remove, write.
 
 Q queries, N vectors, D width. Vectors are unit length, so an inner product is a cosine (Eq. 21).
 """
@@ -32,13 +32,13 @@ LENGTH_TOLERANCE = 1e-3
 
 
 class GalleryIndex:
-    """Unit vectors with stable int64 ids and their rows; `create` or `read` one.
+    """Unit vectors with stable int64 ids, and one row of metadata per vector. Made by `create` or `read`.
 
     Args:
-        store: The vectors, ids ascending.
-        rows: One per vector, in order of their ids.
-        stamp: What it says of itself.
-        path: Where it was read from or last written to.
+        store: The vectors, in ascending order of ids.
+        rows: One per vector, in order of ids.
+        stamp: Model, descriptor and counts of the index.
+        path: The file it was read from or last written to.
     """
 
     def __init__(self, store: Store, rows: Sequence[Row], stamp: Stamp, path: Path | None = None) -> None:
@@ -58,19 +58,19 @@ class GalleryIndex:
         descriptor: str,
         kind: str = "auto",
     ) -> GalleryIndex:
-        """Make an index of new vectors; ids start at 0.
+        """Create an index of new vectors. Ids start at 0.
 
         Args:
             vectors: Shape (N, D), float32, unit length.
-            entries: N images.
+            entries: The N images.
             model_digest: Digest of the image encoder.
-            model: Where the encoder lies; see `Stamp`.
+            model: Where to find the encoder, as in `Stamp.model`.
             descriptor: `projected` or `concat`.
-            kind: What faiss keeps the vectors in: `auto` (by their number), `flat`, `ivf` or `hnsw`.
+            kind: The index type: `auto` (by the number of vectors), `flat`, `ivf` or `hnsw`.
 
         Raises:
             SettingError: If the kind is unknown.
-            DataError: If there is no vector, or one is not finite or not of unit length.
+            DataError: If there are no vectors, or one is not finite or not of unit length.
         """
         if len(vectors) == 0:
             raise DataError("There is no image to index.")
@@ -83,21 +83,21 @@ class GalleryIndex:
 
     @classmethod
     def read(cls, path: Path) -> GalleryIndex:
-        """Read an index with its rows; a writer at work beside it does no harm.
+        """Read an index with its rows. Another process may write the index at the same time.
 
         Raises:
-            IndexFileError: If it is missing, no index of this program, damaged, or without its rows.
+            IndexFileError: If it is missing, was not written by scing, is damaged, or its rows are missing.
         """
         return cls(*load(path), path)
 
     @property
     def stamp(self) -> Stamp:
-        """What the index says of itself; generation and digest are those of the last write."""
+        """The index's stamp; generation and digests are those of the last write."""
         return self._stamp
 
     @property
     def width(self) -> int:
-        """D."""
+        """D, the width of the vectors."""
         return self._stamp.width
 
     @property
@@ -109,24 +109,24 @@ class GalleryIndex:
         return len(self._rows)
 
     def rows(self) -> list[Row]:
-        """Return the rows in order of their ids."""
+        """Return the rows in order of ids."""
         return list(self._rows.values())
 
     def vectors(self, ids: Sequence[int] | None = None) -> Vectors:
-        """Return a copy of the vectors of some ids, shape (M, D), or of all in order of their ids, shape (N, D)."""
+        """Return a copy of the vectors of M ids, shape (M, D), or of all vectors in order of ids, shape (N, D)."""
         if ids is None:
             return np.array(self._store.stored()[1])
         return np.array(self._store.vectors(np.array(ids, dtype=np.int64)))
 
     def add(self, vectors: Vectors, entries: Sequence[Entry]) -> list[int]:
-        """Add vectors and give them new ids; nothing reaches the disk before `write`.
+        """Add vectors under new ids and return these ids. The disk changes only with `write`.
 
         Args:
             vectors: Shape (N, D), float32, unit length.
-            entries: N images.
+            entries: The N images.
 
         Raises:
-            IndexFileError: If the vectors have another width.
+            IndexFileError: If the vectors are not D wide.
             DataError: If a vector is not finite or not of unit length; the message names the image.
         """
         if len(vectors) != len(entries):
@@ -145,10 +145,10 @@ class GalleryIndex:
         return list(ids)
 
     def remove(self, ids: Collection[int]) -> None:
-        """Remove rows; their ids are never given again. Nothing reaches the disk before `write`.
+        """Remove rows. Their ids are never used again. The disk changes only with `write`.
 
         Raises:
-            ValueError: If there is no such row.
+            ValueError: If an id is unknown.
         """
         if unknown := set(ids) - self._rows.keys():
             raise ValueError(f"no rows {sorted(unknown)}")
@@ -161,14 +161,14 @@ class GalleryIndex:
             tune(self._store)
 
     def write(self, path: Path, *, locked: bool = False) -> Stamp:
-        """Write the index and its rows; one rename makes both valid.
+        """Write the index and its rows; one rename commits both.
 
         Args:
             path: The `.faiss` file.
-            locked: The caller holds its `write_lock`.
+            locked: True if the caller already holds its `write_lock`.
 
         Raises:
-            IndexFileError: If the name does not end in `.faiss`, another process is writing the file or has written it
+            IndexFileError: If the name does not end in `.faiss`, another process is writing the file or has changed it
                 since this index was read from it, or faiss cannot write.
         """
         check_name(path)
@@ -184,19 +184,18 @@ class GalleryIndex:
     ) -> list[list[Hit]]:
         """Find the k nearest rows of each query, best first.
 
-        Scores are computed again pair by pair in float64, and equal scores stand in order of their ids: an answer
-        depends neither on the other queries nor on the machine.
+        Scores are computed pair by pair in float64, and equal scores are ordered by id, so the hits of a query depend
+        neither on the other queries nor on the machine.
 
         Args:
             vectors: Shape (Q, D), float32, unit length.
-            k: How many rows; all there are if k is greater.
-            allowed: Which rows may be found; None for all.
-            each_identity_once: Whether only the best row of an identity counts, as one of the k. A row without an
-                identity counts for itself.
+            k: Number of rows; all rows if k is greater.
+            allowed: Which rows may be returned; None for all.
+            each_identity_once: Return the best row of each of k identities; a row without one counts as an identity.
 
         Raises:
             SettingError: If k is below 1.
-            IndexFileError: If the queries have another width.
+            IndexFileError: If the queries are not D wide.
             DataError: If a query is not finite or not of unit length.
         """
         if k < 1:
@@ -219,7 +218,7 @@ class GalleryIndex:
         ]
 
     def _people(self, queries: Vectors, k: int, there: int, allowed: IntArray | None) -> list[list[Hit]]:
-        """Return the best hits of k identities each, looking further down for those who have not found so many."""
+        """Return the best hit of each of k identities, for every query."""
         answers: list[list[Hit]] = [[] for _ in queries]
         named = [row.identity or row.id for row in self._rows.values()]
         if allowed is not None:
@@ -227,7 +226,7 @@ class GalleryIndex:
             named = [name for name, row in zip(named, self._rows.values(), strict=True) if row.id in kept]
         k = min(k, len(set(named)))
         open_places, reach = list(range(len(queries))), k
-        while open_places:
+        while open_places:  # the queries whose hits show fewer than k identities so far: fetch four times as many
             reach = min(4 * reach, there)
             found = self._nearest(queries[open_places], reach, allowed)
             for place, hits in zip(open_places, found, strict=True):
@@ -236,20 +235,20 @@ class GalleryIndex:
         return answers
 
     def recall(self) -> float:
-        """Return recall@10 against a flat index, measured with vectors of its own as queries; 1 for a flat one."""
+        """Return recall@10 compared with a flat index, with stored vectors as queries; 1 for a flat index."""
         return measured_recall(self._store)
 
     def check_model(self, digest: str, *, descriptor: str, width: int, name: str) -> None:
-        """Make sure that queries of a model may be compared with these vectors.
+        """Check that a model's vectors can be compared with those of this index.
 
         Args:
             digest: Digest of the model's image encoder.
-            descriptor: Which descriptor the queries are.
+            descriptor: The descriptor of the queries: `projected` or `concat`.
             width: D of the queries.
-            name: What to call the model in the message, such as `runs/market`.
+            name: The model's name in the message, such as `runs/market`.
 
         Raises:
-            IndexFileError: If another model, or another descriptor, made the index.
+            IndexFileError: If the index was made by another model or with another descriptor.
         """
         own = self._stamp
         if (digest, descriptor, width) == (own.model_digest, own.descriptor, own.width):
@@ -280,21 +279,21 @@ class GalleryIndex:
             )
 
     def _check_unchanged(self, path: Path) -> None:
-        """Refuse to write over what another process wrote to the file that this index was read from."""
+        """Raise if another process has changed the file since this index was read from it."""
         if self._path is None or self._path.absolute() != path.absolute() or not path.exists():
             return
         if read_stamp(path) != self._committed:
-            raise IndexFileError(f"{path} was written by another process meanwhile.", "Run the command again.")
+            raise IndexFileError(f"{path} was changed by another process after it was read.", "Run the command again.")
 
 
 def _check_unit(vectors: Vectors, names: Sequence[str]) -> None:
-    """Refuse vectors that are not finite or not of unit length, and name them."""
+    """Raise a DataError for vectors that are not finite or not of unit length; the message names the first."""
     lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))
-    wrong = np.flatnonzero(~(np.abs(lengths - 1) <= LENGTH_TOLERANCE))
+    wrong = np.flatnonzero(~(np.abs(lengths - 1) <= LENGTH_TOLERANCE))  # also where a length is NaN
     if len(wrong):
         first = int(wrong[0])
         raise DataError(
             f"{len(wrong)} of {len(vectors)} vectors are not finite or not of unit length; "
             f"the first is of {spelled(names[first])} (length {lengths[first]:.4g}).",
-            "A model whose training diverged gives such vectors: look at its losses in metrics.jsonl.",
+            "A model whose training diverged gives such vectors: check its losses in metrics.jsonl.",
         )

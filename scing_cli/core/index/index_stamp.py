@@ -1,10 +1,10 @@
-"""The stamp of an index: which model made it and which table of rows belongs to it.
+"""The stamp of an index: which model made it, and which table of rows belongs to it.
 
-It lies behind the index in the same file, so that one rename commits both; faiss does not read that far::
+The stamp follows the faiss data in the same file, so that one rename commits both; faiss ignores it when it reads::
 
-    gallery.faiss = what faiss wrote | JSON | length of the JSON, 8 bytes | MAGIC, 8 bytes
+    gallery.faiss = faiss data | JSON | length of the JSON, 8 bytes, little-endian | MAGIC, 8 bytes
 
-The JSON is with_checksum and holds the digest of what faiss wrote: a changed byte is found wherever it is.
+The JSON has a checksum of itself and the digest of the faiss data, so that a changed byte anywhere is detected.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from scing_cli.core.errors import IndexFileError, RunError, spelled
 from scing_cli.core.safe_reading import SMALL, check_ordinary
 
 MAGIC = b"SCINGidx"
-TAIL = 16
+TAIL = 16  # bytes: the JSON's length and MAGIC
 PART = 2**20  # bytes, read at a time
 SUFFIX = ".faiss"
 METRIC = "inner product"
@@ -36,19 +36,19 @@ REMEDY = "Embed the gallery again: scing embed --force, same --output."
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Stamp:
-    """What an index says of itself.
+    """Metadata of an index.
 
     Args:
         model_digest: Digest of the image encoder.
-        model: Where the encoder lies: `{"run": path}`, or `{"model": name, "pretrained": weights, ...}`.
-        descriptor: Which descriptor the vectors are: `projected` or `concat`.
-        width: D.
-        count: How many vectors there are.
+        model: Where to find the encoder: `{"run": path}`, or `{"model": name, "pretrained": weights, ...}`.
+        descriptor: The descriptor of the vectors: `projected` or `concat`.
+        width: D, the width of the vectors.
+        count: Number of vectors.
         next_id: The id of the next vector; ids are never used again.
-        generation: Grows with every write; names the file of the rows.
-        rows_digest: SHA-256 of that file.
-        kind: What faiss keeps the vectors in; a key of `kinds.KINDS`.
-        vectors_digest: SHA-256 of what faiss wrote.
+        generation: Grows with every write; part of the name of the file of rows.
+        rows_digest: SHA-256 of the file of rows.
+        kind: The index type; a key of `kinds.KINDS`.
+        vectors_digest: SHA-256 of the faiss data.
     """
 
     model_digest: str
@@ -74,12 +74,12 @@ class Stamp:
 
 
 def rows_file(index: Path, generation: int) -> Path:
-    """Return where the rows of an index lie: `gallery.rows-3` beside `gallery.faiss`."""
+    """Return the file of an index's rows, such as `gallery.rows-3` next to `gallery.faiss`."""
     return index.with_name(f"{index.name.removesuffix(SUFFIX)}.rows-{generation}")
 
 
 def append_stamp(index: Path, stamp: Stamp) -> Stamp:
-    """Write the stamp behind what faiss wrote, and return it as written: with the digest of that."""
+    """Append the stamp to the faiss data of a file, and return it with the digest of that data."""
     own = dataclasses.replace(stamp, vectors_digest=file_digest(index))
     content = dataclasses.asdict(own) | {"model": dict(own.model), "format": FORMAT, "metric": METRIC}
     text = json.dumps(with_checksum(content), ensure_ascii=True, allow_nan=False).encode()
@@ -92,12 +92,12 @@ def read_stamp(index: Path) -> Stamp:
     """Read an index's stamp.
 
     Raises:
-        IndexFileError: If there is no such file, or no index of this program, or its stamp is damaged or of a newer
+        IndexFileError: If the file is missing or was not written by scing, or its stamp is damaged or of a newer
             format.
     """
     try:
-        with _told(index), index.open("rb") as stream:
-            stream.seek(_beginning(stream, index))
+        with _read_errors(index), index.open("rb") as stream:
+            stream.seek(_stamp_start(stream, index))
             content = checked_json(stream.read()[:-TAIL], index, remedy=REMEDY)
     except RunError as error:
         raise IndexFileError(error.what, error.remedy) from error
@@ -106,47 +106,47 @@ def read_stamp(index: Path) -> Stamp:
     wrong = [name for name, value in fields.items() if not _fits(name, value)]
     missing = [name for name in NEEDED if name not in fields]
     if wrong or missing:
-        named = spelled(", ".join(wrong or missing))
-        raise IndexFileError(f"{index} has a stamp that does not fit: see its {named}.", REMEDY)
+        fault = f"{'wrong' if wrong else 'missing'} {spelled(', '.join(wrong or missing))}"
+        raise IndexFileError(f"{index} has an invalid stamp: {fault}.", REMEDY)
     return Stamp(**fields)
 
 
 def _fits(name: str, value: object) -> bool:
-    """Tell whether a field of a stamp is of its kind."""
+    """Return whether a field of a stamp has the right type."""
     if name in TEXTS:
         return isinstance(value, str)
     if name in NUMBERS:
         return type(value) is int and 0 <= value < 2**63
-    return name == "model" and isinstance(value, dict) and all(_describes(*own) for own in value.items())
+    return name == "model" and isinstance(value, dict) and all(_is_model_entry(*entry) for entry in value.items())
 
 
-def _describes(name: str, value: object) -> bool:
-    """Tell whether an entry may be one of those that say where a model lies."""
+def _is_model_entry(name: str, value: object) -> bool:
+    """Return whether an entry of `Stamp.model` is valid: text, or for optional entries an integer or None."""
     return isinstance(value, str) or (name not in {"run", "model"} and type(value) in {int, NoneType})
 
 
 def check_vectors(index: Path, stamp: Stamp, *, known: bool = False) -> None:
-    """Check that what lies before the stamp is what faiss wrote; once for a file as it is.
+    """Check the digest of an index's faiss data. The result is cached until the file changes.
 
     Args:
-        index: The file.
-        stamp: Its own.
-        known: It has just been written, so that there is nothing to check: only remember it.
+        index: The `.faiss` file.
+        stamp: Its stamp.
+        known: True right after a write: the data is not read, only the result is cached.
 
     Raises:
-        IndexFileError: If it is not.
+        IndexFileError: If the data has changed.
     """
-    with _told(index):
-        whole = checked_once(index, stamp.vectors_digest, lambda: known or _digest(index) == stamp.vectors_digest)
-    if not whole:
+    with _read_errors(index):
+        intact = checked_once(index, stamp.vectors_digest, lambda: known or _digest(index) == stamp.vectors_digest)
+    if not intact:
         raise IndexFileError(f"{index} is damaged: its vectors are not those that were written.", REMEDY)
 
 
 def _digest(index: Path) -> str:
-    """Return the SHA-256 of what lies before the stamp."""
+    """Return the SHA-256 of the faiss data."""
     digest = hashlib.sha256()
     with index.open("rb") as stream:
-        left = _beginning(stream, index)
+        left = _stamp_start(stream, index)
         stream.seek(0)
         while left and (part := stream.read(min(left, PART))):
             digest.update(part)
@@ -154,8 +154,12 @@ def _digest(index: Path) -> str:
     return digest.hexdigest()
 
 
-def _beginning(stream: BinaryIO, index: Path) -> int:
-    """Return where the stamp begins."""
+def _stamp_start(stream: BinaryIO, index: Path) -> int:
+    """Return the offset of the stamp, in bytes.
+
+    Raises:
+        IndexFileError: If the file does not end with a stamp.
+    """
     size = stream.seek(0, os.SEEK_END)
     stream.seek(max(size - TAIL, 0))
     tail = stream.read(TAIL)
@@ -167,8 +171,8 @@ def _beginning(stream: BinaryIO, index: Path) -> int:
 
 
 @contextlib.contextmanager
-def _told(index: Path) -> Iterator[None]:
-    """Turn the system's errors, and what is no ordinary file, into messages."""
+def _read_errors(index: Path) -> Iterator[None]:
+    """Turn errors of the operating system, and special files such as pipes, into an IndexFileError."""
     try:
         check_ordinary(index)
         yield
@@ -177,14 +181,12 @@ def _told(index: Path) -> Iterator[None]:
     except OSError as error:
         raise IndexFileError(f"{index} cannot be read: {error.strerror}.", REMEDY) from error
     except ValueError as error:
-        raise IndexFileError(
-            f"{index} cannot be read: {error}.", "Name the file that scing embed has written."
-        ) from error
+        raise IndexFileError(f"{index} cannot be read: {error}.", "Name the file that scing embed wrote.") from error
 
 
 def _no_index(index: Path, beginning: bytes) -> IndexFileError:
-    """Say what the file is instead; faiss's files begin with `Ix` and two letters more."""
-    if beginning.startswith(b"Ix"):
+    """Return the error for a file without a stamp."""
+    if beginning.startswith(b"Ix"):  # as all index files of faiss do
         return IndexFileError(f"{index} is cut short, or was not written by scing: it ends without a stamp.", REMEDY)
-    kind = "is empty" if not beginning else "is no index of scing"
+    kind = "is empty" if not beginning else "is not an index of scing"
     return IndexFileError(f"{index} {kind}.", "An index is what scing embed writes: gallery.faiss by default.")

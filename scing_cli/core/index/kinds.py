@@ -1,8 +1,7 @@
-"""What faiss keeps the vectors in: one table of kinds, each with stable ids that are never another row's.
+"""The index types: `flat`, `ivf` and `hnsw`, all with stable ids.
 
-`flat` compares with every vector. `ivf` and `hnsw` compare with some, chosen beforehand: faster, and they may miss.
-As measured: `IndexIDMap2` over an inverted file answers wrongly after `remove_ids`, so the inverted file keeps the ids
-itself; a graph cannot remove at all, so it is built anew from the vectors it stores.
+`flat` compares a query with every vector and is exact. `ivf` and `hnsw` compare it with some of the vectors: they are
+faster and approximate.
 
 N vectors, D width, Q queries.
 """
@@ -19,15 +18,15 @@ import numpy as np
 from scing_cli.core.errors import SettingError
 from scing_cli.core.index.store import IntArray, Store, Vectors
 
-FLAT_UPTO = 200_000  # vectors; beyond, `auto` takes an inverted file
-LINKS = 32  # of each vector in a graph
-CONSTRUCTION = 200  # candidates for the links of a new vector
-PER_LIST = 39  # vectors that faiss wants for each list it learns
-GROWTH = 2  # lists are learnt anew when so many times as many would fit
+FLAT_UPTO = 200_000  # vectors; `auto` chooses an inverted file for more
+LINKS = 32  # neighbours of each vector in the graph (M of HNSW)
+CONSTRUCTION = 200  # candidates for the neighbours of a new vector (efConstruction)
+PER_LIST = 39  # vectors per list: faiss warns when it trains with fewer
+GROWTH = 2  # retrain the inverted lists once the index should have this many times as many
 
 
 class FlatStore(Store):
-    """Compares with every vector."""
+    """Exact search: compares a query with every vector."""
 
     kind = "flat"
     approximate = False
@@ -39,7 +38,7 @@ class FlatStore(Store):
 
     @classmethod
     def fits(cls, index: Any) -> bool:
-        """Tell whether it is an id-mapped flat inner-product index."""
+        """Return whether a faiss index is a flat inner-product index in an id map."""
         return _maps(index, faiss.IndexFlatIP)
 
     def stored(self) -> tuple[IntArray, Vectors]:
@@ -52,32 +51,33 @@ class FlatStore(Store):
         return ids
 
     def effort(self) -> int:
-        """Return 0: it looks at all vectors."""
+        """Return 0: an exact search has no effort to set."""
         return 0
 
     def look(self, effort: int) -> None:
-        """Do nothing: it looks at all vectors."""
+        """Do nothing: an exact search has no effort to set."""
 
     def parameters(self, selector: Any) -> Any:
-        """Return plain parameters."""
+        """Return search parameters that select some ids."""
         return faiss.SearchParameters(sel=selector)
 
 
 class InvertedStore(Store):
-    """Compares with the vectors of the nearest lists."""
+    """Inverted file: compares a query with the vectors of the lists whose centroids are nearest."""
 
+    # The inverted file stores the ids itself: an `IndexIDMap2` around it gives wrong hits after `remove_ids`.
     kind = "ivf"
 
     @classmethod
     def empty(cls, width: int, lists: int = 1) -> Any:
-        """Return an inverted file that is not trained."""
+        """Return an inverted file without vectors and without trained centroids."""
         index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, lists, faiss.METRIC_INNER_PRODUCT)
-        index.cp.min_points_per_centroid = 1  # without a warning for few vectors
+        index.cp.min_points_per_centroid = 1  # no warning about few vectors
         return index
 
     @classmethod
     def fits(cls, index: Any) -> bool:
-        """Tell whether it is an inverted file of whole vectors, by inner product."""
+        """Return whether a faiss index is an inverted file of uncompressed vectors, by inner product."""
         return isinstance(index, faiss.IndexIVFFlat) and _is_inner_product(index)
 
     def stored(self) -> tuple[IntArray, Vectors]:
@@ -99,41 +99,41 @@ class InvertedStore(Store):
         return np.sort(self._unordered())
 
     def _lists(self) -> Iterator[tuple[int, int]]:
-        """Yield each list that holds anything, with its size."""
+        """Yield the number and size of each list that is not empty."""
         sizes = ((number, self.index.invlists.list_size(number)) for number in range(self.index.nlist))
         return ((number, size) for number, size in sizes if size)
 
     def _unordered(self) -> IntArray:
-        """Return the ids, list after list."""
+        """Return the ids in the order of the lists."""
         lists = self.index.invlists
         own = [faiss.rev_swig_ptr(lists.get_ids(number), size).copy() for number, size in self._lists()]
         return np.concatenate([np.empty(0, np.int64), *own])
 
     def vectors(self, ids: IntArray) -> Vectors:
-        """Return some vectors by the file's own map of ids."""
+        """Return the vectors of M ids, shape (M, D), found by the inverted file's map of ids."""
         found: Vectors = self.index.reconstruct_batch(ids)
         return found
 
     def are_finite(self) -> bool:
-        """Tell whether all vectors are finite numbers, list after list, without a copy."""
+        """Return whether all vectors are finite. Reads list by list, without a copy."""
         lists, width = self.index.invlists, self.index.d
         codes = (faiss.rev_swig_ptr(lists.get_codes(number), size * width * 4) for number, size in self._lists())
         return all(bool(np.isfinite(own.view(np.float32).sum(dtype=np.float64))) for own in codes)
 
     def effort(self) -> int:
-        """Return how many lists are looked into."""
+        """Return how many lists a search reads (nprobe)."""
         return int(self.index.nprobe)
 
     def look(self, effort: int) -> None:
-        """Set how many lists are looked into."""
+        """Set how many lists a search reads (nprobe); at most all of them."""
         self.index.nprobe = min(effort, self.index.nlist)
 
     def parameters(self, selector: Any) -> Any:
-        """Return the parameters of an inverted file."""
+        """Return search parameters that select some ids; the effort stays."""
         return faiss.SearchParametersIVF(sel=selector, nprobe=self.index.nprobe)
 
     def add(self, vectors: Vectors, ids: IntArray) -> bool:
-        """Add vectors; the lists are learnt from the first ones, and anew when there are many more."""
+        """Add vectors. The first ones train the centroids, which are trained again after strong growth."""
         wanted = _lists(self.index.ntotal + len(ids))
         anew = not self.index.is_trained or wanted >= GROWTH * self.index.nlist
         if anew:
@@ -155,20 +155,21 @@ class InvertedStore(Store):
 
 
 class GraphStore(Store):
-    """Walks a graph of neighbours (HNSW)."""
+    """HNSW: walks a graph of nearest neighbours."""
 
+    # faiss cannot remove vectors from a graph, so `remove` builds a new one.
     kind = "hnsw"
 
     @classmethod
     def empty(cls, width: int) -> Any:
-        """Return an empty id-mapped graph."""
+        """Return an empty graph in an id map."""
         graph = faiss.IndexHNSWFlat(width, LINKS, faiss.METRIC_INNER_PRODUCT)
         graph.hnsw.efConstruction = CONSTRUCTION
         return faiss.IndexIDMap2(graph)
 
     @classmethod
     def fits(cls, index: Any) -> bool:
-        """Tell whether it is an id-mapped graph of whole vectors, by inner product."""
+        """Return whether a faiss index is a graph of uncompressed vectors in an id map, by inner product."""
         return _maps(index, faiss.IndexHNSWFlat)
 
     def stored(self) -> tuple[IntArray, Vectors]:
@@ -181,15 +182,15 @@ class GraphStore(Store):
         return ids
 
     def effort(self) -> int:
-        """Return how many candidates a walk keeps."""
+        """Return how many candidates a search keeps (efSearch)."""
         return int(self._graph().hnsw.efSearch)
 
     def look(self, effort: int) -> None:
-        """Set how many candidates a walk keeps."""
+        """Set how many candidates a search keeps (efSearch)."""
         self._graph().hnsw.efSearch = effort
 
     def parameters(self, selector: Any) -> Any:
-        """Return the parameters of a graph."""
+        """Return search parameters that select some ids; the effort stays."""
         return faiss.SearchParametersHNSW(sel=selector, efSearch=self.effort())
 
     def remove(self, ids: IntArray) -> bool:
@@ -204,7 +205,7 @@ class GraphStore(Store):
         return True
 
     def add(self, vectors: Vectors, ids: IntArray) -> bool:
-        """Add vectors; how far to look is found anew, which costs little beside the links."""
+        """Add vectors. The effort must be tuned again, which costs little compared with building the graph."""
         self.index.add_with_ids(vectors, ids)
         return True
 
@@ -218,7 +219,11 @@ KINDS: Mapping[str, type[Store]] = types.MappingProxyType(
 
 
 def choose_kind(name: str, count: int) -> str:
-    """Return the kind of `auto`, `flat`, `ivf` or `hnsw` for so many vectors.
+    """Return the index type for a name and a number of vectors.
+
+    Args:
+        name: `auto`, `flat`, `ivf` or `hnsw`.
+        count: Number of vectors.
 
     Raises:
         SettingError: If the name is unknown.
@@ -232,12 +237,12 @@ def choose_kind(name: str, count: int) -> str:
 
 
 def _lists(count: int) -> int:
-    """Return into how many lists so many vectors are parted."""
+    """Return the number of inverted lists for a number of vectors."""
     return max(1, min(int(4 * count**0.5), count // PER_LIST))
 
 
 def _view(index: Any) -> Vectors:
-    """Return the vectors of a flat index, shape (N, D), without a copy."""
+    """Return the vectors of a faiss flat index as a view, shape (N, D)."""
     flat = faiss.downcast_index(index)
     vectors: Vectors = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d).reshape(flat.ntotal, flat.d)
     return vectors

@@ -1,9 +1,9 @@
 """Nearest neighbours: faiss finds candidates, float64 pair scores order them.
 
-Q queries, N vectors, D width. faiss's float32 scores depend on how many queries come together, and its order of equal
-scores is arbitrary: both would show in an answer. So a few candidates more than k are fetched, scored pair by pair in
-float64 and sorted by (score, id). Where a row that was not fetched could still belong among the k, as in a gallery
-whose vectors are nearly equal, all rows that could are scored: an answer of a flat index is exact.
+Q queries, N vectors, D width. faiss's float32 scores depend on the number of queries in a batch, and its order of equal
+scores is arbitrary. To return reproducible hits, this module fetches some more candidates than k, scores them pair by
+pair in float64 and sorts them by (score, id). If a row that was not fetched could still be among the k best, as in a
+gallery of nearly equal vectors, all such rows are scored as well: the hits of a flat index are exact.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Vectors = npt.NDArray[np.float32]
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 SPARE = 16  # candidates beyond k
-HALF_STEP = 2.0**-24  # of float32: a sum of D products of unit vectors is off by at most D times this, and a little
+HALF_STEP = 2.0**-24  # unit roundoff of float32: an inner product of unit vectors is off by little more than D times it
 
 
 def nearest(
@@ -31,41 +31,42 @@ def nearest(
     Args:
         store: The vectors.
         queries: Shape (Q, D), float32, unit length, contiguous.
-        k: At most the number of rows that may be found.
-        allowed: The ids that may be found, ascending; all of them if None.
+        k: Number of hits; at most the number of allowed rows.
+        allowed: The ids that may be returned, ascending; None for all.
     """
     yield from (_approximate if store.approximate else _exact)(store, queries, k, allowed)
 
 
 def _exact(store: Store, queries: Vectors, k: int, allowed: IntArray | None) -> Iterator[tuple[FloatArray, IntArray]]:
     ids, vectors = store.stored()
-    places = np.arange(len(ids)) if allowed is None else np.searchsorted(ids, allowed)
-    error = 1.01 * queries.shape[1] * HALF_STEP
-    fetched = store.candidates(queries, min(k + SPARE, len(places)), allowed)
+    positions = np.arange(len(ids)) if allowed is None else np.searchsorted(ids, allowed)
+    error = 1.01 * queries.shape[1] * HALF_STEP  # bound of a float32 score's error
+    fetched = store.candidates(queries, min(k + SPARE, len(positions)), allowed)
     for query, rough, found in zip(queries, *fetched, strict=True):
-        here = np.searchsorted(ids, found)
-        scores, order = _order(query, vectors[here], here, k)
+        candidates = np.searchsorted(ids, found)
+        scores, order = _order(query, vectors[candidates], candidates, k)
         worst = scores[order[-1]]
-        if len(here) < len(places) and rough[-1] + error >= worst:
-            here = places[(vectors @ query)[places] + error >= worst]
-            scores, order = _order(query, vectors[here], here, k)
-        yield np.clip(scores[order], -1.0, 1.0), ids[here[order]]
+        # The last candidate's score is the highest that any other row can have.
+        if len(candidates) < len(positions) and rough[-1] + error >= worst:
+            candidates = positions[(vectors @ query)[positions] + error >= worst]
+            scores, order = _order(query, vectors[candidates], candidates, k)
+        yield np.clip(scores[order], -1.0, 1.0), ids[candidates[order]]
 
 
 def _approximate(
     store: Store, queries: Vectors, k: int, allowed: IntArray | None
 ) -> Iterator[tuple[FloatArray, IntArray]]:
-    """As `_exact`, of the rows that faiss finds; where it finds fewer than k, all rows are compared."""
+    """Rank the rows that faiss finds for each query, or all allowed rows if it finds fewer than k."""
     _, fetched = store.candidates(queries, k + SPARE, allowed)
     everything: tuple[IntArray, Vectors] | None = None
     for query, row in zip(queries, fetched, strict=True):
-        found = row[row >= 0]
+        found = row[row >= 0]  # -1 marks a missing hit
         if len(found) < k:
             everything = everything or _allowed(store, allowed)
-            found, own = everything
+            found, vectors = everything
         else:
-            own = store.vectors(found)
-        scores, order = _order(query, own, found, k)
+            vectors = store.vectors(found)
+        scores, order = _order(query, vectors, found, k)
         yield np.clip(scores[order], -1.0, 1.0), found[order]
 
 
@@ -75,6 +76,6 @@ def _allowed(store: Store, allowed: IntArray | None) -> tuple[IntArray, Vectors]
 
 
 def _order(query: Vectors, vectors: Vectors, ids: IntArray, k: int) -> tuple[FloatArray, IntArray]:
-    """Return the pair scores of some rows, and the order of the k best of them; equal scores by id."""
+    """Return the pair scores of M rows, shape (M,), and the positions of the k best, equal scores by id."""
     scores = pair_scores(query, vectors)
     return scores, np.lexsort((ids, -scores))[:k]

@@ -1,4 +1,4 @@
-"""The rows beside an index: which image each vector shows. An SQLite file, written whole and never changed."""
+"""The rows of an index: which image each vector belongs to. An SQLite file that is written once, never changed."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from typing import NamedTuple
 from scing_cli.core.artifacts import file_digest, replacing
 from scing_cli.core.errors import WRITE_REMEDY, IndexFileError
 
-# Text goes in as bytes and a cast, so that a file name that is no UTF-8 survives (Python's surrogateescape).
+# Text is bound as bytes and cast: Python's sqlite3 refuses file names that are not UTF-8 (surrogateescape) as str.
 TABLE = """CREATE TABLE rows (id INTEGER PRIMARY KEY, path TEXT NOT NULL, size INTEGER NOT NULL, mtime INTEGER NOT NULL,
            digest TEXT NOT NULL, identity TEXT NOT NULL, camera TEXT NOT NULL)"""
 INSERT = "INSERT INTO rows VALUES (?, CAST(? AS TEXT), ?, ?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT))"
-LATEST = 2**63 - 1
+LATEST = 2**63 - 1  # the greatest integer of SQLite; as nanoseconds since 1970, a time in 2262
 SELECT = "SELECT id, path, size, mtime, digest, identity, camera FROM rows ORDER BY id"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Entry:
-    """One image, as it was when it was embedded.
+    """An image file, as it was when it was embedded.
 
     Args:
         path: Absolute POSIX path.
-        size: Bytes.
-        mtime: Time of the last change, nanoseconds since 1970.
+        size: Size in bytes.
+        mtime: Time of the last change, in nanoseconds since 1970.
         digest: SHA-256 of the file, hexadecimal.
-        identity: The person; empty where unknown.
-        camera: The camera; empty where unknown.
+        identity: The person; empty if unknown.
+        camera: The camera; empty if unknown.
     """
 
     path: str
@@ -43,8 +43,9 @@ class Entry:
 
 
 class Row(NamedTuple):
-    """One image of an index: an `Entry` with the id that is its own for ever. A tuple, as many are read at once."""
+    """One row of an index: an `Entry` with its permanent id."""
 
+    # A tuple and not a dataclass, because reading an index makes one object per image.
     id: int
     path: str
     size: int
@@ -60,10 +61,10 @@ class Row(NamedTuple):
 
 
 def entry_of(file: Path, *, identity: str = "", camera: str = "") -> Entry:
-    """Return the entry of an image file: its absolute path, size, time and digest.
+    """Return the entry of an image file, with its current size, time and digest.
 
     Raises:
-        OSError: If the file cannot be read, or is a pipe or device.
+        OSError: If the file cannot be read, or is a pipe or a device.
     """
     size, mtime = file_state(file)
     path = file.absolute().as_posix()
@@ -71,7 +72,7 @@ def entry_of(file: Path, *, identity: str = "", camera: str = "") -> Entry:
 
 
 def file_state(file: Path) -> tuple[int, int]:
-    """Return size and time of an image file, as `Entry` has them; a time beyond SQLite's integers (2262) is its last.
+    """Return the size and time of an image file, as in `Entry`. Times after 2262 become the last one SQLite can store.
 
     Raises:
         OSError: If there is no such file.
@@ -81,14 +82,14 @@ def file_state(file: Path) -> tuple[int, int]:
 
 
 def file_keys(files: Iterable[Path]) -> list[str]:
-    """Return what tells image files apart, whatever way leads to them: absolute paths, links of folders followed.
+    """Return one key per image file, equal for equal files: the absolute path with links of folders resolved.
 
-    A link in place of an image stays what it is: a data set may be made of links into one store.
+    A link to an image is not resolved, because a data set may consist of links into one store.
     """
     folders: dict[str, str] = {}
     keys = []
     for file in files:
-        folder, name = os.path.split(file)  # texts, for many files
+        folder, name = os.path.split(file)  # faster than pathlib, which matters for many files
         if folder not in folders:
             folders[folder] = os.path.realpath(folder)
         keys.append(os.path.join(folders[folder], name))  # noqa: PTH118
@@ -96,13 +97,13 @@ def file_keys(files: Iterable[Path]) -> list[str]:
 
 
 def write_rows(target: Path, rows: Iterable[Row]) -> str:
-    """Write the rows in one rename, flushed to the disk.
+    """Write the rows to a temporary file, flush it to the disk and rename it.
 
     Returns:
         The SHA-256 of the file, for the stamp.
 
     Raises:
-        IndexFileError: If SQLite cannot write it.
+        IndexFileError: If SQLite cannot write the file.
     """
     values = (
         (row.id, _bytes(row.path), row.size, row.mtime, _bytes(row.digest), _bytes(row.identity), _bytes(row.camera))
@@ -111,8 +112,9 @@ def write_rows(target: Path, rows: Iterable[Row]) -> str:
     with replacing(target) as temporary:
         try:
             with contextlib.closing(sqlite3.connect(temporary, isolation_level=None)) as base:
+                # No journal and no flushing by SQLite: `replacing` flushes the whole file, or removes it.
                 base.execute("PRAGMA journal_mode = OFF")
-                base.execute("PRAGMA synchronous = OFF")  # `replacing` flushes the whole file
+                base.execute("PRAGMA synchronous = OFF")
                 base.execute("BEGIN")
                 base.execute(TABLE)
                 base.executemany(INSERT, values)
@@ -123,20 +125,20 @@ def write_rows(target: Path, rows: Iterable[Row]) -> str:
 
 
 def read_rows(source: Path, *, digest: str) -> list[Row]:
-    """Read the rows in order of their ids.
+    """Read the rows in order of ids.
 
     Args:
         source: The SQLite file.
-        digest: What the stamp says its SHA-256 is.
+        digest: Its SHA-256 according to the stamp.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        IndexFileError: If it is another file than the stamp's, or no table of rows.
+        IndexFileError: If the digest differs, or the file is not a table of rows.
     """
     try:
         if file_digest(source) != digest:
             raise IndexFileError(
-                f"{source} is not the table of rows that belongs to its index: one of both was changed or replaced."
+                f"{source} is not the table of rows that belongs to its index: one of the two was changed or replaced."
             )
         with contextlib.closing(sqlite3.connect(f"{source.absolute().as_uri()}?immutable=1", uri=True)) as base:
             base.text_factory = _text

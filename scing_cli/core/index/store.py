@@ -1,4 +1,4 @@
-"""What every kind of index can do with its vectors; `kinds.py` has the kinds.
+"""The interface of the index types in `kinds.py`.
 
 N vectors, D width, Q queries.
 """
@@ -17,7 +17,7 @@ IntArray = npt.NDArray[np.int64]
 
 
 class Store(abc.ABC):
-    """Vectors with ids, ascending.
+    """Vectors in a faiss index, with ids in ascending order.
 
     Args:
         index: The faiss index.
@@ -32,12 +32,12 @@ class Store(abc.ABC):
     @classmethod
     @abc.abstractmethod
     def empty(cls, width: int) -> Any:
-        """Return a faiss index of this kind without vectors."""
+        """Return a faiss index of this type without vectors."""
 
     @classmethod
     @abc.abstractmethod
     def fits(cls, index: Any) -> bool:
-        """Tell whether a faiss index is of this kind."""
+        """Return whether a faiss index is of this type."""
 
     @abc.abstractmethod
     def ids(self) -> IntArray:
@@ -45,22 +45,22 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     def stored(self) -> tuple[IntArray, Vectors]:
-        """Return the ids, shape (N,), ascending, and the vectors, shape (N, D), maybe a view."""
+        """Return the ids, shape (N,), ascending, and the vectors, shape (N, D), which may be a view."""
 
     @abc.abstractmethod
     def effort(self) -> int:
-        """Return how far a search looks: lists or candidates; 0 where it looks at all."""
+        """Return the search effort, in lists or candidates; 0 for an exact search."""
 
     @abc.abstractmethod
     def look(self, effort: int) -> None:
-        """Set how far a search looks; it is kept in the file."""
+        """Set the search effort, in lists or candidates. It is written with the index."""
 
     @abc.abstractmethod
     def parameters(self, selector: Any) -> Any:
-        """Return faiss's search parameters for some ids alone."""
+        """Return faiss's search parameters that select some ids."""
 
     def add(self, vectors: Vectors, ids: IntArray) -> bool:
-        """Add vectors under ids that are greater than all others; tell whether how far to look must be found anew."""
+        """Add vectors under ids greater than all stored ones; return whether the effort must be tuned again."""
         self.index.add_with_ids(vectors, ids)
         return False
 
@@ -70,17 +70,18 @@ class Store(abc.ABC):
         return False
 
     def vectors(self, ids: IntArray) -> Vectors:
-        """Return some vectors, shape (M, D)."""
+        """Return the vectors of M ids, shape (M, D)."""
         known, vectors = self.stored()
         return vectors[np.searchsorted(known, ids)]
 
     def are_finite(self) -> bool:
-        """Tell whether all vectors are finite numbers: then their sum is one, as unit vectors are small."""
+        """Return whether all vectors are finite."""
         _, vectors = self.stored()
+        # Unit vectors cannot overflow the sum: it is finite exactly if all of them are.
         return bool(np.isfinite(vectors.sum(dtype=np.float64)))
 
     def candidates(self, queries: Vectors, k: int, allowed: IntArray | None) -> tuple[Vectors, IntArray]:
-        """Return faiss's own k best, scores and ids of shape (Q, k); -1 where it found fewer."""
+        """Return the k best rows that faiss finds: scores and ids, shape (Q, k); id -1 where it finds fewer."""
         if allowed is None:
             scores, ids = self.index.search(queries, k)
         else:

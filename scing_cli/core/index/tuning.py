@@ -1,4 +1,4 @@
-"""How many of the nearest rows an approximate index finds, and how far it must look to find enough.
+"""Recall of an approximate index, and the tuning of its search effort.
 
 Q queries, N vectors, D width.
 """
@@ -10,24 +10,24 @@ import numpy as np
 from scing_cli.core.index.nearest import HALF_STEP, nearest
 from scing_cli.core.index.store import Store, Vectors
 
-BLOCK = 65536  # vectors
+BLOCK = 65536  # vectors compared at a time
 RECALL_AT = 10
-QUERIES = 200
-AIM = 0.95
+QUERIES = 200  # stored vectors that serve as queries
+AIM = 0.95  # recall@10
 EFFORTS = (16, 32, 64, 128, 256, 512)  # lists of an inverted file, candidates of a graph
 
 
 def measured_recall(store: Store) -> float:
-    """Return recall@10 against comparing with every vector, with vectors of its own as queries; 1 for a flat store."""
+    """Return recall@10 compared with an exact search, with stored vectors as queries; 1 for a flat store."""
     if not store.approximate or not len(store.ids()):
         return 1.0
     return recall(store, *_sample(store))
 
 
 def tune(store: Store) -> None:
-    """Let searches look as far as recall@10 needs to reach 0.95, and each vector to find itself; a flat one does.
+    """Set the smallest effort at which recall@10 reaches 0.95 and every query finds itself. No effect on a flat store.
 
-    A graph of tight clusters may have vectors that no walk finds: then it looks as far as it may.
+    If no effort is enough, the greatest one is set: in a graph of tight clusters, some vectors are never reached.
     """
     if not store.approximate or not len(store.ids()):
         return
@@ -40,16 +40,16 @@ def tune(store: Store) -> None:
 
 
 def _sample(store: Store) -> tuple[Vectors, Vectors]:
-    """Return some stored vectors, and the scores of their true nearest rows."""
+    """Return stored vectors as queries, shape (Q, D), and the scores of their true nearest rows, shape (Q, k)."""
     vectors = store.stored()[1]
-    dice = np.random.default_rng(0)
-    asked = np.sort(dice.choice(len(vectors), min(len(vectors), QUERIES), replace=False))
-    queries = np.array(vectors[asked])
+    random = np.random.default_rng(0)
+    sample = np.sort(random.choice(len(vectors), min(len(vectors), QUERIES), replace=False))
+    queries = np.array(vectors[sample])
     return queries, best_scores(vectors, queries, min(RECALL_AT, len(vectors)))
 
 
 def best_scores(vectors: Vectors, queries: Vectors, k: int) -> Vectors:
-    """Return each query's k best products, shape (Q, k), ascending, by comparing with every vector in float32."""
+    """Return each query's k best scores over all vectors, computed in float32: shape (Q, k), ascending."""
     best = np.full((len(queries), k), -np.inf, np.float32)
     for low in range(0, len(vectors), BLOCK):
         best = np.concatenate([best, queries @ vectors[low : low + BLOCK].T], axis=1)
@@ -58,14 +58,14 @@ def best_scores(vectors: Vectors, queries: Vectors, k: int) -> Vectors:
 
 
 def recall(store: Store, queries: Vectors, truth: Vectors) -> float:
-    """Return the share of the nearest rows that the store finds; a row of equal score is as good.
+    """Return the share of the true nearest rows that a store finds. A row of equal score counts as found.
 
     Args:
         store: The vectors.
-        queries: Shape (Q, D).
-        truth: Shape (Q, k); see `best_scores`.
+        queries: Shape (Q, D), float32, unit length.
+        truth: Scores of the k nearest rows, shape (Q, k), ascending.
     """
-    error = 2.02 * queries.shape[1] * HALF_STEP
+    error = 2.02 * queries.shape[1] * HALF_STEP  # the scores of both sides are rounded
     answers = nearest(store, queries, truth.shape[1])
     found = sum(int((scores >= own[0] - error).sum()) for (scores, _), own in zip(answers, truth, strict=True))
     return found / truth.size

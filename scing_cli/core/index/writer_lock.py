@@ -1,4 +1,4 @@
-"""One writer of an index at a time: `.gallery.faiss.lock` beside it is there only while somebody writes."""
+"""The write lock of an index: `.gallery.faiss.lock` next to it, which exists only while a process writes."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ PATIENCE = 5.0  # seconds
 
 @contextlib.contextmanager
 def write_lock(index: Path, *, patience: float | None = None) -> Iterator[None]:
-    """Be the only writer of an index for a block; readers go on reading.
+    """Hold the write lock of an index inside a `with` block. Readers are not blocked.
 
-    Where the system or the folder knows no locks, the block runs without one.
+    On file systems without locks the block runs unlocked.
 
     Args:
-        index: The `.faiss` file; it need not exist.
+        index: The `.faiss` file; it does not have to exist.
         patience: Seconds to wait for another writer; None for `PATIENCE`.
 
     Raises:
-        IndexFileError: If another process goes on writing, which is named, or the folder cannot be written.
+        IndexFileError: If another process still holds the lock (the message names it), or the folder is not writable.
     """
     file = index.with_name(f".{index.name}.lock")
     try:
@@ -33,7 +33,8 @@ def write_lock(index: Path, *, patience: float | None = None) -> Iterator[None]:
         raise IndexFileError(f"Cannot write {index}: {error.strerror}.", "Choose another place for it.") from error
     if handle is None:
         raise IndexFileError(
-            f"Another process is writing {index}{lock_holder(file)}.", "Run the command again when that one has ended."
+            f"Another process is writing {index}{lock_holder(file)}.",
+            "Run the command again when that process has ended.",
         )
     try:
         yield

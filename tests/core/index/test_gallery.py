@@ -227,9 +227,9 @@ def test_a_missing_index_says_how_to_make_one(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"", "is empty"),
-        (b"just a few words of text that is no index", "is no index of scing"),
-        (b"SCINGidx", "is no index of scing"),
-        (b"\xff" * 8 + b"SCINGidx", "is no index of scing"),
+        (b"just a few words of text that is no index", "is not an index of scing"),
+        (b"SCINGidx", "is not an index of scing"),
+        (b"\xff" * 8 + b"SCINGidx", "is not an index of scing"),
         (b"Ix" + (2**60).to_bytes(8, "little") + b"SCINGidx", "cut short"),
         (b"{]" + (2).to_bytes(8, "little") + b"SCINGidx", "cannot be read as JSON"),
         (b"[]" + (2).to_bytes(8, "little") + b"SCINGidx", "does not contain a JSON object"),
@@ -301,13 +301,13 @@ def with_stamp(index: Path, change: Callable[[dict[str, Any]], object]) -> None:
 def test_a_stamp_that_tells_another_count_is_refused(written: Path) -> None:
     with_stamp(written, lambda stamp: stamp.update(count=19))
     assert read_stamp(written).count == 19
-    with pytest.raises(IndexFileError, match="do not fit each other"):
+    with pytest.raises(IndexFileError, match="do not match"):
         GalleryIndex.read(written)
 
 
 def test_a_stamp_of_other_entries_is_refused(written: Path) -> None:
     with_stamp(written, lambda stamp: stamp.pop("width"))
-    with pytest.raises(IndexFileError, match=r"gallery\.faiss has a stamp that does not fit: .*width"):
+    with pytest.raises(IndexFileError, match=r"gallery\.faiss has an invalid stamp: .*width"):
         GalleryIndex.read(written)
 
 
@@ -488,7 +488,7 @@ def test_what_another_process_wrote_is_not_overwritten(written: Path) -> None:
     theirs.add(unit(1, seed=5), entries(1, start=20))
     theirs.write(written)
     mine.add(unit(1, seed=6), entries(1, start=30))
-    with pytest.raises(IndexFileError, match="written by another process meanwhile"):
+    with pytest.raises(IndexFileError, match="changed by another process after it was read"):
         mine.write(written)
     assert len(GalleryIndex.read(written)) == 21
 

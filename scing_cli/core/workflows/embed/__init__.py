@@ -1,1 +1,1 @@
-"""`scing embed`: a gallery becomes an index, with partial results on the way; rows whose files are gone are dropped."""
+"""`scing embed`: embed a gallery into an index, save partial results, and drop rows whose files are missing."""

@@ -1,4 +1,4 @@
-"""A gallery of images -> a searchable index file."""
+"""Embed a gallery of images into a searchable index file."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ from scing_cli.core.workflows.shared.vectors import in_threads
 
 @dataclasses.dataclass(frozen=True)
 class GalleryChoice:
-    """What shall be embedded.
+    """The images to embed.
 
     Args:
-        data: A data set; None for the run's own.
-        layout: How to read it.
-        split: Which part of it: train, val, query, gallery or all.
-        images: Any folder of images instead, without labels.
+        data: A data set; None for the one that the run was trained on.
+        layout: The data set's layout.
+        split: The part to embed: train, val, query, gallery or all.
+        images: Any folder of images instead of a data set; needs no labels.
     """
 
     data: Path | None = None
@@ -63,14 +63,14 @@ class GalleryChoice:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Fresh:
-    """What an index shall take in.
+class _NewImages:
+    """The images that are to be added to an index.
 
     Args:
-        files: The images.
-        entries: Their rows.
-        stale: The ids of the rows that some of them replace.
-        replaced: How many of them replace rows.
+        files: The image files.
+        entries: Their entries.
+        stale: Ids of rows that show former contents of some of these files.
+        replaced: Number of files that replace such rows.
     """
 
     files: Sequence[Path]
@@ -97,25 +97,28 @@ def embed(
 
     Args:
         choice: Which model.
-        gallery: Which images; one that is named twice is embedded once.
+        gallery: Which images; an image that is listed twice is embedded once.
         output: The index to write.
-        append: Add to an index of the same model what it does not hold yet; nobody else can write it meanwhile.
-        prune: With `append`: drop rows whose files are gone, whatever they were embedded from.
-        force: Replace an index that is there.
-        index_type: What faiss keeps the vectors in: auto (by their number), flat, ivf or hnsw; `append` keeps the kind.
+        append: Add new and changed images to an index of the same model, which stays locked until the end.
+        prune: With `append`: also drop all rows whose files are missing.
+        force: Replace an existing index.
+        index_type: auto (by the number of vectors), flat, ivf or hnsw; `append` never changes the type.
         descriptor: `projected` or `concat` (R10).
-        save_minutes: What is done is kept that often, so that the same command goes on after an interruption.
+        save_minutes: Minutes between two saves of partial results, with which the same command resumes.
         machine: Device, precision and threads.
-        reporter: Where progress goes.
+        reporter: Receives notes and progress.
+
+    Returns:
+        What was added, replaced, skipped and removed.
 
     Raises:
         InterruptionError: On Ctrl-C or SIGTERM.
-        IndexFileError: If the index is there and neither `append` nor `force` was asked for, it is of another model,
-            another process is writing it, or it cannot be written there.
+        IndexFileError: If the index exists and neither `append` nor `force` is set, it was made by another model,
+            another process is writing it, or the path is not writable.
     """
     output = as_path(output)
     machine = machine or Machine()
-    choose_kind(index_type, 0)  # an unknown name is refused before any work
+    choose_kind(index_type, 0)  # raises for an unknown name before any work
     _check_output(output, append=append, force=force)
     model = open_model(choice, reporter=reporter)
     rows, whole = _rows(model, gallery, reporter)
@@ -123,26 +126,27 @@ def embed(
     cameras = dict(zip(manifest.files(), own_cameras(manifest, whole, model.run), strict=True)) if model.cameras else {}
     crops = Crops(manifest.files()[:CROPS], [*cameras.values()][:CROPS] or None)
     embedder = choose_embedder(model, machine, kind=descriptor, crops=crops, count=len(manifest), reporter=reporter)
-    lock, open_to_all = write_lock(output), contextlib.nullcontext()
-    with lock if append else open_to_all:
+    lock, unlocked = write_lock(output), contextlib.nullcontext()
+    # Appending changes the index that is read here, so it stays locked; a new index is locked only while it is written.
+    with lock if append else unlocked:
         base = _base(output, model, embedder, index_type) if append and output.exists() else None
         gone = drop_missing(base, reporter) if base is not None and prune else 0
-        fresh = _fresh(base, manifest, workers=machine.threads(), reporter=reporter)
-        seen_by = [cameras[file] for file in fresh.files] if model.cameras else None
+        new = _new_images(base, manifest, workers=machine.threads(), reporter=reporter)
+        seen_by = [cameras[file] for file in new.files] if model.cameras else None
         partial = _partial(output, model, embedder)
-        keeper = PartialWriter(partial, fresh.entries, cameras=seen_by, minutes=save_minutes, reporter=reporter)
-        with keeper.kept():
-            vectors = keeper.embed(embedder, fresh.files)
-            index = _joined(base, fresh, vectors, model, descriptor=descriptor, kind=index_type)
-            with open_to_all if append else lock:
+        writer = PartialWriter(partial, new.entries, cameras=seen_by, minutes=save_minutes, reporter=reporter)
+        with writer.save_if_interrupted():
+            vectors = writer.embed(embedder, new.files)
+            index = _joined(base, new, vectors, model, descriptor=descriptor, kind=index_type)
+            with unlocked if append else lock:
                 if base is None:
                     _check_free(output, force=force)
-                if fresh.files or gone:
-                    with keeper.committing():
+                if new.files or gone:
+                    with writer.committing():
                         index.write(output, locked=True)
-    added = len(fresh.files) - fresh.replaced
-    skipped = len(manifest) - len(fresh.files)
-    return report_of(output, index, model.label(), added=added, replaced=fresh.replaced, skipped=skipped, removed=gone)
+    added = len(new.files) - new.replaced
+    skipped = len(manifest) - len(new.files)
+    return report_of(output, index, model.label(), added=added, replaced=new.replaced, skipped=skipped, removed=gone)
 
 
 def _partial(output: Path, model: OpenedModel, embedder: Embedder) -> PartialIndex:
@@ -153,17 +157,17 @@ def _partial(output: Path, model: OpenedModel, embedder: Embedder) -> PartialInd
 
 
 def folder_manifest(folder: Path, *, reporter: Reporter) -> Manifest:
-    """Return the images of any folder as rows without labels, sorted by path.
+    """Return a manifest of all images below a folder, without labels, sorted by path.
 
     Raises:
-        DataError: If it is no folder, or holds no image.
+        DataError: If it is not a folder or has no images.
     """
     if not folder.is_dir():
         raise DataError(f"{spelled(folder)} is not a folder.", "--images takes a folder of images.")
     found = list_images(folder)
     files = [file for file in found if is_text(str(file))]
     if len(files) < len(found):
-        reporter.warn(f"{len(found) - len(files)} files of {folder} were left out: their names are no UTF-8.")
+        reporter.warn(f"{len(found) - len(files)} files of {folder} were left out: their names are not UTF-8.")
     if not files:
         raise DataError(f"{spelled(folder)} holds no image.", "Known endings: .jpg .jpeg .png .bmp .tif .tiff .webp")
     samples = tuple(Sample(file.relative_to(folder).as_posix()) for file in files)
@@ -171,7 +175,7 @@ def folder_manifest(folder: Path, *, reporter: Reporter) -> Manifest:
 
 
 def _rows(model: OpenedModel, gallery: GalleryChoice, reporter: Reporter) -> tuple[Manifest, Manifest]:
-    """Return the rows to embed, and the data set they are from."""
+    """Return the rows to embed, and the whole data set that they belong to."""
     if gallery.images is not None:
         images = folder_manifest(gallery.images, reporter=reporter)
         return images, images
@@ -180,7 +184,7 @@ def _rows(model: OpenedModel, gallery: GalleryChoice, reporter: Reporter) -> tup
 
 
 def _check_output(output: Path, *, append: bool, force: bool) -> None:
-    """Refuse what could not be written in the end."""
+    """Raise before any work if the index could not be written at the end."""
     if append and force:
         raise SettingError("--append and --force were both given.", "--append adds to an index, --force replaces it.")
     check_writable(output)
@@ -190,21 +194,20 @@ def _check_output(output: Path, *, append: bool, force: bool) -> None:
 def _check_free(output: Path, *, force: bool) -> None:
     if force or not output.exists():
         return
-    remedy, kept = "Add to it with --append, replace it with --force, or name another --output.", partial_file(output)
-    if kept.exists():
-        remedy += (
-            f"\n{kept} keeps what an interrupted embed had done: --append and --force take what fits, and remove it."
-        )
+    remedy = "Add to it with --append, replace it with --force, or name another --output."
+    partial = partial_file(output)
+    if partial.exists():
+        remedy += f"\n{partial} has partial results of an interrupted embed: --append and --force use them."
     raise IndexFileError(f"{output} is there already.", remedy)
 
 
 def _unique(manifest: Manifest, reporter: Reporter) -> Manifest:
-    """Return each image's first row."""
+    """Return the manifest with only the first row of each image."""
     first: dict[str, Sample] = {}
     for key, sample in zip(file_keys(manifest.files()), manifest, strict=True):
         first.setdefault(key, sample)
     if len(first) < len(manifest):
-        reporter.note(f"{len(manifest) - len(first)} rows name an image again: each is embedded once.")
+        reporter.note(f"{len(manifest) - len(first)} rows repeat an image: each image is embedded once.")
     return dataclasses.replace(manifest, samples=tuple(first.values()))
 
 
@@ -212,17 +215,17 @@ def _base(output: Path, model: OpenedModel, embedder: Embedder, index_type: str)
     index = GalleryIndex.read(output)
     if index_type not in ("auto", index.stamp.kind):
         raise IndexFileError(
-            f"{output} is of the type {index.stamp.kind}, --index-type says {index_type}.",
-            "Leave --index-type out, or make the index anew: --force.",
+            f"{output} is of the type {index.stamp.kind}, but --index-type is {index_type}.",
+            "Leave --index-type out, or replace the index: --force.",
         )
     index.check_model(model.digest, descriptor=embedder.kind, width=embedder.width, name=model.label())
     return index
 
 
-def _fresh(base: GalleryIndex | None, manifest: Manifest, *, workers: int, reporter: Reporter) -> _Fresh:
-    """Return the images that are not in the index as they are now: by size and time, then by digest.
+def _new_images(base: GalleryIndex | None, manifest: Manifest, *, workers: int, reporter: Reporter) -> _NewImages:
+    """Return the images that are new or have changed since the index was written.
 
-    Digests are taken before the images are decoded: one that changes in between is found again by the next append.
+    An image with the size and time of its row counts as unchanged; of all others the digests are compared.
     """
     known: dict[str, list[Row]] = {}
     if base is not None:
@@ -230,33 +233,34 @@ def _fresh(base: GalleryIndex | None, manifest: Manifest, *, workers: int, repor
         for key, row in zip(file_keys(Path(row.path) for row in rows), rows, strict=True):
             known.setdefault(key, []).append(row)
     files = manifest.files()
-    held = [known.get(key, []) for key in file_keys(files)]
-    doubtful = [place for place, file in enumerate(files) if not _unchanged(file, held[place])]
+    former = [known.get(key, []) for key in file_keys(files)]
+    candidates = [i for i, file in enumerate(files) if not _unchanged(file, former[i])]
+    # Digests are computed before the images are decoded: if a file changes in between, the next append finds it.
     entries = in_threads(
-        lambda place: _entry(files[place], manifest.samples[place]),
-        doubtful,
+        lambda i: _entry(files[i], manifest.samples[i]),
+        candidates,
         workers=workers,
         reporter=reporter,
         text="digests",
     )
-    taken = {
-        place: entry
-        for place, entry in zip(doubtful, entries, strict=True)
-        if entry.digest not in {row.digest for row in held[place]}
+    added = {
+        i: entry
+        for i, entry in zip(candidates, entries, strict=True)
+        if entry.digest not in {row.digest for row in former[i]}
     }
-    stale = [row.id for place in taken for row in held[place]]
-    replaced = sum(bool(held[place]) for place in taken)
-    return _Fresh([files[place] for place in taken], list(taken.values()), stale, replaced)
+    stale = [row.id for i in added for row in former[i]]
+    replaced = sum(bool(former[i]) for i in added)
+    return _NewImages([files[i] for i in added], list(added.values()), stale, replaced)
 
 
-def _unchanged(file: Path, held: Sequence[Row]) -> bool:
-    if not held:
+def _unchanged(file: Path, former: Sequence[Row]) -> bool:
+    if not former:
         return False
     try:
         state = file_state(file)
     except OSError as error:
         raise _unreadable(file, error) from error
-    return state in {(row.size, row.mtime) for row in held}
+    return state in {(row.size, row.mtime) for row in former}
 
 
 def _entry(file: Path, sample: Sample) -> Entry:
@@ -271,18 +275,18 @@ def _unreadable(file: Path, error: OSError) -> ImageError:
 
 
 def _joined(
-    base: GalleryIndex | None, fresh: _Fresh, vectors: Vectors, model: OpenedModel, *, descriptor: str, kind: str
+    base: GalleryIndex | None, new: _NewImages, vectors: Vectors, model: OpenedModel, *, descriptor: str, kind: str
 ) -> GalleryIndex:
     if base is None:
         return GalleryIndex.create(
             vectors,
-            fresh.entries,
+            new.entries,
             model_digest=model.digest,
             model=model.where,
             descriptor=descriptor,
             kind=kind,
         )
-    if fresh.stale:
-        base.remove(fresh.stale)
-    base.add(vectors, fresh.entries)
+    if new.stale:
+        base.remove(new.stale)
+    base.add(vectors, new.entries)
     return base

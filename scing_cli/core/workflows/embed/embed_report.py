@@ -1,4 +1,4 @@
-"""What `scing embed` did to an index."""
+"""The result of `scing embed`."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from scing_cli.core.index import GalleryIndex
 
 @dataclasses.dataclass(frozen=True)
 class EmbedReport:
-    """What `embed` wrote.
+    """Counts and properties of the index that `embed` wrote.
 
     Args:
-        index: The file.
-        added: Images that the index did not hold.
-        replaced: Images that it held with other content: their former rows are gone, the new ones have new ids.
-        skipped: Images that it holds as they are.
-        removed: Rows whose files were gone.
-        count: Rows it holds.
-        width: Of its vectors.
-        model: What embedded them.
-        kind: What faiss keeps them in.
-        recall: Of an approximate kind: recall@10 against a flat index.
+        index: The index file.
+        added: Images that were not in the index before.
+        replaced: Images whose content had changed: their former rows were removed, the new rows have new ids.
+        skipped: Images that were in the index already and have not changed.
+        removed: Rows that were dropped because their files are missing.
+        count: Rows in the index now.
+        width: D, the width of the vectors.
+        model: The model that made the vectors.
+        kind: The index type.
+        recall: Recall@10 compared with a flat index; None for a flat index.
     """
 
     index: Path
@@ -38,7 +38,7 @@ class EmbedReport:
 
 
 def report_of(output: Path, index: GalleryIndex, model: str, **counts: int) -> EmbedReport:
-    """Return what was done to an index, and what it holds now."""
+    """Return the report for an index in its present state; `counts` are the report's counts of images and rows."""
     kind = index.stamp.kind
     recall = index.recall() if index.is_approximate else None
     return EmbedReport(output, count=len(index), width=index.width, model=model, kind=kind, recall=recall, **counts)

@@ -1,8 +1,9 @@
-"""Embedding many images so that an interruption loses little: what is done lies beside the index to be.
+"""Partial results of `embed`, so that an interruption loses only minutes of work.
 
-`gallery.unfinished.faiss` beside `gallery.faiss` is an index like any other, of the images embedded so far. The same
-command takes from it what fits, and any removes it when it has written its own. Its camera column says which camera the
-encoder was told of each image, and it has one owner at a time: who comes second keeps nothing.
+`gallery.unfinished.faiss` next to `gallery.faiss` is a normal index of the images embedded so far. The next `embed` to
+the same output uses those of its vectors that still fit, and removes the file once the index is written. The camera of
+its rows is the camera that the encoder used, not that of the data set. One process at a time owns the file; a second
+process saves no partial results.
 """
 
 from __future__ import annotations
@@ -23,19 +24,19 @@ from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.shared.vectors import embed_files
 
 MINUTES = 10.0
-WORTH = 10.0  # seconds of work that are kept where it ends early
-INTERRUPTED = 2  # the number of SIGINT
+WORTH = 10.0  # seconds: less work than this is not saved when the command ends early
+INTERRUPTED = 2  # number of SIGINT
 
 
 class PartialIndex:
-    """The images that an interrupted `embed` has done.
+    """The file with partial results of an `embed`.
 
     Args:
-        output: The index to be.
-        digest: Of the image encoder.
-        made_with: What else all vectors depend on, JSON-ready.
+        output: The index that `embed` is to write.
+        digest: Digest of the image encoder.
+        made_with: All else that the vectors depend on, ready for JSON.
         descriptor: `projected` or `concat`.
-        width: D.
+        width: D, the width of the vectors.
     """
 
     def __init__(self, output: Path, *, digest: str, made_with: Mapping[str, Any], descriptor: str, width: int) -> None:
@@ -47,28 +48,29 @@ class PartialIndex:
         self.width = width
 
     def find(self, entries: Sequence[Entry], reporter: Reporter) -> dict[int, Vectors]:
-        """Return the vectors of those of some images that were embedded as they are now, by their places."""
+        """Return the stored vectors of unchanged images, each of shape (D,), by position in `entries`."""
         if not self.path.exists():
             return {}
         try:
             index = GalleryIndex.read(self.path)
         except IndexFileError as error:
-            reporter.warn(f"{error.what} Its images are embedded anew.")
+            reporter.warn(f"{error.what} Its images are embedded again.")
             return {}
         stamp = index.stamp
         made_with = (stamp.model_digest, dict(stamp.model), stamp.descriptor, stamp.width)
         if made_with != (self.digest, self.made_with, self.descriptor, self.width):
-            reporter.note(f"{self.path} is of another model, descriptor or precision: its images are embedded anew.")
+            reporter.note(f"{self.path} is of another model, descriptor or precision: its images are embedded again.")
             return {}
+        # Ids differ between commands: rows are compared without them.
         rows = {row._replace(id=0): vector for row, vector in zip(index.rows(), index.vectors(), strict=True)}
-        places = ((place, rows.get(Row.of(0, entry))) for place, entry in enumerate(entries))
-        return {place: vector for place, vector in places if vector is not None}
+        found = ((i, rows.get(Row.of(0, entry))) for i, entry in enumerate(entries))
+        return {i: vector for i, vector in found if vector is not None}
 
     def save(self, entries: Sequence[Entry], vectors: Vectors) -> None:
-        """Write what is done, in place of what was written before; the caller holds its lock.
+        """Replace the file with an index of these images. The caller must hold the file's write lock.
 
         Raises:
-            ScingError: If it cannot be written.
+            ScingError: If the file cannot be written.
         """
         GalleryIndex.create(
             vectors,
@@ -80,20 +82,20 @@ class PartialIndex:
         ).write(self.path, locked=True)
 
     def clear(self) -> None:
-        """Remove it."""
+        """Remove the file and its rows."""
         for file in files_of(self.path):
             file.unlink(missing_ok=True)
 
 
 class PartialWriter:
-    """Embeds images that no index holds yet; where that ends early, what is done is kept.
+    """Embeds images, and saves partial results at intervals and when the command ends early.
 
     Args:
-        partial: Where what is done is found and kept.
-        entries: N images.
-        cameras: N names, as for `embed_files`.
-        minutes: Between two saves.
-        reporter: Shows progress.
+        partial: The file for partial results.
+        entries: The N images.
+        cameras: N camera names for the encoder; None without camera vectors.
+        minutes: Minutes between two saves.
+        reporter: Receives notes and progress.
     """
 
     def __init__(
@@ -107,50 +109,54 @@ class PartialWriter:
     ) -> None:
         self.partial = partial
         self.cameras = cameras
-        told = [""] * len(entries) if cameras is None else cameras
-        self.entries = [dataclasses.replace(entry, camera=name) for entry, name in zip(entries, told, strict=True)]
+        names = [""] * len(entries) if cameras is None else cameras
+        # A vector depends on the camera that the encoder used, so partial results are stored and found by it.
+        self.entries = [dataclasses.replace(entry, camera=name) for entry, name in zip(entries, names, strict=True)]
         self.minutes = minutes
         self.reporter = reporter
         self.vectors = np.empty((len(entries), partial.width), np.float32)
-        self._done: list[int] = []
-        self._count = 0  # of them, how many are kept
+        self._done: list[int] = []  # positions in `entries`
+        self._count = 0  # number of vectors in the file
         self._saved = time.monotonic()
         self._owner = False
         self._committed = False
 
     def embed(self, embedder: Embedder, files: Sequence[Path]) -> Vectors:
-        """Embed N files: (N, D) float32, unit length.
+        """Embed N files, except those with a vector in the partial results.
 
         Args:
             embedder: The model.
-            files: Those of the entries.
+            files: The N image files, in the order of the entries.
+
+        Returns:
+            Shape (N, D), float32, unit length.
 
         Raises:
             ImageError: If a file cannot be decoded.
             DataError: If a vector is not finite.
         """
         known = self.partial.find(self.entries, self.reporter) if self._owner else {}
-        for place, vector in known.items():
-            self.vectors[place] = vector
+        for i, vector in known.items():
+            self.vectors[i] = vector
         self._done = sorted(known)
         self._count = len(known)
         if known:
             images = counted(len(known), "image was", "images were")
             self.reporter.note(f"{images} embedded before the interruption: {self.partial.path}")
-        left = [place for place in range(len(files)) if place not in known]
+        left = [i for i in range(len(files)) if i not in known]
 
-        def take(rows: Sequence[int], own: Vectors) -> None:
-            places = [left[row] for row in rows]
-            if known:
-                self.vectors[places] = own
-            self._done.extend(places)
+        def take(rows: Sequence[int], vectors: Vectors) -> None:
+            positions = [left[row] for row in rows]
+            if known:  # otherwise `embed_files` has written them to `self.vectors` itself
+                self.vectors[positions] = vectors
+            self._done.extend(positions)
             if time.monotonic() - self._saved >= 60 * self.minutes:
                 self._save()
 
         embed_files(
             embedder,
-            [files[place] for place in left],
-            cameras=[self.cameras[place] for place in left] if self.cameras is not None else None,
+            [files[i] for i in left],
+            cameras=[self.cameras[i] for i in left] if self.cameras is not None else None,
             reporter=self.reporter,
             text="embed",
             take=take,
@@ -159,13 +165,13 @@ class PartialWriter:
         return self.vectors
 
     @contextlib.contextmanager
-    def kept(self) -> Iterator[None]:
-        """Keep what is done if the block ends before the index is committed, and remove what was kept if not.
+    def save_if_interrupted(self) -> Iterator[None]:
+        """Save partial results if the block ends before the index is committed; otherwise remove their file.
 
-        Where another process keeps what it does for the same index, nothing is kept and nothing taken.
+        If another process owns the file, this one neither reads nor saves partial results.
 
         Raises:
-            InterruptionError: On Ctrl-C or SIGTERM, if anything is kept or the index is committed.
+            InterruptionError: On Ctrl-C or SIGTERM, if partial results are saved or the index is committed.
         """
         with self._owned():
             try:
@@ -175,47 +181,50 @@ class PartialWriter:
                 raise
             except KeyboardInterrupt as error:
                 self._settle()
-                if (said := self._interruption()) is not None:
-                    raise said from error
+                if (interruption := self._interruption()) is not None:
+                    raise interruption from error
                 raise
             self._clear()
 
     @contextlib.contextmanager
     def committing(self) -> Iterator[None]:
-        """Notice whether a block replaces the index, however it ends: then nothing is unfinished."""
-        before = _number(self.partial.output)
+        """Record whether the block replaces the index, even if it then raises: partial results are not needed then."""
+        before = _inode(self.partial.output)
         try:
             yield
         finally:
-            self._committed = _number(self.partial.output) != before
+            self._committed = _inode(self.partial.output) != before
 
     @contextlib.contextmanager
     def _owned(self) -> Iterator[None]:
-        with contextlib.ExitStack() as held:
+        with contextlib.ExitStack() as stack:
             try:
-                held.enter_context(write_lock(self.partial.path, patience=0))
+                stack.enter_context(write_lock(self.partial.path, patience=0))
                 self._owner = True
             except IndexFileError as error:
-                self.reporter.note(f"{error.what} This command keeps nothing of what it does before its end.")
+                self.reporter.note(f"{error.what} This command saves no partial results.")
             yield
 
     def _settle(self) -> None:
-        """Keep what is done where the work ends early."""
+        """Save partial results at an early end, unless the index is committed."""
         if self._committed:
             self._clear()
         elif self._done and time.monotonic() - self._saved >= WORTH:
             self._save()
 
     def _interruption(self) -> InterruptionError | None:
-        """Return what to say of an interruption; None where nothing is kept."""
+        """Return the error for an interruption; None if no partial results are saved."""
         if self._committed:
-            what, remedy = f"Interrupted when {self.partial.output} was written: it is whole.", "Nothing is left to do."
+            what, remedy = (
+                f"Interrupted after {self.partial.output} was written: it is complete.",
+                "Nothing is left to do.",
+            )
         elif self._owner and self.partial.path.exists():
             images = counted(len(self.entries), "image")
             what = (
-                f"Interrupted after {len(self._done):,} of {images}; {self.partial.path} keeps {self._count:,} of them."
+                f"Interrupted after {len(self._done):,} of {images}; {self._count:,} are saved in {self.partial.path}."
             )
-            remedy = "The same command goes on."
+            remedy = "Run the same command again to resume."
         else:
             return None
         return InterruptionError(what, remedy, number=INTERRUPTED)
@@ -225,18 +234,18 @@ class PartialWriter:
             self.partial.clear()
 
     def _save(self) -> None:
-        """Keep what is done; a disk that is full for a while must not end the work."""
+        """Save partial results; a failure, such as a full disk, is only a warning."""
         if self._owner:
             try:
-                self.partial.save([self.entries[place] for place in self._done], self.vectors[self._done])
+                self.partial.save([self.entries[i] for i in self._done], self.vectors[self._done])
                 self._count = len(self._done)
             except ScingError as error:
-                self.reporter.warn(f"{error.what} What is done is not kept.")
+                self.reporter.warn(f"{error.what} The partial results are not saved.")
         self._saved = time.monotonic()
 
 
-def _number(file: Path) -> int | None:
-    """Return what tells a file from one that is renamed to its place; None where there is none."""
+def _inode(file: Path) -> int | None:
+    """Return a file's inode, which changes when another file is renamed over it; None if there is no file."""
     try:
         return file.stat().st_ino
     except OSError:

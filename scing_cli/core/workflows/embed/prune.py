@@ -1,4 +1,4 @@
-"""Drop the rows of an index whose files are gone; no model is opened."""
+"""Drop the rows of an index whose files are missing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scing_cli.core.workflows.embed.embed_report import EmbedReport, report_of
 
 
 def prune_index(index: StrPath, *, reporter: Reporter) -> EmbedReport:
-    """Drop the rows of an index whose files are gone; no model is opened.
+    """Drop the rows of an index whose files are missing, without opening a model.
 
     Raises:
         IndexFileError: If there is no such index, or it cannot be written.
@@ -30,21 +30,23 @@ def prune_index(index: StrPath, *, reporter: Reporter) -> EmbedReport:
 
 
 def drop_missing(index: GalleryIndex, reporter: Reporter) -> int:
-    """Remove the rows whose files are not there; return how many.
+    """Remove the rows whose files are missing, and return their number.
 
     Raises:
-        DataError: If a folder cannot be looked into, or all files are gone: they may well be there.
+        DataError: If a folder cannot be read, or if all files are missing, as when a disk is not mounted.
     """
     rows = index.rows()
     gone = [row for row in rows if _is_missing(Path(row.path))]
     if rows and len(gone) == len(rows):
         raise DataError(
-            f"Every image of the index is gone, {spelled(rows[0].path)} for one: nothing was removed.",
-            "Is their disk mounted, their folder renamed? If they are gone for good, remove the index itself.",
+            f"Every image of the index is missing, for example {spelled(rows[0].path)}: nothing was removed.",
+            "Is their disk mounted? Was their folder renamed? If they were deleted, delete the index file itself.",
         )
     folders = sorted(folder for folder in {Path(row.path).parent for row in gone} if not folder.is_dir())
     if folders:
-        reporter.warn(f"{counted(len(folders), 'whole folder is', 'whole folders are')} gone, {folders[0]} for one.")
+        reporter.warn(
+            f"{counted(len(folders), 'whole folder is', 'whole folders are')} missing, for example {folders[0]}."
+        )
     index.remove([row.id for row in gone])
     return len(gone)
 
@@ -56,6 +58,6 @@ def _is_missing(file: Path) -> bool:
         return True
     except OSError as error:
         raise DataError(
-            f"{spelled(file)} cannot be looked at: {error.strerror}.", "Nothing was removed: it may well be there."
+            f"{spelled(file)} cannot be accessed: {error.strerror}.", "Nothing was removed: the file may still exist."
         ) from error
     return False

@@ -1,1 +1,1 @@
-"""`scing search`: photos become queries, the index is ranked, hits become tables and pictures."""
+"""`scing search`: embed photos as queries, rank the index, and write the hits as tables and pictures."""

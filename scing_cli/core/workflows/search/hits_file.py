@@ -1,4 +1,4 @@
-"""The hits of a search as a table for other programs: CSV, UTF-8, one row per hit."""
+"""Write the hits of a search as a CSV table: UTF-8, one row per hit."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ STDOUT = Path("-")
 
 
 def check_hits_file(target: Path, *, as_json: bool) -> None:
-    """Refuse, before any work, a table that cannot be written.
+    """Check before the search that the table can be written.
 
     Args:
         target: The file; `-` is standard output.
-        as_json: Whether standard output is taken by one JSON object.
+        as_json: Whether standard output is used for the JSON result.
 
     Raises:
-        SettingError: If it is a folder, is there and no such table, or standard output is taken.
+        SettingError: If it is a folder, exists and is not a table of hits, is not writable, or is standard output with
+            `as_json`.
     """
     if target == STDOUT:
         if as_json:
@@ -33,11 +34,11 @@ def check_hits_file(target: Path, *, as_json: bool) -> None:
         return
     if target.is_dir():
         raise SettingError(f"--csv {target} is a folder.", "Name a file in it.")
-    place = next(folder for folder in target.absolute().parents if folder.exists())
-    if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
-        raise SettingError(f"--csv {target}: {place} cannot be written.", "Name another file.")
+    parent = next(folder for folder in target.absolute().parents if folder.exists())
+    if not (parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)):
+        raise SettingError(f"--csv {target}: {parent} cannot be written.", "Name another file.")
     if target.exists() and target.stat().st_size and not _is_ours(target):
-        raise SettingError(f"--csv {target} is there already, and is no table of hits.", "Name another file.")
+        raise SettingError(f"--csv {target} is there already, and is not a table of hits.", "Name another file.")
 
 
 def _is_ours(target: Path) -> bool:
@@ -52,9 +53,9 @@ def write_hits(target: Path, results: Sequence[QueryHits]) -> None:
     """Write one row per hit, in the order of photos and ranks; scores are cosines.
 
     Args:
-        target: The file; `-` is standard output. A terminal shows names spelled out, which a file or pipe gets as they
-            are: also one that a spreadsheet takes for a formula, as it could not be found by another name.
-        results: What was found.
+        target: The file; `-` is standard output. On a terminal, control characters in names are escaped; a file or a
+            pipe gets the names unchanged.
+        results: The hits of each photo.
     """
     if target == STDOUT:
         rows: Iterable[Sequence[object]] = _rows(results)
@@ -73,6 +74,7 @@ def write_hits(target: Path, results: Sequence[QueryHits]) -> None:
 
 
 def _rows(results: Sequence[QueryHits]) -> Iterable[Sequence[object]]:
+    # Names that a spreadsheet reads as formulas are not changed: the file could not be found by another name.
     for found in results:
         for rank, hit in enumerate(found.hits, 1):
             yield found.query, rank, repr(hit.score), hit.row.identity, hit.row.camera, hit.row.path

@@ -1,4 +1,4 @@
-"""Photos and their hits -> the picture of a ranking, or a strip for each photo."""
+"""Draw the hits of a search: one picture of all rankings, or a strip for one photo."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from scing_cli.core.workflows.shared.pictures import montage_hit, read_cell, rea
 from scing_cli.core.workflows.shared.vectors import Box, in_threads
 
 DRAWN = 20  # photos in one picture
-HITS_DRAWN = 50  # of each
+HITS_DRAWN = 50  # hits of each photo
 
 
 def shown_part(results: Sequence[QueryHits], reporter: Reporter) -> list[QueryHits]:
-    """Return what pictures show of a search: the first 20 photos, with 50 hits at most; the reporter is told."""
+    """Return the first 20 photos with at most 50 hits each, and report what is left out."""
     if len(results) > DRAWN:
         reporter.note(f"The picture shows the first {DRAWN} of {len(results)} photos.")
     if any(len(found.hits) > HITS_DRAWN for found in results):
@@ -36,15 +36,15 @@ def write_montage(
     workers: int,
     reporter: Reporter,
 ) -> None:
-    """Draw photos with their hits; a gallery image that is gone or unreadable leaves its place empty.
+    """Draw photos with their hits. A gallery image that is missing or unreadable leaves its cell empty.
 
     Args:
         target: A .png or .jpg file.
         shown: Photos and hits; all are drawn.
-        identities: Who is in a photo, where that is known: then its hits are framed as right or wrong.
-        box: Where the person is in every photo.
+        identities: The known identities of photos; the hits of these photos are framed as right or wrong.
+        box: The person's box in every photo.
         workers: Threads that read images.
-        reporter: Is told of the progress.
+        reporter: Receives progress.
     """
     rows = list(dict.fromkeys(Path(hit.row.path) for found in shown for hit in found.hits))
     read = in_threads(read_picture, rows, workers=workers, reporter=reporter, text="read pictures")
@@ -58,17 +58,17 @@ def write_montage(
 
 
 def strip_of(found: QueryHits, identity: str, *, box: Box | None, size: tuple[int, int], unit: int = 1) -> Image.Image:
-    """Draw a photo with its first hits on one line; a gallery image that cannot be read leaves its place empty.
+    """Draw a photo with its first hits in one line. A gallery image that cannot be read leaves its cell empty.
 
     Args:
         found: The photo and its hits.
-        identity: Who is in the photo, where that is known: then its hits are framed as right or wrong.
-        box: Where the person is in the photo.
-        size: The width there is and the height of the picture, in pixels.
-        unit: The width drawn is a multiple of this.
+        identity: The photo's identity, if it is known: then its hits are framed as right or wrong.
+        box: The person's box in the photo.
+        size: Available width and height of the picture, in pixels.
+        unit: The picture's width is a multiple of this, in pixels.
 
     Returns:
-        See `figures.ranked_strip`.
+        The strip, made by `figures.ranked_strip`.
 
     Raises:
         ImageError: If the photo cannot be decoded.

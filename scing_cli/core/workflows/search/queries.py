@@ -1,4 +1,4 @@
-"""The photos of a search: which files, whether they look like crops of one person, several joined into one query."""
+"""The photos of a search: find the files, warn about whole scenes, join several photos into one query."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from scing_cli.core.imagefile import image_size, is_folder, list_images
 from scing_cli.core.index import Hit, Row
 from scing_cli.core.runtime import Reporter
 
-SAMPLED = 25  # rows of the gallery
-FAR_LARGER = 4  # times the height of the gallery's crops
+SAMPLED = 25  # gallery rows whose image sizes are read
+FAR_LARGER = 4  # times the median height of the gallery's images
 JOINS = ("mean",)
 
 
@@ -27,7 +27,7 @@ class QueryHits:
     Args:
         query: The photo.
         hits: Best first.
-        best_below: The best score of the hits that are no matches, where a threshold left some out.
+        best_below: The best score below the threshold; None without such a hit.
     """
 
     query: Path
@@ -36,10 +36,10 @@ class QueryHits:
 
 
 def photo_files(photos: Sequence[Path]) -> list[Path]:
-    """Return the photos that were named, those of a named folder in its place.
+    """Return the photos, with each folder replaced by the images in it.
 
     Raises:
-        DataError: If a folder holds no image.
+        DataError: If a folder has no images.
     """
     files: list[Path] = []
     for photo in photos:
@@ -54,25 +54,25 @@ def photo_files(photos: Sequence[Path]) -> list[Path]:
 
 
 def hint_at_boxes(files: Sequence[Path], rows: Sequence[Row], reporter: Reporter) -> None:
-    """Say which photos look like whole scenes, where the gallery holds crops: wider than tall, or far larger.
+    """Warn about photos that look like whole scenes: wider than tall, or far larger than the gallery's images.
 
     Args:
         files: The photos.
-        rows: Of the index; the files of some of them tell how large a crop is there.
-        reporter: Is told.
+        rows: The rows of the index; the sizes of some of their images are read.
+        reporter: Receives the warning.
     """
     sizes = {file: _size(file) for file in files}
     crops = [size for size in map(_size, [Path(row.path) for row in rows[:: max(len(rows) // SAMPLED, 1)]]) if size]
     usual = statistics.median(height for _, height in crops) if crops else 0
     if crops and statistics.median(width / height for width, height in crops) >= 1:
-        return  # a gallery of wide images: the shape tells nothing
+        return  # in a gallery of wide images, the shape does not show a scene
     scenes = [file for file, size in sizes.items() if size and _is_scene(*size, usual)]
     if scenes:
         width, height = sizes[scenes[0]] or (0, 0)
         others = f" and {counted(len(scenes) - 1, 'other')}" if len(scenes) > 1 else ""
-        beside = ", the gallery's images like crops of one person" if crops else ""
+        contrast = ", the gallery's images like crops of one person" if crops else ""
         reporter.warn(
-            f"{scenes[0]} ({width}x{height}){others} looks like a whole scene{beside}: say where the person is with "
+            f"{scenes[0]} ({width}x{height}){others} looks like a whole scene{contrast}: say where the person is with "
             "--box X,Y,W,H."
         )
 
@@ -82,26 +82,26 @@ def _is_scene(width: int, height: int, usual: float) -> bool:
 
 
 def _size(file: Path) -> tuple[int, int] | None:
-    """Return an image's width and height without decoding it; None where that fails: the decoder will say why."""
+    """Return an image's width and height, read from its header; None if that fails."""
     try:
         return image_size(file)
     except ImageError:
-        return None
+        return None  # the decoder reports the fault later
 
 
 def join(vectors: Vectors, how: str) -> Vectors:
-    """Return one query made of several photos of one person.
+    """Join several photos of one person into one query.
 
     Args:
-        vectors: (Q, D) float32, unit length, of at least one photo.
-        how: `mean`: the mean of the vectors, made unit length.
+        vectors: The photos' vectors, shape (Q, D), float32, unit length; Q is at least 1.
+        how: `mean`: the mean of the vectors, scaled to unit length.
 
     Returns:
-        (1, D) float32, unit length.
+        Shape (1, D), float32, unit length.
 
     Raises:
-        SettingError: If the way is unknown.
-        DataError: If the vectors cancel each other out.
+        SettingError: If `how` is unknown.
+        DataError: If the mean is zero.
     """
     if how not in JOINS:
         raise SettingError(f"--join {how}: unknown.", f"Known: {', '.join(JOINS)}.")

@@ -1,4 +1,4 @@
-"""Re-ranking of what a search finds: each query's nearest rows, in another order. Q queries, D width."""
+"""Re-rank the nearest rows of each query by k-reciprocal neighbours. Q queries, D width."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from scing_cli.core.index import GalleryIndex, Hit, RowFilter
 from scing_cli.core.runtime import Reporter
 
 CANDIDATES = 200
-MOST = 1000  # all of a query's candidates meet each other
+MOST = 1000  # time and memory grow with the square of the number of candidates
 
 
 def check_count(k: int) -> None:
-    """Make sure that so many hits of a query may be re-ranked.
+    """Check that k hits of a query can be re-ranked.
 
     Raises:
-        SettingError: If they are more than 1,000.
+        SettingError: If k is greater than 1,000.
     """
     if k > MOST:
         raise SettingError(
@@ -30,22 +30,22 @@ def check_count(k: int) -> None:
 def reranked_hits(
     index: GalleryIndex, vectors: Vectors, k: int, *, allowed: RowFilter | None = None, reporter: Reporter
 ) -> list[list[Hit]]:
-    """Find rows as `GalleryIndex.search` does, and order each query's nearest ones by k-reciprocal re-ranking.
+    """Search the index and order each query's nearest rows by k-reciprocal re-ranking.
 
-    The nearest 200, or k if that is more, are re-ranked among themselves and their query, with the paper's settings;
-    rows of one distance keep their order. Queries do not meet each other: what else is searched for changes nothing.
+    The nearest 200 rows, or k if that is more, are re-ranked together with their query, with the paper's settings. Rows
+    of equal distance keep their order. Queries are independent: the hits of one do not depend on the others.
 
     Args:
         index: The index.
         vectors: Shape (Q, D), float32, unit length.
-        k: How many hits of each query are wanted.
-        allowed: Which rows may be found; None for all.
-        reporter: Is told the settings, and of the progress, in queries.
+        k: Hits per query.
+        allowed: Which rows may be returned; None for all.
+        reporter: Receives a note with the settings, and progress in queries.
 
     Returns:
-        The 200 or k rows of each query, the re-ranked nearest first; their scores are still cosines.
+        The 200 or k rows of each query in re-ranked order; their scores are still cosines.
     """
-    from scing_cli.core.evaluation import Reranking  # most searches start without it
+    from scing_cli.core.evaluation import Reranking  # imported here because most searches do not need it
 
     count = max(k, CANDIDATES)
     found = index.search(vectors, count, allowed=allowed)
@@ -64,4 +64,4 @@ def _in_order(index: GalleryIndex, vector: Vectors, hits: Sequence[Hit]) -> list
         return []
     rows = index.vectors([hit.row.id for hit in hits])
     (distances,) = reranked_distances(vector[None], rows, Reranking())
-    return [hits[place] for place in np.argsort(distances, kind="stable")]
+    return [hits[i] for i in np.argsort(distances, kind="stable")]

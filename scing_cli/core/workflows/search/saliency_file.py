@@ -1,4 +1,4 @@
-"""Photos and their hits -> the picture of the regions that make them alike."""
+"""Draw the hits of a search with saliency: the regions that raise the scores."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from scing_cli.core.workflows.search.queries import QueryHits
 from scing_cli.core.workflows.shared.pictures import montage_hit, read_person, reduce
 from scing_cli.core.workflows.shared.vectors import MEMORY_OPTIONS, Box, in_threads
 
-AT_ONCE = 8  # images: what a backward pass of ViT-B/16 keeps of each takes some 100 MB
+AT_ONCE = 8  # images per backward pass: ViT-B/16 needs about 100 MB of activations for each
 
 Maps = npt.NDArray[np.float32]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class _Person:
-    """An image as the picture shows it, and as the encoder sees it: shape (3, H, W'), uint8."""
+    """An image as it is drawn, and as the encoder's input: shape (3, H, W'), uint8."""
 
     picture: Image.Image
     pixels: Tensor
@@ -48,21 +48,21 @@ def write_saliency(
     box: Box | None,
     reporter: Reporter,
 ) -> None:
-    """Draw photos with their hits, and on each image the regions that raise its score, as heat.
+    """Draw photos with their hits, and on each image a heat map of the regions that raise its score.
 
-    A hit's score is its cosine with the photo, whose descriptor is held fixed. The photo's own is the mean of its
-    cosines with those hits whose images can be read; without any, it is drawn without heat. A gallery image that is
-    gone or unreadable leaves its place empty. Gradients are float32, whatever the descriptors were computed in; the
-    scores explained are those without camera vectors (R15).
+    A hit's score is its cosine with the photo's descriptor, which is constant. A photo's score is the mean of its
+    cosines with all hits whose images can be read; without such a hit, it has no heat map. A gallery image that is
+    missing or unreadable leaves its cell empty. Gradients are always float32, and scores are those without camera
+    vectors (R15).
 
     Args:
         target: A .png or .jpg file.
         shown: Photos and hits; all are drawn.
-        vectors: The photos' descriptors, in their order; further ones are passed over.
-        identities: Who is in a photo, where that is known: then its hits are framed as right or wrong.
+        vectors: The photos' descriptors in the same order, shape (Q, D); surplus ones are ignored.
+        identities: The known identities of photos; the hits of these photos are framed as right or wrong.
         embedder: The model that made the descriptors.
-        box: Where the person is in every photo.
-        reporter: Is told of the progress.
+        box: The person's box in every photo.
+        reporter: Receives progress.
 
     Raises:
         ScingError: If memory runs out; the message names the options that help.
@@ -81,26 +81,28 @@ def write_saliency(
 def _heated(
     found: QueryHits, vector: Vectors, embedder: TorchEmbedder, box: Box | None, advance: Advance
 ) -> tuple[Image.Image, list[Image.Image | None]]:
-    """Return the pictures of a photo and of its hits with their heat; None for a hit that cannot be read."""
+    """Return the pictures of a photo and of its hits with heat maps; None for a hit that cannot be read."""
     geometry = embedder.encoder.geometry
     query = _person(found.query, box, geometry)
     read = functools.partial(_gallery_person, geometry=geometry)
     files = [Path(hit.row.path) for hit in found.hits]
     gallery = in_threads(read, files, workers=embedder.workers, reporter=Silent(), text="read pictures")
-    there = [person for person in gallery if person is not None]
-    advance(len(gallery) - len(there) + (not there))
-    if not there:
+    readable = [person for person in gallery if person is not None]
+    # Progress counts images: those without a saliency map are done now, also the photo if no hit is readable.
+    advance(len(gallery) - len(readable) + (not readable))
+    if not readable:
         return query.picture, [None] * len(gallery)
-    pixels = torch.stack([person.pixels for person in (query, *there)])  # (1 + hits, 3, H, W')
+    pixels = torch.stack([person.pixels for person in (query, *readable)])  # (1 + hits, 3, H, W')
     mean = torch.cat([embedder.tensors(part) for part in torch.split(pixels[1:], AT_ONCE)]).mean(dim=0)
-    own = torch.from_numpy(vector).to(mean.device)
-    maps = iter(_maps(embedder, pixels, torch.stack([mean, *[own] * len(there)]), advance))
+    descriptor = torch.from_numpy(vector).to(mean.device)
+    targets = torch.stack([mean, *[descriptor] * len(readable)])  # (1 + hits, D)
+    maps = iter(_maps(embedder, pixels, targets, advance))
     heated = overlay(query.picture, next(maps))
     return heated, [None if person is None else overlay(person.picture, next(maps)) for person in gallery]
 
 
 def _maps(embedder: TorchEmbedder, pixels: Tensor, targets: Tensor, advance: Advance) -> Maps:
-    """Return the images' saliency, shape (B, H, W'), some at a time."""
+    """Return the images' saliency maps, shape (B, H, W'), computed in batches."""
     step = min(embedder.batch_size, AT_ONCE)
     parts = []
     for part, fixed in zip(torch.split(pixels, step), torch.split(targets, step), strict=True):

@@ -1,4 +1,4 @@
-"""A photo and an index -> the gallery's most similar images."""
+"""Search an index for the images most similar to photos."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ from scing_cli.core.workflows.shared.vectors import Box, embed_files
 
 __all__ = ["QueryHits", "SearchReport", "search"]
 
-SHOWN = 20  # names of cameras or identities in a message
+SHOWN = 20  # names listed in a message; of more, only similar ones are
 
 
 @dataclasses.dataclass(frozen=True)
 class SearchReport:
-    """What `search` found.
+    """The result of `search`.
 
     Args:
-        results: One entry per photo, in the order given.
-        montage: The picture of the ranking, if asked for.
-        saliency: The picture of what makes the hits alike, if asked for.
-        threshold: The lowest score of a hit, if one was asked for.
-        identities: Who is in a photo, where that is known; looked up where it is asked for or drawn.
-        joined: The photos that made one query, if they were joined.
+        results: The hits of each query, in the order of the photos.
+        montage: The picture of the ranking; None if there is none.
+        saliency: The picture with saliency; None if there is none.
+        threshold: The lowest score of a match; None without a threshold.
+        identities: Known identities of photos; only for pictures or with `identify`.
+        joined: The photos that were joined into one query; empty if they were not.
     """
 
     results: Sequence[QueryHits]
@@ -79,29 +79,29 @@ def search(
     machine: Machine | None = None,
     reporter: Reporter = LIBRARY_REPORTER,
 ) -> SearchReport:
-    """Rank an index's rows by their cosine to each photo.
+    """Rank the rows of an index by their cosine with each photo.
 
     Args:
         photos: A file or a folder of files, or several.
-        index: The index.
-        run: The model to use; None for the one the index names.
+        index: The index file.
+        run: The run with the model; None for the model that the index names.
         k: Hits per photo.
         box: X, Y, W, H of the person in every photo, in pixels.
-        allowed: Which rows may be found.
-        each_identity_once: Whether only the best row of an identity is a hit.
-        join: How the photos, all of one person, make one query: `mean`; None for a query each.
-        rerank: Whether the nearest rows are put into another order; see `candidates.reranked_hits`.
-        wanted: Which score is a match; hits that score less are left out. None: all k are shown.
-        montage: A picture of the ranking to write: of at most 20 photos, with at most 50 hits each.
-        saliency: The same with the regions marked that drive the hits' cosines; see `write_saliency`.
-        identify: Whether the report says who is in the photos, where the model's own run knows them.
+        allowed: Which rows may be returned; None for all.
+        each_identity_once: Whether to return only the best row of each identity.
+        join: `mean` to join all photos, which show one person, into one query; None for one query per photo.
+        rerank: Whether to order the nearest rows by k-reciprocal re-ranking.
+        wanted: The threshold of a match; hits below it are left out. None for all k hits.
+        montage: A picture of the ranking to write: at most 20 photos with at most 50 hits each.
+        saliency: The same picture with heat maps of the regions that raise the hits' scores.
+        identify: Whether to look up the identities of photos in the model's run.
         machine: Device, precision and threads.
-        reporter: Where progress goes.
+        reporter: Receives notes, warnings and progress.
 
     Raises:
         ImageError: If a photo cannot be decoded.
-        IndexFileError: If the index cannot be read, or was made by another model.
-        SettingError: If a rate is asked for that no report of the model can say.
+        IndexFileError: If the index cannot be read or was made by another model.
+        SettingError: If a setting is not valid, or no report of the model has a threshold for the rate.
     """
     index, run, montage, saliency = as_path(index), as_path(run), as_path(montage), as_path(saliency)
     machine = machine or Machine()
@@ -114,24 +114,25 @@ def search(
     check_complete(index)
     stamp = read_stamp(index)
     model = _model(stamp, index, run, reporter)
-    waiting = choose_in_background(model, machine, kind=stamp.descriptor, count=len(files), reporter=reporter)
+    # The model loads in a thread while this one reads the index.
+    embedder_ready = choose_in_background(model, machine, kind=stamp.descriptor, count=len(files), reporter=reporter)
     opened, allowed = GalleryIndex.read(index), allowed or RowFilter()
     rows = opened.rows()
-    left = _say_what_is_left(rows, k, allowed, each_identity_once, reporter)
+    left = _report_filters(rows, k, allowed, each_identity_once, reporter)
     if box is None:
         hint_at_boxes(files, rows, reporter)
-    embedder = waiting()
+    embedder = embedder_ready()
     opened.check_model(model.digest, descriptor=embedder.kind, width=embedder.width, name=model.label())
     threshold = find_threshold(wanted or MatchRule(), model, opened.stamp, index)
     vectors = _vectors(files, embedder, box, reporter)
-    together: Sequence[Path] = ()
+    joined_files: Sequence[Path] = ()
     if join is not None:
         reporter.note(f"{counted(len(files), 'photo makes', 'photos make')} one query, named after the first.")
-        vectors, together, files = joined(vectors, join), files, files[:1]
+        vectors, joined_files, files = joined(vectors, join), files, files[:1]
     hits = _hits(opened, vectors, k, allowed, once=each_identity_once, rerank=rerank, reporter=reporter)
     if threshold is not None:
         say_threshold(threshold, left, differs=_differs(join, model), reporter=reporter)
-    results = [_found(file, own, k, threshold, each_identity_once) for file, own in zip(files, hits, strict=True)]
+    results = [_matches(file, found, k, threshold, each_identity_once) for file, found in zip(files, hits, strict=True)]
     drawn = montage is not None or saliency is not None
     known = _known_identities(files, model) if identify or drawn else {}
     if drawn:
@@ -139,17 +140,16 @@ def search(
         if montage is not None:
             write_montage(montage, shown, known, box=box, workers=machine.threads(), reporter=reporter)
         if saliency is not None:
-            from scing_cli.core.workflows.search.saliency_file import write_saliency  # all else goes without torch
+            from scing_cli.core.workflows.search.saliency_file import write_saliency  # only saliency needs torch
 
-            tower = machine.embedder(
-                model.encoder, kind=embedder.kind
-            )  # gradients; the ranking is as without a picture
-            write_saliency(saliency, shown, vectors, known, embedder=tower, box=box, reporter=reporter)
-    return SearchReport(results, montage, saliency, threshold, known, together)
+            # Saliency needs gradients, which an OpenVINO embedder does not have; the ranking does not change.
+            torch_embedder = machine.embedder(model.encoder, kind=embedder.kind)
+            write_saliency(saliency, shown, vectors, known, embedder=torch_embedder, box=box, reporter=reporter)
+    return SearchReport(results, montage, saliency, threshold, known, joined_files)
 
 
 def _model(stamp: Stamp, source: Path, run: Path | None, reporter: Reporter) -> OpenedModel:
-    """Open the model that was asked for, or the one the index names."""
+    """Open the run's model, or without a run the model that the index names."""
     if run is not None:
         return open_model(ModelChoice(run=run), reporter=reporter)
     return reopen_model(stamp.model, stamp.model_digest, source=source, reporter=reporter)
@@ -165,27 +165,29 @@ def _vectors(files: Sequence[Path], embedder: Embedder, box: Box | None, reporte
 def _hits(
     index: GalleryIndex, vectors: Vectors, k: int, allowed: RowFilter, *, once: bool, rerank: bool, reporter: Reporter
 ) -> list[list[Hit]]:
-    """Return each photo's hits; re-ranked ones are more than k, each identity's rows among them."""
+    """Return each photo's hits; with `rerank` more than k, and all rows of an identity."""
     if rerank:
         return reranked_hits(index, vectors, k, allowed=allowed, reporter=reporter)
     return index.search(vectors, k, allowed=allowed, each_identity_once=once)
 
 
 def _differs(join: str | None, model: OpenedModel) -> str:
-    """Say how these photos' scores differ from those that a report has measured; empty where they do not."""
+    """Return why the scores may differ from those measured in a report; empty if they do not."""
     if model.cameras:
-        return "The rate was measured with camera vectors, which photos go without: it may be another here."
+        return (
+            "The rate was measured with camera vectors; photos are embedded without them, so the rate may differ here."
+        )
     return "The rate was measured with single photos; the mean of several scores higher." if join else ""
 
 
-def _found(photo: Path, hits: Sequence[Hit], k: int, threshold: Threshold | None, once: bool) -> QueryHits:
-    """Return the first k hits that are matches; where identities count once, each by its first match."""
-    kept, best_below = split(hits, threshold)
-    return QueryHits(photo, (best_of_each(kept) if once else kept)[:k], best_below)
+def _matches(photo: Path, hits: Sequence[Hit], k: int, threshold: Threshold | None, once: bool) -> QueryHits:
+    """Return the first k matches; with `once`, only the first match of each identity."""
+    matches, best_below = split(hits, threshold)
+    return QueryHits(photo, (best_of_each(matches) if once else matches)[:k], best_below)
 
 
 def _check_pictures(montage: Path | None, saliency: Path | None) -> None:
-    """Refuse, before any work, a picture that cannot be written, and two of one name."""
+    """Raise before any work if a picture cannot be written or both have the same name."""
     if montage is not None:
         check_picture(montage, option="--montage")
     if saliency is not None:
@@ -194,10 +196,11 @@ def _check_pictures(montage: Path | None, saliency: Path | None) -> None:
             raise SettingError(f"--saliency {saliency}: the same file as --montage.", "Name another file.")
 
 
-def _say_what_is_left(rows: Sequence[Row], k: int, allowed: RowFilter, once: bool, reporter: Reporter) -> int:
-    """Say what a filter names that the index does not know, and where there will be fewer than k hits.
+def _report_filters(rows: Sequence[Row], k: int, allowed: RowFilter, once: bool, reporter: Reporter) -> int:
+    """Warn about names in filters that the index does not have, and about fewer than k hits.
 
-    Returns how many rows may be found.
+    Returns:
+        The number of rows that pass the filters.
     """
     for option, names, field in (
         ("--camera", allowed.cameras, "camera"),
@@ -205,32 +208,34 @@ def _say_what_is_left(rows: Sequence[Row], k: int, allowed: RowFilter, once: boo
         ("--identity", allowed.identities, "identity"),
         ("--exclude-identity", allowed.without_identities, "identity"),
     ):
-        _say_unknown(option, names, {getattr(row, field) for row in rows} - {""}, field, reporter)
-    kept = [row for row in rows if allowed(row)] if allowed else rows
-    there = len({row.identity or row.id for row in kept}) if once else len(kept)
-    what = counted(there, "person", "people") if once else counted(there, "row")
+        _warn_of_unknown(option, names, {getattr(row, field) for row in rows} - {""}, field, reporter)
+    passed = [row for row in rows if allowed(row)] if allowed else rows
+    count = len({row.identity or row.id for row in passed}) if once else len(passed)
+    what = counted(count, "person", "people") if once else counted(count, "row")
     subject = "The filters leave" if allowed else "The index holds"
-    if there == 0:
+    if count == 0:
         reporter.warn(f"{subject} no row: there are no hits.")
-    elif k > there:
+    elif k > count:
         reporter.note(f"{subject} {what}: all are shown (-k {k}).")
-    return len(kept)
+    return len(passed)
 
 
-def _say_unknown(option: str, names: Collection[str], known: Collection[str], field: str, reporter: Reporter) -> None:
+def _warn_of_unknown(
+    option: str, names: Collection[str], known: Collection[str], field: str, reporter: Reporter
+) -> None:
     for name in sorted(set(names) - set(known)):
         close = difflib.get_close_matches(name, known, n=3) if len(known) > SHOWN else sorted(known)
-        some = f"; it knows: {', '.join(close)}" if close else "; it knows none" if not known else ""
+        some = f"; known: {', '.join(close)}" if close else f"; its rows have no {field}" if not known else ""
         reporter.warn(f"{option} {name}: the index has no row of that {field}{some}.")
 
 
 def _known_identities(photos: Sequence[Path], model: OpenedModel) -> dict[Path, str]:
-    """Return who is in the photos that the model's own run has as labelled rows."""
+    """Return the identities of photos that are images of the data set of the model's run."""
     if model.run is None:
         return {}
     try:
         manifest = run_manifest(model.run, check_files=False)
-    except ScingError:  # a run whose rows are gone can still search
+    except ScingError:  # a run without its data set can still search
         return {}
     people = {key: sample.identity for key, sample in zip(file_keys(manifest.files()), manifest, strict=True)}
     return {photo: people[key] for key, photo in zip(file_keys(photos), photos, strict=True) if key in people}

@@ -108,7 +108,7 @@ def test_the_same_command_goes_on_and_ends_the_same(crops, stop_at, batch, appen
     stop_at(batch)
     with pytest.raises(InterruptionError) as stopped:
         run(crops, **options)
-    assert f"after {3 * batch} of 14 images; gallery.unfinished.faiss keeps {3 * batch} of them" in stopped.value.what
+    assert f"after {3 * batch} of 14 images; {3 * batch} are saved in gallery.unfinished.faiss" in stopped.value.what
     assert "same command" in stopped.value.remedy
     assert (file_digest(Path("gallery.faiss")) if append else None) == before
     assert append or not Path("gallery.faiss").exists()
@@ -195,7 +195,7 @@ def test_what_does_not_fit_is_not_taken(crops, stop_at, how):
     notes = Notes()
     run(crops, reporter=notes, precision="bf16" if how == "other precision" else "fp32")
     assert not any("embedded before" in said for said in notes.said)
-    assert any("gallery.unfinished" in said and "embedded anew" in said for said in notes.said)
+    assert any("gallery.unfinished" in said and "embedded again" in said for said in notes.said)
     assert len(GalleryIndex.read(Path("gallery.faiss"))) == 14
     assert not list(Path().glob("*unfinished*"))
 
@@ -238,7 +238,7 @@ def test_ctrl_c_once_the_index_is_committed_leaves_nothing_unfinished(crops, sto
         with pytest.raises(InterruptionError) as stopped:
             run(crops, save_minutes=0, **({option: True} if option else {}))
     assert sent
-    assert "gallery.faiss was written: it is whole" in stopped.value.what
+    assert "gallery.faiss was written: it is complete" in stopped.value.what
     assert "Nothing is left to do" in stopped.value.remedy
     vectors = [GalleryIndex.read(Path(name)).vectors() for name in ("gallery.faiss", "whole.faiss")]
     assert len(vectors[0]) == 14
@@ -262,7 +262,7 @@ def test_what_a_kill_between_commit_and_removal_leaves_is_named_and_removed(crop
     assert KEPT.exists()
     with pytest.raises(IndexFileError, match=r"gallery\.faiss is there already") as refused:
         run(crops)
-    assert "gallery.unfinished.faiss keeps what an interrupted embed had done: --append" in refused.value.remedy
+    assert "gallery.unfinished.faiss has partial results of an interrupted embed: --append" in refused.value.remedy
     assert KEPT.exists()
     run(crops, **{option: True})
     assert not [file for file in Path().iterdir() if "unfinished" in file.name]
@@ -280,7 +280,7 @@ def test_two_embeds_of_one_index_do_not_share_what_is_kept(crops, stop_at):
     before, notes = file_digest(KEPT), Notes()
     with write_lock(KEPT):
         run(crops, save_minutes=0, reporter=notes)
-    assert any("writing gallery.unfinished.faiss" in said and "keeps nothing" in said for said in notes.said)
+    assert any("writing gallery.unfinished.faiss" in said and "saves no partial results" in said for said in notes.said)
     assert not any("embedded before" in said for said in notes.said)
     assert file_digest(KEPT) == before
     assert len(GalleryIndex.read(Path("gallery.faiss"))) == 14
