@@ -41,7 +41,7 @@ COMMANDS = {  # name: (summary for the top help, equal to the first line of the 
         "scing evaluate --split query",
     ),
     "search": (
-        "Rank the gallery by its likeness to a photo; scores are cosines.",
+        "Rank the gallery by similarity to a photo; scores are cosines.",
         "scing search photo.jpg --index gallery.faiss --montage ranking.png",
     ),
 }

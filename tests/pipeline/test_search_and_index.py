@@ -401,7 +401,7 @@ def test_every_kind_of_index_is_searched_and_grows(scing, finished, world, here,
     other = "hnsw" if kind == "flat" else "flat"
     refuse(
         scing("embed", "--run", finished, "--append", "--index-type", other),
-        f"is of the type {kind}, --index-type says {other}",
+        f"is of the type {kind}, but --index-type is {other}",
     )
     refuse(scing("embed", "--run", finished, "--index-type", "pq"), "--index-type 'pq' is unknown", "flat, ivf, hnsw")
 
