@@ -1,11 +1,11 @@
-"""The four rows of the paper's Table 3 on one data set, each with several seeds, beside the untrained model.
+"""Run the four rows of the paper's Table 3 with several seeds, and compare them with the untrained model.
 
 python examples/ablation.py --data DIR|CSV [--seeds 3] [--config FILE.toml] [--output FOLDER]
 
-Everything but the method and the seed is the same in all rows: the settings of --config, or the defaults. FOLDER gets
-ablation.json, ablation.png and the runs; a stage that is finished there is not trained again, so a long ablation that
-was stopped goes on with the same command. Keys of --config that a row's method does not read are left out of that row;
-its table [data] is left out too.
+All rows use the same settings (those of --config, or the defaults) except for method and seed. FOLDER gets
+ablation.json, ablation.png and the runs. The same command continues an ablation that was stopped: finished stages are
+not trained again. Keys of --config that the method of a row does not read are ignored for that row. The table [data] is
+always ignored.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _plain_model(tables: Mapping[str, Mapping[str, Any]]) -> ModelChoice:
 def _one(
     given: argparse.Namespace, tables: Mapping[str, Mapping[str, Any]], label: str, seed: int, terminal: Terminal
 ) -> dict[str, Any]:
-    """Train one row with one seed, unless it is there already, and evaluate it."""
+    """Train one row with one seed, unless its run is finished, and evaluate it."""
     row = ROWS[label]
     prompts, visual = _settings(tables, row, seed)
     name = row["method"] + ("" if row.get("consistency", True) else "-no-consistency")
@@ -112,16 +112,18 @@ def _one(
         train_visual(visual, run=folder, reporter=terminal)
     scores = evaluate(ModelChoice(run=folder), reporter=terminal).scores
     figures = {name: getattr(scores, name) for name in FIGURES}
-    return {"seed": seed, **figures, **_course(open_run(folder))}
+    return {"seed": seed, **figures, **_training_log(open_run(folder))}
 
 
-def check_folder(folder: Path, data: Path, wanted: Mapping[str, Any]) -> None:
-    """Remove a run whose stage 1 was stopped; refuse one of other data or other settings."""
+def check_folder(folder: Path, data: Path, expected: Mapping[str, Any]) -> None:
+    """Remove a run whose stage 1 was stopped; refuse a run with other data or other settings."""
     run = open_run(folder)
-    if any(wanted[stage] != settings for stage, settings in run.info["settings"].items()):
+    if any(expected[stage] != settings for stage, settings in run.info["settings"].items()):
         raise ScingError(f"{folder} was trained with other settings.", "Name another folder.")
     if run.info["data"]["fingerprint"] != read_data(data).manifest.fingerprint():
-        raise ScingError(f"{folder} was trained on other data than {data} holds now.", "Name another folder.")
+        raise ScingError(
+            f"{folder} was trained on other data than those that are in {data} now.", "Name another folder."
+        )
     if not run.has("prompts"):
         shutil.rmtree(folder)
 
@@ -129,15 +131,15 @@ def check_folder(folder: Path, data: Path, wanted: Mapping[str, Any]) -> None:
 def _settings(
     tables: Mapping[str, Mapping[str, Any]], row: Mapping[str, Any], seed: int
 ) -> tuple[PromptSettings, VisualSettings]:
-    foreign = unread(row["method"]) | (set() if row.get("consistency", True) else {"views"})
-    table = {name: value for name, value in tables["train-prompts"].items() if name.replace("-", "_") not in foreign}
+    ignored = unread(row["method"]) | (set() if row.get("consistency", True) else {"views"})
+    table = {name: value for name, value in tables["train-prompts"].items() if name.replace("-", "_") not in ignored}
     seeded = {"seed": seed}
     prompts = build_settings(PromptSettings, table, {**row, **seeded})
     return prompts, build_settings(VisualSettings, tables["train-visual"], seeded)
 
 
-def _course(run: Run) -> dict[str, Any]:
-    """Return how long both stages took, what the last epoch of each logged, and how far the texts lie apart."""
+def _training_log(run: Run) -> dict[str, Any]:
+    """Return the seconds of both stages, the last logged values of each, and the mean cosine of the identity texts."""
     rows = [json.loads(line) for line in run.metrics.read_text(encoding="utf-8").splitlines()]
     last = {row["stage"]: row for row in rows}
     found = {name: last[stage][name] for stage, names in LOGGED.items() for name in names if name in last[stage]}
@@ -148,7 +150,7 @@ def _course(run: Run) -> dict[str, Any]:
 
 
 def _summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return a row's mean and standard deviation of each figure over its seeds, and the runs."""
+    """Return mean and standard deviation of each figure over the seeds of a row, and its runs."""
     means = {name: statistics.mean(run[name] for run in runs) for name in FIGURES}
     spreads = {name: statistics.stdev(run[name] for run in runs) if len(runs) > 1 else None for name in FIGURES}
     logs = {name: statistics.mean(run["logs"][name] for run in runs) for name in runs[0]["logs"]}

@@ -1,9 +1,9 @@
-"""Parameters, FLOPs and images per second of each method, beside the paper's Table 4.
+"""Count parameters and FLOPs, measure images per second of each method, and compare them with the paper's Table 4.
 
 python examples/efficiency.py [--stride 12] [--identities 665] [--cameras 2] [--no-rate] [--json FILE]
 
-The defaults are Table 4's own model. Needs neither data nor weights: shapes are counted, and the image encoder is timed
-with random weights.
+The defaults are the model of Table 4. Neither data nor weights are needed: counts depend on shapes alone, and the image
+encoder is timed with random weights.
 """
 
 from __future__ import annotations
@@ -57,15 +57,17 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=usual.model)
     parser.add_argument("--stride", type=int, default=usual.stride, help="pixels from one patch to the next")
-    parser.add_argument("--identities", type=int, default=usual.identities, help="K, of training")
+    parser.add_argument("--identities", type=int, default=usual.identities, help="training identities (K)")
     parser.add_argument("--cameras", type=int, default=usual.cameras, help="camera vectors; 0 for none")
-    parser.add_argument("--no-rate", dest="rate", action="store_false", help="count, and time nothing")
-    parser.add_argument("--batch-size", type=int, default=32, help="images of a timed pass")
-    parser.add_argument("--repeats", type=int, default=5, help="timed passes; their median counts")
-    parser.add_argument("--threads", type=int, help="torch's, on the CPU")
+    parser.add_argument(
+        "--no-rate", dest="rate", action="store_false", help="only count; do not measure images per second"
+    )
+    parser.add_argument("--batch-size", type=int, default=32, help="images per timed pass")
+    parser.add_argument("--repeats", type=int, default=5, help="timed passes; the median is reported")
+    parser.add_argument("--threads", type=int, help="threads of torch on the CPU")
     parser.add_argument("--device", choices=DEVICES, default=machine.device)
     parser.add_argument("--precision", choices=PRECISIONS, default=machine.precision, help="auto is fp32")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file")
     given = parser.parse_args()
     if given.threads is not None and given.threads < 1:
         parser.error(f"--threads {given.threads}: must be at least 1.")
@@ -94,16 +96,16 @@ def _print(costs: Efficiency, rate: Rate | None, terminal: Terminal) -> None:
 
 
 def _rows(costs: Efficiency, rate: Rate | None) -> dict[str, Cell]:
-    """Return what each line of the table shows of a method."""
+    """Return, for each line of the table, the function that makes the cell of a method."""
     rows: dict[str, Cell] = {
         label: lambda cost, name=name: f"{getattr(cost.parts, name):,}" for name, label in PARTS.items()
     }
     rows |= {
         "parameters, as the paper counts": lambda cost: f"{cost.parts.total():,}",
         "  Table 4, millions": lambda cost: f"{cost.published.parameters:.2f}",
-        "learnt in stage 1": lambda cost: f"{cost.stage1:,}",
-        "learnt in stage 2": lambda cost: f"{cost.stage2:,}",
-        "in use at inference": lambda cost: f"{cost.inference:,}",
+        "trained in stage 1": lambda cost: f"{cost.stage1:,}",
+        "trained in stage 2": lambda cost: f"{cost.stage2:,}",
+        "used at inference": lambda cost: f"{cost.inference:,}",
         "GFLOPs, as the paper's counter": lambda _: f"{costs.hooked_flops / 1e9:.4g}",
         "  Table 4": lambda cost: f"{cost.published.flops:.2f}",
         "GFLOPs, all products": lambda _: f"{costs.flops / 1e9:.4g}",
@@ -112,7 +114,7 @@ def _rows(costs: Efficiency, rate: Rate | None) -> dict[str, Cell]:
 
 
 def _content(costs: Efficiency, rate: Rate | None) -> dict[str, Any]:
-    """Return all figures as JSON can hold them: parameters and operations as single numbers."""
+    """Return all figures as JSON content, with the total parameters of each method."""
     content = dataclasses.asdict(costs)
     for method, cost in costs.methods.items():
         content["methods"][method]["total"] = cost.parts.total()

@@ -1,10 +1,10 @@
-"""The modality gap of finished runs, the paper's Figure 1, as numbers and as a picture.
+"""Measure the modality gap of finished runs (the paper's Figure 1), as numbers and as a picture.
 
 python examples/modality_gap.py RUN [RUN...] [--data DIR] [--output gap.png] [--json FILE.json]
 
-RUN is a run folder of any method. Its training images (2,000 of them, unless --images says otherwise) are compared with
-the texts of their identities: after stage 1, with the image encoder as CLIP has it, and after stage 2, with the tuned
-one. In the picture each run has a column; all panels have the same scale.
+RUN is a run folder of any method. Its training images (2,000, or as many as --images says) are compared with the texts
+of their identities: after stage 1 with CLIP's original image encoder, and after stage 2 with the tuned one. In the
+picture each run has a column, and all panels have the same scale.
 """
 
 from __future__ import annotations
@@ -48,19 +48,17 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN")
-    parser.add_argument("--data", type=Path, help="where the images lie now, if they have moved")
+    parser.add_argument("--data", type=Path, help="folder of the images, if they have been moved")
     parser.add_argument("--output", type=Path, default=Path("gap.png"), help="the picture, .png or .jpg")
     parser.add_argument("--json", type=Path, help="a .json file for the numbers")
-    parser.add_argument(
-        "--images", type=int, default=IMAGES, help="of each run, drawn by lot; all where it has no more"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the draw")
-    parser.add_argument("--pretrained", help="where stage 1's weights lie now, if they have moved")
+    parser.add_argument("--images", type=int, default=IMAGES, help="random images of each run; all if it has fewer")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random choice of images")
+    parser.add_argument("--pretrained", help="file of the weights of stage 1, if it has been moved")
     return parser.parse_args()
 
 
 def _check_json(target: Path) -> None:
-    """Refuse a file name that is none of JSON, and a file of other content, before any work is done."""
+    """Check, before any work is done, that the name ends in .json and that no file of other content is replaced."""
     if target.suffix.lower() != ".json":
         raise SettingError(f"--json {target}: the file's name must end in .json.")
     try:
@@ -68,7 +66,7 @@ def _check_json(target: Path) -> None:
     except (OSError, ValueError, TypeError):
         ours = False
     if not ours:
-        raise SettingError(f"--json {target} is there already, and holds no modality gap.", "Name another file.")
+        raise SettingError(f"--json {target} already exists and does not contain a modality gap.", "Name another file.")
 
 
 def _print(rows: Sequence[GapRow], terminal: Terminal) -> None:

@@ -1,14 +1,14 @@
-"""Train the small CLIP that ships as `scing-tiny`, on drawn people and captions of them, drawn as it goes.
+"""Train `scing-tiny`, the small CLIP of the package, on synthetic people and captions that are drawn during training.
 
-    python examples/pretrain_tiny_clip.py --output tiny            # the whole recipe; again to go on after a stop
-    python examples/pretrain_tiny_clip.py --evaluate               # how well the shipped model finds images by captions
+    python examples/pretrain_tiny_clip.py --output tiny            # the whole recipe; the same command resumes
+    python examples/pretrain_tiny_clip.py --evaluate               # retrieval of images by captions, shipped model
     python examples/pretrain_tiny_clip.py --evaluate --weights tiny/scing-tiny.safetensors
 
-After an easy beginning a batch holds whole groups of four look-alikes, so that colours of top and trousers alone do not
-tell an image from all others, and in many images something hides much of the body. The people come from keys that begin
-with "pretrain": no world of `scing prepare --synthetic` has any of them. Needs torch 2.9 or newer, for its Muon.
+After an easy first part, a batch consists of whole groups of four look-alikes, so that the colours of top and trousers
+are not enough to find an image, and in many images something hides much of the body. The keys of all people begin with
+"pretrain": no data set of `scing prepare --synthetic` contains any of them. Training needs torch 2.9 or newer (Muon).
 
-Every draw is a function of the seed and the step: every run sees the same images in the same order, stopped or not.
+Every draw is a function of seed and step: all runs see the same images in the same order, also after a stop.
 """
 
 from __future__ import annotations
@@ -47,21 +47,22 @@ START_SCALE, MOST_SCALE = 1 / 0.07, 100.0
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What the weights are a function of.
+    """Everything that decides the weights.
 
     Args:
-        steps: Updates.
-        batch_size: Images of a step; a multiple of `GROUP`.
-        chunk: Batches drawn at a time.
-        passes: How often each image is used, each time cropped and mirrored anew, in other company.
-        easy_chunks: Chunks to begin with in which look-alikes are kept apart and nothing hides much of a body.
+        steps: Number of updates.
+        batch_size: Images per step; a multiple of `GROUP`.
+        chunk: Number of batches that are drawn together.
+        passes: How often each image is used, each time with another augmentation and in another batch.
+        easy_chunks: Number of first chunks with look-alikes in separate batches and little occlusion.
         occluded: Share of images in which something hides 30-60 % of the body, after the easy chunks.
-        muon_lr: Highest rate of the transformers' matrices (Muon).
-        adam_lr: Highest rate of everything else (AdamW). Both rise over `warmup` steps and fall to 0 as a cosine.
-        warmup: Steps.
-        weight_decay: Of weights; biases, norms and embeddings have none.
-        seed: Of everything.
-        precision: Of the towers: bf16, fp32, or auto for what the machine is fast at.
+        muon_lr: Highest learning rate of the transformers' matrices (Muon).
+        adam_lr: Highest learning rate of all other parameters (AdamW). Both rates rise over `warmup` steps, then fall
+            to 0 as a cosine.
+        warmup: Steps with a rising learning rate.
+        weight_decay: Weight decay of weights; biases, norms and embeddings have none.
+        seed: Seed of all draws.
+        precision: Precision of the towers: bf16, fp32, or auto for the faster one on this machine.
     """
 
     steps: int = 1600
@@ -78,7 +79,7 @@ class Recipe:
     precision: str = "auto"
 
     def share_of_rate(self, step: int) -> float:
-        """Return the rate of one step as a share of the highest."""
+        """Return the learning rate of one step as a share of the highest rate."""
         if step < self.warmup:
             return (step + 1) / self.warmup
         return 0.5 * (1 + math.cos(math.pi * (step - self.warmup) / max(1, self.steps - self.warmup)))
@@ -90,13 +91,13 @@ class Recipe:
 
     @property
     def steps_per_chunk(self) -> int:
-        """Steps that one chunk lasts."""
+        """Number of steps that use one chunk."""
         return self.chunk * self.passes
 
 
 @dataclasses.dataclass(frozen=True)
 class Pairs:
-    """Images with one caption each: uint8 pixels (N, 3, H, W), token ids (N, T) and the places of the end tokens."""
+    """Images with one caption each: uint8 pixels (N, 3, H, W), token ids (N, T) and positions of the end tokens."""
 
     pixels: Tensor
     ids: Tensor
@@ -108,9 +109,9 @@ class Pairs:
 
 
 def draw_group(task: tuple[int, int, float]) -> list[tuple[bytes, str]]:
-    """Draw one group of look-alikes, each once, before a camera of its own: RGB bytes and a caption each.
+    """Draw one image of each person of a group of look-alikes, each with another camera: RGB bytes and caption.
 
-    A task is the seed, the group's number, and the share of images in which something hides much of the body.
+    A task is the seed, the number of the group, and the share of images in which something hides much of the body.
     """
     *numbers, share = task
     key = ("pretrain", *numbers)
@@ -123,12 +124,15 @@ def draw_group(task: tuple[int, int, float]) -> list[tuple[bytes, str]]:
 
 
 def draw_some_unseen(task: tuple[int, int, int]) -> list[tuple[bytes, str]]:
-    """Draw one image each of some of the people that training never meets; (first, last, step) says which."""
+    """Draw one image of each test person in `range(first, last)`, for a task (first, last, step).
+
+    Training never sees these people. A step of `GROUP` takes one person of each group of look-alikes.
+    """
     key = ("pretrain", "unseen")
     first, last, step = task
     cameras = draw_cameras(8, *key)
     people = draw_people(last * step, *key)[::step]
-    return [_decode(render_view(people[place], cameras[place % 8], *key, place)) for place in range(first, last)]
+    return [_decode(render_view(people[number], cameras[number % 8], *key, number)) for number in range(first, last)]
 
 
 def _decode(rendering) -> tuple[bytes, str]:
@@ -148,7 +152,7 @@ def as_pairs(drawn: list[tuple[bytes, str]], size: tuple[int, int]) -> Pairs:
 
 
 class Painter:
-    """Draws chunks in other processes, the next one while the present one is in use."""
+    """Draws chunks in other processes; the next chunk is drawn while the current one is in use."""
 
     def __init__(self, recipe: Recipe, size: tuple[int, int], workers: int) -> None:
         self.recipe, self.size = recipe, size
@@ -156,7 +160,7 @@ class Painter:
         self.waiting: dict[int, Iterator[list[tuple[bytes, str]]]] = {}
 
     def chunk(self, number: int) -> Pairs:
-        """Return one chunk, in the order of its groups, and have the next begun."""
+        """Return one chunk, in the order of its groups, and start to draw the next one."""
         for each in (number, number + 1):
             if each not in self.waiting and each * self.recipe.steps_per_chunk < self.recipe.steps:
                 self.waiting[each] = self._begin(each)
@@ -165,21 +169,21 @@ class Painter:
     def _begin(self, number: int) -> Iterator[list[tuple[bytes, str]]]:
         count = self.recipe.chunk * self.recipe.groups
         share = self.recipe.occluded if number >= self.recipe.easy_chunks else 0.0
-        tasks = [(self.recipe.seed, number * count + place, share) for place in range(count)]
+        tasks = [(self.recipe.seed, number * count + group, share) for group in range(count)]
         return self.pool.map(draw_group, tasks, chunksize=8)
 
     def close(self) -> None:
-        """End the processes; what nobody waits for is not drawn any more."""
+        """Stop the processes and cancel chunks that are not drawn yet."""
         self.pool.shutdown(cancel_futures=True)
 
     def unseen(self, count: int, step: int) -> Pairs:
-        """Return the people of the examination, one of every `step`."""
+        """Return `count` test people, one of every `step`."""
         tasks = [(first, min(first + 64, count), step) for first in range(0, count, 64)]
         return as_pairs([pair for some in self.pool.map(draw_some_unseen, tasks) for pair in some], self.size)
 
 
-class Pupil(nn.Module):
-    """The model in training: both towers and the logarithm of the scale."""
+class TinyClip(nn.Module):
+    """The model that is trained: both towers and the logarithm of the logit scale."""
 
     def __init__(self, clip: ClipModel, precision: str) -> None:
         super().__init__()
@@ -194,14 +198,14 @@ class Pupil(nn.Module):
         return functional.normalize(images.float(), dim=1), functional.normalize(texts.float(), dim=1)
 
     def loss(self, pixels: Tensor, pairs: Pairs) -> Tensor:
-        """Return CLIP's loss: cross-entropy of each image among the captions and the reverse, averaged."""
+        """Return CLIP's loss: the mean of the cross-entropies of images over captions and of captions over images."""
         images, texts = self(pixels, pairs)
         logits = self.logit_scale.exp().clamp(max=MOST_SCALE) * images @ texts.T
         truth = torch.arange(len(logits), device=logits.device)
         return (functional.cross_entropy(logits, truth) + functional.cross_entropy(logits.T, truth)) / 2
 
     def state(self) -> dict[str, Tensor]:
-        """Return the weights in half precision under open_clip's names."""
+        """Return the weights in half precision, with the names that open_clip uses."""
         tensors = {f"visual.{name}": tensor for name, tensor in self.image.state_dict().items()}
         tensors |= self.text.state_dict()
         tensors["logit_scale"] = self.logit_scale.detach().clamp(max=math.log(MOST_SCALE))
@@ -209,11 +213,11 @@ class Pupil(nn.Module):
 
 
 class Optimisers:
-    """Muon for the transformers' matrices, AdamW for the rest: this learns in a fraction of AdamW's steps alone."""
+    """Muon for the transformers' matrices and AdamW for the rest, which needs far fewer steps than AdamW alone."""
 
-    def __init__(self, pupil: Pupil, recipe: Recipe) -> None:
+    def __init__(self, model: TinyClip, recipe: Recipe) -> None:
         kinds: dict[str, list[nn.Parameter]] = {"matrices": [], "projections": [], "others": []}
-        for name, value in pupil.named_parameters():
+        for name, value in model.named_parameters():
             matrix = value.ndim == 2 and ".transformer." in name
             plain = value.ndim < 2 or "embedding" in name
             kinds["matrices" if matrix else "others" if plain else "projections"].append(value)
@@ -229,7 +233,7 @@ class Optimisers:
         ]
 
     def step(self, step: int) -> None:
-        """Update the weights at the rate of this step, and forget the gradients."""
+        """Update the weights with the learning rate of this step, and clear the gradients."""
         for highest, part in self.parts:
             for group in part.param_groups:
                 group["lr"] = highest * self.recipe.share_of_rate(step)
@@ -245,73 +249,76 @@ class Optimisers:
 
 
 @torch.no_grad()
-def examine(pupil: Pupil, pairs: Pairs) -> dict[str, float]:
-    """Look each caption's image up among all: the share (in %) found first, and among the first 5 and 10."""
+def evaluate(model: TinyClip, pairs: Pairs) -> dict[str, float]:
+    """Search the image of each caption among all images; return rank-1, rank-5 and rank-10 in percent."""
     images, texts = [], []
-    device = pupil.logit_scale.device
+    device = model.logit_scale.device
     for rows in torch.arange(len(pairs.ends)).split(250):
         some = pairs.take(rows)
-        image, text = pupil(_pixels(pupil, some.pixels.to(device)), some)
+        image, text = model(_pixels(model, some.pixels.to(device)), some)
         images.append(image)
         texts.append(text)
     scores = torch.cat(texts) @ torch.cat(images).T
     own = scores.diagonal()[:, None]
-    ranks = (scores > own).sum(1) + (scores == own).sum(1)  # ties count against it
+    ranks = (scores > own).sum(1) + (scores == own).sum(1)  # ties count against the model
     return {f"rank-{k}": round(100 * float((ranks <= k).float().mean()), 1) for k in (1, 5, 10)}
 
 
-def _pixels(pupil: Pupil, pixels: Tensor) -> Tensor:
-    return normalise(pixels, pupil.image.geometry.mean, pupil.image.geometry.std)
+def _pixels(model: TinyClip, pixels: Tensor) -> Tensor:
+    return normalise(pixels, model.image.geometry.mean, model.image.geometry.std)
 
 
-def report(pupil: Pupil, painter: Painter, count: int) -> dict[str, object]:
-    """Examine a model on unseen people in groups of look-alikes, and on as many of whom no two are of one group."""
+def report(model: TinyClip, painter: Painter, count: int) -> dict[str, object]:
+    """Evaluate a model on test people in groups of look-alikes, and on as many people from different groups."""
     figures: dict[str, object] = {"images": count}
     for step, title in ((1, "in groups of four look-alikes"), (GROUP, "no two of one group")):
-        figures[title] = examine(pupil, painter.unseen(count, step))
+        figures[title] = evaluate(model, painter.unseen(count, step))
         found = ", ".join(f"{name} {value}" for name, value in figures[title].items())
         print(f"caption to image, {count:,} images of {count:,} unseen identities, {title}: {found}", flush=True)
     return figures
 
 
-def train(recipe: Recipe, given: argparse.Namespace, pupil: Pupil, painter: Painter) -> bool:
-    """Train from the start or from what the folder holds, saving by time and last; tell whether it came to the end."""
+def train(recipe: Recipe, given: argparse.Namespace, model: TinyClip, painter: Painter) -> bool:
+    """Train from the start or from the saved state, saving from time to time; return whether training is complete."""
     folder = given.output
-    device = pupil.logit_scale.device
-    optimisers = Optimisers(pupil, recipe)
+    device = model.logit_scale.device
+    optimisers = Optimisers(model, recipe)
     state = folder / "state.pt"
-    begin = _restore(state, recipe, pupil, optimisers)
-    augment = Augmentation(flip=0.5, crop=0.8, erase=0.1, padding=4, black=_black(pupil))
+    start = _restore(state, recipe, model, optimisers)
+    augment = Augmentation(flip=0.5, crop=0.8, erase=0.1, padding=4, black=_black(model))
     number, chunk, saved, started = -1, None, time.monotonic(), time.monotonic()
     end = min(recipe.steps, given.stop_at or recipe.steps)
-    for step in range(begin, end):
-        wanted, within = divmod(step, recipe.steps_per_chunk)
-        if chunk is None or wanted != number:
-            number, chunk = wanted, painter.chunk(wanted)
+    for step in range(start, end):
+        needed, within = divmod(step, recipe.steps_per_chunk)
+        if chunk is None or needed != number:
+            number, chunk = needed, painter.chunk(needed)
         rows = _rows(recipe, number, within)
         some = chunk.take(rows)
-        pixels = augment(_pixels(pupil, some.pixels.to(device)), recipe.seed, "pretrain", step)
-        loss = pupil.loss(pixels, some)
+        pixels = augment(_pixels(model, some.pixels.to(device)), recipe.seed, "pretrain", step)
+        loss = model.loss(pixels, some)
         loss.backward()
-        nn.utils.clip_grad_norm_(pupil.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimisers.step(step)
         if step % 20 == 0 or step == end - 1:
-            _log(folder, step, loss, pupil, time.monotonic() - started)
+            _log(folder, step, loss, model, time.monotonic() - started)
         if time.monotonic() - saved > 60 * given.save_minutes or step == end - 1:
-            _save(state, step + 1, recipe, pupil, optimisers)
+            _save(state, step + 1, recipe, model, optimisers)
             saved = time.monotonic()
     return end == recipe.steps
 
 
-def _black(pupil: Pupil) -> tuple[float, float, float]:
+def _black(model: TinyClip) -> tuple[float, float, float]:
     red, green, blue = (
-        -mean / std for mean, std in zip(pupil.image.geometry.mean, pupil.image.geometry.std, strict=True)
+        -mean / std for mean, std in zip(model.image.geometry.mean, model.image.geometry.std, strict=True)
     )
     return red, green, blue
 
 
 def _rows(recipe: Recipe, number: int, within: int) -> Tensor:
-    """Return the rows of a step's images in its chunk, in an order drawn anew for each pass: whole groups, or apart."""
+    """Return the rows of a step's images in its chunk; each pass has another order.
+
+    A batch consists of whole groups; in the easy chunks, look-alikes are in separate batches.
+    """
     turn, batch = divmod(within, recipe.chunk)
     order = torch.randperm(recipe.chunk * recipe.groups, generator=generator(recipe.seed, "order", number, turn))
     everyone = order[:, None] * GROUP + torch.arange(GROUP)  # (groups, members)
@@ -320,11 +327,11 @@ def _rows(recipe: Recipe, number: int, within: int) -> Tensor:
     return everyone.flatten()[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
 
 
-def _log(folder: Path, step: int, loss: Tensor, pupil: Pupil, seconds: float) -> None:
+def _log(folder: Path, step: int, loss: Tensor, model: TinyClip, seconds: float) -> None:
     row = {
         "step": step,
         "loss": round(loss.item(), 4),
-        "scale": round(pupil.logit_scale.exp().item(), 2),
+        "scale": round(model.logit_scale.exp().item(), 2),
         "seconds": round(seconds, 1),
     }
     print(json.dumps(row), flush=True)
@@ -332,27 +339,27 @@ def _log(folder: Path, step: int, loss: Tensor, pupil: Pupil, seconds: float) ->
         stream.write(json.dumps(row) + "\n")
 
 
-def _save(target: Path, step: int, recipe: Recipe, pupil: Pupil, optimisers: Optimisers) -> None:
+def _save(target: Path, step: int, recipe: Recipe, model: TinyClip, optimisers: Optimisers) -> None:
     content = {
         "step": step,
         "recipe": dataclasses.asdict(recipe),
-        "pupil": pupil.state_dict(),
+        "pupil": model.state_dict(),
         "optimisers": optimisers.state(),
     }
     with replacing(target) as temporary:
         torch.save(content, temporary)
 
 
-def _restore(source: Path, recipe: Recipe, pupil: Pupil, optimisers: Optimisers) -> int:
-    """Take up a saved state, if there is one, and return the step to go on with."""
+def _restore(source: Path, recipe: Recipe, model: TinyClip, optimisers: Optimisers) -> int:
+    """Load the saved state, if there is one, and return the first step to run."""
     if not source.exists():
         return 0
     content = torch.load(source, map_location="cpu", weights_only=True)
     if content["recipe"] != dataclasses.asdict(recipe):
-        raise SystemExit(f"{source} was made by another recipe: {content['recipe']}. Name a new --output.")
-    pupil.load_state_dict(content["pupil"])
+        raise SystemExit(f"{source} was made with another recipe: {content['recipe']}. Name a new --output.")
+    model.load_state_dict(content["pupil"])
     optimisers.restore(content["optimisers"])
-    print(f"Going on at step {content['step']} of {recipe.steps}.", flush=True)
+    print(f"Resuming at step {content['step']} of {recipe.steps}.", flush=True)
     return int(content["step"])
 
 
@@ -360,22 +367,24 @@ def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=f"Cost: {COST}", formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--output", type=Path, help="folder for the weights, the figures and a stopped run's state")
-    parser.add_argument("--evaluate", action="store_true", help="only examine: the shipped weights, or --weights")
-    parser.add_argument("--weights", help="weights to examine (a file)")
+    parser.add_argument("--output", type=Path, help="folder for weights, figures and the state of a stopped run")
+    parser.add_argument(
+        "--evaluate", action="store_true", help="only evaluate the shipped weights, or those of --weights"
+    )
+    parser.add_argument("--weights", help="file of the weights to evaluate")
     parser.add_argument("--model", default=MODEL, help="a model's name, or a JSON file in open_clip's form, 128x64")
     for field in dataclasses.fields(Recipe):
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--workers", type=int, default=default_workers(), help="processes that draw")
     parser.add_argument("--save-minutes", type=float, default=5.0)
-    parser.add_argument("--stop-at", type=int, default=0, help="stop after this step; the same command goes on")
-    parser.add_argument("--unseen", type=int, default=1000, help="people of the examination")
+    parser.add_argument("--stop-at", type=int, default=0, help="stop after this step; the same command resumes")
+    parser.add_argument("--unseen", type=int, default=1000, help="test people to evaluate with")
     given = parser.parse_args()
     if given.batch_size % GROUP:
         parser.error(f"--batch-size must be a multiple of {GROUP}")
     if given.evaluate == (given.output is not None):
-        parser.error("either --output FOLDER to train, or --evaluate")
+        parser.error("give either --output FOLDER to train, or --evaluate")
     if given.weights and not given.evaluate:
         parser.error("--weights FILE needs --evaluate")
     if given.steps < 1:
@@ -391,28 +400,28 @@ def main() -> None:
     given.precision = choose_precision(given.precision, device, auto="bf16")
     recipe = Recipe(**{field.name: getattr(given, field.name) for field in dataclasses.fields(Recipe)})
     clip = load_clip(given.model, given.weights if given.evaluate else "random", seed=recipe.seed)
-    pupil = Pupil(clip, recipe.precision).to(device)
+    model = TinyClip(clip, recipe.precision).to(device)
     painter = Painter(recipe, (clip.image.geometry.height, clip.image.geometry.width), given.workers)
     with contextlib.closing(painter):
-        if not given.evaluate and not pretrain(recipe, given, pupil, painter):
+        if not given.evaluate and not pretrain(recipe, given, model, painter):
             return
-        pupil.eval()
-        pupil.precision = "fp32"  # so that the figures are the same on machines with and without bf16
-        figures = report(pupil, painter, given.unseen)
+        model.eval()
+        model.precision = "fp32"  # so that the figures are the same on machines with and without bf16
+        figures = report(model, painter, given.unseen)
     if not given.evaluate:
         made = {"recipe": dataclasses.asdict(recipe), "torch": torch.__version__, "device": device.type}
         write_json(given.output / "figures.json", {**made, "caption to image": figures})
 
 
-def pretrain(recipe: Recipe, given: argparse.Namespace, pupil: Pupil, painter: Painter) -> bool:
-    """Train and write the weights; tell whether training came to its end."""
+def pretrain(recipe: Recipe, given: argparse.Namespace, model: TinyClip, painter: Painter) -> bool:
+    """Train and write the weights; return whether training is complete."""
     given.output.mkdir(parents=True, exist_ok=True)
-    counts = {name: sum(value.numel() for value in part.parameters()) for name, part in pupil.named_children()}
+    counts = {name: sum(value.numel() for value in part.parameters()) for name, part in model.named_children()}
     print(json.dumps({"recipe": dataclasses.asdict(recipe), "parameters": counts, "cost": COST}), flush=True)
-    if not train(recipe, given, pupil, painter):
+    if not train(recipe, given, model, painter):
         return False
     with replacing(given.output / f"{MODEL}.safetensors") as temporary:
-        save_file(pupil.state(), temporary)
+        save_file(model.state(), temporary)
     return True
 
 

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# All six commands on drawn people, offline, with the small CLIP that comes with scing: a few minutes on two cores.
-# Everything is written into a new folder.
+# Run all six commands on synthetic people, offline, with the small CLIP that comes with scing. This takes a few minutes on
+# two cores. All files are written into a new folder.
 # Usage: bash examples/quickstart.sh [FOLDER]
 set -euo pipefail
 
 examples=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 folder=${1:-quickstart-$(date +%Y%m%d-%H%M%S)}
 if [ -e "$folder" ]; then
-  echo "$folder exists; name a new folder: bash examples/quickstart.sh FOLDER" >&2
+  echo "$folder already exists; name a new folder: bash examples/quickstart.sh FOLDER" >&2
   exit 2
 fi
 mkdir -p "$folder"
@@ -15,9 +15,9 @@ cd "$folder"
 
 say() { printf '\n\033[1m$ %s\033[0m\n' "$*" >&2; "$@"; }
 
-drawn=(--synthetic --identities 256 --test-identities 48 --cameras 4 --images-per-camera 2 --occluded-training 0.5)
-say scing prepare plain "${drawn[@]}"
-say scing prepare occluded "${drawn[@]}" --occluded-queries
+synthetic=(--synthetic --identities 256 --test-identities 48 --cameras 4 --images-per-camera 2 --occluded-training 0.5)
+say scing prepare plain "${synthetic[@]}"
+say scing prepare occluded "${synthetic[@]}" --occluded-queries
 say scing train-prompts --data plain --model scing-tiny --epochs 3 --lr 3e-3 --run runs/plain
 say scing train-visual --run runs/plain --epochs 8 --lr 5e-4 --milestones 6,7 --warmup-epochs 1 --batch-size 128
 say scing embed --run runs/plain --output gallery.faiss
@@ -33,6 +33,6 @@ say scing search "${photos[0]}" --index gallery.faiss --exclude-camera 1 --monta
 python "$examples/table.py" "48 drawn people that neither training met, 4 cameras, seed 0" \
   "zero-shot, plain queries=zero-shot-plain.json" "stage 1 + 2, plain queries=trained-plain.json" \
   "zero-shot, occluded queries=zero-shot-occluded.json" "stage 1 + 2, occluded queries=trained-occluded.json"
-printf '\nDrawn people are not photographs: the table shows that the road works, not what SCING reaches on real data.\n'
+printf '\nDrawn people are not photographs: the table shows that all steps work, not how good SCING is on real data.\n'
 printf 'Everything is in %s\nThe ranking: %s/ranking.png\n' "$PWD" "$PWD"
-printf 'Go on there: cd %s && scing evaluate --output report\n' "$folder"
+printf 'To continue: cd %s && scing evaluate --output report\n' "$folder"

@@ -1,4 +1,4 @@
-"""Put what `scing evaluate --json` has written into one table.
+"""Show results of `scing evaluate --json` in one table.
 
 python examples/table.py "My gallery" "zero-shot=zero.json" "trained=trained.json"
 """

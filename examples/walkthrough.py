@@ -1,10 +1,10 @@
-"""A walk through scing's commands on drawn people, written down with what one sees: README.md and pictures.
+"""Run all commands of scing on synthetic people, and write a page with their output and pictures.
 
 python examples/walkthrough.py [--output DIR] [--browser chromium] [--work DIR]
 
-Every command runs as it is written down, offline, on the CPU, in a working folder; one that fails ends the walk. The
-page goes to examples/walkthrough unless --output says otherwise. With --browser the report is shown as that browser
-draws it.
+Every command runs exactly as the page shows it, offline, on the CPU, in a working folder. The first error stops the
+script. README.md and the pictures go to examples/walkthrough, or to the folder of --output. With --browser the page
+also shows screenshots of the report.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ EXAMPLES = Path(__file__).resolve().parent
 TEMPLATE = EXAMPLES / "walkthrough.template.md"
 CONFIG = Path("examples/configs/scing-tiny.toml")
 COLUMNS = 80
-FOLDED = 98  # a command's longest line
+FOLDED = 98  # longest line of a command
 COLOURS = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")  # variables that make rich write escape sequences
-WIDEST = 1400  # pixels of a picture
-SHEET_SHOWN = 984  # pixels of the sheet's height: six lines
+WIDEST = 1400  # greatest width of a picture, pixels
+SHEET_SHOWN = 984  # height of the contact sheet on the page, pixels: six lines
 SHOTS = {"report-desktop.png": (1000, 1755, ""), "report-phone.png": (390, 1370, "dark")}
 BROWSER = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
 DARK = "--blink-settings=preferredColorScheme=0"
-UNTOLD = re.compile(  # progress, times, and what only matters while one waits
+HIDDEN = re.compile(  # lines that the page leaves out: progress, times, notes for the person who waits
     r"[\w .-]+: \d[\d,]*/\d[\d,]*, |\d[\d,]* steps in |Dry run: |Trainable parameters: |Frozen|Run folder: "
 )
 
@@ -72,17 +72,19 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=EXAMPLES / "walkthrough", help="where the page goes")
-    parser.add_argument("--browser", help="Chromium or its like, to show the report with")
-    parser.add_argument("--work", type=Path, help="a new folder that is kept; otherwise it is thrown away")
-    parser.add_argument("--identities", type=int, default=256, help="people to train on")
-    parser.add_argument("--test-identities", type=int, default=48, help="others, to test with")
-    parser.add_argument("--epochs", type=int, help="of both stages, instead of the file's")
+    parser.add_argument("--output", type=Path, default=EXAMPLES / "walkthrough", help="folder for the page")
+    parser.add_argument("--browser", help="Chromium or a similar browser, for screenshots of the report")
+    parser.add_argument(
+        "--work", type=Path, help="new working folder, which is not deleted; the default is a temporary one"
+    )
+    parser.add_argument("--identities", type=int, default=256, help="number of training people")
+    parser.add_argument("--test-identities", type=int, default=48, help="number of test people")
+    parser.add_argument("--epochs", type=int, help="epochs of both stages, instead of those of the file")
     return parser.parse_args()
 
 
 def walk(given: argparse.Namespace, work: Path) -> Iterator[str]:
-    """Yield the page's lines; what the template names is known when its turn comes."""
+    """Yield the lines of the page; names in the template are replaced when their values are known."""
     facts: dict[str, object] = {
         "identities": given.identities,
         "test_identities": given.test_identities,
@@ -100,20 +102,20 @@ def walk(given: argparse.Namespace, work: Path) -> Iterator[str]:
 
 
 def written(line: str, work: Path, output: Path) -> Iterator[str]:
-    """Yield a line, with what it prints if it is a command; a picture is put beside the page."""
+    """Yield a line of the page: a command with its output, or a picture, which is copied next to the page."""
     if line.startswith("$ "):
         command = line.removeprefix("$ ")
         print(line, file=sys.stderr)
         yield from ("```bash", *_folded(command), "```", "")
-        yield from ("```text", *told(run(_expanded(command, work), work)), "```")
+        yield from ("```text", *shown(run(_expanded(command, work), work)), "```")
     elif match := re.fullmatch(r"!\[(.*)\]\((.*)\)", line):
-        yield f"![{match[1]}]({keep(work / match[2], output)})"
+        yield f"![{match[1]}]({copy_picture(work / match[2], output)})"
     else:
         yield line
 
 
 def _folded(command: str) -> Iterator[str]:
-    """Yield a command's lines, broken before options, each but the last with the shell's sign that it goes on."""
+    """Yield the lines of a command, broken before options, with a backslash at the end of all but the last."""
     line, *options = re.split(r" (?=--?[a-z])", command)
     for option in options:
         if len(f"{line} {option}") > FOLDED:
@@ -125,14 +127,14 @@ def _folded(command: str) -> Iterator[str]:
 
 
 def _expanded(command: str, work: Path) -> list[str]:
-    """Return the words after `scing`, with the files that a * stands for."""
+    """Return the words after `scing`, with * expanded to file names."""
     words = shlex.split(command)[1:]
     found = ([file.relative_to(work).as_posix() for file in sorted(work.glob(word))] for word in words)
     return [part for word, files in zip(words, found, strict=True) for part in (files if "*" in word else [word])]
 
 
 def run(words: list[str], work: Path) -> str:
-    """Run a command in the working folder and return what it printed on both streams; end where it fails."""
+    """Run a command in the working folder and return its output of both streams; exit if it fails."""
     inherited = {name: value for name, value in os.environ.items() if name not in COLOURS}
     offline = {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
     plain = {"COLUMNS": str(COLUMNS), "TERM": "dumb", "PYTHONUTF8": "1"}
@@ -150,15 +152,15 @@ def run(words: list[str], work: Path) -> str:
     return done.stdout
 
 
-def told(text: str) -> Iterator[str]:
-    """Yield the lines that matter, long sentences broken as a terminal would."""
+def shown(text: str) -> Iterator[str]:
+    """Yield the lines of an output that the page shows, wrapped to the width of a terminal."""
     for line in text.splitlines():
-        if not UNTOLD.match(line):
+        if not HIDDEN.match(line):
             yield from textwrap.wrap(line, COLUMNS, break_long_words=False, break_on_hyphens=False) or [""]
 
 
-def keep(source: Path, output: Path) -> str:
-    """Put a picture beside the page, no larger than it needs to be, and return its name there."""
+def copy_picture(source: Path, output: Path) -> str:
+    """Save a picture as a small JPEG next to the page and return its file name."""
     with Image.open(source) as opened:
         picture = opened.convert("RGB")
     if source.name == "sheet.png":
@@ -170,7 +172,7 @@ def keep(source: Path, output: Path) -> str:
 
 
 def photograph(browser: str, work: Path) -> None:
-    """Take pictures of the report's page."""
+    """Take screenshots of the report."""
     page = (work / "report" / "report.html").as_uri()
     with tempfile.TemporaryDirectory() as profile:
         for name, (width, height, dark) in SHOTS.items():
@@ -180,7 +182,7 @@ def photograph(browser: str, work: Path) -> None:
 
 
 def chosen(work: Path, identities: int, test_identities: int) -> dict[str, object]:
-    """Return whom the searches are for, from what the report says, and what it says of thresholds."""
+    """Return the values that the template takes from the report: people to search for, and thresholds."""
     with (work / "report" / "queries.csv").open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["average_precision"]]
     report = json.loads((work / "report" / "report.json").read_text(encoding="utf-8"))
@@ -207,7 +209,7 @@ def chosen(work: Path, identities: int, test_identities: int) -> dict[str, objec
 
 
 def _alone(rows: list[dict[str, str]], threshold: float | None) -> list[dict[str, str]]:
-    """Return the queries that no row of anybody else matches."""
+    """Return the queries without a false match at a threshold."""
     return [row for row in rows if threshold is not None and float(row["best_wrong_score"]) < threshold]
 
 
@@ -216,10 +218,10 @@ def _share(rate: dict[str, float] | None) -> str:
 
 
 def _street(work: Path, identity: int, identities: int, test_identities: int) -> str:
-    """Draw the street with the person second from the left, and return the box."""
-    people = draw_people(test_identities, "world", 0, "test")  # as `prepare --synthetic` draws them
-    place, step = identity - identities - 1, max(test_identities // 5, 1)
-    photo, boxes = draw_street([people[(place + step * number) % test_identities] for number in (-1, 0, 1, 2, 3)])
+    """Draw the street with the person in the second position from the left, and return the box."""
+    people = draw_people(test_identities, "world", 0, "test")  # the test people of `prepare --synthetic`
+    first, step = identity - identities - 1, max(test_identities // 5, 1)
+    photo, boxes = draw_street([people[(first + step * number) % test_identities] for number in (-1, 0, 1, 2, 3)])
     photo.save(work / "street.jpg", quality=92)
     return ",".join(map(str, boxes[1]))
 

@@ -1,4 +1,4 @@
-"""What tests change in files that are with_checksum, and seal again."""
+"""Helpers that change files with a checksum and write a valid checksum again."""
 
 from __future__ import annotations
 

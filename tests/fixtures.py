@@ -1,4 +1,4 @@
-"""Small data sets of drawn figures in every layout, with the quirks that each has on real disks."""
+"""Small data sets in every layout, with the irregularities that each has on real disks."""
 
 from __future__ import annotations
 

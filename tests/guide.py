@@ -1,4 +1,4 @@
-"""README and the pages of the guide taken apart: blocks of code, commands, headings, links."""
+"""Parser of README and of the guide's pages: blocks of code, commands, headings, links."""
 
 from __future__ import annotations
 

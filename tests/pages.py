@@ -1,4 +1,4 @@
-"""HTML pages and SVG charts taken apart: elements, texts, links, and lines in the numbers of their axes."""
+"""Parser of HTML pages and SVG charts: elements, texts, links, and lines in the units of their axes."""
 
 from __future__ import annotations
 

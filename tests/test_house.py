@@ -1,4 +1,4 @@
-"""The house rules that a reader relies on: flow of imports, small files, one place that knows the device, a light start."""
+"""Rules of the code base: order of imports, short files, one module that names the device, a fast start."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ FLOW = (
         "imagefile",
         "layouts",
         "datasets",
-        "synthetic",
     ),
     *(
         "batches",
@@ -39,6 +38,7 @@ FLOW = (
         "index",
         "evaluation",
         "figures",
+        "synthetic",
         "workflows",
         "library",
     ),

@@ -6,7 +6,7 @@ Data flows down this list. A file imports only from the entries above its own::
                                             shared by all packages; each setting and method is described once
     manifest, imagefile                     one row per observation; one image file -> pixels
     layouts                                 the table of all layouts
-    datasets, synthetic                     a folder in some layout -> Manifest
+    datasets                                a folder in some layout -> Manifest
     batches                                 Manifest -> pixels on the device
     encoders                                CLIP's two towers; the image tower as an OpenVINO model
     methods                                 trainable parameters and their losses
@@ -16,6 +16,7 @@ Data flows down this list. A file imports only from the entries above its own::
     index                                   vectors + rows -> a searchable file
     evaluation                              CMC, mAP, mINP; re-ranking; thresholds; the gap; the paper's tables
     figures                                 the ranked montage, saliency, charts
+    synthetic                               draws synthetic data sets; only workflows use it
     workflows                               one public function per command
     library                                 what a notebook needs: models, indexes, hits
 """

@@ -1,4 +1,4 @@
-"""A block as a CPU trains it against open_clip's own: forward and backward in bf16, over the places of several models.
+"""Our transformer block for CPU training against open_clip's block: forward and backward in bf16, at the token counts of several models.
 
 python tests/benchmarks/attention.py [--quick] [--repeats 5] [--threads 2]
 

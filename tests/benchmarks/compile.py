@@ -1,4 +1,4 @@
-"""Do compiled blocks pay? A step of either stage with `--compile` against the same step without it.
+"""Steps of both stages with `--compile` against the same steps without it.
 
 python tests/benchmarks/compile.py [--quick] [--repeats 5] [--threads 2] [--batch-size 16] [--device auto]
 

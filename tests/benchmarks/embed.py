@@ -1,4 +1,4 @@
-"""JPEG files to an index on the CPU, against the usual loop.
+"""Time to embed JPEG files into an index on the CPU, against the usual loop.
 
 python tests/benchmarks/embed.py [--quick] [--repeats 3] [--images 512]      speed, and what it does to mAP
 python tests/benchmarks/embed.py --memory                                    peak memory at 2,000 and 8,000 images

@@ -1,4 +1,4 @@
-"""Evaluation against the usual way, and at a size that the usual way cannot hold.
+"""Evaluation against the usual way, and at a size for which the usual way needs too much memory.
 
 python tests/benchmarks/evaluate.py             3,368 x 15,913 x 512: both ways in turns, and their ratio
 python tests/benchmarks/evaluate.py --quick     100 x 500, one noise: shows that it runs

@@ -1,4 +1,4 @@
-"""What a GPU makes of the package, in one call of less than nine minutes.
+"""All GPU benchmarks of the package, in one call of less than nine minutes.
 
 python tests/benchmarks/gpu.py                          on the GPU: ViT-B/16 at 256x128, random weights
 python tests/benchmarks/gpu.py --device cpu --quick     a tiny model and tiny sizes: shows that it runs

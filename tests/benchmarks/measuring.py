@@ -1,4 +1,4 @@
-"""What the benchmarks share: both sides in turns, medians, and one JSON line that says against what and on what."""
+"""Shared by the benchmarks: alternating runs of both sides, medians, and one JSON line with baseline and machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JPEG files to pixels and digests in threads, against the usual way: what bounds it is Python's lock.
+"""Reading JPEG files to pixels and digests in threads, against the usual way; Python's global lock is the limit.
 
 python tests/benchmarks/reading.py [--quick] [--repeats 5] [--images 2000] [--workers 16]
 

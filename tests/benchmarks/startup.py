@@ -1,4 +1,4 @@
-"""How long a cold process takes to answer: help, a usage error, and the search of one photo.
+"""Time of a new process for help, for a usage error, and for the search of one photo.
 
 python tests/benchmarks/startup.py [--quick] [--repeats 7] [--rows 16000]
 

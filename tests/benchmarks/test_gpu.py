@@ -1,4 +1,4 @@
-"""The GPU benchmark runs every part on a CPU at a small size, has a table whatever fails, and its counts are right."""
+"""The GPU benchmark: every part runs on a CPU at a small size, a table is printed even after failures, and counts are correct."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every benchmark runs at a small size and says against what, how fast and on what; no time is held against anything."""
+"""Every benchmark runs at a small size and reports baseline, speed and machine; no time is checked."""
 
 from __future__ import annotations
 

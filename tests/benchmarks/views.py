@@ -1,4 +1,4 @@
-"""Does a bank of views cost quality? Both stages on drawn people, evaluated with occluded queries, by seed and `--views`.
+"""Quality of both stages with and without a bank of views, on synthetic people with occluded queries, by seed.
 
 python tests/benchmarks/views.py --folder DIR [--seeds 0 1 2] [--views fresh bank:8]
 

@@ -1,4 +1,4 @@
-"""What a person sees: the bar, plain lines, tables, one JSON object, errors; and names that cannot paint the terminal."""
+"""Console output: progress bar, plain lines, tables, one JSON object, errors, and names without control characters."""
 
 from __future__ import annotations
 

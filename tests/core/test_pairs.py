@@ -1,4 +1,4 @@
-"""Pair scores: the same bits wherever a pair lies."""
+"""Pair scores: the same bits, whatever the position of a pair."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two runs of one shape, all that lies beside them, and the ways in which commands read it."""
+"""Two runs of the same shape with all their files, and the ways in which commands read them."""
 
 from __future__ import annotations
 

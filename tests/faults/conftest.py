@@ -1,4 +1,4 @@
-"""The drawn world, the finished run and the command line in this process, as the tests of whole commands have them."""
+"""Fixtures: the synthetic data set, a finished run, and the command line in this process."""
 
 from __future__ import annotations
 

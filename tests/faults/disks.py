@@ -1,4 +1,4 @@
-"""Disks that are full or not to be written: a small file system in memory where one may be mounted, else a limit."""
+"""Full and read-only disks: a small file system in memory if one can be mounted, else a file size limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Damage to files, drawn by seed, and what came of reading them: refused in one message, or read as before."""
+"""Random damage to files, by seed, and the result of reading them: refused with one message, or read as before."""
 
 from __future__ import annotations
 

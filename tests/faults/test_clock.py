@@ -1,4 +1,4 @@
-"""A clock that jumps, and files from the past or the future: nothing is lost, removed or taken for another."""
+"""Clocks that jump, and files from the past or the future: nothing is lost, removed or confused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every file that a command reads, damaged in every way: told in one message, or read as it was; never trusted."""
+"""Every file that a command reads, damaged in many ways: one error message, or the content of before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every command that writes, on a disk that fills up at any write: one message, and what was there before stays."""
+"""Every command that writes, on a disk that is full at any write: one message, and earlier files are unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names that attack, as arguments that lead nowhere and as folders of people: told harmlessly, and taken as they are."""
+"""Hostile names as arguments and as folders of people: escaped in messages, and otherwise accepted."""
 
 from __future__ import annotations
 

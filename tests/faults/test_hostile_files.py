@@ -1,4 +1,4 @@
-"""Files that would run code in whoever unpickles them: at no door does one, and each ends in one message."""
+"""Files that would run code when unpickled: no input runs any, and each gives one message."""
 
 from __future__ import annotations
 

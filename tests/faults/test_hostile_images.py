@@ -1,4 +1,4 @@
-"""Files called like images that are none: pipes, devices, links in circles, bombs; nothing waits, nothing grows."""
+"""Pipes, devices, circular links and decompression bombs with the names of images: nothing waits or uses much memory."""
 
 from __future__ import annotations
 

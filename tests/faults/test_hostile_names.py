@@ -1,4 +1,4 @@
-"""Names that attack whoever shows them: file names, people and cameras, on the whole road from a folder to a ranking."""
+"""Hostile names of files, people and cameras, in all steps from a folder to a ranking."""
 
 from __future__ import annotations
 

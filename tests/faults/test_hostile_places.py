@@ -1,4 +1,4 @@
-"""Paths in a manifest, a run or an index are data: they are read, and nothing is written but what was named."""
+"""Paths in a manifest, a run or an index are data: they are read, and only named files are written."""
 
 from __future__ import annotations
 

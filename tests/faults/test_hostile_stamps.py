@@ -1,4 +1,4 @@
-"""What an index and a weights file say of themselves: lies about lengths, kinds and sizes end in one message."""
+"""False metadata of index and weights files: wrong lengths, kinds and sizes give one message."""
 
 from __future__ import annotations
 

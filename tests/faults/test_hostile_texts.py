@@ -1,4 +1,4 @@
-"""TOML, JSON and CSV of absurd depth or size: each ends soon, in one message that is short whatever came in."""
+"""TOML, JSON and CSV of extreme depth or size: each ends soon, with one short message."""
 
 from __future__ import annotations
 

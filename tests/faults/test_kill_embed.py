@@ -1,4 +1,4 @@
-"""`embed` and `embed --append`, killed at any moment: the index is that of before or of after, and the repeat ends well."""
+"""`embed` and `embed --append`, killed at any moment: the index is the old or the new one, and a second call succeeds."""
 
 from __future__ import annotations
 

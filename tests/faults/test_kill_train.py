@@ -1,4 +1,4 @@
-"""`train-prompts` and `train-visual`, killed at any moment: the same command goes on, and ends as an undisturbed run."""
+"""`train-prompts` and `train-visual`, killed at any moment: the same command resumes, and ends like an undisturbed run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One writer, many readers: real commands that write one index at once, and searches beside them."""
+"""One writer, many readers: real commands that write one index at the same time as searches."""
 
 from __future__ import annotations
 

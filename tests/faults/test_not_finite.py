@@ -1,4 +1,4 @@
-"""Embeddings that are not finite: refused at every door, with the rows or the files that they are of."""
+"""Embeddings that are not finite: refused by every command, with their rows or files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Places that cannot be written: data sets, caches, targets, and a standard output that nobody can fill."""
+"""Folders and files that cannot be written: data sets, caches, targets, and standard output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same commands with the same seed, versions, threads and device write the same bytes, times aside."""
+"""The same commands with the same seed, versions, threads and device write the same bytes, except for times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Long runs: memory stays flat while hundreds of thousands of images are embedded, appended and searched."""
+"""Long runs: memory use stays constant while hundreds of thousands of images are embedded, appended and searched."""
 
 from __future__ import annotations
 

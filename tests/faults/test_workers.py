@@ -1,4 +1,4 @@
-"""A worker that dies, thread or process, ends the command with a message: never a hang, never a false success."""
+"""Worker threads and processes that die: the command ends with a message, and neither hangs nor succeeds."""
 
 from __future__ import annotations
 

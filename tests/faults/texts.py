@@ -1,4 +1,4 @@
-"""Texts of absurd depth and size, files that never end, and how soon a refusal must come."""
+"""Texts of extreme depth and size, endless files, and the time limit for refusing them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CLIP's two towers in float64, place by place, from the architecture's description; slow on purpose.
+"""CLIP's two towers in float64, token by token, from the description of the architecture; slow on purpose.
 
 A tower's weights come as a state dict of numpy arrays. Shapes: W width, n places, h heads.
 """

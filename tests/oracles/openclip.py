@@ -1,4 +1,4 @@
-"""open_clip's own CLIP, filled with the weights of our towers: what both are held against."""
+"""open_clip's CLIP with the weights of our towers, as a reference for both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CMC, mAP and mINP by plain loops, from their definitions: every pair in float64, every ranking sorted whole."""
+"""CMC, mAP and mINP by plain loops, from their definitions: all pairs in float64, all rankings fully sorted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Follow a plan of P x K batches step by step and hold it against R16."""
+"""Follow the order of P x K batches step by step and compare it with R16."""
 
 from __future__ import annotations
 

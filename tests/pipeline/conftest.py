@@ -1,4 +1,4 @@
-"""A drawn world and a finished run, made once; and the command line, run in this process."""
+"""Fixtures: a synthetic data set and a finished run, made once, and the command line in this process."""
 
 from __future__ import annotations
 

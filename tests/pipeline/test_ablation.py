@@ -1,4 +1,4 @@
-"""`examples/ablation.py`: the four rows of Table 3, their means and spreads, and going on where it stopped."""
+"""`examples/ablation.py`: the four rows of Table 3, their means and deviations, and resuming."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is accepted: odd images, odd names, small data; and what is warned of."""
+"""Accepted input: unusual images, unusual names, small data; and the warnings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`train-visual --camera-embedding`: camera vectors from training to search, and where they stay out."""
+"""`train-visual --camera-embedding`: camera vectors from training to search, and where they are not used."""
 
 from __future__ import annotations
 

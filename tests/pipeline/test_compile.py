@@ -1,4 +1,4 @@
-"""`--compile` on the command line: recorded, refused where torch cannot, and bit for bit gone on with."""
+"""`--compile` on the command line: recorded, refused if torch cannot compile, and resumed bit by bit."""
 
 from __future__ import annotations
 

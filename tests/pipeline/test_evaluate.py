@@ -1,4 +1,4 @@
-"""`scing evaluate`: saved embeddings, several data sets in one table, and the queries that are not counted."""
+"""`scing evaluate`: saved embeddings, several data sets in one table, and invalid queries."""
 
 from __future__ import annotations
 

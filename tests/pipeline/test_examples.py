@@ -1,4 +1,4 @@
-"""The commands and code of README and the guide, and the examples, run as a reader would."""
+"""The commands and code of README and the guide, and the examples, run as a reader runs them."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ def test_splitting_people_overwrites_nothing(tmp_path):
     command = [sys.executable, ROOT / "examples" / "split_people.py", "people.csv", "--output", "people.csv"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2
-    assert "people.csv exists already" in done.stderr
+    assert "people.csv already exists" in done.stderr
     assert (tmp_path / "people.csv").read_text().count("\n") == 3
 
 

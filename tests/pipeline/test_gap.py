@@ -1,4 +1,4 @@
-"""The modality gap of finished runs: the example as a reader runs it, and what it is measured on."""
+"""The modality gap of finished runs: the example as a reader runs it, and the data that it measures."""
 
 from __future__ import annotations
 
@@ -91,9 +91,9 @@ def test_a_bad_place_is_refused_before_any_work(example, finished, tmp_path):
     (tmp_path / "run.json").write_text('{"format": 1}')
     for options, said in (
         (["--output", "gap.pdf"], "unknown kind of picture"),
-        (["--output", tmp_path / "mine.png"], "no picture of scing's"),
+        (["--output", tmp_path / "mine.png"], "not a picture written by scing"),
         (["--json", "gap.txt"], "must end in .json"),
-        (["--json", tmp_path / "run.json"], "holds no modality gap"),
+        (["--json", tmp_path / "run.json"], "does not contain a modality gap"),
     ):
         code, _ = example(tmp_path / "no run at all", "--output", tmp_path / "gap.png", *options)
         assert said in code

@@ -1,4 +1,4 @@
-"""Thresholds of one half of the people keep their false-match rate on the other half, within the errors that are told.
+"""Thresholds from one half of the people have the same false-match rate on the other half, within the reported errors.
 
 The people are drawn, their vectors those of the CLIP that comes with the package.
 """

@@ -1,4 +1,4 @@
-"""Every row of the table of layouts, from files on disk to figures, or to the message that says why not."""
+"""Every row of the table of layouts, from files on disk to figures or to an error message."""
 
 from __future__ import annotations
 
@@ -167,8 +167,8 @@ def test_a_sheet_is_never_written_over_an_image_of_the_data(scing, here):
     Path("link.jpg").symlink_to(min(data.rglob("*.bmp")))
     image = FIXTURES["Market-1501"].write(here / "Market") / "query" / "0011_c1s1_000001_00.jpg"
     before = image.read_bytes()
-    refuse(scing("prepare", image.parent.parent, "--sheet", image), "--sheet", "no picture of scing's")
-    refuse(scing("prepare", data, "--sheet", "link.jpg"), "--sheet", "no picture of scing's")
+    refuse(scing("prepare", image.parent.parent, "--sheet", image), "--sheet", "not a picture written by scing")
+    refuse(scing("prepare", data, "--sheet", "link.jpg"), "--sheet", "not a picture written by scing")
     assert image.read_bytes() == before
     assert not list(here.glob("*.csv"))
     assert scing("prepare", data, "--sheet", "sheet.png").code == 0

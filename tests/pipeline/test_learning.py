@@ -1,4 +1,4 @@
-"""Does it learn? Stage 1's loss falls, PDCA brings the views' texts together, and both stages lift the ranking."""
+"""Training works: the loss of stage 1 falls, PDCA makes the views' texts similar, and both stages improve the ranking."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`scing prepare` beyond the road: whose file it replaces, which options it takes, published counts, Ctrl-C."""
+"""`scing prepare` in detail: which files it replaces, its options, published counts, Ctrl-C."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The small CLIP's own training, run as a reader would, in few and small steps."""
+"""Training of the small CLIP as a reader runs it, in few small steps."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(whole, tmp_path):
     assert not (folder / "scing-tiny.safetensors").exists()
     second = pretrain("--output", folder, "--steps", 20)
     assert second.returncode == 0, second.stderr
-    assert "Going on at step 8 of 20." in second.stdout
+    assert "Resuming at step 8 of 20." in second.stdout
     ours, theirs = (load_file(each / "scing-tiny.safetensors") for each in (folder, whole[0]))
     assert ours.keys() == theirs.keys()
     assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []

@@ -1,4 +1,4 @@
-"""What is refused: one message that names the thing and the next step, exit code 2, nothing half-written."""
+"""Refused input: one message with the cause and the next step, exit code 2, no partial files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unknown names and values out of range: refused by name, exit code 2, nothing half-written."""
+"""Unknown names and values out of range: a message with the name, exit code 2, no partial files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`scing evaluate --output` on data of every kind: hostile names, no cameras, saved embeddings, images that are gone."""
+"""`scing evaluate --output` on data of every kind: hostile names, no cameras, saved embeddings, missing images."""
 
 from __future__ import annotations
 

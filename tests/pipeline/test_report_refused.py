@@ -1,4 +1,4 @@
-"""Where a report may go: what is refused before any work, and what is replaced."""
+"""Folders for a report: what is refused before any work, and what is replaced."""
 
 from __future__ import annotations
 

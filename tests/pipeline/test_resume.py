@@ -1,4 +1,4 @@
-"""Both stages, interrupted and gone on with: what is said, what is kept, and that the end is the same to the bit."""
+"""Both stages, interrupted and resumed: messages, saved state, and a result that is equal bit by bit."""
 
 from __future__ import annotations
 

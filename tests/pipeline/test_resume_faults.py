@@ -1,4 +1,4 @@
-"""What stands in the way of going on: closed streams, others at work, files of one's own, inputs that have changed."""
+"""Obstacles to resuming: closed streams, other processes, files of the user, changed inputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All six commands, one after the other, as a user types them; and what each says as JSON."""
+"""All six commands in sequence, as a user types them, and their JSON output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`search --saliency` as a user types it: whose score is explained, what is drawn where, what is refused."""
+"""`search --saliency` as a user types it: which score is explained, what is drawn, what is refused."""
 
 from __future__ import annotations
 
@@ -134,5 +134,5 @@ def test_a_picture_that_cannot_be_written_is_refused_before_the_work(scing, fini
     refuse(scing(*command, "a.png", "--montage", here / "a.png"), "--saliency a.png: the same file as --montage")
     nothing_in(here)
     other = Path(shutil.copy(photo, "other.jpg"))
-    refuse(scing(*command, other), "--saliency other.jpg is there already, and no picture of scing's")
+    refuse(scing(*command, other), "--saliency other.jpg already exists and is not a picture written by scing")
     assert other.read_bytes() == photo.read_bytes()

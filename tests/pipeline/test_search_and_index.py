@@ -341,7 +341,9 @@ def test_a_montage_is_never_drawn_over_a_photo(scing, finished, world, here):
     index = finished.parent / "gallery.faiss"
     before = other.read_bytes()
     for target in (photo, other):
-        refuse(scing("search", photo, "--index", index, "--montage", target), "--montage", "no picture of scing's")
+        refuse(
+            scing("search", photo, "--index", index, "--montage", target), "--montage", "not a picture written by scing"
+        )
     assert other.read_bytes() == before
     for _ in range(2):
         assert scing("search", photo, "--index", index, "--montage", "ranking.png").code == 0

@@ -1,4 +1,4 @@
-"""What a search may find, from what, and what becomes of it: each option through the command line."""
+"""Options of a search for its input, its rows and its output, through the command line."""
 
 from __future__ import annotations
 

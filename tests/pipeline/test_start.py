@@ -1,4 +1,4 @@
-"""What a cold process loads: a search and a usage error start without torch, and find what they would find with it."""
+"""Imports of a new process: a search and a usage error run without torch, with the same results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`scing search --threshold`, `--false-match-rate`, `--report`: what is refused, with a next step that leads on."""
+"""`scing search --threshold`, `--false-match-rate`, `--report`: what is refused, with a next step that works."""
 
 from __future__ import annotations
 

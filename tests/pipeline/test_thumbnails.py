@@ -1,4 +1,4 @@
-"""`scing search --thumbnails`: a strip in terminals that can show it, elsewhere a note and the search."""
+"""`scing search --thumbnails`: a strip in terminals that can show it, in others a note and the usual search."""
 
 from __future__ import annotations
 

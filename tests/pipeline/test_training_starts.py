@@ -1,4 +1,4 @@
-"""How both stages begin and end: what is refused before the work, what a failed start leaves, what may move."""
+"""Start and end of both stages: what is refused before the work, what a failed start leaves, and which files may move."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The walk through all commands with pictures: the script at a small size, and the page that is in the repository."""
+"""The walkthrough of all commands with pictures: the script at a small size, and the page in the repository."""
 
 from __future__ import annotations
 

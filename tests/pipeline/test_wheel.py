@@ -1,4 +1,4 @@
-"""The package as its wheel carries it, away from the checkout, in an empty folder, with no network."""
+"""The package installed from its wheel, outside the checkout, in an empty folder, without a network."""
 
 from __future__ import annotations
 

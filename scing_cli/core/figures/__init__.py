@@ -1,4 +1,4 @@
-"""Pictures of results."""
+"""Draw results as pictures: ranked montage, saliency, contact sheet, strip for the terminal."""
 
 from scing_cli.core.figures.contact_sheet import SheetLine, contact_sheet
 from scing_cli.core.figures.file import check_picture, write_picture

@@ -1,4 +1,4 @@
-"""Charts of figures, drawn with matplotlib: bars with their spread."""
+"""Bar charts with error bars, drawn with matplotlib."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Bar:
     """One bar.
 
     Args:
-        label: What it stands for.
-        value: Its length.
-        spread: Half the length of the line that shows its spread; 0 for none.
+        label: Name of the bar.
+        value: Length of the bar.
+        spread: Half the length of the error bar; 0 for none.
     """
 
     label: str
@@ -39,24 +39,24 @@ def bar_chart(
     """Write a picture with one panel of bars for each group; all panels have the same labels.
 
     Args:
-        target: The picture; its ending says the format.
-        groups: Bars of each panel, by its heading; the first bar is drawn at the top.
-        lines: A value for each panel, drawn as a line across the bars.
-        line_label: What it stands for.
-        spread_label: What the bars' spreads are.
-        unit: Of all values.
+        target: File to write; its suffix selects the format.
+        groups: Bars of each panel, by the heading of the panel; the first bar is at the top.
+        lines: A reference value for each panel, drawn as a line across the bars.
+        line_label: Name of the reference values.
+        spread_label: Name of the error bars.
+        unit: Unit of all values.
     """
     longest = max(len(bars) for bars in groups.values())
     figure = new_figure(figsize=(4.2 * len(groups) + 1.2, 0.5 * longest + 1.3), dpi=150, layout="constrained")
     panels = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
     for panel, (heading, bars) in zip(panels, groups.items(), strict=True):
-        places = range(len(bars))
+        rows = range(len(bars))
         values, spreads = [bar.value for bar in bars], [bar.spread for bar in bars]
-        drawn = panel.barh(places, values, xerr=spreads, height=0.6, color=BAR, ecolor=INK, capsize=3)
+        drawn = panel.barh(rows, values, xerr=spreads, height=0.6, color=BAR, ecolor=INK, capsize=3)
         line = panel.axvline(lines[heading], color=LINE, linestyle="--", linewidth=1.2)
-        panel.set_yticks(places, [bar.label for bar in bars])
-        for place, bar in zip(places, bars, strict=True):
-            panel.text(bar.value * 0.02, place, f"{bar.value:.1f}", va="center", color="white", fontsize=9)
+        panel.set_yticks(rows, [bar.label for bar in bars])
+        for row, bar in zip(rows, bars, strict=True):
+            panel.text(bar.value * 0.02, row, f"{bar.value:.1f}", va="center", color="white", fontsize=9)
         panel.set_title(heading, loc="left", fontsize=11, color=INK)
         panel.set_xlabel(unit, color=MUTED)
         panel.spines[["top", "right", "left"]].set_visible(False)

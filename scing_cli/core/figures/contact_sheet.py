@@ -1,4 +1,4 @@
-"""A contact sheet: a line per person, a column per camera, so that a wrong reading of a data set is seen at once."""
+"""Contact sheet of a data set: one line per person, one column per camera, to check that it was read correctly."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageOps
 from scing_cli.core.figures.lettering import direction, fit
 from scing_cli.core.figures.montage import FAINT, FILL, INK, PAPER, RULE, Colour
 
-CELL = (72, 144)
+CELL = (72, 144)  # width and height, pixels
 GAP = 8
 MARGIN = 20
 LABEL = 132
@@ -22,8 +22,8 @@ class SheetLine:
     """One person.
 
     Args:
-        label: Who, and in which part; one text line each.
-        images: One per column; None where there is none.
+        label: Lines of text, such as the person and the part of the data set.
+        images: One per column; None if there is no image.
     """
 
     label: Sequence[str]
@@ -31,11 +31,11 @@ class SheetLine:
 
 
 def contact_sheet(title: str, columns: Sequence[str], lines: Sequence[SheetLine]) -> Image.Image:
-    """Draw some people's images.
+    """Draw the images of some people.
 
     Args:
-        title: What it shows.
-        columns: A heading over each column.
+        title: Title of the sheet.
+        columns: Heading of each column.
         lines: The people; each has as many images as there are columns.
 
     Returns:
@@ -52,15 +52,15 @@ def contact_sheet(title: str, columns: Sequence[str], lines: Sequence[SheetLine]
     picture = Image.new("RGB", (across, head + len(lines) * (height + GAP) + MARGIN), PAPER)
     draw = ImageDraw.Draw(picture)
 
-    def write(place: tuple[int, int], text: str, width: int, colour: Colour, size: int = LETTER) -> None:
+    def write(corner: tuple[int, int], text: str, width: int, colour: Colour, size: int = LETTER) -> None:
         shown, letters = fit(text, width, size)
-        draw.text(place, shown, colour, letters, direction=direction(letters))
+        draw.text(corner, shown, colour, letters, direction=direction(letters))
 
     write((MARGIN, MARGIN), title, picture.width - 2 * MARGIN, INK, LETTER + 3)
     for column, heading in enumerate(columns):
         write((MARGIN + LABEL + column * (width + GAP), head - LETTER - GAP), heading, width, FAINT)
-    for place, line in enumerate(lines):
-        top = head + place * (height + GAP)
+    for row, line in enumerate(lines):
+        top = head + row * (height + GAP)
         for number, text in enumerate(line.label):
             write((MARGIN, top + number * (LETTER + 4)), text, LABEL - GAP, FAINT if number else INK)
         for column, image in enumerate(line.images):

@@ -1,4 +1,4 @@
-"""Pictures as files: which kinds there are, and one rename."""
+"""Write pictures to files, and refuse to replace files of other programs."""
 
 from __future__ import annotations
 
@@ -12,36 +12,42 @@ from scing_cli.core.artifacts import replacing
 from scing_cli.core.errors import SettingError
 
 PICTURES: Mapping[str, str] = MappingProxyType({".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"})
-DRAWN_BY = "scing"
+DRAWN_BY = "scing"  # written into each picture, to recognise it later
 
 
 def check_picture(target: Path, *, option: str) -> None:
-    """Refuse a file name of no kind of picture, and a file that was not drawn by this program, before any work is done.
+    """Check, before any work is done, that a picture can be written to `target`.
+
+    Args:
+        target: File to write.
+        option: Name of the command line option, for the message.
 
     Raises:
-        SettingError: Naming the option, and the kinds or the file.
+        SettingError: If the suffix is not one of `PICTURES`, or the file exists and this program did not write it.
     """
     if target.suffix.lower() not in PICTURES:
         raise SettingError(f"{option} {target}: unknown kind of picture.", f"Known: {', '.join(PICTURES)}.")
-    if target.exists() and not _is_drawn(target):
-        raise SettingError(f"{option} {target} is there already, and no picture of scing's.", "Name another file.")
+    if target.exists() and not _is_ours(target):
+        raise SettingError(
+            f"{option} {target} already exists and is not a picture written by scing.", "Name another file."
+        )
 
 
 def write_picture(picture: Image.Image, target: Path) -> None:
-    """Write a picture in the format of its file's ending, marked as drawn by this program."""
+    """Write a picture in the format of its suffix, marked as written by this program."""
     mark = PngImagePlugin.PngInfo()
     mark.add_text("Software", DRAWN_BY)
-    with replacing(target) as temporary:  # JPEG takes the comment, PNG the other: each passes over what is not its own
+    with replacing(target) as temporary:  # JPEG uses `comment` and PNG uses `pnginfo`; each ignores the other
         picture.save(temporary, format=PICTURES[target.suffix.lower()], comment=DRAWN_BY, pnginfo=mark)
 
 
-def _is_drawn(file: Path) -> bool:
-    """Tell whether a file is a picture that `write_picture` wrote."""
+def _is_ours(file: Path) -> bool:
+    """Return whether `write_picture` wrote a file."""
     if not file.is_file():
         return False
     try:
         with Image.open(file, formats=sorted(set(PICTURES.values()))) as picture:
-            said = picture.info.get("Software", picture.info.get("comment", b""))
+            mark = picture.info.get("Software", picture.info.get("comment", b""))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return False
-    return said in (DRAWN_BY, DRAWN_BY.encode())
+    return mark in (DRAWN_BY, DRAWN_BY.encode())

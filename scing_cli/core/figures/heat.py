@@ -1,7 +1,7 @@
-"""The ranked montage with heat: on each image, the regions that raise its score.
+"""Heat maps over images, and the ranked montage with heat on the regions that raise the score.
 
-The image itself is nearly grey, so that no colour of a coat is taken for heat; hot regions keep their drawing under a
-ramp that gets lighter and more yellow.
+The image is drawn nearly grey, so that the colour of a coat is not mistaken for heat. Details stay visible under the
+heat, whose colours become lighter and more yellow as it increases.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ RAMP = (
     (0.98, 0.63, 0.10),
     (0.97, 0.90, 0.45),
 )
-COVER = 0.75  # of the image, where the heat is greatest
-RISE = 0.75  # below 1: moderate heat is seen, and the faint one of a background is not
-COLOUR_KEPT = 0.12  # of the image's own
+COVER = 0.75  # opacity of the greatest heat
+RISE = 0.75  # exponent of the opacity; below 1, moderate heat is easier to see
+COLOUR_KEPT = 0.12  # share of the image's colour that remains
 TITLE = "What makes the nearest images alike"
 LINES = (
     "little to much of the cosine with the query (in the query: with its hits)",
@@ -35,43 +35,43 @@ LINES = (
 
 
 def overlay(image: Image.Image, heat: FloatArray) -> Image.Image:
-    """Lay heat over an image.
+    """Draw heat over an image.
 
     Args:
-        image: Any picture; it is left as it is.
-        heat: Shape (H, W'), at least 0: spread over the whole image, its greatest value shown strongest; zeros show
-            no heat.
+        image: Any picture; it is not changed.
+        heat: Shape (H, W'), values of at least 0. It is resized to the image and scaled by its maximum; zeros show no
+            heat.
 
     Returns:
-        An RGB picture of the image's size.
+        An RGB picture of the size of the image.
     """
     top = float(heat.max())
     scaled = heat / top if top > 0 else heat
     small = Image.fromarray(scaled.astype(np.float32))
     strength = np.clip(np.asarray(small.resize(image.size, Image.Resampling.BICUBIC)), 0, 1)  # (height, width)
-    colour = np.asarray(image.convert("RGB"), dtype=np.float32) / 255
+    colour = np.asarray(image.convert("RGB"), dtype=np.float32) / 255  # (height, width, 3)
     grey = colour.mean(axis=2, keepdims=True)
-    ground = grey + COLOUR_KEPT * (colour - grey)
-    cover = COVER * (strength**RISE)[..., None]
-    mixed = (1 - cover) * ground + cover * ramp(strength)
+    faded = grey + COLOUR_KEPT * (colour - grey)
+    cover = COVER * (strength**RISE)[..., None]  # (height, width, 1)
+    mixed = (1 - cover) * faded + cover * ramp(strength)
     return Image.fromarray(np.rint(255 * mixed).astype(np.uint8))
 
 
 def ramp(strength: FloatArray) -> FloatArray:
-    """Return colours: strengths in [0, 1] of any shape, (..., 3) in [0, 1]."""
-    places = np.linspace(0, 1, len(RAMP))
-    return np.stack([np.interp(strength, places, channel) for channel in zip(*RAMP, strict=True)], axis=-1)
+    """Return the colours, shape (..., 3) in [0, 1], of strengths of any shape in [0, 1]."""
+    positions = np.linspace(0, 1, len(RAMP))
+    return np.stack([np.interp(strength, positions, channel) for channel in zip(*RAMP, strict=True)], axis=-1)
 
 
 def saliency_montage(queries: Sequence[tuple[Image.Image, str]], hits: Sequence[Sequence[MontageHit]]) -> Image.Image:
-    """Draw queries and their ranked hits, whose pictures come from `overlay`, with a key to the heat.
+    """Draw queries and their ranked hits with a colour key. All pictures come from `overlay`.
 
     Args:
-        queries: As `ranked_montage` takes them.
-        hits: As `ranked_montage` takes them.
+        queries: Each query's picture and its title.
+        hits: For each query its hits, best first.
 
     Raises:
-        ValueError: As `ranked_montage`.
+        ValueError: If there is no query, or the number of rankings differs from the number of queries.
     """
     across = np.broadcast_to(np.linspace(0, 1, 96), (12, 96))
     strip = overlay(Image.new("RGB", (96, 12), (128, 128, 128)), across)

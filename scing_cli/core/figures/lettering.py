@@ -1,4 +1,4 @@
-"""Text in pictures: Pillow's own font, another where a name needs it, and names that fit their place."""
+"""Text in pictures: choose a font that has all letters, and shorten names to the width that there is."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from PIL import ImageFont
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 ELLIPSIS = "..."
-FURTHER = (
+FURTHER = (  # fonts of common systems, for letters that Pillow's font does not have
     *("DejaVuSans.ttf", "NotoSans-Regular.ttf", "LiberationSans-Regular.ttf", "Arial.ttf", "arial.ttf"),
     *("NotoSansCJK-Regular.ttc", "wqy-microhei.ttc", "wqy-zenhei.ttc", "DroidSansFallbackFull.ttf"),
     *("PingFang.ttc", "Arial Unicode.ttf", "msyh.ttc", "malgun.ttf", "YuGothM.ttc"),
 )
-NO_LETTER = "\U0010ffff"
-"""Fonts that systems have, for names with letters beyond those of Pillow's own; and what no font has a picture for."""
+NO_LETTER = "\U0010ffff"  # a code point for which fonts do not have a glyph
 
 
 @functools.cache
 def font(size: float) -> Font:
-    """Return Pillow's built-in scalable font; where Pillow lacks FreeType, its small fixed one."""
+    """Return Pillow's built-in scalable font, or its small fixed font if Pillow was built without FreeType."""
     return ImageFont.load_default(size=size)
 
 
 def direction(letters: Font) -> str | None:
-    """Return the direction of a line in a font: a name in Arabic moves no word beside it; simple fonts have but one."""
+    """Return the direction to draw a line with: left to right, or None if the layout engine has no directions."""
+    # Without a fixed direction, a name in Arabic changes the order of the words around it.
     layout = getattr(letters, "layout_engine", ImageFont.Layout.BASIC)
     return "ltr" if layout == ImageFont.Layout.RAQM else None
 
 
 def clean(text: str, letters: Font) -> str:
-    r"""Return text on one line that a font can be asked to draw.
+    r"""Return text as one line that a font can draw.
 
-    Line breaks and other control characters become spaces; what is no Unicode text (a file name in another encoding)
-    becomes a question mark, and so does, in the fixed font, what is not Latin.
+    Line breaks and other control characters become spaces. Bytes that are not Unicode (a file name in another encoding)
+    become question marks; in the fixed font, so do all letters outside Latin-1.
 
     >>> clean("a\tb\n\udcff", font(12))
     'a b ?'
@@ -46,31 +46,31 @@ def clean(text: str, letters: Font) -> str:
 
 
 def fit(text: str, width: float, size: float) -> tuple[str, Font]:
-    """Return a name as it can be drawn, on one line of at most `width` pixels, and the font to draw it in.
+    """Return a text shortened to one line of at most `width` pixels, and the font to draw it with.
 
-    Pillow's own font knows few letters. A name with others is drawn in a font of the system that has them all; where
-    there is none, in the one that lacks fewest: accents are left out then, and other letters become question marks.
+    Pillow's own font has few letters. A text with other letters gets the first system font that has all of them, or
+    else the font that lacks the fewest. Letters that this font lacks lose their accents or become question marks.
 
     Args:
-        text: Any text; see `clean`.
-        width: The room there is, pixels.
-        size: Of the letters, pixels.
+        text: Any text.
+        width: Available width, in pixels.
+        size: Font size, in pixels.
     """
     whole = clean(text, font(size))
-    lacks: dict[Font, set[str]] = {}
+    missing: dict[Font, set[str]] = {}
     for letters in _fonts(size):
-        lacks[letters] = _not_drawn(whole, letters)
-        if not lacks[letters]:
+        missing[letters] = _not_drawn(whole, letters)
+        if not missing[letters]:
             break
-    best = min(lacks, key=lambda letters: len(lacks[letters]))
-    bases = {letter: unicodedata.normalize("NFKD", letter)[0] for letter in lacks[best]}
+    best = min(missing, key=lambda letters: len(missing[letters]))
+    bases = {letter: unicodedata.normalize("NFKD", letter)[0] for letter in missing[best]}
     unknown = _not_drawn("".join(bases.values()), best)
     drawn = "".join("?" if bases.get(letter) in unknown else bases.get(letter, letter) for letter in whole)
     return shorten_middle(drawn, width, best), best
 
 
 def _fonts(size: float) -> Iterator[Font]:
-    """Yield Pillow's own font, then those of `FURTHER` that this machine has."""
+    """Yield Pillow's own font, then the fonts of `FURTHER` that are installed."""
     yield font(size)
     for name in FURTHER:
         other = _system_font(name, size)
@@ -87,7 +87,7 @@ def _system_font(name: str, size: float) -> Font | None:
 
 
 def _not_drawn(text: str, letters: Font) -> set[str]:
-    """Return the letters that a font shows as it shows what it has no picture for."""
+    """Return the letters for which a font does not have a glyph: it draws them like `NO_LETTER`."""
     if not isinstance(letters, ImageFont.FreeTypeFont):
         return set()
     return {letter for letter in set(text) - {" "} if _mask(letters, letter) == _mask(letters, NO_LETTER)}
@@ -99,16 +99,16 @@ def _mask(letters: ImageFont.FreeTypeFont, letter: str) -> bytes:
 
 
 def shorten_middle(text: str, width: float, letters: Font) -> str:
-    """Return the text, its middle left out where it is wider than `width` pixels: both ends of a file name matter.
+    """Return the text, without its middle if it is wider than `width` pixels.
 
     Args:
-        text: One line.
-        width: The room there is, pixels.
-        letters: The font it will be drawn in.
+        text: One line. Both ends of a file name are more important than its middle.
+        width: Available width, in pixels.
+        letters: The font that the text is drawn with.
     """
     if letters.getlength(text) <= width:
         return text
-    low, high = 0, len(text) - 1  # how many letters stay: `low` fit, more than `high` do not
+    low, high = 0, len(text) - 1  # binary search for the number of letters: `low` fit, more than `high` do not
     while low < high:
         middle = (low + high + 1) // 2
         if letters.getlength(_without_middle(text, middle)) <= width:
@@ -119,7 +119,7 @@ def shorten_middle(text: str, width: float, letters: Font) -> str:
 
 
 def _without_middle(text: str, kept: int) -> str:
-    """Keep so many letters, the greater half of them at the end.
+    """Keep `kept` letters, the greater half of them at the end.
 
     >>> _without_middle("0001_c1s1_001051_00.jpg", 10)
     '0001_...0.jpg'

@@ -1,6 +1,6 @@
-"""A picture of rankings: each query at the left, its hits beside it in rank order, right and wrong ones marked.
+"""Ranked montage: each query at the left, then its hits in rank order, with right and wrong ones marked.
 
-A verdict shows twice, as a colour and as a sign (tick, cross, question mark), so that it can be told without colours.
+Each verdict is shown as a colour and as a sign (tick, cross, question mark), so that it can be read without colours.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Verdict = bool | None
 Colour = tuple[int, int, int]
 
 TITLE = "Query and its nearest images, best first"
-PER_LINE = 10  # hits beside each other
+PER_LINE = 10  # hits per line
 PAPER: Colour = (255, 255, 255)
 INK: Colour = (33, 37, 41)
 FAINT: Colour = (108, 117, 125)
@@ -42,8 +42,8 @@ class MontageHit:
 
     Args:
         image: The picture, or None if it cannot be read.
-        caption: Lines below it, such as score, identity and camera, file name; the first is drawn stronger.
-        verdict: True for the query's person, False for another one, None where that is not known.
+        caption: Lines of text below it, such as score, identity and camera, file name; the first is larger and darker.
+        verdict: True for the query's person, False for another person, None if that is not known.
     """
 
     image: Image.Image | None
@@ -53,11 +53,11 @@ class MontageHit:
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Key:
-    """What stands below the title: a strip of colours and what they mean.
+    """Colour key below the title.
 
     Args:
-        strip: A small picture.
-        lines: PublishedRows it; the first one, and below that the others.
+        strip: A small picture of the colours.
+        lines: Lines of text at the right of the strip.
     """
 
     strip: Image.Image
@@ -66,7 +66,7 @@ class Key:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Style:
-    """Sizes in pixels; `Style.fitting` takes smaller ones for longer pictures."""
+    """Sizes in pixels; `Style.fitting` returns smaller ones for pictures of many lines."""
 
     width: int
     height: int
@@ -75,7 +75,7 @@ class Style:
 
     @classmethod
     def fitting(cls, lines: int) -> Style:
-        """Return the sizes for a picture of so many lines of hits."""
+        """Return the sizes for a picture with `lines` lines of hits."""
         if lines <= 12:
             return cls(width=128, height=256, letter=14, frame=4)
         if lines <= 40:
@@ -84,22 +84,22 @@ class Style:
 
     @property
     def small(self) -> int:
-        """The letters of all lines but the first: a Market-1501 file name fits a cell whole."""
+        """Font size of all caption lines but the first: a Market-1501 file name fits into a cell."""
         return max(self.letter - 3, 9)
 
     @property
     def gap(self) -> int:
-        """Between cells."""
+        """Distance between cells."""
         return self.letter
 
     @property
     def margin(self) -> int:
-        """Around the whole."""
+        """Margin around the picture."""
         return 2 * self.letter
 
     @property
     def line(self) -> int:
-        """From one line of text to the next."""
+        """Distance from one line of text to the next."""
         return self.letter + 3
 
     @property
@@ -109,7 +109,7 @@ class Style:
 
     @property
     def step(self) -> int:
-        """From the left side of one cell to that of the next."""
+        """Distance from the left side of one cell to that of the next."""
         return self.outer[0] + self.gap
 
 
@@ -125,39 +125,39 @@ def ranked_montage(
 
     Args:
         queries: Each query's picture and its title, such as its file name.
-        hits: For each query its hits, best first; more than ten go on below.
-        title: Above all of them.
-        key: To colours in the pictures, if they have any of their own.
-        notes: What stands above each query's title instead of `Query`, such as its average precision.
+        hits: For each query its hits, best first; ten per line.
+        title: Title of the picture.
+        key: Colour key, if the pictures contain colours that need one.
+        notes: First line below each query instead of `Query`, such as its average precision.
 
     Returns:
-        An RGB picture, 1,720 pixels wide at ten hits; a query's block is at least 350 pixels high. Pictures of many
-        lines are drawn smaller: 20 queries with 50 hits each take 1,300 x 20,000 pixels.
+        An RGB picture, 1,720 pixels wide for ten hits per query; the block of a query is at least 350 pixels high. With
+        many lines the cells are smaller: 20 queries with 50 hits each take 1,300 x 20,000 pixels.
 
     Raises:
-        ValueError: If there is no query, or not one list of hits per query.
+        ValueError: If there is no query, or the number of rankings differs from the number of queries.
     """
     if not queries or len(queries) != len(hits):
         raise ValueError(f"{len(queries)} queries, {len(hits)} rankings")
-    style = Style.fitting(sum(_line_count(own) for own in hits))
-    texts = max([len(hit.caption) for own in hits for hit in own] + [2])
+    style = Style.fitting(sum(_line_count(ranking) for ranking in hits))
+    texts = max([len(hit.caption) for ranking in hits for hit in ranking] + [2])
     line_height = style.outer[1] + texts * style.line + 2 * style.gap
-    columns = max(min(max(len(own) for own in hits), PER_LINE), 3)
+    columns = max(min(max(len(ranking) for ranking in hits), PER_LINE), 3)
     width = 2 * style.margin + style.step * (columns + 1) + style.gap
-    heights = [_line_count(own) * line_height for own in hits]
+    heights = [_line_count(ranking) * line_height for ranking in hits]
     head, between = style.margin + 2 * style.line, 2 * style.gap
     head += style.line * len(key.lines) if key else 0
     height = head + sum(heights) + between * (len(heights) - 1) + style.gap
     canvas = Canvas(Image.new("RGB", (width, height), PAPER), style)
-    canvas.heading(title, {hit.verdict for own in hits for hit in own})
+    canvas.heading(title, {hit.verdict for ranking in hits for hit in ranking})
     if key:
         canvas.key(key)
     top = head
     captions = notes or ["Query"] * len(queries)
-    for (image, name), caption, own, block in zip(queries, captions, hits, heights, strict=True):
+    for (image, name), caption, ranking, block in zip(queries, captions, hits, heights, strict=True):
         if top > head:
             canvas.rule((style.margin, top - between, width - style.margin, top - between))
-        canvas.ranking(MontageHit(image, (caption, name)), own, top=top, line_height=line_height)
+        canvas.ranking(MontageHit(image, (caption, name)), ranking, top=top, line_height=line_height)
         top += block + between
     return canvas.picture
 
@@ -167,7 +167,7 @@ def _line_count(hits: Sequence[MontageHit]) -> int:
 
 
 class Canvas:
-    """A picture in the making."""
+    """A montage while it is drawn."""
 
     def __init__(self, picture: Image.Image, style: Style) -> None:
         self.picture = picture
@@ -176,7 +176,7 @@ class Canvas:
         self.letters = font(style.letter)
 
     def heading(self, title: str, verdicts: set[Verdict]) -> None:
-        """Draw the title, and at the right what the signs in use mean."""
+        """Draw the title and, at the right, the meaning of the signs in use."""
         style, small = self.style, font(self.style.letter - 1)
         top, right = style.margin // 2 + 2, self.picture.width - style.margin
         self.draw.text((style.margin, top), title, fill=INK, font=font(style.letter + 3))
@@ -189,7 +189,7 @@ class Canvas:
                 right -= 2 * style.gap
 
     def key(self, key: Key) -> None:
-        """Draw the key below the title, as wide as the picture lets it be."""
+        """Draw the colour key below the title, cut to the width of the picture."""
         style = self.style
         left, top = style.margin, style.margin // 2 + 2 + 2 * style.line
         self.picture.paste(key.strip, (left, top))
@@ -207,11 +207,11 @@ class Canvas:
         self.rule((rule, top, rule, top + _line_count(hits) * line_height - 2 * style.gap))
         if not hits:
             self.draw.text((left, top + style.height // 2), "no match", fill=FAINT, font=self.letters)
-        for place, hit in enumerate(hits):
-            line, column = divmod(place, PER_LINE)
+        for number, hit in enumerate(hits):
+            line, column = divmod(number, PER_LINE)
             corner = (left + column * style.step, top + line * line_height)
             self.cell(corner, hit, COLOURS[hit.verdict])
-            self.marks(corner, place + 1, hit.verdict)
+            self.marks(corner, number + 1, hit.verdict)
 
     def cell(self, corner: tuple[int, int], hit: MontageHit, colour: Colour) -> None:
         """Draw a framed picture and the lines below it."""
@@ -220,11 +220,11 @@ class Canvas:
         for number, text in enumerate(hit.caption):
             size, colour = (style.small, FAINT) if number else (style.letter, INK)
             shown, letters = fit(text, width, size)
-            place = (left, top + height + 4 + number * style.line)
-            self.draw.text(place, shown, colour, letters, direction=direction(letters))
+            position = (left, top + height + 4 + number * style.line)
+            self.draw.text(position, shown, colour, letters, direction=direction(letters))
 
     def framed(self, corner: tuple[int, int], image: Image.Image | None, colour: Colour) -> None:
-        """Draw a picture in a frame, whole and centred; an empty place where it cannot be read."""
+        """Draw a picture, whole and centred, in a frame. If it is None, the frame says `no picture`."""
         style, (left, top), (width, height) = self.style, corner, self.style.outer
         box = (left, top, left + width - 1, top + height - 1)
         self.draw.rectangle(box, fill=FILL, outline=colour, width=style.frame)

@@ -1,4 +1,4 @@
-"""Figures of matplotlib, whose list of fonts lies in this program's cache: nothing is written elsewhere."""
+"""Create matplotlib figures, with matplotlib's font list in this program's cache folder."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 def new_figure(**options: Any) -> Figure:
-    """Return an empty figure; options are those of `matplotlib.figure.Figure`."""
-    os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))  # it is read once, on import
+    """Return an empty figure; the options are those of `matplotlib.figure.Figure`."""
+    os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))  # read on import only
     from matplotlib.figure import Figure
 
     return Figure(**options)

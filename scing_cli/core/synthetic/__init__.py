@@ -1,7 +1,10 @@
-"""The rendered world: drawn pedestrians, many alike, before cameras that each see in their own way.
+"""Draw synthetic data sets: rendered pedestrians in groups of look-alikes, seen by cameras that differ in look.
 
-`write_world` writes a data set. `draw_people`, `draw_cameras` and `render` draw single images with captions as a script
-goes; keys that do not begin with "world" never meet a person, camera or image of a written data set.
+`write_world` writes a whole data set. `draw_people`, `draw_cameras` and `render` draw single images with captions, for
+use in scripts. Every draw is a function of its key. `write_world` uses keys that begin with "world"; with any other
+first word, a script never repeats a person, camera or image of a written data set.
+
+The modules import from left to right:
 
 ```text
 dice -> palette -> wardrobe -> people -> rig -> textures, head, gear -> figure \

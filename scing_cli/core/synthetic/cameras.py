@@ -1,4 +1,4 @@
-"""Cameras: each with its own place, light, colour cast, optics, noise, framing and compression."""
+"""Cameras that differ in scene, light, colour cast, optics, noise, framing and compression."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image, ImageFilter
 
 from scing_cli.core.synthetic.canvas import HEIGHT, SCALE, WIDTH, Bytes
 from scing_cli.core.synthetic.dice import around, between, chance, dice
-from scing_cli.core.synthetic.scenes import PLACES, Scene, draw_scene
+from scing_cli.core.synthetic.scenes import SCENES, Scene, draw_scene
 
 Pixels = npt.NDArray[np.float32]
 _MIDDLE = 115.0
@@ -24,25 +24,25 @@ class Camera:
     """One fixed camera.
 
     Args:
-        scene: What it looks at.
-        gain: Light, as a factor.
-        cast: Factor of each channel.
+        scene: The background that the camera sees.
+        gain: Brightness factor.
+        cast: Factor of each channel (red, green, blue).
         gamma: Exponent of the tone curve.
-        saturation: 0 grey, 1 as it is.
-        contrast: Factor round the middle grey.
-        haze: Share of fog.
+        saturation: 0 is grey, 1 leaves the colours unchanged.
+        contrast: Factor of the distance from middle grey.
+        haze: Share of fog that is mixed in, 0 to 1.
         vignette: Darkening at the corners.
-        side_light: Light from the left (negative) or right, as a share.
-        blur: Gaussian sigma in final pixels.
-        detail: Share of the resolution that the sensor has.
-        noise: Standard deviation, of 1.
-        quality: JPEG quality, lowest and highest.
-        elevation: How far it looks down.
-        scale: A person's height by the box's.
-        slack: Spread of boxes round people, a share of the box.
-        heading: Mean direction of walkers to it, in radians.
-        occluded: Share of images with something in front of the person.
-        crowd: Share of images with somebody else at the edge.
+        side_light: Relative light from the left (negative) or the right (positive).
+        blur: Sigma of the Gaussian blur, in final pixels.
+        detail: Resolution of the sensor, as a share of the image's resolution.
+        noise: Standard deviation, where 1 is the full range.
+        quality: Lowest and highest JPEG quality.
+        elevation: How steeply the camera looks down; 0 is horizontal.
+        scale: Height of a person divided by the height of the box.
+        slack: Spread of the boxes around people, as a share of the box.
+        heading: Mean walking direction relative to the camera, in radians.
+        occluded: Share of images in which something stands in front of the person.
+        crowd: Share of images with a second person at the edge.
     """
 
     scene: Scene
@@ -67,19 +67,19 @@ class Camera:
 
     @property
     def clarity(self) -> float:
-        """What is left of a difference between two colours, as a factor; noise, blur and clipping apart."""
+        """Factor by which the camera scales a colour difference, before noise, blur and clipping."""
         return self.gain * self.contrast * (1 - self.haze)
 
 
 def draw_cameras(count: int, *key: int | str) -> tuple[Camera, ...]:
-    """Return `count` cameras; neighbours look at other kinds of place, in an order of the key's own."""
-    kinds = list(PLACES)
+    """Return `count` cameras. Consecutive cameras see different kinds of scene; the key decides the order."""
+    kinds = list(SCENES)
     dice(*key, "places").shuffle(kinds)
-    return tuple(_draw_camera(kinds[place % len(kinds)], place, key) for place in range(count))
+    return tuple(_draw_camera(kinds[number % len(kinds)], number, key) for number in range(count))
 
 
-def _draw_camera(kind: str, place: int, key: tuple[int | str, ...]) -> Camera:
-    rng = dice(*key, "camera", place)
+def _draw_camera(kind: str, number: int, key: tuple[int | str, ...]) -> Camera:
+    rng = dice(*key, "camera", number)
     warm, green = around(rng, 0.0, 0.075), around(rng, 0.0, 0.03)
     indoors = kind == "hall"
     quality = int(between(rng, 42, 86))
@@ -107,22 +107,22 @@ def _draw_camera(kind: str, place: int, key: tuple[int | str, ...]) -> Camera:
 
 
 def develop(picture: Image.Image, person: Image.Image, camera: Camera, rng: np.random.Generator) -> Image.Image:
-    """Return what the camera makes of a picture.
+    """Return a picture as the camera records it, before compression.
 
     Args:
         picture: RGB, `SIZE` pixels.
-        person: Mode L, the same size: 255 where the person shows; folds and side light fall on it.
+        person: Mode L, the same size: 255 where the person is visible. Folds of cloth are drawn there only.
         camera: The camera.
-        rng: The image's own dice: exposure, noise and blur vary a little from image to image.
+        rng: Generator of this image: exposure, noise and blur vary a little from image to image.
 
     Returns:
         RGB, 64 pixels wide and 128 high.
     """
-    light: Pixels = np.array(picture.reduce(SCALE), dtype=np.float32)
-    body = np.asarray(person.reduce(SCALE), dtype=np.float32)[..., None] / 255
+    light: Pixels = np.array(picture.reduce(SCALE), dtype=np.float32)  # (HEIGHT, WIDTH, 3), 0 to 255
+    body = np.asarray(person.reduce(SCALE), dtype=np.float32)[..., None] / 255  # (HEIGHT, WIDTH, 1), 0 to 1
     light *= (1 + body * (_folds(rng) - 1)) * _illumination(camera, rng)
     mix, shift = _colour_matrix(camera, float(np.exp(around(rng, 0.0, 0.09))))
-    # written out: a matrix product's last bit differs between machines
+    # Written out because the last bit of a matrix product differs between machines.
     coloured: Pixels = light[..., 0:1] * mix[0] + light[..., 1:2] * mix[1] + light[..., 2:3] * mix[2] + shift
     toned = _tone_curve(camera)[_bytes(coloured)]
     soft = np.asarray(_soften(_image(toned), camera, rng), dtype=np.float32)
@@ -130,7 +130,7 @@ def develop(picture: Image.Image, person: Image.Image, camera: Camera, rng: np.r
 
 
 def _colour_matrix(camera: Camera, exposure: float) -> tuple[Pixels, Pixels]:
-    """Return what saturation, contrast, light and cast make of a row (r, g, b) of 0 to 255: row @ (3, 3) + (3,)."""
+    """Return saturation, contrast, brightness and cast as matrix (3, 3) and offset (3,): pixel @ matrix + offset."""
     saturate = camera.saturation * np.eye(3, dtype=np.float32) + (1 - camera.saturation) * _LUMA[:, None]
     factors = np.array(camera.cast, dtype=np.float32) * np.float32(camera.gain * exposure)
     return saturate * np.float32(camera.contrast) * factors, np.float32(_MIDDLE * (1 - camera.contrast)) * factors
@@ -138,14 +138,15 @@ def _colour_matrix(camera: Camera, exposure: float) -> tuple[Pixels, Pixels]:
 
 @functools.lru_cache(maxsize=64)
 def _tone_curve(camera: Camera) -> Bytes:
-    """Return the table, uint8 (256,), that gamma and haze make."""
+    """Return the lookup table of gamma and haze, uint8 (256,)."""
     curve = (np.arange(256) / 255) ** camera.gamma
-    hazy = curve + camera.haze * (0.72 - curve)
+    hazy = curve + camera.haze * (0.72 - curve)  # 0.72 is the grey of the fog
     return (hazy * 255 + 0.5).astype(np.uint8)
 
 
 def _grain(rng: np.random.Generator) -> Pixels:
-    """Return noise of about unit spread, (HEIGHT, WIDTH, 3): a cut from a fixed field, since normal draws are dear."""
+    """Return noise with a standard deviation of about 1, float32 (HEIGHT, WIDTH, 3)."""
+    # A random crop of one fixed field: fresh normal draws for every image are slow.
     field = _noise_field()
     y, x = (int(rng.integers(size - part)) for size, part in zip(field.shape, (HEIGHT, WIDTH), strict=False))
     cut = field[y : y + HEIGHT, x : x + WIDTH]
@@ -154,7 +155,7 @@ def _grain(rng: np.random.Generator) -> Pixels:
 
 @functools.cache
 def _noise_field() -> Pixels:
-    """Return noise whose channels go together in part, as a sensor's do: float32 (384, 320, 3)."""
+    """Return noise whose channels are partly correlated, as in a sensor: float32 (384, 320, 3)."""
     rng = dice("noise field")
     return 0.5 * rng.standard_normal((384, 320, 3), dtype=np.float32) + 0.8 * rng.standard_normal(
         (384, 320, 1), dtype=np.float32
@@ -162,14 +163,14 @@ def _noise_field() -> Pixels:
 
 
 def compress(image: Image.Image, camera: Camera, rng: np.random.Generator) -> bytes:
-    """Return the JPEG that the camera sends."""
+    """Return the image as a JPEG file, its quality drawn from the camera's range."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=int(rng.integers(camera.quality[0], camera.quality[1] + 1)), subsampling=2)
     return buffer.getvalue()
 
 
 def _bytes(light: Pixels) -> Bytes:
-    """Return light of 0 to 255 as whole numbers."""
+    """Round values to whole numbers and clip them to 0 to 255."""
     whole: Bytes = np.clip(light + np.float32(0.5), 0, 255).astype(np.uint8)
     return whole
 
@@ -179,7 +180,7 @@ def _image(pixels: Bytes) -> Image.Image:
 
 
 def _folds(rng: np.random.Generator) -> Pixels:
-    """Return the light on cloth, float32 (HEIGHT, WIDTH, 1): soft creases, another for every image."""
+    """Return brightness factors of soft creases in cloth, float32 (HEIGHT, WIDTH, 1); different for every image."""
     coarse = rng.standard_normal((HEIGHT // 8, WIDTH // 8), dtype=np.float32)
     smooth = Image.fromarray(coarse).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
     field: Pixels = 1 + 0.09 * np.asarray(smooth, dtype=np.float32)[..., None]
@@ -187,7 +188,7 @@ def _folds(rng: np.random.Generator) -> Pixels:
 
 
 def _illumination(camera: Camera, rng: np.random.Generator) -> Pixels:
-    """Return the light that falls on the box, float32 (HEIGHT, WIDTH, 1): side light, vignette, at times a shadow."""
+    """Return brightness factors of side light, vignette and, in some images, a shadow: float32 (HEIGHT, WIDTH, 1)."""
     x = np.linspace(-1, 1, WIDTH, dtype=np.float32)[None, :]
     y = np.linspace(-1, 1, HEIGHT, dtype=np.float32)[:, None]
     field = 1 + np.float32(camera.side_light) * x - np.float32(camera.vignette) * 0.5 * (x * x + y * y)
@@ -198,7 +199,7 @@ def _illumination(camera: Camera, rng: np.random.Generator) -> Pixels:
 
 
 def _soften(image: Image.Image, camera: Camera, rng: np.random.Generator) -> Image.Image:
-    """Return the image as lens and sensor resolve it, now and then smeared by motion."""
+    """Return the image blurred by lens and sensor and, in some images, by motion."""
     if camera.detail < 1.0:
         small = (round(WIDTH * camera.detail), round(HEIGHT * camera.detail))
         image = image.resize(small, Image.Resampling.BILINEAR).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)

@@ -1,4 +1,4 @@
-"""A picture and, drawn with it, a map of what each pixel shows, so that captions name only what is to be seen."""
+"""A picture with a map of what each pixel shows, so that captions name only what is visible."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from scing_cli.core.synthetic.palette import RGB, scaled
 
 Point = tuple[float, float]
 Bytes = npt.NDArray[np.uint8]
-SCALE = 2
-WIDTH, HEIGHT = 64, 128
+SCALE = 2  # pixels drawn per final pixel, in each direction
+WIDTH, HEIGHT = 64, 128  # of the final image
 SIZE = (WIDTH * SCALE, HEIGHT * SCALE)
 
 
 class Part(enum.IntEnum):
-    """What a pixel shows. Everything from SKIN on belongs to the person; TRIM is what no words name: straps, bands."""
+    """What a pixel shows.
+
+    Everything from SKIN on belongs to the person. TRIM marks straps, bands and other parts that no caption names.
+    """
 
     SCENE = 0
     SKIN = 1
@@ -39,11 +42,11 @@ class Part(enum.IntEnum):
 
 
 class Canvas:
-    """A picture of `SIZE` pixels (width, height), twice the final one, and its map of parts.
+    """A picture of `SIZE` pixels (width, height), twice the final size, and its map of parts.
 
     Args:
-        picture: The scene to draw on; it is drawn into.
-        marks: Whether parts are marked; off for people who are only passing by, who then count as scene.
+        picture: The picture to draw on; it is changed in place.
+        marks: Whether to mark parts. Pass False for passers-by, whose pixels then count as scene.
     """
 
     def __init__(self, picture: Image.Image, *, marks: bool = True) -> None:
@@ -76,13 +79,13 @@ class Canvas:
             self._marker.line(points, fill=int(part), width=thick)
 
     def limb(self, joints: Sequence[Point], radii: Sequence[float], rgb: RGB, part: Part) -> None:
-        """Fill a chain of tapered capsules, with a darker rim that sets it off from what lies behind.
+        """Fill a chain of tapered capsules, with a darker rim that separates it from the background.
 
         Args:
             joints: Shape (n, 2).
             radii: Half-widths at the joints, in pixels.
             rgb: The colour.
-            part: What it is.
+            part: What the pixels show.
         """
         _chain(self._brush, joints, [radius + 1.0 for radius in radii], scaled(rgb, 0.72))
         _chain(self._brush, joints, radii, rgb)
@@ -90,13 +93,13 @@ class Canvas:
             _chain(self._marker, joints, radii, int(part))
 
     def texture(self, outline: Sequence[Point], rgb: Bytes, parts: Bytes, box: tuple[int, int, int, int]) -> None:
-        """Paste a texture, already as large as its box, inside an outline.
+        """Paste a texture that has the size of its box, clipped to an outline.
 
         Args:
-            outline: The polygon that clips it.
+            outline: The polygon to clip to.
             rgb: uint8 (h, w, 3).
             parts: uint8 (h, w), values of `Part`.
-            box: Left, top, right, bottom of the place.
+            box: Left, top, right and bottom, in pixels of the picture.
         """
         left, top = box[:2]
         mask = Image.new("L", (rgb.shape[1], rgb.shape[0]), 0)
@@ -107,9 +110,9 @@ class Canvas:
 
 
 def _chain(brush: ImageDraw.ImageDraw, joints: Sequence[Point], radii: Sequence[float], fill: RGB | int) -> None:
-    for place, ((x, y), radius) in enumerate(zip(joints, radii, strict=True)):
-        if place:
-            brush.polygon(taper(joints[place - 1], (x, y), radii[place - 1], radius), fill=fill)
+    for number, ((x, y), radius) in enumerate(zip(joints, radii, strict=True)):
+        if number:
+            brush.polygon(taper(joints[number - 1], (x, y), radii[number - 1], radius), fill=fill)
         brush.ellipse((x - radius, y - radius, x + radius, y + radius), fill=fill)
 
 
@@ -127,5 +130,5 @@ def taper(one: Point, two: Point, wide: float, narrow: float) -> list[Point]:
 
 
 def along(one: Point, two: Point, share: float) -> Point:
-    """Return the point at a share of the way."""
+    """Return the point at a share of the way from `one` to `two`."""
     return (one[0] + (two[0] - one[0]) * share, one[1] + (two[1] - one[1]) * share)

@@ -1,7 +1,7 @@
-"""Words for one image: only what can be seen in it, told in varied ways.
+"""Captions of single images, in varied wording, that name only what is visible.
 
-Captions are coarse on purpose: they name kinds, colours and patterns, never an exact shade, a proportion or a trimming,
-so that re-identification has something left to learn.
+Captions are coarse on purpose. They name kinds, colours and patterns, but no exact shade, proportion or trimming, so
+that re-identification still has something to learn.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from scing_cli.core.synthetic.dice import chance, pick
 from scing_cli.core.synthetic.palette import RGB
 from scing_cli.core.synthetic.people import Person
 
-LEAST = 3
-SHAFT = 0.75  # where legs end that cover a boot, as a share of their length
-OPEN = 0.3  # the cosine of the turn from which an open front shows
-APART = 22.0  # of 255
+LEAST = 3  # attributes per caption
+SHAFT = 0.75  # trouser legs longer than this share of the leg cover the shaft of a boot
+OPEN = 0.3  # an open front is visible where the cosine of the yaw is greater
+APART = 22.0  # least difference of a channel, of 255, at which two colours look different
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class Seen:
 
     Args:
         pixels: Final pixels per part.
-        yaw: The turn of the person from the camera, in radians.
-        clarity: What the camera leaves of a difference between two colours, as a factor.
+        yaw: Turn of the person from the camera, in radians.
+        clarity: Factor by which the camera scales a colour difference.
     """
 
     pixels: Mapping[Part, int]
@@ -39,11 +39,11 @@ class Seen:
     clarity: float = 1.0
 
     def shows(self, parts: tuple[Part, ...], least: float) -> bool:
-        """Tell whether the parts together show at least so many pixels, and two at all events."""
+        """Return whether at least `least` pixels, and never fewer than two, show any of the parts."""
         return sum(self.pixels[part] for part in parts) >= max(2.0, least)
 
     def tells_apart(self, one: RGB, other: RGB) -> bool:
-        """Tell whether two colours of a garment can still be told apart."""
+        """Return whether two colours of a garment still look different in this image."""
         return self.clarity * max(abs(a - b) for a, b in zip(one, other, strict=True)) >= APART
 
 
@@ -54,7 +54,7 @@ class Fact:
     Args:
         role: `worn` (after "wearing"), `with` or `carried`.
         words: A noun phrase with its article.
-        weight: How readily a caption takes it up.
+        weight: Relative probability that a caption names it.
     """
 
     role: str
@@ -114,32 +114,33 @@ _WEAR = ("wearing", "in", "dressed in", "who wears")
 def write_caption(person: Person, seen: Seen, rng: np.random.Generator) -> tuple[str, tuple[str, ...]]:
     """Return a sentence about one image, and the phrases of the attributes (three or more) that it names."""
     facts = visible_facts(person, seen, rng)
-    wanted = max(LEAST, min(len(facts), LEAST + 1 + int(rng.random() * 3)))
-    chosen = facts[:LEAST] if len(facts) <= LEAST else _choose(facts, wanted, rng)
+    count = max(LEAST, min(len(facts), LEAST + 1 + int(rng.random() * 3)))
+    chosen = facts[:LEAST] if len(facts) <= LEAST else _choose(facts, count, rng)
     return _compose(chosen, seen, rng), tuple(_articles(fact.words) for fact in chosen)
 
 
 def visible_facts(person: Person, seen: Seen, rng: np.random.Generator) -> list[Fact]:
-    """Return what can be said of the person in this image, at least three attributes; wording by the dice."""
+    """Return the visible attributes of the person, at least three; `rng` decides the wording."""
     facts: list[Fact] = []
+    # Accept smaller visible areas step by step until there are enough attributes.
     for share in (1.0, 0.4, 0.1):
         facts = [*_worn(person, seen, rng, share), *_bodily(person, seen, rng, share)]
         if len(facts) >= LEAST:
             return facts
-    told = {fact.words for fact in facts}
-    more = [fact for fact in _last_resort(person, seen) if fact.words not in told]
+    named = {fact.words for fact in facts}
+    more = [fact for fact in _last_resort(person, seen) if fact.words not in named]
     return [*facts, *more][: max(LEAST, len(facts))]
 
 
 def _worn(person: Person, seen: Seen, rng: np.random.Generator, share: float) -> Iterator[Fact]:
-    """Yield the clothes and bags that show at least `share` of the pixels one needs to make them out."""
+    """Yield clothes and bags of which at least `share` of the pixels needed to recognise them are visible."""
     if seen.shows((Part.TOP, Part.SLEEVE, Part.PRINT), 60 * share):
         yield Fact("worn", _top_words(person, seen, rng), 6)
     if seen.shows((Part.LEGS,), 60 * share):
         yield Fact("worn", _bottom_words(person, rng), 5)
     if seen.shows((Part.SHOES,), 14 * share):
         covered = person.shoes.kind == "boots" and person.bottom.length > SHAFT
-        kind = "shoes" if covered else person.shoes.kind  # nothing shows of a shaft
+        kind = "shoes" if covered else person.shoes.kind  # the shaft of the boot is hidden
         yield Fact("worn", f"{person.shoes.shade.name} {pick(rng, _SHOE_WORDS[kind])}", 2)
     if seen.shows((Part.HAT,), 16 * share):
         yield Fact("worn", f"a {person.hat.shade.name} {pick(rng, _HAT_WORDS[person.hat.kind])}", 3)
@@ -150,7 +151,7 @@ def _worn(person: Person, seen: Seen, rng: np.random.Generator, share: float) ->
 
 
 def _bodily(person: Person, seen: Seen, rng: np.random.Generator, share: float) -> Iterator[Fact]:
-    """Yield hair, prints and bare limbs that show enough."""
+    """Yield hair, prints and bare limbs of which enough is visible; `share` as in `_worn`."""
     if seen.shows((Part.HAIR,), 18 * share):
         yield Fact("with", _hair_words(person), 3)
     elif person.head.hair == "no" and not person.hat.kind and seen.shows((Part.SCALP,), 18 * share):
@@ -164,14 +165,14 @@ def _bodily(person: Person, seen: Seen, rng: np.random.Generator, share: float) 
 
 
 def _printed_sides(person: Person, seen: Seen) -> list[str]:
-    """Return the sides, nearer ones first, on which a print can be seen that stands out from its cloth."""
+    """Return the sides with a visible print that differs enough in colour from its cloth, nearer sides first."""
     near = sorted(person.top.prints, key=lambda one: -math.cos(seen.yaw - one.turn))
     plain = [one for one in near if seen.tells_apart(one.rgb, person.top.shade.rgb)]
     return ["front" if math.cos(one.turn) > 0 else "back" for one in plain]
 
 
 def _last_resort(person: Person, seen: Seen) -> list[Fact]:
-    """Return attributes for an image that shows hardly anything: sleeves by their length, then the turn."""
+    """Return attributes for an image that shows hardly anything of the person: sleeves, view, hidden body."""
     sleeves = (
         "long sleeves" if person.top.cut.sleeve > 0.5 else "short sleeves" if person.top.cut.sleeve else "bare arms"
     )
@@ -181,14 +182,15 @@ def _last_resort(person: Person, seen: Seen) -> list[Fact]:
 
 
 def _choose(facts: list[Fact], count: int, rng: np.random.Generator) -> list[Fact]:
-    """Return `count` facts, weightier ones likelier, in the order given."""
+    """Return `count` facts, in the order given, sampled without replacement by their weights."""
+    # Efraimidis and Spirakis: the largest values of u ** (1 / weight) are such a sample.
     keys = [float(rng.random()) ** (1 / fact.weight) for fact in facts]
-    best = sorted(range(len(facts)), key=lambda place: -keys[place])[:count]
-    return [facts[place] for place in sorted(best)]
+    best = sorted(range(len(facts)), key=lambda row: -keys[row])[:count]
+    return [facts[row] for row in sorted(best)]
 
 
 def _compose(facts: list[Fact], seen: Seen, rng: np.random.Generator) -> str:
-    """Return one sentence that names the facts, at times with the turn of the person."""
+    """Return one sentence that names the facts and, in some captions, the view of the person."""
     words = {role: [fact.words for fact in facts if fact.role == role] for role in ("worn", "with", "carried")}
     if chance(rng, 0.4):
         words["worn"].reverse()

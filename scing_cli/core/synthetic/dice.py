@@ -1,4 +1,4 @@
-"""Draws that are a function of their key alone, and the few shapes of draw that this room needs."""
+"""Random generators that depend on a key alone, and the kinds of draw that this package needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Key = tuple[int | str, ...]
 
 
 def dice(*key: int | str) -> np.random.Generator:
-    """Return the generator that belongs to a key.
+    """Return the random generator of a key: equal keys give equal draws.
 
     >>> float(dice(0, "hat").random()) == float(dice(0, "hat").random())
     True
@@ -28,7 +28,7 @@ def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
 
 
 def weighted(rng: np.random.Generator, table: Mapping[T, float]) -> T:
-    """Return one key of the table, as likely as its weight."""
+    """Return one key of the table, with a probability proportional to its weight."""
     left = rng.random() * sum(table.values())
     for option, weight in table.items():
         left -= weight
@@ -48,5 +48,5 @@ def between(rng: np.random.Generator, low: float, high: float) -> float:
 
 
 def around(rng: np.random.Generator, mean: float, spread: float) -> float:
-    """Return a normal draw, cut at two spreads from its mean."""
+    """Return a normal draw with standard deviation `spread`, clipped at two spreads from its mean."""
     return mean + spread * max(-2.0, min(2.0, float(rng.standard_normal())))

@@ -1,4 +1,4 @@
-"""A posed person on a canvas, back to front: far limbs, legs, torso, head, near arm, bag."""
+"""Draw a posed person on a canvas, from back to front: far arm, legs, torso, head, near arm, bag."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scing_cli.core.synthetic.textures import cloth, wrap
 
 
 def draw_figure(canvas: Canvas, rig: Rig) -> None:
-    """Draw the person that the rig holds."""
+    """Draw the person of a rig."""
     from_behind = rig.cos < 0
     draw_worn_behind(canvas, rig)
     if not from_behind:
@@ -39,9 +39,9 @@ def draw_figure(canvas: Canvas, rig: Rig) -> None:
 
 
 def _section(rig: Rig, share: float) -> tuple[float, float]:
-    """Return the half-axes (side, front) of the body at a share of the way from shoulder to hip and beyond."""
+    """Return the half-axes (side, front) of the body in statures, at a height from shoulder (0) to hip (1) or below."""
     build = rig.build
-    table = (
+    table = (  # share of the way, half-axis to the side, half-axis to the front
         (-0.06, 0.05, 0.045),
         (0.0, build.shoulders * 0.8, build.girth * 0.72),
         (0.1, build.shoulders, build.girth * 0.92),
@@ -88,7 +88,7 @@ def _collar(rig: Rig) -> tuple[int, int, int]:
 
 
 def _box(outline: list[Point]) -> tuple[int, int, int, int] | None:
-    """Return the whole-pixel box round an outline, or None where it is empty."""
+    """Return the box of whole pixels around an outline, or None if it is too small to draw."""
     xs, ys = [x for x, _ in outline], [y for _, y in outline]
     box = (math.floor(min(xs)), math.floor(min(ys)), math.ceil(max(xs)) + 1, math.ceil(max(ys)) + 1)
     return box if box[2] - box[0] > 2 and box[3] - box[1] > 2 else None
@@ -101,7 +101,7 @@ def _draw_neck(canvas: Canvas, rig: Rig) -> None:
 
 
 def _draw_seat(canvas: Canvas, rig: Rig) -> None:
-    """Fill the hips of trousers and shorts, with their belt."""
+    """Draw the hips of trousers or shorts, with the belt."""
     bottom = rig.person.bottom
     side, front = rig.build.hips * 1.02, rig.build.girth * 1.0
     wide = rig.width(side, front)
@@ -124,8 +124,8 @@ def _draw_skirt(canvas: Canvas, rig: Rig) -> None:
     outline = [(x - wide, y), (x + wide, y), (x + flare, hem), (x - flare, hem)]
     canvas.polygon([(px, py + 1) for px, py in outline], scaled(bottom.shade.rgb, 0.7), Part.LEGS)
     canvas.polygon(outline, bottom.shade.rgb, Part.LEGS)
-    for place in (-0.5, 0.1, 0.6):
-        canvas.line([(x + wide * place, y), (x + flare * place, hem - 2)], 1, scaled(bottom.shade.rgb, 0.82), Part.LEGS)
+    for fold in (-0.5, 0.1, 0.6):
+        canvas.line([(x + wide * fold, y), (x + flare * fold, hem - 2)], 1, scaled(bottom.shade.rgb, 0.82), Part.LEGS)
     if bottom.cuff:
         canvas.polygon(
             [(x - flare, hem - rig.size(0.02)), (x + flare, hem - rig.size(0.02)), (x + flare, hem), (x - flare, hem)],

@@ -1,4 +1,4 @@
-"""Bags: what hangs on the back, over the shoulder or from the hand."""
+"""Draw bags on the back, over the shoulder or in the hand."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from scing_cli.core.synthetic.rig import Rig
 
 
 def draw_worn_behind(canvas: Canvas, rig: Rig) -> None:
-    """Draw the backpack of a person who faces the camera: only its edges will show."""
+    """Draw the backpack of a person who faces the camera; the body, drawn later, leaves only its edges visible."""
     if rig.person.bag.kind == "backpack" and rig.cos >= 0:
         _draw_pack(canvas, rig)
 
 
 def draw_worn_in_front(canvas: Canvas, rig: Rig) -> None:
-    """Draw the backpack of a person seen from behind, or its straps from the front, or a strap across the chest."""
+    """Draw what hides the body: a backpack seen from behind, its straps seen from the front, or a chest strap."""
     bag = rig.person.bag
     if bag.kind == "backpack":
         if rig.cos < 0:
@@ -88,7 +88,7 @@ def draw_carried(canvas: Canvas, rig: Rig) -> None:
 
 
 def _draw_box(canvas: Canvas, rig: Rig, hook: tuple[float, float], half: float, tall: float) -> None:
-    """Draw a bag that hangs from `hook`; half width and height in statures."""
+    """Draw a bag that hangs from the pixel `hook`; half its width and its height are in statures."""
     bag = rig.person.bag
     wide = rig.width(half * bag.size * 0.6, half * bag.size)
     deep = rig.size(tall * bag.size)

@@ -1,4 +1,4 @@
-"""Head, hair and hat."""
+"""Draw head, hair, hat and scarf."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from scing_cli.core.synthetic.rig import Rig
 
 
 def draw_head(canvas: Canvas, rig: Rig) -> None:
-    """Draw the hair's cap, the face where it is turned to the camera, and the hat."""
+    """Draw the top of the hair, the face if it is turned to the camera, the hat and the scarf."""
     head = rig.person.head
     middle = _middle(rig)
     rx, ry = rig.size(0.047), rig.size(rig.build.head * 0.5)
@@ -21,9 +21,9 @@ def draw_head(canvas: Canvas, rig: Rig) -> None:
     if rig.cos > -0.5:
         _draw_face(canvas, rig, rx, ry)
     if head.hair == "curly":
-        for place in (-0.9, -0.4, 0.2, 0.8):
-            spot = (middle[0] + rx * place, middle[1] - ry * (0.75 - 0.35 * abs(place)))
-            canvas.ellipse(spot, rx * 0.42, ry * 0.3, scaled(cap, 0.9 + 0.1 * place), Part.HAIR)
+        for curl in (-0.9, -0.4, 0.2, 0.8):
+            spot = (middle[0] + rx * curl, middle[1] - ry * (0.75 - 0.35 * abs(curl)))
+            canvas.ellipse(spot, rx * 0.42, ry * 0.3, scaled(cap, 0.9 + 0.1 * curl), Part.HAIR)
     _draw_hat(canvas, rig, rx, ry)
     if rig.person.scarf:
         neck = rig.at(0.0, rig.build.head + 0.03, 0.01)
@@ -57,7 +57,7 @@ def _draw_face(canvas: Canvas, rig: Rig, rx: float, ry: float) -> None:
 
 
 def draw_back_hair(canvas: Canvas, rig: Rig) -> None:
-    """Draw what hangs down the back: long hair, a tail or a knot, and a hood."""
+    """Draw what hangs down the back: long hair, a ponytail or a knot, and a hood."""
     head = rig.person.head
     if rig.person.top.cut.hood:
         hood = rig.at(0.0, rig.shoulder + 0.02, -0.05)
@@ -107,7 +107,7 @@ def _draw_hat_band(canvas: Canvas, rig: Rig, wide: float, rows: tuple[float, flo
 
 
 def _draw_peak(canvas: Canvas, rig: Rig, wide: float, ry: float) -> None:
-    """Draw a cap's peak, which points where the face does, and its badge."""
+    """Draw the peak of a cap, which points in the direction of the face, and the badge."""
     hat = rig.person.hat
     x, y = _middle(rig)
     brim = y - ry * 0.28

@@ -1,4 +1,4 @@
-"""Arms and legs with what covers them."""
+"""Draw arms and legs with sleeves, trousers, socks and shoes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scing_cli.core.synthetic.rig import Limb, Rig
 
 
 def draw_arm(canvas: Canvas, rig: Rig, limb: Limb, *, behind: bool) -> None:
-    """Draw an arm: those well behind the body's axis before the torso, the others after it."""
+    """Draw an arm in one of two passes: arms well behind the axis of the body if `behind`, else all others."""
     if (limb.near < -0.03) != behind:
         return
     person = rig.person
@@ -19,7 +19,7 @@ def draw_arm(canvas: Canvas, rig: Rig, limb: Limb, *, behind: bool) -> None:
     canvas.limb(limb.joints, radii, person.head.skin, Part.BARE_ARM)
     hand = along(limb.joints[1], limb.joints[2], 1.14)
     canvas.ellipse(hand, rig.size(0.02), rig.size(0.024), person.head.skin, Part.SKIN)
-    if limb.side == rig.pose.raised:
+    if limb.side == rig.pose.raised:  # a raised hand has a phone
         canvas.ellipse(hand, rig.size(0.012), rig.size(0.024), (30, 30, 34), Part.SKIN)
     if person.top.cut.sleeve > 0:
         _draw_sleeve(canvas, rig, limb, [radius + rig.size(0.006 + person.top.cut.ease * 0.6) for radius in radii])
@@ -45,7 +45,7 @@ def _draw_sleeve(canvas: Canvas, rig: Rig, limb: Limb, radii: list[float]) -> No
 
 
 def _pattern_sleeve(canvas: Canvas, rig: Rig, joints: tuple[Point, Point, Point], radii: list[float]) -> None:
-    """Carry the top's pattern on to the sleeve: bands across it, lines along it, dots, or another colour below."""
+    """Continue the pattern of the top on the sleeve: bands across, a line along it, dots, or a second colour below."""
     top = rig.person.top
     shoulder, elbow, end = joints
     long = top.cut.sleeve > 0.5
@@ -65,21 +65,21 @@ def _pattern_sleeve(canvas: Canvas, rig: Rig, joints: tuple[Point, Point, Point]
 
 
 def _draw_bands(canvas: Canvas, rig: Rig, one: Point, two: Point, radius: float) -> None:
-    """Draw bands across a piece of sleeve, as far apart as the top's own."""
+    """Draw bands across a piece of sleeve, with the period of the top's pattern."""
     top = rig.person.top
     length = math.dist(one, two)
     if length < 3:
         return
     rgb = mixed(top.shade.rgb, top.second.rgb, 1.0 if top.style.pattern == "striped" else 0.5)
     step = rig.size(top.period) / length
-    for place in range(int((1 - step * top.phase) / step) + 1):
-        start = step * (place + top.phase)
+    for number in range(int((1 - step * top.phase) / step) + 1):
+        start = step * (number + top.phase)
         stop = min(1.0, start + step * top.duty)
         canvas.polygon(taper(along(one, two, start), along(one, two, stop), radius, radius), rgb, Part.SLEEVE)
 
 
 def draw_leg(canvas: Canvas, rig: Rig, limb: Limb) -> None:
-    """Draw a shoe, a leg, its sock and what covers it."""
+    """Draw a leg with its shoe, its sock and, unless the person wears a skirt, its trouser leg."""
     bottom = rig.person.bottom
     _, knee, ankle = limb.joints
     _draw_shoe(canvas, rig, limb)
@@ -121,7 +121,7 @@ def _draw_trouser(canvas: Canvas, rig: Rig, limb: Limb, radii: list[float]) -> N
 def _draw_side_stripe(
     canvas: Canvas, rig: Rig, limb: Limb, joints: tuple[Point, ...], widths: tuple[float, ...]
 ) -> None:
-    """Draw the stripe down a trouser leg's outer side, where it is turned to the camera."""
+    """Draw the stripe on the outer side of a trouser leg."""
     stripe = rig.person.bottom.side
     if stripe is None:
         return
@@ -133,8 +133,8 @@ def _draw_side_stripe(
 def _draw_shoe(canvas: Canvas, rig: Rig, limb: Limb) -> None:
     shoes = rig.person.shoes
     x, y = limb.joints[2]
-    forward = rig.size(0.095) * rig.sin * rig.place.stretch
-    lower = rig.size(0.095) * rig.cos * rig.place.elevation
+    forward = rig.size(0.095) * rig.sin * rig.placement.stretch
+    lower = rig.size(0.095) * rig.cos * rig.placement.elevation
     heel = (x - forward * 0.25, y + rig.size(0.016) - lower * 0.25)
     toe = (x + forward * 0.8, y + rig.size(0.022) + lower * 0.8)
     wide = rig.size(0.02)

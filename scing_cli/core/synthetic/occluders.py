@@ -1,4 +1,4 @@
-"""What stands between camera and person: drawn large, then slid in until it hides the wanted share of the body."""
+"""Things between camera and person: drawn large, then moved in until they hide a given share of the body."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from scing_cli.core.synthetic.dice import between, chance, pick, weighted
 from scing_cli.core.synthetic.palette import COLOURS, scaled, vary
 
 W, H = SIZE
-_COARSE = 4
-_STEPS = 40
+_COARSE = 4  # overlaps are measured on every fourth pixel in each direction, which is faster
+_STEPS = 40  # positions to try on the way in
 Mask = npt.NDArray[np.bool_]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Layer:
-    """A thing on a sheet of its own, and the way it slides in.
+    """An occluding thing on a transparent sheet, and the path on which it moves in.
 
     Args:
         picture: RGB.
         mask: Mode L, the same size; 255 where the thing is.
-        start: Where the sheet's corner lies when the thing is outside (pixels x, y).
-        stop: Where it lies when the thing is all the way in.
+        start: Upper left corner of the sheet when the thing is outside the picture (pixels x, y).
+        stop: Upper left corner of the sheet when the thing is all the way in.
     """
 
     picture: Image.Image
@@ -37,13 +37,13 @@ class Layer:
     stop: tuple[float, float]
 
     def at(self, share: float) -> tuple[int, int]:
-        """Return the corner at a share of the slide."""
+        """Return the upper left corner (pixels x, y) at a share of the path."""
         (x0, y0), (x1, y1) = self.start, self.stop
         return (round(x0 + (x1 - x0) * share), round(y0 + (y1 - y0) * share))
 
 
 class _Sheet:
-    """A sheet being painted, its mask alongside."""
+    """A sheet that is painted together with its mask."""
 
     def __init__(self, width: int, height: int) -> None:
         self.picture = Image.new("RGB", (width, height))
@@ -95,16 +95,16 @@ def _barrier(rng: np.random.Generator) -> Layer:
     tilt = between(rng, -24, 24)
     sheet.polygon([(0, 24 + tilt), (W, 24 - tilt), (W, H + 20), (0, H + 20)], rgb)
     other = pick(rng, (scaled(rgb, 0.6), (226, 224, 216)))
-    for place in range(5):
-        y = 44 + place * 48
+    for stripe in range(5):
+        y = 44 + stripe * 48
         sheet.polygon([(0, y + tilt), (W, y - tilt), (W, y + 14 - tilt), (0, y + 14 + tilt)], other)
     return sheet.layer((0, H), (0, -30))
 
 
 def _bench(rng: np.random.Generator) -> Layer:
     sheet, rgb = _Sheet(W, H + 20), vary((134, 92, 58), rng)
-    for place in range(5):
-        sheet.box(6, place * 15, W - 6, place * 15 + 12, scaled(rgb, between(rng, 0.85, 1.1)))
+    for slat in range(5):
+        sheet.box(6, slat * 15, W - 6, slat * 15 + 12, scaled(rgb, between(rng, 0.85, 1.1)))
     sheet.box(0, 76, W, 96, scaled(rgb, 0.8))
     for x in (10, W - 18):
         sheet.box(x, 0, x + 8, H, (52, 52, 56))
@@ -123,7 +123,7 @@ def _bins(rng: np.random.Generator) -> Layer:
 
 
 def _edge(rng: np.random.Generator) -> Layer:
-    """The edge of a wall, a van or a column, coming in from one side."""
+    """The edge of a wall, a van or a column, which moves in from one side."""
     sheet, rgb = _Sheet(W, H), vary(pick(rng, list(COLOURS.values())), rng)
     sheet.box(0, 0, W, H, rgb)
     for y in range(20, H, int(between(rng, 26, 60))):
@@ -148,9 +148,9 @@ def _pole(rng: np.random.Generator) -> Layer:
 def _awning(rng: np.random.Generator) -> Layer:
     sheet, rgb = _Sheet(W, H), vary(pick(rng, list(COLOURS.values())), rng)
     sheet.box(0, 0, W, H - 14, rgb)
-    for place in range(8):
-        x = place * 16
-        tint = rgb if place % 2 else scaled(rgb, 1.4)
+    for stripe in range(8):
+        x = stripe * 16
+        tint = rgb if stripe % 2 else scaled(rgb, 1.4)
         sheet.polygon([(x, H - 60), (x + 16, H - 60), (x + 16, H - 14), (x + 8, H), (x, H - 14)], tint)
     return sheet.layer((0, -H), (0, -H * 0.45))
 
@@ -178,34 +178,34 @@ def draw_thing(rng: np.random.Generator) -> str:
 
 
 def passer_by(canvas: Canvas, rng: np.random.Generator) -> Layer:
-    """Return somebody who has been drawn in the middle of a canvas as a thing that slides in from one side."""
+    """Return a person, drawn in the middle of a canvas, as a layer that moves in from one side."""
     mask = canvas.parts.point([0] + [255] * 255)
     side = pick(rng, (-1, 1))
     return Layer(canvas.picture, mask, (side * W, 0), (side * W * 0.12, 0))
 
 
-def slide_in(layer: Layer, body: Mask, wanted: float) -> float:
-    """Return how far to slide (0 to 1) so that the thing hides the wanted share of the body as nearly as it can.
+def slide_in(layer: Layer, body: Mask, target: float) -> float:
+    """Return the share of the path (0 to 1) at which the hidden share of the body is nearest to `target`.
 
     Args:
         layer: The thing.
-        body: bool (H, W): where the person shows.
-        wanted: Share of it to hide.
+        body: bool (H, W): True where the person is visible.
+        target: Share of the body to hide, 0 to 1.
     """
     coarse = np.asarray(body[::_COARSE, ::_COARSE])
     total = max(1, int(coarse.sum()))
     thing = np.asarray(layer.mask)[::_COARSE, ::_COARSE] > 0
-    best, distance = 0.0, wanted
+    best, distance = 0.0, target
     for step in range(1, _STEPS + 1):
         x, y = layer.at(step / _STEPS)
         hidden = _overlap(coarse, thing, round(x / _COARSE), round(y / _COARSE)) / total
-        if abs(hidden - wanted) < distance:
-            best, distance = step / _STEPS, abs(hidden - wanted)
+        if abs(hidden - target) < distance:
+            best, distance = step / _STEPS, abs(hidden - target)
     return best
 
 
 def _overlap(body: Mask, thing: Mask, x: int, y: int) -> int:
-    """Return how many pixels of the body lie under the thing whose corner is at (x, y)."""
+    """Return how many pixels of the body a thing hides whose upper left corner is at (x, y)."""
     top, left = max(0, y), max(0, x)
     bottom, right = min(body.shape[0], y + thing.shape[0]), min(body.shape[1], x + thing.shape[1])
     if bottom <= top or right <= left:
@@ -214,7 +214,7 @@ def _overlap(body: Mask, thing: Mask, x: int, y: int) -> int:
 
 
 def cover(canvas: Canvas, layer: Layer, share: float) -> None:
-    """Put the thing in front of everything drawn so far; what it hides becomes scene."""
+    """Draw the thing in front of everything drawn so far; the pixels that it hides become `Part.SCENE`."""
     corner = layer.at(share)
     canvas.picture.paste(layer.picture, corner, layer.mask)
     canvas.parts.paste(

@@ -1,4 +1,4 @@
-"""Colours: the names that captions use, and the many shades that one name covers."""
+"""Colour names that captions use, and the shades that one name covers."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ SKINS: tuple[RGB, ...] = (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Shade:
-    """A colour as a caption names it, and as it is.
+    """A colour: its name in captions and its exact value.
 
     Args:
         name: A key of `COLOURS` or `HAIR_COLOURS`.
@@ -66,30 +66,30 @@ class Shade:
 
 
 def clip_rgb(red: float, green: float, blue: float) -> RGB:
-    """Return the nearest colour that 8 bits hold."""
+    """Return the nearest colour with 8 bits per channel."""
     return (max(0, min(255, round(red))), max(0, min(255, round(green))), max(0, min(255, round(blue))))
 
 
 def scaled(rgb: RGB, factor: float) -> RGB:
-    """Return the colour made darker (factor below 1) or lighter."""
+    """Return the colour, darker (factor below 1) or lighter (above 1)."""
     return clip_rgb(rgb[0] * factor, rgb[1] * factor, rgb[2] * factor)
 
 
 def mixed(one: RGB, other: RGB, share: float) -> RGB:
-    """Return `share` of the other colour in the one."""
+    """Mix two colours: a share of 0 returns `one`, 1 returns `other`."""
     parts = [a + (b - a) * share for a, b in zip(one, other, strict=True)]
     return clip_rgb(*parts)
 
 
 def vary(rgb: RGB, rng: np.random.Generator, spread: float = 1.0) -> RGB:
-    """Return a shade near `rgb`: other in lightness by some 22 % and in hue, times `spread`."""
+    """Return a shade near `rgb`: lightness varies by about 22 % and hue a little, both times `spread`."""
     light = float(np.exp(around(rng, 0.0, 0.22 * spread)))
     lift = around(rng, 0.0, 9.0 * spread)
-    tint = 14.0 * (0.45 + 0.55 * max(rgb) / 255)  # less in dark colours, whose hue shows at once
+    tint = 14.0 * (0.45 + 0.55 * max(rgb) / 255)  # less for dark colours, where a small change of hue is visible
     parts = [part * light + lift + around(rng, 0.0, tint * spread) for part in rgb]
     return clip_rgb(*parts)
 
 
 def shade(name: str, rng: np.random.Generator, spread: float = 1.0) -> Shade:
-    """Return one of the shades that `COLOURS` calls by this name."""
+    """Return a random shade of a colour of `COLOURS`."""
     return Shade(name, vary(COLOURS[name], rng, spread))

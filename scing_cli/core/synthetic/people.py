@@ -1,9 +1,9 @@
-"""People, drawn in small groups that share a top's words: look-alikes that only a close look tells apart.
+"""Draw people in groups of look-alikes, whose captions hardly differ.
 
-All members of a group share the style of the top; pairs, and in a share `SAME_LEGS` of the groups all four, share
-kind and colour of trousers or skirt as well; hair, shoes, bag and hat are the group's own with probability `KINSHIP`.
-Shades, sizes of patterns and prints, proportions and trimmings are each person's own, and no caption names them; a
-scarf or print may be told of as such. The two constants set how much captions alone can tell.
+All members of a group share the style of the top. Kind and colour of trousers or skirt are shared by pairs, and in a
+share `SAME_LEGS` of the groups by all four. Hair, shoes, bag and hat come from the group with probability `KINSHIP`.
+Shades, sizes of patterns and prints, proportions and trimmings are drawn for each person, and no caption names them; a
+caption may say that there is a scarf or a print. The two constants set how well captions alone separate the people.
 """
 
 from __future__ import annotations
@@ -30,14 +30,17 @@ from scing_cli.core.synthetic.wardrobe import (
     draw_top_style,
 )
 
-GROUP = 4
+GROUP = 4  # look-alikes per group
 KINSHIP = 0.9
 SAME_LEGS = 0.5
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Build:
-    """Proportions as shares of the stature; of that there is none: the box that a detector draws follows the person."""
+    """Proportions as shares of the stature.
+
+    There is no stature: the box that a detector draws has the height of the person.
+    """
 
     shoulders: float
     hips: float
@@ -49,7 +52,7 @@ class Build:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Head:
-    """Skin, hair and what is worn in the face."""
+    """Skin, hair, glasses and beard."""
 
     skin: RGB
     hair: str
@@ -62,7 +65,7 @@ class Head:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Person:
-    """One drawn pedestrian."""
+    """One synthetic pedestrian."""
 
     build: Build
     head: Head
@@ -78,22 +81,22 @@ def draw_people(count: int, *key: int | str) -> tuple[Person, ...]:
     """Return `count` people in groups of `GROUP` look-alikes.
 
     Args:
-        count: How many.
-        key: What the draw is a function of. `write_world` uses keys that begin with "world"; a script that draws its
-            own people begins its keys with another word, and so meets none of them.
+        count: Number of people.
+        key: Equal keys give equal people. `write_world` uses keys that begin with "world"; a script that draws other
+            people begins its keys with another word.
     """
-    return tuple(_draw_person(place, key) for place in range(count))
+    return tuple(_draw_person(number, key) for number in range(count))
 
 
-def _draw_person(place: int, key: tuple[int | str, ...]) -> Person:
-    group, member = divmod(place, GROUP)
-    own = dice(*key, "person", place)
+def _draw_person(number: int, key: tuple[int | str, ...]) -> Person:
+    group, member = divmod(number, GROUP)
+    own = dice(*key, "person", number)
     style = draw_top_style(dice(*key, "top", group))
     pair = member // 2 if chance(dice(*key, "legs", group), 1 - SAME_LEGS) else 0
     kind, colour = draw_bottom_style(dice(*key, "bottom", group, pair))
 
     def source(part: str) -> np.random.Generator:
-        """Return the dice of the group or the person's own: what words say of the part comes from it."""
+        """Return the generator for what captions say of a part: that of the group, or one of this person alone."""
         return dice(*key, part, group) if chance(own, KINSHIP) else dice(*key, part, group, member)
 
     shoes, bag, hat, hair = (source(part) for part in ("shoes", "bag", "hat", "hair"))
@@ -122,7 +125,7 @@ def _draw_build(rng: np.random.Generator) -> Build:
 
 
 def _draw_head(own: np.random.Generator, words: np.random.Generator) -> Head:
-    """Return a head whose hair style and colour come from `words`, all else from the person's own dice."""
+    """Return a head: hair style and colour come from `words`, everything else from `own`."""
     hair = weighted(words, HAIR)
     name = pick(words, list(HAIR_COLOURS))
     glasses = pick(own, ((24, 24, 28), (110, 60, 40), (190, 190, 195)))

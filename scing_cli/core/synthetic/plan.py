@@ -1,4 +1,4 @@
-"""The images of a world: which there are, and what each is a function of."""
+"""List the images of a synthetic data set, and draw one of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FOLDERS = (TRAIN, QUERY, GALLERY)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Settings:
-    """What a world is a function of; `write_world` describes each."""
+    """What decides a synthetic data set; see the arguments of `write_world`."""
 
     identities: int
     cameras: int
@@ -30,7 +30,7 @@ class Settings:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Shot:
-    """One image to draw: its folder, whom (numbered from 1, as the camera) and how."""
+    """One image to draw. People (`identity`) and cameras are numbered from 1."""
 
     folder: str
     identity: int
@@ -42,18 +42,19 @@ class Shot:
 
     @property
     def path(self) -> str:
-        """The image's path in the world's folder."""
+        """Path of the image, relative to the folder of the data set."""
         return f"{self.folder}/{self.identity:04d}_c{self.camera_number}s1_{self.index:06d}_00.jpg"
 
 
 def plan(settings: Settings) -> Iterator[Shot]:
-    """Yield every image of a world, by part, person, camera and number.
+    """Yield every image of a data set, ordered by part, person, camera and number.
 
-    Train people are numbered 1 to N, test people from N + 1 on; queries have the index 1, gallery images the next ones.
+    Training people are numbered 1 to N, test people from N + 1 on. Queries have the index 1, gallery images the indices
+    after it.
     """
     cameras = list(enumerate(draw_cameras(settings.cameras, "world", settings.seed), start=1))
-    many = settings.images_per_camera
-    parts = ((TRAIN, 0, range(1, 1 + many)), (QUERY, 1, range(1, 2)), (GALLERY, 1, range(2, 2 + many)))
+    images = settings.images_per_camera
+    parts = ((TRAIN, 0, range(1, 1 + images)), (QUERY, 1, range(1, 2)), (GALLERY, 1, range(2, 2 + images)))
     for folder, test, indices in parts:
         count = settings.test_identities if test else settings.identities
         people = draw_people(count, "world", settings.seed, "test" if test else "train")
@@ -62,12 +63,13 @@ def plan(settings: Settings) -> Iterator[Shot]:
             for number, camera in cameras:
                 for index in indices:
                     key = ("world", settings.seed, identity, number, index, "occluded")
-                    chosen = share > 0 and chance(dice(*key), share)  # dice are dear: none where none is needed
-                    yield Shot(folder, identity, person, number, camera, index, chosen)
+                    # The first test saves time: to make a generator for every image is slow.
+                    occluded = share > 0 and chance(dice(*key), share)
+                    yield Shot(folder, identity, person, number, camera, index, occluded)
 
 
 def draw_shot(folder: Path, seed: int, shot: Shot) -> str:
-    """Draw one image into the world's folder and return its caption."""
+    """Write one image into the folder of the data set and return its caption."""
     key = ("world", seed, shot.identity, shot.camera_number, shot.index)
     result = render_view(shot.person, shot.camera, *key, occluded=shot.occluded)
     (folder / shot.path).write_bytes(result.jpeg)

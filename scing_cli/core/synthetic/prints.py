@@ -1,4 +1,4 @@
-"""Figures that are printed on garments: one literal table of unit shapes."""
+"""Figures that are printed on garments, as one table of unit shapes."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Print:
         shape: A key of `SHAPES`.
         rgb: Its colour.
         size: Its height in statures.
-        turn: Its place round the body in radians; 0 is the chest, pi the back.
-        height: Its place from the shoulder (0) to the hem (1).
+        turn: Angle around the body in radians; 0 is the chest, pi the back.
+        height: Height on the garment, from the shoulder (0) to the hem (1).
     """
 
     shape: str
@@ -33,12 +33,12 @@ class Print:
 
 
 def round_outline(corners: int, radius: float = 1.0, start: float = 0.0) -> Outline:
-    """Return a regular polygon round the origin, its first corner above it.
+    """Return a regular polygon around the origin, its first corner at the top (y points down).
 
     >>> [(round(x), round(y)) for x, y in round_outline(4)]
     [(0, -1), (1, 0), (0, 1), (-1, 0)]
     """
-    angles = [start + 2 * math.pi * place / corners for place in range(corners)]
+    angles = [start + 2 * math.pi * corner / corners for corner in range(corners)]
     return tuple((radius * math.sin(angle), -radius * math.cos(angle)) for angle in angles)
 
 

@@ -1,7 +1,7 @@
-"""A body in space: joints of a posed person, and where they fall on the picture.
+"""The joints of a posed person, and their projection on the picture.
 
 Body axes, in statures: `side` (towards the person's left), `down` (0 at the crown, 1 at the sole) and `front`. The
-camera looks slightly from above: nearer points fall lower.
+camera looks slightly down, so that nearer points are projected lower.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import math
 from scing_cli.core.synthetic.canvas import Point
 from scing_cli.core.synthetic.people import Build, Person
 
-ANKLE = 0.955
+ANKLE = 0.955  # statures from the crown
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -22,10 +22,10 @@ class Pose:
 
     Args:
         yaw: Turn from the camera in radians: 0 front, pi back.
-        stride: Half the angle between the legs, in radians; 0 stands still.
-        phase: Place in the step, in radians.
+        stride: Half the angle between the legs, in radians; 0 for a person who stands still.
+        phase: Phase of the step, in radians.
         bend: Bend of each elbow (left, right), in radians.
-        raised: Which arm is raised, to a phone say: 1 left, -1 right, 0 none.
+        raised: Which arm is raised, for example with a phone: 1 left, -1 right, 0 none.
         lean: Shift of the head to the front, in statures.
     """
 
@@ -38,15 +38,15 @@ class Pose:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Place:
+class Placement:
     """Where a person stands on the picture.
 
     Args:
         x: Middle of the body, in pixels.
-        top: Crown, in pixels.
+        top: Height of the crown, in pixels from the top.
         unit: Pixels per stature.
-        stretch: Width by height, as the crop was resized.
-        elevation: How far nearer points fall lower (a share of their nearness).
+        stretch: Horizontal scale divided by vertical scale, from the resizing of the crop.
+        elevation: How much lower nearer points are projected, as a share of their nearness.
     """
 
     x: float
@@ -58,7 +58,13 @@ class Place:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limb:
-    """Three joints on the picture, and how near the camera the limb is (in statures)."""
+    """Three joints on the picture.
+
+    Args:
+        joints: Pixels (x, y), from the body outwards.
+        near: How much nearer to the camera than the axis of the body the limb is, in statures.
+        side: 1 for the left limb, -1 for the right one.
+    """
 
     joints: tuple[Point, Point, Point]
     near: float
@@ -66,16 +72,16 @@ class Limb:
 
 
 class Rig:
-    """A person in a pose at a place: projects body points and knows the limbs."""
+    """A person with pose and placement: projects points of the body to pixels."""
 
-    def __init__(self, person: Person, pose: Pose, place: Place) -> None:
+    def __init__(self, person: Person, pose: Pose, placement: Placement) -> None:
         self.person = person
         self.pose = pose
-        self.place = place
+        self.placement = placement
         self.cos = math.cos(pose.yaw)
         self.sin = math.sin(pose.yaw)
-        self.unit = place.unit
-        self._base = place.top + place.unit - self.unit
+        self.unit = placement.unit
+        self._base = placement.top + placement.unit - self.unit
 
     @property
     def build(self) -> Build:
@@ -85,19 +91,19 @@ class Rig:
     def at(self, side: float, down: float, front: float) -> Point:
         """Return the pixel (x, y) of a body point."""
         x = side * self.cos + front * self.sin
-        y = down + self.nearness(side, front) * self.place.elevation
-        return (self.place.x + x * self.unit * self.place.stretch, self._base + y * self.unit)
+        y = down + self.nearness(side, front) * self.placement.elevation
+        return (self.placement.x + x * self.unit * self.placement.stretch, self._base + y * self.unit)
 
     def nearness(self, side: float, front: float) -> float:
         """Return how much nearer to the camera than the body's axis a point is, in statures."""
         return front * self.cos - side * self.sin
 
     def width(self, side: float, front: float) -> float:
-        """Return the half-width in pixels of an elliptic section with these half-axes (in statures)."""
-        return math.hypot(side * self.cos, front * self.sin) * self.unit * self.place.stretch
+        """Return the half-width in pixels of an elliptic cross-section with these half-axes (in statures)."""
+        return math.hypot(side * self.cos, front * self.sin) * self.unit * self.placement.stretch
 
     def size(self, length: float) -> float:
-        """Return a length of the body in pixels."""
+        """Return a length, given in statures, in pixels."""
         return length * self.unit
 
     @property
@@ -106,7 +112,7 @@ class Rig:
         return self.build.head + 0.042
 
     def torso(self, share: float) -> float:
-        """Return the height at a share of the way from shoulder (0) to hip (1)."""
+        """Return the height (in statures from the crown) at a share of the way from shoulder (0) to hip (1)."""
         return self.shoulder + share * (self.build.hip_height - self.shoulder)
 
     @functools.cached_property

@@ -1,4 +1,4 @@
-"""What lies behind the people: one kind of place per camera, panned and cluttered anew for every image."""
+"""Backgrounds: one scene per camera, with a new pan and new clutter in every image."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ W, H = SIZE
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Scene:
-    """A place that a camera looks at.
+    """The background that a camera sees.
 
     Args:
-        kind: A key of `PLACES`.
+        kind: A key of `SCENES`.
         ground: Colour of the ground.
-        backdrop: Colour of what stands behind.
+        backdrop: Colour of the backdrop.
         accent: Colour of its details.
-        horizon: Share of the height where ground and backdrop meet.
-        clutter: Mean number of loose things.
+        horizon: Height where ground and backdrop meet, as a share from the top.
+        clutter: Mean number of loose things in an image.
     """
 
     kind: str
@@ -39,7 +39,7 @@ class Scene:
 
 
 def draw_scene(kind: str, rng: np.random.Generator) -> Scene:
-    """Return a place of this kind with its own colours."""
+    """Return a scene of this kind with random shades of its colours."""
     ground, backdrop, accent = _COLOURS[kind]
     return Scene(
         kind=kind,
@@ -52,12 +52,12 @@ def draw_scene(kind: str, rng: np.random.Generator) -> Scene:
 
 
 def paint_scene(scene: Scene, rng: np.random.Generator) -> Image.Image:
-    """Return a picture of `SIZE` pixels: the place as the crop of one moment shows it."""
+    """Return a picture of `SIZE` pixels: the part of the scene that one crop shows."""
     picture = Image.new("RGB", SIZE, scene.backdrop)
     brush = ImageDraw.Draw(picture)
     horizon = H * (scene.horizon + between(rng, -0.08, 0.08))
     brush.rectangle((0, horizon, W, H), fill=scene.ground)
-    PLACES[scene.kind](brush, scene, rng, horizon)
+    SCENES[scene.kind](brush, scene, rng, horizon)
     for _ in range(int(rng.poisson(scene.clutter))):
         _paint_thing(brush, rng, horizon)
     return picture
@@ -108,23 +108,23 @@ def _grass(brush: Brush, scene: Scene, rng: np.random.Generator, horizon: float)
 
 def _tiles(brush: Brush, scene: Scene, rng: np.random.Generator, horizon: float) -> None:
     centre, line = between(rng, 20, W - 20), scaled(scene.ground, 0.82)
-    for place in range(-9, 10):
-        brush.line((centre + place * 9, horizon, centre + place * 34, H), fill=line, width=1)
+    for joint in range(-9, 10):  # joints of the tiles run together in the distance
+        brush.line((centre + joint * 9, horizon, centre + joint * 34, H), fill=line, width=1)
     y, step = horizon, 5.0
     while y < H:
         brush.line((0, y, W, y), fill=line, width=1)
         y, step = y + step, step * 1.28
     pan = between(rng, -60, 0)
-    for place in range(4):
-        x = pan + place * 58
+    for window in range(4):
+        x = pan + window * 58
         brush.rectangle((x, horizon - 95, x + 48, horizon - 6), fill=scene.accent, outline=scaled(scene.backdrop, 0.6))
         brush.rectangle((x + 5, horizon - 90, x + 43, horizon - 62), fill=vary(scene.accent, rng, 2.0))
 
 
 def _hall(brush: Brush, scene: Scene, rng: np.random.Generator, horizon: float) -> None:
     pan = between(rng, -50, 0)
-    for place in range(4):
-        x = pan + place * 60
+    for pillar in range(4):
+        x = pan + pillar * 60
         brush.rectangle((x, 0, x + 14, horizon), fill=scaled(scene.backdrop, 0.75))
         brush.rectangle((x + 22, 8, x + 48, 13), fill=(246, 244, 226))
         brush.rectangle((x, horizon, x + 14, horizon + 60), fill=scaled(scene.ground, 0.85))
@@ -133,8 +133,8 @@ def _hall(brush: Brush, scene: Scene, rng: np.random.Generator, horizon: float) 
 
 def _crossing(brush: Brush, scene: Scene, rng: np.random.Generator, horizon: float) -> None:
     pan, wide = between(rng, -30, 0), between(rng, 14, 24)
-    for place in range(8):
-        x = pan + place * wide * 1.9
+    for stripe in range(8):
+        x = pan + stripe * wide * 1.9
         skew = (x - W / 2) * 0.5
         brush.polygon(
             [(x, horizon + 30), (x + wide, horizon + 30), (x + wide + skew, H), (x + skew, H)], fill=(214, 212, 202)
@@ -153,7 +153,7 @@ def _crossing(brush: Brush, scene: Scene, rng: np.random.Generator, horizon: flo
 
 
 def _paint_thing(brush: Brush, rng: np.random.Generator, horizon: float) -> None:
-    """Paint one loose thing of the scene: a post, a box, a plant, a sign or somebody far away."""
+    """Paint one loose thing: a post, a pole, a box, a plant, a sign or a distant pedestrian."""
     x, foot = between(rng, -10, W + 10), between(rng, horizon, horizon + 60)
     rgb = vary(pick(rng, list(COLOURS.values())), rng, 1.3)
     kind = pick(rng, ("post", "box", "plant", "sign", "walker", "pole"))
@@ -187,6 +187,6 @@ _COLOURS: Mapping[str, tuple[RGB, RGB, RGB]] = MappingProxyType(
         "crossing": ((82, 84, 90), (148, 154, 158), (194, 206, 216)),
     }
 )
-PLACES: Mapping[str, Callable[[Brush, Scene, np.random.Generator, float], None]] = MappingProxyType(
+SCENES: Mapping[str, Callable[[Brush, Scene, np.random.Generator, float], None]] = MappingProxyType(
     {"street": _street, "wall": _wall, "grass": _grass, "tiles": _tiles, "hall": _hall, "crossing": _crossing}
 )

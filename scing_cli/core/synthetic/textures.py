@@ -1,7 +1,7 @@
-"""A top's cloth, unrolled round the body: columns are the turn (-pi to pi, chest in the middle), rows the height.
+"""Textures of tops, as cylindrical maps that are wrapped around the body.
 
-Seen from any side, the texture is wrapped on the body, so that a print on the chest moves and narrows as the person
-turns and is gone from behind.
+Columns of a texture are the angle around the body (-pi to pi, chest in the middle), rows the height. A print on the
+chest therefore moves and narrows as the person turns, and cannot be seen from behind.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from scing_cli.core.synthetic.wardrobe import Top
 
 COLUMNS = 192
 ROWS_PER_STATURE = 260
-TORSO = 0.32
+TORSO = 0.32  # statures from shoulder to hip
 
 
 class _Cloth:
-    """The cloth being painted; shapes near the back's middle are drawn at both ends."""
+    """The texture of a top while it is painted."""
 
     def __init__(self, rows: int, rgb: RGB) -> None:
         self.rows = rows
@@ -33,7 +33,7 @@ class _Cloth:
         self.marker = ImageDraw.Draw(self.parts)
 
     def polygon(self, points: list[tuple[float, float]], rgb: RGB, part: Part = Part.TOP) -> None:
-        for shift in (-COLUMNS, 0, COLUMNS):
+        for shift in (-COLUMNS, 0, COLUMNS):  # shapes across the middle of the back continue at the other edge
             moved = [(x + shift, y) for x, y in points]
             self.brush.polygon(moved, fill=rgb)
             self.marker.polygon(moved, fill=int(part))
@@ -44,7 +44,7 @@ class _Cloth:
 
 @functools.lru_cache(maxsize=1024)
 def cloth(top: Top) -> tuple[Bytes, Bytes]:
-    """Return the top's cloth: colours uint8 (rows, COLUMNS, 3) and parts uint8 (rows, COLUMNS); read-only."""
+    """Return the texture of a top: colours uint8 (rows, COLUMNS, 3) and parts uint8 (rows, COLUMNS), both read-only."""
     rows = max(24, round(ROWS_PER_STATURE * TORSO * top.hem))
     paint = _Cloth(rows, top.shade.rgb)
     _paint_pattern(paint, top)
@@ -81,8 +81,8 @@ def _stripes(paint: _Cloth, top: Top, period: float) -> None:
 
 def _pinstripes(paint: _Cloth, top: Top, period: float) -> None:
     count = max(8, round(COLUMNS / period / 0.8))
-    for place in range(count):
-        x = (place + top.phase) * COLUMNS / count
+    for column in range(count):
+        x = (column + top.phase) * COLUMNS / count
         paint.brush.rectangle((x, 0, x + max(2.0, period * top.duty * 0.6), paint.rows), fill=top.second.rgb)
 
 
@@ -90,11 +90,11 @@ def _checks(paint: _Cloth, top: Top, period: float) -> None:
     wide = period * 1.3
     count = max(6, round(COLUMNS / wide))
     both = tuple((a + b) // 2 for a, b in zip(top.shade.rgb, top.second.rgb, strict=True))
-    for place in range(count):
-        x = (place + top.phase) * COLUMNS / count
+    for column in range(count):
+        x = (column + top.phase) * COLUMNS / count
         paint.brush.rectangle((x, 0, x + wide * top.duty, paint.rows), fill=both)
-    for place in range(int(paint.rows / wide) + 2):
-        y = (place - top.phase) * wide
+    for row in range(int(paint.rows / wide) + 2):
+        y = (row - top.phase) * wide
         paint.brush.rectangle((0, y, COLUMNS, y + wide * top.duty * 0.7), fill=both)
         for column in range(count):
             x = (column + top.phase) * COLUMNS / count
@@ -136,8 +136,8 @@ def _paint_front(paint: _Cloth, top: Top) -> None:
         paint.bar(middle - 1.5, 0, middle + 1.5, rows, top.trim)
     elif top.cut.front == "buttons":
         paint.bar(middle - 3, 0, middle + 3, rows, scaled(top.shade.rgb, 0.85))
-        for place in range(6):
-            y = rows * (0.1 + 0.16 * place)
+        for button in range(6):
+            y = rows * (0.1 + 0.16 * button)
             paint.bar(middle - 2, y, middle + 2, y + 3, top.trim)
     else:
         neck = 6 + 8 * top.duty
@@ -178,16 +178,16 @@ def _paint_print(paint: _Cloth, figure: Print) -> None:
 
 
 def wrap(texture: Bytes, yaw: float, width: int, height: int) -> Bytes:
-    """Return what one sees of a texture that is wrapped round the body.
+    """Return the visible part of a texture that is wrapped around the body.
 
     Args:
         texture: uint8 (rows, COLUMNS, ...).
-        yaw: How far the person has turned from the camera, in radians; 0 faces it.
-        width: Pixels across.
-        height: Pixels down.
+        yaw: Turn of the person from the camera, in radians; 0 faces the camera.
+        width: Width of the result, in pixels.
+        height: Height of the result, in pixels.
 
     Returns:
-        uint8 (height, width, ...): a column at share u of the half-width shows the body at turn arcsin(u) - yaw.
+        uint8 (height, width, ...): the column at u (-1 left edge, 1 right edge) shows the angle arcsin(u) - yaw.
     """
     across = (np.arange(width) + 0.5) / width * 2 - 1
     turn = np.arcsin(across) - yaw

@@ -1,4 +1,4 @@
-"""One person before one camera at one moment: pose, place in the box, company, what stands in front; and its image."""
+"""Render one image of a person: pose, placement in the box, other people, occlusion, camera and caption."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from scing_cli.core.synthetic.dice import around, between, chance, dice, pick
 from scing_cli.core.synthetic.figure import draw_figure
 from scing_cli.core.synthetic.occluders import THINGS, Layer, cover, draw_thing, passer_by, slide_in
 from scing_cli.core.synthetic.people import Person, draw_people
-from scing_cli.core.synthetic.rig import Place, Pose, Rig
+from scing_cli.core.synthetic.rig import Placement, Pose, Rig
 from scing_cli.core.synthetic.scenes import paint_scene
 
 LEAST_HIDDEN, MOST_HIDDEN = 0.3, 0.6
-_TRIES = 12
+_TRIES = 12  # things to try in front of the person before a plain wall
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Rendering:
-    """One image with its words.
+    """One image with its caption.
 
     Args:
-        jpeg: The file's bytes: RGB, 64 pixels wide, 128 high.
+        jpeg: Content of the JPEG file: RGB, 64 pixels wide, 128 high.
         caption: A sentence about what this image shows.
-        named: The attributes that the caption names, in its own words; at least three.
+        named: The phrases of the attributes that the caption names; at least three.
         hidden: Share of the person's pixels that something in front hides.
     """
 
@@ -45,36 +45,36 @@ def render(person: Person, camera: Camera, *key: int | str) -> tuple[Image.Image
     """Return one image of a person, 64 x 128 RGB as decoded from the camera's JPEG, and its caption.
 
     Args:
-        person: Whom to draw.
-        camera: Who looks.
-        key: What pose, place, light and words are a function of. `write_world` uses keys that begin with "world".
+        person: The person to draw.
+        camera: The camera that records the image.
+        key: Decides pose, placement, light and wording. `write_world` uses keys that begin with "world".
     """
     result = render_view(person, camera, *key)
     return Image.open(io.BytesIO(result.jpeg)).convert("RGB"), result.caption
 
 
 def render_view(person: Person, camera: Camera, *key: int | str, occluded: bool = False) -> Rendering:
-    """Return one image of a person as a file's bytes, its caption, and how much of the body is hidden.
+    """Return one image of a person as a JPEG file, with its caption and the hidden share of the body.
 
     Args:
-        person: Whom to draw.
-        camera: Who looks.
-        key: What the image is a function of, with person and camera.
-        occluded: Whether something must hide 30-60 % of the body; otherwise the camera's own share has something in
-            front, which seldom hides more than a third.
+        person: The person to draw.
+        camera: The camera that records the image.
+        key: Together with person and camera, decides the image.
+        occluded: True if something must hide 30-60 % of the body. Otherwise something stands in front in the share
+            `camera.occluded` of the images, and seldom hides more than a third.
     """
     rng = dice(*key, "view")
     canvas = Canvas(paint_scene(camera.scene, dice(*key, "scene")))
-    pose, place = _draw_pose(camera, rng), _draw_place(camera, rng)
+    pose, placement = _draw_pose(camera, rng), _draw_placement(camera, rng)
     if chance(rng, camera.crowd):
-        _draw_company(canvas, camera, place, (*key, "company"))
-    _draw_shadow(canvas, place)
-    draw_figure(canvas, Rig(person, pose, place))
+        _draw_company(canvas, camera, placement, (*key, "company"))
+    _draw_shadow(canvas, placement)
+    draw_figure(canvas, Rig(person, pose, placement))
     body = _shown(canvas)
     if occluded:
-        _hide(canvas, camera, place, key)
+        _hide(canvas, camera, placement, key)
     elif chance(rng, camera.occluded):
-        _cover_some(canvas, camera, place, (*key, "thing"))
+        _cover_some(canvas, camera, placement, (*key, "thing"))
     shown = _shown(canvas)
     hidden = 1 - int(shown.sum()) / max(1, int(body.sum()))
     seen = Seen(_count_parts(canvas), pose.yaw, camera.clarity)
@@ -85,7 +85,7 @@ def render_view(person: Person, camera: Camera, *key: int | str, occluded: bool 
 
 
 def _draw_pose(camera: Camera, rng: np.random.Generator) -> Pose:
-    """Return a pose: people walk past a camera along its way, in either direction, or stand and look about."""
+    """Return a pose: people walk past the camera in either direction, or stand with any orientation."""
     walking = chance(rng, 0.75)
     yaw = camera.heading + (math.pi if chance(rng, 0.5) else 0.0) + around(rng, 0.0, 0.5)
     if not walking:
@@ -100,12 +100,12 @@ def _draw_pose(camera: Camera, rng: np.random.Generator) -> Pose:
     )
 
 
-def _draw_place(camera: Camera, rng: np.random.Generator) -> Place:
-    """Return where the person stands in a box that a detector has drawn, not quite in its middle."""
+def _draw_placement(camera: Camera, rng: np.random.Generator) -> Placement:
+    """Return where the person stands in the box of an imprecise detector."""
     width, height = SIZE
     unit = height * camera.scale * math.exp(around(rng, 0.0, camera.slack))
     middle = height * (0.5 + around(rng, 0.0, camera.slack * 0.6))
-    return Place(
+    return Placement(
         x=width * (0.5 + around(rng, 0.0, camera.slack * 1.5)),
         top=middle - unit * (0.5 + camera.elevation * 0.03),
         unit=unit,
@@ -114,53 +114,55 @@ def _draw_place(camera: Camera, rng: np.random.Generator) -> Place:
     )
 
 
-def _draw_company(canvas: Canvas, camera: Camera, place: Place, key: tuple[int | str, ...]) -> None:
-    """Draw somebody else at the edge of the box, behind the person."""
+def _draw_company(canvas: Canvas, camera: Camera, placement: Placement, key: tuple[int | str, ...]) -> None:
+    """Draw a second person at the edge of the box, behind the first."""
     rng = dice(*key)
     side = pick(rng, (-1, 1))
-    beside = dataclasses.replace(
-        place,
-        x=place.x + side * place.unit * between(rng, 0.2, 0.34),
-        top=place.top - between(rng, 0, 14),
-        unit=place.unit * between(rng, 0.8, 1.0),
+    other = dataclasses.replace(
+        placement,
+        x=placement.x + side * placement.unit * between(rng, 0.2, 0.34),
+        top=placement.top - between(rng, 0, 14),
+        unit=placement.unit * between(rng, 0.8, 1.0),
     )
-    silent = Canvas(canvas.picture, marks=False)
-    draw_figure(silent, Rig(draw_people(1, *key)[0], _draw_pose(camera, rng), beside))
+    unmarked = Canvas(canvas.picture, marks=False)
+    draw_figure(unmarked, Rig(draw_people(1, *key)[0], _draw_pose(camera, rng), other))
 
 
-def _draw_shadow(canvas: Canvas, place: Place) -> None:
-    foot = (place.x, place.top + place.unit * 0.985)
+def _draw_shadow(canvas: Canvas, placement: Placement) -> None:
+    foot = (placement.x, placement.top + placement.unit * 0.985)
     red, green, blue = canvas.picture.getpixel((SIZE[0] // 2, min(SIZE[1] - 1, max(0, round(foot[1])))))  # type: ignore[misc]
     canvas.ellipse(
-        foot, place.unit * 0.13, place.unit * 0.022, (red * 5 // 8, green * 5 // 8, blue * 5 // 8), Part.SCENE
+        foot, placement.unit * 0.13, placement.unit * 0.022, (red * 5 // 8, green * 5 // 8, blue * 5 // 8), Part.SCENE
     )
 
 
-def _thing(camera: Camera, place: Place, key: tuple[int | str, ...]) -> tuple[Layer, np.random.Generator]:
-    """Return something to put in front."""
+def _thing(camera: Camera, placement: Placement, key: tuple[int | str, ...]) -> tuple[Layer, np.random.Generator]:
+    """Return something to put in front of the person, and the generator that drew it."""
     rng = dice(*key)
     kind = draw_thing(rng)
     if kind in THINGS:
         return THINGS[kind](rng), rng
     stranger = Canvas(Image.new("RGB", SIZE))
-    near = dataclasses.replace(place, x=SIZE[0] / 2, unit=place.unit * 1.08, top=place.top + between(rng, 0, 20))
+    near = dataclasses.replace(
+        placement, x=SIZE[0] / 2, unit=placement.unit * 1.08, top=placement.top + between(rng, 0, 20)
+    )
     draw_figure(stranger, Rig(draw_people(1, *key)[0], _draw_pose(camera, rng), near))
     return passer_by(stranger, rng), rng
 
 
-def _cover_some(canvas: Canvas, camera: Camera, place: Place, key: tuple[int | str, ...]) -> None:
-    """Let something hide a part of the person, seldom more than a third."""
-    layer, rng = _thing(camera, place, key)
+def _cover_some(canvas: Canvas, camera: Camera, placement: Placement, key: tuple[int | str, ...]) -> None:
+    """Hide a part of the person, seldom more than a third."""
+    layer, rng = _thing(camera, placement, key)
     share = slide_in(layer, _shown(canvas), between(rng, 0.08, 0.35))
     cover(canvas, layer, share)
 
 
-def _hide(canvas: Canvas, camera: Camera, place: Place, key: tuple[int | str, ...]) -> None:
-    """Let something hide 30-60 % of the person: things are tried until one does, at last a plain wall."""
+def _hide(canvas: Canvas, camera: Camera, placement: Placement, key: tuple[int | str, ...]) -> None:
+    """Hide 30-60 % of the person: try several things and, if none fits, draw a plain wall."""
     body = _shown(canvas)
     total = int(body.sum())
     for attempt in range(_TRIES):
-        layer, rng = _thing(camera, place, (*key, "hide", attempt))
+        layer, rng = _thing(camera, placement, (*key, "hide", attempt))
         share = slide_in(layer, body, between(rng, LEAST_HIDDEN + 0.04, MOST_HIDDEN - 0.04))
         trial = Canvas(canvas.picture.copy())
         trial.parts = canvas.parts.copy()
@@ -168,19 +170,19 @@ def _hide(canvas: Canvas, camera: Camera, place: Place, key: tuple[int | str, ..
         if LEAST_HIDDEN <= 1 - int(_shown(trial).sum()) / total <= MOST_HIDDEN:
             canvas.picture, canvas.parts = trial.picture, trial.parts
             return
-    from_below = np.cumsum(body.sum(axis=1)[::-1])[::-1] / total
+    from_below = np.cumsum(body.sum(axis=1)[::-1])[::-1] / total  # (H,), share of the body in this row and below
     row = int(np.argmin(np.abs(from_below - 0.45)))
     wall = Image.new("RGB", SIZE, camera.scene.accent)
     cover(canvas, Layer(wall, Image.new("L", SIZE, 255), (0, row), (0, row)), 1.0)
 
 
 def _shown(canvas: Canvas) -> npt.NDArray[np.bool_]:
-    """Return where the person is to be seen: bool, shape (height, width) of the canvas."""
+    """Return where the person is visible: bool, shape (height, width) of the canvas."""
     shown: npt.NDArray[np.bool_] = np.asarray(canvas.parts) != int(Part.SCENE)
     return shown
 
 
 def _count_parts(canvas: Canvas) -> dict[Part, int]:
-    """Return how many final pixels show each part."""
+    """Return the number of final pixels that show each part."""
     counts = np.bincount(np.asarray(canvas.parts)[::SCALE, ::SCALE].reshape(WIDTH * HEIGHT), minlength=len(Part))
     return {part: int(counts[part]) for part in Part}

@@ -1,7 +1,7 @@
-"""What people wear and carry: literal tables of kinds, and the draw of one piece with its small uncaptioned cues.
+"""Clothes and bags: tables of kinds, and functions that draw one piece with details that no caption names.
 
-Lengths are shares of the person's stature. A style is what words can say of a piece (kind, colour, pattern); two
-people of one style still differ in shade, size of pattern, print, hem, trimmings and wear.
+Lengths are shares of the person's stature. A style is what a caption can say of a piece (kind, colour, pattern). Two
+people with one style still differ in shade, size of the pattern, print, hem, trimmings and wear.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ class TopKind:
     """How one kind of top is cut.
 
     Args:
-        sleeve: Share of the arm that it covers, 0 to 1.
-        hem: Where it ends; 0 is the shoulder, 1 the hip.
-        ease: Width added on either side.
+        sleeve: Covered share of the arm, 0 to 1.
+        hem: Height of the hem; 0 is the shoulder, 1 the hip.
+        ease: Width added to the body on each side.
         front: `plain`, `buttons`, `open` (an inner shirt shows) or `zip`.
-        collar: Whether a collar stands at the neck.
-        hood: Whether a hood lies on the back.
+        collar: Whether it has a collar.
+        hood: Whether it has a hood.
     """
 
     sleeve: float
@@ -83,7 +83,7 @@ _SHOE_COLOURS = {"black": 5, "white": 4, "grey": 2, "brown": 2, "red": 1, "blue"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TopStyle:
-    """What a caption can say of a top; look-alikes share it."""
+    """What a caption can say of a top; all look-alikes of a group share it."""
 
     kind: str
     colour: str
@@ -94,7 +94,7 @@ class TopStyle:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Top:
-    """One top with everything that tells it from another of its style."""
+    """One top: its style, and all details in which it differs from other tops with this style."""
 
     style: TopStyle
     shade: Shade
@@ -113,7 +113,7 @@ class Top:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Bottom:
-    """Trousers, shorts or a skirt; empty trimmings are None."""
+    """Trousers, shorts or a skirt; a trimming is None if there is none."""
 
     kind: str
     shade: Shade
@@ -139,7 +139,7 @@ class Shoes:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Bag:
-    """A bag, or none (empty kind); `side` is 1 for the person's left, -1 for the right."""
+    """A bag; the kind is empty if there is none. `side` is 1 for the person's left, -1 for the right."""
 
     kind: str
     shade: Shade
@@ -152,7 +152,7 @@ class Bag:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Hat:
-    """A hat, or none (empty kind)."""
+    """A hat; the kind is empty if there is none."""
 
     kind: str
     shade: Shade
@@ -161,7 +161,7 @@ class Hat:
 
 
 def draw_top_style(rng: np.random.Generator) -> TopStyle:
-    """Return what words can say of a top."""
+    """Return a random style of a top."""
     kind = weighted(rng, TOP_WEIGHTS)
     colour = weighted(rng, _TOP_COLOURS)
     second = weighted(rng, {name: weight for name, weight in _TOP_COLOURS.items() if name != colour})
@@ -171,7 +171,7 @@ def draw_top_style(rng: np.random.Generator) -> TopStyle:
 
 
 def draw_top(style: TopStyle, rng: np.random.Generator) -> Top:
-    """Return one top of a style."""
+    """Return a random top with this style."""
     cut = TOPS[style.kind]
     second = shade(style.second, rng)
     trims = [name for name in ("collar", "cuffs", "hem", "badge", "pocket", "elbows", "belt") if chance(rng, 0.4)]
@@ -194,7 +194,7 @@ def draw_top(style: TopStyle, rng: np.random.Generator) -> Top:
 
 
 def _print_turns(style: TopStyle, rng: np.random.Generator) -> list[float]:
-    """Return where round the body the prints sit: chest, and now and then the back."""
+    """Return the angles of the prints around the body: on the chest, on the back, on both or none."""
     turns = [around(rng, 0.0, 0.3)] if style.printed else []
     if chance(rng, 0.6 if style.printed else 0.3):
         turns.append(np.pi + around(rng, 0.0, 0.15))
@@ -206,7 +206,7 @@ def _draw_print(rgb: RGB, rng: np.random.Generator, turn: float) -> Print:
 
 
 def draw_bottom(kind: str, colour: str, rng: np.random.Generator) -> Bottom:
-    """Return one piece of a kind and colour."""
+    """Return random trousers, shorts or a skirt with this kind and colour."""
     own = shade(colour, rng)
     patch = (scaled(own.rgb, between(rng, 0.5, 1.7)), pick(rng, (-1, 1)), between(rng, 0.3, 0.75))
     return Bottom(
@@ -223,7 +223,7 @@ def draw_bottom(kind: str, colour: str, rng: np.random.Generator) -> Bottom:
 
 
 def draw_bottom_style(rng: np.random.Generator) -> tuple[str, str]:
-    """Return kind and colour of trousers, shorts or a skirt."""
+    """Return a random kind and colour of trousers, shorts or a skirt."""
     kind = weighted(rng, BOTTOMS)
     return kind, weighted(rng, _JEANS if kind == "jeans" else _BOTTOM_COLOURS)
 
@@ -234,7 +234,7 @@ def _maybe(rng: np.random.Generator, probability: float) -> RGB | None:
 
 
 def draw_shoes(rng: np.random.Generator) -> Shoes:
-    """Return a pair of shoes."""
+    """Return a random pair of shoes."""
     own = shade(weighted(rng, _SHOE_COLOURS), rng)
     kind = weighted(rng, SHOES)
     sole = pick(rng, ((225, 225, 220), (40, 40, 44), scaled(own.rgb, 0.6)))
@@ -242,7 +242,7 @@ def draw_shoes(rng: np.random.Generator) -> Shoes:
 
 
 def draw_bag(rng: np.random.Generator) -> Bag:
-    """Return a bag, or none."""
+    """Return a random bag; its kind may be empty."""
     own = shade(weighted(rng, _TOP_COLOURS), rng)
     kind = weighted(rng, BAGS)
     return Bag(
@@ -257,7 +257,7 @@ def draw_bag(rng: np.random.Generator) -> Bag:
 
 
 def draw_hat(rng: np.random.Generator) -> Hat:
-    """Return a hat, or none."""
+    """Return a random hat; its kind may be empty."""
     own = shade(weighted(rng, _TOP_COLOURS), rng)
     kind = weighted(rng, HATS)
     return Hat(kind, own, vary(pick(rng, list(COLOURS.values())), rng), chance(rng, 0.5))

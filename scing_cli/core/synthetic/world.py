@@ -1,4 +1,4 @@
-"""Write a rendered world to disk in Market-1501's layout.
+"""Write a synthetic data set in Market-1501's layout.
 
 ```text
 FOLDER/bounding_box_train/0001_c1s1_000001_00.jpg   identities 1 .. N
@@ -26,7 +26,7 @@ from scing_cli.core.synthetic.worker import draw_all
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WorldCounts:
-    """What was written: people to train on and to test, cameras, and images per part."""
+    """Counts of a written data set: training and test people, cameras, and images of each part."""
 
     identities: int
     test_identities: int
@@ -49,44 +49,47 @@ def write_world(
     workers: int | None = None,
     reporter: Reporter = LIBRARY_REPORTER,
 ) -> WorldCounts:
-    """Draw a data set of pedestrians: the same bytes for the same arguments, whatever the number of workers.
+    """Draw a synthetic data set of pedestrians. Equal arguments give equal bytes; `workers` does not matter.
 
     Args:
-        folder: Where to write it; it must not exist, or be empty.
-        identities: People in training.
-        test_identities: Others, to test; by default as many.
-        cameras: Cameras; train and test share them.
-        images_per_camera: Images of each person by each camera in training and gallery. Each test person has one
-            query per camera besides.
+        folder: Folder to write; it must be empty or not exist.
+        identities: Number of training people.
+        test_identities: Number of test people; the default is `identities`.
+        cameras: Number of cameras; training and test people are seen by the same ones.
+        images_per_camera: Images of each person by each camera in training and gallery. Each test person also has one
+            query per camera.
         occluded_queries: Whether something hides 30-60 % of the body in every query. All other images stay the same.
-        occluded_training: The share of training images, 0 to 1, in which something does. All others stay the same.
-        seed: Which world.
-        workers: Processes; by default as many as there are cores.
-        reporter: Where progress is told.
+        occluded_training: Share of training images, 0 to 1, in which something hides 30-60 % of the body. All other
+            images stay the same.
+        seed: Decides all random draws.
+        workers: Number of processes; the default depends on the number of cores.
+        reporter: Receives the progress.
 
     Returns:
-        What was written.
+        The counts of what was written.
 
     Raises:
-        SettingError: If a number is too small, or the share outside 0 to 1.
-        DataError: If the folder holds something; nothing is touched.
-        ScingError: If it cannot be written; nothing is left behind.
+        SettingError: If a number is too small, or the share is outside 0 to 1.
+        DataError: If `folder` is not a folder or is not empty; nothing is changed.
+        ScingError: If the data set cannot be written; nothing is left behind.
     """
-    others = identities if test_identities is None else test_identities
-    _check(identities=identities, test_identities=others, cameras=cameras, images_per_camera=images_per_camera)
+    tested = identities if test_identities is None else test_identities
+    _check(identities=identities, test_identities=tested, cameras=cameras, images_per_camera=images_per_camera)
     if not 0 <= occluded_training <= 1:
         raise SettingError(f"--occluded-training {occluded_training}: not a share.", "Give a number from 0 to 1.")
     target = folder.absolute()
     if target.is_symlink() or (target.exists() and not target.is_dir()):
-        raise DataError(f"{folder} is no folder.", "Name a new folder for the drawn world.")
+        raise DataError(f"{folder} is not a folder.", "Name a new folder for the synthetic data set.")
     try:
         if target.is_dir() and any(target.iterdir()):
-            raise DataError(f"{folder} is not empty.", "Name a new folder for the drawn world, or empty this one.")
-        settings = Settings(identities, cameras, images_per_camera, occluded_queries, seed, others, occluded_training)
+            raise DataError(
+                f"{folder} is not empty.", "Name a new folder for the synthetic data set, or empty this one."
+            )
+        settings = Settings(identities, cameras, images_per_camera, occluded_queries, seed, tested, occluded_training)
         return _write(target, settings, workers or default_workers(), reporter)
     except OSError as error:
         raise ScingError(
-            f"Cannot write {folder}: {error.strerror or error}.", "Choose another place for it, or make room there."
+            f"Cannot write {folder}: {error.strerror or error}.", "Choose another place for it, or free some space."
         ) from error
 
 
@@ -94,18 +97,18 @@ def _check(**numbers: int) -> None:
     for name, value in numbers.items():
         if value < 1:
             option = name.replace("_", "-")
-            raise SettingError(f"--{option} {value}: a drawn world needs at least 1.", "Give a larger number.")
+            raise SettingError(f"--{option} {value}: a synthetic data set needs at least 1.", "Give a larger number.")
 
 
 def _write(target: Path, settings: Settings, workers: int, reporter: Reporter) -> WorldCounts:
-    """Draw all images beside the target, then put them in its place by one rename; one process at a time."""
+    """Draw all images into a folder next to the target, then rename it; a lock lets in one process at a time."""
     target.parent.mkdir(parents=True, exist_ok=True)
     lock = target.with_name(f".{target.name}.lock")
     handle = acquire_lock(lock)
     if handle is None:
         raise ScingError(f"Another process is drawing {target}{lock_holder(lock)}.", "Name another folder.")
     try:
-        for left in target.parent.glob(f".{glob.escape(target.name)}.*.part"):  # of a process that was killed
+        for left in target.parent.glob(f".{glob.escape(target.name)}.*.part"):  # left by killed processes
             shutil.rmtree(left, ignore_errors=True)
         return _draw(target, settings, workers, reporter)
     finally:
@@ -124,9 +127,9 @@ def _draw(target: Path, settings: Settings, workers: int, reporter: Reporter) ->
                 captions.append(caption)
                 advance(1)
         _write_captions(temporary / "captions.csv", paths, captions)
-        shutil.copymode(temporary / QUERY, temporary)
+        shutil.copymode(temporary / QUERY, temporary)  # mkdtemp gives access to this user alone
         if target.is_dir():
-            target.rmdir()
+            target.rmdir()  # it is empty; Windows does not rename onto an existing folder
         temporary.rename(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

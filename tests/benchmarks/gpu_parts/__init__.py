@@ -1,1 +1,1 @@
-"""The parts of `gpu.py`: each measures one thing on a ground that all share, and gives figures."""
+"""The parts of `gpu.py`: each measures one thing with shared settings, and returns figures."""

@@ -1,4 +1,4 @@
-"""Whether torch.compile pays: the towers' blocks through it and without, in embedding and in both stages."""
+"""Embedding and both stages with and without torch.compile for the blocks of the towers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Embedding: the model alone on pixels that lie on the device, and JPEG files to an index."""
+"""Embedding: the model alone on pixels in device memory, and JPEG files to an index."""
 
 from __future__ import annotations
 

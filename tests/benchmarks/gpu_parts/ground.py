@@ -1,4 +1,4 @@
-"""What the parts share: the device, the sizes, the model, the files, the clock, and the rates that figures are held to.
+"""Shared by all parts: device, sizes, model, files, clock, and the rates that figures are compared with.
 
 Operations are those that the mathematics needs, counted while our towers run on shapes: a multiply-add is two, products
 and convolutions alone count, and of the last block only what is read. A backward counts twice its forward where weights

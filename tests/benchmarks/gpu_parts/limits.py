@@ -1,4 +1,4 @@
-"""How a part ends that does not end by itself: by an error, which is told, or because its time is over."""
+"""Time limits and errors of parts: a part that fails or runs out of time is reported, and the next one runs."""
 
 from __future__ import annotations
 

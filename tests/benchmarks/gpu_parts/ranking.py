@@ -1,4 +1,4 @@
-"""Evaluation with the device's products, and the CPU's beside: whether both find the same is a figure of its own."""
+"""Evaluation with products on the device and on the CPU; a separate figure says whether both agree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The device itself: its bf16 matrix rate, how fast it copies, and what a launch costs the host."""
+"""Rates of the device: bf16 matrix products, copies, and the host's time per kernel launch."""
 
 from __future__ import annotations
 

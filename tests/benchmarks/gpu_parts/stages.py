@@ -1,4 +1,4 @@
-"""Both stages as the commands run them, on a data set of Market-1501's size, for a few epochs: what 120 would take."""
+"""Both stages as the commands run them, for a few epochs on data of Market-1501's size, to estimate the time of 120."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A step of either stage: ours, as the training loop takes it, against the usual way.
+"""Steps of both stages: those of our training loop against the usual way.
 
 Ours has its batches from the loop's own batches_of, with all images held on the device; a run of steps is waited for once.
 Whether both sides agree in float32 is a figure of its own.

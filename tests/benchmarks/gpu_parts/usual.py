@@ -1,4 +1,4 @@
-"""Training steps written in the usual way: what ours are timed against.
+"""Training steps written in the usual way, as the baseline for ours.
 
 open_clip's own towers in fp16 autocast with a gradient scaler, plain attention, `torch.optim.Adam`, images opened,
 resized and augmented with Pillow in worker processes, and one `.item()` a step. Stage 1 runs all 77 places of its texts

@@ -1,4 +1,4 @@
-"""Which layout a folder has and where in it the data lies, and what is refused."""
+"""Detection of a folder's layout and of the data inside it, and what is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders of one's own: people, cameras, splits, or mere images."""
+"""User folders: people, cameras, splits, or plain images."""
 
 from __future__ import annotations
 

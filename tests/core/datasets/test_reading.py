@@ -1,4 +1,4 @@
-"""The door to all layouts: what holds for each of them."""
+"""Reading of all layouts: properties that each of them has."""
 
 from __future__ import annotations
 

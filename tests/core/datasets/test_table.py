@@ -1,4 +1,4 @@
-"""CSV files of one's own, and their round trip through `write_manifest`."""
+"""CSV files of users, and their round trip through `write_manifest`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Embedding with the inference copy: near the tower's own vectors, or no copy."""
+"""Embedding with the OpenVINO model: its vectors are near those of the tower, or it is not used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A block as a CPU trains it: taken there alone, and equal to open_clip's own block in features and gradients."""
+"""The transformer block for CPU training: used on CPUs only, and equal to open_clip's block in features and gradients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where weights are looked for, what is fetched, and how soon a missing network is told."""
+"""Where weights are searched, what is downloaded, and how soon a missing network is reported."""
 
 from __future__ import annotations
 

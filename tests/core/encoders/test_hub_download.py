@@ -1,4 +1,4 @@
-"""Weights of a hub repository: `huggingface_hub` fetches them from a server of this machine, in processes of their own."""
+"""Weights of a hub repository: `huggingface_hub` downloads them from a local server, in separate processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last block at the places read alone: the dense way's features and gradients, from one place's work."""
+"""The last block, computed only at the tokens that are read: features and gradients of the dense computation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The inference copy: the graph computes what the tower computes, and what lies on disk is trusted only if it fits."""
+"""The OpenVINO model: its graph computes the same as the tower, and a file on disk is used only if it matches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The small CLIP that comes with the package: whole, small enough, and it knows drawn pedestrians by their words."""
+"""The small CLIP of the package: complete, small enough, and able to match synthetic pedestrians with captions."""
 
 from __future__ import annotations
 

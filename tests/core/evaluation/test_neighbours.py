@@ -1,4 +1,4 @@
-"""Nearest neighbours by blocks: without rounding, and ties by place."""
+"""Nearest neighbours in blocks: without rounding, with ties in order of rows."""
 
 from __future__ import annotations
 

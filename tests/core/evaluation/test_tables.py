@@ -1,4 +1,4 @@
-"""The paper's tables as they ship, against rows typed anew from the paper, its prose, and one another."""
+"""The paper's tables in the package, compared with rows typed again from the paper, with its text, and with each other."""
 
 from __future__ import annotations
 

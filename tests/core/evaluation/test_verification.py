@@ -1,4 +1,4 @@
-"""Thresholds and rates of all pairs against loops written from the definitions, and against people drawn anew."""
+"""Thresholds and rates of all pairs, compared with plain loops and with newly drawn people."""
 
 from __future__ import annotations
 

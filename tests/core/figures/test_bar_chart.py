@@ -1,4 +1,4 @@
-"""Bar charts: what is drawn is what was given."""
+"""Bar charts: they show the given data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contact sheet: every image in its place, long names shortened."""
+"""The contact sheet: every image in its cell, long names shortened."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_picture_is_written_over_pictures_of_ours_alone(tmp_path: Path, name: 
     check_picture(target, option="--sheet")
     for foreign in (b"", b"some bytes"):
         target.write_bytes(foreign)
-        with pytest.raises(SettingError, match="is there already, and no picture of scing's"):
+        with pytest.raises(SettingError, match="already exists and is not a picture written by scing"):
             check_picture(target, option="--sheet")
     picture.save(target, format="PNG" if name.endswith("png") else "JPEG")
     with pytest.raises(SettingError, match="is there already"):

@@ -1,4 +1,4 @@
-"""Heat over images: where it lies, what stays of the image, and the key that says what it means."""
+"""Heat over images: where it is drawn, how much of the image remains visible, and the colour key."""
 
 from __future__ import annotations
 

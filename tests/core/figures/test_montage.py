@@ -1,4 +1,4 @@
-"""The ranked montage: what is drawn where, for any picture and any name."""
+"""The ranked montage: positions of everything drawn, for any picture and any name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The strip of a ranking: what stands where, in which frame, at which size."""
+"""The strip of a ranking: positions, frames and sizes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every kind of index under random use: no kept row is lost, no removed one comes back, and flat is exact."""
+"""Every kind of index under random use: no row is lost, no removed row comes back, and flat is exact."""
 
 from __future__ import annotations
 

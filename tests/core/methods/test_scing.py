@@ -1,4 +1,4 @@
-"""SCING as a whole: parameters, where gradients go, what is drawn, and the identity texts."""
+"""SCING as a whole: parameters, gradients, random draws, and the identity texts."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import pytest
 from scing_cli.core.synthetic import Person, draw_cameras, draw_people
 from scing_cli.core.synthetic.people import GROUP
 from scing_cli.core.synthetic.prints import SHAPES
-from scing_cli.core.synthetic.scenes import PLACES
+from scing_cli.core.synthetic.scenes import SCENES
 from scing_cli.core.synthetic.wardrobe import BAGS, HATS, PATTERNS, TOPS
 
 PEOPLE = draw_people(64, "test people")
@@ -72,7 +72,7 @@ def test_every_kind_turns_up() -> None:
 
 def test_cameras_differ_in_place_and_light() -> None:
     cameras = draw_cameras(6, "test cameras")
-    assert {camera.scene.kind for camera in cameras} == set(PLACES)
+    assert {camera.scene.kind for camera in cameras} == set(SCENES)
     for field in ("gain", "cast", "gamma", "contrast", "blur", "noise", "scale", "heading"):
         assert len({getattr(camera, field) for camera in cameras}) == 6
     assert draw_cameras(2, "test cameras") == cameras[:2]

@@ -1,4 +1,4 @@
-"""Single images: what they show, what their words say, and what stands in front."""
+"""Single synthetic images: what they show, what their captions say, and occlusion."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from scing_cli.core.synthetic.figure import draw_figure
 from scing_cli.core.synthetic.occluders import THINGS, Layer, cover, slide_in
 from scing_cli.core.synthetic.palette import COLOURS
 from scing_cli.core.synthetic.prints import Print
-from scing_cli.core.synthetic.rig import Place, Pose, Rig
+from scing_cli.core.synthetic.rig import Placement, Pose, Rig
 from scing_cli.core.synthetic.textures import COLUMNS, wrap
 
 PEOPLE = draw_people(16, "test views")
 CAMERAS = draw_cameras(6, "test views")
-MIDDLE = Place(x=64, top=12, unit=232, stretch=1.0, elevation=0.1)
+MIDDLE = Placement(x=64, top=12, unit=232, stretch=1.0, elevation=0.1)
 
 
 def figure(person: Person, yaw: float) -> np.ndarray:

@@ -152,7 +152,7 @@ def test_a_folder_that_holds_something_is_refused_and_untouched(tmp_path: Path) 
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(DataError, match=r"is not empty\.\nName a new folder"):
         write_world(tmp_path, identities=1, cameras=1)
-    with pytest.raises(DataError, match="is no folder"):
+    with pytest.raises(DataError, match="is not a folder"):
         write_world(tmp_path / "mine.txt", identities=1, cameras=1)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 

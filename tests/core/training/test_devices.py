@@ -1,4 +1,4 @@
-"""No step mixes devices: every stage's losses on tensors without values that say they lie on a GPU, where there is none.
+"""No step mixes devices: losses of both stages on fake tensors of a GPU, on machines without one.
 
 torch's fake tensors know shapes and devices, and refuse an operation on two devices as a GPU would. The backward is
 torch's own, and needs a GPU even so.

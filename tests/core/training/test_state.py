@@ -1,4 +1,4 @@
-"""Saved steps: a training stopped anywhere and gone on with ends as one that was never stopped, to the bit."""
+"""Saved steps: training that is stopped anywhere and resumed ends bit by bit like uninterrupted training."""
 
 from __future__ import annotations
 

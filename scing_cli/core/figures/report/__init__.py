@@ -1,1 +1,1 @@
-"""The report of an evaluation: charts that take the page's colours, and one self-contained HTML page."""
+"""The report of an evaluation: one self-contained HTML page, and charts in the colours of the page."""

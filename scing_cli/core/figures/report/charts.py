@@ -1,4 +1,4 @@
-"""The charts of a report: CMC, scores of both kinds of pairs, ROC, the course of training."""
+"""Charts of a report: CMC curve, scores of same- and different-identity pairs, ROC curve, training losses."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from scing_cli.core.figures.report.svg import FIRST, INK, SECOND, new_chart, pag
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-LOWEST_RATE = 1e-6
-HEADROOM = 0.09  # of the tallest bar, for the name of each threshold
+LOWEST_RATE = 1e-6  # left end of the ROC curve
+HEADROOM = 0.09  # height for the name of each threshold, as a share of the tallest bar
 
 
 def cmc_chart(cmc: FloatArray) -> str:
@@ -32,13 +32,13 @@ def cmc_chart(cmc: FloatArray) -> str:
 
 
 def score_chart(edges: FloatArray, same: IntArray, different: IntArray, thresholds: Mapping[str, float]) -> str:
-    """Draw how the scores of same- and different-identity pairs are spread, each as a share of its own kind.
+    """Draw histograms of the scores of same- and different-identity pairs, each as shares of its own total.
 
     Args:
-        edges: Shape (B + 1,), cosines.
-        same: Shape (B,), how many same-identity pairs fall into each bin.
-        different: Shape (B,), how many different-identity pairs.
-        thresholds: Scores to mark, by what they are called.
+        edges: Shape (B + 1,), edges of the bins (cosines).
+        same: Shape (B,), number of same-identity pairs in each bin.
+        different: Shape (B,), number of different-identity pairs in each bin.
+        thresholds: Scores to mark, by name.
     """
     figure, axes = new_chart(
         label="Scores of same- and different-identity pairs", x="score (cosine)", y="share of pairs"
@@ -48,9 +48,9 @@ def score_chart(edges: FloatArray, same: IntArray, different: IntArray, threshol
             axes.stairs(counts / counts.sum(), edges, fill=True, color=colour, alpha=0.45, label=name)
     top = axes.get_ylim()[1]
     axes.set_ylim(0, top * (1 + HEADROOM * len(thresholds)))
-    for place, (name, score) in enumerate(thresholds.items()):
+    for number, (name, score) in enumerate(thresholds.items()):
         axes.axvline(score, color=INK, linewidth=1, linestyle="--")
-        height = top * (1 + HEADROOM * (len(thresholds) - place))
+        height = top * (1 + HEADROOM * (len(thresholds) - number))  # one below the other, so that names do not overlap
         axes.text(score, height, f" {name}", color=INK, fontsize=8, va="top")
     filled = np.flatnonzero(same + different)
     if len(filled):
@@ -60,9 +60,9 @@ def score_chart(edges: FloatArray, same: IntArray, different: IntArray, threshol
 
 
 def roc_chart(false_match: FloatArray, true_match: FloatArray, marks: Mapping[str, tuple[float, float]]) -> str:
-    """Draw the true-match rate over the false-match rate, on a logarithmic axis, with marked points by their names.
+    """Draw the true-match rate against the false-match rate, on a logarithmic axis, with some named points.
 
-    A point without false matches is marked at the left end.
+    A point with a false-match rate of 0 is marked at the left end of the axis.
     """
     figure, axes = new_chart(label="ROC curve", x="false-match rate", y="true-match rate")
     seen = false_match > 0
@@ -80,9 +80,9 @@ def training_chart(stage: str, rows: Sequence[Mapping[str, Any]], terms: Sequenc
     """Draw a stage's loss terms over its epochs.
 
     Args:
-        stage: Its name.
-        rows: One per epoch, with `epoch` and the terms.
-        terms: Which of their entries are drawn, at most four.
+        stage: Name of the stage.
+        rows: One per epoch, with `epoch` and the loss terms.
+        terms: Names of the terms to draw, at most four.
     """
     figure, axes = new_chart(label=f"Losses of {stage}", x="epoch", y="loss")
     styles = ((FIRST, "-"), (SECOND, "-"), (FIRST, "--"), (SECOND, "--"))
@@ -98,7 +98,7 @@ def training_chart(stage: str, rows: Sequence[Mapping[str, Any]], terms: Sequenc
 
 
 def _whole_numbers(axes: Any) -> None:
-    """Let the horizontal axis count: no rank and no epoch lies between two."""
+    """Put the ticks of the horizontal axis on whole numbers."""
     axes.xaxis.get_major_locator().set_params(integer=True)
 
 

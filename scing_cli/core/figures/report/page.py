@@ -1,7 +1,7 @@
-"""One self-contained HTML page: opens offline, reads on a phone, in dark mode and on paper; nothing is fetched.
+"""Render one self-contained HTML page that works offline, on a phone, in dark mode and on paper.
 
-The page is made of sections of blocks and knows nothing of evaluations. All text is escaped; charts come from
-`page_svg`, pictures are embedded.
+The page consists of sections of blocks and does not depend on what the figures mean. All text is escaped. Charts are
+SVG from `page_svg`, pictures are embedded.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from scing_cli.core.errors import spelled
 if TYPE_CHECKING:
     from jinja2 import Template
 
-QUALITY = 85  # of JPEG
+QUALITY = 85  # of embedded JPEG pictures
+# Characters that HTML does not allow, and marks that would change the order of the words around a name.
 NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""What may not stand in a page, and marks that would put the words around a name into another order."""
 Cell = str | int | float | None
 
 
@@ -39,11 +39,11 @@ class Text:
 
 @dataclasses.dataclass(frozen=True)
 class Chart:
-    """A chart with what it shows.
+    """A chart.
 
     Args:
-        svg: As `page_svg` returns it.
-        caption: Below it.
+        svg: SVG element from `page_svg`.
+        caption: Text below it.
     """
 
     svg: str
@@ -56,9 +56,9 @@ class Table:
     """A table: the first column names the rows, the others are numbers or short words.
 
     Args:
-        columns: Its headings.
-        rows: Cells, as many as there are columns; None for an empty one.
-        caption: Above it.
+        columns: Headings of the columns.
+        rows: Each with one cell per column; None is an empty cell.
+        caption: Text above it.
     """
 
     columns: Sequence[str]
@@ -73,7 +73,7 @@ class Picture:
 
     Args:
         image: RGB.
-        caption: Below it, and for those who do not see it.
+        caption: Text below it, and alternative text.
     """
 
     image: Image.Image
@@ -89,11 +89,11 @@ class Picture:
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """Names and values that open on demand, such as settings.
+    """A list of names and values, such as settings, that is closed at first.
 
     Args:
-        heading: What they are.
-        values: By name.
+        heading: Heading of the list.
+        values: Values by name.
     """
 
     heading: str
@@ -106,7 +106,7 @@ Block = Text | Chart | Table | Picture | Facts
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """A part of the page with a heading of its own."""
+    """A part of the page with a heading."""
 
     heading: str
     blocks: Sequence[Block]
@@ -114,14 +114,14 @@ class Section:
 
 @dataclasses.dataclass(frozen=True)
 class Page:
-    """What the page shows.
+    """Content of the page.
 
     Args:
-        title: Of the page.
-        subtitle: A line below it.
-        figures: The most important numbers, by what they are.
-        sections: In order; one without blocks is left out.
-        files: Names of other files beside the page, for links.
+        title: Title of the page.
+        subtitle: Line below the title.
+        figures: The most important numbers, by name.
+        sections: In order; a section without blocks is left out.
+        files: Names of files in the same folder, for links.
     """
 
     title: str
@@ -155,10 +155,10 @@ def _template() -> Template:
 
 
 def _as_text(value: Any) -> Any:
-    """Return a value in which what is no text, such as a file name in another encoding, is spelled out."""
+    """Return a value in which the characters of `NO_TEXT` are spelled out, such as bytes that are not Unicode."""
     return type(value)(NO_TEXT.sub(lambda found: spelled(found[0]), value)) if isinstance(value, str) else value
 
 
 def _runs(blocks: Sequence[Block]) -> list[tuple[str, list[Block]]]:
-    """Return blocks of one kind that follow each other together: charts stand side by side."""
+    """Group consecutive blocks of one kind, so that the page can put charts side by side."""
     return [(kind, list(run)) for kind, run in itertools.groupby(blocks, key=lambda block: block.kind)]

@@ -1,4 +1,4 @@
-"""Charts for the page: SVG whose colours and letters are the page's own, so that they follow its light or dark mode."""
+"""Charts as SVG that use the colours and fonts of the page, so that they follow its light or dark mode."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# What charts are drawn with -> the page's variable that takes its place.
+# Placeholder colour in a chart -> CSS variable of the page that replaces it.
 COLOURS: Mapping[str, str] = MappingProxyType(
     {
         "#010101": "--ink",
@@ -33,9 +33,9 @@ def new_chart(*, label: str, x: str, y: str) -> tuple[Figure, Axes]:
     """Return an empty chart in the page's style.
 
     Args:
-        label: What it shows, for those who do not see it.
-        x: What the horizontal axis is, with its unit.
-        y: The vertical one.
+        label: Name of the chart, for screen readers.
+        x: Label of the horizontal axis, with its unit.
+        y: Label of the vertical axis, with its unit.
     """
     figure = new_figure(figsize=(WIDTH, HEIGHT), layout="constrained")
     figure.set_label(label)
@@ -54,9 +54,9 @@ def new_chart(*, label: str, x: str, y: str) -> tuple[Figure, Axes]:
 
 
 def page_svg(figure: Figure) -> str:
-    """Return a chart as an element of the page: no fixed size, letters as text, colours as the page's variables.
+    """Return a chart as an SVG element without a fixed size, with letters as text and CSS variables as colours.
 
-    Its ids are drawn from its label: charts of different labels can stand on one page.
+    Ids are derived from the label, so charts with different labels do not collide on one page.
     """
     import matplotlib as mpl
 
@@ -68,7 +68,7 @@ def page_svg(figure: Figure) -> str:
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
     text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
-    text = re.sub(r'<g id="[^"]*"', "<g", text)  # nothing refers to them, and every chart has the same
+    text = re.sub(r'<g id="[^"]*"', "<g", text)  # unused, and equal in all charts
     for colour, variable in COLOURS.items():
         text = text.replace(colour, f"var({variable})")
     return text.replace("<svg", f'<svg role="img" aria-label="{_escaped(label)}"', 1)

@@ -1,4 +1,4 @@
-"""The report's charts: what is drawn is what was given, and little data is drawn too."""
+"""Charts of the report: they show the given data, also when there is little of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page: whatever stands in it is text and nothing else, and it needs no other file."""
+"""The page: all content is escaped text, and no other file is needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Charts as elements of a page: its colours, its letters, no size of their own."""
+"""Charts as elements of a page: colours and fonts of the page, and no fixed size."""
 
 from __future__ import annotations
 

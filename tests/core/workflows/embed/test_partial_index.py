@@ -1,4 +1,4 @@
-"""An `embed` that ends early keeps what it has done, and the same command goes on with it."""
+"""An `embed` that ends early saves its partial results, and the same command resumes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which published rows an evaluation is compared with, and the reason where there is none."""
+"""Published rows shown next to an evaluation, and the message if there are none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which embedder a command uses: the copy where it does what was asked, else torch."""
+"""Choice of the embedder: the OpenVINO model if it can do what was asked, else torch."""
 
 from __future__ import annotations
 
