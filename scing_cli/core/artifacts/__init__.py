@@ -4,6 +4,7 @@ from scing_cli.core.artifacts.checksum import FORMAT, checked_json, text_digest,
 from scing_cli.core.artifacts.file_lock import acquire_lock, lock_holder, release_lock
 from scing_cli.core.artifacts.files import (
     cache_folder,
+    checked_once,
     csv_text,
     file_digest,
     json_text,
@@ -28,7 +29,6 @@ from scing_cli.core.artifacts.run import (
     update_run,
     versions,
 )
-from scing_cli.core.artifacts.verified import checked_once
 
 __all__ = [
     "FORMAT",

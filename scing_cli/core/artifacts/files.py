@@ -1,4 +1,4 @@
-"""Atomic writes, digests, JSON and CSV: a file appears complete or not at all."""
+"""Atomic writes, digests, JSON and CSV: a file appears complete or not at all. A check of a file is remembered."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 
-from scing_cli.core.artifacts.checksum import checked_json, with_checksum
+from scing_cli.core.artifacts.checksum import checked_json, text_digest, with_checksum
 from scing_cli.core.errors import WRITE_REMEDY, RunError, ScingError, one_line
 from scing_cli.core.safe_reading import check_ordinary, opened, read_limited
 
@@ -126,3 +126,30 @@ def cache_folder() -> Path:
     if folder := os.environ.get("SCING_CACHE"):
         return Path(folder)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scing"
+
+
+def checked_once(file: Path, fact: str, check: Callable[[], bool], *, again: bool = False) -> bool:
+    """Return whether a check of a file succeeds; a success is not checked again while the file is unchanged.
+
+    Args:
+        file: The file; a change of path, size, modification time or inode counts as a change.
+        fact: The checked property, such as the expected digest.
+        check: Performs the check.
+        again: Check even if the check succeeded before.
+    """
+    marker = _marker(file, fact)
+    if marker.exists() and not again:
+        return True
+    if not check():
+        return False
+    with contextlib.suppress(OSError):  # without a writable cache, the check is only repeated
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        marker.touch()
+    return True
+
+
+def _marker(file: Path, fact: str) -> Path:
+    """Return the empty cache file whose existence means that this state of the file was checked for this fact."""
+    state = file.stat()
+    known = (file.absolute().as_posix(), state.st_size, state.st_mtime_ns, state.st_ino)
+    return cache_folder() / "verified" / text_digest(repr((known, fact)))

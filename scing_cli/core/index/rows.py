@@ -1,4 +1,4 @@
-"""The rows of an index: which image each vector belongs to. An SQLite file that is written once, never changed."""
+"""The rows of an index, hits and filters: an SQLite file says which image each vector belongs to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +17,8 @@ from scing_cli.core.errors import WRITE_REMEDY, IndexFileError
 TABLE = """CREATE TABLE rows (id INTEGER PRIMARY KEY, path TEXT NOT NULL, size INTEGER NOT NULL, mtime INTEGER NOT NULL,
            digest TEXT NOT NULL, identity TEXT NOT NULL, camera TEXT NOT NULL)"""
 INSERT = "INSERT INTO rows VALUES (?, CAST(? AS TEXT), ?, ?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT))"
+Names = frozenset[str]
+NONE: Names = frozenset()
 LATEST = 2**63 - 1  # the greatest integer of SQLite; as nanoseconds since 1970, a time in 2262
 SELECT = "SELECT id, path, size, mtime, digest, identity, camera FROM rows ORDER BY id"
 
@@ -156,3 +158,50 @@ def _bytes(text: str) -> bytes:
 
 def _text(content: bytes) -> str:
     return content.decode("utf-8", "surrogateescape")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Hit:
+    """One result of a search: the cosine score, in [-1, 1], and the row."""
+
+    score: float
+    row: Row
+
+
+def best_of_each(hits: Sequence[Hit]) -> list[Hit]:
+    """Return the first hit of each identity. A row without an identity counts as an identity."""
+    first = {hit.row.identity or hit.row.id: hit for hit in reversed(hits)}
+    return [hit for hit in hits if first[hit.row.identity or hit.row.id] is hit]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RowFilter:
+    """Cameras and identities that a row must have, or must not have.
+
+    Args:
+        cameras: Only rows of these cameras; empty for all.
+        identities: Only rows of these identities; empty for all.
+        without_cameras: No rows of these cameras.
+        without_identities: No rows of these identities.
+
+    >>> row = Row(0, "a.jpg", 0, 0, "", "anna", "door")
+    >>> RowFilter(cameras=frozenset({"door"}))(row), RowFilter(without_identities=frozenset({"anna"}))(row)
+    (True, False)
+    """
+
+    cameras: Names = NONE
+    identities: Names = NONE
+    without_cameras: Names = NONE
+    without_identities: Names = NONE
+
+    def __bool__(self) -> bool:
+        return self != RowFilter()
+
+    def __call__(self, row: Row) -> bool:
+        """Return whether a row passes the filter."""
+        return (
+            (not self.cameras or row.camera in self.cameras)
+            and (not self.identities or row.identity in self.identities)
+            and row.camera not in self.without_cameras
+            and row.identity not in self.without_identities
+        )
