@@ -89,7 +89,7 @@ def read_image(path: Path) -> Image.Image:
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-    """Convert an image that Pillow has opened, as `read_image` converts files: a new image, upright RGB without metadata.
+    """Convert an image that Pillow has opened, as `read_image` converts files: upright RGB without metadata.
 
     Raises:
         ValueError: If it holds values that are not finite.
