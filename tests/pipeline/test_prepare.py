@@ -134,7 +134,7 @@ def test_the_common_options_are_taken(scing, world, here):
     options = ("--device", "cpu", "--precision", "fp32", "--batch-size", "8", "--workers", "1", "--seed", "3")
     assert scing("prepare", world, *options, "--json").json == plain
     shown = " ".join(scing("prepare", "--help").out.replace("│", " ").split())
-    assert "Nothing is computed on a device here" in shown
+    assert "No effect here; accepted so that all commands have the same options" in shown
 
 
 def test_the_options_of_a_world_keep_their_defaults(scing, here):
