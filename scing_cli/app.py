@@ -20,7 +20,8 @@ from scing_cli import __version__
 from scing_cli.commands import console
 from scing_cli.core.errors import WRITE_REMEDY, InterruptionError, ScingError, spelled
 
-INTERRUPTED = 130
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+# disk full, quota exceeded, file too large, read-only file system
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 COMMANDS = {  # name: (summary for the top help, equal to the first line of the docstring; an example)
     "prepare": (
@@ -156,6 +157,7 @@ def _interrupt_on_sigterm() -> list[int]:
         received.append(number)
         raise KeyboardInterrupt
 
+    # If the parent process made SIGTERM ignored, as nohup does with SIGHUP, it stays ignored.
     ignored = signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
     if threading.current_thread() is threading.main_thread() and not ignored:
         signal.signal(signal.SIGTERM, end)

@@ -4,7 +4,7 @@ UNREADABLE_REMEDY = (
     "Repair or remove it. Or run scing prepare, which marks such images with the reason in its manifest, and pass "
     "that manifest with --data (add --split all if its rows have no split)."
 )
-WRITE_REMEDY = "Free some disk space, or choose another folder. The previous file is unchanged."
+WRITE_REMEDY = "Make room there, or choose another folder. The previous file is unchanged."
 
 
 def counted(number: int, one: str, many: str = "") -> str:

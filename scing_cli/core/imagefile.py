@@ -27,13 +27,13 @@ Result = TypeVar("Result")
 IMAGE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
-MAX_PIXELS = 100_000_000
+MAX_PIXELS = 100_000_000  # 300 MB as RGB
 REMEDY = "Supported formats: JPEG, PNG, BMP, TIFF, WebP, GIF, PPM, JPEG 2000 and (if Pillow supports it) AVIF."
 
 # Pillow's other readers are not used: some start external programs (EPS), others are only stubs.
 _FORMATS = ("JPEG", "PNG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "PPM", "JPEG2000", "AVIF")
 _ALPHA_MODES = frozenset({"LA", "PA", "RGBA", "RGBa"})
-_KEYED_MODES = frozenset({"1", "L", "P", "RGB"})
+_KEYED_MODES = frozenset({"1", "L", "P", "RGB"})  # may declare one colour as transparent
 _SIXTEEN_BIT_FORMATS = frozenset({"PNG", "PPM"})  # older versions of Pillow open 16-bit grey as mode I
 _WIDE_RANGES = (255.0, 65535.0, 2.0**31 - 1, 2.0**32 - 1)
 _EXIF_ORIENTATION = 0x0112
@@ -107,7 +107,7 @@ def image_size(path: Path) -> tuple[int, int]:
     """Return the width and height of the upright image, without decoding it.
 
     Raises:
-        ImageError: As for `read_image`, if the file's header shows the fault.
+        ImageError: Like `read_image`, if the file's header shows the fault.
     """
     return _read(path, _size)
 
@@ -133,12 +133,12 @@ def crop_box(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
         box: X and Y of the upper left corner, then width and height, in pixels of the upright photo.
 
     Raises:
-        DataError: If the box is empty or does not lie inside the image.
+        DataError: If the box is empty or not inside the image.
     """
     x, y, width, height = box
     if min(x, y) < 0 or min(width, height) < 1 or x + width > image.width or y + height > image.height:
         raise DataError(
-            f"The box {x},{y},{width},{height} does not lie inside the image of {image.width}x{image.height} pixels.",
+            f"The box {x},{y},{width},{height} is not inside the image of {image.width}x{image.height} pixels.",
             "Give X,Y,W,H: upper left corner, width and height, in pixels of the upright image.",
         )
     return image.crop((x, y, x + width, y + height))
@@ -159,7 +159,7 @@ def list_images(folder: Path) -> list[Path]:
     seen: set[str] = set()
     for current, folders, names in os.walk(folder, followlinks=True, onerror=_cannot_list):
         real = os.path.realpath(current)
-        if real in seen:
+        if real in seen:  # links may form a loop
             folders.clear()
             continue
         seen.add(real)

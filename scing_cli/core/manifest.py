@@ -104,6 +104,7 @@ class Manifest:
         """Return the SHA-256 of all rows. It does not depend on the root, nor on empty extra fields."""
         digest = hashlib.sha256()
         for sample in self.samples:
+            # Extra fields are sorted and empty ones skipped: an added empty column does not change the fingerprint.
             extra = (text for pair in sorted(sample.extra) if pair[1] for text in pair)
             fields = (sample.path, sample.identity, sample.camera, sample.split, sample.caption, *extra)
             digest.update(("\0".join(fields) + "\0\n").encode())

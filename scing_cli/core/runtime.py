@@ -223,6 +223,7 @@ def default_workers() -> int:
 
 
 def _cores() -> int:
+    # The affinity respects taskset and the CPU set of a container; macOS and Windows do not have it.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -78,12 +78,14 @@ def parse_json(content: bytes) -> Any:
 
 
 def _number(text: str) -> float:
+    # json accepts NaN and Infinity, and reads 1e999 as infinity.
     if not math.isfinite(number := float(text)):
         raise ValueError(f"{text[:SHOWN]} is not a finite number")
     return number
 
 
 def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    # json keeps the last of several equal keys without an error.
     content = dict(pairs)
     if len(content) < len(pairs):
         duplicate = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)

@@ -226,7 +226,7 @@ def test_crop_box() -> None:
 )
 def test_a_box_outside_the_image_is_refused(box: tuple[int, int, int, int]) -> None:
     text = ",".join(map(str, box))
-    with pytest.raises(DataError, match=rf"The box {text} does not lie inside the image of 16x24 pixels"):
+    with pytest.raises(DataError, match=rf"The box {text} is not inside the image of 16x24 pixels"):
         crop_box(photo(24, 16), box)
 
 

@@ -72,7 +72,7 @@ def fills_up(scing, disk, command, *, growth=1.5):
             ended = scing(*command)
         if ended.code == 0:
             return failed
-        refused(ended, "Cannot write", disk.folder, "ree some disk space")
+        refused(ended, "Cannot write", disk.folder, "ake room there")
         assert any(reason in ended.err for reason in disk.says)
         assert snapshot(disk.folder) == before, pages
         failed += 1

@@ -30,6 +30,7 @@ def content_digest(content: Any) -> str:
     >>> content_digest({"a": 1, 2: (3,)}) == content_digest({"2": [3], "a": 1})
     True
     """
+    # The round trip turns keys into strings and tuples into lists, as reading the file does.
     return text_digest(json.dumps(json.loads(json.dumps(content)), sort_keys=True))
 
 

@@ -30,8 +30,10 @@ def replacing(target: Path) -> Iterator[Path]:
     Raises:
         ScingError: If the folder cannot be written, or the disk is full.
     """
+    # A rename would silently replace a pipe or a device.
     if os.path.lexists(target) and not (target.is_symlink() or target.is_file() or target.is_dir()):
         raise ScingError(f"Cannot write {target}: it is not a regular file.", "Choose another path.")
+    # In the same folder, because a rename across file systems is not atomic.
     temporary = target.parent / f".{target.name}.{secrets.token_hex(4)}.part"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -153,6 +153,7 @@ def update_run(run: Run, changes: Mapping[str, Any]) -> Run:
 def fresh_folders(name: str) -> Iterator[Path]:
     """Yield folders in `runs/` that do not exist yet, named after the data and the time."""
     stem = f"{name}-{_now():%Y%m%d-%H%M%S}"
+    # A second run in the same second gets the suffix -1.
     candidates = (RUNS / (f"{stem}-{count}" if count else stem) for count in itertools.count())
     return (folder for folder in candidates if not folder.exists())
 
@@ -199,6 +200,7 @@ def choose_run(folder: Path | None, *, stage: str, warn: Callable[[str], object]
         raise RunError(
             f"No run in ./{RUNS} has {noun}.", f"Create one with: {command}, or choose a run with --run FOLDER."
         )
+    # "made" is an ISO 8601 time in UTC: the order of the texts is the order of time.
     return max(complete, key=lambda run: str(run.info["made"]))
 
 

@@ -63,7 +63,7 @@ def gather(root: Path, entries: Iterable[Entry]) -> DataSet:
     for entry in entries:
         if entry is None:
             junk += 1
-        elif not is_text(entry.path):
+        elif not is_text(entry.path):  # Python marks the invalid bytes by surrogates, which no message can contain
             dropped.append(Dropped(entry.path.encode(errors="surrogateescape").decode(errors="replace"), NO_TEXT))
         elif isinstance(entry, Dropped):
             dropped.append(entry)

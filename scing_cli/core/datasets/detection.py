@@ -81,6 +81,7 @@ def locate(path: Path, *, layout: str = "auto") -> Location:
     if not path.is_dir() or layout == "csv":
         return _file(path, layout)
     names = list(LAYOUTS) if layout == "auto" else [layout]
+    # Without this check, a part such as DIR/query would be read as unlabelled images.
     if layout == "auto" and path.name in TELLING | PARTS_NAMES and _marked(path.absolute().parent, names) is not None:
         raise DataError(f"{path} is a part of the data set {path.absolute().parent}.", "Pass that folder instead.")
     found = _marked(path, names) or _marked_below(path, names)
@@ -169,14 +170,14 @@ def _user_folders(path: Path, layout: str) -> Location:
         return Location(path, layout, {"train": (".",)})
     if layout == "images":
         return Location(path, layout, {"": (".",)})
+    # Part of a known data set is an error, not a folder of people: otherwise a missing folder would go unnoticed.
     plain = not known and not _tables(listing) and not PARTS_NAMES.intersection(listing.folders)
     if plain and next(walk_images(path, "."), None) is not None:
         name, split = ("images", "") if listing.images else ("identity-folders", "train")
         return Location(path, name, {split: (".",)})
     looked = "\n".join(_looked_for(path))
-    there = f"\nFound {', '.join(known[:SHOWN])}." if known else ""
-    there += _nearly(path)
-    raise DataError(f"{path} has no known layout. Looked for\n{looked}{there}", _remedy(path))
+    found = f"\nFound {', '.join(known[:SHOWN])}." if known else ""
+    raise DataError(f"{path} has no known layout. Looked for\n{looked}{found}{_nearly(path)}", _remedy(path))
 
 
 def _known_markers(path: Path) -> list[str]:
@@ -197,7 +198,7 @@ def _nearly(path: Path) -> str:
     """Return a line about the layout that lacks exactly one marker; empty if there is none."""
     for name, spec in LAYOUTS.items():
         for variant in spec.variants:
-            missing = [marker for marker, there in _there(path, variant).items() if not there]
+            missing = [marker for marker, exists in _existing(path, variant).items() if not exists]
             if len(missing) == 1:
                 return f"\nFor {name}, only {missing[0]} is missing."
     return ""
@@ -214,7 +215,7 @@ def _markers(variant: Variant) -> Iterator[tuple[str, str]]:
     yield from ((folder, "folder") for folder in variant.folders)
 
 
-def _there(path: Path, variant: Variant) -> dict[str, bool]:
+def _existing(path: Path, variant: Variant) -> dict[str, bool]:
     return {
         name: (path / name).is_dir() if kind == "folder" else (path / name).is_file()
         for name, kind in _markers(variant)
@@ -224,7 +225,7 @@ def _there(path: Path, variant: Variant) -> dict[str, bool]:
 def _needed(path: Path, layout: str) -> str:
     lines = []
     for variant in LAYOUTS[layout].variants:
-        missing = [name for name, there in _there(path, variant).items() if not there]
+        missing = [name for name, exists in _existing(path, variant).items() if not exists]
         what = ", ".join(missing) or "images named IDENTITY_NUMBER, without subfolders"
         lines.append(f"  {what}")
     return "\n  or\n".join(lines)
@@ -233,10 +234,10 @@ def _needed(path: Path, layout: str) -> str:
 def _looked_for(path: Path) -> Iterator[str]:
     for name, spec in LAYOUTS.items():
         for variant in spec.variants:
-            there = _there(path, variant)
-            found = [marker for marker, is_there in there.items() if is_there]
+            markers = _existing(path, variant)
+            found = [marker for marker, exists in markers.items() if exists]
             called = " with images named IDENTITY_NUMBER" if variant.names else ""
-            yield f"  {', '.join(there)}{called} ({name}){'; found ' + ', '.join(found) if found else ''}"
+            yield f"  {', '.join(markers)}{called} ({name}){'; found ' + ', '.join(found) if found else ''}"
     yield f"  {', '.join(SPLITS)} with one folder per person (split-folders)"
     yield "  one folder per person (identity-folders), or images (images)"
 

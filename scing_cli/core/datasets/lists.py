@@ -45,7 +45,7 @@ def _rows(source: Path, split: str, folder: str) -> Iterator[Sample]:
     faults: list[tuple[int, str]] = []
     first: dict[str, int] = {}
     for number, line in enumerate(_lines(source), start=1):
-        path, _, identity = line.strip().rpartition(" ")
+        path, _, identity = line.strip().rpartition(" ")  # the path may contain spaces
         fields = path.rpartition("/")[2].split("_")
         if not line.strip():
             continue

@@ -63,4 +63,5 @@ def _foreign(table: Table, base: Path, manifest: Manifest, *, folder: bool) -> s
 
 
 def _absolute(base: Path, path: str) -> str:
+    # Links are not resolved: that would take system calls for every row.
     return os.path.normpath(base / path)

@@ -60,7 +60,7 @@ def read(source: Path, _parts: Parts = MappingProxyType({})) -> DataSet:
         )
         for _, row in table.rows
     )
-    rows = tuple(dict.fromkeys(samples))
+    rows = tuple(dict.fromkeys(samples))  # equal rows once, at the first position
     repeated = len(samples) - len(rows)
     note = f"{counted(repeated, 'repeated row is', 'repeated rows are')} counted once."
     manifest = Manifest(source.parent, rows, display_name(source))
@@ -108,6 +108,7 @@ def _delimiter(stream: TextIO, needed: Iterable[str]) -> tuple[str, bool]:
         with contextlib.suppress(csv.Error):
             if set(needed) <= {_known(name) for row in csv.reader([first], delimiter=mark) for name in row}:
                 return mark, False
+    # None finds the needed columns: with the most frequent one, the error lists the columns as the user sees them.
     return max(DELIMITERS, key=first.count), False
 
 
@@ -133,7 +134,7 @@ def _rows(stream: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _lines(stream: TextIO) -> Iterator[str]:
-    while line := stream.readline(LONGEST):
+    while line := stream.readline(LONGEST):  # bounds the memory for a file without line ends
         if "\0" in line:
             raise csv.Error("it contains a NUL character")
         if len(line) == LONGEST:

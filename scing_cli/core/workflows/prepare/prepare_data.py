@@ -165,7 +165,7 @@ def prepare(
     target = _target(source, output)
     if target.exists() and target.resolve() == source.resolve():
         raise DataError(f"{target} is the source file itself.", "Choose another file with --output.")
-    check_overwrite(target, data.manifest, folder=source.is_dir())
+    check_overwrite(target, data.manifest, folder=source.is_dir())  # before opening images, which may take minutes
     manifest = data.manifest
     published = compare(count_parts(trained_on_val(manifest)), layout=data.layout)
     if published is None:

@@ -34,7 +34,7 @@ def data_sheet(manifest: Manifest, *, seed: int) -> Image.Image:
     if not len(manifest):
         raise DataError(f"{manifest.name} has no image to show on a sheet.", "Leave out --sheet.")
     dice = random.Random(draw_seed(seed, "sheet"))  # noqa: S311 - a choice of images, not a secret
-    cameras = sorted(manifest.cameras(), key=lambda name: (len(name), name))
+    cameras = sorted(manifest.cameras(), key=lambda name: (len(name), name))  # camera 2 before camera 10
     if len(cameras) > COLUMNS:
         cameras = []
     columns = [f"camera {name}" if name.isdecimal() else name for name in cameras]
@@ -64,7 +64,7 @@ def _people(manifest: Manifest, dice: random.Random) -> Iterator[tuple[list[str]
 def _choose(rows: list[Sample], cameras: list[str], dice: random.Random) -> list[Sample | None]:
     """Return one row per camera; without camera columns, some rows from as many cameras as possible."""
     mixed = dice.sample(rows, len(rows))
-    first = {row.camera: row for row in reversed(mixed)}
+    first = {row.camera: row for row in reversed(mixed)}  # reversed: the first row of a camera is kept
     if cameras:
         return [first.get(camera) for camera in cameras]
     preferred = list(first.values())
