@@ -15,7 +15,7 @@ from faults.hostile import bombs, detonate, refused, rewrite
 from pipeline.conftest import FAST
 from tiny import TINY_MODEL
 
-from scing_cli.core.encoders.openvino_model import openvino_serves_here
+from scing_cli.core.encoders.openvino_model import openvino_installed
 
 PACKAGE = Path(__file__).resolve().parents[2] / "scing_cli"
 KINDS = tuple(bombs(Path("marker")))
@@ -105,13 +105,13 @@ def test_what_can_be_made_anew(scing, kind, marker, own_run, world, tmp_path):
     content = bombs(marker)[kind]
     good = scing("evaluate", "--run", own_run, "--precision", "fp32", "--json")
     copy = own_run / "visual" / "inference"
-    assert copy.is_dir() == openvino_serves_here()
+    assert copy.is_dir() == openvino_installed()
     if copy.is_dir():
         files = {name: put(content, copy / name) for name in ("encoder.xml", "encoder.bin")}
         rewrite(copy / "stamp.json", files=files)
         ended = scing("search", next((world / "query").iterdir()), "--index", own_index(own_run, tmp_path, scing))
         assert ended.code == 0, ended.err
-        assert "inference copy" in ended.err
+        assert "OpenVINO model" in ended.err
     for file in (own_run / "embeddings").glob("*.safetensors"):
         rewrite(file.with_suffix(".json"), file_digest=put(content, file))
     assert scing("evaluate", "--run", own_run, "--precision", "fp32", "--json").json == good.json

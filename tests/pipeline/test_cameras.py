@@ -13,7 +13,7 @@ from pipeline.conftest import FAST, MODEL
 from scing_cli.core.encoders.encoder_file import load_image_encoder
 from scing_cli.core.index import GalleryIndex
 
-WITHOUT = "of no camera that the model was trained with"
+WITHOUT = "not from a camera of the model's training"
 
 
 @pytest.fixture(scope="module")

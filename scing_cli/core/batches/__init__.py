@@ -1,8 +1,8 @@
-"""Manifest rows -> batches of pixels: which rows stand together, decoding ahead, augmenting on the device.
+"""Batches of pixels: sampling of rows, decoding ahead of use, normalisation, augmentation on the device.
 
-`identity_batches` or `random_batches` (training) or `sequential` (everything else) plans the rows; `ImageLoader` turns
-the plan into uint8 arrays; `normalise` works on whole batches, arrays or tensors. None of this needs torch;
-`augment.Augmentation`, which works on tensors wherever they lie, does.
+`identity_batches` and `random_batches` (training) or `sequential` (everything else) choose the rows of each batch.
+`ImageLoader` loads them as uint8 arrays, and `normalise` converts whole batches. None of these needs torch;
+`augment.Augmentation` works on tensors on any device.
 """
 
 from scing_cli.core.batches.loader import ImageLoader, sequential, shares

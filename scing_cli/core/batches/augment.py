@@ -1,7 +1,9 @@
-"""Augmentation and perturbation of whole batches, on the device where the batch lies (R14, paper §4.2).
+"""Augmentation and perturbation of whole batches, on the batch's device (R14, paper §4.2).
 
-Legend: B batch, H height, W width, p padding. Each image has its own draw. What is done where is drawn by numpy from a
-key, so it is the same on every device; only the erased pixels' noise comes from the device's own generator.
+Each image has its own random parameters. numpy draws them from a key, so they are equal on all devices; only the noise
+of erased pixels comes from the device's generator.
+
+Legend: B batch, H height, W width, p padding.
 """
 
 from __future__ import annotations
@@ -26,14 +28,14 @@ OCCLUDED_SHARE = (0.2, 0.5)  # of the height from the bottom, or of the width fr
 
 @dataclasses.dataclass(frozen=True)
 class Draws:
-    """What happens to each image of one batch.
+    """Random parameters of the augmentation of one batch.
 
     Args:
-        flip: Shape (B,), bool: mirrored left to right.
-        corner: Shape (B, 2): where in the padded image the crop starts, row and column in 0..2p; p, p changes nothing.
+        flip: Shape (B,), bool: whether the image is mirrored left to right.
+        corner: Shape (B, 2): row and column of the crop in the padded image, in 0..2p; (p, p) changes nothing.
         occluded: Shape (B, 4): top, left, height and width of the occlusion; zeros for none.
-        occluder: Shape (B,): the image of the batch that fills the occlusion. Where B = 1, black does.
-        erased: Shape (B, 4): as `occluded`.
+        occluder: Shape (B,): index of the image that fills the occlusion. If B = 1, it is filled with black.
+        erased: Shape (B, 4): top, left, height and width of the erased box; zeros for none.
     """
 
     flip: npt.NDArray[np.bool_]
@@ -49,22 +51,22 @@ class Augmentation:
 
     The training augmentation of stage 2 is `Augmentation()`, the perturbation of stage 1 `Augmentation(occlusion=0.5)`.
 
-    R14 in full:
+    The details of R14:
 
-    - Crop: p pixels of black all round, then the former size at a uniform place.
-    - Occlusion: rises from the bottom over the full width (20-50 % of the height), or comes in from the left or right
-      over the full height (20-50 % of the width), the three equally likely. It shows the same place of another image of
-      the batch, as flip and crop left that one.
-    - Erase: timm's ranges, independent N(0, 1) noise in every value. Where none of ten draws fits into the image,
-      nothing is erased.
+    - Crop: p pixels of black are added on all sides, then the original size is cut at a uniformly random position.
+    - Occlusion: a box at the bottom with the full width (20-50 % of the height), or at the left or right edge with the
+      full height (20-50 % of the width); the three are equally likely. It shows the same region of another image of the
+      batch, after that image's flip and crop.
+    - Erase: boxes in timm's ranges, filled with independent N(0, 1) noise. If none of ten random boxes fits into the
+      image, nothing is erased.
 
     Args:
-        flip: Probability.
-        erase: Probability.
-        crop: Probability.
-        occlusion: Probability.
+        flip: Probability of a flip.
+        erase: Probability of erasing a box.
+        crop: Probability of a crop.
+        occlusion: Probability of an occlusion.
         padding: p, in pixels.
-        black: The normalised value of black, per channel: `black_value` of the statistics in use.
+        black: The normalised value of black per channel, from `black_value`.
     """
 
     flip: float = 0.5
@@ -78,11 +80,11 @@ class Augmentation:
         """Augment a batch.
 
         Args:
-            pixels: Shape (B, 3, H, W), normalised floats, on any device; never modified.
-            key: What the draw is a function of, such as (seed, stage, epoch, step, view).
+            pixels: Shape (B, 3, H, W), normalised floats, on any device; it is not modified.
+            key: Key of the random parameters, such as (seed, stage, epoch, step, view).
 
         Returns:
-            A new tensor of the same shape, type and device.
+            A new tensor of the same shape, dtype and device.
         """
         count, _, height, width = pixels.shape
         draws = self.draw(count, height, width, *key)
@@ -91,7 +93,8 @@ class Augmentation:
         return self.apply(pixels, draws, noise)
 
     def draw(self, count: int, height: int, width: int, *key: int | str) -> Draws:
-        """Draw what happens to each image of a batch; changing one probability leaves the other draws as they are."""
+        """Draw the random parameters of a batch."""
+        # Everything is drawn before the probabilities apply, so changing one of them does not change the other draws.
         source = np.random.default_rng(draw_seed(*key, "augmentation"))
         chance = source.random((4, count))
         corner = source.integers(0, 2 * self.padding + 1, (count, 2))
@@ -111,12 +114,12 @@ class Augmentation:
 
     @torch.no_grad()
     def apply(self, pixels: Tensor, draws: Draws, noise: Tensor) -> Tensor:
-        """Do what was drawn.
+        """Apply the drawn parameters.
 
         Args:
             pixels: Shape (B, 3, H, W), floats.
-            draws: For this B.
-            noise: Fills the erased values in memory order: image, channel, row, column.
+            draws: Parameters for B images.
+            noise: Values for the erased pixels in memory order: image, channel, row, column.
 
         Returns:
             A new tensor of the same shape.
@@ -127,8 +130,8 @@ class Augmentation:
             cover = self._black(pixels)
             if len(pixels) > 1:
                 cover = result[to_device(draws.occluder[hidden], pixels.device)]
-            places = to_device(hidden, pixels.device)
-            result[places] = torch.where(_inside(draws.occluded[hidden], pixels), cover, result[places])
+            indices = to_device(hidden, pixels.device)
+            result[indices] = torch.where(_inside(draws.occluded[hidden], pixels), cover, result[indices])
         if draws.erased.any():
             result.masked_scatter_(_inside(draws.erased, pixels).expand_as(result), noise.to(result.dtype))
         return result
@@ -138,7 +141,7 @@ class Augmentation:
 
 
 def _flip_and_crop(pixels: Tensor, draws: Draws, padding: int, black: Tensor) -> Tensor:
-    """Mirror, pad and cut back: two lookups, of rows and of columns, in one padded canvas."""
+    """Flip, pad and crop, with two index lookups in one padded canvas: of rows, then of columns."""
     count, channels, height, width = pixels.shape
     device = pixels.device
     canvas = black.expand(count, channels, height + 2 * padding, width + 2 * padding).contiguous()
@@ -149,7 +152,7 @@ def _flip_and_crop(pixels: Tensor, draws: Draws, padding: int, black: Tensor) ->
     columns = torch.where(mirrored, canvas.shape[3] - 1 - columns, columns)
     planes = torch.arange(count * channels, device=device).view(count, channels, 1) * canvas.shape[2]
     rows = planes + (top + torch.arange(height, device=device))[:, None]  # (B, 3, H) among all rows of the canvas
-    cut = canvas.view(-1, canvas.shape[3])[rows]  # (B, 3, H, W + 2p); index_select waits for its threads once per row
+    cut = canvas.view(-1, canvas.shape[3])[rows]  # (B, 3, H, W + 2p); index_select synchronizes threads once per row
     return cut.gather(3, columns[:, None, None].expand(count, channels, height, width))
 
 
@@ -163,7 +166,7 @@ def _inside(boxes: IntArray, pixels: Tensor) -> Tensor:
 
 
 def _edge_boxes(count: int, height: int, width: int, source: np.random.Generator) -> IntArray:
-    """Draw one rectangle per image at the bottom, left or right edge (R14): shape (B, 4)."""
+    """Draw one box per image at the bottom, left or right edge (R14): shape (B, 4)."""
     edge = source.integers(0, 3, count)
     share = source.uniform(*OCCLUDED_SHARE, count)
     high = np.where(edge == 0, np.rint(share * height), height).astype(np.int64)
@@ -174,7 +177,7 @@ def _edge_boxes(count: int, height: int, width: int, source: np.random.Generator
 
 
 def _erase_boxes(count: int, height: int, width: int, source: np.random.Generator) -> IntArray:
-    """Draw one rectangle per image with timm's ranges, the first of ten that fits, else zeros: shape (B, 4)."""
+    """Draw one box per image in timm's ranges: the first of ten that fits, else zeros; shape (B, 4)."""
     size = (count, ERASE_ATTEMPTS)
     area = source.uniform(*ERASED_AREA, size) * height * width
     aspect = np.exp(source.uniform(math.log(ERASED_ASPECT[0]), math.log(ERASED_ASPECT[1]), size))

@@ -1,4 +1,4 @@
-"""Image files -> batches of uint8 pixels, decoded ahead by threads."""
+"""Loads batches of image files as uint8 pixels; threads decode them ahead of use."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from scing_cli.core.errors import UNREADABLE_REMEDY, ImageError, SettingError
 from scing_cli.core.imagefile import read_image
 from scing_cli.core.runtime import staying
 
-MOST = 8  # items of a job: one that runs is waited for
-JOBS = 4  # for each thread: handing one over holds Python's lock
+MOST = 8  # items per job at most: when a pool is closed, it waits for running jobs
+JOBS = 4  # jobs per thread: submitting a job holds the GIL, so jobs are not single items
 
 
 def sequential(count: int, batch_size: int) -> list[list[int]]:
-    """Return the rows 0 .. count-1 in order, cut into batches; the last one may be smaller but is never empty.
+    """Return the rows 0 .. count-1 in order, divided into batches; the last one may be smaller but is never empty.
 
     >>> sequential(5, 2)
     [[0, 1], [2, 3], [4]]
@@ -29,7 +29,7 @@ def sequential(count: int, batch_size: int) -> list[list[int]]:
 
 
 def shares(count: int, workers: int) -> list[slice]:
-    """Cut so many items into jobs for a pool of threads: some for each thread, none of more than `MOST` items.
+    """Divide `count` items into jobs for a pool of threads: several per thread, with at most `MOST` items each.
 
     >>> shares(9, 1)
     [slice(0, 2, None), slice(2, 4, None), slice(4, 6, None), slice(6, 8, None), slice(8, 10, None)]
@@ -45,28 +45,28 @@ class _Pending(NamedTuple):
 
 
 class ImageLoader:
-    """Decodes and resizes batches of image files in a pool of threads, some batches ahead of the consumer.
-
-    Pillow decodes and resizes without holding Python's lock. All else holds it, which bounds all threads together:
-    `tests/benchmarks/reading.py` times that alone.
+    """Decodes and resizes batches of image files in a pool of threads, several batches ahead of the consumer.
 
     Args:
-        files: The image files; a plan names them by their places here.
-        height: In pixels.
-        width: In pixels.
+        files: The image files; row numbers are indices into this sequence.
+        height: Height of the pixels.
+        width: Width of the pixels.
         interpolation: A key of `INTERPOLATIONS`.
-        workers: Threads that decode.
-        ahead: How many batches are decoded beyond the one that is being used; bounds the memory.
+        workers: Number of threads that decode images.
+        ahead: Number of batches that are decoded ahead of the one in use; it limits the memory.
 
     Raises:
         SettingError: If `workers` or `ahead` is below 1.
     """
 
+    # Pillow decodes and resizes without the GIL. Everything else holds it, which limits the throughput of all threads
+    # together; `tests/benchmarks/reading.py` measures that part.
+
     def __init__(
         self, files: Sequence[Path], *, height: int, width: int, interpolation: str, workers: int, ahead: int = 4
     ) -> None:
         if workers < 1 or ahead < 1:
-            raise SettingError(f"{workers} workers that decode {ahead} batches ahead: both take at least 1.")
+            raise SettingError(f"{workers} workers that decode {ahead} batches ahead: both must be at least 1.")
         self.files = files
         self.height = height
         self.width = width
@@ -75,18 +75,18 @@ class ImageLoader:
         self.ahead = ahead
 
     def batches(self, batch_rows: Iterable[Sequence[int]]) -> Iterator[tuple[list[int], Pixels]]:
-        """Decode a plan's batches, in its order.
+        """Decode batches in the given order.
 
-        Closing the iterator early, or an error, drops what is waiting and ends the threads.
+        If the iterator is closed early or an error occurs, waiting jobs are cancelled and the threads end.
 
         Args:
-            batch_rows: The rows of each batch, as `sequential` or `identity_batches` gives them.
+            batch_rows: The row numbers of each batch, for example from `sequential` or `identity_batches`.
 
         Yields:
-            The rows, and their pixels: shape (B, 3, height, width), uint8.
+            The row numbers, and their pixels: shape (B, 3, height, width), uint8.
 
         Raises:
-            ImageError: When a batch holds a file that cannot be decoded; names the file.
+            ImageError: If a file of a batch cannot be decoded; the message gives the file.
         """
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="decode")
         waiting: deque[_Pending] = deque()
@@ -106,13 +106,13 @@ class ImageLoader:
         jobs = [pool.submit(self._decode_some, rows[part], pixels[part]) for part in parts]
         return _Pending(list(rows), pixels, jobs)
 
-    def _decode_some(self, rows: Sequence[int], places: Pixels) -> None:
+    def _decode_some(self, rows: Sequence[int], pixels: Pixels) -> None:
         with staying():
-            for row, place in zip(rows, places, strict=True):
-                self._decode(self.files[row], place)
+            for row, target in zip(rows, pixels, strict=True):
+                self._decode(self.files[row], target)
 
-    def _decode(self, file: Path, place: Pixels) -> None:
-        resize(read_image(file), self.height, self.width, self.interpolation, into=place)
+    def _decode(self, file: Path, target: Pixels) -> None:
+        resize(read_image(file), self.height, self.width, self.interpolation, into=target)
 
 
 def _finished(pending: _Pending) -> tuple[list[int], Pixels]:

@@ -1,7 +1,6 @@
-"""One image -> uint8 pixels of a given size; a batch of them -> normalised floats (R11).
+"""Resizes images to uint8 pixels and normalises batches of them (R11).
 
-All of it works without torch, and a batch may be an array or a tensor: whatever runs the image encoder, pixels reach it
-by this code.
+None of this needs torch. A batch can be an array or a tensor, so all image encoders share this code.
 
 Shapes: B batch, H height, W width.
 """
@@ -33,14 +32,14 @@ INTERPOLATIONS: Mapping[str, Image.Resampling] = MappingProxyType(
 def resize(
     image: Image.Image, height: int, width: int, interpolation: str = "bicubic", *, into: Pixels | None = None
 ) -> Pixels:
-    """Resize one image, antialiased and without keeping its aspect, as torchvision's Resize does with Pillow images.
+    """Resize one image with antialiasing, ignoring its aspect ratio, as torchvision's Resize does with Pillow images.
 
-    Works on the calling thread alone, and may be called from many.
+    It is thread-safe and uses only the calling thread.
 
     Args:
-        image: Mode RGB, as `read_image` gives it.
-        height: In pixels.
-        width: In pixels.
+        image: An image of mode RGB, for example from `read_image`.
+        height: Height of the result, in pixels.
+        width: Width of the result, in pixels.
         interpolation: A key of `INTERPOLATIONS`.
         into: Shape (3, height, width), uint8, to fill and return.
 
@@ -55,10 +54,11 @@ def resize(
         raise SettingError(f"Interpolation {interpolation!r} is unknown.", f"Known: {', '.join(INTERPOLATIONS)}.")
     if image.mode != "RGB":
         raise DataError(
-            f"An image of mode {image.mode} cannot be used as it is.", "Read it with read_image, which gives RGB."
+            f"An image of mode {image.mode} cannot be used directly.", "Read it with read_image, which returns RGB."
         )
     resized = image.resize((width, height), INTERPOLATIONS[interpolation])
-    raw = resized.tobytes("raw", "RGBX")  # as they lie in Pillow's memory: sorting out the X here would hold the lock
+    # RGBX is the layout in Pillow's memory; converting to RGB in Pillow would hold the GIL.
+    raw = resized.tobytes("raw", "RGBX")
     pixels = np.empty((3, height, width), np.uint8) if into is None else into
     pixels[...] = np.frombuffer(raw, np.uint8).reshape(height, width, 4)[..., :3].transpose(2, 0, 1)
     return pixels
@@ -73,7 +73,8 @@ def normalise(pixels: Batch, mean: Sequence[float], std: Sequence[float]) -> Bat
         std: One value per channel.
 
     Returns:
-        Shape (B, 3, H, W), float32, of the same kind, on the same device; an array's bits are those of a CPU tensor.
+        Shape (B, 3, H, W), float32: an array or a tensor on the same device, as given. Arrays and CPU tensors get
+        bit-identical values.
     """
     centre, spread = (np.array(each, np.float32).reshape(1, 3, 1, 1) for each in (mean, std))
     if isinstance(pixels, np.ndarray):
@@ -90,7 +91,7 @@ def normalise(pixels: Batch, mean: Sequence[float], std: Sequence[float]) -> Bat
 
 
 def black_value(mean: Sequence[float], std: Sequence[float]) -> tuple[float, float, float]:
-    """Return what a black pixel becomes under `normalise`.
+    """Return the value of a black pixel after `normalise`, per channel.
 
     >>> black_value((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     (-1.0, -1.0, -1.0)

@@ -1,4 +1,4 @@
-"""Which rows make up the batches of one training epoch (R16)."""
+"""Batch samplers: the rows of each batch in one training epoch (R16)."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from scing_cli.core.runtime import draw_seed
 def identity_batches(
     labels: Sequence[int], *, identities: int, instances: int, key: tuple[int | str, ...]
 ) -> list[list[int]]:
-    """Plan one epoch of P x K batches: P identities with K rows each (R16).
+    """Sample one epoch of P x K batches: P identities with K rows each (R16).
 
-    Each identity's rows are shuffled and cut into chunks of K. A last chunk that is too short is filled by going
-    through the identity's rows again, so a chunk repeats a row only where the identity has fewer than K. Chunks are
-    drawn P identities at a time, uniformly among the identities that have chunks left and never one identity twice;
-    each identity's filled chunk comes last. When fewer than P have any left, one chunk of each of them makes a smaller
-    last batch, if they are at least two. What then remains sits out this epoch, as in CLIP-ReID's sampler.
+    The rows of each identity are shuffled and divided into chunks of K. If the last chunk is too short, it is filled
+    with the identity's first rows, so a chunk repeats a row only if the identity has fewer than K. Each batch takes one
+    chunk from each of P identities, drawn uniformly among those that have chunks left; an identity's filled chunk comes
+    last. When fewer than P identities have chunks left, one chunk of each makes a smaller last batch, if there are at
+    least two. The remaining chunks are not used in this epoch, as in CLIP-ReID's sampler.
 
     Args:
         labels: The identity of every row.
-        identities: P; where there are fewer identities, all of them.
+        identities: P; if there are fewer identities, all of them are used.
         instances: K.
-        key: What the draw is a function of, such as (seed, stage, epoch).
+        key: Key of the random numbers, such as (seed, stage, epoch).
 
     Returns:
         Row numbers, one list per batch: K rows of one identity, then K of the next. All but the last have P * K rows.
@@ -37,7 +37,7 @@ def identity_batches(
     if identities < 2 or instances < 1:
         raise SettingError(
             f"A batch of {identities} identities with {instances} images each cannot be trained on.",
-            "It takes at least 2 identities and 1 image: raise --batch-size or lower --instances.",
+            "At least 2 identities and 1 image are needed: raise --batch-size or lower --instances.",
         )
     draw = np.random.default_rng(draw_seed(*key))
     chunks = _chunks(np.asarray(labels, dtype=np.int64), instances, draw)
@@ -54,12 +54,12 @@ def identity_batches(
 
 
 def random_batches(count: int, *, size: int, key: tuple[int | str, ...]) -> list[list[int]]:
-    """Plan one epoch of batches without regard to identities, as CLIP-ReID's stage 1 has it.
+    """Sample one epoch of random batches without regard to identities, as in CLIP-ReID's stage 1.
 
     Args:
-        count: How many rows there are; each comes once.
-        size: Rows of a batch; the last one may be smaller.
-        key: What the draw is a function of, such as (seed, stage, epoch).
+        count: Number of rows; each is used once.
+        size: Number of rows per batch; the last batch may be smaller.
+        key: Key of the random numbers, such as (seed, stage, epoch).
 
     Returns:
         Row numbers, one list per batch.
@@ -69,7 +69,7 @@ def random_batches(count: int, *, size: int, key: tuple[int | str, ...]) -> list
 
 
 def _chunks(labels: np.ndarray, instances: int, draw: np.random.Generator) -> list[list[list[int]]]:
-    """Return each identity's chunks of `instances` rows, the filled one first (`_take` pops the last)."""
+    """Return each identity's chunks of `instances` rows, the filled one first, because `_take` pops the last."""
     by_label = np.argsort(labels, kind="stable")
     groups = np.split(by_label, np.flatnonzero(np.diff(labels[by_label])) + 1) if len(labels) else []
     chunks = []
@@ -81,10 +81,10 @@ def _chunks(labels: np.ndarray, instances: int, draw: np.random.Generator) -> li
 
 
 def _take(chunks: list[list[list[int]]], chosen: np.ndarray) -> list[int]:
-    """Take one chunk of each chosen identity; identities without chunks leave the list."""
-    rows = [row for place in chosen.tolist() for row in chunks[place].pop()]
-    for place in sorted(chosen.tolist(), reverse=True):
-        if not chunks[place]:
-            chunks[place] = chunks[-1]
+    """Take one chunk of each chosen identity and remove identities without chunks from the list."""
+    rows = [row for index in chosen.tolist() for row in chunks[index].pop()]
+    for index in sorted(chosen.tolist(), reverse=True):
+        if not chunks[index]:
+            chunks[index] = chunks[-1]
             chunks.pop()
     return rows

@@ -1,7 +1,7 @@
-"""Image files -> unit-length vectors, in the order they were given.
+"""Embeds images as unit-length vectors.
 
-`Embedder` is what all that embed share, and needs no torch: `tower.TorchEmbedder` runs the image tower with torch,
-`copied.OpenVinoEmbedder` its inference copy.
+`Embedder` is the base class and does not need torch. `torch_embedder.TorchEmbedder` runs the image tower with torch,
+`openvino_embedder.OpenVinoEmbedder` its OpenVINO model.
 
 Shapes: N files, B batch, D width of the descriptor.
 """
@@ -25,24 +25,24 @@ from scing_cli.core.errors import DataError, counted, spelled
 from scing_cli.core.runtime import Reporter
 
 Vectors = npt.NDArray[np.float32]
-Places = npt.NDArray[np.int64]
+CameraRows = npt.NDArray[np.int64]  # rows of camera vectors, -1 for none
 Take = Callable[[Sequence[int], Vectors], None]  # rows and their vectors, (B, D)
 
 
 class Embedder(abc.ABC):
-    """An image encoder with all that turns a picture into a descriptor (Eq. 21, R10).
+    """Base class for image encoders that compute descriptors (Eq. 21, R10).
 
-    `engine` names what runs it, `width` is D.
+    `engine` is the name of the library that runs the encoder, `width` is D.
 
     Args:
-        geometry: Size and statistics of its pixels.
-        cameras: Those it has a vector for (R15).
+        geometry: Size and statistics of the pixels.
+        cameras: Cameras that have a vector (R15).
         embed_dim: Width of the projection.
         tower_width: Width of the class token.
-        kind: `projected` (D) or `concat` ([CLS] after ln_post and projected).
-        precision: Of the tower (R17): `fp32` or `bf16`.
-        batch_size: Images encoded at a time.
-        workers: Threads that decode.
+        kind: `projected`, or `concat` ([CLS] after ln_post, joined with the projection).
+        precision: Precision of the tower (R17): `fp32` or `bf16`.
+        batch_size: Number of images per batch.
+        workers: Number of threads that decode images.
     """
 
     engine: ClassVar[str]
@@ -69,24 +69,24 @@ class Embedder(abc.ABC):
 
     @abc.abstractmethod
     def stream(
-        self, batches: Iterable[tuple[list[int], Pixels, Places | None]], *, unit: bool = True
+        self, batches: Iterable[tuple[list[int], Pixels, CameraRows | None]], *, unit: bool = True
     ) -> Iterator[tuple[list[int], Vectors]]:
-        """Embed batches in their order.
+        """Embed batches and yield the results in the same order.
 
         Args:
-            batches: Rows; their pixels, (B, 3, H, W) uint8 of the geometry's size; places of their cameras, (B,), -1
-                for none, or None where no camera is known.
-            unit: Whether the vectors are made unit length.
+            batches: Row numbers; pixels, (B, 3, H, W) uint8 of the geometry's size; rows of the camera vectors, (B,),
+                -1 for none, or None if no camera is known.
+            unit: Whether the vectors are normalized to unit length.
 
         Yields:
-            The rows, and their vectors: (B, D) float32.
+            The row numbers, and their vectors: (B, D) float32.
 
         Raises:
-            ImageError: What the batches raise.
+            ImageError: If `batches` raises it.
         """
 
     def pixels(self, pixels: Pixels, *, unit: bool = True) -> Vectors:
-        """Embed a batch of pixels of no known camera, (B, 3, H, W) uint8: (B, D) float32, unit length if `unit`."""
+        """Embed pixels without a camera, (B, 3, H, W) uint8: (B, D) float32, of unit length if `unit`."""
         ((_, vectors),) = self.stream([([], pixels, None)], unit=unit)
         return vectors
 
@@ -101,33 +101,33 @@ class Embedder(abc.ABC):
         take: Take | None = None,
         into: Vectors | None = None,
     ) -> Vectors:
-        """Embed image files: some are decoded while others are encoded.
+        """Embed image files; decoding and encoding run in parallel.
 
         Args:
             files: N paths.
-            cameras: N names, for an encoder that knows cameras (R15); None where they are not those of its training.
-            unit: Whether the vectors are made unit length.
-            reporter: Shows progress under the name `text`; told how many images go without a camera vector.
-            text: What is being embedded.
-            take: Called with each batch's rows and vectors, in their order, as soon as they are there and finite.
-            into: (N, D) float32 to fill and return.
+            cameras: N names, for an encoder with camera vectors (R15); None if its training had other cameras.
+            unit: Whether the vectors are normalized to unit length.
+            reporter: Shows the progress, and the number of images without a camera vector.
+            text: Title of the progress bar.
+            take: Called with each batch's row numbers and vectors, in order, if all vectors are finite.
+            into: Shape (N, D), float32, to fill and return.
 
         Returns:
             (N, D) float32, in the order of `files`.
 
         Raises:
             ImageError: If a file cannot be decoded.
-            DataError: If a vector is not finite; the message names the files.
+            DataError: If a vector is not finite; the message lists the files.
         """
         vectors = np.empty((len(files), self.width), np.float32) if into is None else into
-        places = self._camera_places(cameras, len(files), reporter)
+        camera = self._camera_rows(cameras, len(files), reporter)
         loaded = image_batches(files, sequential(len(files), self.batch_size), self.geometry, workers=self.workers)
-        batches = ((rows, pixels, None if places is None else places[rows]) for rows, pixels in loaded)
+        batches = ((rows, pixels, None if camera is None else camera[rows]) for rows, pixels in loaded)
         with reporter.progress(text, len(files)) as advance:
-            for rows, own in self.stream(batches, unit=unit):
-                vectors[rows] = own
-                if take is not None and np.isfinite(own).all():
-                    take(rows, own)
+            for rows, found in self.stream(batches, unit=unit):
+                vectors[rows] = found
+                if take is not None and np.isfinite(found).all():
+                    take(rows, found)
                 advance(len(rows))
         check_finite(vectors, files)
         return vectors
@@ -137,37 +137,37 @@ class Embedder(abc.ABC):
         size = self.geometry
         arrays = [resize(image, size.height, size.width, size.interpolation) for image in images]
         parts = (arrays[start : start + self.batch_size] for start in range(0, len(arrays), self.batch_size))
-        vectors = [own for _, own in self.stream(([], np.stack(part), None) for part in parts)]
+        vectors = [found for _, found in self.stream(([], np.stack(part), None) for part in parts)]
         return np.concatenate(vectors) if vectors else np.empty((0, self.width), np.float32)
 
-    def _camera_places(self, cameras: Sequence[str] | None, count: int, reporter: Reporter) -> Places | None:
-        """Return each image's camera for the encoder, and say how many go without one; None where it knows none."""
+    def _camera_rows(self, cameras: Sequence[str] | None, count: int, reporter: Reporter) -> CameraRows | None:
+        """Return the row of each image's camera vector and report how many have none; None without camera vectors."""
         if not self.cameras:
             return None
-        places = camera_rows(self.cameras, cameras or [""] * count)
-        without = int((places < 0).sum())
+        rows = camera_rows(self.cameras, cameras or [""] * count)
+        without = int((rows < 0).sum())
         if without:
             images = counted(without, "image is", "images are")
-            reporter.warn(f"{images} of no camera that the model was trained with: no camera vector is added.")
-        return places
+            reporter.warn(f"{images} not from a camera of the model's training: no camera vector is added.")
+        return rows
 
 
 def check_finite(vectors: Vectors, files: Sequence[Path]) -> None:
-    """Refuse vectors that are not finite, and name the files that they are of.
+    """Check that all vectors are finite.
 
     Raises:
-        DataError: Naming the first of them.
+        DataError: If some are not; the message lists their first files.
     """
     broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
     if len(broken):
         names = ", ".join(spelled(files[row]) for row in broken[:5])
-        raise DataError(f"{len(broken)} vectors are not finite, of {names}.", "Use --precision fp32, or train anew.")
+        raise DataError(f"{len(broken)} vectors are not finite, of {names}.", "Use --precision fp32, or train again.")
 
 
 def image_batches(
     files: Sequence[Path], batch_rows: Iterable[Sequence[int]], geometry: Geometry, *, workers: int
 ) -> Iterator[tuple[list[int], Pixels]]:
-    """Return the loader's batches at an encoder's size: rows and uint8 pixels (B, 3, H, W)."""
+    """Load batches of files at an encoder's size: row numbers and uint8 pixels, (B, 3, H, W)."""
     loader = ImageLoader(
         files, height=geometry.height, width=geometry.width, interpolation=geometry.interpolation, workers=workers
     )

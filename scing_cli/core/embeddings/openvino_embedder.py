@@ -1,4 +1,4 @@
-"""Embedding with an image tower's inference copy, and making one: it must agree with the tower on real crops.
+"""Embeds images with an image tower's OpenVINO model; builds this model and checks it against the tower.
 
 Shapes: B batch, D width of the descriptor.
 """
@@ -17,13 +17,13 @@ import numpy as np
 
 from scing_cli.core.artifacts import STAMP, write_json
 from scing_cli.core.batches import Pixels, normalise
-from scing_cli.core.embeddings import Embedder, Places, Vectors
+from scing_cli.core.embeddings import CameraRows, Embedder, Vectors
 from scing_cli.core.encoders.openvino_model import (
     OpenVinoFeatures,
     OpenVinoModel,
     brief,
     load_openvino_model,
-    openvino_serves_here,
+    openvino_installed,
     read_stamp,
     remember_openvino_model,
     write_openvino_model,
@@ -34,45 +34,45 @@ from scing_cli.core.runtime import Reporter, Silent
 if TYPE_CHECKING:
     from scing_cli.core.encoders.image import ImageEncoder
 
-LEAST_COSINE = 0.999
-CROPS = 16  # that a new copy is tried on
-AT_ONCE = 16  # images: more of them are not faster
-IN_FLIGHT = 2  # batches: while one is encoded, the next is made ready
-ABANDONED = 3600  # seconds
+LEAST_COSINE = 0.999  # smallest cosine similarity to the tower's vectors with which a new model is accepted
+CROPS = 16  # images that a new model is checked with
+AT_ONCE = 16  # images per batch: larger batches are not faster
+IN_FLIGHT = 2  # batches: while one is encoded, the next one is prepared
+ABANDONED = 3600  # seconds after which a temporary folder is considered abandoned
 
 
 class OpenVinoEmbedder(Embedder):
-    """An image tower's inference copy: on the CPU, without torch.
+    """Embeds with an image tower's OpenVINO model: on the CPU, without torch.
 
     Args:
-        copy: The copy.
-        kind: As for `Embedder`, and so are the others.
-        batch_size: See there; at most `AT_ONCE` are taken at a time.
-        workers: See there.
+        model: The OpenVINO model.
+        kind: As for `Embedder`.
+        batch_size: As for `Embedder`; at most `AT_ONCE`.
+        workers: As for `Embedder`.
     """
 
     engine = "openvino"
 
-    def __init__(self, copy: OpenVinoModel, *, kind: str, batch_size: int, workers: int) -> None:
+    def __init__(self, model: OpenVinoModel, *, kind: str, batch_size: int, workers: int) -> None:
         super().__init__(
-            geometry=copy.geometry,
-            cameras=copy.cameras,
-            embed_dim=copy.embed_dim,
-            tower_width=copy.width,
+            geometry=model.geometry,
+            cameras=model.cameras,
+            embed_dim=model.embed_dim,
+            tower_width=model.width,
             kind=kind,
-            precision=copy.precision,
+            precision=model.precision,
             batch_size=min(batch_size, AT_ONCE),
             workers=workers,
         )
-        self.copy = copy
+        self.model = model
 
     def stream(
-        self, batches: Iterable[tuple[list[int], Pixels, Places | None]], *, unit: bool = True
+        self, batches: Iterable[tuple[list[int], Pixels, CameraRows | None]], *, unit: bool = True
     ) -> Iterator[tuple[list[int], Vectors]]:
-        """Embed batches; see `Embedder.stream`."""
+        """Embed batches as `Embedder.stream` describes."""
         mean, std = self.geometry.mean, self.geometry.std
         normal = ((rows, normalise(pixels, mean, std), cameras) for rows, pixels, cameras in batches)
-        for rows, features in self.copy.stream(normal):
+        for rows, features in self.model.stream(normal):
             yield rows, _descriptor(features, self.kind, unit=unit)
 
 
@@ -86,51 +86,52 @@ def make_openvino_model(
     workers: int = 1,
     reporter: Reporter,
 ) -> bool:
-    """Make the inference copy of a tower, if it agrees with it; a former copy in the folder gives way.
+    """Build a tower's OpenVINO model and save it if its vectors agree with the tower's.
 
-    Both embed the crops, the tower in float32: each crop's two descriptors must have a cosine of `LEAST_COSINE` to the
-    copy's. A copy that has not is not kept, and the reporter is warned.
+    Both embed the crops, the tower in float32. For each crop and both kinds of descriptor, the cosine similarity must
+    be at least `LEAST_COSINE`. Otherwise the model is discarded and the reporter shows a warning. A previous model in
+    the folder is replaced.
 
     Args:
-        folder: Where it shall lie; it appears whole or not at all.
+        folder: Target folder; it is written completely or not at all.
         encoder: The tower, on any device.
-        digest: By which it is known.
-        crops: Images such as it is for; the first `CROPS` are taken.
-        cameras: Their cameras, for a tower that knows some.
-        workers: Threads that decode.
-        reporter: Is warned where there can be no copy.
+        digest: The tower's digest.
+        crops: Typical images; the first `CROPS` are used.
+        cameras: Cameras of the images, for a tower with camera vectors.
+        workers: Number of threads that decode images.
+        reporter: Shows a warning if the model cannot be made.
 
     Returns:
-        Whether there is one now.
+        Whether the folder now has a valid model of the tower.
     """
-    if not openvino_serves_here() or not crops:
+    if not openvino_installed() or not crops:
         return False
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _sweep(folder)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as place:
-            made = Path(place) / "copy"
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
+            made = Path(temporary) / "copy"
             made.mkdir()
             _write(made, encoder, digest)
             least = _least_cosine(made, encoder, digest, crops[:CROPS], cameras=cameras, workers=workers)
-            if not least >= LEAST_COSINE:
+            if not least >= LEAST_COSINE:  # in this form, NaN is refused as well
                 reporter.warn(
-                    f"The inference copy was not kept: its vectors have a cosine of {least:.4f} to the model's own, "
-                    f"{LEAST_COSINE} is the least. torch embeds instead."
+                    f"The OpenVINO model was not saved: the cosine of its vectors to the encoder's is {least:.4f}, "
+                    f"at least {LEAST_COSINE} is required. torch embeds instead."
                 )
                 return False
             write_json(made / STAMP, {**(read_stamp(made) or {}), "least_cosine": least, "crops": len(crops[:CROPS])})
             _put(made, folder)
             remember_openvino_model(folder)
     except (OSError, RuntimeError, ImportError, ScingError) as error:
-        if _is_whole(folder, digest):  # another process was quicker
+        if _is_valid(folder, digest):  # another process has made it meanwhile
             return True
-        reporter.warn(f"No inference copy was made in {folder} ({brief(error)}): torch embeds instead.")
+        reporter.warn(f"No OpenVINO model was made in {folder} ({brief(error)}): torch embeds instead.")
         return False
     return True
 
 
-def _is_whole(folder: Path, digest: str) -> bool:
+def _is_valid(folder: Path, digest: str) -> bool:
     try:
         return load_openvino_model(folder, digest) is not None
     except RunError:
@@ -138,15 +139,15 @@ def _is_whole(folder: Path, digest: str) -> bool:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what makers that were killed have left beside a copy."""
-    for left in folder.parent.glob(f".{folder.name}-*"):
-        with contextlib.suppress(FileNotFoundError):  # another maker's, which has just ended
-            if time.time() - left.stat().st_mtime > ABANDONED:
-                shutil.rmtree(left, ignore_errors=True)
+    """Remove the temporary folders of killed processes next to a model's folder."""
+    for temporary in folder.parent.glob(f".{folder.name}-*"):
+        with contextlib.suppress(FileNotFoundError):  # another process may have just removed it
+            if time.time() - temporary.stat().st_mtime > ABANDONED:
+                shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _put(made: Path, folder: Path) -> None:
-    """Move a copy to its place; a former one is moved aside, and goes with the temporary folder."""
+    """Move a model to its folder; a previous one is moved into the temporary folder and deleted with it."""
     if folder.exists():
         folder.rename(made.with_name("former"))
     made.rename(folder)
@@ -172,25 +173,25 @@ def _least_cosine(
     cameras: Sequence[str] | None,
     workers: int,
 ) -> float:
-    """Embed crops with a copy and with its tower, in float32; return the least cosine of either descriptor."""
+    """Embed crops with a model and with its tower in float32; return the smallest cosine of both descriptors."""
     from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
 
-    copy = load_openvino_model(folder, digest)
-    if copy is None:
-        raise RunError(f"{folder} is not the copy that was written.")
-    own = cameras[: len(crops)] if cameras is not None else None
+    model = load_openvino_model(folder, digest)
+    if model is None:
+        raise RunError(f"{folder} does not contain the model that was written.")
+    camera = cameras[: len(crops)] if cameras is not None else None
     size, device = len(crops), encoder.proj.device
     least = 1.0
     for kind in ("projected", "concat"):
         tower = TorchEmbedder(encoder, kind=kind, device=device, precision="fp32", batch_size=size, workers=workers)
-        copied = OpenVinoEmbedder(copy, kind=kind, batch_size=size, workers=workers)
-        left, right = (each.files(crops, cameras=own, reporter=Silent(), text="") for each in (tower, copied))
+        openvino = OpenVinoEmbedder(model, kind=kind, batch_size=size, workers=workers)
+        left, right = (each.files(crops, cameras=camera, reporter=Silent(), text="") for each in (tower, openvino))
         least = min(least, float((left.astype(np.float64) * right).sum(axis=1).min()))
     return least
 
 
 def _descriptor(features: OpenVinoFeatures, kind: str, *, unit: bool) -> Vectors:
-    """Turn features into descriptors as `encoders.image.descriptor` does."""
+    """Compute descriptors from features, as `encoders.image.descriptor` does."""
     joined = features.projected
     if kind == "concat":
         joined = np.concatenate([features.cls, joined], axis=1)

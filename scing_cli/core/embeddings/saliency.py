@@ -1,10 +1,9 @@
-"""Which regions of an image drive its likeness to a vector: integrated gradients, smoothed to regions.
+"""Saliency maps: which regions of an image raise its similarity to a vector (smoothed integrated gradients).
 
-An image's score is its descriptor's inner product with a vector that is held fixed. A pixel's share of it is its
-difference to the image's mean colour times the score's gradient, averaged along the straight line from an image of that
-colour to the image; the shares add up to the score's rise along it (Sundararajan et al., Axiomatic Attribution for Deep
-Networks, 2017). Grad-CAM on the last block's patch tokens would be zero: only the class token leaves that block. The
-gradients of pixels come through all blocks, and through overlapping patches as the convolution has them.
+An image's score is the inner product of its descriptor and a fixed vector. A pixel's contribution is its difference
+from the image's mean colour times the gradient of the score, averaged over the straight line from an image of the mean
+colour to the image. The contributions add up to the difference in score between both ends (Sundararajan et al.,
+Axiomatic Attribution for Deep Networks, 2017).
 
 Legend: B batch, H x W' pixels, D width of the descriptor.
 """
@@ -18,26 +17,29 @@ from torch.nn import functional
 from scing_cli.core.batches import normalise
 from scing_cli.core.encoders.image import ImageEncoder, descriptor
 
-STEPS = 4  # passes per image: which regions count is settled then; for a sum within 0.02 it takes 16
-SMOOTHING = 0.25  # of a patch's side: the standard deviation
+# Grad-CAM on the patch tokens of the last block would be zero, because only the class token is read from that block.
+# Gradients of pixels pass through all blocks, and through overlapping patches.
+
+STEPS = 4  # passes per image: more do not change the regions; a sum that is accurate to 0.02 takes 16
+SMOOTHING = 0.25  # standard deviation of the blur, as a share of the patch's side
 
 
 def contributions(
     encoder: ImageEncoder, pixels: Tensor, targets: Tensor, *, kind: str = "projected", steps: int = STEPS
 ) -> Tensor:
-    """Share an image's score out among its pixels.
+    """Compute the contribution of each pixel to an image's score.
 
     Args:
-        encoder: Anywhere, in any mode; it is left as it is, without gradients.
+        encoder: The image tower, on any device and in any mode; it is not changed and gets no gradients.
         pixels: Shape (B, 3, H, W'), uint8, of the encoder's size.
-        targets: Shape (B, D): what each image's descriptor is compared with. The score is their cosine where the target
-            is of unit length, and the mean of some cosines where it is the mean of such vectors.
-        kind: Which descriptor is compared; see `descriptor`.
-        steps: Points on the line, each of which costs one forward and one backward pass.
+        targets: Shape (B, D): the vector that each image's descriptor is compared with. The score is their cosine
+            similarity if the target has unit length, and a mean of cosines if the target is a mean of such vectors.
+        kind: The descriptor that is compared, `projected` or `concat`.
+        steps: Number of points on the line; each takes one forward and one backward pass.
 
     Returns:
-        Shape (B, H, W'), float32, on the encoder's device. Positive where a pixel raises the score; the sum is the
-        image's score less that of its mean colour, up to what `steps` leave.
+        Shape (B, H, W'), float32, on the encoder's device. Positive where a pixel raises the score. The sum is the
+        image's score minus the score of its mean colour, up to the error of a finite number of steps.
 
     Raises:
         ValueError: If there is not one target of width D for each image.
@@ -46,16 +48,16 @@ def contributions(
     geometry = encoder.geometry
     image = normalise(pixels.to(device), geometry.mean, geometry.std)
     fixed = targets.to(device, torch.float32)
-    colour = image.double().mean(dim=(2, 3), keepdim=True).float()  # (B, 3, 1, 1); of one colour: that very colour
+    colour = image.double().mean(dim=(2, 3), keepdim=True).float()  # (B, 3, 1, 1); exact for one colour
     change = image - colour
     total = torch.zeros_like(image)
     for step in range(steps):
-        place = (colour + (step + 0.5) / steps * change).requires_grad_()
+        point = (colour + (step + 0.5) / steps * change).requires_grad_()
         with torch.enable_grad(), torch.autocast(device.type, enabled=False):
-            vectors = descriptor(encoder(place), kind)
+            vectors = descriptor(encoder(point), kind)
             if vectors.shape != fixed.shape:
                 raise ValueError(f"targets of shape {tuple(fixed.shape)}; these need {tuple(vectors.shape)}")
-            (gradient,) = torch.autograd.grad((vectors * fixed).sum(), place)
+            (gradient,) = torch.autograd.grad((vectors * fixed).sum(), point)
         total += gradient
     return (total / steps * change).sum(dim=1)
 
@@ -64,14 +66,14 @@ def saliency(encoder: ImageEncoder, pixels: Tensor, targets: Tensor, *, kind: st
     """Return how strongly the regions of each image raise its score.
 
     Args:
-        encoder: As `contributions` takes it, and so are the others.
+        encoder: As for `contributions`.
         pixels: Shape (B, 3, H, W'), uint8.
         targets: Shape (B, D).
-        kind: Which descriptor is compared.
+        kind: The descriptor that is compared.
 
     Returns:
-        Shape (B, H, W'), float32, on the encoder's device, at least 0: the contributions, smoothed over a part of a
-        patch; 0 where a region lowers the score. An image of one colour gives zeros.
+        Shape (B, H, W'), float32, on the encoder's device: the smoothed contributions, 0 where they are negative. An
+        image of a single colour gives zeros.
     """
     shares = contributions(encoder, pixels, targets, kind=kind)
     with torch.autocast(shares.device.type, enabled=False):

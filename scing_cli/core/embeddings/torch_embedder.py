@@ -1,4 +1,4 @@
-"""Embedding with torch: on any device, in float32 or bf16.
+"""Embeds images with torch, on any device, in float32 or bf16.
 
 Shapes: B batch, D width of the descriptor.
 """
@@ -12,23 +12,23 @@ import torch
 from torch import Tensor
 
 from scing_cli.core.batches import Pixels, normalise
-from scing_cli.core.embeddings import Embedder, Places, Vectors
+from scing_cli.core.embeddings import CameraRows, Embedder, Vectors
 from scing_cli.core.encoders.image import ImageEncoder, descriptor
 from scing_cli.core.runtime import autocast, coming_back, to_device
 
-AHEAD = 2  # batches that a device has been given beyond the one that is waited for
+AHEAD = 2  # batches queued on a device in addition to the one whose result is awaited
 
 
 class TorchEmbedder(Embedder):
-    """An image tower that torch runs.
+    """Embeds with an image tower in torch.
 
     Args:
-        encoder: On `device`; used in eval mode without a graph.
-        kind: As for `Embedder`, and so are the others.
-        device: Where the encoder is.
-        precision: See there.
-        batch_size: See there.
-        workers: See there.
+        encoder: The image tower, on `device`; it is set to evaluation mode.
+        kind: As for `Embedder`.
+        device: The encoder's device.
+        precision: As for `Embedder`.
+        batch_size: As for `Embedder`.
+        workers: As for `Embedder`.
     """
 
     engine = "torch"
@@ -50,27 +50,28 @@ class TorchEmbedder(Embedder):
         self.device = device
 
     def stream(
-        self, batches: Iterable[tuple[list[int], Pixels, Places | None]], *, unit: bool = True
+        self, batches: Iterable[tuple[list[int], Pixels, CameraRows | None]], *, unit: bool = True
     ) -> Iterator[tuple[list[int], Vectors]]:
-        """Embed batches in order; see `Embedder.stream`. A GPU's results come back beside the next batches' work."""
+        """Embed batches as `Embedder.stream` describes."""
+        # A GPU's results are copied back while it works on the next batches.
         waiting: deque[tuple[list[int], Callable[[], Tensor]]] = deque()
-        for rows, pixels, places in batches:
-            cameras = None if places is None else to_device(places, self.device)
+        for rows, pixels, camera in batches:
+            cameras = None if camera is None else to_device(camera, self.device)
             vectors = self.tensors(torch.from_numpy(pixels), cameras=cameras, unit=unit)
             waiting.append((rows, coming_back(vectors)))
             if len(waiting) > (0 if self.device.type == "cpu" else AHEAD):
-                yield _brought(*waiting.popleft())
+                yield _finished(*waiting.popleft())
         while waiting:
-            yield _brought(*waiting.popleft())
+            yield _finished(*waiting.popleft())
 
     @torch.no_grad()
     def tensors(self, pixels: Tensor, *, cameras: Tensor | None = None, unit: bool = True) -> Tensor:
-        """Embed uint8 pixels (B, 3, H, W).
+        """Embed a batch of pixels.
 
         Args:
-            pixels: On any device.
-            cameras: (B,) places of the cameras' vectors, -1 for none; None for no known camera.
-            unit: Whether the vectors are made unit length.
+            pixels: Shape (B, 3, H, W), uint8, on any device.
+            cameras: Shape (B,): rows of the camera vectors, -1 for none; None if no camera is known.
+            unit: Whether the vectors are normalized to unit length.
 
         Returns:
             (B, D) float32 on the device.
@@ -81,7 +82,7 @@ class TorchEmbedder(Embedder):
         return descriptor(features, self.kind, unit=unit)
 
 
-def _brought(rows: list[int], wait: Callable[[], Tensor]) -> tuple[list[int], Vectors]:
+def _finished(rows: list[int], wait: Callable[[], Tensor]) -> tuple[list[int], Vectors]:
     """Wait for a batch's vectors."""
-    brought: Vectors = wait().numpy()
-    return rows, brought
+    vectors: Vectors = wait().numpy()
+    return rows, vectors

@@ -116,15 +116,15 @@ def fill(image: nn.Module, text: nn.Module, parts: TowerStates, source: Path) ->
 
 def _faults(tower: nn.Module, state: Mapping[str, Tensor], prefix: str) -> list[str]:
     """Return why a state does not fit a tower: wrong shapes, then missing and unexpected names."""
-    wanted = {name: tuple(tensor.shape) for name, tensor in tower.state_dict().items()}
-    given = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    expected = {name: tuple(tensor.shape) for name, tensor in tower.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
     shapes = [
-        f"{prefix}{name} has shape {given[name]} instead of {wanted[name]}"
-        for name in wanted
-        if name in given and given[name] != wanted[name]
+        f"{prefix}{name} has shape {found[name]} instead of {expected[name]}"
+        for name in expected
+        if name in found and found[name] != expected[name]
     ]
-    missing = [f"{prefix}{name} is missing" for name in wanted if name not in given]
-    return shapes + missing + [f"{prefix}{name} is unexpected" for name in given if name not in wanted]
+    missing = [f"{prefix}{name} is missing" for name in expected if name not in found]
+    return shapes + missing + [f"{prefix}{name} is unexpected" for name in found if name not in expected]
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

@@ -89,4 +89,4 @@ def test_a_gpu_is_given_what_the_cpu_is_given(files, room):
             assert pixels.device.type == "cuda"
             assert pixels.dtype == torch.uint8
             assert torch.equal(pixels.cpu(), known)
-    assert (held.held is None) == (room == 0)
+    assert (held.cached is None) == (room == 0)

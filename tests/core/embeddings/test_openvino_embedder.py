@@ -107,7 +107,7 @@ def test_a_copy_that_disagrees_is_refused_and_the_former_one_stays(
     monkeypatch.setattr(openvino_embedder, "write_openvino_model", wrong)
     assert not make_openvino_model(folder, tiny_clip().image, "d", files, reporter=reporter)
     (warning,) = reporter.warnings
-    assert "The inference copy was not kept: its vectors have a cosine of" in warning
+    assert "The OpenVINO model was not saved: the cosine of its vectors to the encoder's is" in warning
     assert "torch embeds instead." in warning
     assert load_openvino_model(folder, "d") is not None
     assert [entry.name for entry in tmp_path.iterdir()] == ["made"]
@@ -120,7 +120,7 @@ def test_a_broken_openvino_is_only_a_warning(
         monkeypatch.setitem(sys.modules, f"scing_cli.core.encoders.{name}", None)
     reporter = Listening()
     assert not make_openvino_model(tmp_path / "made", tiny_clip().image, "d", files, reporter=reporter)
-    assert "No inference copy was made" in reporter.warnings[0]
+    assert "No OpenVINO model was made" in reporter.warnings[0]
     assert not list(tmp_path.iterdir())
 
 
@@ -156,7 +156,7 @@ def test_a_damaged_copy_that_cannot_be_replaced_is_no_success(
     reporter = Listening()
     assert not make_openvino_model(folder, tiny_clip().image, "d", files, reporter=reporter)
     assert reporter.warnings == [
-        f"No inference copy was made in {folder} ({folder}: Permission denied): torch embeds instead."
+        f"No OpenVINO model was made in {folder} ({folder}: Permission denied): torch embeds instead."
     ]
 
 
@@ -201,7 +201,7 @@ def test_a_place_that_cannot_be_written_is_only_a_warning(tmp_path: Path, files:
     (tmp_path / "file").write_text("in the way")
     reporter = Listening()
     assert not make_openvino_model(tmp_path / "file" / "made", tiny_clip().image, "d", files, reporter=reporter)
-    assert "No inference copy was made" in reporter.warnings[0]
+    assert "No OpenVINO model was made" in reporter.warnings[0]
 
 
 def test_a_tower_with_cameras_is_copied_with_them(tmp_path: Path, files: list[Path]) -> None:
@@ -224,6 +224,4 @@ def test_a_tower_with_cameras_is_copied_with_them(tmp_path: Path, files: list[Pa
     without = TorchEmbedder(encoder, **settings).files(files, reporter=Silent(), text="embed")
     assert (found * expected).sum(1).min() > 0.999
     assert (found * without).sum(1)[[0, 1, 2, 4, 5]].max() < 0.999
-    assert listening.warnings == [
-        "2 images are of no camera that the model was trained with: no camera vector is added."
-    ]
+    assert listening.warnings == ["2 images are not from a camera of the model's training: no camera vector is added."]

@@ -112,7 +112,7 @@ def test_whether_torch_can_compile_is_tried_at_once(monkeypatch, engine):
         return
     with pytest.raises(SettingError, match=r"--compile: torch cannot compile here") as refused:
         prepare_compiling(CPU, reporter)
-    assert "leave --compile out" in refused.value.remedy
+    assert "remove --compile" in refused.value.remedy
     assert "\n" not in refused.value.what
     assert "anybody" not in refused.value.what
     assert ("g++: not found at all" in refused.value.what) == (engine == "raises")

@@ -137,7 +137,7 @@ def test_what_is_not_there_is_none(copied: Path, tmp_path: Path, monkeypatch: py
     assert load_openvino_model(copied, "d1") is not None
     assert load_openvino_model(copied, "another tower") is None
     assert load_openvino_model(tmp_path / "nothing", "d1") is None
-    monkeypatch.setattr(openvino_model, "openvino_serves_here", lambda: False)
+    monkeypatch.setattr(openvino_model, "openvino_installed", lambda: False)
     assert load_openvino_model(copied, "d1") is None
 
 
@@ -161,7 +161,7 @@ def test_damage_is_told_and_named(copied: Path, name: str, damage: Any) -> None:
     damage(copied / name)
     with pytest.raises(RunError, match=r"copy") as caught:
         load_openvino_model(copied, "d1")
-    assert "scing embed makes it anew" in caught.value.remedy
+    assert "scing embed makes it again" in caught.value.remedy
 
 
 def test_files_that_were_checked_once_are_checked_again_when_they_change(copied: Path) -> None:

@@ -1,1 +1,1 @@
-"""What several commands need: the model, its embedder, vectors, data, the machine, pictures."""
+"""Code that several commands share: models, embedders, vectors, data, devices, pictures."""

@@ -1,4 +1,4 @@
-"""Which embedder a command uses for a model: its inference copy where that serves, else torch."""
+"""Chooses the embedder of a model: its OpenVINO model if that can be used, else torch."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from pathlib import Path
 from scing_cli.core.embeddings import Embedder
 from scing_cli.core.embeddings.openvino_embedder import IN_FLIGHT, OpenVinoEmbedder, make_openvino_model
 from scing_cli.core.encoders.descriptors import check_descriptor
-from scing_cli.core.encoders.openvino_model import has_openvino_model, load_openvino_model, openvino_serves_here
+from scing_cli.core.encoders.openvino_model import has_openvino_model, load_openvino_model, openvino_installed
 from scing_cli.core.errors import RunError
 from scing_cli.core.runtime import Reporter, cpu_has_bf16, may_have_gpu
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import OpenedModel
 
-FEW_PHOTOS = 16  # photos, for which no GPU is woken
+FEW_PHOTOS = 16  # up to so many photos OpenVINO is used even if there may be a GPU
 
 
 @dataclasses.dataclass(frozen=True)
 class Crops:
-    """Images on which a new inference copy is tried.
+    """Images with which a new OpenVINO model is checked.
 
     Args:
-        files: Some.
-        cameras: Theirs, for a model that knows cameras.
+        files: Paths of the images.
+        cameras: Cameras of the images, for a model with camera vectors.
     """
 
     files: Sequence[Path]
@@ -42,100 +42,105 @@ def choose_embedder(
     count: int | None = None,
     reporter: Reporter,
 ) -> Embedder:
-    """Return the model's inference copy as an embedder, or the model itself with torch.
-
-    The copy runs on the CPU, in bf16 where that has bf16 products. It is not for `--precision fp32` or a GPU; where
-    `--device auto` may find one, it serves a few photos, for which loading torch would take longer than all the rest.
+    """Return an embedder with the model's OpenVINO model if `can_use_openvino`, else with torch.
 
     Args:
         model: The model.
-        machine: The user's wishes.
+        machine: Device, precision and workers that the user chose.
         kind: `projected` or `concat`.
-        crops: Where there is no copy, one is made and tried on these, for later searches too; None to make none.
-        count: How many images there will be, if that is known.
-        reporter: Is told what stands in the way of a copy, and that one is made.
+        crops: Images to check a new OpenVINO model with, which is made if there is none; None to make none.
+        count: Number of images to embed, if known.
+        reporter: Shows why an OpenVINO model cannot be used, and where a new one was saved.
     """
     check_descriptor(kind)
-    serves = openvino_serves(machine, count=count)
-    copied = _copied(model, machine, kind, count, reporter) if serves else None
-    wanted = copied is None and (serves or not any(has_openvino_model(place, model.digest) for place in model.copies))
-    if wanted and crops is not None and _make(model, machine, crops, reporter) and serves:
-        copied = _copied(model, machine, kind, count, reporter)
-    return copied or machine.embedder(model.encoder, kind=kind)
+    usable = can_use_openvino(machine, count=count)
+    embedder = _load(model, machine, kind, count, reporter) if usable else None
+    # A model that exists but could not be loaded is made again. If this command cannot use one, later searches can.
+    missing = embedder is None and (
+        usable or not any(has_openvino_model(folder, model.digest) for folder in model.openvino_folders)
+    )
+    if missing and crops is not None and _make(model, machine, crops, reporter) and usable:
+        embedder = _load(model, machine, kind, count, reporter)
+    return embedder or machine.embedder(model.encoder, kind=kind)
 
 
 def choose_in_background(
     model: OpenedModel, machine: Machine, *, kind: str, count: int, reporter: Reporter
 ) -> Callable[[], Embedder]:
-    """Begin to load the inference copy, if it serves, on a thread: OpenVINO makes it ready without Python's lock.
+    """Start to load the OpenVINO model in a thread, if it can be used; no new model is made.
 
     Args:
-        model: As for `choose_embedder`, and so are the others; no copy is made.
-        machine: See there.
-        kind: See there.
-        count: See there.
-        reporter: See there; may be told from the thread.
+        model: As for `choose_embedder`.
+        machine: As for `choose_embedder`.
+        kind: As for `choose_embedder`.
+        count: As for `choose_embedder`.
+        reporter: As for `choose_embedder`; the thread may call it.
 
     Returns:
-        What waits for the copy and returns the embedder.
+        A function that waits for the thread and returns the embedder.
     """
     check_descriptor(kind)
-    if not openvino_serves(machine, count=count):
+    if not can_use_openvino(machine, count=count):
         return lambda: machine.embedder(model.encoder, kind=kind)
-    pool = ThreadPoolExecutor(1)
-    loading = pool.submit(_copied, model, machine, kind, count, reporter)
+    pool = ThreadPoolExecutor(1)  # OpenVINO compiles its graph without the GIL
+    loading = pool.submit(_load, model, machine, kind, count, reporter)
     pool.shutdown(wait=False)
 
     def finish() -> Embedder:
-        copied = loading.result()
-        if copied is None:
+        embedder = loading.result()
+        if embedder is None:
             reporter.note(
-                f"{model.label()} has no inference copy that serves: torch starts, which takes longer. "
+                f"{model.label()} has no usable OpenVINO model: torch starts, which takes longer. "
                 "scing embed makes one."
             )
-        return copied or machine.embedder(model.encoder, kind=kind)
+        return embedder or machine.embedder(model.encoder, kind=kind)
 
     return finish
 
 
-def openvino_serves(machine: Machine, *, count: int | None = None) -> bool:
-    """Tell whether an inference copy does what the user asked of the machine; see `choose_embedder`."""
-    if not openvino_serves_here() or machine.device not in {"auto", "cpu"} or machine.precision not in {"auto", "bf16"}:
+def can_use_openvino(machine: Machine, *, count: int | None = None) -> bool:
+    """Return whether an OpenVINO model is compatible with the user's choice of device and precision.
+
+    It runs on the CPU, in bf16 if the CPU supports it, so it is not used for `--precision fp32` or a GPU.
+    """
+    if not openvino_installed() or machine.device not in {"auto", "cpu"} or machine.precision not in {"auto", "bf16"}:
         return False
     if machine.precision == "bf16" and not cpu_has_bf16():
         return False
+    # With `--device auto` and a few photos, loading torch would take longer than everything else.
     if machine.device == "cpu" or not may_have_gpu() or (count is not None and count <= FEW_PHOTOS):
         return True
     return machine.place().type == "cpu"
 
 
-def _copied(
+def _load(
     model: OpenedModel, machine: Machine, kind: str, count: int | None, reporter: Reporter
 ) -> OpenVinoEmbedder | None:
-    """Return the first copy that is whole; where none is, the reporter is warned of those that are not."""
+    """Load the first valid OpenVINO model; if there is none, the reporter shows what is wrong with the others."""
     faults = []
-    for place in model.copies:
+    for folder in model.openvino_folders:
         try:
-            copy = load_openvino_model(place, model.digest, in_flight=1 if count == 1 else IN_FLIGHT)
+            loaded = load_openvino_model(folder, model.digest, in_flight=1 if count == 1 else IN_FLIGHT)
         except RunError as error:
             faults.append(str(error).replace("\n", " "))
             continue
-        if copy is not None:
-            return OpenVinoEmbedder(copy, kind=kind, batch_size=machine.batch_size, workers=machine.threads())
+        if loaded is not None:
+            return OpenVinoEmbedder(loaded, kind=kind, batch_size=machine.batch_size, workers=machine.threads())
     for fault in faults:
         reporter.warn(fault)
     return None
 
 
-def _writable(place: Path) -> bool:
-    """Tell whether a folder may be put there, in place of one that may be there."""
-    return os.access(place.parent, os.W_OK) and (not place.exists() or os.access(place, os.W_OK))
+def _writable(folder: Path) -> bool:
+    """Return whether a folder can be created, or replaced if it exists."""
+    return os.access(folder.parent, os.W_OK) and (not folder.exists() or os.access(folder, os.W_OK))
 
 
 def _make(model: OpenedModel, machine: Machine, crops: Crops, reporter: Reporter) -> bool:
-    place = next(filter(_writable, model.copies), model.copies[-1])
+    """Make an OpenVINO model in the first writable folder and return whether it was saved."""
+    folder = next(filter(_writable, model.openvino_folders), model.openvino_folders[-1])
     made = make_openvino_model(
-        place,
+        folder,
         model.encoder,
         model.digest,
         crops.files,
@@ -144,5 +149,5 @@ def _make(model: OpenedModel, machine: Machine, crops: Crops, reporter: Reporter
         reporter=reporter,
     )
     if made:
-        reporter.note(f"Inference copy, for searches that start without torch: {place}")
+        reporter.note(f"OpenVINO model, for searches that start without torch: {folder}")
     return made

@@ -1,4 +1,4 @@
-"""Where a command runs: what the user asked for, and what that means here."""
+"""The device, precision and threads of a command."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """The user's wishes about the machine.
+    """The user's choice of device, precision and threads.
 
     Args:
         device: One of `runtime.DEVICES`.
-        precision: auto, fp32 or bf16, of embedding; a training stage has its own in its settings.
-        workers: Threads that decode images; None for as many as there are cores.
-        batch_size: Images encoded at a time when nothing is learnt.
+        precision: auto, fp32 or bf16, for embedding; the precision of training is in the settings of each stage.
+        workers: Number of threads that decode images; None for the number of cores.
+        batch_size: Images per batch for embedding.
     """
 
     device: str = "auto"
@@ -37,21 +37,21 @@ class Machine:
                 raise SettingError(f"{name} {value}: must be at least 1.")
 
     def place(self) -> torch.device:
-        """Return the device.
+        """Return the torch device.
 
         Raises:
-            SettingError: If it is unknown or missing.
+            SettingError: If the device is unknown or not available.
         """
         return choose_device(self.device)
 
     def threads(self) -> int:
-        """Return how many threads decode images."""
+        """Return the number of threads that decode images."""
         return self.workers or default_workers()
 
     def embedder(
         self, encoder: ImageEncoder, *, kind: str = "projected", precision: str | None = None
     ) -> TorchEmbedder:
-        """Return an embedder on this machine's device; in float32 unless the user or the caller wants otherwise."""
+        """Return a torch embedder on the device; in float32 unless the user or the caller chose another precision."""
         from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
 
         device = self.place()

@@ -1,4 +1,4 @@
-"""Which image encoder a command uses: the newest run's, a named run's, the one a run started from, or a plain CLIP."""
+"""Opens a command's image encoder: the newest run's, a given run's, the one a run started from, or a plain CLIP."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class ModelChoice:
-    """What the user said about the model.
+    """The user's choice of a model.
 
     Args:
-        run: A run folder; None for the newest complete one.
-        model: A CLIP without a run: its name.
-        pretrained: Its weights; None only for a model whose weights ship with this package.
-        stride: Of its patches; None for the model's own.
-        seed: Draws the weights of `random`.
-        statistics: Of the pixels: `half` or `clip` (R11).
+        run: A run folder; None for the newest complete run.
+        model: Name of a CLIP without a run.
+        pretrained: Weights of `model`; None only if they ship with this package.
+        stride: Step between patches in pixels; None for the model's own.
+        seed: Seed of the weights `random`.
+        statistics: Pixel statistics: `half` or `clip` (R11).
     """
 
     run: Path | None = None
@@ -54,40 +54,40 @@ class ModelChoice:
 
 @dataclasses.dataclass(frozen=True)
 class OpenedModel:
-    """An image encoder that is known, and loaded when it is asked for: its inference copy may do without it.
+    """An image encoder that is loaded on first use; commands that use its OpenVINO model do not load it.
 
     Args:
-        digest: Of its weights and geometry.
-        where: JSON-ready: how to open it again.
-        run: The run it comes from, if any.
-        cameras: Those it has a vector for (R15).
-        copies: Folders where its inference copy may lie, the best one first.
-        load: Loads it, on the CPU, and checks that it is the one of the digest.
+        digest: Digest of its weights and geometry.
+        where: How to open it again, as JSON-ready values.
+        run: Its run, if any.
+        cameras: Cameras that have a vector (R15).
+        openvino_folders: Folders that may contain its OpenVINO model, the preferred one first.
+        load: Loads it on the CPU and checks its digest.
     """
 
     digest: str
     where: Mapping[str, Any]
     run: Run | None
     cameras: tuple[str, ...]
-    copies: tuple[Path, ...]
+    openvino_folders: tuple[Path, ...]
     load: Callable[[], ImageEncoder]
 
     @functools.cached_property
     def encoder(self) -> ImageEncoder:
-        """The encoder, on the CPU until somebody moves it."""
+        """The encoder; it is loaded on the CPU."""
         return self.load()
 
     def label(self) -> str:
-        """Return what to call it in messages."""
+        """Return the name for messages."""
         return str(self.run.path) if self.run else f"{self.where['model']} ({self.where['pretrained']})"
 
 
 def open_model(choice: ModelChoice, *, reporter: Reporter) -> OpenedModel:
-    """Open the model a command shall use.
+    """Open the model that the user chose.
 
     Raises:
-        RunError: If no run is complete, or the named one is not.
-        WeightsError: If the plain model or its weights cannot be had.
+        RunError: If no run is complete, or the given run is not.
+        WeightsError: If the plain model or its weights are not available.
     """
     if choice.model is not None:
         return _plain(choice, reporter)
@@ -98,13 +98,13 @@ def open_model(choice: ModelChoice, *, reporter: Reporter) -> OpenedModel:
 
 
 def reopen_model(where: Mapping[str, Any], digest: str, *, source: Path, reporter: Reporter) -> OpenedModel:
-    """Open the model an index names.
+    """Open the model that made an index.
 
     Raises:
-        IndexFileError: If it is gone, or is no longer the same.
+        IndexFileError: If the model does not exist any more or has changed.
     """
     remedy = (
-        "Name the model that made it with --run FOLDER, or embed the gallery again: scing embed --force, same --output."
+        "Give the model that made it: --run FOLDER. Or embed the gallery again: scing embed --force, same --output."
     )
     try:
         if "run" in where:
@@ -127,29 +127,29 @@ def reopen_model(where: Mapping[str, Any], digest: str, *, source: Path, reporte
         _check_same(opened.digest, digest, opened.label(), source, remedy)
         return opened.encoder
 
-    return OpenedModel(digest, where, None, (), (_cached_copy(digest),), load)
+    return OpenedModel(digest, where, None, (), (_openvino_cache(digest),), load)
 
 
-def _check_same(there: str, wanted: str, label: str, source: Path, remedy: str) -> None:
-    if there != wanted:
+def _check_same(found: str, expected: str, label: str, source: Path, remedy: str) -> None:
+    if found != expected:
         raise IndexFileError(
-            f"{source} was made by another model (visual {wanted[:8]}…) than {label} now holds (visual {there[:8]}…).",
+            f"{source} was made by another model (visual {expected[:8]}…) than {label} has (visual {found[:8]}…).",
             remedy,
         )
 
 
 def starting_encoder(run: Run, texts: IdentityTexts, pretrained: str | None, reporter: Reporter) -> ImageEncoder:
-    """Return the CLIP image encoder that stage 1 froze and stage 2 starts from, checked by its digest.
+    """Return the frozen CLIP image encoder of stage 1, from which stage 2 starts, after checking its digest.
 
     Args:
         run: The run.
-        texts: What its stage 1 left.
-        pretrained: Where the weights lie now, if they have moved.
-        reporter: Told of a download.
+        texts: The result of the run's stage 1.
+        pretrained: New location of the weights, if they have moved.
+        reporter: Shows the progress of a download.
 
     Raises:
-        RunError: If it is not the model that the prompts were learnt with.
-        WeightsError: If the model or its weights cannot be had.
+        RunError: If it is not the model that the prompts were trained with.
+        WeightsError: If the model or its weights are not available.
     """
     from scing_cli.core.encoders.clip import load_clip
     from scing_cli.core.encoders.encoder_file import encoder_digest
@@ -166,9 +166,9 @@ def starting_encoder(run: Run, texts: IdentityTexts, pretrained: str | None, rep
     digest = encoder_digest(clip.image)
     if digest != texts.model_digest:
         raise RunError(
-            f"{model['model']} ({model['pretrained']}) is not the model that {run.path} learnt its prompts with "
-            f"(visual {digest[:8]}… here, {texts.model_digest[:8]}… there).",
-            "Name the weights of that time with --pretrained FILE, or begin anew: scing train-prompts --data DIR",
+            f"{model['model']} ({model['pretrained']}) is not the model that the prompts of {run.path} were "
+            f"trained with (visual {digest[:8]}… instead of {texts.model_digest[:8]}…).",
+            "Give the original weights: --pretrained FILE. Or start over: scing train-prompts --data DIR",
         )
     return clip.image
 
@@ -187,7 +187,7 @@ def _trained(run: Run) -> OpenedModel:
         return encoder
 
     where, digest = {"run": str(run.path.absolute())}, stamp["digest"]
-    return OpenedModel(digest, where, run, cameras, (run.inference, _cached_copy(digest)), load)
+    return OpenedModel(digest, where, run, cameras, (run.inference, _openvino_cache(digest)), load)
 
 
 def _plain(choice: ModelChoice, reporter: Reporter) -> OpenedModel:
@@ -207,11 +207,11 @@ def _plain(choice: ModelChoice, reporter: Reporter) -> OpenedModel:
     )
     options = {"stride": stride, "seed": seed, "statistics": statistics}
     where = {"model": clip.name, "pretrained": clip.pretrained, **options}
-    image = clip.image  # the text tower is not wanted any more
+    image = clip.image  # `load` must not keep the text tower in memory
     digest = encoder_digest(image)
-    return OpenedModel(digest, where, None, (), (_cached_copy(digest),), lambda: image)
+    return OpenedModel(digest, where, None, (), (_openvino_cache(digest),), lambda: image)
 
 
-def _cached_copy(digest: str) -> Path:
-    """Return where the inference copy of a plain model lies, or of a run that cannot be written."""
+def _openvino_cache(digest: str) -> Path:
+    """Return the folder for the OpenVINO model of a plain model, or of a run in a read-only folder."""
     return cache_folder() / "inference" / digest[:32]

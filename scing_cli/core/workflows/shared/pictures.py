@@ -1,4 +1,4 @@
-"""Images as pictures show them: read, cropped, made small, with what stands below each."""
+"""Reads, crops and scales images for figures, and writes their captions."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from scing_cli.core.imagefile import crop_box, read_image
 from scing_cli.core.index import Hit
 from scing_cli.core.workflows.shared.vectors import Box
 
-CELL = (160, 320)  # pixels: a little more than a picture shows of one image
+CELL = (160, 320)  # width and height in pixels: slightly more than a figure shows of one image
 
 
 def montage_hit(hit: Hit, identity: str, picture: Image.Image | None) -> MontageHit:
-    """Return a hit as it is drawn.
+    """Return a hit in the form that a montage draws.
 
     Args:
         hit: The hit.
-        identity: Who is in the photo; empty where that is not known.
-        picture: What to show of the hit; None where its file cannot be read.
+        identity: The person in the photo; empty if unknown.
+        picture: The image of the hit; None if its file cannot be read.
     """
     path = Path(hit.row.path)
     caption = [f"{hit.score:.3f}", who(hit.row.identity, hit.row.camera), path.name, f"in {path.parent.name}"]
@@ -30,7 +30,7 @@ def montage_hit(hit: Hit, identity: str, picture: Image.Image | None) -> Montage
 
 
 def who(identity: str, camera: str) -> str:
-    """Return what to say of an image below its score; empty where neither is known.
+    """Return the caption line with identity and camera; empty if both are unknown.
 
     >>> who("0002", "3"), who("", "3")
     ('0002, camera 3', 'camera 3')
@@ -39,24 +39,24 @@ def who(identity: str, camera: str) -> str:
 
 
 def read_person(file: Path, box: Box | None) -> Image.Image:
-    """Read an image, or the person in it."""
+    """Read an image, cropped to the box of a person if one is given."""
     image = read_image(file)
     return image if box is None else crop_box(image, box)
 
 
 def reduce(image: Image.Image) -> Image.Image:
-    """Make an image, itself, no larger than a picture needs it."""
+    """Scale an image in place to at most the size that figures need."""
     image.thumbnail(CELL, Image.Resampling.LANCZOS)
     return image
 
 
 def read_cell(file: Path, box: Box | None) -> Image.Image:
-    """Read an image, or the person in it, at the size that a picture needs."""
+    """Read an image at the size that figures need, cropped to the box of a person if one is given."""
     return reduce(read_person(file, box))
 
 
 def read_picture(file: Path) -> Image.Image | None:
-    """Read an image as a picture shows it; None where it cannot be read."""
+    """Read an image at the size that figures need; None if it cannot be read."""
     try:
         return read_cell(file, None)
     except ImageError:

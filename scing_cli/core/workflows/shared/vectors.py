@@ -1,4 +1,4 @@
-"""Image files -> vectors, and other work on many files: with progress, in threads, within bounded memory."""
+"""Embeds image files, and does other work on many files in threads, with progress and limited memory."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ def embed_files(
     take: Take | None = None,
     into: Vectors | None = None,
 ) -> Vectors:
-    """Embed image files; of their pixels, no more than some batches are held.
+    """Embed image files; at most a few batches of pixels are in memory.
 
     Args:
         embedder: The model.
         files: N paths.
-        cameras: N names, where they are those the model was trained with (R15); without a `box` alone.
+        cameras: N names, if they are cameras of the model's training (R15); only without `box`.
         box: X, Y, W, H of the person in every image, in pixels; None for the whole image.
-        reporter: Shows progress under the name `text`.
-        text: What is being embedded.
-        take: Called with each batch's rows and vectors as they come; without a `box` alone.
-        into: (N, D) float32 to fill and return; without a `box` alone.
+        reporter: Shows the progress.
+        text: Title of the progress bar.
+        take: Called with each batch's row numbers and vectors as soon as they are ready; only without `box`.
+        into: Shape (N, D), float32, to fill and return; only without `box`.
 
     Returns:
         (N, D) float32, unit length, in the order of `files`.
 
     Raises:
         ImageError: If a file cannot be decoded.
-        DataError: If the box leaves an image, or a vector is not finite.
+        DataError: If the box extends beyond an image, or a vector is not finite.
         ScingError: If memory runs out; the message names the options that help.
     """
     with memory_advice(MEMORY_OPTIONS):
@@ -60,14 +60,14 @@ def embed_files(
 def in_threads(
     function: Callable[[Item], Result], items: Sequence[Item], *, workers: int, reporter: Reporter, text: str
 ) -> list[Result]:
-    """Apply a function to every item in a pool of threads, with progress; an error or Ctrl-C drops what is waiting.
+    """Apply a function to every item in a pool of threads; an error or Ctrl-C cancels the waiting jobs.
 
     Args:
-        function: Safe to call from many threads.
-        items: What it is applied to.
-        workers: Threads.
-        reporter: Shows progress under the name `text`.
-        text: What is being done.
+        function: A thread-safe function.
+        items: Its arguments.
+        workers: Number of threads.
+        reporter: Shows the progress.
+        text: Title of the progress bar.
     """
 
     def work(part: slice) -> list[Result]:
@@ -87,6 +87,7 @@ def in_threads(
 
 
 def _boxed(embedder: Embedder, files: Sequence[Path], box: Box, reporter: Reporter, text: str) -> Vectors:
+    """Embed the same box of every image."""
     geometry = embedder.geometry
 
     def cut(file: Path) -> Pixels:

@@ -23,9 +23,9 @@ from scing_cli.core.workflows.shared import machine as machines
 from scing_cli.core.workflows.shared.embedder_choice import (
     FEW_PHOTOS,
     Crops,
+    can_use_openvino,
     choose_embedder,
     choose_in_background,
-    openvino_serves,
 )
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel, open_model
@@ -79,13 +79,13 @@ def crops(tmp_path: Path) -> Crops:
     ],
 )
 def test_the_copy_serves_where_neither_float32_nor_a_gpu_is_asked_for(machine: dict[str, Any], serves: bool) -> None:
-    assert openvino_serves(Machine(**machine)) is serves
+    assert can_use_openvino(Machine(**machine)) is serves
 
 
 def test_bf16_is_for_processors_that_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedder_choice, "cpu_has_bf16", lambda: False)
-    assert not openvino_serves(Machine(precision="bf16"))
-    assert openvino_serves(Machine())
+    assert not can_use_openvino(Machine(precision="bf16"))
+    assert can_use_openvino(Machine())
 
 
 def test_where_there_may_be_a_gpu_the_copy_serves_few_photos(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,22 +98,22 @@ def test_where_there_may_be_a_gpu_the_copy_serves_few_photos(monkeypatch: pytest
         return torch.device(found)
 
     monkeypatch.setattr(machines, "choose_device", choose)
-    assert openvino_serves(Machine(), count=FEW_PHOTOS)
-    assert openvino_serves(Machine(device="cpu"), count=10 * FEW_PHOTOS)
+    assert can_use_openvino(Machine(), count=FEW_PHOTOS)
+    assert can_use_openvino(Machine(device="cpu"), count=10 * FEW_PHOTOS)
     assert not asked
-    assert not openvino_serves(Machine(), count=FEW_PHOTOS + 1)
-    assert not openvino_serves(Machine())
+    assert not can_use_openvino(Machine(), count=FEW_PHOTOS + 1)
+    assert not can_use_openvino(Machine())
     found = "cpu"
-    assert openvino_serves(Machine(), count=FEW_PHOTOS + 1)
+    assert can_use_openvino(Machine(), count=FEW_PHOTOS + 1)
     assert asked == ["auto"] * 3
 
 
 def test_without_openvino_torch_embeds(model: OpenedModel, crops: Crops, monkeypatch: pytest.MonkeyPatch) -> None:
     for room in (embedder_choice, openvino_embedder):
-        monkeypatch.setattr(room, "openvino_serves_here", lambda: False)
+        monkeypatch.setattr(room, "openvino_installed", lambda: False)
     found = choose_embedder(model, Machine(), kind="projected", crops=crops, reporter=Silent())
     assert isinstance(found, TorchEmbedder)
-    assert not model.copies[-1].exists()
+    assert not model.openvino_folders[-1].exists()
 
 
 def test_a_copy_is_made_once_and_then_loaded_without_the_model(model: OpenedModel, crops: Crops) -> None:
@@ -122,22 +122,24 @@ def test_a_copy_is_made_once_and_then_loaded_without_the_model(model: OpenedMode
     assert isinstance(without, TorchEmbedder)
     made = choose_embedder(model, Machine(), kind="projected", crops=crops, reporter=reporter)
     assert isinstance(made, OpenVinoEmbedder)
-    assert reporter.notes == [f"Inference copy, for searches that start without torch: {model.copies[-1]}"]
-    left = (model.copies[-1] / WEIGHTS).stat().st_mtime_ns
-    again = OpenedModel(model.digest, model.where, None, (), model.copies, lambda: pytest.fail("the model was loaded"))
+    assert reporter.notes == [f"OpenVINO model, for searches that start without torch: {model.openvino_folders[-1]}"]
+    left = (model.openvino_folders[-1] / WEIGHTS).stat().st_mtime_ns
+    again = OpenedModel(
+        model.digest, model.where, None, (), model.openvino_folders, lambda: pytest.fail("the model was loaded")
+    )
     loaded = choose_embedder(again, Machine(), kind="concat", crops=crops, reporter=reporter)
     assert isinstance(loaded, OpenVinoEmbedder)
-    assert (model.copies[-1] / WEIGHTS).stat().st_mtime_ns == left
+    assert (model.openvino_folders[-1] / WEIGHTS).stat().st_mtime_ns == left
     assert len(reporter.notes) == 1
 
 
 def test_a_damaged_copy_is_told_and_made_anew_where_there_are_crops(model: OpenedModel, crops: Crops) -> None:
     choose_embedder(model, Machine(), kind="projected", crops=crops, reporter=Silent())
-    weights = model.copies[-1] / WEIGHTS
+    weights = model.openvino_folders[-1] / WEIGHTS
     weights.write_bytes(weights.read_bytes()[:-1])
     reporter = Listening()
     assert isinstance(choose_embedder(model, Machine(), kind="projected", reporter=reporter), TorchEmbedder)
-    assert "the digests differ. scing embed makes it anew; until then torch is used" in reporter.warnings[0]
+    assert "the digests differ. scing embed makes it again; until then torch is used" in reporter.warnings[0]
     mended = choose_embedder(model, Machine(), kind="projected", crops=crops, reporter=reporter)
     assert isinstance(mended, OpenVinoEmbedder)
     assert mended.files(crops.files, reporter=Silent(), text="x").shape == (3, mended.width)
@@ -145,7 +147,7 @@ def test_a_damaged_copy_is_told_and_made_anew_where_there_are_crops(model: Opene
 
 def test_the_copy_of_another_model_does_not_count(model: OpenedModel, crops: Crops) -> None:
     choose_embedder(model, Machine(), kind="projected", crops=crops, reporter=Silent())
-    other = OpenedModel("another digest", model.where, None, (), model.copies, model.load)
+    other = OpenedModel("another digest", model.where, None, (), model.openvino_folders, model.load)
     assert isinstance(choose_embedder(other, Machine(), kind="projected", reporter=Silent()), TorchEmbedder)
 
 
@@ -166,7 +168,7 @@ def test_a_run_that_cannot_be_written_gets_its_copy_in_the_users_cache(
 ) -> None:
     run = tmp_path / "run"
     run.mkdir()
-    both = OpenedModel(model.digest, model.where, None, (), (run / "inference", *model.copies), model.load)
+    both = OpenedModel(model.digest, model.where, None, (), (run / "inference", *model.openvino_folders), model.load)
     allowed = embedder_choice.os.access
     monkeypatch.setattr(embedder_choice.os, "access", lambda place, mode: place != run and allowed(place, mode))
     assert isinstance(
@@ -185,14 +187,14 @@ def test_where_another_copy_serves_nobody_is_warned_of_the_damaged_one(
     choose_embedder(inside, Machine(), kind="projected", crops=crops, reporter=Silent())
     weights = run / "inference" / WEIGHTS
     weights.write_bytes(weights.read_bytes()[:-1])
-    both = OpenedModel(model.digest, model.where, None, (), (run / "inference", *model.copies), model.load)
-    (model.copies[-1].parent).mkdir(parents=True)
+    both = OpenedModel(model.digest, model.where, None, (), (run / "inference", *model.openvino_folders), model.load)
+    (model.openvino_folders[-1].parent).mkdir(parents=True)
     monkeypatch.setattr(embedder_choice.os, "access", lambda place, mode: run not in (place, *place.parents))
     reporter = Listening()
     made = choose_embedder(both, Machine(), kind="projected", crops=crops, reporter=reporter)
     assert isinstance(made, OpenVinoEmbedder)
     assert len(reporter.warnings) == 1
-    assert reporter.notes == [f"Inference copy, for searches that start without torch: {model.copies[-1]}"]
+    assert reporter.notes == [f"OpenVINO model, for searches that start without torch: {model.openvino_folders[-1]}"]
     assert isinstance(
         choose_in_background(both, Machine(), kind="projected", count=1, reporter=reporter)(), OpenVinoEmbedder
     )
@@ -204,7 +206,7 @@ def test_a_search_without_a_copy_says_how_to_get_one(model: OpenedModel) -> None
     waiting = choose_in_background(model, Machine(), kind="projected", count=1, reporter=reporter)
     assert isinstance(waiting(), TorchEmbedder)
     assert reporter.notes == [
-        f"{model.label()} has no inference copy that serves: torch starts, which takes longer. scing embed makes one."
+        f"{model.label()} has no usable OpenVINO model: torch starts, which takes longer. scing embed makes one."
     ]
 
 
