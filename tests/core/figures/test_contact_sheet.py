@@ -48,5 +48,5 @@ def test_a_picture_is_written_over_pictures_of_ours_alone(tmp_path: Path, name: 
         with pytest.raises(SettingError, match="already exists and is not a picture written by scing"):
             check_picture(target, option="--sheet")
     picture.save(target, format="PNG" if name.endswith("png") else "JPEG")
-    with pytest.raises(SettingError, match="is there already"):
+    with pytest.raises(SettingError, match="already exists and is not a picture"):
         check_picture(target, option="--sheet")
