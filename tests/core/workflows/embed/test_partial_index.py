@@ -80,9 +80,16 @@ def stop_at(monkeypatch):
     return stop
 
 
-def run(crops, *, output="gallery.faiss", reporter=Silent(), precision="fp32", **options):
+def run(crops, *, output="gallery.faiss", reporter=None, precision="fp32", **options):
     machine = Machine(precision=precision, batch_size=3, workers=1)
-    return embed(MODEL, GalleryChoice(images=crops), output=Path(output), machine=machine, reporter=reporter, **options)
+    return embed(
+        MODEL,
+        GalleryChoice(images=crops),
+        output=Path(output),
+        machine=machine,
+        reporter=reporter or Silent(),
+        **options,
+    )
 
 
 def assert_same(one, other):
