@@ -1,6 +1,6 @@
 """Open a run, embed images, search an index and show the ranking, as in a notebook.
 
-Usage: python examples/notebook.py RUN INDEX PHOTO...   (writes ranking.png where there is no screen)
+Usage: python examples/notebook.py RUN INDEX PHOTO...   (writes hits.png where there is no screen)
 """
 
 import sys
@@ -21,4 +21,4 @@ for hit in hits:
     print(hit.query, hit.rank, f"{hit.score:.4f}", hit.identity, hit.camera, hit.path)
 
 ranking = scing.draw_hits(images, hits)  # the last line of a notebook's cell shows it
-ranking.save("ranking.png")
+ranking.save("hits.png")

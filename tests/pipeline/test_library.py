@@ -180,5 +180,5 @@ def test_the_notebook_runs(finished, gallery, photos, tmp_path) -> None:
     assert done.returncode == 0, done.stderr
     assert f"3 unit vectors of width {scing.load_index(gallery).width}" in done.stdout
     assert done.stdout.count("\n") == 1 + 3 * 5
-    with Image.open(tmp_path / "ranking.png") as drawn:
+    with Image.open(tmp_path / "hits.png") as drawn:
         assert drawn.width > 300
