@@ -193,7 +193,7 @@ def test_moved_data_is_named_with_data(scing, own_run, own_world, here):
     edit_run(own_run, lambda info: info["data"].update(root=str(own_world)))
     lost = scing("embed", "--run", own_run)
     assert lost.code == 2
-    assert "Say where the data lies now: --data DIR" in lost.err
+    assert "Give the new folder of the data: --data DIR" in lost.err
     assert scing("embed", "--run", own_run, "--data", moved, "--json").json["count"] == 18
     (own_run / "visual" / "stamp.json").unlink()
     assert scing("train-visual", "--run", own_run, "--data", moved, *FAST).code == 0
