@@ -31,7 +31,7 @@ PATIENT = """
 import textual_image._terminal as terminal
 
 def patient(start_marker, end_marker, timeout, ask=terminal.capture_terminal_response):
-    return ask(start_marker, end_marker, timeout if end_marker == "t" else HANG)  # t: a size, which none is asked to tell
+    return ask(start_marker, end_marker, timeout if end_marker == "t" else 1800)  # t: a size, which none is asked to tell
 
 terminal.capture_terminal_response = patient
 terminal._PROBE_TIMEOUT = 30

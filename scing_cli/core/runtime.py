@@ -27,7 +27,7 @@ GPU_NODES = ("/dev/nvidiactl", "/dev/nvmap", "/dev/dxg", "/dev/kfd")  # NVIDIA, 
 
 
 class Advance(Protocol):
-    """Moves a progress bar on by `steps`; `text` (the current loss, say) replaces what stands beside it."""
+    """Moves a progress bar on by `steps`; `text` (the current loss, say) replaces the text next to it."""
 
     def __call__(self, steps: int, text: str = "") -> None:
         """Advance the bar."""

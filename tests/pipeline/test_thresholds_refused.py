@@ -78,7 +78,7 @@ def test_a_threshold_and_a_rate_together_are_refused(scing, photo, here):
 @pytest.mark.parametrize("options", [(), ("--threshold", "0.5")])
 def test_a_report_without_a_rate_is_refused(scing, photo, here, options):
     result = scing("search", photo, "--index", "nowhere.faiss", "--report", "report", *options)
-    refuse(result, "--report: of no use without --false-match-rate")
+    refuse(result, "--report has no effect without --false-match-rate")
 
 
 def test_without_a_report_the_next_step_leads_to_one(scing, search, own, world, here):

@@ -72,7 +72,7 @@ def _kept(stem: Path, stamp: Mapping[str, object], reporter: Reporter) -> Vector
             vectors: Vectors = load_file(file)["vectors"]
             whole = vectors.ndim == 2 and len(vectors) == stamp["rows"] and vectors.dtype == np.float32
             return vectors if kept == stamp and whole and np.isfinite(vectors).all() else None
-        fault = f"{file} is not what {note.name} beside it was written for: the digests differ."
+        fault = f"{file} does not match {note.name} next to it: the digests differ."
     except RunError as error:
         fault = error.what
     except (OSError, SafetensorError, KeyError) as error:

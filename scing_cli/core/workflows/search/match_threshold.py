@@ -42,7 +42,7 @@ class MatchRule:
         if self.false_match_rate is not None and not 0 < self.false_match_rate < 1:
             raise SettingError(f"--false-match-rate {self.false_match_rate:g}: must be between 0 and 1, such as 1e-3.")
         if self.report is not None and self.false_match_rate is None:
-            raise SettingError("--report: of no use without --false-match-rate.", "Add it, or leave --report out.")
+            raise SettingError("--report has no effect without --false-match-rate.", "Add it, or leave --report out.")
 
 
 @dataclasses.dataclass(frozen=True)
