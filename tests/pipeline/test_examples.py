@@ -205,7 +205,10 @@ def test_every_option_in_the_pages_exists(scing):
     for command in ("prepare", "train-prompts", "train-visual", "embed", "evaluate", "search"):
         known |= set(re.findall(r"--[a-z][a-z0-9-]+", scing(command, "--help").out))
     for script in (ROOT / "examples").glob("*.py"):
-        known |= set(re.findall(r'add_argument\("(--[a-z-]+)"', script.read_text(encoding="utf-8")))
+        known |= set(re.findall(r'add_argument\(\s*"(--[a-z-]+)"', script.read_text(encoding="utf-8")))
+    known |= set(
+        re.findall(r'addoption\(\s*"(--[a-z0-9-]+)"', (ROOT / "tests" / "conftest.py").read_text(encoding="utf-8"))
+    )
     text = "\n".join(map(text_of, PAGES))
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", text)) - {"--version"}
     assert named <= known | {"--help"}, named - known

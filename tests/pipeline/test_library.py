@@ -168,7 +168,7 @@ def test_without_a_reporter_the_library_warns_where_it_was_called(world, finishe
     with pytest.warns(scing.ScingWarning, match="no camera") as caught, caplog.at_level(logging.INFO, "scing_cli"):
         scing.evaluate(scing.ModelChoice(run=finished), data=tmp_path / "plain.csv")
     assert {Path(warning.filename).name for warning in caught} == {Path(__file__).name}
-    assert "paths lead out of the file's folder" in caplog.text  # a note
+    assert "paths are outside the file's folder" in caplog.text  # a note
 
 
 def test_the_notebook_runs(finished, gallery, photos, tmp_path) -> None:

@@ -97,7 +97,7 @@ def test_a_failing_command_ends_the_walk(tmp_path):
 def test_what_is_told_leaves_progress_and_times_out(walkthrough, tmp_path):
     text = "embed gallery: 384/384, 365/s, took 0:01\n96 steps in 0:33 (188 images/s)\n192 of 192 queries are valid.\n"
     expected = ["192 of 192 queries are valid.", " ".join(["word"] * 16), " ".join(["word"] * 14)]
-    assert list(walkthrough.told(text + "word " * 30)) == expected
+    assert list(walkthrough.shown(text + "word " * 30)) == expected
     assert "Usage" in walkthrough.run(["--help"], tmp_path)
 
 
