@@ -250,7 +250,7 @@ def test_the_quickstart_runs_all_six_commands(tmp_path):
         ["bash", "quickstart.sh", "out"], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
     assert again.returncode == 2
-    assert "out exists" in again.stderr
+    assert "out already exists" in again.stderr
 
 
 def test_the_library_walks_the_same_road(world, tmp_path):
