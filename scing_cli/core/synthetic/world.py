@@ -89,7 +89,7 @@ def write_world(
         return _write(target, settings, workers or default_workers(), reporter)
     except OSError as error:
         raise ScingError(
-            f"Cannot write {folder}: {error.strerror or error}.", "Make room there, or choose another place for it."
+            f"Cannot write {folder}: {error.strerror or error}.", "Choose another place for it, or make room there."
         ) from error
 
 
