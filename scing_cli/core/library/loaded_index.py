@@ -17,7 +17,7 @@ from scing_cli.core.embeddings import Vectors
 from scing_cli.core.errors import DataError
 from scing_cli.core.figures import ranked_montage
 from scing_cli.core.imagefile import read_image
-from scing_cli.core.index import GalleryIndex, Hit, Row, RowFilter, check_complete, read_stamp
+from scing_cli.core.index import GalleryIndex, Hit, Row, RowFilter, check_complete
 from scing_cli.core.library.loaded_model import Model, named_model
 from scing_cli.core.library.pictures_in import Pictures, as_pictures
 from scing_cli.core.paths import StrPath, as_path
@@ -150,7 +150,6 @@ def load_index(path: StrPath, *, machine: Machine | None = None, reporter: Repor
     """
     file = as_path(path)
     check_complete(file)
-    read_stamp(file)  # a missing file, or one that is not an index, has a message of its own
     return Index(file, GalleryIndex.read(file), machine or Machine(), reporter)
 
 
