@@ -25,7 +25,7 @@ from scing_cli.core.encoders.encoder_file import encoder_digest
 from scing_cli.core.encoders.openvino_model import load_openvino_model
 from scing_cli.core.encoders.weights import read_state
 from scing_cli.core.evaluation import read_saved
-from scing_cli.core.index import GalleryIndex, read_stamp
+from scing_cli.core.index import KINDS, GalleryIndex, read_stamp
 from scing_cli.core.manifest import SPLITS
 from scing_cli.core.methods.prompts_file import check_identities, load_texts
 from scing_cli.core.runtime import Silent
@@ -94,7 +94,7 @@ def build(folder: Path) -> None:
         train_prompts(folder / "world", PromptSettings(**model, **SCHEDULE, seed=seed), run=place / "run")
         train_visual(VisualSettings(**SCHEDULE, seed=seed), run=place / "run")
         choice = ModelChoice(run=place / "run")
-        for kind in ("flat", "ivf", "hnsw"):
+        for kind in KINDS:
             part = GalleryChoice(split=("gallery", "query")[seed])
             embed(choice, part, output=place / f"{kind}.faiss", index_type=kind, machine=EXACT)
         evaluate(choice, output=place / "report", machine=EXACT)
@@ -207,7 +207,7 @@ class Arena:
         log = self.run / "metrics.jsonl"
         kept = functools.partial(files.other_stages, stage="train-visual")
         found.append(Artefact(log.name, log, (self.metrics,), (log.name,), kept))
-        for kind in ("flat", "ivf", "hnsw"):
+        for kind in KINDS:
             index = self.folder / "own" / f"{kind}.faiss"
             found.append(Artefact(f"{kind}.faiss", index, (lambda kind=kind: self.search(kind),), (index.name,)))
         rows = self.folder / "own" / "flat.rows-1"

@@ -18,7 +18,7 @@ from PIL import Image
 from pipeline.conftest import MODEL
 from pipeline.test_refused import nothing_in, refuse
 
-from scing_cli.core.index import GalleryIndex, writer_lock
+from scing_cli.core.index import KINDS, GalleryIndex, writer_lock
 
 
 @pytest.fixture
@@ -385,7 +385,7 @@ def test_what_pruning_cannot_go_with_is_refused(scing, crops):
     refuse(scing("embed", "--prune", "--images", crops), "--images has no effect with --prune without --append")
 
 
-@pytest.mark.parametrize("kind", ["flat", "ivf", "hnsw"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_index_is_searched_and_grows(scing, finished, world, here, kind):
     made = scing("embed", "--run", finished, "--index-type", kind, "--precision", "fp32", "--json").json
     assert made["kind"] == kind

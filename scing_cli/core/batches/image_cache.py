@@ -19,15 +19,15 @@ class DeviceImageCache:
     Args:
         loader: Decodes the images.
         device: Device of the batches.
-        room: Bytes available for the cache; None for a share of the device's free memory.
+        available: Bytes available for the cache; None for a share of the device's free memory.
     """
 
-    def __init__(self, loader: ImageLoader, device: torch.device, *, room: int | None = None) -> None:
+    def __init__(self, loader: ImageLoader, device: torch.device, *, available: int | None = None) -> None:
         self.loader = loader
         self.device = device
         shape = (len(loader.files), 3, loader.height, loader.width)
         size = len(loader.files) * 3 * loader.height * loader.width
-        fits = size <= (free_memory(device) // SHARE if room is None else room)
+        fits = size <= (free_memory(device) // SHARE if available is None else available)
         self.cached = _allocate(shape, device) if fits else None
         self._decoded = [False] * len(loader.files)
 

@@ -19,8 +19,7 @@ from PIL import Image
 
 from scing_cli.core.batches import ImageLoader, Pixels, resize, sequential
 from scing_cli.core.encoders.camera_embedding import camera_rows
-from scing_cli.core.encoders.descriptors import check_descriptor
-from scing_cli.core.encoders.geometry import Geometry
+from scing_cli.core.encoders.geometry import Geometry, check_descriptor
 from scing_cli.core.errors import DataError, counted, spelled
 from scing_cli.core.runtime import Reporter
 

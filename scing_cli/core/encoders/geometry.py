@@ -1,4 +1,7 @@
-"""Image size, patch grid and pixel statistics of an image encoder (R11, R15); they are saved with the weights."""
+"""What an image encoder reads and returns: pixels (R11, R15) and a descriptor (R10).
+
+The geometry (image size, patch grid, pixel statistics) is saved with the weights.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 STATISTICS = {"half": (HALF, HALF), "clip": (CLIP_MEAN, CLIP_STD)}
 LARGEST_SIDE = 4096
 INTERPOLATIONS = ("bicubic", "bilinear")
+DESCRIPTORS = ("projected", "concat")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -89,6 +93,17 @@ class Geometry:
             return cls(**values)
         except (TypeError, ValueError) as error:
             raise SettingError(f"This geometry cannot be used: {dict(content)} ({error}).") from error
+
+
+def check_descriptor(kind: str) -> str:
+    """Return the kind of descriptor if it is known: `projected`, or `concat` for class token and projection joined.
+
+    Raises:
+        SettingError: If the kind is unknown.
+    """
+    if kind not in DESCRIPTORS:
+        raise SettingError(f"--descriptor {kind!r} is unknown.", f"Known: {', '.join(DESCRIPTORS)}.")
+    return kind
 
 
 def _value(name: str, value: Any) -> Any:

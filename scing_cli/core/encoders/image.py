@@ -15,8 +15,7 @@ from torch.nn import functional
 
 from scing_cli.core.encoders.attention import RunBlock, layer_norm
 from scing_cli.core.encoders.camera_embedding import camera_rows
-from scing_cli.core.encoders.descriptors import check_descriptor
-from scing_cli.core.encoders.geometry import Geometry
+from scing_cli.core.encoders.geometry import Geometry, check_descriptor
 from scing_cli.core.encoders.last_block import LastBlock, dense_block, last_block, read_blocks
 from scing_cli.core.runtime import draw_seed
 

@@ -133,12 +133,12 @@ class GalleryIndex:
         _check_unit(vectors, [entry.path for entry in entries])
         first = self._stamp.next_id
         ids = range(first, first + len(entries))
-        anew = False
+        retrained = False
         if ids:
-            anew = self._store.add(np.ascontiguousarray(vectors, dtype=np.float32), np.array(ids, dtype=np.int64))
+            retrained = self._store.add(np.ascontiguousarray(vectors, dtype=np.float32), np.array(ids, dtype=np.int64))
         self._rows |= {number: Row.of(number, entry) for number, entry in zip(ids, entries, strict=True)}
         self._stamp = dataclasses.replace(self._stamp, count=len(self._rows), next_id=ids.stop)
-        if anew:
+        if retrained:
             tune(self._store)
         return list(ids)
 

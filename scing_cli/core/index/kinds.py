@@ -54,7 +54,7 @@ class FlatStore(Store):
         """Return 0: an exact search has no effort to set."""
         return 0
 
-    def look(self, effort: int) -> None:
+    def set_effort(self, effort: int) -> None:
         """Do nothing: an exact search has no effort to set."""
 
     def parameters(self, selector: Any) -> Any:
@@ -124,7 +124,7 @@ class InvertedStore(Store):
         """Return how many lists a search reads (nprobe)."""
         return int(self.index.nprobe)
 
-    def look(self, effort: int) -> None:
+    def set_effort(self, effort: int) -> None:
         """Set how many lists a search reads (nprobe); at most all of them."""
         self.index.nprobe = min(effort, self.index.nlist)
 
@@ -135,8 +135,8 @@ class InvertedStore(Store):
     def add(self, vectors: Vectors, ids: IntArray) -> bool:
         """Add vectors. The first ones train the centroids, which are trained again after strong growth."""
         wanted = _lists(self.index.ntotal + len(ids))
-        anew = not self.index.is_trained or wanted >= GROWTH * self.index.nlist
-        if anew:
+        retrained = not self.index.is_trained or wanted >= GROWTH * self.index.nlist
+        if retrained:
             old_ids, old = self.stored()
             ids, vectors = np.concatenate([old_ids, ids]), np.concatenate([old, vectors])
             fresh = self.empty(self.index.d, wanted)
@@ -146,7 +146,7 @@ class InvertedStore(Store):
             self.index = fresh
         else:
             self.index.add_with_ids(vectors, ids)
-        return anew
+        return retrained
 
     def remove(self, ids: IntArray) -> bool:
         """Remove vectors; the map of ids takes an array of them and no other selector."""
@@ -185,7 +185,7 @@ class GraphStore(Store):
         """Return how many candidates a search keeps (efSearch)."""
         return int(self._graph().hnsw.efSearch)
 
-    def look(self, effort: int) -> None:
+    def set_effort(self, effort: int) -> None:
         """Set how many candidates a search keeps (efSearch)."""
         self._graph().hnsw.efSearch = effort
 
@@ -194,11 +194,11 @@ class GraphStore(Store):
         return faiss.SearchParametersHNSW(sel=selector, efSearch=self.effort())
 
     def remove(self, ids: IntArray) -> bool:
-        """Build a new graph of the vectors that stay; how far to look in it must be found again."""
+        """Build a new graph of the remaining vectors; its effort must be tuned again."""
         known, vectors = self.stored()
         kept = ~np.isin(known, ids)
         fresh = GraphStore(self.empty(self.index.d))
-        fresh.look(self.effort())
+        fresh.set_effort(self.effort())
         if kept.any():
             fresh.index.add_with_ids(vectors[kept], known[kept])
         self.index = fresh.index

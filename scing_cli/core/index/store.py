@@ -52,7 +52,7 @@ class Store(abc.ABC):
         """Return the search effort, in lists or candidates; 0 for an exact search."""
 
     @abc.abstractmethod
-    def look(self, effort: int) -> None:
+    def set_effort(self, effort: int) -> None:
         """Set the search effort, in lists or candidates. It is written with the index."""
 
     @abc.abstractmethod
@@ -65,7 +65,7 @@ class Store(abc.ABC):
         return False
 
     def remove(self, ids: IntArray) -> bool:
-        """Remove vectors; return whether how far to look must be found again."""
+        """Remove vectors; return whether the effort must be tuned again."""
         self.index.remove_ids(ids)
         return False
 

@@ -33,7 +33,7 @@ def tune(store: Store) -> None:
         return
     queries, truth = _sample(store)
     for effort in EFFORTS:
-        store.look(effort)
+        store.set_effort(effort)
         enough = recall(store, queries, truth) >= AIM and recall(store, queries, truth[:, -1:]) == 1
         if enough or store.effort() < effort:
             return

@@ -37,17 +37,17 @@ def files(tmp_path):
     return paths
 
 
-@pytest.mark.parametrize("room", [None, 5 * 3 * 8 * 4, 5 * 3 * 8 * 4 - 1])
-def test_batches_are_those_of_the_loader(files, room):
+@pytest.mark.parametrize("available", [None, 5 * 3 * 8 * 4, 5 * 3 * 8 * 4 - 1])
+def test_batches_are_those_of_the_loader(files, available):
     loader = Counting(files)
-    held = DeviceImageCache(loader, CPU, room=room)
+    held = DeviceImageCache(loader, CPU, available=available)
     plain = ImageLoader(files, height=8, width=4, interpolation="bicubic", workers=1)
     for plan in PLANS:
         for (rows, pixels), (expected_rows, expected) in zip(held.batches(plan), plain.batches(plan), strict=True):
             assert rows == expected_rows
             assert pixels.dtype == torch.uint8
             np.testing.assert_array_equal(pixels.numpy(), expected)
-    fits = room != 5 * 3 * 8 * 4 - 1
+    fits = available != 5 * 3 * 8 * 4 - 1
     assert (sorted(loader.decoded) == [0, 1, 2, 3, 4]) == fits
 
 
@@ -80,13 +80,15 @@ def test_a_damaged_image_is_named_each_time(files):
 
 
 @needs_gpu
-@pytest.mark.parametrize("room", [None, 0])
-def test_a_gpu_is_given_what_the_cpu_is_given(files, room):
-    held, expected = (DeviceImageCache(Counting(files), device, room=room) for device in (torch.device("cuda"), CPU))
+@pytest.mark.parametrize("available", [None, 0])
+def test_a_gpu_is_given_what_the_cpu_is_given(files, available):
+    held, expected = (
+        DeviceImageCache(Counting(files), device, available=available) for device in (torch.device("cuda"), CPU)
+    )
     for plan in PLANS:
         for (rows, pixels), (own, known) in zip(held.batches(plan), expected.batches(plan), strict=True):
             assert rows == own
             assert pixels.device.type == "cuda"
             assert pixels.dtype == torch.uint8
             assert torch.equal(pixels.cpu(), known)
-    assert (held.cached is None) == (room == 0)
+    assert (held.cached is None) == (available == 0)

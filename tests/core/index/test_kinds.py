@@ -197,7 +197,7 @@ def test_copies_count_as_found_whichever_of_them_is(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["ivf", "hnsw"])
 def test_an_index_that_grew_a_lot_looks_further(kind: str) -> None:
     index = made(kind, unit(50, WIDTH), entries(50))
-    index._store.look(1)
+    index._store.set_effort(1)
     index.add(unit(8000, WIDTH, seed=1), entries(8000, 50))
     assert index._store.effort() >= 16
     assert index.recall() >= 0.9

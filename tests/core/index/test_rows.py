@@ -10,7 +10,7 @@ from core.index.test_gallery import entries, gallery, unit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scing_cli.core.index import RowFilter
+from scing_cli.core.index import KINDS, RowFilter
 
 PEOPLE = [f"{number:04d}" for number in range(4)]
 names = st.frozensets
@@ -61,7 +61,7 @@ def test_filters_and_people_equal_plain_sorting(seed, count, k, once, **named):
         assert [hit.row for hit in hits] == expected[:k]
 
 
-@pytest.mark.parametrize("kind", ["flat", "ivf", "hnsw"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_each_identity_once_looks_as_far_down_as_it_must(kind):
     """One person fills the first places: the next ones stand far below."""
     near = unit(1, width=16)

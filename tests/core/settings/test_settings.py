@@ -131,6 +131,10 @@ def test_values_of_file_and_options_must_go_together_not_those_of_the_file_alone
         build_settings(PromptSettings, table, {})
 
 
+def test_a_method_without_fused_tokens_has_no_limit_from_them():
+    assert build_settings(PromptSettings, {}, {"method": "cocoop", "tokens": 2}).tokens == 2
+
+
 def test_a_faulty_value_is_told_even_if_an_option_replaces_it(tmp_path):
     file = tmp_path / "own.toml"
     file.write_text("[train-prompts]\nlr = -1\nbatch-size = 6\n")

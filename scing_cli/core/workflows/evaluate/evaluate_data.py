@@ -177,7 +177,7 @@ def _score(model: OpenedModel, source: DataSet, settings: _Settings) -> Evaluati
         own = len(set(query.keys) & set(gallery.keys))
         if own:
             reporter.warn(f"{counted(own, 'query is', 'queries are')} in {index} too, as gallery for all others.")
-    device = settings.machine.place()
+    device = settings.machine.torch_device()
     products = None if device.type == "cpu" else DeviceProducts(device)
     chosen, scores, reranked = rank_sides(
         query, gallery, settings.protocol, reporter, products=products, reranking=settings.reranking

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from scing_cli.core.embeddings import Embedder
 from scing_cli.core.embeddings.openvino_embedder import IN_FLIGHT, OpenVinoEmbedder, make_openvino_model
-from scing_cli.core.encoders.descriptors import check_descriptor
+from scing_cli.core.encoders.geometry import check_descriptor
 from scing_cli.core.encoders.openvino_model import has_openvino_model, load_openvino_model, openvino_installed
 from scing_cli.core.errors import RunError
 from scing_cli.core.runtime import Reporter, cpu_has_bf16, may_have_gpu
@@ -110,7 +110,7 @@ def can_use_openvino(machine: Machine, *, count: int | None = None) -> bool:
     # With `--device auto` and a few photos, loading torch would take longer than everything else.
     if machine.device == "cpu" or not may_have_gpu() or (count is not None and count <= FEW_PHOTOS):
         return True
-    return machine.place().type == "cpu"
+    return machine.torch_device().type == "cpu"
 
 
 def _load(

@@ -36,7 +36,7 @@ class Machine:
             if value is not None and value < 1:
                 raise SettingError(f"{name} {value}: must be at least 1.")
 
-    def place(self) -> torch.device:
+    def torch_device(self) -> torch.device:
         """Return the torch device.
 
         Raises:
@@ -54,7 +54,7 @@ class Machine:
         """Return a torch embedder on the device; in float32 unless the user or the caller chose another precision."""
         from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
 
-        device = self.place()
+        device = self.torch_device()
         return TorchEmbedder(
             encoder.to(device),
             kind=kind,

@@ -106,7 +106,7 @@ def train_prompts(
     manifest = source.manifest
     check_training(manifest, train_on=LAYOUTS[source.layout].train_on)
     if settings.compile:
-        prepare_compiling(machine.place(), reporter)
+        prepare_compiling(machine.torch_device(), reporter)
     facts = {"settings": saved_settings(settings), "data": manifest.fingerprint()}
     origin = {"given": str(data), "layout": source.layout, "include_val": include_val}
     given = {
@@ -177,7 +177,7 @@ def _train(
 
 
 def _read_input(manifest: Manifest, settings: PromptSettings, machine: Machine, reporter: Reporter) -> _Stage1Input:
-    device = machine.place()
+    device = machine.torch_device()
     clip = load_clip(
         settings.model,
         settings.pretrained,

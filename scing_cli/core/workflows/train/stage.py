@@ -36,8 +36,8 @@ def make_batches(part: Manifest, geometry: Geometry, *, device: torch.device, wo
         workers=workers,
     )
     # on a CPU, decoding costs little next to a step, and a cache would take main memory
-    room = 0 if device.type == "cpu" else None
-    cache = DeviceImageCache(loader, device, room=room) if images else None
+    available = 0 if device.type == "cpu" else None
+    cache = DeviceImageCache(loader, device, available=available) if images else None
 
     def batches_of(batch_rows: Sequence[Sequence[int]]) -> Iterator[Batch]:
         if cache is None:

@@ -107,7 +107,7 @@ def train_visual(
     check_used(settings)
     opened = _choose_run(run, settings, resume, reporter)
     if settings.compile:
-        prepare_compiling(machine.place(), reporter)
+        prepare_compiling(machine.torch_device(), reporter)
     with lock_run(opened.path):
         if opened.has("visual") and (resume is False or read_unfinished(opened.path, "visual") is None):
             raise RunError(
@@ -122,7 +122,7 @@ def train_visual(
         machine = dataclasses.replace(machine, batch_size=settings.batch_size)
         memory = memory_advice("a smaller --batch-size, --precision bf16, --device cpu")
         with memory, compile_advice():
-            encoder = starting_encoder(opened, texts, pretrained, reporter).to(machine.place())
+            encoder = starting_encoder(opened, texts, pretrained, reporter).to(machine.torch_device())
             if settings.camera_embedding:
                 encoder.learn_cameras(_cameras(manifest.part("train"), reporter), settings.seed)
             inputs = _Stage2Input(opened, manifest, manifest.part("train"), texts, encoder, machine)
@@ -148,7 +148,7 @@ def _choose_run(run: Path | None, settings: VisualSettings, resume: bool | None,
 
 def _describe(inputs: _Stage2Input, settings: VisualSettings, given: Mapping[str, Any]) -> Unfinished:
     """Describe this training; it resumes an unfinished one with the same facts."""
-    device = inputs.machine.place()
+    device = inputs.machine.torch_device()
     return Unfinished(
         inputs.run.path,
         "visual",
@@ -205,7 +205,7 @@ def _train(
 ) -> VisualReport:
     run, encoder, texts = inputs.run, inputs.encoder, inputs.texts
     task, classes = _task(inputs, settings, reporter)
-    device = inputs.machine.place()
+    device = inputs.machine.torch_device()
 
     def dry_run(folder: Path) -> None:
         dry_run_evaluation(inputs.manifest, inputs.machine.embedder(encoder))
@@ -246,7 +246,7 @@ def _export_openvino(inputs: _Stage2Input, digest: str, reporter: Reporter) -> N
 
 
 def _task(inputs: _Stage2Input, settings: VisualSettings, reporter: Reporter) -> tuple[Task, list[int]]:
-    device, texts, encoder = inputs.machine.place(), inputs.texts, inputs.encoder
+    device, texts, encoder = inputs.machine.torch_device(), inputs.texts, inputs.encoder
     classes = labels(inputs.part, texts.identities)
     cameras = [sample.camera for sample in inputs.part]
     task = load_method(inputs.run.info["settings"]["train-prompts"]["method"]).visual_task(

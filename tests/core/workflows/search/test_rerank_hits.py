@@ -7,7 +7,7 @@ import pytest
 from oracles.reranking import reranked_by_loops
 
 from scing_cli.core.errors import SettingError
-from scing_cli.core.index import Entry, GalleryIndex, RowFilter
+from scing_cli.core.index import KINDS, Entry, GalleryIndex, RowFilter
 from scing_cli.core.runtime import Silent
 from scing_cli.core.workflows.search import rerank_hits
 from scing_cli.core.workflows.search.rerank_hits import CANDIDATES, check_count, reranked_hits
@@ -42,7 +42,7 @@ def expected(query: np.ndarray, rows: np.ndarray, candidates: list[int]) -> list
     return [candidates[place] for place in sorted(range(len(candidates)), key=lambda i: (distances[i], i))]
 
 
-@pytest.mark.parametrize("kind", ["flat", "ivf", "hnsw"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_hits_stand_in_the_order_of_the_definition(vectors: np.ndarray, kind: str) -> None:
     queries, rows = vectors[:3], vectors[3:]
     index = gallery(rows, kind)
