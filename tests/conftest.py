@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -34,6 +35,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Hide GPUs, also from started processes, unless `-m` asks for them: what the others expect to the bit is a CPU's."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts a command with & makes it deaf
     if config.getoption("without_bf16"):
         os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX2"  # oneDNN reads it once, before torch's first product
     chosen = config.getoption("markexpr")
