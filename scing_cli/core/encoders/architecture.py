@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from scing_cli.core.encoders.geometry import LARGEST_SIDE
+from scing_cli.core.encoders.transformers_config import from_transformers
 from scing_cli.core.errors import WeightsError, spelled
 from scing_cli.core.safe_reading import SMALL, check_ordinary, parse_json, read_limited
 
@@ -29,6 +30,7 @@ _VISION = frozenset({"image_size", "patch_size", "width", "layers", "head_width"
 _TEXT = frozenset({"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"})
 _TOP = frozenset({"embed_dim", "quick_gelu", "vision_cfg", "text_cfg"})
 FORM = "Your own model is a JSON file in open_clip's format, with embed_dim, vision_cfg and text_cfg."
+CONFIG_FILES = ("open_clip_config.json", "config.json")
 _PLAIN = {"pool_type": ("tok", "argmax"), "pos_embed_type": ("learnable",), "proj_type": ("linear",)}
 
 
@@ -89,17 +91,15 @@ def find_architecture(name: str) -> Architecture:
     """Read a model's architecture.
 
     Args:
-        name: A model's name, or the path of a JSON file in open_clip's format (it must end in `.json`). The file may
-            also contain the model's preprocessing, as files on the hub do; it is ignored (see `--statistics`). An
-            `image_size` of two numbers is height and width. One number means square pretraining; the default size is
-            then 256x128.
+        name: A model's name, or the path of a JSON file in open_clip's or transformers' format (it must end in
+            `.json`), or of a folder with one of `CONFIG_FILES`. An `image_size` of two numbers is height and width. One
+            number means square pretraining; the default size is then 256x128.
 
     Raises:
         WeightsError: If the name is unknown (the message lists close matches), or the model is not a plain CLIP (the
             message gives the reason).
     """
-    if name.endswith(".json"):
-        path = Path(name).absolute()
+    if (path := config_file(name)) is not None:
         return _parse(path.as_posix(), _read(path))
     files = _files()
     if name not in files:
@@ -107,6 +107,23 @@ def find_architecture(name: str) -> Architecture:
         near = f"Close matches: {', '.join(close)}." if close else f"Known: {', '.join(known_models())}."
         raise WeightsError(f"There is no model {name!r}.", f"{near} For your own model: --model FILE.json.")
     return _parse(name, _read(files[name]))
+
+
+def config_file(name: str) -> Path | None:
+    """Return the absolute path of the JSON file that `--model` names, or of that in its folder; None for a name.
+
+    Raises:
+        WeightsError: If it is a folder without such a file.
+    """
+    path = Path(name).absolute()
+    if name.endswith(".json"):
+        return path
+    if name in _files() or not path.is_dir():
+        return None
+    found = next((path / file for file in CONFIG_FILES if (path / file).is_file()), None)
+    if found is None:
+        raise WeightsError(f"--model {path}: the folder has no {' or '.join(CONFIG_FILES)}.", FORM)
+    return found
 
 
 @functools.cache
@@ -146,6 +163,8 @@ def _parse(name: str, content: Mapping[str, Any]) -> Architecture:
         WeightsError: If the model cannot be used; the message gives the reason.
     """
     content = content["model_cfg"] if isinstance(content.get("model_cfg"), Mapping) else content
+    if isinstance(content.get("vision_config"), Mapping) and isinstance(content.get("text_config"), Mapping):
+        content = from_transformers(content)
     vision, text = content.get("vision_cfg"), content.get("text_cfg")
     if not isinstance(vision, Mapping) or not isinstance(text, Mapping):
         raise _unsuitable(name, "it has no vision_cfg and text_cfg")

@@ -16,14 +16,14 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from scing_cli.core.errors import WeightsError
 
-_DTYPES = {
+DTYPES = {
     "DoubleStorage": torch.float64,
     "FloatStorage": torch.float32,
     "HalfStorage": torch.float16,
@@ -35,7 +35,7 @@ _DTYPES = {
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
 }
-_DEEPEST = 64  # levels of nested modules
+DEEPEST = 64  # levels of nested modules
 
 
 def is_archive(path: Path) -> bool:
@@ -53,7 +53,7 @@ def _tops(names: Sequence[str]) -> list[str]:
     return [name.removesuffix("data.pkl") for name in names if name.count("/") == 1 and name.endswith("/data.pkl")]
 
 
-def _top(container: zipfile.ZipFile) -> str:
+def top_folder(container: zipfile.ZipFile) -> str:
     """Return the first folder that contains `data.pkl`, with a trailing slash."""
     tops = _tops(container.namelist())
     if not tops:
@@ -76,7 +76,7 @@ def read_archive(path: Path) -> dict[str, Tensor]:
     """
     try:
         with zipfile.ZipFile(path) as container:
-            return dict(_tensors(_Reader(container, _top(container)).load(), "", _DEEPEST))
+            return dict(_tensors(Reader(container, top_folder(container)).load(), "", DEEPEST))
     except Exception as error:  # an untrusted file can make the zip and pickle readers raise almost anything
         raise WeightsError(
             f"{path} cannot be read as a TorchScript archive: {error or type(error).__name__}.",
@@ -84,22 +84,29 @@ def read_archive(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-class _Inert:
+class Inert:
     """Replaces any class or function that the archive names; creating or calling it has no effect."""
 
     __slots__ = ("state",)
 
-    def __new__(cls, *_args: object, **_kwargs: object) -> _Inert:
-        return super().__new__(cls)
+    state: object
+
+    def __new__(cls, *_args: object, **_kwargs: object) -> Self:
+        """Create an object without a state; all arguments are ignored."""
+        new = super().__new__(cls)
+        new.state = None
+        return new
 
     def __init__(self, *_args: object, **_kwargs: object) -> None:
-        self.state: object = None
+        """Ignore all arguments."""
 
     def __setstate__(self, state: object) -> None:
+        """Store a state, unchanged."""
         self.state = state
 
-    def __call__(self, *_args: object, **_kwargs: object) -> _Inert:
-        return _Inert()
+    def __call__(self, *_args: object, **_kwargs: object) -> Inert:
+        """Return another inert object."""
+        return Inert()
 
 
 class _Storage:
@@ -129,7 +136,7 @@ class _Rebuild:
         return storage.as_strided(shape, steps, offset).clone()
 
 
-class _Reader(pickle.Unpickler):
+class Reader(pickle.Unpickler):
     """Unpickles `data.pkl`, where only the names that build tensors have an effect.
 
     Args:
@@ -152,9 +159,9 @@ class _Reader(pickle.Unpickler):
             return OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
             return _Rebuild()
-        if module == "torch" and name in _DTYPES:
-            return _Storage(_DTYPES[name])
-        return type("Inert", (_Inert,), {"__slots__": ()})
+        if module == "torch" and name in DTYPES:
+            return _Storage(DTYPES[name])
+        return type("Inert", (Inert,), {"__slots__": ()})
 
     def persistent_load(self, pid: Any) -> Tensor:
         """Return the storage that ('storage', class, key, device, count) describes, as a flat tensor."""
@@ -186,9 +193,9 @@ def _tensors(module: object, prefix: str, deepest: int) -> Iterator[tuple[str, T
     """Yield the tensors of nested modules with their dotted names."""
     if deepest == 0:
         raise pickle.UnpicklingError("its modules are nested too deeply")
-    state = module.state if isinstance(module, _Inert) else None
+    state = module.state if isinstance(module, Inert) else None
     for name, value in state.items() if isinstance(state, dict) else ():
         if isinstance(value, Tensor):
             yield f"{prefix}{name}", value
-        elif isinstance(value, _Inert):
+        elif isinstance(value, Inert):
             yield from _tensors(value, f"{prefix}{name}.", deepest - 1)

@@ -21,11 +21,12 @@ from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.encoders.initial import LOGIT_SCALE, fill_image, fill_text
 from scing_cli.core.encoders.position import resize_positions, source_grid
 from scing_cli.core.encoders.text import TextEncoder
+from scing_cli.core.encoders.weight_names import CAMERAS, CLIP, CLIP_REID, TOWER, Named, is_tower_alone
 from scing_cli.core.errors import SettingError, WeightsError
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
 
-__all__ = ["ClipModel", "empty_clip", "known_models", "load_clip"]
+__all__ = ["ClipModel", "ImageModel", "empty_clip", "known_models", "load_clip", "load_image_tower"]
 
 Tokenizer = Callable[[str], list[int]]
 
@@ -49,6 +50,15 @@ class ClipModel:
     name: str
     pretrained: str
     tokenizer: Tokenizer
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ImageModel:
+    """An image tower with the model and the weights that it was made of, as in `ClipModel`."""
+
+    image: ImageEncoder
+    name: str
+    pretrained: str
 
 
 def load_clip(
@@ -78,14 +88,54 @@ def load_clip(
         SettingError: If stride, size or statistics are invalid.
     """
     architecture = find_architecture(name)
-    geometry = _geometry(architecture, stride, size, statistics)
     pretrained = pretrained or hub.default_tag(name)
     source = hub.locate(name, pretrained, reporter=reporter)
     if source is None:
         reporter.warn(f"{name} starts from random weights (seed {seed}): its features are meaningless before training.")
-        return _random(architecture, geometry, seed)
+        return _random(architecture, _geometry(architecture, stride, size, statistics), seed)
+    found = _read(architecture, source, reporter)
+    geometry = _geometry(architecture, stride or _trained_stride(architecture, found, size), size, statistics)
     label = source.as_posix() if hub.is_file_name(pretrained) else pretrained
-    return _loaded(architecture, geometry, source, label, reporter)
+    if is_tower_alone(found.state):
+        found = _with_text_tower(found, architecture, source, reporter)
+    image, text = _towers(architecture, geometry)
+    scale = found.state.pop("logit_scale", None)
+    _fill(image, text, found, architecture, source)
+    if scale is None or scale.numel() != 1:
+        raise WeightsError(
+            f"{source} does not contain logit_scale, the temperature of a CLIP.",
+            "Use a file of the whole model.",
+        )
+    return ClipModel(image.eval(), text.eval(), float(scale.exp()), architecture.name, label, tokenize)
+
+
+def load_image_tower(
+    name: str,
+    pretrained: str | None = None,
+    *,
+    stride: int | None = None,
+    statistics: str = "half",
+    seed: int = 0,
+    reporter: Reporter = LIBRARY_REPORTER,
+) -> ImageModel:
+    """Build the image tower of a CLIP model and fill it with weights, as `load_clip` does; no text tower is needed.
+
+    Raises:
+        WeightsError: If the model or the tag is unknown, or the weights are missing, unreadable or of another model.
+        SettingError: If stride or statistics are invalid.
+    """
+    architecture = find_architecture(name)
+    pretrained = pretrained or hub.default_tag(name)
+    source = hub.locate(name, pretrained, reporter=reporter)
+    if source is None:
+        clip = load_clip(name, pretrained, stride=stride, statistics=statistics, seed=seed, reporter=reporter)
+        return ImageModel(clip.image, clip.name, clip.pretrained)
+    found = _read(architecture, source, reporter)
+    geometry = _geometry(architecture, stride or _trained_stride(architecture, found, None), None, statistics)
+    image, _ = _towers(architecture, geometry)
+    _fill(image, None, found, architecture, source)
+    label = source.as_posix() if hub.is_file_name(pretrained) else pretrained
+    return ImageModel(image.eval(), architecture.name, label)
 
 
 def empty_clip(name: str, *, stride: int | None = None) -> ClipModel:
@@ -149,27 +199,62 @@ def _random(architecture: Architecture, geometry: Geometry, seed: int) -> ClipMo
     return ClipModel(image.eval(), text.eval(), LOGIT_SCALE, architecture.name, "random", tokenize)
 
 
-def _loaded(
-    architecture: Architecture, geometry: Geometry, source: Path, pretrained: str, reporter: Reporter
-) -> ClipModel:
-    """Fill both towers from a file; the positions are resized to the geometry's grid."""
-    state = weights.read_state(source)
+def _read(architecture: Architecture, source: Path, reporter: Reporter) -> Named:
+    """Read a weights file; report what it is, and what is left out of it."""
+    found = weights.read_weights(source)
     if weights.is_archive(source) and not architecture.image.quick_gelu:
         reporter.warn(
             f"{source} is a TorchScript archive, as published by OpenAI; its weights need QuickGELU, which "
             f"{architecture.name} does not use: choose {architecture.name}-quickgelu."
         )
-    image, text = _towers(architecture, geometry)
-    scale = state.pop("logit_scale", None)
-    parts = weights.split_state(state)
-    _resize(parts.image, architecture, geometry)
-    weights.fill(image, text, parts, source)
-    if scale is None or scale.numel() != 1:
+    if found.layout not in ("", CLIP):
+        reporter.note(f"{source} is read as {found.layout}.")
+    vectors = found.state.pop(f"visual.{CAMERAS}", None)
+    if vectors is not None:
+        reporter.warn(f"{source} has vectors of {len(vectors)} cameras without their names: they are left out.")
+    return found
+
+
+def _trained_stride(architecture: Architecture, found: Named, size: tuple[int, int] | None) -> int | None:
+    """Return the stride that an image tower of re-identification was trained with; None for the patch's side."""
+    positions = found.state.get("visual.positional_embedding")
+    if found.layout not in (CLIP_REID, TOWER) or positions is None:
+        return None
+    (height, width), patch = size or architecture.size, architecture.patch
+    native = (architecture.native[0] // patch) * (architecture.native[1] // patch)
+    counts = {step: ((height - patch) // step + 1) * ((width - patch) // step + 1) for step in range(patch, 0, -1)}
+    if len(positions) - 1 in (native, counts[patch]):
+        return None
+    return next((step for step, count in counts.items() if count == len(positions) - 1), None)
+
+
+def _with_text_tower(found: Named, architecture: Architecture, source: Path, reporter: Reporter) -> Named:
+    """Add the text tower and the temperature of the model's own weights to an image tower alone.
+
+    Raises:
+        WeightsError: If the model's own weights are not on this machine.
+    """
+    tag = hub.default_tag(architecture.name)
+    try:
+        own = hub.locate(architecture.name, None, reporter=reporter)
+    except WeightsError as error:
         raise WeightsError(
-            f"{source} does not contain logit_scale, the temperature of a CLIP.",
-            "Use a file of the whole model.",
-        )
-    return ClipModel(image.eval(), text.eval(), float(scale.exp()), architecture.name, pretrained, tokenize)
+            f"{source} has an image encoder alone, but training needs CLIP's text tower too, and the weights {tag!r} "
+            f"of {architecture.name} cannot be had: {error.what}",
+            error.remedy,
+        ) from error
+    state = {} if own is None else weights.read_state(own)
+    reporter.warn(f"{source} has an image encoder alone: the text tower is that of {architecture.name} ({tag}).")
+    return Named(found.layout, {**found.state, **{k: v for k, v in state.items() if not k.startswith("visual.")}})
+
+
+def _fill(
+    image: ImageEncoder, text: TextEncoder | None, found: Named, architecture: Architecture, source: Path
+) -> None:
+    """Fill one tower or both; the positions are resized to the image tower's grid."""
+    parts = weights.split_state(found.state)
+    _resize(parts.image, architecture, image.geometry)
+    weights.fill(image, text, parts, source)
 
 
 def _resize(state: dict[str, Tensor], architecture: Architecture, geometry: Geometry) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from scing_cli.core.artifacts import cache_folder
-from scing_cli.core.encoders.architecture import OWN_MODELS, find_architecture
+from scing_cli.core.encoders.architecture import CONFIG_FILES, OWN_MODELS, config_file, find_architecture
 from scing_cli.core.encoders.fetch import OFFLINE_WAY, Probe, UnfetchedError, fetch
 from scing_cli.core.encoders.hub_download import fetch_from_hub, hub_address
 from scing_cli.core.errors import WeightsError
@@ -23,6 +23,7 @@ from scing_cli.core.runtime import Reporter
 
 SUFFIXES = (".safetensors", ".pt", ".bin", ".pth")
 _HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+FOLDER_FILES = (*_HUB_FILES, "model.safetensors", "pytorch_model.bin", "image_encoder.safetensors")
 _OPENAI = "https://openaipublic.azureedge.net/clip/models"
 
 
@@ -62,13 +63,26 @@ OPENAI = {
 
 
 def default_tag(name: str) -> str:
-    """Return a model's default tag: that of its shipped weights, or OpenAI's."""
+    """Return a model's default weights: its folder's file, or the tag of its shipped weights, or OpenAI's."""
+    if (own := folder_weights(name)) is not None:
+        return own.as_posix()
     return SHIPPED if shipped_weights(name) else "openai"
+
+
+def folder_weights(name: str) -> Path | None:
+    """Return the weights file next to the JSON file of open_clip or transformers that `--model` names, if any."""
+    config = config_file(name)
+    return _weights_in(config.parent) if config is not None and config.name in CONFIG_FILES else None
 
 
 def shipped_weights(name: str) -> Path | None:
     """Return the weights file that ships with this package for a model; None if there is none."""
     return {path.stem: path for path in OWN_MODELS.glob("*.safetensors")}.get(name)
+
+
+def has_own_weights(name: str) -> bool:
+    """Return whether a model's weights are known without `--pretrained`: in its folder, or in this package."""
+    return folder_weights(name) is not None or shipped_weights(name) is not None
 
 
 def locate(name: str, pretrained: str | None, *, reporter: Reporter) -> Path | None:
@@ -78,7 +92,8 @@ def locate(name: str, pretrained: str | None, *, reporter: Reporter) -> Path | N
 
     Args:
         name: A model's name, or the path of its JSON file.
-        pretrained: A tag, the path of a file (it is not opened), or `random`; None for `default_tag`.
+        pretrained: A tag, the path of a file (it is not opened) or of a folder with one of `FOLDER_FILES`, or `random`;
+            None for `default_tag`.
         reporter: Shows a download's progress.
 
     Raises:
@@ -91,15 +106,38 @@ def locate(name: str, pretrained: str | None, *, reporter: Reporter) -> Path | N
     if not is_file_name(pretrained):
         return find_weights(architecture.name, pretrained, reporter=reporter)
     path = Path(pretrained).absolute()
+    return _in_folder(path) if path.is_dir() else _file(path)
+
+
+def _file(path: Path) -> Path:
     if not path.is_file():
         raise WeightsError(f"The weights file {path} does not exist.", "Give its path: --pretrained FILE.")
     return path
 
 
+def _weights_in(folder: Path) -> Path | None:
+    """Return the first of `FOLDER_FILES` in a folder; None if there is none."""
+    return next((folder / name for name in FOLDER_FILES if (folder / name).is_file()), None)
+
+
+def _in_folder(folder: Path) -> Path:
+    """Return the weights file of a folder as open_clip and transformers write it.
+
+    Raises:
+        WeightsError: If it has none; the message names the files.
+    """
+    found = _weights_in(folder)
+    if found is None:
+        raise WeightsError(
+            f"{folder} has no weights file.", f"It should hold {', '.join(FOLDER_FILES)}. Or give a file."
+        )
+    return found
+
+
 def is_file_name(pretrained: str) -> bool:
-    """Return whether `--pretrained` is a path, not a tag: by its suffix or folder, or because the file exists."""
+    """Return whether `--pretrained` is a path, not a tag: by its suffix or folder, or because such weights exist."""
     path = Path(pretrained)
-    return path.suffix in SUFFIXES or len(path.parts) > 1 or path.is_file()
+    return path.suffix in SUFFIXES or len(path.parts) > 1 or path.is_file() or _weights_in(path) is not None
 
 
 def find_weights(name: str, tag: str, *, reporter: Reporter) -> Path:

@@ -1,7 +1,7 @@
 """Reads weights files as tensors only, renames the tensors as in CLIP, and checks them against both towers.
 
-Supported formats: safetensors, open_clip's `.pt` and `.bin` (read with `weights_only`), and OpenAI's TorchScript
-archives.
+Supported formats: safetensors, torch checkpoints (read with `weights_only`, or by a reader that replaces all else than
+tensors and containers by inert objects), and OpenAI's TorchScript archives.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from scing_cli.core.encoders.archive import is_archive, read_archive
+from scing_cli.core.encoders.checkpoint import read_checkpoint
+from scing_cli.core.encoders.weight_names import Named, appearance, clip_names
 from scing_cli.core.errors import WeightsError, one_line, spelled
 
-__all__ = ["TowerStates", "fill", "is_archive", "read_state", "split_state"]
+__all__ = ["TowerStates", "fill", "is_archive", "read_state", "read_weights", "split_state"]
 
 MOST_UNPACKED, SLACK = 4, 2**24  # a zip may unpack to 4 times its own size plus 16 MiB
-_NOT_WEIGHTS = frozenset({"input_resolution", "context_length", "vocab_size"})
-_WRAPPERS = ("module.", "_orig_mod.")
+_INNER = ("state_dict", "model_state_dict", "model", "module", "net", "ema")  # keys of the tensors in a checkpoint
 _SHOWN = 6
 _ZIP = b"PK\x03\x04"
 _AGAIN = "Download it again."
@@ -38,13 +39,19 @@ class TowerStates(NamedTuple):
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of `read_weights` alone."""
+    return read_weights(path).state
+
+
+def read_weights(path: Path) -> Named:
     """Read a weights file without running any code in it.
 
     Args:
-        path: A safetensors file, an open_clip checkpoint, or OpenAI's archive.
+        path: A safetensors file, a torch checkpoint, or OpenAI's archive, in one of the layouts of `weight_names`.
 
     Returns:
-        Float32 tensors by CLIP's names (`visual.*` and the text tower's), with `logit_scale`.
+        The layout, and float32 tensors by CLIP's names: `visual.*`, and if the file has them, those of the text tower
+        and `logit_scale`.
 
     Raises:
         WeightsError: If the file is missing, empty, damaged or not a weights file, or would run code.
@@ -60,15 +67,18 @@ def read_state(path: Path) -> dict[str, Tensor]:
         found = read_archive(path)
     else:
         found = _read_checkpoint(path)
-    tensors = {name: tensor for name, tensor in _plain_names(found).items() if not _is_extra(name)}
-    if not tensors:
+    given = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
+    if not given:
         raise WeightsError(f"{path} does not contain named tensors.", "Use a file with a whole CLIP model.")
+    layout, tensors = clip_names(given)
+    if not layout and not any(name.startswith("visual.") for name in tensors):
+        raise _not_a_clip(path, given)
     if odd := [f"{name} ({tensor.dtype})" for name, tensor in tensors.items() if not tensor.is_floating_point()]:
         raise WeightsError(
             f"{path} contains weights that are not floating-point numbers: {', '.join(odd[:_SHOWN])}.", _AGAIN
         )
     try:
-        return {name: tensor.to(torch.float32) for name, tensor in tensors.items()}
+        return Named(layout, {name: tensor.to(torch.float32) for name, tensor in tensors.items()})
     except RuntimeError as error:  # torch raises this for dtypes that it cannot convert, such as quantized ones
         raise WeightsError(
             f"{path} contains tensors that are not weights: {one_line(error)}.", "Use another file."
@@ -96,13 +106,13 @@ def split_state(state: Mapping[str, Tensor]) -> TowerStates:
     return TowerStates(image=image, text=text)
 
 
-def fill(image: nn.Module, text: nn.Module, parts: TowerStates, source: Path) -> None:
-    """Assign the tensors to both towers without copying them.
+def fill(image: nn.Module, text: nn.Module | None, parts: TowerStates, source: Path) -> None:
+    """Assign the tensors to both towers, or to the image tower alone, without copying them.
 
     Raises:
         WeightsError: If tensors are missing, have the wrong shape, or belong to neither tower; the message names them.
     """
-    faults = _faults(image, parts.image, "visual.") + _faults(text, parts.text, "")
+    faults = _faults(image, parts.image, "visual.") + (_faults(text, parts.text, "") if text is not None else [])
     if faults:
         shown = "; ".join(map(spelled, faults[:_SHOWN])) + (
             f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
@@ -111,7 +121,8 @@ def fill(image: nn.Module, text: nn.Module, parts: TowerStates, source: Path) ->
             f"{source} does not fit the model: {shown}.", "Choose the --model that the file was made for."
         )
     image.load_state_dict(parts.image, assign=True)
-    text.load_state_dict(parts.text, assign=True)
+    if text is not None:
+        text.load_state_dict(parts.text, assign=True)
 
 
 def _faults(tower: nn.Module, state: Mapping[str, Tensor], prefix: str) -> list[str]:
@@ -136,23 +147,59 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_checkpoint(path: Path) -> Mapping[str, Any]:
-    """Read a torch checkpoint; the tensors may be under the key `state_dict` or `model`."""
+    """Read a torch checkpoint; the tensors may be under one of the keys `_INNER`."""
     try:
         _check_parts(path)
         with warnings.catch_warnings(action="ignore"):  # about pickle variants: they are refused or read completely
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+    except pickle.UnpicklingError:
+        content = _read_with_extras(path)
+    except Exception as error:
+        raise _damaged(path, error) from error
+    return _tensors_of(content)
+
+
+def _read_with_extras(path: Path) -> Any:
+    """Read a checkpoint that holds more than tensors; what is not a tensor or a plain container becomes inert."""
+    try:
+        return read_checkpoint(path)
+    except (pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        reason = f" ({one_line(error)})" if isinstance(error, pickle.UnpicklingError) else ""
         raise WeightsError(
-            f"{path} contains more than tensors, or is not a weights file. It was not loaded: it might run code.",
+            f"{path} contains more than tensors, or is not a weights file. "
+            f"It was not loaded: it might run code{reason}.",
             "Use a safetensors file, or a checkpoint that torch.load(weights_only=True) reads.",
         ) from error
-    except Exception as error:
-        reason = one_line(error) or type(error).__name__
-        raise WeightsError(f"{path} is damaged or not a weights file: {reason}.", _AGAIN) from error
-    for inner in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(inner), Mapping):
-            content = content[inner]
+    except Exception as error:  # an untrusted file can make the zip and pickle readers raise almost anything
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> WeightsError:
+    reason = one_line(error) or type(error).__name__
+    return WeightsError(f"{path} is damaged or not a weights file: {reason}.", _AGAIN)
+
+
+def _tensors_of(content: Any) -> Mapping[str, Any]:
+    """Return the mapping with the tensors: the content itself, or what is under one of the keys `_INNER`."""
+    for _ in _INNER:
+        if not isinstance(content, Mapping):
+            return {}
+        inner = next((content[key] for key in _INNER if isinstance(content.get(key), Mapping)), None)
+        if inner is None or any(isinstance(value, Tensor) for value in content.values()):
+            return content
+        content = inner
     return content if isinstance(content, Mapping) else {}
+
+
+def _not_a_clip(path: Path, found: Mapping[str, Tensor]) -> WeightsError:
+    """Return the message for tensors of another kind of model."""
+    kind = appearance(found)
+    looks = f": it looks like {kind}" if kind else ""
+    names = ", ".join(map(spelled, list(found)[:3]))
+    return WeightsError(
+        f"{path} is not a CLIP{looks}. Its tensors are named {names}, ...",
+        "Use a CLIP: a file of OpenAI, open_clip, transformers or CLIP-ReID, or one that scing wrote.",
+    )
 
 
 def _check_parts(path: Path) -> None:
@@ -167,17 +214,3 @@ def _check_parts(path: Path) -> None:
     with zipfile.ZipFile(path) as container:
         if broken := container.testzip():
             raise zipfile.BadZipFile(f"its member {broken} does not match its checksum")
-
-
-def _plain_names(found: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Remove the prefixes of wrappers from all names, and the prefix `text.` of some open_clip models."""
-    tensors = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
-    for wrapper in _WRAPPERS:
-        if tensors and all(name.startswith(wrapper) for name in tensors):
-            tensors = {name.removeprefix(wrapper): tensor for name, tensor in tensors.items()}
-    return {name.removeprefix("text."): tensor for name, tensor in tensors.items()}
-
-
-def _is_extra(name: str) -> bool:
-    """Return whether a tensor is a size or a mask, which archives contain in addition to the weights."""
-    return name in _NOT_WEIGHTS or name.rpartition(".")[2] == "attn_mask"

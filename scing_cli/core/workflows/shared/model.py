@@ -191,23 +191,23 @@ def _trained(run: Run) -> OpenedModel:
 
 
 def _plain(choice: ModelChoice, reporter: Reporter) -> OpenedModel:
-    from scing_cli.core.encoders.hub import shipped_weights
+    from scing_cli.core.encoders.hub import has_own_weights
 
-    if choice.model is None or (choice.pretrained is None and not shipped_weights(choice.model)):
+    if choice.model is None or (choice.pretrained is None and not has_own_weights(choice.model)):
         raise ScingError(
             f"--model {choice.model} needs --pretrained.",
             "For example: --pretrained openai, --pretrained FILE or --pretrained random",
         )
-    from scing_cli.core.encoders.clip import load_clip
+    from scing_cli.core.encoders.clip import load_image_tower
     from scing_cli.core.encoders.encoder_file import encoder_digest
 
     stride, seed, statistics = choice.stride, choice.seed, choice.statistics
-    clip = load_clip(
+    loaded = load_image_tower(
         choice.model, choice.pretrained, stride=stride, seed=seed, statistics=statistics, reporter=reporter
     )
     options = {"stride": stride, "seed": seed, "statistics": statistics}
-    where = {"model": clip.name, "pretrained": clip.pretrained, **options}
-    image = clip.image  # `load` must not keep the text tower in memory
+    where = {"model": loaded.name, "pretrained": loaded.pretrained, **options}
+    image = loaded.image
     digest = encoder_digest(image)
     return OpenedModel(digest, where, None, (), (_openvino_cache(digest),), lambda: image)
 
