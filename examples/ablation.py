@@ -91,7 +91,8 @@ def _arguments() -> argparse.Namespace:
 def _plain_model(tables: Mapping[str, Mapping[str, Any]]) -> ModelChoice:
     settings = build_settings(PromptSettings, tables["train-prompts"], {})
     pretrained = settings.pretrained or hub.default_tag(settings.model)
-    return ModelChoice(None, settings.model, pretrained, settings.stride, statistics=settings.statistics)
+    pixels = {"statistics": settings.statistics, "interpolation": settings.interpolation}
+    return ModelChoice(None, settings.model, pretrained, settings.stride, **pixels)
 
 
 def _one(

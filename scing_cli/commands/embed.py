@@ -20,6 +20,8 @@ def embed(
     model: options.PlainModel = None,
     pretrained: options.PlainPretrained = None,
     stride: options.PlainStride = None,
+    statistics: options.PlainStatistics = "auto",
+    interpolation: options.PlainInterpolation = "auto",
     data: options.Data = None,
     layout: options.Layout = "auto",
     split: options.GallerySplit = "gallery",
@@ -43,7 +45,13 @@ def embed(
     terminal = Terminal(as_json=as_json)
     if prune and not append:
         given = {"run": run, "model": model, "pretrained": pretrained, "stride": stride, "data": data, "images": images}
-        usual = {"layout": (layout, "auto"), "split": (split, "gallery"), "descriptor": (descriptor, "projected")}
+        usual = {
+            "layout": (layout, "auto"),
+            "statistics": (statistics, "auto"),
+            "interpolation": (interpolation, "auto"),
+            "split": (split, "gallery"),
+            "descriptor": (descriptor, "projected"),
+        }
         not_with("--prune without --append", given, **usual, index_type=(index_type, "auto"))
         not_with("--prune", {"force": force or None})
         check_machine(device, precision, workers, batch_size)
@@ -57,7 +65,7 @@ def embed(
     from scing_cli.core.workflows.shared.model import ModelChoice
 
     report = build(
-        ModelChoice(run, model, pretrained, stride, seed),
+        ModelChoice(run, model, pretrained, stride, seed, statistics, interpolation),
         GalleryChoice(data, layout, split, images),
         output=output,
         append=append,

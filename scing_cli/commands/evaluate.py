@@ -20,6 +20,8 @@ def evaluate(
     model: options.PlainModel = None,
     pretrained: options.PlainPretrained = None,
     stride: options.PlainStride = None,
+    statistics: options.PlainStatistics = "auto",
+    interpolation: options.PlainInterpolation = "auto",
     split: options.QuerySplit = "query",
     data: options.SeveralData = None,
     layout: options.Layout = "auto",
@@ -48,7 +50,7 @@ def evaluate(
     if embeddings is not None:
         given = {"run": run, "model": model, "pretrained": pretrained, "stride": stride, "data": data, "index": index}
         usual = {"split": (split, "query"), "layout": (layout, "auto"), "descriptor": (descriptor, "projected")}
-        not_with("--embeddings", given, **usual)
+        not_with("--embeddings", given, **usual, statistics=(statistics, "auto"), interpolation=(interpolation, "auto"))
         check_machine(device, precision, workers, batch_size)
         from scing_cli.core.workflows.evaluate.evaluate_saved import evaluate_saved
 
@@ -64,7 +66,7 @@ def evaluate(
     if data and len(data) > 1:
         not_with("several --data", {"index": index})
     reports = evaluate_on(
-        ModelChoice(run, model, pretrained, stride, seed),
+        ModelChoice(run, model, pretrained, stride, seed, statistics, interpolation),
         data or [None],
         split=split,
         layout=layout,

@@ -161,6 +161,24 @@ PlainPretrained = Annotated[
 PlainStride = Annotated[
     int | None, typer.Option("--stride", help="Patch stride of --model.", metavar="16|12", rich_help_panel=MODEL)
 ]
+PlainStatistics = Annotated[
+    str,
+    typer.Option(
+        "--statistics",
+        help="Pixel mean and deviation of --model: what its folder states, 0.5, or CLIP's own.",
+        metavar="auto|half|clip",
+        rich_help_panel=MODEL,
+    ),
+]
+PlainInterpolation = Annotated[
+    str,
+    typer.Option(
+        "--interpolation",
+        help="Resizing for --model: what its folder states (else bicubic), or one of these.",
+        metavar="auto|bicubic|bilinear",
+        rich_help_panel=MODEL,
+    ),
+]
 DescriptorKind = Annotated[
     str,
     typer.Option(

@@ -16,13 +16,14 @@ from torch import Tensor
 
 from scing_cli.core.encoders import hub, weights
 from scing_cli.core.encoders.architecture import Architecture, find_architecture, known_models
-from scing_cli.core.encoders.geometry import STATISTICS, Geometry
+from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.encoders.initial import LOGIT_SCALE, fill_image, fill_text
 from scing_cli.core.encoders.position import resize_positions, source_grid
+from scing_cli.core.encoders.preprocessing import AUTO, Preprocessing, choose_preprocessing
 from scing_cli.core.encoders.text import TextEncoder
 from scing_cli.core.encoders.weight_names import CAMERAS, CLIP, CLIP_REID, TOWER, Named, is_tower_alone
-from scing_cli.core.errors import SettingError, WeightsError
+from scing_cli.core.errors import WeightsError
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
 
@@ -67,7 +68,8 @@ def load_clip(
     *,
     stride: int | None = None,
     size: tuple[int, int] | None = None,
-    statistics: str = "half",
+    statistics: str = AUTO,
+    interpolation: str = AUTO,
     seed: int = 0,
     reporter: Reporter = LIBRARY_REPORTER,
 ) -> ClipModel:
@@ -79,22 +81,25 @@ def load_clip(
             the weights that ship with this package (`scing-tiny`), else `openai`.
         stride: Step between patches in pixels; by default the patch's side (R15).
         size: Height and width in pixels; by default 256x128, or the model's own size if that is not square.
-        statistics: `half` (mean = std = 0.5) or `clip` (CLIP's own), R11.
+        statistics: `half` (mean = std = 0.5) or `clip` (CLIP's own), R11; `auto` for what the model's folder states,
+            else `half`.
+        interpolation: `bicubic`, `bilinear`, or `auto` for what the model's folder states, else `bicubic`.
         seed: Seed for `random`: the same seed gives the same bytes. Global random generators are not used.
         reporter: Shows the progress of downloads, and warnings such as random weights.
 
     Raises:
         WeightsError: If the model or the tag is unknown, or the weights are missing, unreadable or of another model.
-        SettingError: If stride, size or statistics are invalid.
+        SettingError: If stride, size, statistics or interpolation are invalid.
     """
     architecture = find_architecture(name)
+    pixels = choose_preprocessing(name, statistics, interpolation)
     pretrained = pretrained or hub.default_tag(name)
     source = hub.locate(name, pretrained, reporter=reporter)
     if source is None:
         reporter.warn(f"{name} starts from random weights (seed {seed}): its features are meaningless before training.")
-        return _random(architecture, _geometry(architecture, stride, size, statistics), seed)
-    found = _read(architecture, source, reporter)
-    geometry = _geometry(architecture, stride or _trained_stride(architecture, found, size), size, statistics)
+        return _random(architecture, _geometry(architecture, stride, size, pixels), seed)
+    found = _read(architecture, source, pixels, reporter)
+    geometry = _geometry(architecture, stride or _trained_stride(architecture, found, size), size, pixels)
     label = source.as_posix() if hub.is_file_name(pretrained) else pretrained
     if is_tower_alone(found.state):
         found = _with_text_tower(found, architecture, source, reporter)
@@ -114,7 +119,8 @@ def load_image_tower(
     pretrained: str | None = None,
     *,
     stride: int | None = None,
-    statistics: str = "half",
+    statistics: str = AUTO,
+    interpolation: str = AUTO,
     seed: int = 0,
     reporter: Reporter = LIBRARY_REPORTER,
 ) -> ImageModel:
@@ -122,16 +128,25 @@ def load_image_tower(
 
     Raises:
         WeightsError: If the model or the tag is unknown, or the weights are missing, unreadable or of another model.
-        SettingError: If stride or statistics are invalid.
+        SettingError: If stride, statistics or interpolation are invalid.
     """
     architecture = find_architecture(name)
+    pixels = choose_preprocessing(name, statistics, interpolation)
     pretrained = pretrained or hub.default_tag(name)
     source = hub.locate(name, pretrained, reporter=reporter)
     if source is None:
-        clip = load_clip(name, pretrained, stride=stride, statistics=statistics, seed=seed, reporter=reporter)
+        clip = load_clip(
+            name,
+            pretrained,
+            stride=stride,
+            statistics=statistics,
+            interpolation=interpolation,
+            seed=seed,
+            reporter=reporter,
+        )
         return ImageModel(clip.image, clip.name, clip.pretrained)
-    found = _read(architecture, source, reporter)
-    geometry = _geometry(architecture, stride or _trained_stride(architecture, found, None), None, statistics)
+    found = _read(architecture, source, pixels, reporter)
+    geometry = _geometry(architecture, stride or _trained_stride(architecture, found, None), None, pixels)
     image, _ = _towers(architecture, geometry)
     _fill(image, None, found, architecture, source)
     label = source.as_posix() if hub.is_file_name(pretrained) else pretrained
@@ -150,7 +165,7 @@ def empty_clip(name: str, *, stride: int | None = None) -> ClipModel:
         SettingError: If the stride is invalid.
     """
     architecture = find_architecture(name)
-    image, text = _towers(architecture, _geometry(architecture, stride, None, "half"))
+    image, text = _towers(architecture, _geometry(architecture, stride, None, choose_preprocessing(name)))
     return ClipModel(image.eval(), text.eval(), LOGIT_SCALE, architecture.name, "", tokenize)
 
 
@@ -166,19 +181,17 @@ def tokenize(text: str) -> list[int]:
 
 
 def _geometry(
-    architecture: Architecture, stride: int | None, size: tuple[int, int] | None, statistics: str
+    architecture: Architecture, stride: int | None, size: tuple[int, int] | None, pixels: Preprocessing
 ) -> Geometry:
-    if statistics not in STATISTICS:
-        raise SettingError(f"Pixel statistics {statistics!r} are unknown.", f"Known: {', '.join(STATISTICS)}.")
-    mean, std = STATISTICS[statistics]
     height, width = size or architecture.size
     return Geometry(
         height=height,
         width=width,
         patch=architecture.patch,
         stride=architecture.patch if stride is None else stride,
-        mean=mean,
-        std=std,
+        mean=pixels.mean,
+        std=pixels.std,
+        interpolation=pixels.interpolation,
     )
 
 
@@ -199,7 +212,7 @@ def _random(architecture: Architecture, geometry: Geometry, seed: int) -> ClipMo
     return ClipModel(image.eval(), text.eval(), LOGIT_SCALE, architecture.name, "random", tokenize)
 
 
-def _read(architecture: Architecture, source: Path, reporter: Reporter) -> Named:
+def _read(architecture: Architecture, source: Path, pixels: Preprocessing, reporter: Reporter) -> Named:
     """Read a weights file; report what it is, and what is left out of it."""
     found = weights.read_weights(source)
     if weights.is_archive(source) and not architecture.image.quick_gelu:
@@ -207,6 +220,9 @@ def _read(architecture: Architecture, source: Path, reporter: Reporter) -> Named
             f"{source} is a TorchScript archive, as published by OpenAI; its weights need QuickGELU, which "
             f"{architecture.name} does not use: choose {architecture.name}-quickgelu."
         )
+    if pixels.source is not None:
+        mean, std = (", ".join(f"{each:.3g}" for each in numbers) for numbers in (pixels.mean, pixels.std))
+        reporter.note(f"Pixels as {pixels.source} states: mean {mean}; std {std}; {pixels.interpolation}.")
     if found.layout not in ("", CLIP):
         reporter.note(f"{source} is read as {found.layout}.")
     vectors = found.state.pop(f"visual.{CAMERAS}", None)

@@ -76,9 +76,14 @@ class PromptSettings(Schedule):
         Field(ge=1, le=64),
         Setting("Patch stride; 12 makes patches overlap.", MODEL, metavar="16|12", default="the patch size"),
     ] = None
-    statistics: Annotated[Literal["half", "clip"], Setting("Pixel mean and deviation: 0.5, or CLIP's own.", MODEL)] = (
-        "half"
-    )
+    statistics: Annotated[
+        Literal["auto", "half", "clip"],
+        Setting("Pixel mean and deviation: what the model's folder states, 0.5, or CLIP's own.", MODEL),
+    ] = "auto"
+    interpolation: Annotated[
+        Literal["auto", "bicubic", "bilinear"],
+        Setting("Resizing of images: what the model's folder states (else bicubic), or one of these.", MODEL),
+    ] = "auto"
     gate: Annotated[
         Literal["channel", "token"],
         Setting("SVIP's gate: one value per channel, or per token.", METHOD, methods=("scing",)),

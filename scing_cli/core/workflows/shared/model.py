@@ -28,7 +28,8 @@ class ModelChoice:
         pretrained: Weights of `model`; None only if they ship with this package.
         stride: Step between patches in pixels; None for the model's own.
         seed: Seed of the weights `random`.
-        statistics: Pixel statistics: `half` or `clip` (R11).
+        statistics: Pixel statistics: `half`, `clip` (R11), or `auto` for what the model's folder states, else `half`.
+        interpolation: `bicubic`, `bilinear`, or `auto` for what the model's folder states, else `bicubic`.
     """
 
     run: Path | None = None
@@ -36,7 +37,8 @@ class ModelChoice:
     pretrained: str | None = None
     stride: int | None = None
     seed: int = 0
-    statistics: str = "half"
+    statistics: str = "auto"
+    interpolation: str = "auto"
 
     def __post_init__(self) -> None:
         paths_in_place(self, "run")
@@ -44,8 +46,14 @@ class ModelChoice:
             raise SettingError(
                 "--run and --model were both given.", "Use --run for a trained model, --model for a plain one."
             )
-        for option, value in (("--pretrained", self.pretrained), ("--stride", self.stride)):
-            if value is not None and self.model is None:
+        chosen = {
+            "--pretrained": self.pretrained is not None,
+            "--stride": self.stride is not None,
+            "--statistics": self.statistics != "auto",
+            "--interpolation": self.interpolation != "auto",
+        }
+        for option, given in chosen.items():
+            if given and self.model is None:
                 raise SettingError(
                     f"{option} needs --model: a run has its own.",
                     "For example: --model ViT-B-16-quickgelu --pretrained openai",
@@ -160,6 +168,7 @@ def starting_encoder(run: Run, texts: IdentityTexts, pretrained: str | None, rep
         pretrained or model["pretrained"],
         stride=settings["stride"],
         statistics=settings["statistics"],
+        interpolation=settings.get("interpolation", "auto"),
         seed=settings["seed"],
         reporter=reporter,
     )
@@ -201,11 +210,8 @@ def _plain(choice: ModelChoice, reporter: Reporter) -> OpenedModel:
     from scing_cli.core.encoders.clip import load_image_tower
     from scing_cli.core.encoders.encoder_file import encoder_digest
 
-    stride, seed, statistics = choice.stride, choice.seed, choice.statistics
-    loaded = load_image_tower(
-        choice.model, choice.pretrained, stride=stride, seed=seed, statistics=statistics, reporter=reporter
-    )
-    options = {"stride": stride, "seed": seed, "statistics": statistics}
+    options = {name: getattr(choice, name) for name in ("stride", "seed", "statistics", "interpolation")}
+    loaded = load_image_tower(choice.model, choice.pretrained, reporter=reporter, **options)
     where = {"model": loaded.name, "pretrained": loaded.pretrained, **options}
     image = loaded.image
     digest = encoder_digest(image)

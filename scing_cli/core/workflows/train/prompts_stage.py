@@ -183,6 +183,7 @@ def _read_input(manifest: Manifest, settings: PromptSettings, machine: Machine, 
         settings.pretrained,
         stride=settings.stride,
         statistics=settings.statistics,
+        interpolation=settings.interpolation,
         seed=settings.seed,
         reporter=reporter,
     )
