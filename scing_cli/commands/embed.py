@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scing_cli.commands import options
+from scing_cli.commands import model_options, options
 from scing_cli.commands.console import Terminal
 from scing_cli.commands.option_checks import check_machine, not_with
 from scing_cli.core.errors import counted
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 def embed(
     run: options.RunFolder = None,
-    model: options.PlainModel = None,
-    pretrained: options.PlainPretrained = None,
-    stride: options.PlainStride = None,
-    statistics: options.PlainStatistics = "auto",
-    interpolation: options.PlainInterpolation = "auto",
+    model: model_options.PlainModel = None,
+    pretrained: model_options.PlainPretrained = None,
+    stride: model_options.PlainStride = None,
+    statistics: model_options.PlainStatistics = "auto",
+    interpolation: model_options.PlainInterpolation = "auto",
     data: options.Data = None,
     layout: options.Layout = "auto",
     split: options.GallerySplit = "gallery",

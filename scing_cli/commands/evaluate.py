@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from scing_cli.commands import options
+from scing_cli.commands import model_options, options
 from scing_cli.commands.console import Terminal
 from scing_cli.commands.option_checks import check_machine, not_with, only_with
 from scing_cli.commands.show_evaluate import show
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 def evaluate(
     run: options.RunFolder = None,
-    model: options.PlainModel = None,
-    pretrained: options.PlainPretrained = None,
-    stride: options.PlainStride = None,
-    statistics: options.PlainStatistics = "auto",
-    interpolation: options.PlainInterpolation = "auto",
+    model: model_options.PlainModel = None,
+    pretrained: model_options.PlainPretrained = None,
+    stride: model_options.PlainStride = None,
+    statistics: model_options.PlainStatistics = "auto",
+    interpolation: model_options.PlainInterpolation = "auto",
     split: options.QuerySplit = "query",
     data: options.SeveralData = None,
     layout: options.Layout = "auto",

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from scing_cli.commands.console import set_debug
+from scing_cli.commands.model_options import MODEL
 from scing_cli.core.layouts import LAYOUTS
 from scing_cli.core.runtime import DEVICES, PRECISIONS
 
 MACHINE = "Machine"
-MODEL = "Model"
 RERANKING = "Re-ranking"
 
 
@@ -147,37 +147,6 @@ RunFolder = Annotated[
 SearchRun = Annotated[
     Path | None,
     typer.Option("--run", help="The run with the model (default: the model that the index names).", metavar="DIR"),
-]
-PlainModel = Annotated[
-    str | None,
-    typer.Option(
-        "--model", help="A plain CLIP instead of a run, such as scing-tiny.", metavar="NAME", rich_help_panel=MODEL
-    ),
-]
-PlainPretrained = Annotated[
-    str | None,
-    typer.Option("--pretrained", help="Weights of --model.", metavar="TAG|FILE|random", rich_help_panel=MODEL),
-]
-PlainStride = Annotated[
-    int | None, typer.Option("--stride", help="Patch stride of --model.", metavar="16|12", rich_help_panel=MODEL)
-]
-PlainStatistics = Annotated[
-    str,
-    typer.Option(
-        "--statistics",
-        help="Pixel mean and deviation of --model: what its folder states, 0.5, or CLIP's own.",
-        metavar="auto|half|clip",
-        rich_help_panel=MODEL,
-    ),
-]
-PlainInterpolation = Annotated[
-    str,
-    typer.Option(
-        "--interpolation",
-        help="Resizing for --model: what its folder states (else bicubic), or one of these.",
-        metavar="auto|bicubic|bilinear",
-        rich_help_panel=MODEL,
-    ),
 ]
 DescriptorKind = Annotated[
     str,
