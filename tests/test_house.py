@@ -24,6 +24,7 @@ FLOW = (
         "runtime",
         "reporting",
         "manifest",
+        "image_formats",
         "imagefile",
         "layouts",
         "datasets",

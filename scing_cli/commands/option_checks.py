@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
+import itertools
 import os
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from scing_cli.core.errors import SettingError
 from scing_cli.core.runtime import DEVICES, PRECISIONS
@@ -115,9 +117,24 @@ def parse_box(text: str | None) -> tuple[int, int, int, int] | None:
 
 
 def standard_input() -> Iterator[str]:
-    """Yield the lines of standard input as paths."""
+    """Yield the lines of standard input as paths, without byte order marks."""
+    if not hasattr(sys.stdin, "buffer"):
+        yield from sys.stdin
+        return
     # read as bytes: a file name may be invalid in this system's encoding
-    yield from map(os.fsdecode, sys.stdin.buffer) if hasattr(sys.stdin, "buffer") else sys.stdin
+    for line in _utf8_lines(sys.stdin.buffer):
+        yield os.fsdecode(line.removeprefix(codecs.BOM_UTF8))  # lists that are joined have a mark at each start
+
+
+def _utf8_lines(stream: BinaryIO) -> Iterable[bytes]:
+    """Return the lines of a stream; a list in UTF-16, which some Windows shells write, is converted."""
+    start = stream.readline()
+    if not start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return itertools.chain([start], stream)
+    try:
+        return (start + stream.read()).decode("utf-16").encode().splitlines()
+    except UnicodeError as error:
+        raise SettingError("-: standard input is not a list of paths.", "Write the list in UTF-8.") from error
 
 
 def paths_given(paths: Sequence[Path], lines: Iterable[str]) -> list[Path]:

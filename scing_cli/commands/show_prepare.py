@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scing_cli.commands.console import Terminal
+from scing_cli.core.datasets.passed_over import passed_text
 from scing_cli.core.errors import counted
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ def payload(report: Preparation) -> dict[str, Any]:
         "identical": found.identical,
         "dropped": [dataclasses.asdict(fault) for fault in report.dropped],
         "unreadable": [dataclasses.asdict(fault) for fault in found.unreadable],
+        "passed_over": [dataclasses.asdict(entry) for entry in report.passed_over],
+        "suffixes": dict(report.suffixes),
         "notes": report.notes,
         "manifest": str(report.manifest),
         "sheet": str(report.sheet) if report.sheet else None,
@@ -56,6 +59,8 @@ def show(report: Preparation, source: Path, terminal: Terminal) -> None:
         terminal.say(f"Published: {report.published.name} ({report.published.source}).")
     for line in (*_figures(report), *report.notes):
         terminal.say(line)
+    if report.passed_over:
+        terminal.say(passed_text(report.passed_over))
     found = report.inspection
     terminal.listing(
         ("group of identical files", "groups of identical files"),
@@ -83,6 +88,9 @@ def _figures(report: Preparation) -> Iterator[str]:
     if report.cameras_per_identity:
         spreads = (f"{name} {_spread(each)}" for name, each in report.cameras_per_identity.items())
         yield f"Cameras per identity: {', '.join(spreads)}."
+    if set(report.suffixes) != {".jpg"}:
+        counts = (f"{count:,} {suffix or 'without a suffix'}" for suffix, count in report.suffixes.items())
+        yield f"Image files: {', '.join(counts)}."
     found = report.inspection
     if found.widths and found.heights:
         yield f"Pixels: width {_spread(found.widths)}, height {_spread(found.heights)}."

@@ -4,7 +4,7 @@ Data flows down this list. A file imports only from the entries above its own::
 
     errors, paths, settings, artifacts, runtime, reporting
                                             shared by all packages; each setting and method is described once
-    manifest, imagefile                     one row per observation; one image file -> pixels
+    manifest, image_formats, imagefile      one row per observation; suffixes; one image file -> pixels
     layouts                                 the table of all layouts
     datasets                                a folder in some layout -> Manifest
     batches                                 Manifest -> pixels on the device

@@ -1,4 +1,4 @@
-"""List image files, and decode one file to upright RGB pixels.
+"""Decode one image file to upright RGB pixels.
 
 All functions are safe to call from many threads: they change no global setting of Pillow or Python.
 """
@@ -6,7 +6,6 @@ All functions are safe to call from many threads: they change no global setting 
 from __future__ import annotations
 
 import codecs
-import functools
 import os
 import stat
 import struct
@@ -21,17 +20,15 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from scing_cli.core.errors import DataError, ImageError, spelled
+from scing_cli.core.image_formats import readers
 from scing_cli.core.safe_reading import opened
 
 Result = TypeVar("Result")
-IMAGE_SUFFIXES = frozenset(
-    {".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-)
 MAX_PIXELS = 100_000_000  # 300 MB as RGB
-REMEDY = "Supported formats: JPEG, PNG, BMP, TIFF, WebP, GIF, PPM, JPEG 2000 and (if Pillow supports it) AVIF."
-
-# Pillow's other readers are not used: some start external programs (EPS), others are only stubs.
-_FORMATS = ("JPEG", "PNG", "BMP", "DIB", "TIFF", "WEBP", "GIF", "PPM", "JPEG2000", "AVIF")
+REMEDY = (
+    "Supported formats: JPEG, PNG, BMP, TIFF, WebP, GIF, PPM, JPEG 2000, TGA, PSD, AVIF (if Pillow supports it), HEIC "
+    "(after pip install 'scing-cli[heif]')."
+)
 _ALPHA_MODES = frozenset({"LA", "PA", "RGBA", "RGBa"})
 _KEYED_MODES = frozenset({"1", "L", "P", "RGB"})  # may declare one colour as transparent
 _SIXTEEN_BIT_FORMATS = frozenset({"PNG", "PPM"})  # older versions of Pillow open 16-bit grey as mode I
@@ -144,45 +141,9 @@ def crop_box(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
     return image.crop((x, y, x + width, y + height))
 
 
-def list_images(folder: Path) -> list[Path]:
-    """Return all image files below a folder, recognised by suffix and sorted by the code points of the POSIX path.
-
-    Hidden files and folders are ignored. Links to folders are followed; each folder is visited once.
-
-    Raises:
-        DataError: If the folder or a subfolder is missing or cannot be listed.
-    """
-    if not folder.is_dir():
-        what = "is not a folder" if folder.exists() else "is missing"
-        raise DataError(f"{spelled(folder)} {what}.", "Give a folder.")
-    found: dict[str, Path] = {}
-    seen: set[str] = set()
-    for current, folders, names in os.walk(folder, followlinks=True, onerror=_cannot_list):
-        real = os.path.realpath(current)
-        if real in seen:  # links may form a loop
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        relative = Path(current).relative_to(folder).as_posix()
-        prefix = "" if relative == "." else f"{relative}/"
-        found |= {prefix + name: Path(current, name) for name in names if _is_image_name(name)}
-    return [found[name] for name in sorted(found)]
-
-
 def is_folder(path: Path) -> bool:
     """Return whether a path is a folder; False for a path that the system rejects, such as a very long one."""
     return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises OSError for such paths
-
-
-def _is_image_name(name: str) -> bool:
-    return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
-
-
-def _cannot_list(error: OSError) -> None:
-    raise DataError(
-        f"{spelled(error.filename)} cannot be listed: {error.strerror}.", "Check its permissions."
-    ) from error
 
 
 def _check_file(path: Path) -> int:
@@ -199,7 +160,7 @@ def _check_file(path: Path) -> int:
 
 def _opened(path: Path, stream: BinaryIO) -> Image.Image:
     # A stream, not a path: Pillow memory-maps some files by path, and a file that shrinks would crash the process.
-    image = Image.open(stream, formats=_formats())
+    image = Image.open(stream, formats=readers(path))
     if image.width * image.height > MAX_PIXELS:
         raise _too_big(path, f" ({image.width}x{image.height})")
     return image
@@ -213,13 +174,6 @@ def _size(path: Path, stream: BinaryIO) -> tuple[int, int]:
 def _decode(path: Path, stream: BinaryIO) -> Image.Image:
     with _opened(path, stream) as image:
         return upright_rgb(image)
-
-
-@functools.cache
-def _formats() -> tuple[str, ...]:
-    """Return the supported formats that this build of Pillow can read."""
-    Image.init()
-    return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
@@ -277,7 +231,7 @@ def _reason(path: Path, error: BaseException) -> str:
     if not isinstance(error, UnidentifiedImageError):
         return f"cannot be decoded, it is damaged or truncated: {detail}"
     start = first.ljust(16, b"\0")  # some of Pillow's format checks index beyond the end
-    if any(accept is not None and accept(start) for _, accept in (Image.OPEN[name] for name in _formats())):
+    if any(accept is not None and accept(start) for _, accept in (Image.OPEN[name] for name in readers(path))):
         return "cannot be decoded, it is damaged or truncated: its header is incomplete"
     return "is not an image in a supported format"
 

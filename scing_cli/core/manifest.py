@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import os
 import posixpath
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from scing_cli.core.errors import DataError, spelled
 
 SPLITS = ("train", "val", "query", "gallery")
 COLUMNS = ("path", "identity", "camera", "split", "caption")
+_JUNK = re.compile(r"\s*-0*1(?:\.0*)?\s*")
 UNREADABLE = "unreadable_reason"
 """An extra column that `prepare` writes: why an image cannot be read. Such rows stay in the file, but are not used."""
 
@@ -109,6 +111,15 @@ class Manifest:
             fields = (sample.path, sample.identity, sample.camera, sample.split, sample.caption, *extra)
             digest.update(("\0".join(fields) + "\0\n").encode())
         return digest.hexdigest()
+
+
+def is_junk(identity: str) -> bool:
+    """Return whether an identity is -1, which marks junk in the field's data sets; -01 and -1.0 are the same number.
+
+    >>> is_junk("-1"), is_junk(" -1.0 "), is_junk("1"), is_junk("-10")
+    (True, True, False, False)
+    """
+    return _JUNK.fullmatch(identity) is not None
 
 
 def labels(samples: Iterable[Sample], identities: Sequence[str]) -> list[int]:

@@ -11,7 +11,7 @@ from oracles.png import png
 from PIL import Image, features
 
 from scing_cli.core.errors import DataError, ImageError
-from scing_cli.core.imagefile import IMAGE_SUFFIXES, crop_box, image_size, list_images, read_image
+from scing_cli.core.imagefile import crop_box, image_size, read_image
 
 
 def photo(height: int = 24, width: int = 16, seed: int = 0) -> Image.Image:
@@ -228,36 +228,3 @@ def test_a_box_outside_the_image_is_refused(box: tuple[int, int, int, int]) -> N
     text = ",".join(map(str, box))
     with pytest.raises(DataError, match=rf"The box {text} is not inside the image of 16x24 pixels"):
         crop_box(photo(24, 16), box)
-
-
-def test_list_images_is_sorted_by_code_point_and_leaves_out_what_is_hidden(tmp_path: Path) -> None:
-    names = ["a/b.png", "a.jpg", "a b/ä.JPG", "B.tiff", "z/y/x.webp", "é.bmp"]
-    others = [".hidden/a.jpg", "a/.b.jpg", "a/._c.jpg", "Thumbs.db", "notes.txt", "jpg", "a/.jpg"]
-    for name in (*names, *others):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    found = [path.relative_to(tmp_path).as_posix() for path in list_images(tmp_path)]
-    assert found == sorted(names) == ["B.tiff", "a b/ä.JPG", "a.jpg", "a/b.png", "z/y/x.webp", "é.bmp"]
-
-
-def test_list_images_follows_links_once(tmp_path: Path) -> None:
-    (tmp_path / "real").mkdir()
-    (tmp_path / "data").mkdir()
-    (tmp_path / "real/a.jpg").touch()
-    (tmp_path / "data/linked").symlink_to(tmp_path / "real")
-    (tmp_path / "real/loop").symlink_to(tmp_path / "data")
-    assert list_images(tmp_path / "data") == [tmp_path / "data/linked/a.jpg"]
-
-
-def test_list_images_of_nothing(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    assert list_images(tmp_path) == []
-    with pytest.raises(DataError, match="nowhere is missing"):
-        list_images(tmp_path / "nowhere")
-    with pytest.raises(DataError, match="file is not a folder"):
-        list_images(tmp_path / "file")
-
-
-def test_suffixes_are_lower_case() -> None:
-    assert {".jpg", ".png", ".tif", ".bmp", ".webp"} <= IMAGE_SUFFIXES
-    assert all(suffix == suffix.lower() and suffix[0] == "." for suffix in IMAGE_SUFFIXES)

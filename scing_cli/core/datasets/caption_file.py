@@ -7,6 +7,7 @@ import posixpath
 from pathlib import Path
 
 from scing_cli.core.datasets.dataset import raise_faults
+from scing_cli.core.datasets.disk_names import caseless
 from scing_cli.core.datasets.table import read_table
 from scing_cli.core.manifest import Sample
 
@@ -15,6 +16,8 @@ CAPTIONS = "captions.csv"
 
 def join_captions(root: Path, samples: tuple[Sample, ...]) -> tuple[tuple[Sample, ...], tuple[str, ...]]:
     """Add to each sample the caption of its path in `captions.csv`, if this file exists.
+
+    A path in the file may differ from that on disk in Unicode form and case.
 
     Args:
         root: The data set's folder; paths in the file are relative to it.
@@ -40,8 +43,21 @@ def join_captions(root: Path, samples: tuple[Sample, ...]) -> tuple[tuple[Sample
             faults.append((line, f"{row['path']!r} has a caption already"))
         captions[path] = row["caption"]
     raise_faults(source, faults, "Correct these rows, or move the file away.")
-    joined = tuple(dataclasses.replace(sample, caption=captions.pop(sample.path, "")) for sample in samples)
+    joined = _alike(tuple(dataclasses.replace(row, caption=captions.pop(row.path, "")) for row in samples), captions)
     if not captions:
         return joined, ()
     example = next(iter(captions))
     return joined, (f"{CAPTIONS} names {len(captions)} files that are not in the data, such as {example!r}.",)
+
+
+def _alike(samples: tuple[Sample, ...], captions: dict[str, str]) -> tuple[Sample, ...]:
+    """Give rows without a caption that of the only path spelled nearly alike; used captions are removed."""
+    alike: dict[str, list[str]] = {}
+    for path in captions:
+        alike.setdefault(caseless(path), []).append(path)
+    joined = []
+    for sample in samples:
+        paths = alike.pop(caseless(sample.path), []) if alike and not sample.caption else []
+        caption = captions.pop(paths[0]) if len(paths) == 1 else sample.caption
+        joined.append(dataclasses.replace(sample, caption=caption))
+    return tuple(joined)

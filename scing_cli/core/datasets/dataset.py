@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from scing_cli.core.datasets.passed_over import PassedOver
 from scing_cli.core.errors import DataError
 from scing_cli.core.layouts import Parts
 from scing_cli.core.manifest import Manifest, Sample
@@ -37,6 +38,8 @@ class DataSet:
         junk: The number of files that the data set itself marks as junk; they are not rows.
         dropped: Files left out for another reason.
         notes: Notes for the user about the reading, one sentence each.
+        warnings: Likewise, about what would make figures wrong.
+        passed: Entries of its folders that are neither images nor folders to enter.
     """
 
     manifest: Manifest
@@ -44,6 +47,8 @@ class DataSet:
     junk: int = 0
     dropped: tuple[Dropped, ...] = ()
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    passed: tuple[PassedOver, ...] = ()
 
     def with_rows(self, samples: tuple[Sample, ...], notes: tuple[str, ...] = ()) -> DataSet:
         """Return the data set with other rows and additional notes."""

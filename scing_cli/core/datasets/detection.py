@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scing_cli.core.datasets.caption_file import CAPTIONS
-from scing_cli.core.datasets.listing import Listing, list_folder, walk_images
+from scing_cli.core.datasets.listing import Listing, list_folder, passed_over, walk_images
+from scing_cli.core.datasets.passed_over import passed_text
 from scing_cli.core.errors import DataError, spelled
-from scing_cli.core.imagefile import IMAGE_SUFFIXES
+from scing_cli.core.image_formats import IMAGE_SUFFIXES
 from scing_cli.core.layouts import LAYOUTS, Parts, Variant
 from scing_cli.core.manifest import SPLITS
 
@@ -177,7 +178,9 @@ def _user_folders(path: Path, layout: str) -> Location:
         return Location(path, name, {split: (".",)})
     looked = "\n".join(_looked_for(path))
     found = f"\nFound {', '.join(known[:SHOWN])}." if known else ""
-    raise DataError(f"{path} has no known layout. Looked for\n{looked}{found}{_nearly(path)}", _remedy(path))
+    raise DataError(
+        f"{path} has no known layout. Looked for\n{looked}{found}{_nearly(path)}{_passed(path)}", _remedy(path)
+    )
 
 
 def _known_markers(path: Path) -> list[str]:
@@ -246,6 +249,12 @@ def _remedy(path: Path) -> str:
     """Return the remedy for a folder without a known layout; it suggests a CSV if the folder contains one."""
     tables = _tables(list_folder(path))
     return f"Did you mean {spelled(path / tables[0])}? {EMBED_REMEDY}" if tables else EMBED_REMEDY
+
+
+def _passed(path: Path) -> str:
+    """Return a line about what the folder holds that is not an image; empty if there is nothing."""
+    text = passed_text(passed_over(path, ["."]))
+    return f"\n{text}" if text else ""
 
 
 def _tables(listing: Listing) -> list[str]:

@@ -15,7 +15,7 @@ from scing_cli.core.datasets.listing import list_folder, walk_images
 from scing_cli.core.datasets.market import NAME
 from scing_cli.core.errors import counted
 from scing_cli.core.layouts import Parts
-from scing_cli.core.manifest import SPLITS, Sample
+from scing_cli.core.manifest import SPLITS, Sample, is_junk
 
 
 def read(root: Path, parts: Parts) -> DataSet:
@@ -48,8 +48,9 @@ def _entries(root: Path, folder: str, split: str) -> Iterator[Entry]:
 
 
 def _people(samples: tuple[Sample, ...]) -> Iterator[str]:
-    people = {sample.identity for sample in samples} - {""}
-    cameras = {sample.camera for sample in samples} - {""}
+    known = [sample for sample in samples if not is_junk(sample.identity)]
+    people = {sample.identity for sample in known} - {""}
+    cameras = {sample.camera for sample in known} - {""}
     if people:
         seen = f", and their subfolders as {counted(len(cameras), 'camera')}" if cameras else ""
         yield f"{counted(len(people), 'folder is read as a person', 'folders are read as one person each')}{seen}."

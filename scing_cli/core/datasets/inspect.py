@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from scing_cli.core.artifacts import file_digest
 from scing_cli.core.datasets.dataset import Dropped
@@ -109,6 +110,12 @@ def cameras_per_identity(manifest: Manifest) -> dict[str, Spread]:
             seen.setdefault(sample.split, {}).setdefault(sample.identity, set()).add(sample.camera)
     spreads = {split: Spread.of(map(len, people.values())) for split, people in seen.items()}
     return {split: spreads[split] for split in SPLITS if spreads.get(split) is not None}  # type: ignore[misc]
+
+
+def count_suffixes(manifest: Manifest) -> dict[str, int]:
+    """Count the image files of each suffix, in lower case, the most frequent first."""
+    paths = {sample.path for sample in manifest}
+    return dict(Counter(PurePosixPath(path).suffix.lower() for path in sorted(paths)).most_common())
 
 
 def count_parts(manifest: Manifest) -> dict[str, PartCount]:

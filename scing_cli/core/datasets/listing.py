@@ -1,29 +1,50 @@
-"""List folders and walk through them, without a system call per file."""
+"""List folders and walk through them, without a system call per file.
+
+`list_folder` is the one place that decides what an entry of a folder is: an image, a folder to enter, another file, or
+something to pass over.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from scing_cli.core.datasets.passed_over import Passed, PassedOver, Reason, count_passed
 from scing_cli.core.errors import DataError, spelled
-from scing_cli.core.imagefile import IMAGE_SUFFIXES
+from scing_cli.core.image_formats import is_picture, is_readable
+
+SYSTEM = frozenset(
+    name.casefold()
+    for name in (
+        *("@eaDir", "@tmp", "@Recycle", "@Recently-Snapshot", "@__thumb", "#recycle", "#snapshot"),
+        *("$RECYCLE.BIN", "RECYCLER", "System Volume Information", "FOUND.000", "Thumbs.db", "ehthumbs.db"),
+        *("ehthumbs_vista.db", "desktop.ini", "Picasa.ini", "ZbThumbnail.info", "lost+found"),
+        *("__MACOSX", ".DS_Store", ".AppleDouble", ".Spotlight-V100", ".Trashes", ".fseventsd", "Icon\r"),
+        *("Network Trash Folder", "Temporary Items", "Desktop DB", "Desktop DF", "__pycache__"),
+    )
+)
+"""Names of files and folders that file systems, network drives and file managers make, in lower case."""
+LONGEST = 20  # characters of a suffix
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Listing:
-    """The direct entries of a folder, sorted by code point, without hidden ones.
+    """The direct entries of a folder, sorted by code point.
 
     Args:
-        images: Names of files with an image suffix, including dangling links, so that these are reported later.
-        folders: Names of folders.
+        images: Names of files whose suffix is that of an image format that can be read here.
+        folders: Names of folders that can be entered.
         others: Names of other files.
+        passed: All entries that are neither an image nor a folder to enter: the other files, hidden ones, those of the
+            system, dangling links and unreadable folders. Paths are names.
     """
 
     images: tuple[str, ...]
     folders: tuple[str, ...]
     others: tuple[str, ...]
+    passed: tuple[Passed, ...] = ()
 
 
 def list_folder(folder: Path) -> Listing:
@@ -35,23 +56,41 @@ def list_folder(folder: Path) -> Listing:
     images: list[str] = []
     folders: list[str] = []
     others: list[str] = []
+    passed: list[Passed] = []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.name.startswith("."):
+                name, skipped = entry.name, _passed(entry)
+                if skipped is None:
+                    (folders if _is(entry.is_dir) else images).append(name)
                     continue
-                if _is(entry.is_dir):
-                    folders.append(entry.name)
-                elif not (_is(entry.is_file) or entry.is_symlink()):
-                    others.append(entry.name)
-                else:
-                    suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 - ten times faster than Path
-                    (images if suffix in IMAGE_SUFFIXES else others).append(entry.name)
+                passed.append(skipped)
+                if skipped.reason in {Reason.OTHER, Reason.FORMAT, Reason.SPECIAL}:
+                    others.append(name)
     except OSError as error:
         raise DataError(
             f"{spelled(folder)} cannot be listed: {error.strerror}.", "Check the path and its permissions."
         ) from error
-    return Listing(tuple(sorted(images)), tuple(sorted(folders)), tuple(sorted(others)))
+    return Listing(tuple(sorted(images)), tuple(sorted(folders)), tuple(sorted(others)), tuple(sorted(passed)))
+
+
+def _passed(entry: os.DirEntry[str]) -> Passed | None:
+    """Return why an entry is passed over; None for an image and for a folder to enter."""
+    name = entry.name
+    lower = name.casefold()
+    if lower in SYSTEM or lower.startswith(("._", "thumbs.db:")):
+        return Passed(Reason.SYSTEM, name, "._*" if lower.startswith("._") else name)
+    if name.startswith("."):
+        return Passed(Reason.HIDDEN, name)
+    if _is(entry.is_dir):
+        enters = os.access(entry.path, os.R_OK | os.X_OK)
+        return None if enters else Passed(Reason.UNREADABLE, name)
+    if not _is(entry.is_file):
+        return Passed(Reason.DANGLING if entry.is_symlink() else Reason.SPECIAL, name)
+    suffix = os.path.splitext(lower)[1]  # noqa: PTH122 - ten times faster than Path
+    if is_readable(suffix):
+        return None
+    return Passed(Reason.FORMAT if is_picture(suffix) else Reason.OTHER, name, suffix[:LONGEST])
 
 
 def _is(kind: Callable[[], bool]) -> bool:
@@ -66,29 +105,77 @@ def walk_images(root: Path, folder: str) -> Iterator[str]:
     """Yield the POSIX paths, relative to `root`, of all images in one of its folders and in all subfolders.
 
     Images of a folder come before those of its subfolders; both are sorted by code point. Links to folders are
-    followed; each folder is visited once.
+    followed; each folder is visited once. A subfolder that cannot be listed is passed over.
 
     Args:
         root: The data set's folder.
         folder: The POSIX path of a folder, relative to `root`, or `.`.
 
     Raises:
-        DataError: If a folder cannot be listed.
+        DataError: If the folder itself cannot be listed.
     """
-    seen: set[str] = set()
-    waiting = [folder]
-    while waiting:
-        current = waiting.pop()
-        real = os.path.realpath(root / current)
-        if real in seen:
-            continue
-        seen.add(real)
-        try:
-            listing = list_folder(root / current)
-        except DataError as error:
-            if current != folder and isinstance(error.__cause__, FileNotFoundError):
-                continue  # it was deleted after its parent was listed
-            raise
-        prefix = "" if current == "." else f"{current}/"
+    for prefix, listing in _walk(root, [folder]):
         yield from (prefix + name for name in listing.images)
-        waiting += [prefix + name for name in reversed(listing.folders)]
+
+
+def passed_over(root: Path, folders: Iterable[str]) -> tuple[PassedOver, ...]:
+    """Count what is passed over in some folders and all of their subfolders.
+
+    Of the root itself, other and hidden files do not count unless it is one of the folders.
+
+    Args:
+        root: The data set's folder.
+        folders: POSIX paths relative to `root`, or `.`.
+
+    Raises:
+        DataError: If one of the folders cannot be listed.
+    """
+    folders = list(dict.fromkeys(folders))
+    found = [] if "." in folders else [entry for entry in list_folder(root).passed if _is_notable(entry)]
+    return count_passed([*found, *_all_passed(_walk(root, folders))])
+
+
+def find_images(folder: Path) -> tuple[list[Path], tuple[PassedOver, ...]]:
+    """Return all images below a folder, sorted by the code points of the POSIX path, and what was passed over.
+
+    Raises:
+        DataError: If the folder is missing or cannot be listed.
+    """
+    if not folder.is_dir():
+        what = "is not a folder" if folder.exists() else "is missing"
+        raise DataError(f"{spelled(folder)} {what}.", "Give a folder.")
+    walked = list(_walk(folder, ["."]))
+    names = sorted(prefix + name for prefix, listing in walked for name in listing.images)
+    return [folder / name for name in names], count_passed(_all_passed(walked))
+
+
+def _is_notable(entry: Passed) -> bool:
+    return entry.reason not in {Reason.OTHER, Reason.HIDDEN}
+
+
+def _all_passed(walked: Iterable[tuple[str, Listing]]) -> Iterator[Passed]:
+    return (entry._replace(path=prefix + entry.path) for prefix, listing in walked for entry in listing.passed)
+
+
+def _walk(root: Path, folders: Iterable[str]) -> Iterator[tuple[str, Listing]]:
+    """Yield the prefix of the paths in each folder, and its listing; each folder is visited once."""
+    seen: set[str] = set()
+    for folder in folders:
+        waiting = [folder]
+        while waiting:
+            current = waiting.pop()
+            real = os.path.realpath(root / current)
+            if real in seen:
+                continue
+            seen.add(real)
+            prefix = "" if current == "." else f"{current}/"
+            try:
+                listing = list_folder(root / current)
+            except DataError as error:
+                if current == folder:
+                    raise
+                if isinstance(error.__cause__, FileNotFoundError):
+                    continue  # it was deleted after its parent was listed
+                listing = Listing((), (), (), (Passed(Reason.UNREADABLE, ""),))
+            yield prefix, listing
+            waiting += [prefix + name for name in reversed(listing.folders)]

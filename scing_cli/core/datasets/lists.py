@@ -2,7 +2,7 @@
 
 A line is `0000/0000_000_01_0303morning_0015_0.jpg 0`: a path below the split's folder, and an identity. The third field
 of the file name is the camera. Training and test identities both start at 0, but are different people: identities of
-query and gallery get the prefix `test-`.
+query and gallery get the prefix `test-`. Identity -1 marks junk.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scing_cli.core.datasets.dataset import DataSet, Entry, gather, raise_faults
+from scing_cli.core.datasets.disk_names import samples_on_disk
 from scing_cli.core.errors import DataError
 from scing_cli.core.layouts import Parts
-from scing_cli.core.manifest import Sample
+from scing_cli.core.manifest import Sample, is_junk
 from scing_cli.core.safe_reading import check_ordinary, read_limited
 
 CAMERA_FIELD = 2
@@ -38,10 +39,12 @@ def read(root: Path, parts: Parts) -> DataSet:
         source = root / f"list_{split}.txt"
         if split != "val" or source.exists():
             entries += _rows(source, split, folder)
-    return gather(root, entries)
+    data = gather(root, entries)
+    samples, notes = samples_on_disk(root, data.manifest.samples)
+    return data.with_rows(samples, notes)
 
 
-def _rows(source: Path, split: str, folder: str) -> Iterator[Sample]:
+def _rows(source: Path, split: str, folder: str) -> Iterator[Sample | None]:
     faults: list[tuple[int, str]] = []
     first: dict[str, int] = {}
     for number, line in enumerate(_lines(source), start=1):
@@ -49,7 +52,9 @@ def _rows(source: Path, split: str, folder: str) -> Iterator[Sample]:
         fields = path.rpartition("/")[2].split("_")
         if not line.strip():
             continue
-        if not path or not identity.isdecimal():
+        if path and is_junk(identity):
+            yield None
+        elif not path or not identity.isdecimal():
             faults.append((number, f"{line.strip()!r} is not a path and a number"))
         elif len(fields) <= CAMERA_FIELD or not fields[CAMERA_FIELD].isdecimal():
             faults.append((number, f"{path!r} names no camera: its third field should be a number"))

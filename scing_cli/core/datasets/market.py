@@ -1,13 +1,15 @@
 """Reader for flat folders of files named IDENTITY_cCAMERA: Market-1501, DukeMTMC-reID, Occluded-Duke, Occluded-Market.
 
 A file name such as `0001_c1s1_001051_00.jpg` or `0005_c2_f0046985.jpg` starts with the identity, then the camera.
-Identity -1 marks junk, which is counted and left out. Identity 0 marks distractors, people without a number: they are
-used only in the gallery, never for training or as queries. A `captions.csv` in the root is joined.
+Identity -1 marks junk, which is counted and left out. Identity 0 marks distractors, people without a number, if it is
+only in the gallery. If it is in another part too, it is a person: some data sets number people from 0. A `captions.csv`
+in the root is joined.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,7 +39,7 @@ def read(root: Path, parts: Parts) -> DataSet:
     entries = [entry for where, listing in listings.items() for entry in _entries(*where, listing)]
     data = gather(root, entries)
     samples, notes = join_captions(root, data.manifest.samples)
-    return data.with_rows(samples, (*notes, *_folder_notes(listings)))
+    return data.with_rows(samples, (*notes, *_zero_note(samples), *_folder_notes(listings)))
 
 
 def _entries(split: str, folder: str, listing: Listing) -> Iterator[Entry]:
@@ -49,10 +51,25 @@ def _entries(split: str, folder: str, listing: Listing) -> Iterator[Entry]:
             yield Dropped(path, "its name does not start with IDENTITY_cCAMERA, such as 0001_c1")
         elif int(fields[1]) == -1:
             yield None
-        elif int(fields[1]) == 0 and split != "gallery":
-            yield Dropped(path, f"identity {fields[1]} marks distractors, which belong only in the gallery")
         else:
             yield Sample(path=path, identity=fields[1], camera=fields[2], split=split)
+
+
+def _zero_note(samples: tuple[Sample, ...]) -> Iterator[str]:
+    """Yield which reading of identity 0 was taken, and how to have the other one."""
+    count = Counter(sample.split for sample in samples if sample.identity.strip("0") == "")
+    name = next((sample.identity for sample in samples if sample.identity.strip("0") == ""), "")
+    elsewhere = [f"{split} ({number:,})" for split, number in count.items() if split != "gallery"]
+    if elsewhere:
+        yield (
+            f"Identity {name} is read as a person, since it is in {' and '.join(elsewhere)}. In Market-1501 it marks "
+            "distractors: if it does here, move its images out of every part but the gallery."
+        )
+    elif count:
+        yield (
+            f"Identity {name} is read as distractors, since it is only in the gallery ({count['gallery']:,}). "
+            "If it is a person, use a CSV (scing prepare writes one): there identity 0 is always a person."
+        )
 
 
 def _folder_notes(listings: dict[tuple[str, str], Listing]) -> Iterator[str]:

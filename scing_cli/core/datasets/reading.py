@@ -9,9 +9,11 @@ from collections.abc import Iterator
 
 from scing_cli.core.datasets.dataset import DataSet, Dropped
 from scing_cli.core.datasets.detection import locate
+from scing_cli.core.datasets.listing import passed_over
+from scing_cli.core.datasets.spelling import spelling_notes
 from scing_cli.core.errors import counted
 from scing_cli.core.layouts import LAYOUTS
-from scing_cli.core.manifest import SPLITS, UNREADABLE, Manifest, Sample
+from scing_cli.core.manifest import SPLITS, UNREADABLE, Manifest, Sample, is_junk
 from scing_cli.core.paths import StrPath, as_path
 
 
@@ -28,7 +30,7 @@ def read_data(
             opens all images again. Otherwise they are dropped, each with its reason.
 
     Returns:
-        The manifest, whose root is absolute, and the dropped files.
+        The manifest, whose root is absolute, and the dropped files. Rows of identity -1 are junk and left out.
 
     Raises:
         DataError: If the path is missing, its layout is unknown, or the reader finds it faulty.
@@ -36,18 +38,30 @@ def read_data(
     path = as_path(path).absolute()
     location = locate(path, layout=layout)
     data: DataSet = importlib.import_module(LAYOUTS[location.layout].module).read(location.root, location.parts)
-    data = _without_marks(data, keep=keep_unreadable)
+    data = _without_junk(_without_marks(data, keep=keep_unreadable))
     if include_val:
         data = dataclasses.replace(data, manifest=trained_on_val(data.manifest))
     moved = () if location.root == path else (f"Read from {location.root}.",)
-    notes = (*moved, *data.notes, *_overlaps(data.manifest))
-    return dataclasses.replace(data, layout=location.layout, notes=notes)
+    folders = [folder for folders in location.parts.values() for folder in folders]
+    return dataclasses.replace(
+        data,
+        layout=location.layout,
+        notes=(*moved, *data.notes, *_overlaps(data.manifest)),
+        warnings=(*data.warnings, *spelling_notes(data.manifest)),
+        passed=passed_over(location.root, folders) if folders else (),
+    )
 
 
 def trained_on_val(manifest: Manifest) -> Manifest:
     """Return the rows, with the split `train` instead of `val`."""
     rows = (dataclasses.replace(row, split="train") if row.split == "val" else row for row in manifest)
     return dataclasses.replace(manifest, samples=tuple(rows))
+
+
+def _without_junk(data: DataSet) -> DataSet:
+    rows = tuple(sample for sample in data.manifest if not is_junk(sample.identity))
+    junk = len(data.manifest) - len(rows)
+    return dataclasses.replace(data.with_rows(rows), junk=data.junk + junk) if junk else data
 
 
 def _without_marks(data: DataSet, *, keep: bool) -> DataSet:

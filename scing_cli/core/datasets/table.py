@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TextIO
 
 from scing_cli.core.datasets.dataset import DataSet, display_name, raise_faults
+from scing_cli.core.datasets.disk_names import samples_on_disk
 from scing_cli.core.errors import DataError, counted, spelled
 from scing_cli.core.layouts import Parts
 from scing_cli.core.manifest import COLUMNS, SPLITS, Manifest, Sample
@@ -40,6 +41,22 @@ class Table:
 
 def read(source: Path, _parts: Parts = MappingProxyType({})) -> DataSet:
     """Read a CSV manifest; paths are relative to its folder.
+
+    A path gets the spelling on disk where the two differ only in Unicode form or case.
+
+    Returns:
+        What `read_rows` returns, with these paths.
+
+    Raises:
+        DataError: Like `read_rows`.
+    """
+    data = read_rows(source)
+    samples, notes = samples_on_disk(data.manifest.root, data.manifest.samples)
+    return data.with_rows(samples, notes)
+
+
+def read_rows(source: Path) -> DataSet:
+    """Read a CSV manifest as it is, without looking for the images; paths are relative to its folder.
 
     Returns:
         The rows in the file's order. Columns beyond `COLUMNS` are in `Sample.extra`, in the file's order.
@@ -187,13 +204,6 @@ def _split(row: Mapping[str, str]) -> str:
 
 def _notes(samples: tuple[Sample, ...]) -> Iterator[str]:
     without_identity = sum(not sample.identity for sample in samples)
-    people = {sample.identity for sample in samples} - {""}
-    alike: dict[str, list[str]] = {}
-    for name in sorted(people):
-        alike.setdefault(name.strip().casefold(), []).append(name)
-    doubtful = [names for names in alike.values() if len(names) > 1]
-    if doubtful:
-        yield f"{' and '.join(map(repr, doubtful[0]))} are counted as different people, but are spelled nearly alike."
     without_split = sum(not sample.split for sample in samples)
     if without_identity:
         yield f"{without_identity} of {len(samples)} rows have no identity: they cannot be used for training or scores."

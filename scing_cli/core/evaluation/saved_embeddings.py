@@ -16,12 +16,12 @@ import numpy.typing as npt
 
 from scing_cli.core.errors import DataError, counted, spelled
 from scing_cli.core.evaluation.metrics import IntArray
+from scing_cli.core.manifest import is_junk
 from scing_cli.core.safe_reading import check_ordinary
 
 Vectors = npt.NDArray[np.float32]
 NEEDED = ("query", "gallery", "query_identity", "gallery_identity")
 OPTIONAL = ("query_camera", "gallery_camera")
-JUNK = "-1"
 BLOCK = 2**25  # bytes of a block in float64
 UNIT = 1e-5  # float32 vectors nearer than this to length 1 are left as they are, to the bit
 SHOWN = 10
@@ -171,8 +171,8 @@ def _part(path: Path, side: str, arrays: Mapping[str, Any]) -> SavedPart:
     identities = _texts(path, f"{side}_identity", arrays, len(vectors))
     cameras = _texts(path, f"{side}_camera", arrays, len(vectors))
     kept = None
-    if JUNK in identities:
-        kept = np.array([row for row, identity in enumerate(identities) if identity != JUNK], dtype=np.int64)
+    if any(map(is_junk, identities)):
+        kept = np.array([row for row, identity in enumerate(identities) if not is_junk(identity)], dtype=np.int64)
         identities, cameras = ([texts[row] for row in kept] for texts in (identities, cameras))
     if not identities:
         raise DataError(f"{path} has no valid {side} row.", "Rows of identity -1 are junk and left out.")

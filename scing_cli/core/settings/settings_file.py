@@ -45,7 +45,7 @@ def read_config(source: Path | None) -> dict[str, dict[str, Any]]:
     import tomllib
 
     try:
-        content = tomllib.loads(read_limited(source, MOST).decode("utf-8"))
+        content = tomllib.loads(read_limited(source, MOST).decode("utf-8-sig"))
     except FileNotFoundError:
         raise SettingError(f"--config {source}: there is no such file.") from None
     except (OSError, ValueError, RecursionError) as error:

@@ -60,12 +60,12 @@ def test_any_names_in_any_order_are_read_by_identity_and_camera(files, tmp_path_
         (root / folders[file[0]] / name_of(file)).touch()
     data = read_data(root)
     assert data.junk == sum(identity == -1 for _, identity, *_ in files)
-    assert len(data.dropped) == sum(identity == 0 and split != "gallery" for split, identity, *_ in files)
+    assert data.dropped == ()
     expected = [
         Sample(f"{folders[split]}/{name_of(file)}", digits(file), str(file[3]), split)
         for split in folders
         for file in sorted(files, key=name_of)
-        if file[0] == split and file[1] != -1 and not (file[1] == 0 and split != "gallery")
+        if file[0] == split and file[1] != -1
     ]
     assert list(data.manifest) == expected
 

@@ -7,11 +7,10 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from scing_cli.core.datasets.dataset import display_name, is_text
+from scing_cli.core.datasets import DataSet
 from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.embeddings.openvino_embedder import CROPS
 from scing_cli.core.errors import UNREADABLE_REMEDY, DataError, ImageError, IndexFileError, SettingError, spelled
-from scing_cli.core.imagefile import list_images
 from scing_cli.core.index import (
     Entry,
     GalleryIndex,
@@ -29,6 +28,7 @@ from scing_cli.core.paths import StrPath, as_path, paths_in_place
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.embed.embed_report import EmbedReport, report_of
+from scing_cli.core.workflows.embed.folder_data import folder_data
 from scing_cli.core.workflows.embed.partial_index import MINUTES, PartialIndex, PartialWriter
 from scing_cli.core.workflows.embed.prune import drop_missing
 from scing_cli.core.workflows.shared.embedder_choice import Crops, choose_embedder
@@ -123,7 +123,11 @@ def embed(
     model = open_model(choice, reporter=reporter)
     rows, whole = _rows(model, gallery, reporter)
     manifest = _unique(rows, reporter)
-    cameras = dict(zip(manifest.files(), own_cameras(manifest, whole, model.run), strict=True)) if model.cameras else {}
+    cameras = (
+        dict(zip(manifest.files(), own_cameras(manifest, whole.manifest, model.run), strict=True))
+        if model.cameras
+        else {}
+    )
     crops = Crops(manifest.files()[:CROPS], [*cameras.values()][:CROPS] or None)
     embedder = choose_embedder(model, machine, kind=descriptor, crops=crops, count=len(manifest), reporter=reporter)
     lock, unlocked = write_lock(output), contextlib.nullcontext()
@@ -146,7 +150,8 @@ def embed(
                         index.write(output, locked=True)
     added = len(new.files) - new.replaced
     skipped = len(manifest) - len(new.files)
-    return report_of(output, index, model.label(), added=added, replaced=new.replaced, skipped=skipped, removed=gone)
+    counts = {"added": added, "replaced": new.replaced, "skipped": skipped, "removed": gone}
+    return report_of(output, index, model.label(), passed_over=whole.passed, **counts)
 
 
 def _partial(output: Path, model: OpenedModel, embedder: Embedder) -> PartialIndex:
@@ -156,31 +161,13 @@ def _partial(output: Path, model: OpenedModel, embedder: Embedder) -> PartialInd
     )
 
 
-def folder_manifest(folder: Path, *, reporter: Reporter) -> Manifest:
-    """Return a manifest of all images below a folder, without labels, sorted by path.
-
-    Raises:
-        DataError: If it is not a folder or has no images.
-    """
-    if not folder.is_dir():
-        raise DataError(f"{spelled(folder)} is not a folder.", "--images takes a folder of images.")
-    found = list_images(folder)
-    files = [file for file in found if is_text(str(file))]
-    if len(files) < len(found):
-        reporter.warn(f"{len(found) - len(files)} files of {folder} were left out: their names are not UTF-8.")
-    if not files:
-        raise DataError(f"{spelled(folder)} holds no image.", "Known endings: .jpg .jpeg .png .bmp .tif .tiff .webp")
-    samples = tuple(Sample(file.relative_to(folder).as_posix()) for file in files)
-    return Manifest(folder, samples, display_name(folder))
-
-
-def _rows(model: OpenedModel, gallery: GalleryChoice, reporter: Reporter) -> tuple[Manifest, Manifest]:
+def _rows(model: OpenedModel, gallery: GalleryChoice, reporter: Reporter) -> tuple[Manifest, DataSet]:
     """Return the rows to embed, and the whole data set that they belong to."""
     if gallery.images is not None:
-        images = folder_manifest(gallery.images, reporter=reporter)
-        return images, images
-    manifest = open_data(model.run, gallery.data, layout=gallery.layout, reporter=reporter).manifest
-    return manifest.part(gallery.split), manifest
+        data = folder_data(gallery.images, reporter=reporter)
+        return data.manifest, data
+    data = open_data(model.run, gallery.data, layout=gallery.layout, reporter=reporter)
+    return data.manifest.part(gallery.split), data
 
 
 def _check_output(output: Path, *, append: bool, force: bool) -> None:

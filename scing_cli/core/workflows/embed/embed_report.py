@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from scing_cli.core.datasets.passed_over import PassedOver
 from scing_cli.core.index import GalleryIndex
 
 
@@ -23,6 +24,7 @@ class EmbedReport:
         model: The model that made the vectors.
         kind: The index type.
         recall: Recall@10 compared with a flat index; None for a flat index.
+        passed_over: What was passed over in the folders of images.
     """
 
     index: Path
@@ -35,10 +37,22 @@ class EmbedReport:
     model: str
     kind: str
     recall: float | None
+    passed_over: tuple[PassedOver, ...] = ()
 
 
-def report_of(output: Path, index: GalleryIndex, model: str, **counts: int) -> EmbedReport:
+def report_of(
+    output: Path, index: GalleryIndex, model: str, *, passed_over: tuple[PassedOver, ...] = (), **counts: int
+) -> EmbedReport:
     """Return the report for an index in its present state; `counts` are the report's counts of images and rows."""
     kind = index.stamp.kind
     recall = index.recall() if index.is_approximate else None
-    return EmbedReport(output, count=len(index), width=index.width, model=model, kind=kind, recall=recall, **counts)
+    return EmbedReport(
+        output,
+        count=len(index),
+        width=index.width,
+        model=model,
+        kind=kind,
+        recall=recall,
+        passed_over=passed_over,
+        **counts,
+    )

@@ -6,15 +6,18 @@ import dataclasses
 from collections.abc import Sequence, Sized
 from pathlib import Path
 
+import numpy as np
+
 from scing_cli.core.datasets import DataSet
 from scing_cli.core.datasets.checks import gallery_of
+from scing_cli.core.datasets.spelling import side_notes
 from scing_cli.core.embeddings import Embedder
 from scing_cli.core.errors import IndexFileError, SettingError, counted
 from scing_cli.core.evaluation import Reranking, Side
 from scing_cli.core.evaluation.device import DeviceProducts
 from scing_cli.core.evaluation.truth import checked_truth
 from scing_cli.core.index import GalleryIndex, check_complete, file_keys
-from scing_cli.core.manifest import Manifest
+from scing_cli.core.manifest import Manifest, is_junk
 from scing_cli.core.paths import StrPath, as_path
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
@@ -171,9 +174,12 @@ def _score(model: OpenedModel, source: DataSet, settings: _Settings) -> Evaluati
         opened = GalleryIndex.read(index)
         kind = _index_descriptor(opened, index, settings.descriptor, reporter)
         embedder = settings.embedder(model, kind)
-        gallery = _indexed(opened, index, model, embedder)
+        gallery = _indexed(opened, index, model, embedder, reporter)
         settings.check_cost(manifest.part(split), opened, opened.width)
         query = cached_side(manifest, split, model, embedder, reporter)
+        for warning in side_notes(query, gallery):
+            if warning not in source.warnings:
+                reporter.warn(warning)
         own = len(set(query.keys) & set(gallery.keys))
         if own:
             reporter.warn(f"{counted(own, 'query is', 'queries are')} in {index} too, as gallery for all others.")
@@ -225,7 +231,7 @@ def _index_descriptor(index: GalleryIndex, source: Path, asked: str, reporter: R
     return own
 
 
-def _indexed(index: GalleryIndex, source: Path, model: OpenedModel, embedder: Embedder) -> Side:
+def _indexed(index: GalleryIndex, source: Path, model: OpenedModel, embedder: Embedder, reporter: Reporter) -> Side:
     index.check_model(model.digest, descriptor=embedder.kind, width=embedder.width, name=model.label())
     rows = index.rows()
     if not any(row.identity for row in rows):
@@ -234,7 +240,7 @@ def _indexed(index: GalleryIndex, source: Path, model: OpenedModel, embedder: Em
         )
     keys = file_keys(Path(row.path) for row in rows)
     names = [row.path for row in rows]
-    return Side(
+    side = Side(
         index.vectors(),
         identities=[row.identity for row in rows],
         cameras=[row.camera for row in rows],
@@ -242,3 +248,8 @@ def _indexed(index: GalleryIndex, source: Path, model: OpenedModel, embedder: Em
         names=names,
         files=[Path(name) for name in names],
     )
+    kept = [number for number, row in enumerate(rows) if not is_junk(row.identity)]
+    if len(kept) == len(rows):
+        return side
+    reporter.note(f"{counted(len(rows) - len(kept), 'gallery row')} of identity -1 (junk): left out.")
+    return side.rows(np.array(kept, dtype=np.int64))

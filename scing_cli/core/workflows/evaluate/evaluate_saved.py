@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scing_cli.core.datasets.spelling import side_notes
 from scing_cli.core.errors import counted
 from scing_cli.core.evaluation import Reranking, SavedPart, Side, read_saved
 from scing_cli.core.paths import StrPath, as_path
@@ -44,6 +45,8 @@ def evaluate_saved(
             reporter.note(f"{counted(part.junk, f'{side} row')} of identity -1 (junk): left out.")
         if part.changed:
             reporter.note(f"{counted(part.changed, f'{side} vector')} made unit length.")
+    for warning in side_notes(*parts):
+        reporter.warn(warning)
     query, gallery = (_side(part, name) for part, name in zip(parts, ("query", "gallery"), strict=True))
     if reranking is not None:
         check_cost(reranking, (len(query), len(gallery), gallery.width), yes=yes, reporter=reporter)

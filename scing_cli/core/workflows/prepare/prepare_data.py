@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 from scing_cli.core.datasets import DataSet, Dropped, read_data
 from scing_cli.core.datasets.dataset import display_name
@@ -17,28 +15,22 @@ from scing_cli.core.datasets.inspect import (
     count_distractors,
     count_parts,
     count_rows,
+    count_suffixes,
     inspect_images,
 )
 from scing_cli.core.datasets.overwrite import check_overwrite
+from scing_cli.core.datasets.passed_over import PassedOver, is_loss, passed_text
 from scing_cli.core.datasets.published_counts import PUBLISHED, Comparison, PartCount, compare
 from scing_cli.core.datasets.reading import trained_on_val
 from scing_cli.core.errors import DataError, SettingError, counted, spelled
 from scing_cli.core.figures import check_picture, write_picture
-from scing_cli.core.manifest import UNREADABLE, Manifest, Sample, write_manifest
+from scing_cli.core.manifest import UNREADABLE, Manifest, write_manifest
 from scing_cli.core.paths import StrPath, as_path
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter, default_workers
 from scing_cli.core.synthetic import write_world
+from scing_cli.core.workflows.prepare.clashes import warn_of_clashes
 from scing_cli.core.workflows.prepare.sheet_images import data_sheet
-
-CLASHES: Mapping[str, Callable[[Sample, Sample], bool]] = MappingProxyType(
-    {
-        "under different identities": lambda a, b: bool(a.identity and b.identity) and a.identity != b.identity,
-        "in training and in the test": lambda a, b: {a.split, b.split} in ({"train", "query"}, {"train", "gallery"}),
-        "in query and in gallery": lambda a, b: {a.split, b.split} == {"query", "gallery"},
-    }
-)
-"""Faults of identical files, the worst first."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +46,8 @@ class Preparation:
         distractors: Gallery rows of people without a query.
         cameras_per_identity: The number of cameras that see each identity, per part.
         dropped: Files left out, each with its reason.
+        passed_over: Entries of the data's folders that are neither images nor folders to enter, counted.
+        suffixes: The number of image files of each suffix, the most frequent first.
         inspection: Images that cannot be decoded, sizes, and identical files.
         notes: Notes of the reader.
         manifest: The written manifest; unreadable rows are listed with their reason.
@@ -68,6 +62,8 @@ class Preparation:
     distractors: PartCount
     cameras_per_identity: Mapping[str, Spread]
     dropped: tuple[Dropped, ...]
+    passed_over: tuple[PassedOver, ...]
+    suffixes: Mapping[str, int]
     inspection: Inspection
     notes: tuple[str, ...]
     manifest: Path
@@ -172,7 +168,9 @@ def prepare(
         data = dataclasses.replace(data, notes=(*data.notes, *_near_none(data.layout)))
     _report_differences(source, published, strict=strict, reporter=reporter)
     inspection = inspect_images(manifest, workers=threads, reporter=reporter)
-    _warn_of_clashes(manifest, inspection, reporter)
+    warn_of_clashes(manifest, inspection, reporter)
+    for warning in data.warnings:
+        reporter.warn(warning)
     if strict:
         _check_faultless(source, data, inspection.unreadable)
     if sheet is not None:
@@ -193,6 +191,8 @@ def prepare(
         distractors=count_distractors(manifest),
         cameras_per_identity=cameras_per_identity(manifest),
         dropped=data.dropped,
+        passed_over=data.passed,
+        suffixes=count_suffixes(manifest),
         inspection=inspection,
         notes=data.notes,
         manifest=target,
@@ -210,32 +210,6 @@ def _marked(manifest: Manifest, unreadable: tuple[Dropped, ...]) -> Manifest:
         for row in manifest
     )
     return dataclasses.replace(manifest, samples=tuple(rows))
-
-
-def _warn_of_clashes(manifest: Manifest, inspection: Inspection, reporter: Reporter) -> None:
-    """Warn of identical files with different identities, or in parts that must not share images."""
-    rows: dict[str, list[Sample]] = {}
-    for sample in manifest:
-        rows.setdefault(sample.path, []).append(sample)
-    kinds: dict[str, list[str]] = {}
-    for group in inspection.identical:
-        by_label: dict[tuple[str, str], list[Sample]] = {}
-        for row in (row for path in group for row in rows[path]):
-            by_label.setdefault((row.identity, row.split), []).append(row)
-        # Two rows per label are enough to find every kind of clash, and keep the number of pairs small.
-        clash = _worst_clash([row for alike in by_label.values() for row in alike[:2]])
-        if clash is not None:
-            what, first, second = clash
-            kinds.setdefault(what, []).append(f"{first.path} and {second.path}")
-    for what, pairs in kinds.items():
-        more = f" (and {counted(len(pairs) - 1, 'more pair')}; --json lists all groups)" if len(pairs) > 1 else ""
-        reporter.warn(f"{pairs[0]} are identical files {what}{more}.")
-
-
-def _worst_clash(rows: Sequence[Sample]) -> tuple[str, Sample, Sample] | None:
-    """Return the worst fault among identical files, with the first two rows that show it; None if there is none."""
-    pairs = [(a, b) for a, b in itertools.combinations(rows, 2) if a.path != b.path]
-    return next(((what, a, b) for what, clash in CLASHES.items() for a, b in pairs if clash(a, b)), None)
 
 
 def _threads(workers: int | None) -> int:
@@ -282,6 +256,7 @@ def _check_not_empty(source: Path, data: DataSet) -> None:
         first = data.dropped[0]
         lines.append(f"  {counted(len(data.dropped), 'file')} left out, such as {spelled(first.path)}: {first.reason}")
     lines += [f"  {spelled(note)}" for note in data.notes]
+    lines += [f"  {passed_text(data.passed)}"] if data.passed else []
     raise DataError(
         "\n".join(lines), "Check the file names. --layout NAME selects another layout; a CSV can describe any data."
     )
@@ -294,4 +269,8 @@ def _check_faultless(source: Path, data: DataSet, unreadable: tuple[Dropped, ...
             f"--strict: {len(unreadable)} unreadable and {len(data.dropped)} dropped files in {spelled(source)}, "
             f"such as {spelled(first.path)}: {spelled(first.reason)}.",
             "Leave out --strict to see all of them.",
+        )
+    if is_loss(data.passed):
+        raise DataError(
+            f"--strict: {spelled(source)} is not complete. {passed_text(data.passed)}", "Leave out --strict."
         )

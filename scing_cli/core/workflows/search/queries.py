@@ -9,11 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
+from scing_cli.core.datasets.disk_names import both, paths_on_disk
+from scing_cli.core.datasets.listing import find_images
+from scing_cli.core.datasets.passed_over import PassedOver, passed_text
 from scing_cli.core.embeddings import Vectors
 from scing_cli.core.errors import DataError, ImageError, SettingError, counted, spelled
-from scing_cli.core.imagefile import image_size, is_folder, list_images
+from scing_cli.core.imagefile import image_size, is_folder
 from scing_cli.core.index import Hit, Row
 from scing_cli.core.runtime import Reporter
+from scing_cli.core.workflows.shared.run_data import report_passed
 
 SAMPLED = 25  # gallery rows whose image sizes are read
 FAR_LARGER = 4  # times the median height of the gallery's images
@@ -35,22 +39,35 @@ class QueryHits:
     best_below: float | None = None
 
 
-def photo_files(photos: Sequence[Path]) -> list[Path]:
+def photo_files(photos: Sequence[Path], reporter: Reporter) -> tuple[list[Path], tuple[PassedOver, ...]]:
     """Return the photos, with each folder replaced by the images in it.
+
+    A photo that does not exist is replaced by the file whose name differs only in Unicode form or case.
+
+    Returns:
+        The files, and what was passed over in the folders, which is reported too.
 
     Raises:
         DataError: If a folder has no images.
     """
     files: list[Path] = []
-    for photo in photos:
+    passed: list[PassedOver] = []
+    on_disk = paths_on_disk(Path(), map(str, photos))
+    for given in photos:
+        photo = Path(on_disk.get(str(given), given))
+        if photo != given:
+            reporter.note(f"{both(str(given), str(photo))}: the file on disk is used.")
         if is_folder(photo):
-            inside = list_images(photo)
+            inside, skipped = find_images(photo)
             if not inside:
-                raise DataError(f"{spelled(photo)} holds no image.", "Name a photo, or a folder of photos.")
+                what = f"{spelled(photo)} holds no image. {passed_text(skipped)}".strip()
+                raise DataError(what, "Name a photo, or a folder of photos.")
+            report_passed(skipped, reporter)
             files += inside
+            passed += skipped
         else:
             files.append(photo)
-    return files
+    return files, tuple(passed)
 
 
 def hint_at_boxes(files: Sequence[Path], rows: Sequence[Row], reporter: Reporter) -> None:

@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from scing_cli.core.datasets.passed_over import PassedOver
 from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.errors import ImageError, ScingError, SettingError, counted
 from scing_cli.core.figures import check_picture
@@ -51,6 +52,7 @@ class SearchReport:
         threshold: The lowest score of a match; None without a threshold.
         identities: Known identities of photos; only for pictures or with `identify`.
         joined: The photos that were joined into one query; empty if they were not.
+        passed_over: What was passed over in folders of photos.
     """
 
     results: Sequence[QueryHits]
@@ -59,6 +61,7 @@ class SearchReport:
     threshold: Threshold | None = None
     identities: Mapping[Path, str] = dataclasses.field(default_factory=dict)
     joined: Sequence[Path] = ()
+    passed_over: Sequence[PassedOver] = ()
 
 
 def search(
@@ -110,7 +113,7 @@ def search(
     if rerank:
         check_count(k)
     _check_pictures(montage, saliency)
-    files = photo_files(as_paths(photos))
+    files, passed = photo_files(as_paths(photos), reporter)
     check_complete(index)
     stamp = read_stamp(index)
     model = _model(stamp, index, run, reporter)
@@ -145,7 +148,7 @@ def search(
             # Saliency needs gradients, which an OpenVINO embedder does not have; the ranking does not change.
             torch_embedder = machine.embedder(model.encoder, kind=embedder.kind)
             write_saliency(saliency, shown, vectors, known, embedder=torch_embedder, box=box, reporter=reporter)
-    return SearchReport(results, montage, saliency, threshold, known, joined_files)
+    return SearchReport(results, montage, saliency, threshold, known, joined_files, passed)
 
 
 def _model(stamp: Stamp, source: Path, run: Path | None, reporter: Reporter) -> OpenedModel:

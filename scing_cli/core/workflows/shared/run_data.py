@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from scing_cli.core.artifacts import Run
 from scing_cli.core.datasets import DataSet, locate, read_data
+from scing_cli.core.datasets.passed_over import PassedOver, is_loss, passed_text
+from scing_cli.core.datasets.spelling import spelling_notes
+from scing_cli.core.datasets.table import read_rows
 from scing_cli.core.errors import DataError, RunError, counted, spelled
 from scing_cli.core.index import file_keys
 from scing_cli.core.manifest import Manifest
@@ -25,7 +29,18 @@ def read_source(path: Path, *, layout: str, reporter: Reporter, include_val: boo
         first = data.dropped[0]
         left = counted(len(data.dropped), "file was", "files were")
         reporter.warn(f"{left} left out, such as {first.path}: {first.reason}.")
+    if data.junk:
+        reporter.note(f"{counted(data.junk, 'file')} of identity -1, which marks junk: left out.")
+    for warning in data.warnings:
+        reporter.warn(warning)
+    report_passed(data.passed, reporter)
     return data
+
+
+def report_passed(passed: Sequence[PassedOver], reporter: Reporter) -> None:
+    """Report what was passed over in folders: as a warning if photos may have been lost, otherwise as a note."""
+    if passed:
+        (reporter.warn if is_loss(passed) else reporter.note)(passed_text(passed))
 
 
 def run_manifest(run: Run, *, moved_to: Path | None = None, check_files: bool = True) -> Manifest:
@@ -49,7 +64,7 @@ def run_manifest(run: Run, *, moved_to: Path | None = None, check_files: bool = 
     if not run.manifest.is_file():
         raise RunError(f"{run.manifest} is missing.", "Copy the whole run folder, or train again.")
     try:
-        saved = read_data(run.manifest, layout="csv").manifest
+        saved = read_rows(run.manifest).manifest
     except DataError as error:
         raise RunError(error.what, "Restore it, or train again.") from error
     root = Path(data["root"]) if moved_to is None else _root(moved_to)
@@ -113,4 +128,7 @@ def open_data(run: Run | None, path: Path | None, *, layout: str, reporter: Repo
         return read_source(path, layout=layout, reporter=reporter)
     if run is None:
         raise DataError("A plain --model has no data of its own.", "Give the data: --data DIR or --data FILE.csv")
-    return DataSet(run_manifest(run), str(run.info["data"].get("layout", "csv")))
+    manifest = run_manifest(run)
+    for warning in spelling_notes(manifest):
+        reporter.warn(warning)
+    return DataSet(manifest, str(run.info["data"].get("layout", "csv")))
