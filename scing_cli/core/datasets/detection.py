@@ -178,9 +178,8 @@ def _user_folders(path: Path, layout: str) -> Location:
         return Location(path, name, {split: (".",)})
     looked = "\n".join(_looked_for(path))
     found = f"\nFound {', '.join(known[:SHOWN])}." if known else ""
-    raise DataError(
-        f"{path} has no known layout. Looked for\n{looked}{found}{_nearly(path)}{_passed(path)}", _remedy(path)
-    )
+    skipped = _passed(path) if plain else ""
+    raise DataError(f"{path} has no known layout. Looked for\n{looked}{found}{_nearly(path)}{skipped}", _remedy(path))
 
 
 def _known_markers(path: Path) -> list[str]:

@@ -83,7 +83,7 @@ def _passed(entry: os.DirEntry[str]) -> Passed | None:
     if name.startswith("."):
         return Passed(Reason.HIDDEN, name)
     if _is(entry.is_dir):
-        enters = os.access(entry.path, os.R_OK | os.X_OK)
+        enters = os.access(entry.path, os.R_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
         return None if enters else Passed(Reason.UNREADABLE, name)
     if not _is(entry.is_file):
         return Passed(Reason.DANGLING if entry.is_symlink() else Reason.SPECIAL, name)

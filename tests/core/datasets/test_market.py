@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from patience import at_most
 
 from scing_cli.core.datasets import Dropped, read_data
+from scing_cli.core.datasets.passed_over import passed_text
 from scing_cli.core.errors import DataError
 from scing_cli.core.manifest import Sample
 
@@ -81,23 +82,35 @@ def name_of(file) -> str:
     return f"{digits(file)}_c{camera}{'s' if rest[:1] == '0' else ''}{rest}{suffix}"
 
 
-def test_junk_is_counted_and_distractors_stay_in_the_gallery_only(make_market) -> None:
+def test_junk_is_counted_and_distractors_stay_in_the_gallery(make_market) -> None:
     root = make_market(
-        train=["0000_c1s1_000001_00.jpg", "0002_c1s1_000001_00.jpg"],
-        query=["0000_c2s1_000001_00.jpg", "-1_c2s1_000001_00.jpg"],
+        train=["0002_c1s1_000001_00.jpg"],
+        query=["-1_c2s1_000001_00.jpg"],
         gallery=["-1_c1s1_000001_00.jpg", "-1_c3s1_000001_00.jpg", "0000_c4s1_000001_00.jpg"],
     )
     data = read_data(root)
-    assert data.junk == 3
+    assert (data.junk, data.dropped) == (3, ())
     assert [sample.path for sample in data.manifest] == [
         "bounding_box_train/0002_c1s1_000001_00.jpg",
         "bounding_box_test/0000_c4s1_000001_00.jpg",
     ]
-    assert [dropped.path for dropped in data.dropped] == [
-        "bounding_box_train/0000_c1s1_000001_00.jpg",
-        "query/0000_c2s1_000001_00.jpg",
-    ]
-    assert all("distractors, which belong only in the gallery" in dropped.reason for dropped in data.dropped)
+    (note,) = data.notes
+    assert note == (
+        "Identity 0000 is read as distractors, since it is only in the gallery (1). If it is a person, use a CSV "
+        "(scing prepare writes one): there identity 0 is always a person."
+    )
+
+
+@pytest.mark.parametrize("split", ["train", "query"])
+def test_identity_0_is_a_person_if_it_is_in_train_or_query(make_market, split: str) -> None:
+    zero = "000_c1s1_000001_00.jpg"
+    data = read_data(make_market(**{split: [zero, "001_c1.jpg"], "gallery": [zero]}))
+    assert [(row.identity, row.split) for row in data.manifest] == [("000", split), ("001", split), ("000", "gallery")]
+    assert data.dropped == ()
+    assert (
+        f"Identity 000 is read as a person, since it is in {split} (1). In Market-1501 it marks distractors: if it does "
+        "here, move its images out of every part but the gallery."
+    ) in data.notes
 
 
 @pytest.mark.parametrize("name", ["photo.jpg", "Copy of 0001_c1.jpg", "0001_camera1.jpg", "-2_c1s1.jpg", "٣_c1.jpg"])
@@ -108,11 +121,15 @@ def test_other_names_are_dropped_with_a_reason(make_market, name: str) -> None:
     assert len(data.manifest) == 1
 
 
-def test_hidden_files_and_files_that_are_no_images_are_passed_over(make_market) -> None:
+def test_hidden_files_and_files_that_are_no_images_are_passed_over_and_counted(make_market) -> None:
     root = make_market(query=["Thumbs.db", ".0001_c1.jpg", ".DS_Store", "readme.txt", "0001_c1.png"])
     data = read_data(root)
     assert [sample.path for sample in data.manifest] == ["query/0001_c1.png"]
     assert data.dropped == ()
+    assert passed_text(data.passed) == (
+        "Passed over: 2 files or folders of the system (.DS_Store, Thumbs.db); 1 hidden file or folder "
+        "(query/.0001_c1.jpg); other file: 1 .txt."
+    )
 
 
 def test_a_name_that_is_no_utf8_is_dropped(make_market) -> None:
@@ -126,13 +143,15 @@ def test_a_name_that_is_no_utf8_is_dropped(make_market) -> None:
     assert len(data.manifest) == 1
 
 
-def test_links_count_and_dangling_ones_are_not_lost(make_market, tmp_path: Path) -> None:
+def test_links_are_read_and_dangling_ones_are_counted(make_market, tmp_path: Path) -> None:
     root = make_market()
     photo = tmp_path / "photo.jpg"
     photo.touch()
     (root / "query" / "0001_c1.jpg").symlink_to(photo)
     (root / "query" / "0002_c1.jpg").symlink_to(tmp_path / "gone.jpg")
-    assert [sample.identity for sample in read_data(root).manifest] == ["0001", "0002"]
+    data = read_data(root)
+    assert [sample.identity for sample in data.manifest] == ["0001"]
+    assert passed_text(data.passed) == "Passed over: 1 dangling link (query/0002_c1.jpg)."
 
 
 def test_a_fifo_is_never_read_as_an_image(make_market) -> None:

@@ -260,7 +260,11 @@ def test_a_column_of_ones_own_called_unreadable_is_kept(tmp_path: Path) -> None:
 def test_splits_are_known_in_any_letters_and_names_nearly_alike_are_said(tmp_path: Path) -> None:
     data = read_data(table(tmp_path, "path, identity, split\na.jpg,ben, Train\nb.jpg, Ben,QUERY\n"))
     assert [row.split for row in data.manifest] == ["train", "query"]
-    assert data.notes == ("' Ben' and 'ben' are counted as different people, but are spelled nearly alike.",)
+    (warning,) = data.warnings
+    assert warning == (
+        "' Ben' and 'ben' are counted as different people, but are spelled nearly alike: each spelling is a person of "
+        "its own. If they are the same, spell them alike."
+    )
 
 
 def test_a_header_without_path_is_shown_column_by_column(tmp_path: Path) -> None:

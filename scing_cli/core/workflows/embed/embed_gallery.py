@@ -10,7 +10,7 @@ from pathlib import Path
 from scing_cli.core.datasets import DataSet
 from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.embeddings.openvino_embedder import CROPS
-from scing_cli.core.errors import UNREADABLE_REMEDY, DataError, ImageError, IndexFileError, SettingError, spelled
+from scing_cli.core.errors import UNREADABLE_REMEDY, ImageError, IndexFileError, SettingError, spelled
 from scing_cli.core.index import (
     Entry,
     GalleryIndex,
