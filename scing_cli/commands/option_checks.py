@@ -119,7 +119,7 @@ def parse_box(text: str | None) -> tuple[int, int, int, int] | None:
 def standard_input() -> Iterator[str]:
     """Yield the lines of standard input as paths, without byte order marks."""
     if not hasattr(sys.stdin, "buffer"):
-        yield from sys.stdin
+        yield from (line.removeprefix("\ufeff") for line in sys.stdin)
         return
     # read as bytes: a file name may be invalid in this system's encoding
     for line in _utf8_lines(sys.stdin.buffer):

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import io
+import sys
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scing_cli.commands.option_checks import check_machine, only_with, parse_box, whole_numbers
+from scing_cli.commands.option_checks import (
+    check_machine,
+    only_with,
+    parse_box,
+    paths_given,
+    standard_input,
+    whole_numbers,
+)
 from scing_cli.core.errors import SettingError
 
 NUMBERS = st.lists(st.integers(-(10**9), 10**9))
@@ -80,3 +91,32 @@ def test_the_machines_options_are_checked_where_they_have_no_effect():
         with pytest.raises(SettingError) as caught:
             check_machine(*wrong)
         assert str(caught.value) == message
+
+
+NAME = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"], exclude_characters="\ufeff/"), min_size=1)
+
+
+@given(
+    lists=st.lists(st.lists(NAME.filter(str.strip), min_size=1, max_size=4), min_size=1, max_size=3),
+    end=st.sampled_from(["\n", "\r\n"]),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+)
+def test_a_list_on_standard_input_may_have_byte_order_marks_and_any_line_ends(lists, end, encoding):
+    """Lists that are joined, each with its mark, are read too; UTF-16 has one mark at its start."""
+    texts = [end.join([*names, ""]) for names in lists]
+    content = "".join(texts).encode(encoding) if encoding == "utf-16" else b"".join(t.encode(encoding) for t in texts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+        found = paths_given([Path("-")], standard_input())
+    assert found == [Path(name) for names in lists for name in names]
+
+
+def test_standard_input_without_bytes_may_have_a_byte_order_mark(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\ufeffa.jpg\r\nb.jpg\n"))
+    assert paths_given([Path("-")], standard_input()) == [Path("a.jpg"), Path("b.jpg")]
+
+
+def test_half_a_list_in_utf_16_is_refused(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("a.jpg\n".encode("utf-16")[:-1])))
+    with pytest.raises(SettingError, match=r"standard input is not a list of paths"):
+        paths_given([Path("-")], standard_input())

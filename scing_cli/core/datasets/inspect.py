@@ -114,8 +114,8 @@ def cameras_per_identity(manifest: Manifest) -> dict[str, Spread]:
 
 def count_suffixes(manifest: Manifest) -> dict[str, int]:
     """Count the image files of each suffix, in lower case, the most frequent first."""
-    paths = {sample.path for sample in manifest}
-    return dict(Counter(PurePosixPath(path).suffix.lower() for path in sorted(paths)).most_common())
+    counts = Counter(PurePosixPath(path).suffix.lower() for path in {sample.path for sample in manifest})
+    return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
 
 def count_parts(manifest: Manifest) -> dict[str, PartCount]:

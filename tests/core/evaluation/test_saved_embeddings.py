@@ -94,6 +94,16 @@ def test_texts_and_bytes_are_names_and_cameras_may_be_missing(tmp_path: Path) ->
     assert set(query.cameras) == set(gallery.cameras) == {""}
 
 
+@pytest.mark.parametrize("junk", ["-1", " -1 ", "-01", "-1.0"])
+def test_junk_may_be_spelled_as_text(tmp_path: Path, junk: str) -> None:
+    content = arrays()
+    texts = content["gallery_identity"].astype("U8")
+    texts[[3, 7]] = junk
+    _, gallery = read_saved(save(tmp_path, content | {"gallery_identity": texts}, "npz"))
+    assert gallery.junk == 2
+    assert junk not in gallery.identities
+
+
 @pytest.mark.parametrize("how", ["npz", "folder"])
 def test_junk_is_left_out_and_changes_nothing_else(tmp_path: Path, how: str) -> None:
     content = arrays()
