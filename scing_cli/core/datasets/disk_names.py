@@ -18,6 +18,7 @@ from pathlib import Path
 from scing_cli.core.errors import counted
 from scing_cli.core.manifest import Sample
 
+LONGEST = 4096  # characters of a path; systems have no longer ones
 MANY = 256  # files of one folder; of more, the folder is listed instead of asking for each
 
 
@@ -105,7 +106,7 @@ class _Disk:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self.find = functools.cache(self._find)
+        self.step = functools.cache(self._step)
         self._names = functools.cache(self._listed)
         self._index = functools.cache(self._indexed)
 
@@ -113,18 +114,26 @@ class _Disk:
         folder, name = posixpath.split(path)
         return (listed and name in self._names(folder)) or os.path.lexists(self._root / path)
 
-    def _find(self, path: str) -> str | None:
+    def find(self, path: str) -> str | None:
         """Return the path of the file or folder on disk; None if there is none, or more than one."""
-        if path in {"", "/"} or os.path.lexists(self._root / path):
-            return path
-        above, name = posixpath.split(path)
-        folder = self.find(above)
-        if folder is None:
+        if len(path) > LONGEST:
             return None
+        found = "/" if path.startswith("/") else ""
+        for name in path.strip("/").split("/"):
+            part = self.step(found, name)
+            if part is None:
+                return None
+            found = posixpath.join(found, part)
+        return found
+
+    def _step(self, folder: str, name: str) -> str | None:
+        """Return the name on disk of an entry of a folder; None if there is none, or more than one."""
+        if os.path.lexists(self._root / folder / name):
+            return name
         for place, key in enumerate(KEYS):
             names = self._index(folder, place).get(key(name), ())
             if names:
-                return posixpath.join(folder, names[0]) if len(names) == 1 else None
+                return names[0] if len(names) == 1 else None
         return None
 
     def _listed(self, folder: str) -> frozenset[str]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 from scing_cli.core.datasets.passed_over import Passed, PassedOver, Reason, count_passed
@@ -26,6 +27,11 @@ SYSTEM = frozenset(
     )
 )
 """Names of files and folders that file systems, network drives and file managers make, in lower case."""
+SYSTEM_STARTS = ("._", "thumbs.db:")
+_IN_PATH = re.compile(
+    rf"(?:^|/)((?:{'|'.join(map(re.escape, SYSTEM))})(?=/|$)|(?:{'|'.join(map(re.escape, SYSTEM_STARTS))})[^/]*)",
+    re.IGNORECASE,
+)
 LONGEST = 20  # characters of a suffix
 
 
@@ -78,19 +84,33 @@ def _passed(entry: os.DirEntry[str]) -> Passed | None:
     """Return why an entry is passed over; None for an image and for a folder to enter."""
     name = entry.name
     lower = name.casefold()
-    if lower in SYSTEM or lower.startswith(("._", "thumbs.db:")):
-        return Passed(Reason.SYSTEM, name, "._*" if lower.startswith("._") else name)
+    if lower in SYSTEM or lower.startswith(SYSTEM_STARTS):
+        return Passed(Reason.SYSTEM, name, _system_kind(name))
     if name.startswith("."):
         return Passed(Reason.HIDDEN, name)
     if _is(entry.is_dir):
         enters = os.access(entry.path, os.R_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
         return None if enters else Passed(Reason.UNREADABLE, name)
     if not _is(entry.is_file):
-        return Passed(Reason.DANGLING if entry.is_symlink() else Reason.SPECIAL, name)
+        return Passed(Reason.SPECIAL if os.path.exists(entry.path) else Reason.DANGLING, name)  # noqa: PTH110
     suffix = os.path.splitext(lower)[1]  # noqa: PTH122 - ten times faster than Path
     if is_readable(suffix):
         return None
     return Passed(Reason.FORMAT if is_picture(suffix) else Reason.OTHER, name, suffix[:LONGEST])
+
+
+def _system_kind(name: str) -> str:
+    return "._*" if name.startswith("._") else name
+
+
+def system_part(path: str) -> Passed | None:
+    """Return the part of a POSIX path that is a file or folder of the system, such as `@eaDir`; None if there is none.
+
+    >>> system_part("anna/@eaDir/1.jpg").kind, system_part("anna/1.jpg") is None
+    ('@eaDir', True)
+    """
+    found = _IN_PATH.search(path)
+    return Passed(Reason.SYSTEM, path, _system_kind(found[1])) if found else None
 
 
 def _is(kind: Callable[[], bool]) -> bool:
@@ -118,7 +138,7 @@ def walk_images(root: Path, folder: str) -> Iterator[str]:
         yield from (prefix + name for name in listing.images)
 
 
-def passed_over(root: Path, folders: Iterable[str]) -> tuple[PassedOver, ...]:
+def passed_over(root: Path, folders: Iterable[str], *, known: Collection[str] = ()) -> tuple[PassedOver, ...]:
     """Count what is passed over in some folders and all of their subfolders.
 
     Of the root itself, other and hidden files do not count unless it is one of the folders.
@@ -126,13 +146,14 @@ def passed_over(root: Path, folders: Iterable[str]) -> tuple[PassedOver, ...]:
     Args:
         root: The data set's folder.
         folders: POSIX paths relative to `root`, or `.`.
+        known: Paths of other files that are used, and not counted.
 
     Raises:
         DataError: If one of the folders cannot be listed.
     """
     folders = list(dict.fromkeys(folders))
     found = [] if "." in folders else [entry for entry in list_folder(root).passed if _is_notable(entry)]
-    return count_passed([*found, *_all_passed(_walk(root, folders))])
+    return count_passed(entry for entry in (*found, *_all_passed(_walk(root, folders))) if entry.path not in known)
 
 
 def find_images(folder: Path) -> tuple[list[Path], tuple[PassedOver, ...]]:

@@ -36,7 +36,7 @@ NOUNS: Mapping[Reason, tuple[str, str]] = MappingProxyType(
         Reason.SPECIAL: ("pipe or device", "pipes or devices"),
     }
 )
-LOSSES = (Reason.FORMAT, Reason.DANGLING, Reason.UNREADABLE)
+LOSSES = (Reason.FORMAT, Reason.DANGLING, Reason.UNREADABLE, Reason.SPECIAL)
 """Reasons for which photos may be lost."""
 
 
@@ -85,7 +85,7 @@ def count_passed(entries: Iterable[Passed]) -> tuple[PassedOver, ...]:
 
 
 def is_loss(passed: Iterable[PassedOver]) -> bool:
-    """Return whether photos may have been lost: pictures in other formats, dangling links, unreadable folders."""
+    """Return whether photos may have been lost: pictures in other formats, dangling links, for example."""
     return any(entry.reason in LOSSES for entry in passed)
 
 

@@ -7,9 +7,11 @@ import importlib
 from collections import Counter
 from collections.abc import Iterator
 
+from scing_cli.core.datasets.caption_file import CAPTIONS
 from scing_cli.core.datasets.dataset import DataSet, Dropped
 from scing_cli.core.datasets.detection import locate
-from scing_cli.core.datasets.listing import passed_over
+from scing_cli.core.datasets.listing import passed_over, system_part
+from scing_cli.core.datasets.passed_over import count_passed
 from scing_cli.core.datasets.spelling import spelling_notes
 from scing_cli.core.errors import counted
 from scing_cli.core.layouts import LAYOUTS
@@ -30,7 +32,8 @@ def read_data(
             opens all images again. Otherwise they are dropped, each with its reason.
 
     Returns:
-        The manifest, whose root is absolute, and the dropped files. Rows of identity -1 are junk and left out.
+        The manifest, whose root is absolute, and the dropped files. Rows of identity -1 are junk and left out, files of
+        the system are passed over.
 
     Raises:
         DataError: If the path is missing, its layout is unknown, or the reader finds it faulty.
@@ -38,7 +41,7 @@ def read_data(
     path = as_path(path).absolute()
     location = locate(path, layout=layout)
     data: DataSet = importlib.import_module(LAYOUTS[location.layout].module).read(location.root, location.parts)
-    data = _without_junk(_without_marks(data, keep=keep_unreadable))
+    data = _without_junk(_without_system_files(_without_marks(data, keep=keep_unreadable)))
     if include_val:
         data = dataclasses.replace(data, manifest=trained_on_val(data.manifest))
     moved = () if location.root == path else (f"Read from {location.root}.",)
@@ -48,7 +51,7 @@ def read_data(
         layout=location.layout,
         notes=(*moved, *data.notes, *_overlaps(data.manifest)),
         warnings=(*data.warnings, *spelling_notes(data.manifest)),
-        passed=passed_over(location.root, folders) if folders else (),
+        passed=(*passed_over(location.root, folders, known=(CAPTIONS,)), *data.passed) if folders else data.passed,
     )
 
 
@@ -56,6 +59,15 @@ def trained_on_val(manifest: Manifest) -> Manifest:
     """Return the rows, with the split `train` instead of `val`."""
     rows = (dataclasses.replace(row, split="train") if row.split == "val" else row for row in manifest)
     return dataclasses.replace(manifest, samples=tuple(rows))
+
+
+def _without_system_files(data: DataSet) -> DataSet:
+    """Drop the rows of a list that name files of the system, such as thumbnails of a network drive."""
+    passed = [entry for sample in data.manifest if (entry := system_part(sample.path)) is not None]
+    if not passed:
+        return data
+    rows = tuple(sample for sample in data.manifest if system_part(sample.path) is None)
+    return dataclasses.replace(data.with_rows(rows), passed=(*data.passed, *count_passed(passed)))
 
 
 def _without_junk(data: DataSet) -> DataSet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from pathlib import Path
 
@@ -132,3 +133,25 @@ def test_a_part_that_cannot_be_read_is_an_error(touch, monkeypatch: pytest.Monke
     monkeypatch.setattr(os, "scandir", refusing)
     with pytest.raises(DataError, match="query cannot be listed: Permission denied"):
         read_data(root)
+
+
+@settings(deadline=None, max_examples=40)
+@given(rubbish=RUBBISH, spell=SPELT, depth=st.integers(0, 2), is_folder=st.booleans())
+def test_a_list_that_names_rubbish_of_systems_is_read_without_it(
+    rubbish, spell, depth, is_folder, tmp_path_factory
+) -> None:
+    """Lists are often made with `find`, which enters every folder."""
+    name = spell(rubbish)
+    path = "/".join([*["a", "b"][:depth], *([name, "1.jpg"] if is_folder else [name])])
+    source = tmp_path_factory.getbasetemp() / "m.csv"
+    with source.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows([["path", "identity"], [path, "1"], ["a/._1.jpg", "1"], ["x._1.jpg", "2"]])
+    data = read_data(source)
+    assert [row.path for row in data.manifest] == ["x._1.jpg"]
+    assert sum(entry.count for entry in data.passed) == 2
+
+
+def test_known_lists_of_a_layout_are_not_counted(touch) -> None:
+    root = touch("anna/1.jpg", "anna/notes.csv")
+    (root / "captions.csv").write_text("path,caption\nanna/1.jpg,A woman in red.\n")
+    assert passed_text(read_data(root).passed) == "Passed over: other file: 1 .csv."

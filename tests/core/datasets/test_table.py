@@ -12,8 +12,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from scing_cli.core.datasets import Dropped, read_data
+from scing_cli.core.datasets.listing import system_part
 from scing_cli.core.errors import DataError
-from scing_cli.core.manifest import COLUMNS, SPLITS, Manifest, Sample, write_manifest
+from scing_cli.core.manifest import COLUMNS, SPLITS, Manifest, Sample, is_junk, write_manifest
 
 # Any text that UTF-8 and a CSV can hold: no lone surrogates, no NUL.
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
@@ -23,7 +24,9 @@ NASTY = st.sampled_from(
 ANY = st.one_of(TEXT, NASTY)
 # Path turns "//" into "/" and drops "./": written paths are compared as they are only where no such part stands.
 PATHS = st.lists(
-    ANY.map(lambda part: part.replace("/", "_")).filter(lambda part: part not in {"", ".", ".."}),
+    ANY.map(lambda part: part.replace("/", "_")).filter(
+        lambda part: part not in {"", ".", ".."} and not system_part(part)
+    ),
     min_size=1,
     max_size=3,
 )
@@ -37,7 +40,7 @@ def sample_rows(draw: st.DrawFn) -> tuple[Sample, ...]:
     rows = st.builds(
         Sample,
         path=PATHS.map("/".join),
-        identity=ANY,
+        identity=ANY.filter(lambda name: not is_junk(name)),
         camera=ANY,
         split=st.sampled_from(["", *SPLITS]),
         caption=ANY,
