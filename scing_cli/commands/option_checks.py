@@ -129,7 +129,8 @@ def standard_input() -> Iterator[str]:
 def _utf8_lines(stream: BinaryIO) -> Iterable[bytes]:
     """Return the lines of a stream; a list in UTF-16, which some Windows shells write, is converted."""
     start = stream.readline()
-    if not start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    # a path has no zero byte, and every line end in UTF-16 has one
+    if not start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" not in start:
         return itertools.chain([start], stream)
     try:
         return (start + stream.read()).decode("utf-16").encode().splitlines()

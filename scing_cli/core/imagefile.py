@@ -1,6 +1,7 @@
 """Decode one image file to upright RGB pixels.
 
-All functions are safe to call from many threads: they change no global setting of Pillow or Python.
+All functions are safe to call from many threads: they change no global setting of Pillow or Python, except that they
+register the reader of HEIC if its package is installed.
 """
 
 from __future__ import annotations

@@ -179,8 +179,12 @@ def _all_passed(walked: Iterable[tuple[str, Listing]]) -> Iterator[Passed]:
 
 
 def _walk(root: Path, folders: Iterable[str]) -> Iterator[tuple[str, Listing]]:
-    """Yield the prefix of the paths in each folder, and its listing; each folder is visited once."""
+    """Yield the prefix of the paths in each folder, and its listing; each folder is visited once.
+
+    A link to a folder above the root is passed over: it would lead through the whole disk.
+    """
     seen: set[str] = set()
+    top = os.path.realpath(root)
     for folder in folders:
         waiting = [folder]
         while waiting:
@@ -190,6 +194,9 @@ def _walk(root: Path, folders: Iterable[str]) -> Iterator[tuple[str, Listing]]:
                 continue
             seen.add(real)
             prefix = "" if current == "." else f"{current}/"
+            if top != real and top.startswith(os.path.join(real, "")):  # noqa: PTH118 - real is a text
+                yield prefix, Listing((), (), (), (Passed(Reason.ABOVE, ""),))
+                continue
             try:
                 listing = list_folder(root / current)
             except DataError as error:

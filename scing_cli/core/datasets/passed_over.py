@@ -21,6 +21,7 @@ class Reason(StrEnum):
     FORMAT = "format not read here"
     DANGLING = "dangling link"
     UNREADABLE = "unreadable folder"
+    ABOVE = "link to a folder above"
     SYSTEM = "system file or folder"
     HIDDEN = "hidden"
     SPECIAL = "not a regular file"
@@ -31,6 +32,7 @@ NOUNS: Mapping[Reason, tuple[str, str]] = MappingProxyType(
     {
         Reason.DANGLING: ("dangling link", "dangling links"),
         Reason.UNREADABLE: ("unreadable folder", "unreadable folders"),
+        Reason.ABOVE: ("link to a folder above", "links to folders above"),
         Reason.SYSTEM: ("file or folder of the system", "files or folders of the system"),
         Reason.HIDDEN: ("hidden file or folder", "hidden files or folders"),
         Reason.SPECIAL: ("pipe or device", "pipes or devices"),

@@ -42,6 +42,14 @@ def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
     assert find_images(tmp_path / "data") == ([tmp_path / "data/linked/a.jpg"], ())
 
 
+def test_a_link_to_a_folder_above_is_not_followed(tmp_path: Path) -> None:
+    make(tmp_path, "elsewhere/b.jpg", "data/own/a.jpg")
+    (tmp_path / "data/own/up").symlink_to(tmp_path)
+    found, passed = find_images(tmp_path / "data")
+    assert found == [tmp_path / "data/own/a.jpg"]
+    assert passed_text(passed) == "Passed over: 1 link to a folder above (own/up/)."
+
+
 def test_nothing_to_list(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
@@ -145,7 +153,7 @@ def test_a_list_that_names_rubbish_of_systems_is_read_without_it(
     path = "/".join([*["a", "b"][:depth], *([name, "1.jpg"] if is_folder else [name])])
     source = tmp_path_factory.getbasetemp() / "m.csv"
     with source.open("w", encoding="utf-8", newline="") as stream:
-        csv.writer(stream).writerows([["path", "identity"], [path, "1"], ["a/._1.jpg", "1"], ["x._1.jpg", "2"]])
+        csv.writer(stream).writerows([["path", "identity"], [path, "1"], ["c/._2.jpg", "1"], ["x._1.jpg", "2"]])
     data = read_data(source)
     assert [row.path for row in data.manifest] == ["x._1.jpg"]
     assert sum(entry.count for entry in data.passed) == 2
