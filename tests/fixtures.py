@@ -157,6 +157,23 @@ def identity_folders(folder: Path) -> Path:
     return folder
 
 
+def split_files(folder: Path) -> Path:
+    """Write folders train, query and test of files named as in Market-1501, two folders deeper than named."""
+    for split, people in (("train", TRAIN), ("query", TEST), ("test", TEST)):
+        for identity in people:
+            for camera in (1, 2):
+                put(folder / "own" / "crops" / split / f"{identity:04}_c{camera}_{split}.png", identity, camera)
+    return folder
+
+
+def camera_folders(folder: Path) -> Path:
+    """Write a folder per camera, in it a folder per person."""
+    for camera in (1, 2):
+        for identity in TRAIN:
+            put(folder / f"cam{camera}" / f"{identity:04}" / "0001.jpg", identity, camera)
+    return folder
+
+
 def images(folder: Path) -> Path:
     """Write images without labels, some of them deeper."""
     for identity in TRAIN:
@@ -239,6 +256,19 @@ FIXTURES: Mapping[str, Fixture] = {
     ),
     "folders of people": Fixture(
         "identity-folders", identity_folders, {"train": (3, 6, 0), "query": (0, 0, 0), "gallery": (0, 0, 0)}
+    ),
+    "VeRi-776": Fixture(
+        "veri776",
+        lambda folder: market(folder, ("image_train", "image_query", "image_test"), name="{:04}_c{:03}_{:08}_0.jpg"),
+        MARKET,
+        junk=1,
+        dropped=1,
+    ),
+    "files by split": Fixture(
+        "split-files", split_files, {"train": (3, 6, 2), "query": (2, 4, 2), "gallery": (2, 4, 2)}
+    ),
+    "folders of cameras": Fixture(
+        "camera-folders", camera_folders, {"train": (3, 6, 2), "query": (0, 0, 0), "gallery": (0, 0, 0)}
     ),
     "images": Fixture("images", images, {"train": (0, 0, 0), "query": (0, 0, 0), "gallery": (0, 0, 0)}),
 }

@@ -21,7 +21,7 @@ class Variant:
         parts: The folders of each split; all must exist.
         files: Files that must exist in the root.
         absent: Folders that must not exist in the root.
-        names: A pattern for the beginning of the image names, for folders with generic names. These folders must have
+        names: A pattern for the beginning of most image names, for folders with generic names. These folders must have
             no subfolders.
     """
 
@@ -46,15 +46,21 @@ class LayoutSpec:
         variants: The variants on disk, one of which must match. Empty if no marker identifies the layout: a CSV file,
             or the user's own folders.
         train_on: For test-only data: the data set that models are usually trained on.
+        pattern: For layouts of flat folders: a pattern for the beginning of the image names.
+        signature: A pattern for the beginning of image names that only this data set has. Such names without the
+            markers are refused instead of being read as another layout.
     """
 
     summary: str
     module: str
     variants: tuple[Variant, ...] = ()
     train_on: str = ""
+    pattern: str = ""
+    signature: str = ""
 
 
 _HERE = "scing_cli.core.datasets."
+_MARKET = "-?[0-9]+_c[0-9]"
 _LISTS = ("list_train.txt", "list_query.txt", "list_gallery.txt")
 
 LAYOUTS: Mapping[str, LayoutSpec] = MappingProxyType(
@@ -63,11 +69,19 @@ LAYOUTS: Mapping[str, LayoutSpec] = MappingProxyType(
             "Market-1501, DukeMTMC-reID, Occluded-Duke: file names begin as 0001_c1 (identity, camera)",
             _HERE + "market",
             (Variant({"train": ("bounding_box_train",), "query": ("query",), "gallery": ("bounding_box_test",)}),),
+            pattern=_MARKET,
         ),
         "occluded-market": LayoutSpec(
             "Occluded-Market: Market-1501's names in the folders that its authors' script makes",
             _HERE + "market",
             (Variant({"train": ("occluded_train",), "query": ("occluded_query",), "gallery": ("bounding_box_test",)}),),
+            pattern=_MARKET,
+        ),
+        "veri776": LayoutSpec(
+            "VeRi-776 (vehicles): Market-1501's way of naming files, 0001_c001 (identity, camera)",
+            _HERE + "market",
+            (Variant({"train": ("image_train",), "query": ("image_query",), "gallery": ("image_test",)}),),
+            pattern=_MARKET,
         ),
         "p-dukemtmc": LayoutSpec(
             "P-DukeMTMC-reID: occluded and whole bodies, a folder per identity, no cameras",
@@ -87,7 +101,7 @@ LAYOUTS: Mapping[str, LayoutSpec] = MappingProxyType(
             _HERE + "numbered",
             (
                 Variant({"query": ("occluded_body_images",), "gallery": ("whole_body_images",)}),
-                Variant({"query": ("query",), "gallery": ("gallery",)}, absent=("train",), names="[0-9]+_[0-9]"),
+                Variant({"query": ("query",), "gallery": ("gallery",)}, absent=("train",), names=r"[0-9]+_[0-9]+\."),
             ),
             train_on="Market-1501",
         ),
@@ -98,6 +112,7 @@ LAYOUTS: Mapping[str, LayoutSpec] = MappingProxyType(
                 Variant({"train": (train,), "val": (train,), "query": (test,), "gallery": (test,)}, files=_LISTS)
                 for train, test in (("train", "test"), ("mask_train_v2", "mask_test_v2"))
             ),
+            signature="[0-9]{4}_[0-9]{3}_[0-9]{2}_[0-9]{4}(morning|noon|afternoon)",
         ),
         "csv": LayoutSpec(
             "a CSV file with the column path; optional: identity, camera, split, caption", _HERE + "table"
@@ -105,9 +120,18 @@ LAYOUTS: Mapping[str, LayoutSpec] = MappingProxyType(
         "split-folders": LayoutSpec(
             "your own: folders train, val, query, gallery, each with one folder per person", _HERE + "folders"
         ),
+        "split-files": LayoutSpec(
+            "your own: folders train, val, query, gallery of files whose names begin as 0001_c1 (identity, camera)",
+            _HERE + "split_files",
+            pattern=_MARKET,
+        ),
         "identity-folders": LayoutSpec(
             "your own: one folder per person, optionally with one folder per camera inside; all for training",
             _HERE + "folders",
+        ),
+        "camera-folders": LayoutSpec(
+            "your own: one folder per camera, in it one folder per person; the same name is the same person",
+            _HERE + "camera_folders",
         ),
         "images": LayoutSpec("any folder of images, without labels", _HERE + "folders"),
     }

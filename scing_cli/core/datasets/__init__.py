@@ -7,7 +7,8 @@ and counts the images.
 
 from scing_cli.core.datasets.checks import check_evaluation, check_training
 from scing_cli.core.datasets.dataset import DataSet, Dropped
-from scing_cli.core.datasets.detection import Location, detect, locate
+from scing_cli.core.datasets.detection import detect, locate
+from scing_cli.core.datasets.location import Location
 from scing_cli.core.datasets.reading import read_data
 
 __all__ = [

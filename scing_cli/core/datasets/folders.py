@@ -33,7 +33,7 @@ def read(root: Path, parts: Parts) -> DataSet:
     """
     data = gather_folders(root, parts, _entries)
     samples, notes = join_captions(root, data.manifest.samples)
-    return data.with_rows(samples, (*notes, *_people(samples), *_not_read(root, parts), *_names(samples)))
+    return data.with_rows(samples, (*notes, *_people(samples), *not_read(root, parts), *_names(samples)))
 
 
 def _entries(root: Path, folder: str, split: str) -> Iterator[Entry]:
@@ -58,10 +58,20 @@ def _people(samples: tuple[Sample, ...]) -> Iterator[str]:
         yield "These images have no labels: they can be embedded and searched."
         if any("/" in sample.path for sample in samples):
             yield "If each folder is one person: --layout identity-folders."
+        elif all(NAME.match(sample.path) for sample in samples):
+            yield (
+                "The files are named IDENTITY_cCAMERA as in Market-1501, but these names are not read here. "
+                "They are in folders train, val, query, gallery."
+            )
 
 
-def _not_read(root: Path, parts: Parts) -> Iterator[str]:
-    """Yield a note that names the folders and images next to the parts' folders."""
+def not_read(root: Path, parts: Parts) -> Iterator[str]:
+    """Yield a note that names the folders and images next to the parts' folders.
+
+    Args:
+        root: The data set's folder.
+        parts: The folders of each split; nothing is left out if the root is one of them.
+    """
     if "." in {folder for folders in parts.values() for folder in folders}:
         return
     listing = list_folder(root)

@@ -151,13 +151,15 @@ def test_part_of_a_data_set_is_never_read_as_another(tmp_path: Path) -> None:
         assert detect(path) == "p-dukemtmc"
 
 
-@pytest.mark.parametrize("above", ["reid", "reid/sets"])
-def test_a_data_set_too_deep_or_in_part_is_not_taken_for_people(make_market, tmp_path: Path, above: str) -> None:
+@pytest.mark.parametrize("above", ["reid", "reid/sets", "reid/of/many/sets"])
+def test_a_data_set_in_part_is_not_taken_for_people_however_deep(make_market, tmp_path: Path, above: str) -> None:
     root = make_market(train=["0001_c1.jpg"], query=["0001_c2.jpg"])
-    (tmp_path / above).mkdir(parents=True)
-    root.rename(tmp_path / above / "Market-1501")
-    if above == "reid":
-        (tmp_path / above / "Market-1501" / "bounding_box_test").rmdir()
+    moved = tmp_path / above / "Market-1501"
+    moved.parent.mkdir(parents=True)
+    root.rename(moved)
+    data = read_data(tmp_path / "reid")
+    assert (data.layout, data.manifest.root, data.notes[0]) == ("market1501", moved, f"Read from {moved}.")
+    (moved / "bounding_box_test").rmdir()
     with pytest.raises(DataError, match=r"(?s)no known layout.*Found .*Market-1501/bounding_box_train"):
         read_data(tmp_path / "reid")
 
@@ -175,16 +177,13 @@ def test_a_data_set_in_two_versions_says_so(tmp_path: Path) -> None:
         )
 
 
-def test_flat_folders_of_other_names_are_not_occluded_reid(tmp_path: Path) -> None:
-    for name in ("query", "gallery"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "0011_c1s1_000001_00.jpg").touch()
+def test_flat_folders_of_other_names_are_not_occluded_reid(touch) -> None:
+    data = read_data(touch("query/0011_c1s1_000001_00.jpg", "gallery/0011_c2s1_000001_00.jpg"))
+    assert data.layout == "split-files"
     with pytest.raises(
-        DataError,
-        match=r"(?s)no known layout.*query, gallery with images named IDENTITY_NUMBER \(occluded-reid\); "
-        r"found query, gall",
+        DataError, match=r"not named as 0001_c1 \(identity, camera\), as in Market-1501: query/0011_1_c1"
     ):
-        read_data(tmp_path)
+        read_data(touch("query/0011_1_c1_1.jpg", "query/0012_1_c1_1.jpg"))
 
 
 def test_an_image_is_no_data_set(tmp_path: Path) -> None:

@@ -19,9 +19,14 @@ def changed(name: str, part: str, **counts: int) -> Parts:
     return {**parts, part: dataclasses.replace(parts[part], **counts)}
 
 
+def layout_if_needed(name: str) -> str:
+    """Return the layout of a data set whose numbers of images have no source: by counts alone it is not recognised."""
+    return PUBLISHED[name].layout if "images" in PUBLISHED[name].unsure else ""
+
+
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_counts_fit_themselves_without_a_difference(name: str) -> None:
-    found = compare(PUBLISHED[name].parts)
+    found = compare(PUBLISHED[name].parts, layout=layout_if_needed(name))
     assert found is not None
     assert (found.name, found.parts, found.differences) == (name, PUBLISHED[name].parts, ())
     assert PUBLISHED[name].source
@@ -43,7 +48,7 @@ def test_every_part_whose_counts_differ_is_named_with_both_numbers(name: str, da
     others = [published.parts for other, published in PUBLISHED.items() if other != name]
     sizes = {part: (found.images, found.identities) for part, found in parts.items()}
     assume(not any((other[part].images, other[part].identities) == sizes[part] for other in others for part in PARTS))
-    comparison = compare({**parts, "val": PartCount(3, 3, 3)})
+    comparison = compare({**parts, "val": PartCount(3, 3, 3)}, layout=layout_if_needed(name))
     assert comparison is not None
     assert comparison.name == name
     assert [difference.part for difference in comparison.differences] == [part for part in PARTS if wrong[part]]

@@ -1,0 +1,54 @@
+"""Reader for the user's own folders: one per camera, in it one per person.
+
+`door/anna/1.jpg` and `yard/anna/2.jpg` show anna at two cameras. Images in deeper folders are read too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from scing_cli.core.datasets.caption_file import join_captions
+from scing_cli.core.datasets.dataset import DataSet, Dropped, Entry, gather_folders
+from scing_cli.core.datasets.folders import not_read
+from scing_cli.core.datasets.listing import walk_images
+from scing_cli.core.errors import counted
+from scing_cli.core.layouts import Parts
+from scing_cli.core.manifest import Sample
+
+
+def read(root: Path, parts: Parts) -> DataSet:
+    """Read all images below the folders of each part.
+
+    Args:
+        root: The data set's folder.
+        parts: The folders of each split.
+
+    Returns:
+        Rows in the order of the parts, sorted by path within each folder.
+
+    Raises:
+        DataError: If a folder cannot be listed, or `captions.csv` is faulty.
+    """
+    data = gather_folders(root, parts, _entries)
+    samples, notes = join_captions(root, data.manifest.samples)
+    return data.with_rows(samples, (*notes, *_seen(samples), *not_read(root, parts)))
+
+
+def _entries(root: Path, folder: str, split: str) -> Iterator[Entry]:
+    for path in walk_images(root, folder):
+        names = path.split("/") if folder == "." else path.removeprefix(f"{folder}/").split("/")
+        if len(names) < 3:
+            yield Dropped(path, "it is not in a person's folder inside a camera's folder")
+        else:
+            yield Sample(path, identity=names[1], camera=names[0], split=split)
+
+
+def _seen(samples: tuple[Sample, ...]) -> Iterator[str]:
+    if samples:
+        cameras, people = ({getattr(row, field) for row in samples} for field in ("camera", "identity"))
+        read_as = f"{counted(len(cameras), 'folder is read as a camera', 'folders are read as cameras')}, and"
+        yield (
+            f"{read_as} the folders inside as {counted(len(people), 'person', 'people')}: "
+            "the same name at two cameras is the same person."
+        )

@@ -1,0 +1,144 @@
+"""Find the user's own data in a folder: folders per split, per person or per camera, or unlabelled images."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+from scing_cli.core.datasets.folder_names import is_part, split_parts
+from scing_cli.core.datasets.image_names import names_match
+from scing_cli.core.datasets.listing import Listing, list_folder, walk_images
+from scing_cli.core.datasets.location import Location
+from scing_cli.core.datasets.not_people import Doubt, doubt_people
+from scing_cli.core.datasets.unknown_layout import known_markers, nearest_markers, no_known_layout, table_names
+from scing_cli.core.datasets.wrapping import people_root, wrapped_folders
+from scing_cli.core.errors import DataError, spelled
+from scing_cli.core.layouts import LAYOUTS, Parts
+from scing_cli.core.manifest import SPLITS
+
+SAMPLED = 20  # file names that are compared with those of known data sets
+CSV_REMEDY = "A CSV can describe any data: columns path, identity, camera, split (only path is needed)."
+FORCED = {
+    "identity-folders": "To read each of them as one person all the same: --layout identity-folders.",
+    "split-folders": "To read each of them as one person all the same: --layout split-folders.",
+    "camera-folders": "To read them as cameras, and the folders inside as people: --layout camera-folders.",
+    "images": "To read all images without labels: --layout images.",
+}
+"""What `--layout` does with folders that are not certainly people."""
+
+
+def find_own(path: Path, layout: str) -> Location:
+    """Return the location of the user's own data.
+
+    Args:
+        path: The folder.
+        layout: `auto`, or the name of a layout without markers.
+
+    Raises:
+        DataError: If the folder has no such data, or its names leave doubt how to read it.
+    """
+    if layout != "auto":
+        return _named(path, layout)
+    for folder in wrapped_folders(path):
+        # Part of a known data set is an error, not a folder of people: otherwise a missing folder would go unnoticed.
+        if known_markers(folder):
+            raise no_known_layout(folder)
+        if parts := split_parts(list_folder(folder).folders):
+            return _split(path, folder, parts)
+    listing = list_folder(path)
+    if table_names(listing) or next(walk_images(path, "."), None) is None:
+        raise no_known_layout(path)
+    if listing.images and not any(map(is_part, listing.folders)):
+        return Location(path, "images", {"": (".",)})
+    return _people(people_root(path))
+
+
+def flat_parts(folder: Path) -> Parts | None:
+    """Return the parts of a folder in the layout split-files; None if it has another layout."""
+    parts = split_parts(list_folder(folder).folders)
+    listings = [list_folder(folder / name) for names in parts.values() for name in names]
+    return parts if _are_flat(listings) else None
+
+
+def _named(path: Path, layout: str) -> Location:
+    """Return the location for a layout that the user named."""
+    if layout == "images":
+        return Location(path, layout, {"": (".",)})
+    if layout == "identity-folders":
+        return Location(path, layout, {"train": (".",)})
+    for folder in wrapped_folders(path):
+        if parts := split_parts(list_folder(folder).folders):
+            return Location(folder, layout, parts)
+    if layout == "camera-folders":
+        return Location(path, layout, {"train": (".",)})
+    raise DataError(f"{path} has none of the folders {', '.join(SPLITS)}.", "Leave out --layout.")
+
+
+def _split(path: Path, root: Path, parts: Parts) -> Location:
+    """Return the location of folders per split.
+
+    Raises:
+        DataError: If they have neither folders of people nor names of files that can be read.
+    """
+    folders = [name for names in parts.values() for name in names]
+    listings = [list_folder(root / name) for name in folders]
+    if _are_flat(listings):
+        return Location(root, "split-files", parts)
+    if not any(listing.folders or listing.images for listing in listings):
+        raise no_known_layout(path)
+    if any(listing.images for listing in listings):
+        raise _unnamed_files(root, folders)
+    doubts = [doubt for name in folders if (doubt := doubt_people(root / name)) is not None]
+    if doubts and all(doubt.sure for doubt in doubts) and len(doubts) == len(folders):
+        return Location(root, doubts[0].layouts[0], parts)
+    if doubts:
+        raise _refusal(root, doubts[0], "split-folders")
+    _check_signature(root, "split-folders")
+    return Location(root, "split-folders", parts)
+
+
+def _people(root: Path) -> Location:
+    """Return the location of a folder per person, or of a folder per camera with people inside."""
+    doubt = doubt_people(root)
+    if doubt is None:
+        _check_signature(root, "identity-folders")
+        return Location(root, "identity-folders", {"train": (".",)})
+    if doubt.sure:
+        return Location(root, doubt.layouts[0], {"train": (".",)})
+    raise _refusal(root, doubt, "identity-folders")
+
+
+def _refusal(root: Path, doubt: Doubt, layout: str) -> DataError:
+    remedies = [FORCED[name] for name in (*doubt.layouts, layout)]
+    what = f"{spelled(root)} is not read as one folder per person: {doubt.seen}."
+    return DataError(what, "\n".join([*remedies, CSV_REMEDY]))
+
+
+def _unnamed_files(root: Path, folders: Sequence[str]) -> DataError:
+    example = next(path for name in folders for path in walk_images(root, name))
+    return DataError(
+        f"{spelled(root)} has the folders {', '.join(folders)}, but they do not hold one folder per person each, and "
+        f"their files are not named as 0001_c1 (identity, camera), as in Market-1501: {spelled(example)}.",
+        f"Rename the files, or sort them into one folder per person. {CSV_REMEDY}\n{FORCED['images']}",
+    )
+
+
+def _check_signature(root: Path, layout: str) -> None:
+    """Raise if the files are named as only those of a known data set are; its markers were not found."""
+    sample = list(itertools.islice(walk_images(root, "."), SAMPLED))
+    names = [path.rpartition("/")[2] for path in sample]
+    for name, spec in LAYOUTS.items():
+        if spec.signature and names_match(names, spec.signature):
+            raise DataError(
+                f"{spelled(root)} has files named as in {name}, such as {spelled(sample[0])}, but this layout also "
+                f"needs {nearest_markers(root, name)}.",
+                f"Put them there. To read each folder as one person all the same: --layout {layout}.",
+            )
+
+
+def _are_flat(listings: Sequence[Listing]) -> bool:
+    """Return whether folders have images named as in Market-1501, and no folders."""
+    flat = [listing.images for listing in listings if not listing.folders]
+    pattern = LAYOUTS["split-files"].pattern
+    return any(flat) and len(flat) == len(listings) and all(names_match(images, pattern) for images in flat)

@@ -1,0 +1,138 @@
+"""Messages for folders that have no known layout: what was looked for, what was found, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from scing_cli.core.datasets.caption_file import CAPTIONS
+from scing_cli.core.datasets.image_names import names_match
+from scing_cli.core.datasets.listing import Listing, list_folder, passed_over
+from scing_cli.core.datasets.passed_over import passed_text
+from scing_cli.core.datasets.wrapping import DEPTH, LOOKED_INTO
+from scing_cli.core.errors import DataError, spelled
+from scing_cli.core.layouts import LAYOUTS, LayoutSpec, Variant
+from scing_cli.core.manifest import SPLITS
+
+EMBED_REMEDY = (
+    "For your own data: use a CSV with the columns path, identity, camera, split (only path is needed).\n"
+    "Unlabelled images in any folder can be embedded and searched: scing embed --images DIR."
+)
+SHOWN = 5  # most names that a message lists
+PARTS_NAMES = frozenset({*SPLITS, "test"})
+"""Folder names that are common outside known data sets too."""
+TELLING = (
+    frozenset(
+        name
+        for spec in LAYOUTS.values()
+        for variant in spec.variants
+        for marker in (*variant.folders, *variant.files)
+        for name in marker.split("/")
+    )
+    - PARTS_NAMES
+)
+"""Names that only known data sets have."""
+
+
+def no_known_layout(path: Path) -> DataError:
+    """Return the error for a folder that is neither in a known layout nor the user's own folders."""
+    looked = "\n".join(_looked_for(path))
+    known = known_markers(path)
+    found = f"\nFound {', '.join(known[:SHOWN])}." if known else ""
+    skipped = "" if known else _passed(path)
+    what = f"{path} has no known layout. Looked for\n{looked}{found}{_nearly(path)}{skipped}"
+    return DataError(what, unknown_remedy(path))
+
+
+def _passed(path: Path) -> str:
+    """Return a line about what the folder holds that is not an image; empty if there is nothing."""
+    text = passed_text(passed_over(path, ["."]))
+    return f"\n{text}" if text else ""
+
+
+def known_markers(path: Path) -> list[str]:
+    """Return the folders and lists, up to `DEPTH` levels deep, that only known data sets have."""
+    found: list[str] = []
+    prefixes = [""]
+    for _ in range(DEPTH):
+        deeper: list[str] = []
+        for prefix in prefixes:
+            listing = list_folder(path / prefix)
+            found += [prefix + name for name in (*listing.folders, *listing.others) if name.lower() in TELLING]
+            deeper += [f"{prefix}{name}/" for name in listing.folders]
+        prefixes = deeper[:LOOKED_INTO]
+    return found
+
+
+def _nearly(path: Path) -> str:
+    """Return a line about the layout that lacks exactly one marker and whose other folders fit; empty if none does."""
+    for name, spec in LAYOUTS.items():
+        for variant in spec.variants:
+            missing = _missing(path, variant)
+            if len(missing) == 1 and _others_fit(path, spec, variant):
+                return f"\nFor {name}, only {missing[0]} is missing."
+    return ""
+
+
+def _others_fit(path: Path, spec: LayoutSpec, variant: Variant) -> bool:
+    """Return whether the existing marker folders hold files that are named as the layout needs."""
+    pattern = variant.names or spec.pattern
+    if not pattern:
+        return True
+    listings = [list_folder(path / folder) for folder in variant.folders if (path / folder).is_dir()]
+    images = [name for listing in listings for name in listing.images]
+    absent = not any((path / folder).is_dir() for folder in variant.absent)
+    return absent and bool(images) and names_match(images, pattern)
+
+
+def _markers(variant: Variant) -> Iterator[tuple[str, str]]:
+    """Yield the name and kind of each marker."""
+    yield from ((file, "file") for file in variant.files)
+    yield from ((folder, "folder") for folder in variant.folders)
+
+
+def _existing(path: Path, variant: Variant) -> dict[str, bool]:
+    return {
+        name: (path / name).is_dir() if kind == "folder" else (path / name).is_file()
+        for name, kind in _markers(variant)
+    }
+
+
+def _missing(path: Path, variant: Variant) -> list[str]:
+    return [name for name, exists in _existing(path, variant).items() if not exists]
+
+
+def needed_markers(path: Path, layout: str) -> str:
+    """Return the markers that a folder lacks for a layout, for each of its variants."""
+    missing = [", ".join(_missing(path, variant)) for variant in LAYOUTS[layout].variants]
+    return "\n  or\n".join(f"  {names or 'images named IDENTITY_NUMBER, without subfolders'}" for names in missing)
+
+
+def nearest_markers(path: Path, layout: str) -> str:
+    """Return the markers that a folder lacks for the variant of a layout that lacks the fewest."""
+    missing = [_missing(path, variant) for variant in LAYOUTS[layout].variants]
+    fewest = min(missing, key=len)
+    return ", ".join(fewest)
+
+
+def _looked_for(path: Path) -> Iterator[str]:
+    for name, spec in LAYOUTS.items():
+        for variant in spec.variants:
+            markers = _existing(path, variant)
+            found = [marker for marker, exists in markers.items() if exists]
+            called = " with images named IDENTITY_NUMBER" if variant.names else ""
+            yield f"  {', '.join(markers)}{called} ({name}){'; found ' + ', '.join(found) if found else ''}"
+    yield f"  {', '.join(SPLITS)} with one folder per person (split-folders)"
+    yield f"  {', '.join(SPLITS)} with images whose names begin as 0001_c1 (split-files)"
+    yield "  one folder per person (identity-folders), or images (images)"
+
+
+def unknown_remedy(path: Path) -> str:
+    """Return the remedy for a folder without a known layout; it suggests a CSV if the folder contains one."""
+    tables = table_names(list_folder(path))
+    return f"Did you mean {spelled(path / tables[0])}? {EMBED_REMEDY}" if tables else EMBED_REMEDY
+
+
+def table_names(listing: Listing) -> list[str]:
+    """Return the CSV files of a folder that may describe its images."""
+    return [name for name in listing.others if name.lower().endswith(".csv") and name != CAPTIONS]
