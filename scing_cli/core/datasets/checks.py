@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from scing_cli.core.datasets.column_names import renaming
 from scing_cli.core.errors import DataError, spelled
-from scing_cli.core.manifest import Manifest
+from scing_cli.core.manifest import COLUMNS, Manifest
 
 LABELS_REMEDY = (
     "Name the people in the column identity of a CSV, or use a data set with identities (see scing prepare --help)."
@@ -32,7 +33,7 @@ def check_training(manifest: Manifest, *, train_on: str = "") -> None:
         found = f"there is only {identities[0]!r}" if identities else "no row names one"
         raise DataError(
             f"{spelled(manifest.name)} has fewer than two identities in the split 'train' ({found}).",
-            LABELS_REMEDY,
+            _labels_remedy(manifest),
         )
     unknown = [sample.path for sample in rows if not sample.identity]
     if unknown:
@@ -58,13 +59,21 @@ def check_evaluation(manifest: Manifest, split: str = "query") -> None:
     for name, identities in known.items():
         if not identities:
             raise DataError(
-                f"{spelled(manifest.name)} has no identity in the split {name!r}: it cannot be scored.", LABELS_REMEDY
+                f"{spelled(manifest.name)} has no identity in the split {name!r}: it cannot be scored.",
+                _labels_remedy(manifest),
             )
     if not set.intersection(*known.values()):
         raise DataError(
             f"{spelled(manifest.name)} has no identity that is in both splits {' and '.join(map(repr, known))}.",
             "A query is scored by the gallery images of the same person: check the columns identity and split.",
         )
+
+
+def _labels_remedy(manifest: Manifest) -> str:
+    """Return how to name the people; a column of the CSV that likely does so already is named."""
+    columns = {column for column in COLUMNS if any(getattr(row, column) for row in manifest)}
+    extra = {name for row in manifest for name, _ in row.extra}
+    return " ".join([*renaming([*sorted(columns), *sorted(extra)]), LABELS_REMEDY])
 
 
 def gallery_of(split: str) -> str:

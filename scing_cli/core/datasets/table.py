@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TextIO
 
+from scing_cli.core.datasets.column_names import other_names, renaming
 from scing_cli.core.datasets.dataset import DataSet, display_name, raise_faults
 from scing_cli.core.datasets.disk_names import samples_on_disk
 from scing_cli.core.errors import DataError, counted, spelled
@@ -81,7 +82,8 @@ def read_rows(source: Path) -> DataSet:
     repeated = len(samples) - len(rows)
     note = f"{counted(repeated, 'repeated row is', 'repeated rows are')} counted once."
     manifest = Manifest(source.parent, rows, display_name(source))
-    return DataSet(manifest, "csv", notes=(*([note] if repeated else ()), *_notes(rows), *_path_notes(rows)))
+    notes = (*([note] if repeated else ()), *renaming(table.header), *_notes(rows), *_path_notes(rows))
+    return DataSet(manifest, "csv", notes=notes)
 
 
 def read_table(source: Path, *, needed: Iterable[str]) -> Table:
@@ -164,7 +166,9 @@ def _header(source: Path, fields: list[str], needed: Iterable[str]) -> tuple[str
     missing = [name for name in needed if name not in header]
     if missing:
         has = f"its columns are: {', '.join(map(repr, fields))}" if fields else "it is empty"
-        raise DataError(f"{source} has no column `{missing[0]}`; {has}.", COLUMNS_REMEDY)
+        likely = other_names(header).get(missing[0])
+        rename = f"If {likely!r} holds the {missing[0]}, rename it to {missing[0]}. " if likely else ""
+        raise DataError(f"{source} has no column `{missing[0]}`; {has}.", f"{rename}{COLUMNS_REMEDY}")
     duplicates = [name for name, count in Counter(name for name in header if name).items() if count > 1]
     if duplicates:
         raise DataError(f"{source} has the column `{spelled(duplicates[0])}` more than once.", COLUMNS_REMEDY)

@@ -1,0 +1,72 @@
+"""Other names under which tables keep what the columns path, identity, camera and split hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+
+OTHER_NAMES: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "path": frozenset(
+            {
+                *(
+                    "imgpath",
+                    "imagepath",
+                    "impath",
+                    "filepath",
+                    "filename",
+                    "file",
+                    "fname",
+                    "image",
+                    "img",
+                    "imagefile",
+                ),
+                *("imagefile", "imgfile", "imagename", "imgname", "imageid", "imgid", "photo", "crop", "croppath"),
+            }
+        ),
+        "identity": frozenset(
+            {
+                *("pid", "pids", "personid", "person", "personname", "id", "ids", "identityid", "identities", "label"),
+                *(
+                    "labels",
+                    "target",
+                    "subject",
+                    "subjectid",
+                    "vid",
+                    "vehicleid",
+                    "vehicle",
+                    "objectid",
+                    "class",
+                    "classid",
+                ),
+                *("class", "classid", "who", "name"),
+            }
+        ),
+        "camera": frozenset({"cam", "cams", "camid", "camids", "cameraid", "cameraname", "camname", "cid", "camno"}),
+        "split": frozenset({"subset", "set", "part", "partition", "phase", "fold", "usage"}),
+    }
+)
+"""Column -> its other names, in lower case and without spaces, hyphens and underscores."""
+
+
+def other_names(header: Iterable[str]) -> dict[str, str]:
+    """Return the columns that are not in a header, each with the column that likely holds the same.
+
+    >>> other_names(["img_path", "Person ID", "camera", "weather"])
+    {'path': 'img_path', 'identity': 'Person ID'}
+    """
+    names = list(header)
+    found: dict[str, str] = {}
+    for column, others in OTHER_NAMES.items():
+        alike = [name for name in names if re.sub(r"[\s_-]", "", name).lower() in others]
+        if alike and column not in names:
+            found[column] = alike[0]
+    return found
+
+
+def renaming(header: Iterable[str]) -> Iterator[str]:
+    """Yield a sentence for each column that is not read, but likely holds the identity, the camera or the split."""
+    for column, name in other_names(header).items():
+        if column != "path":
+            yield f"The column {name!r} is not read. If it holds the {column}, rename it to {column}."
