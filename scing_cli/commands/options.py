@@ -91,6 +91,14 @@ ManifestOutput = Annotated[
     Path | None,
     typer.Option("--output", "-o", help="The manifest to write (default: ./NAME-OF-DIR.csv).", metavar="FILE.csv"),
 ]
+HoldOut = Annotated[
+    float | None,
+    typer.Option(
+        "--hold-out",
+        help="Hold out this share of the people, such as 0.3: their images become query and gallery.",
+        metavar="SHARE",
+    ),
+]
 Sheet = Annotated[
     Path | None, typer.Option("--sheet", help="Write a picture of some people's images.", metavar="OUT.png")
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scing_cli.commands import options
 from scing_cli.commands.console import Terminal
-from scing_cli.commands.option_checks import check_machine, only_with
+from scing_cli.commands.option_checks import check_machine, not_with, only_with
 from scing_cli.commands.show_prepare import payload, show
 from scing_cli.core.errors import SettingError
 
@@ -15,6 +15,7 @@ def prepare(
     include_val: options.IncludeVal = False,
     output: options.ManifestOutput = None,
     sheet: options.Sheet = None,
+    hold_out: options.HoldOut = None,
     strict: options.Strict = False,
     synthetic: options.Synthetic = False,
     identities: options.Identities = None,
@@ -44,6 +45,8 @@ def prepare(
             "occluded_training": occluded_training,
         },
     )
+    if synthetic:
+        not_with("--synthetic", {"hold_out": hold_out})
     if synthetic and layout not in ("auto", "market1501"):
         raise SettingError(f"--layout {layout}: a synthetic data set has the layout market1501.", "Leave --layout out.")
     check_machine(device, precision, workers, batch_size)
@@ -60,6 +63,7 @@ def prepare(
         output=output,
         sheet=sheet,
         strict=strict,
+        share=hold_out,
         seed=seed,
         workers=workers,
         reporter=terminal,

@@ -37,6 +37,8 @@ def payload(report: Preparation) -> dict[str, Any]:
         "notes": report.notes,
         "manifest": str(report.manifest),
         "sheet": str(report.sheet) if report.sheet else None,
+        "held_out": _held_out(report),
+        "next": report.next_command,
     }
 
 
@@ -74,10 +76,27 @@ def show(report: Preparation, source: Path, terminal: Terminal) -> None:
     terminal.say(f"Manifest: {report.manifest}")
     if report.sheet:
         terminal.say(f"Sheet: {report.sheet}")
+    terminal.say(f"Next: {report.next_command}")
+
+
+def _held_out(report: Preparation) -> dict[str, int] | None:
+    """Return how the people were divided, if they were."""
+    if report.held_out is None:
+        return None
+    names = ("trained", "tested", "queries", "untestable")
+    return {name: getattr(report.held_out, name) for name in names}
 
 
 def _figures(report: Preparation) -> Iterator[str]:
     """Yield a line for each figure that is available."""
+    if report.held_out:
+        held = report.held_out
+        queries = counted(held.queries, "query", "queries")
+        yield f"Held out for testing: {held.tested:,} of {held.trained + held.tested:,} people, with {queries}."
+        if held.untestable:
+            people = counted(held.untestable, "person is", "people are")
+            cameras = "by another camera" if report.cameras_per_identity else "of the same person"
+            yield f"{people} for training because a query needs another image {cameras} as its match."
     if report.junk:
         yield f"{counted(report.junk, 'file')} of identity -1, which marks junk: left out."
     distractors = report.distractors

@@ -97,8 +97,6 @@ def run_command(scing, words):
     program, *arguments = words
     if program == "scing":
         run_scing(scing, *arguments)
-    elif words[:2] == ["python", "examples/split_people.py"]:
-        subprocess.run([sys.executable, *arguments], check=True)
     elif program == "python":  # a script with a test of its own
         script = (ROOT / arguments[0]).read_text(encoding="utf-8")
         assert [word for word in arguments if word.startswith("--") and f'"{word}"' not in script] == []
@@ -214,15 +212,6 @@ def test_every_option_in_the_pages_exists(scing):
     assert named <= known | {"--help"}, named - known
 
 
-def test_splitting_people_overwrites_nothing(tmp_path):
-    (tmp_path / "people.csv").write_text("path,identity\na.jpg,anna\nb.jpg,anna\n")
-    command = [sys.executable, ROOT / "examples" / "split_people.py", "people.csv", "--output", "people.csv"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "people.csv already exists" in done.stderr
-    assert (tmp_path / "people.csv").read_text().count("\n") == 3
-
-
 def test_the_quickstart_runs_all_six_commands(tmp_path):
     """The script itself, its numbers made smaller: it ends with the table and the picture."""
     script = (ROOT / "examples" / "quickstart.sh").read_text()
@@ -277,7 +266,7 @@ def test_the_library_walks_the_same_road(world, tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["quickstart.sh", "python_api.py", "split_people.py", "table.py", "pretrain_tiny_clip.py", "modality_gap.py"],
+    ["quickstart.sh", "python_api.py", "table.py", "pretrain_tiny_clip.py", "modality_gap.py"],
 )
 def test_examples_name_no_place_of_one_machine(name):
     assert not re.search(r"/(work|home|root|tmp)/", (ROOT / "examples" / name).read_text())

@@ -1,4 +1,4 @@
-"""Faults that identical files show: one image with two identities, or in parts that must not share images."""
+"""Warn of identical files that must not be identical: of different people, or in parts that must not share images."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def warn_of_clashes(manifest: Manifest, inspection: Inspection, reporter: Report
 
     Args:
         manifest: The rows.
-        inspection: The groups of identical files.
-        reporter: Receives the warnings.
+        inspection: The groups of identical files among them.
+        reporter: Receives one warning per kind of fault.
     """
     rows: dict[str, list[Sample]] = {}
     for sample in manifest:

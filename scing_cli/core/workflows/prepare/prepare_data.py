@@ -8,6 +8,7 @@ from pathlib import Path
 
 from scing_cli.core.datasets import DataSet, Dropped, read_data
 from scing_cli.core.datasets.dataset import display_name
+from scing_cli.core.datasets.hold_out import HeldOut, hold_out
 from scing_cli.core.datasets.inspect import (
     Inspection,
     Spread,
@@ -30,6 +31,7 @@ from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter, default_workers
 from scing_cli.core.synthetic import write_world
 from scing_cli.core.workflows.prepare.clashes import warn_of_clashes
+from scing_cli.core.workflows.prepare.next_step import next_command, nothing_to_evaluate
 from scing_cli.core.workflows.prepare.sheet_images import data_sheet
 
 
@@ -52,6 +54,8 @@ class Preparation:
         notes: Notes of the reader.
         manifest: The written manifest; unreadable rows are listed with their reason.
         sheet: The written contact sheet, if requested.
+        held_out: How the people were divided, if requested.
+        next_command: The command that usually follows.
     """
 
     layout: str
@@ -68,6 +72,8 @@ class Preparation:
     notes: tuple[str, ...]
     manifest: Path
     sheet: Path | None
+    held_out: HeldOut | None
+    next_command: str
 
 
 def draw_world(
@@ -128,6 +134,7 @@ def prepare(
     output: StrPath | None = None,
     sheet: StrPath | None = None,
     strict: bool = False,
+    share: float | None = None,
     seed: int = 0,
     workers: int | None = None,
     reporter: Reporter = LIBRARY_REPORTER,
@@ -143,14 +150,16 @@ def prepare(
         sheet: A contact sheet to write: the images of some identities by camera.
         strict: Raise if a file was dropped or cannot be read, or if the counts differ from those of the matching
             published data set (except counts without a source). Nothing is written then.
-        seed: Selects the identities on the sheet.
+        share: The share of the people to hold out for testing; all their images become queries and gallery.
+        seed: Selects the identities on the sheet, and the people and queries that are held out.
         workers: Threads that decode.
         reporter: Receives progress and warnings.
 
     Raises:
         DataError: If the data cannot be read, the manifest's path is occupied by another file, or `strict` finds a
-            fault.
-        SettingError: If `workers` is less than 1, or the sheet's suffix is not that of an image format.
+            fault, or people cannot be held out.
+        SettingError: If `workers` is less than 1, the share is not between 0 and 1, or the sheet's suffix is not that
+            of an image format.
     """
     source, output, sheet = as_path(source), as_path(output), as_path(sheet)
     threads = _threads(workers)
@@ -161,26 +170,43 @@ def prepare(
     target = _target(source, output)
     if target.exists() and target.resolve() == source.resolve():
         raise DataError(f"{target} is the source file itself.", "Choose another file with --output.")
-    check_overwrite(target, data.manifest, folder=source.is_dir())  # before opening images, which may take minutes
+    # These checks come before opening images, which may take minutes.
+    check_overwrite(target, data.manifest, folder=source.is_dir() and share is None)
     manifest = data.manifest
-    published = compare(count_parts(trained_on_val(manifest)), layout=data.layout)
-    if published is None:
+    published = None
+    if share is not None:
+        hold_out(manifest, share, seed=seed)
+    else:
+        published = compare(count_parts(trained_on_val(manifest)), layout=data.layout)
+    if published is None and share is None:
         data = dataclasses.replace(data, notes=(*data.notes, *_near_none(data.layout)))
     _report_differences(source, published, strict=strict, reporter=reporter)
     inspection = inspect_images(manifest, workers=threads, reporter=reporter)
+    unreadable = {fault.path for fault in inspection.unreadable}
+    held_out = None
+    if share is not None:
+        held_out = hold_out(manifest, share, seed=seed, unreadable=unreadable)
+        manifest = held_out.manifest
+        either = dataclasses.replace(manifest, samples=(*data.manifest, *manifest))
+        check_overwrite(target, either, folder=source.is_dir())
     warn_of_clashes(manifest, inspection, reporter)
     for warning in data.warnings:
         reporter.warn(warning)
     if strict:
         _check_faultless(source, data, inspection.unreadable)
+    readable = dataclasses.replace(manifest, samples=tuple(row for row in manifest if row.path not in unreadable))
     if sheet is not None:
-        unreadable = {fault.path for fault in inspection.unreadable}
-        readable = tuple(sample for sample in manifest if sample.path not in unreadable)
-        if readable:
-            write_picture(data_sheet(dataclasses.replace(manifest, samples=readable), seed=seed), sheet)
+        if len(readable):
+            write_picture(data_sheet(readable, seed=seed), sheet)
         else:
             reporter.warn(f"No image can be read: {sheet} was not drawn.")
             sheet = None
+    again = _command(source, layout=layout, include_val=include_val, output=output, seed=seed)
+    undivided = nothing_to_evaluate(readable, again, seed=seed)
+    as_read = not unreadable and share is None and layout == "auto" and not include_val
+    following = next_command(
+        readable, source if as_read else target, unlabelled=as_read and source.is_dir() and data.layout == "images"
+    )
     write_manifest(_marked(manifest, inspection.unreadable), target)
     return Preparation(
         layout=data.layout,
@@ -194,10 +220,19 @@ def prepare(
         passed_over=data.passed,
         suffixes=count_suffixes(manifest),
         inspection=inspection,
-        notes=data.notes,
+        notes=(*data.notes, *([undivided] if undivided else [])),
         manifest=target,
         sheet=sheet,
+        held_out=held_out,
+        next_command=following,
     )
+
+
+def _command(source: Path, *, layout: str, include_val: bool, output: Path | None, seed: int) -> list[str]:
+    """Return the words of the command that reads this data in the same way."""
+    given = {"--layout": layout if layout != "auto" else "", "--output": output or "", "--seed": seed or ""}
+    options = [word for name, value in given.items() if value for word in (name, str(value))]
+    return ["scing", "prepare", str(source), *options, *(["--include-val"] if include_val else [])]
 
 
 def _marked(manifest: Manifest, unreadable: tuple[Dropped, ...]) -> Manifest:

@@ -1,0 +1,69 @@
+"""What to do after `prepare`: the next command, and how to make data without queries ready for an evaluation."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+from scing_cli.core.artifacts import choose_run
+from scing_cli.core.datasets import check_evaluation, check_training
+from scing_cli.core.datasets.hold_out import EXAMPLE, hold_out
+from scing_cli.core.errors import DataError, RunError
+from scing_cli.core.manifest import Manifest
+
+PLAIN_MODEL = ("--model", "ViT-B-16-quickgelu", "--pretrained", "openai")
+INDEX = Path("gallery.faiss")
+
+
+def next_command(manifest: Manifest, data: Path, *, unlabelled: bool) -> str:
+    """Return the command that usually follows: training if possible, else an evaluation, else an index.
+
+    Args:
+        manifest: The rows, without unreadable images.
+        data: What `--data` takes: the data set, or its manifest.
+        unlabelled: Whether `data` is a folder of images without labels.
+    """
+    if _passes(check_training, manifest):
+        return shlex.join(["scing", "train-prompts", "--data", str(data)])
+    model = () if _is_trained() else PLAIN_MODEL
+    if _passes(check_evaluation, manifest):
+        return shlex.join(["scing", "evaluate", "--data", str(data), *model])
+    what = ("--images", str(data)) if unlabelled else ("--data", str(data), "--split", "all")
+    output = ("--output", f"{data.stem or 'images'}.faiss") if INDEX.exists() else ()
+    return shlex.join(["scing", "embed", *what, *model, *output])
+
+
+def nothing_to_evaluate(manifest: Manifest, command: list[str], *, seed: int) -> str:
+    """Return a note on data with people but without queries, and the command that divides the people; or an empty text.
+
+    Args:
+        manifest: The rows, without unreadable images.
+        command: The words of the `prepare` command that read this data.
+        seed: The seed of that command.
+    """
+    if not manifest.identities() or {"val", "query", "gallery"}.intersection(manifest.splits()):
+        return ""
+    said = "Nothing can be evaluated yet: no image is a query."
+    try:
+        hold_out(manifest, EXAMPLE, seed=seed)
+    except DataError as error:
+        return f"{said} {error.what}"
+    return f"{said} To hold out some people for testing: {shlex.join([*command, '--hold-out', str(EXAMPLE)])}"
+
+
+def _passes(check: Callable[[Manifest], None], manifest: Manifest) -> bool:
+    try:
+        check(manifest)
+    except DataError:
+        return False
+    return True
+
+
+def _is_trained() -> bool:
+    """Return whether `./runs` has a finished run, which the commands use by default."""
+    try:
+        choose_run(None, stage="visual")
+    except RunError:
+        return False
+    return True
