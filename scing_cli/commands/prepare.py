@@ -63,7 +63,7 @@ def prepare(
         output=output,
         sheet=sheet,
         strict=strict,
-        share=hold_out,
+        hold_out=hold_out,
         seed=seed,
         workers=workers,
         reporter=terminal,

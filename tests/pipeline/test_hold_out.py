@@ -127,3 +127,11 @@ def test_too_few_people_to_divide_are_told_instead_of_a_command_that_fails(scing
     assert "--hold-out needs at least 4 people, 2 for training and 2 for testing; three has 3." in " ".join(
         scing("prepare", data, "--json").json["notes"]
     )
+
+
+def test_where_a_run_is_finished_the_printed_evaluation_uses_it(scing, finished, here):
+    shutil.copytree(finished, "runs/one")
+    data = FIXTURES["Occluded-REID"].write(here / "data")
+    told = scing("prepare", data, "--json").json["next"]
+    assert told == f"scing evaluate --data {data}"
+    assert "Using the newest finished run" in run_printed(scing, told).err

@@ -1,4 +1,4 @@
-"""What the name of a folder says: a part of a data set, a camera, or only that it holds images.
+"""What the name of a folder says: a part of a data set, a camera, a date, or only that it holds images.
 
 Such names are no people's names. Nothing here looks at the disk.
 """
@@ -43,6 +43,8 @@ _FURTHER = frozenset(
     }
 )
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
+_MONTH, _DAY = "(?:0[1-9]|1[0-2])", "(?:0[1-9]|[12][0-9]|3[01])"
+_DATE = re.compile(rf"(?:19|20)[0-9]{{2}}(?:([-_.]?){_MONTH}\1{_DAY}|[-_.]{_MONTH})")
 _SURE_CAMERA = re.compile(r"(?:cam|camera)(?:[ _-]?(?:[0-9]{1,4}|[a-z])|[_-].+)", re.IGNORECASE)
 _CAMERA = re.compile(r"c[0-9]{1,3}|(?:ch|channel|view)[ _-]?[0-9]{1,3}", re.IGNORECASE)
 
@@ -65,6 +67,15 @@ def is_holder(name: str) -> bool:
     """
     words = _words(name)
     return bool(_HOLDERS & words) and words <= _HOLDERS | _FURTHER
+
+
+def is_date(name: str) -> bool:
+    """Return whether a folder is named by a day or a month.
+
+    >>> [name for name in ("2024-05-01", "20240501", "2024_05", "202405", "0001") if is_date(name)]
+    ['2024-05-01', '20240501', '2024_05']
+    """
+    return _DATE.fullmatch(name) is not None
 
 
 def named_cameras(names: Iterable[str]) -> list[str]:

@@ -33,7 +33,7 @@ class HeldOut:
     untestable: int
 
 
-def hold_out(manifest: Manifest, share: float, *, seed: int, unreadable: Collection[str] = ()) -> HeldOut:
+def divide_people(manifest: Manifest, share: float, *, seed: int, unreadable: Collection[str] = ()) -> HeldOut:
     """Divide the people at random: a share of them is for testing, the others are for training.
 
     A query is one image per person and camera. An image stays in the gallery instead if a query would otherwise have

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from scing_cli.core.datasets.folder_names import is_holder, is_part, named_cameras
+from scing_cli.core.datasets.folder_names import is_date, is_holder, is_part, named_cameras
 from scing_cli.core.datasets.listing import Listing, list_folder
 from scing_cli.core.datasets.wrapping import LOOKED_INTO, holds_images, look_into
 from scing_cli.core.errors import spelled
@@ -55,6 +55,8 @@ def doubt_people(folder: Path) -> Doubt | None:
         return Doubt(f"{_listed(cameras)} named like {_kinds(cameras, 'camera')}", layouts, sure)
     if outer and all(map(is_holder, outer)):
         return Doubt(f"{_listed(outer)} named like {_kinds(outer, 'folder')} of images", ("images",))
+    if outer and all(map(is_date, outer)):
+        return Doubt(f"{_listed(outer)} named like {_kinds(outer, 'date')}", ("images",))
     for name, listing in seen.items():
         if found := _several(listing.images):
             what = f"the files in {spelled(name)} begin with different identities, such as {' and '.join(found)}"
@@ -71,8 +73,10 @@ def _doubt_inner(seen: dict[str, Listing], inner: Counter[str]) -> Doubt | None:
     shared = sorted(name for name, count in inner.items() if count > 1)
     if not shared or named_cameras(inner):
         return None
-    numbered = all(map(IDENTITY_NUMBER.fullmatch, shared)) and not all(map(IDENTITY_NUMBER.fullmatch, seen))
-    if not numbered and not (len(shared) > len(seen) and len(shared) > len(inner) / 2):
+    numbered, numbered_outside = (all(map(IDENTITY_NUMBER.fullmatch, names)) for names in (shared, seen))
+    if numbered_outside and not numbered:
+        return None
+    if len(shared) <= len(inner) / 2 or (len(shared) <= len(seen) and numbered == numbered_outside):
         return None
     same = f"folders of the same names ({_some(shared)}) are inside several of them"
     return Doubt(f"{same}, as people are inside folders of cameras", ("camera-folders", "images"))

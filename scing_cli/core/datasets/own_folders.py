@@ -116,10 +116,12 @@ def _refusal(root: Path, doubt: Doubt, layout: str) -> DataError:
 
 
 def _unnamed_files(root: Path, folders: Sequence[str]) -> DataError:
-    example = next(path for name in folders for path in walk_images(root, name))
+    pattern = LAYOUTS["split-files"].pattern
+    paths = [path for name in folders for path in itertools.islice(walk_images(root, name), SAMPLED)]
+    other = next((path for path in paths if not names_match([path.rpartition("/")[2]], pattern)), paths[0])
     return DataError(
         f"{spelled(root)} has the folders {', '.join(folders)}, but they do not hold one folder per person each, and "
-        f"their files are not named as 0001_c1 (identity, camera), as in Market-1501: {spelled(example)}.",
+        f"their files are not named as 0001_c1 (identity, camera), as in Market-1501: {spelled(other)}.",
         f"Rename the files, or sort them into one folder per person. {CSV_REMEDY}\n{FORCED['images']}",
     )
 
@@ -138,7 +140,6 @@ def _check_signature(root: Path, layout: str) -> None:
 
 
 def _are_flat(listings: Sequence[Listing]) -> bool:
-    """Return whether folders have images named as in Market-1501, and no folders."""
-    flat = [listing.images for listing in listings if not listing.folders]
-    pattern = LAYOUTS["split-files"].pattern
-    return any(flat) and len(flat) == len(listings) and all(names_match(images, pattern) for images in flat)
+    """Return whether folders have images named as in Market-1501, or nothing; folders next to images are not read."""
+    images = [listing.images for listing in listings if listing.images or listing.folders]
+    return bool(images) and all(names and names_match(names, LAYOUTS["split-files"].pattern) for names in images)

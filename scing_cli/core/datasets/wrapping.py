@@ -52,7 +52,7 @@ def people_root(path: Path) -> Path:
     last = path
     for folder in itertools.islice(wrapped_folders(path), 1, None):
         inside = look_into(folder)
-        if _labels(look_into(folder.parent)) or inside.images:
+        if _labels(look_into(folder.parent)) or inside.images or named_cameras([folder.name]):
             break
         held = _holding(folder, inside)
         of_one = folder.parent == path and bool(named_cameras(held)) and not _are_deep(folder, held)

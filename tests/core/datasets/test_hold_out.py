@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scing_cli.core.datasets.hold_out import HeldOut, hold_out
+from scing_cli.core.datasets.hold_out import HeldOut, divide_people
 from scing_cli.core.errors import DataError, SettingError
 from scing_cli.core.manifest import Manifest, Sample
 
@@ -35,7 +35,7 @@ def drawn(people: dict[str, dict[str, int]], splits: list[str]) -> Manifest:
 def divide(manifest: Manifest, share: float, **options) -> HeldOut | None:
     """Return the division, or None if there are too few people for it."""
     try:
-        return hold_out(manifest, share, **options)
+        return divide_people(manifest, share, **options)
     except DataError:
         return None
 
@@ -101,7 +101,7 @@ def test_the_division_depends_on_the_seed_and_not_on_the_order(people, seed, ord
 
 def test_seeds_draw_different_people() -> None:
     manifest = drawn({f"person {number}": {"1": 2, "2": 2} for number in range(20)}, [""])
-    drawn_people = {hold_out(manifest, 0.3, seed=seed).manifest.part("query").identities() for seed in range(5)}
+    drawn_people = {divide_people(manifest, 0.3, seed=seed).manifest.part("query").identities() for seed in range(5)}
     assert len(drawn_people) == 5
     assert {len(people) for people in drawn_people} == {6}
 
@@ -109,13 +109,13 @@ def test_seeds_draw_different_people() -> None:
 def test_unreadable_images_are_neither_queries_nor_matches() -> None:
     manifest = drawn({name: {"1": 1, "2": 1} for name in "abcdefgh"}, [""])
     broken = {row.path for row in manifest if row.camera == "2" and row.identity in "abcdef"}
-    held = hold_out(manifest, 0.5, seed=0, unreadable=broken)
+    held = divide_people(manifest, 0.5, seed=0, unreadable=broken)
     assert (held.manifest.part("query").identities(), held.untestable) == (("g", "h"), 6)
 
 
 def test_people_of_val_stay_in_val() -> None:
     manifest = drawn({name: {"1": 2, "2": 2} for name in "abcdefgh"}, ["train", "val"])
-    held = hold_out(manifest, 0.5, seed=0)
+    held = divide_people(manifest, 0.5, seed=0)
     assert held.manifest.part("val").samples == manifest.part("val").samples
     assert held.tested == held.trained == 2
 
@@ -124,7 +124,7 @@ def test_people_of_val_stay_in_val() -> None:
 def test_data_that_is_divided_is_refused(split: str) -> None:
     manifest = drawn({name: {"1": 2} for name in "abcd"}, ["train", split])
     with pytest.raises(DataError, match=f"data has images in the split {split} already"):
-        hold_out(manifest, 0.3, seed=0)
+        divide_people(manifest, 0.3, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -142,10 +142,10 @@ def test_data_that_is_divided_is_refused(split: str) -> None:
 )
 def test_too_few_people_are_refused_with_the_numbers(people, share: float, said: str) -> None:
     with pytest.raises(DataError, match=said):
-        hold_out(drawn(people, [""]), share, seed=0)
+        divide_people(drawn(people, [""]), share, seed=0)
 
 
 @pytest.mark.parametrize("share", [0, 1, -0.3, 30, float("nan")])
 def test_a_share_outside_the_range_is_refused(share: float) -> None:
     with pytest.raises(SettingError, match="must be more than 0 and less than 1"):
-        hold_out(drawn({"a": {"1": 2}}, [""]), share, seed=0)
+        divide_people(drawn({"a": {"1": 2}}, [""]), share, seed=0)

@@ -78,6 +78,8 @@ ELSEWHERE = {
         [f"{day}/{who}/1.jpg" for day in ("Monday", "Tuesday") for who in ("anna", "ben", "carl")],
         r"the same names \(anna, ben, carl\) are inside several of them",
     ),
+    "months": (["2024-01/anna/1.jpg", "2024-02/ben/1.jpg"], "2024-01, 2024-02 are named like dates"),
+    "one camera": (["cam1/0001/1.jpg", "cam1/0002/1.jpg"], "cam1 is named like a camera"),
     "cameras by split": (["train/cam1/1.jpg", "query/cam1/2.jpg", "gallery/cam2/2.jpg"], "cam1 is named like a camera"),
 }
 
@@ -148,6 +150,8 @@ def test_two_folders_of_one_split_are_refused(touch) -> None:
         (["set/sequences/cam1/p1/1.jpg", "set/sequences/cam2/p1/1.jpg"], "set/sequences", {"p1"}),
         (["anna/cam1/1.jpg", "anna/cam2/1.jpg"], "", {"anna"}),
         (["anna/door/1.jpg"], "", {"anna"}),
+        (["anna/001/1.jpg", "anna/002/1.jpg", "ben/001/1.jpg"], "", {"anna", "ben"}),
+        (["0001/1/1.jpg", "0002/1/1.jpg", "0001/2/1.jpg", "0001/3/1.jpg", "0002/3/1.jpg"], "", {"0001", "0002"}),
         (["anna/1.jpg"], "", {"anna"}),
     ],
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from scing_cli.core.artifacts import choose_run
 from scing_cli.core.datasets import check_evaluation, check_training
-from scing_cli.core.datasets.hold_out import EXAMPLE, hold_out
+from scing_cli.core.datasets.hold_out import EXAMPLE, divide_people
 from scing_cli.core.errors import DataError, RunError
 from scing_cli.core.manifest import Manifest
 
@@ -46,7 +46,7 @@ def nothing_to_evaluate(manifest: Manifest, command: list[str], *, seed: int) ->
         return ""
     said = "Nothing can be evaluated yet: no image is a query."
     try:
-        hold_out(manifest, EXAMPLE, seed=seed)
+        divide_people(manifest, EXAMPLE, seed=seed)
     except DataError as error:
         return f"{said} {error.what}"
     return f"{said} To hold out some people for testing: {shlex.join([*command, '--hold-out', str(EXAMPLE)])}"

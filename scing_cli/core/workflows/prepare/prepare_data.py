@@ -8,7 +8,7 @@ from pathlib import Path
 
 from scing_cli.core.datasets import DataSet, Dropped, read_data
 from scing_cli.core.datasets.dataset import display_name
-from scing_cli.core.datasets.hold_out import HeldOut, hold_out
+from scing_cli.core.datasets.hold_out import HeldOut, divide_people
 from scing_cli.core.datasets.inspect import (
     Inspection,
     Spread,
@@ -134,7 +134,7 @@ def prepare(
     output: StrPath | None = None,
     sheet: StrPath | None = None,
     strict: bool = False,
-    share: float | None = None,
+    hold_out: float | None = None,
     seed: int = 0,
     workers: int | None = None,
     reporter: Reporter = LIBRARY_REPORTER,
@@ -150,7 +150,7 @@ def prepare(
         sheet: A contact sheet to write: the images of some identities by camera.
         strict: Raise if a file was dropped or cannot be read, or if the counts differ from those of the matching
             published data set (except counts without a source). Nothing is written then.
-        share: The share of the people to hold out for testing; all their images become queries and gallery.
+        hold_out: The share of the people to hold out for testing; all their images become queries and gallery.
         seed: Selects the identities on the sheet, and the people and queries that are held out.
         workers: Threads that decode.
         reporter: Receives progress and warnings.
@@ -171,21 +171,21 @@ def prepare(
     if target.exists() and target.resolve() == source.resolve():
         raise DataError(f"{target} is the source file itself.", "Choose another file with --output.")
     # These checks come before opening images, which may take minutes.
-    check_overwrite(target, data.manifest, folder=source.is_dir() and share is None)
+    check_overwrite(target, data.manifest, folder=source.is_dir() and hold_out is None)
     manifest = data.manifest
     published = None
-    if share is not None:
-        hold_out(manifest, share, seed=seed)
+    if hold_out is not None:
+        divide_people(manifest, hold_out, seed=seed)
     else:
         published = compare(count_parts(trained_on_val(manifest)), layout=data.layout)
-    if published is None and share is None:
+    if published is None and hold_out is None:
         data = dataclasses.replace(data, notes=(*data.notes, *_near_none(data.layout)))
     _report_differences(source, published, strict=strict, reporter=reporter)
     inspection = inspect_images(manifest, workers=threads, reporter=reporter)
     unreadable = {fault.path for fault in inspection.unreadable}
     held_out = None
-    if share is not None:
-        held_out = hold_out(manifest, share, seed=seed, unreadable=unreadable)
+    if hold_out is not None:
+        held_out = divide_people(manifest, hold_out, seed=seed, unreadable=unreadable)
         manifest = held_out.manifest
         either = dataclasses.replace(manifest, samples=(*data.manifest, *manifest))
         check_overwrite(target, either, folder=source.is_dir())
@@ -203,7 +203,7 @@ def prepare(
             sheet = None
     again = _command(source, layout=layout, include_val=include_val, output=output, seed=seed)
     undivided = nothing_to_evaluate(readable, again, seed=seed)
-    as_read = not unreadable and share is None and layout == "auto" and not include_val
+    as_read = not unreadable and hold_out is None and layout == "auto" and not include_val
     following = next_command(
         readable, source if as_read else target, unlabelled=as_read and source.is_dir() and data.layout == "images"
     )
