@@ -38,6 +38,7 @@ def embed(
     workers: options.Workers = None,
     batch_size: options.BatchSize = 64,
     save_minutes: options.SaveMinutes = 10.0,
+    strict: options.StrictImages = False,
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
@@ -52,7 +53,7 @@ def embed(
             "split": (split, "gallery"),
             "descriptor": (descriptor, "projected"),
         }
-        not_with("--prune without --append", given, **usual, index_type=(index_type, "auto"))
+        not_with("--prune without --append", given, **usual, index_type=(index_type, "auto"), strict=(strict, False))
         not_with("--prune", {"force": force or None})
         check_machine(device, precision, workers, batch_size)
         from scing_cli.core.workflows.embed.prune import prune_index
@@ -74,6 +75,7 @@ def embed(
         index_type=index_type,
         descriptor=descriptor,
         save_minutes=save_minutes,
+        strict=strict,
         machine=Machine(device, precision, workers, batch_size),
         reporter=terminal,
     )
@@ -87,6 +89,7 @@ def _show(report: EmbedReport, terminal: Terminal) -> None:
     counts = f", {report.replaced:,} had changed and were replaced" if report.replaced else ""
     counts += f", {report.skipped:,} were there already" if report.skipped else ""
     counts += f", {report.removed:,} removed because their files are missing" if report.removed else ""
+    counts += f", {len(report.left_out):,} left out" if report.left_out else ""
     holds = f"it holds {report.count:,} of width {report.width}"
     terminal.say(f"{report.index}: {counted(report.added, 'row')} added{counts}; {holds}.")
     if report.recall is not None:

@@ -31,6 +31,7 @@ def evaluate(
     descriptor: options.DescriptorKind = "projected",
     list_lost: options.ListLost = False,
     output: options.ReportFolder = None,
+    strict: options.StrictImages = False,
     rerank: options.Rerank = False,
     k1: options.K1 = None,
     k2: options.K2 = None,
@@ -50,7 +51,8 @@ def evaluate(
     if embeddings is not None:
         given = {"run": run, "model": model, "pretrained": pretrained, "stride": stride, "data": data, "index": index}
         usual = {"split": (split, "query"), "layout": (layout, "auto"), "descriptor": (descriptor, "projected")}
-        not_with("--embeddings", given, **usual, statistics=(statistics, "auto"), interpolation=(interpolation, "auto"))
+        usual |= {"statistics": (statistics, "auto"), "interpolation": (interpolation, "auto")}
+        not_with("--embeddings", given, **usual, strict=(strict, False))
         check_machine(device, precision, workers, batch_size)
         from scing_cli.core.workflows.evaluate.evaluate_saved import evaluate_saved
 
@@ -76,6 +78,7 @@ def evaluate(
         reranking=reranking,
         yes=yes,
         output=output,
+        strict=strict,
         machine=Machine(device, precision, workers, batch_size),
         reporter=terminal,
     )

@@ -106,6 +106,10 @@ Strict = Annotated[
     bool,
     typer.Option("--strict", help="Fail on dropped or unreadable files, and on counts other than the published ones."),
 ]
+StrictImages = Annotated[
+    bool,
+    typer.Option("--strict", help="Stop at the first image that cannot be read; by default such images are left out."),
+]
 Synthetic = Annotated[bool, typer.Option("--synthetic", help="Create a synthetic data set in DIR first.")]
 Identities = Annotated[
     int | None, _synthetic("--identities", text="People in the training split (default: 32).", least=2)

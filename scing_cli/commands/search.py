@@ -31,6 +31,7 @@ def search(
     montage: options.Montage = None,
     saliency: options.Saliency = None,
     thumbnails: options.Thumbnails = False,
+    strict: options.StrictImages = False,
     device: options.Device = "auto",
     precision: options.QuickPrecision = "auto",
     seed: options.Seed = 0,
@@ -40,6 +41,7 @@ def search(
     debug: options.Debug = False,
 ) -> None:
     """Rank the gallery by similarity to a photo; scores are cosines."""
+    from scing_cli.core.datasets.left_out import list_beside, write_left_out
     from scing_cli.core.index import RowFilter
     from scing_cli.core.workflows.search.hits_file import check_hits_file, write_hits
     from scing_cli.core.workflows.search.match_threshold import MatchRule
@@ -67,11 +69,14 @@ def search(
         montage=montage,
         saliency=saliency,
         identify=strips is not None,
+        strict=strict,
         machine=Machine(device, precision, workers, batch_size),
         reporter=terminal,
     )
     if hits_file is not None:
         write_hits(hits_file, found.results)
+        if hits_file != Path("-"):
+            write_left_out(list_beside(hits_file), found.left_out, terminal)
     if terminal.result(payload_of(found)) or hits_file == Path("-"):
         return
     show(found, terminal, strips, parse_box(box))

@@ -40,6 +40,8 @@ def _rows(report: EvaluationReport, named: bool) -> Iterator[tuple[str, Figures]
 def _lines(report: EvaluationReport) -> Iterator[str]:
     scores = report.scores
     yield f"{scores.valid_queries:,} of {scores.queries:,} queries are valid, {report.gallery:,} gallery rows."
+    if line := report.left_out_line():
+        yield line
     yield f"Protocol {report.protocol.name}: {report.protocol.reason}."
     if report.reranked:
         yield f"Re-ranked by k-reciprocal neighbours: {report.reranked.settings}."

@@ -19,7 +19,8 @@ TITLE_WIDTH = 78  # fits 80 columns
 def payload_of(found: SearchReport) -> dict[str, Any]:
     """Return the result as `--json` prints it."""
     results: list[dict[str, Any]] = [{"query": str(own.query), "hits": _hits(own)} for own in found.results]
-    payload: dict[str, Any] = {"results": results}
+    left_out = [dataclasses.asdict(fault) for fault in found.left_out]
+    payload: dict[str, Any] = {"results": results, "left_out": left_out}
     if found.joined:
         results[0]["joined"] = [str(photo) for photo in found.joined]
     if found.threshold is not None:

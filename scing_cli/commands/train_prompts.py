@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,7 @@ def train_prompts(
     workers: options.Workers = None,
     resume: options.Resume = None,
     save_minutes: options.SaveMinutes = 10.0,
+    strict: options.StrictImages = False,
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
@@ -63,6 +65,7 @@ def train_prompts(
         run=run,
         resume=resume,
         save_minutes=save_minutes,
+        strict=strict,
         machine=machine,
         reporter=terminal,
     )
@@ -76,6 +79,7 @@ def train_prompts(
         "last_epoch": dict(report.fit.last),
         "steps": report.fit.steps,
         "seconds": round(report.fit.seconds, 1),
+        "left_out": [dataclasses.asdict(fault) for fault in report.left_out],
     }
     if not terminal.result(payload):
         terminal.course(f"Stage 1: {report.identities:,} identities, {report.images:,} images", report.fit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ def train_visual(
     workers: options.Workers = None,
     resume: options.Resume = None,
     save_minutes: options.SaveMinutes = 10.0,
+    strict: options.StrictImages = False,
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
@@ -52,6 +54,7 @@ def train_visual(
         validate=validate,
         resume=resume,
         save_minutes=save_minutes,
+        strict=strict,
         machine=machine,
         reporter=terminal,
     )
@@ -65,6 +68,7 @@ def train_visual(
         "last_epoch": dict(report.fit.last),
         "steps": report.fit.steps,
         "seconds": round(report.fit.seconds, 1),
+        "left_out": [dataclasses.asdict(fault) for fault in report.left_out],
         "validation": report.validation.summary() if report.validation else None,
     }
     if not terminal.result(payload):

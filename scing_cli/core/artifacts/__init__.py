@@ -1,6 +1,7 @@
 """Files on disk: run folders, stamps, digests, atomic writes, locks."""
 
 from scing_cli.core.artifacts.checksum import FORMAT, checked_json, text_digest, with_checksum
+from scing_cli.core.artifacts.decoded_images import DecodedImages
 from scing_cli.core.artifacts.file_lock import acquire_lock, lock_holder, release_lock
 from scing_cli.core.artifacts.files import (
     cache_folder,
@@ -37,6 +38,7 @@ __all__ = [
     "STAGES",
     "STAMP",
     "VISUAL_REMEDY",
+    "DecodedImages",
     "Run",
     "acquire_lock",
     "cache_folder",

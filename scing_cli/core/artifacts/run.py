@@ -71,6 +71,10 @@ class Run:
         """The latest evaluation report; searches use its thresholds."""
         return self.path / "report.json"
 
+    def left_out(self, stage: str) -> Path:
+        """Return the list of the images that a stage's training left out; it exists only if there are any."""
+        return self.path / f"left-out.{STAGES[stage]}.csv"
+
     @property
     def identities(self) -> tuple[str, ...]:
         """The identity map: entry k is the identity of class k."""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scing_cli.core.batches.pixels import Pixels, resize
+from scing_cli.core.datasets.left_out import LeftOut
 from scing_cli.core.errors import UNREADABLE_REMEDY, ImageError, SettingError
 from scing_cli.core.imagefile import read_image
 from scing_cli.core.runtime import staying
@@ -41,7 +42,7 @@ def shares(count: int, workers: int) -> list[slice]:
 class _Pending(NamedTuple):
     rows: list[int]
     pixels: Pixels
-    jobs: list[Future[None]]
+    jobs: list[Future[dict[int, ImageError]]]
 
 
 class ImageLoader:
@@ -74,19 +75,23 @@ class ImageLoader:
         self.workers = workers
         self.ahead = ahead
 
-    def batches(self, batch_rows: Iterable[Sequence[int]]) -> Iterator[tuple[list[int], Pixels]]:
+    def batches(
+        self, batch_rows: Iterable[Sequence[int]], *, left_out: LeftOut | None = None
+    ) -> Iterator[tuple[list[int], Pixels]]:
         """Decode batches in the given order.
 
         If the iterator is closed early or an error occurs, waiting jobs are cancelled and the threads end.
 
         Args:
             batch_rows: The row numbers of each batch, for example from `sequential` or `identity_batches`.
+            left_out: Receives the files that cannot be decoded; their rows are missing from the batches, and a batch
+                without any other row is skipped. None to raise for the first one.
 
         Yields:
             The row numbers, and their pixels: shape (B, 3, height, width), uint8.
 
         Raises:
-            ImageError: If a file of a batch cannot be decoded; the message gives the file.
+            ImageError: If a file of a batch cannot be decoded, unless it is left out; the message gives the file.
         """
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="decode")
         waiting: deque[_Pending] = deque()
@@ -94,31 +99,43 @@ class ImageLoader:
             for rows in batch_rows:
                 waiting.append(self._start(pool, rows))
                 if len(waiting) > self.ahead:
-                    yield _finished(waiting.popleft())
+                    yield from self._finished(waiting.popleft(), left_out)
             while waiting:
-                yield _finished(waiting.popleft())
+                yield from self._finished(waiting.popleft(), left_out)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _start(self, pool: ThreadPoolExecutor, rows: Sequence[int]) -> _Pending:
         pixels = np.empty((len(rows), 3, self.height, self.width), np.uint8)
         parts = shares(len(rows), self.workers)
-        jobs = [pool.submit(self._decode_some, rows[part], pixels[part]) for part in parts]
+        jobs = [pool.submit(self._decode_some, rows[part], pixels[part], part.start) for part in parts]
         return _Pending(list(rows), pixels, jobs)
 
-    def _decode_some(self, rows: Sequence[int], pixels: Pixels) -> None:
+    def _decode_some(self, rows: Sequence[int], pixels: Pixels, first: int) -> dict[int, ImageError]:
+        """Decode some rows of a batch; return the errors by position in the batch, where `first` is the first row's."""
+        errors = {}
         with staying():
-            for row, target in zip(rows, pixels, strict=True):
-                self._decode(self.files[row], target)
+            for place, (row, target) in enumerate(zip(rows, pixels, strict=True), first):
+                try:
+                    self._decode(self.files[row], target)
+                except ImageError as error:
+                    errors[place] = error
+        return errors
 
     def _decode(self, file: Path, target: Pixels) -> None:
         resize(read_image(file), self.height, self.width, self.interpolation, into=target)
 
-
-def _finished(pending: _Pending) -> tuple[list[int], Pixels]:
-    try:
+    def _finished(self, pending: _Pending, left_out: LeftOut | None) -> Iterator[tuple[list[int], Pixels]]:
+        """Wait for a batch and yield it without the rows that are left out; nothing if no row is left."""
+        errors: dict[int, ImageError] = {}
         for job in pending.jobs:
-            job.result()
-    except ImageError as error:
-        raise ImageError(error.what, UNREADABLE_REMEDY) from error
-    return pending.rows, pending.pixels
+            errors |= job.result()
+        for place, error in errors.items():
+            if left_out is None:
+                raise ImageError(error.what, UNREADABLE_REMEDY) from error
+            left_out.add(self.files[pending.rows[place]], error)
+        if not errors:
+            yield pending.rows, pending.pixels
+        elif len(errors) < len(pending.rows):
+            kept = [place for place in range(len(pending.rows)) if place not in errors]
+            yield [pending.rows[place] for place in kept], pending.pixels[kept]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
-from scing_cli.core.artifacts import file_digest
+from scing_cli.core.artifacts import DecodedImages, file_digest
 from scing_cli.core.datasets.dataset import Dropped
 from scing_cli.core.datasets.published_counts import PartCount
 from scing_cli.core.errors import ImageError, spelled
@@ -78,6 +78,7 @@ def inspect_images(manifest: Manifest, *, workers: int, reporter: Reporter) -> I
                     sizes.append(found[:2])
                     same.setdefault(found[2], []).append(path)
                 advance(1)
+    DecodedImages().add(manifest.root / path for group in same.values() for path in group)
     widths, heights = (Spread.of(size[side] for size in sizes) for side in (0, 1))
     identical = tuple(tuple(group) for group in same.values() if len(group) > 1)
     return Inspection(tuple(unreadable), widths, heights, identical)

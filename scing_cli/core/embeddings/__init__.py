@@ -18,6 +18,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from scing_cli.core.batches import ImageLoader, Pixels, resize, sequential
+from scing_cli.core.datasets.left_out import LeftOut
 from scing_cli.core.encoders.camera_embedding import camera_rows
 from scing_cli.core.encoders.geometry import Geometry, check_descriptor
 from scing_cli.core.errors import DataError, counted, spelled
@@ -99,6 +100,7 @@ class Embedder(abc.ABC):
         text: str,
         take: Take | None = None,
         into: Vectors | None = None,
+        left_out: LeftOut | None = None,
     ) -> Vectors:
         """Embed image files; decoding and encoding run in parallel.
 
@@ -110,17 +112,20 @@ class Embedder(abc.ABC):
             text: Title of the progress bar.
             take: Called with each batch's row numbers and vectors, in order, if all vectors are finite.
             into: Shape (N, D), float32, to fill and return.
+            left_out: Receives the files that cannot be decoded, whose vectors are zero; None to raise for the first.
 
         Returns:
             (N, D) float32, in the order of `files`.
 
         Raises:
-            ImageError: If a file cannot be decoded.
+            ImageError: If a file cannot be decoded, unless it is left out.
             DataError: If a vector is not finite; the message lists the files.
         """
         vectors = np.empty((len(files), self.width), np.float32) if into is None else into
         camera = self._camera_rows(cameras, len(files), reporter)
-        loaded = image_batches(files, sequential(len(files), self.batch_size), self.geometry, workers=self.workers)
+        loaded = image_batches(
+            files, sequential(len(files), self.batch_size), self.geometry, workers=self.workers, left_out=left_out
+        )
         batches = ((rows, pixels, None if camera is None else camera[rows]) for rows, pixels in loaded)
         with reporter.progress(text, len(files)) as advance:
             for rows, found in self.stream(batches, unit=unit):
@@ -128,6 +133,10 @@ class Embedder(abc.ABC):
                 if take is not None and np.isfinite(found).all():
                     take(rows, found)
                 advance(len(rows))
+            missing = [row for row, file in enumerate(files) if file in left_out] if left_out else []
+            if missing:
+                vectors[missing] = 0.0
+                advance(len(missing))
         check_finite(vectors, files)
         return vectors
 
@@ -164,10 +173,15 @@ def check_finite(vectors: Vectors, files: Sequence[Path]) -> None:
 
 
 def image_batches(
-    files: Sequence[Path], batch_rows: Iterable[Sequence[int]], geometry: Geometry, *, workers: int
+    files: Sequence[Path],
+    batch_rows: Iterable[Sequence[int]],
+    geometry: Geometry,
+    *,
+    workers: int,
+    left_out: LeftOut | None = None,
 ) -> Iterator[tuple[list[int], Pixels]]:
-    """Load batches of files at an encoder's size: row numbers and uint8 pixels, (B, 3, H, W)."""
+    """Load batches of files at an encoder's size: row numbers and uint8 pixels, (B, 3, H, W); see `ImageLoader`."""
     loader = ImageLoader(
         files, height=geometry.height, width=geometry.width, interpolation=geometry.interpolation, workers=workers
     )
-    return loader.batches(batch_rows)
+    return loader.batches(batch_rows, left_out=left_out)

@@ -17,6 +17,7 @@ import numpy as np
 
 from scing_cli.core.artifacts import STAMP, write_json
 from scing_cli.core.batches import Pixels, normalise
+from scing_cli.core.datasets.left_out import LeftOut
 from scing_cli.core.embeddings import CameraRows, Embedder, Vectors
 from scing_cli.core.encoders.openvino_model import (
     OpenVinoFeatures,
@@ -181,12 +182,17 @@ def _least_cosine(
         raise RunError(f"{folder} does not contain the model that was written.")
     camera = cameras[: len(crops)] if cameras is not None else None
     size, device = len(crops), encoder.proj.device
-    least = 1.0
+    least, left_out = 1.0, LeftOut()
     for kind in ("projected", "concat"):
         tower = TorchEmbedder(encoder, kind=kind, device=device, precision="fp32", batch_size=size, workers=workers)
         openvino = OpenVinoEmbedder(model, kind=kind, batch_size=size, workers=workers)
-        left, right = (each.files(crops, cameras=camera, reporter=Silent(), text="") for each in (tower, openvino))
-        least = min(least, float((left.astype(np.float64) * right).sum(axis=1).min()))
+        left, right = (
+            each.files(crops, cameras=camera, reporter=Silent(), text="", left_out=left_out)
+            for each in (tower, openvino)
+        )
+        left_out.check_not_all(crops)
+        kept = [row for row, file in enumerate(crops) if file not in left_out]
+        least = min(least, float((left.astype(np.float64) * right).sum(axis=1)[kept].min()))
     return least
 
 

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 
 from scing_cli.core.datasets import DataSet
+from scing_cli.core.datasets.left_out import LeftOut, list_beside, report_left_out
 from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.embeddings.openvino_embedder import CROPS
-from scing_cli.core.errors import UNREADABLE_REMEDY, ImageError, IndexFileError, SettingError, spelled
+from scing_cli.core.errors import IndexFileError, SettingError
 from scing_cli.core.index import (
-    Entry,
     GalleryIndex,
-    Row,
     check_writable,
     choose_kind,
-    entry_of,
     file_keys,
-    file_state,
     partial_file,
     write_lock,
 )
@@ -29,13 +25,13 @@ from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.embed.embed_report import EmbedReport, report_of
 from scing_cli.core.workflows.embed.folder_data import folder_data
+from scing_cli.core.workflows.embed.new_images import NewImages, find_new_images
 from scing_cli.core.workflows.embed.partial_index import MINUTES, PartialIndex, PartialWriter
 from scing_cli.core.workflows.embed.prune import drop_missing
 from scing_cli.core.workflows.shared.embedder_choice import Crops, choose_embedder
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel, open_model
 from scing_cli.core.workflows.shared.run_data import open_data, own_cameras
-from scing_cli.core.workflows.shared.vectors import in_threads
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,23 +58,6 @@ class GalleryChoice:
             )
 
 
-@dataclasses.dataclass(frozen=True)
-class _NewImages:
-    """The images that are to be added to an index.
-
-    Args:
-        files: The image files.
-        entries: Their entries.
-        stale: Ids of rows that show former contents of some of these files.
-        replaced: Number of files that replace such rows.
-    """
-
-    files: Sequence[Path]
-    entries: Sequence[Entry]
-    stale: Sequence[int]
-    replaced: int
-
-
 def embed(
     choice: ModelChoice,
     gallery: GalleryChoice,
@@ -90,10 +69,13 @@ def embed(
     index_type: str = "auto",
     descriptor: str = "projected",
     save_minutes: float = MINUTES,
+    strict: bool = False,
     machine: Machine | None = None,
     reporter: Reporter = LIBRARY_REPORTER,
 ) -> EmbedReport:
     """Embed images as unit vectors and write them, with their rows, as a FAISS inner-product index.
+
+    Images that cannot be read are left out, and listed in a file next to the index. Former rows of such images stay.
 
     Args:
         choice: Which model.
@@ -105,18 +87,20 @@ def embed(
         index_type: auto (by the number of vectors), flat, ivf or hnsw; `append` never changes the type.
         descriptor: `projected` or `concat` (R10).
         save_minutes: Minutes between two saves of partial results, with which the same command resumes.
+        strict: Raise at the first image that cannot be read, instead of leaving such images out.
         machine: Device, precision and threads.
         reporter: Receives notes and progress.
 
     Returns:
-        What was added, replaced, skipped and removed.
+        What was added, replaced, skipped, removed and left out.
 
     Raises:
         InterruptionError: On Ctrl-C or SIGTERM.
+        ImageError: If no image can be read, or with `strict` if one cannot.
         IndexFileError: If the index exists and neither `append` nor `force` is set, it was made by another model,
             another process is writing it, or the path is not writable.
     """
-    output = as_path(output)
+    output, left_out = as_path(output), LeftOut(strict=strict)
     machine = machine or Machine()
     choose_kind(index_type, 0)  # raises for an unknown name before any work
     _check_output(output, append=append, force=force)
@@ -135,12 +119,13 @@ def embed(
     with lock if append else unlocked:
         base = _base(output, model, embedder, index_type) if append and output.exists() else None
         gone = drop_missing(base, reporter) if base is not None and prune else 0
-        new = _new_images(base, manifest, workers=machine.threads(), reporter=reporter)
+        new = find_new_images(base, manifest, workers=machine.threads(), left_out=left_out, reporter=reporter)
         seen_by = [cameras[file] for file in new.files] if model.cameras else None
         partial = _partial(output, model, embedder)
         writer = PartialWriter(partial, new.entries, cameras=seen_by, minutes=save_minutes, reporter=reporter)
         with writer.save_if_interrupted():
-            vectors = writer.embed(embedder, new.files)
+            new, vectors = new.readable(writer.embed(embedder, new.files, left_out=left_out), left_out)
+            left_out.check_not_all(manifest.files())
             index = _joined(base, new, vectors, model, descriptor=descriptor, kind=index_type)
             with unlocked if append else lock:
                 if base is None:
@@ -149,9 +134,10 @@ def embed(
                     with writer.committing():
                         index.write(output, locked=True)
     added = len(new.files) - new.replaced
-    skipped = len(manifest) - len(new.files)
+    skipped = len(manifest) - len(new.files) - len(left_out)
+    report_left_out(left_out.dropped(), len(manifest), reporter, target=list_beside(output))
     counts = {"added": added, "replaced": new.replaced, "skipped": skipped, "removed": gone}
-    return report_of(output, index, model.label(), passed_over=whole.passed, **counts)
+    return report_of(output, index, model.label(), passed_over=whole.passed, left_out=left_out.dropped(), **counts)
 
 
 def _partial(output: Path, model: OpenedModel, embedder: Embedder) -> PartialIndex:
@@ -209,60 +195,8 @@ def _base(output: Path, model: OpenedModel, embedder: Embedder, index_type: str)
     return index
 
 
-def _new_images(base: GalleryIndex | None, manifest: Manifest, *, workers: int, reporter: Reporter) -> _NewImages:
-    """Return the images that are new or have changed since the index was written.
-
-    An image with the size and time of its row counts as unchanged; of all others the digests are compared.
-    """
-    known: dict[str, list[Row]] = {}
-    if base is not None:
-        rows = base.rows()
-        for key, row in zip(file_keys(Path(row.path) for row in rows), rows, strict=True):
-            known.setdefault(key, []).append(row)
-    files = manifest.files()
-    former = [known.get(key, []) for key in file_keys(files)]
-    candidates = [i for i, file in enumerate(files) if not _unchanged(file, former[i])]
-    # Digests are computed before the images are decoded: if a file changes in between, the next append finds it.
-    entries = in_threads(
-        lambda i: _entry(files[i], manifest.samples[i]),
-        candidates,
-        workers=workers,
-        reporter=reporter,
-        text="digests",
-    )
-    added = {
-        i: entry
-        for i, entry in zip(candidates, entries, strict=True)
-        if entry.digest not in {row.digest for row in former[i]}
-    }
-    stale = [row.id for i in added for row in former[i]]
-    replaced = sum(bool(former[i]) for i in added)
-    return _NewImages([files[i] for i in added], list(added.values()), stale, replaced)
-
-
-def _unchanged(file: Path, former: Sequence[Row]) -> bool:
-    if not former:
-        return False
-    try:
-        state = file_state(file)
-    except OSError as error:
-        raise _unreadable(file, error) from error
-    return state in {(row.size, row.mtime) for row in former}
-
-
-def _entry(file: Path, sample: Sample) -> Entry:
-    try:
-        return entry_of(file, identity=sample.identity, camera=sample.camera)
-    except OSError as error:
-        raise _unreadable(file, error) from error
-
-
-def _unreadable(file: Path, error: OSError) -> ImageError:
-    return ImageError(f"{spelled(file)} cannot be read: {error.strerror}.", UNREADABLE_REMEDY)
-
-
 def _joined(
-    base: GalleryIndex | None, new: _NewImages, vectors: Vectors, model: OpenedModel, *, descriptor: str, kind: str
+    base: GalleryIndex | None, new: NewImages, vectors: Vectors, model: OpenedModel, *, descriptor: str, kind: str
 ) -> GalleryIndex:
     if base is None:
         return GalleryIndex.create(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
+from scing_cli.core.datasets.dataset import Dropped
 from scing_cli.core.datasets.passed_over import PassedOver
 from scing_cli.core.index import GalleryIndex
 
@@ -25,6 +27,7 @@ class EmbedReport:
         kind: The index type.
         recall: Recall@10 compared with a flat index; None for a flat index.
         passed_over: What was passed over in the folders of images.
+        left_out: Images that cannot be read, with the reasons. If they have rows in the index, these are former ones.
     """
 
     index: Path
@@ -38,21 +41,20 @@ class EmbedReport:
     kind: str
     recall: float | None
     passed_over: tuple[PassedOver, ...] = ()
+    left_out: tuple[Dropped, ...] = ()
 
 
 def report_of(
-    output: Path, index: GalleryIndex, model: str, *, passed_over: tuple[PassedOver, ...] = (), **counts: int
+    output: Path,
+    index: GalleryIndex,
+    model: str,
+    *,
+    passed_over: tuple[PassedOver, ...] = (),
+    left_out: tuple[Dropped, ...] = (),
+    **counts: int,
 ) -> EmbedReport:
     """Return the report for an index in its present state; `counts` are the report's counts of images and rows."""
     kind = index.stamp.kind
     recall = index.recall() if index.is_approximate else None
-    return EmbedReport(
-        output,
-        count=len(index),
-        width=index.width,
-        model=model,
-        kind=kind,
-        recall=recall,
-        passed_over=passed_over,
-        **counts,
-    )
+    properties: dict[str, Any] = {"width": index.width, "model": model, "kind": kind, "recall": recall, **counts}
+    return EmbedReport(output, count=len(index), passed_over=passed_over, left_out=left_out, **properties)

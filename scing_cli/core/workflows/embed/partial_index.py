@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from scing_cli.core.datasets.left_out import LeftOut
 from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.errors import IndexFileError, InterruptionError, ScingError, counted
 from scing_cli.core.index import Entry, GalleryIndex, Row, files_of, partial_file, write_lock
@@ -121,18 +122,19 @@ class PartialWriter:
         self._owner = False
         self._committed = False
 
-    def embed(self, embedder: Embedder, files: Sequence[Path]) -> Vectors:
+    def embed(self, embedder: Embedder, files: Sequence[Path], *, left_out: LeftOut | None = None) -> Vectors:
         """Embed N files, except those with a vector in the partial results.
 
         Args:
             embedder: The model.
             files: The N image files, in the order of the entries.
+            left_out: Receives the files that cannot be decoded; their vectors are not defined. None to raise.
 
         Returns:
             Shape (N, D), float32, unit length.
 
         Raises:
-            ImageError: If a file cannot be decoded.
+            ImageError: If a file cannot be decoded, unless it is left out.
             DataError: If a vector is not finite.
         """
         known = self.partial.find(self.entries, self.reporter) if self._owner else {}
@@ -161,6 +163,7 @@ class PartialWriter:
             text="embed",
             take=take,
             into=None if known else self.vectors,
+            left_out=left_out,
         )
         return self.vectors
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence, Sized
+from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
 
 import numpy as np
 
 from scing_cli.core.datasets import DataSet
 from scing_cli.core.datasets.checks import gallery_of
+from scing_cli.core.datasets.left_out import LeftOut, report_left_out
 from scing_cli.core.datasets.spelling import side_notes
 from scing_cli.core.embeddings import Embedder
 from scing_cli.core.errors import IndexFileError, SettingError, counted
@@ -17,7 +18,7 @@ from scing_cli.core.evaluation import Reranking, Side
 from scing_cli.core.evaluation.device import DeviceProducts
 from scing_cli.core.evaluation.truth import checked_truth
 from scing_cli.core.index import GalleryIndex, check_complete, file_keys
-from scing_cli.core.manifest import Manifest, is_junk
+from scing_cli.core.manifest import is_junk
 from scing_cli.core.paths import StrPath, as_path
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
@@ -44,6 +45,7 @@ def evaluate(
     reranking: Reranking | None = None,
     yes: bool = False,
     output: StrPath | None = None,
+    strict: bool = False,
     machine: Machine | None = None,
     reporter: Reporter = LIBRARY_REPORTER,
 ) -> EvaluationReport:
@@ -61,10 +63,12 @@ def evaluate(
         reranking: How to re-rank, to get these figures as well.
         yes: Whether that may take long.
         output: A folder for a report. Optional.
+        strict: Raise at the first image that cannot be read, instead of leaving such images out.
         machine: Device, precision and threads.
         reporter: Where progress goes.
 
     Raises:
+        ImageError: If no query or no gallery image can be read, or with `strict` if one cannot.
         DataError: If there is no query, no gallery, or no query has a true match left.
         IndexFileError: If the index is of another model.
         SettingError: If re-ranking would take long, and that was not agreed to.
@@ -81,6 +85,7 @@ def evaluate(
         reranking=reranking,
         yes=yes,
         output=output,
+        strict=strict,
         machine=machine,
         reporter=reporter,
     )[0]
@@ -98,6 +103,7 @@ def evaluate_on(
     reranking: Reranking | None = None,
     yes: bool = False,
     output: Path | None = None,
+    strict: bool = False,
     machine: Machine | None = None,
     reporter: Reporter = LIBRARY_REPORTER,
 ) -> list[EvaluationReport]:
@@ -108,7 +114,7 @@ def evaluate_on(
         SettingError: Before anything is embedded, if re-ranking would take long, and that was not agreed to.
     """
     machine = machine or Machine()
-    settings = _Settings(split, index, protocol, descriptor, reranking, yes, output, machine, reporter)
+    settings = _Settings(split, index, protocol, descriptor, reranking, yes, output, strict, machine, reporter)
     if output is not None:
         check_folder(output)
         if len(data) > 1:
@@ -143,6 +149,7 @@ class _Settings:
     reranking: Reranking | None
     yes: bool
     output: Path | None
+    strict: bool
     machine: Machine
     reporter: Reporter
 
@@ -166,9 +173,10 @@ class _Settings:
 
 def _score(model: OpenedModel, source: DataSet, settings: _Settings) -> EvaluationReport:
     reporter, split, index, manifest = settings.reporter, settings.split, settings.index, source.manifest
+    lost = {part: LeftOut(strict=settings.strict) for part in dict.fromkeys((split, gallery_of(split)))}
     if index is None:
         embedder = settings.embedder(model, settings.descriptor)
-        query, gallery = _both(manifest, split, model, embedder, reporter)
+        query, gallery = _both(source, model, embedder, settings, lost)
     else:
         check_complete(index)
         opened = GalleryIndex.read(index)
@@ -176,7 +184,7 @@ def _score(model: OpenedModel, source: DataSet, settings: _Settings) -> Evaluati
         embedder = settings.embedder(model, kind)
         gallery = _indexed(opened, index, model, embedder, reporter)
         settings.check_cost(manifest.part(split), opened, opened.width)
-        query = cached_side(manifest, split, model, embedder, reporter)
+        query = cached_side(manifest, split, model, embedder, reporter, left_out=lost[split])
         for warning in side_notes(query, gallery):
             if warning not in source.warnings:
                 reporter.warn(warning)
@@ -188,11 +196,19 @@ def _score(model: OpenedModel, source: DataSet, settings: _Settings) -> Evaluati
     chosen, scores, reranked = rank_sides(
         query, gallery, settings.protocol, reporter, products=products, reranking=settings.reranking
     )
-    lost = tuple((query.names[number], reason) for number, reason in scores.lost.why)
+    no_match = tuple((query.names[number], reason) for number, reason in scores.lost.why)
+    left_out = {part: found.dropped() for part, found in lost.items() if len(found)}
     run = model.run.path if model.run else None
     rows = len(gallery.identities)
-    report = EvaluationReport(scores, chosen, rows, manifest.name, model.label(), run, lost, reranked=reranked)
-    if model.run is not None and split == "query" and index is None:
+    report = EvaluationReport(
+        scores, chosen, rows, manifest.name, model.label(), run, no_match, reranked=reranked, left_out=left_out
+    )
+    for part, dropped in left_out.items():
+        report_left_out(dropped, len(manifest.part(part)), reporter, what=f"{part} image")
+    if left_out:
+        note = "No published figures to compare with: images were left out."
+        report = dataclasses.replace(report, published_note=note)
+    elif model.run is not None and split == "query" and index is None:
         published, note = published_rows(model.run, source, protocol=chosen.name)
         report = dataclasses.replace(report, published=published, published_note=note)
     if settings.output is None:
@@ -213,13 +229,15 @@ def _score(model: OpenedModel, source: DataSet, settings: _Settings) -> Evaluati
 
 
 def _both(
-    manifest: Manifest, split: str, model: OpenedModel, embedder: Embedder, reporter: Reporter
+    source: DataSet, model: OpenedModel, embedder: Embedder, settings: _Settings, lost: Mapping[str, LeftOut]
 ) -> tuple[Side, Side]:
+    manifest, split, reporter = source.manifest, settings.split, settings.reporter
     queries, rows = sides(manifest, split)
-    query = cached_side(manifest, split, model, embedder, reporter)
+    query = cached_side(manifest, split, model, embedder, reporter, left_out=lost[split])
     if rows == queries:
         return query, query
-    return query, cached_side(manifest, gallery_of(split), model, embedder, reporter)
+    other = gallery_of(split)
+    return query, cached_side(manifest, other, model, embedder, reporter, left_out=lost[other])
 
 
 def _index_descriptor(index: GalleryIndex, source: Path, asked: str, reporter: Reporter) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from scing_cli.core.datasets.dataset import Dropped
 from scing_cli.core.errors import SettingError, counted
 from scing_cli.core.evaluation import Choice, Reranking, Scores, Side, choose_protocol
 from scing_cli.core.evaluation import evaluate as rank
@@ -50,6 +52,7 @@ class EvaluationReport:
         published_note: Why there are none, where that is worth saying.
         reranked: The figures with re-ranking, if requested; `scores` are those without it.
         output: Where the report was written, if one was requested.
+        left_out: By split, the images that cannot be read, with the reasons; the scores are of the others.
     """
 
     scores: Scores
@@ -63,6 +66,7 @@ class EvaluationReport:
     published_note: str = ""
     reranked: Reranked | None = None
     output: Path | None = None
+    left_out: Mapping[str, tuple[Dropped, ...]] = dataclasses.field(default_factory=dict)
 
     def summary(self, *, list_lost: bool) -> dict[str, Any]:
         """Return it ready for JSON.
@@ -80,9 +84,19 @@ class EvaluationReport:
             figures["reranked"] = self.reranked.summary()
         if list_lost:
             figures["lost"] = [{"query": query, "reason": reason} for query, reason in self.lost]
+        figures["left_out"] = [
+            {"split": split, **dataclasses.asdict(fault)} for split, faults in self.left_out.items() for fault in faults
+        ]
         if self.output:
             figures["report"] = str(self.output)
         return figures
+
+    def left_out_line(self) -> str:
+        """Return a sentence about the images that were left out; empty if there are none."""
+        if not self.left_out:
+            return ""
+        images = (counted(len(faults), f"{split} image") for split, faults in self.left_out.items())
+        return f"{' and '.join(images)} cannot be read and are left out: the figures are of the others."
 
 
 def check_cost(reranking: Reranking, sizes: tuple[int, int, int], *, yes: bool, reporter: Reporter) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from scing_cli.core.artifacts import FORMAT, file_digest, read_json, replacing, text_digest, write_json
+from scing_cli.core.datasets.dataset import Dropped
+from scing_cli.core.datasets.left_out import LeftOut
 from scing_cli.core.embeddings import Embedder, Vectors
-from scing_cli.core.errors import DataError, RunError, ScingError, spelled
+from scing_cli.core.errors import UNREADABLE_REMEDY, DataError, ImageError, RunError, ScingError, spelled
 from scing_cli.core.evaluation import Side
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import Reporter
@@ -21,47 +24,94 @@ from scing_cli.core.workflows.shared.run_data import own_cameras
 from scing_cli.core.workflows.shared.scoring import side_of
 from scing_cli.core.workflows.shared.vectors import embed_files
 
+MOVED_REMEDY = "Say where the data lies now: --data DIR"
 
-def cached_side(whole: Manifest, name: str, model: OpenedModel, embedder: Embedder, reporter: Reporter) -> Side:
-    """Embed a part of a data set, or take the run's own vectors of it where nothing has changed since."""
-    part = whole.part(name)
+
+@dataclasses.dataclass(frozen=True)
+class _Kept:
+    """The vectors of a part that were kept, and the images that were left out then, with the reasons."""
+
+    vectors: Vectors
+    left_out: Sequence[Dropped]
+
+
+def cached_side(
+    whole: Manifest,
+    name: str,
+    model: OpenedModel,
+    embedder: Embedder,
+    reporter: Reporter,
+    *,
+    left_out: LeftOut | None = None,
+) -> Side:
+    """Embed a part of a data set, or take the run's own vectors of it where nothing has changed since.
+
+    Args:
+        whole: The data set.
+        name: The part's split.
+        model: The model.
+        embedder: Embeds with it.
+        reporter: Shows the progress.
+        left_out: Receives the images that cannot be read; the side is without them. None to raise for the first one.
+
+    Raises:
+        ImageError: If no image of the part can be read, or with `strict` if one cannot.
+    """
+    part, left_out = whole.part(name), left_out if left_out is not None else LeftOut(strict=True)
     known = own_cameras(part, whole, model.run) if model.cameras else None
     stamp = {
         "format": FORMAT,
         "model_digest": model.digest,
         "descriptor": embedder.kind,
         "rows": len(part),
-        "files": _files_digest(part),
+        "files": _files_digest(part, strict=left_out.strict),
         "precision": embedder.precision,
         "engine": embedder.engine,
         "cameras": text_digest("\n".join(known)) if known else "",
     }
     stem = model.run.path / "embeddings" / f"{part.name}-{name}" if model.run else None
-    vectors = _kept(stem, stamp, reporter) if stem else None
-    if vectors is None:
-        vectors = embed_files(embedder, part.files(), cameras=known, reporter=reporter, text=f"embed {name}")
-        if stem:
-            _keep(stem, vectors, stamp, reporter)
-    else:
+    kept = _kept(stem, stamp, reporter) if stem else None
+    if kept is not None and not (left_out.strict and kept.left_out):
+        for fault in kept.left_out:
+            file = Path(fault.path)
+            left_out.add(file, ImageError(f"{spelled(file)} {fault.reason}."))
         reporter.note(f"Vectors of {name}: kept from before, nothing has changed.")
-    return side_of(part, vectors)
+        return side_of(_readable(part, left_out), kept.vectors)
+    vectors = embed_files(
+        embedder, part.files(), cameras=known, reporter=reporter, text=f"embed {name}", left_out=left_out
+    )
+    gone = not any(file.exists() for file in part.files())
+    left_out.check_not_all(part.files(), remedy=MOVED_REMEDY if gone else UNREADABLE_REMEDY)
+    if len(left_out):
+        vectors = vectors[[row for row, file in enumerate(part.files()) if file not in left_out]]
+        stamp["left_out"] = [[fault.path, fault.reason] for fault in left_out.dropped()]
+    if stem:
+        _keep(stem, vectors, stamp, reporter)
+    return side_of(_readable(part, left_out), vectors)
 
 
-def _files_digest(part: Manifest) -> str:
+def _readable(part: Manifest, left_out: LeftOut) -> Manifest:
+    rows = tuple(row for row in part if part.file(row) not in left_out)
+    return part if len(rows) == len(part) else dataclasses.replace(part, samples=rows)
+
+
+def _files_digest(part: Manifest, *, strict: bool) -> str:
+    """Return a digest of the sizes and times of all files; one that cannot be accessed is an error with `strict`."""
     states = []
     for sample in part:
         try:
             state = part.file(sample).stat()
         except OSError as error:
-            raise DataError(
-                f"{spelled(part.file(sample))} cannot be read: {error.strerror}.",
-                "Say where the data lies now: --data DIR",
-            ) from error
-        states.append(f"{sample.path}\0{state.st_size}\0{state.st_mtime_ns}")
+            if strict:
+                what = f"{spelled(part.file(sample))} cannot be read: {error.strerror}."
+                raise DataError(what, MOVED_REMEDY) from error
+            states.append(f"{sample.path}\0{error.strerror}")
+        else:
+            states.append(f"{sample.path}\0{state.st_size}\0{state.st_mtime_ns}")
     return text_digest("\n".join(states))
 
 
-def _kept(stem: Path, stamp: Mapping[str, object], reporter: Reporter) -> Vectors | None:
+def _kept(stem: Path, stamp: Mapping[str, object], reporter: Reporter) -> _Kept | None:
     """Return the vectors kept under a name, if they match the stamp; warn of damaged ones."""
     file, note = _places(stem)
     if not os.path.exists(note):  # noqa: PTH110 - False for a name too long for the system, too
@@ -69,13 +119,15 @@ def _kept(stem: Path, stamp: Mapping[str, object], reporter: Reporter) -> Vector
     try:
         kept = read_json(note)
         if file_digest(file) == kept.pop("file_digest", None):
+            left_out = [Dropped(str(path), str(reason)) for path, reason in kept.pop("left_out", ())]
             vectors: Vectors = load_file(file)["vectors"]
-            whole = vectors.ndim == 2 and len(vectors) == stamp["rows"] and vectors.dtype == np.float32
-            return vectors if kept == stamp and whole and np.isfinite(vectors).all() else None
+            count = len(vectors) + len(left_out) if vectors.ndim == 2 else -1
+            whole = count == stamp["rows"] and vectors.dtype == np.float32 and bool(np.isfinite(vectors).all())
+            return _Kept(vectors, left_out) if kept == stamp and whole else None
         fault = f"{file} does not match {note.name} next to it: the digests differ."
     except RunError as error:
         fault = error.what
-    except (OSError, SafetensorError, KeyError) as error:
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         fault = f"{file} cannot be read: {getattr(error, 'strerror', None) or error}."
     reporter.warn(f"{fault} The vectors are computed again.")
     return None

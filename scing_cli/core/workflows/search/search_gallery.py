@@ -7,6 +7,8 @@ import difflib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from scing_cli.core.datasets.dataset import Dropped
+from scing_cli.core.datasets.left_out import LeftOut, list_beside, report_left_out
 from scing_cli.core.datasets.passed_over import PassedOver
 from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.errors import ImageError, ScingError, SettingError, counted
@@ -53,6 +55,7 @@ class SearchReport:
         identities: Known identities of photos; only for pictures or with `identify`.
         joined: The photos that were joined into one query; empty if they were not.
         passed_over: What was passed over in folders of photos.
+        left_out: Photos that cannot be read, with the reasons; they have no results.
     """
 
     results: Sequence[QueryHits]
@@ -62,6 +65,7 @@ class SearchReport:
     identities: Mapping[Path, str] = dataclasses.field(default_factory=dict)
     joined: Sequence[Path] = ()
     passed_over: Sequence[PassedOver] = ()
+    left_out: Sequence[Dropped] = ()
 
 
 def search(
@@ -79,6 +83,7 @@ def search(
     montage: StrPath | None = None,
     saliency: StrPath | None = None,
     identify: bool = False,
+    strict: bool = False,
     machine: Machine | None = None,
     reporter: Reporter = LIBRARY_REPORTER,
 ) -> SearchReport:
@@ -98,11 +103,12 @@ def search(
         montage: A picture of the ranking to write: at most 20 photos with at most 50 hits each.
         saliency: The same picture with heat maps of the regions that raise the hits' scores.
         identify: Whether to look up the identities of photos in the model's run.
+        strict: Raise at the first photo that cannot be read, instead of leaving such photos out.
         machine: Device, precision and threads.
         reporter: Receives notes, warnings and progress.
 
     Raises:
-        ImageError: If a photo cannot be decoded.
+        ImageError: If no photo can be read, or with `strict` if one cannot.
         IndexFileError: If the index cannot be read or was made by another model.
         SettingError: If a setting is not valid, or no report of the model has a threshold for the rate.
     """
@@ -127,7 +133,8 @@ def search(
     embedder = embedder_ready()
     opened.check_model(model.digest, descriptor=embedder.kind, width=embedder.width, name=model.label())
     threshold = find_threshold(wanted or MatchRule(), model, opened.stamp, index)
-    vectors = _vectors(files, embedder, box, reporter)
+    left_out, total = LeftOut(strict=strict), len(files)
+    files, vectors = _embedded(files, embedder, box, left_out, reporter)
     joined_files: Sequence[Path] = ()
     if join is not None:
         reporter.note(f"{counted(len(files), 'photo makes', 'photos make')} one query, named after the first.")
@@ -148,7 +155,10 @@ def search(
             # Saliency needs gradients, which an OpenVINO embedder does not have; the ranking does not change.
             torch_embedder = machine.embedder(model.encoder, kind=embedder.kind)
             write_saliency(saliency, shown, vectors, known, embedder=torch_embedder, box=box, reporter=reporter)
-    return SearchReport(results, montage, saliency, threshold, known, joined_files, passed)
+    picture = montage or saliency
+    target = list_beside(picture) if picture is not None else None
+    report_left_out(left_out.dropped(), total, reporter, what="photo", target=target)
+    return SearchReport(results, montage, saliency, threshold, known, joined_files, passed, left_out.dropped())
 
 
 def _model(stamp: Stamp, source: Path, run: Path | None, reporter: Reporter) -> OpenedModel:
@@ -158,11 +168,17 @@ def _model(stamp: Stamp, source: Path, run: Path | None, reporter: Reporter) -> 
     return reopen_model(stamp.model, stamp.model_digest, source=source, reporter=reporter)
 
 
-def _vectors(files: Sequence[Path], embedder: Embedder, box: Box | None, reporter: Reporter) -> Vectors:
+def _embedded(
+    files: Sequence[Path], embedder: Embedder, box: Box | None, left_out: LeftOut, reporter: Reporter
+) -> tuple[list[Path], Vectors]:
+    """Embed the photos; return those that can be read, with their vectors."""
     try:
-        return embed_files(embedder, files, box=box, reporter=reporter, text="embed")
+        vectors = embed_files(embedder, files, box=box, reporter=reporter, text="embed", left_out=left_out)
+        left_out.check_not_all(files)
     except ImageError as error:
         raise ImageError(error.what, "Name a photo of one person, or a folder of such photos.") from error
+    kept = [row for row, file in enumerate(files) if file not in left_out]
+    return [files[row] for row in kept], vectors[kept] if len(left_out) else vectors
 
 
 def _hits(

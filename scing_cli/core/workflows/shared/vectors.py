@@ -10,7 +10,9 @@ from typing import TypeVar
 import numpy as np
 
 from scing_cli.core.batches import Pixels, resize, sequential, shares
+from scing_cli.core.datasets.left_out import LeftOut
 from scing_cli.core.embeddings import Embedder, Take, Vectors, check_finite
+from scing_cli.core.errors import ImageError
 from scing_cli.core.imagefile import crop_box, read_image
 from scing_cli.core.runtime import Reporter, memory_advice, staying
 
@@ -30,6 +32,7 @@ def embed_files(
     text: str,
     take: Take | None = None,
     into: Vectors | None = None,
+    left_out: LeftOut | None = None,
 ) -> Vectors:
     """Embed image files; at most a few batches of pixels are in memory.
 
@@ -42,19 +45,22 @@ def embed_files(
         text: Title of the progress bar.
         take: Called with each batch's row numbers and vectors as soon as they are ready; only without `box`.
         into: Shape (N, D), float32, to fill and return; only without `box`.
+        left_out: Receives the files that cannot be decoded, whose vectors are zero; None to raise for the first.
 
     Returns:
         (N, D) float32, unit length, in the order of `files`.
 
     Raises:
-        ImageError: If a file cannot be decoded.
+        ImageError: If a file cannot be decoded, unless it is left out.
         DataError: If the box extends beyond an image, or a vector is not finite.
         ScingError: If memory runs out; the message names the options that help.
     """
     with memory_advice(MEMORY_OPTIONS):
         if box is None:
-            return embedder.files(files, cameras=cameras, reporter=reporter, text=text, take=take, into=into)
-        return _boxed(embedder, files, box, reporter, text)
+            return embedder.files(
+                files, cameras=cameras, reporter=reporter, text=text, take=take, into=into, left_out=left_out
+            )
+        return _boxed(embedder, files, box, left_out, reporter=reporter, text=text)
 
 
 def in_threads(
@@ -86,21 +92,33 @@ def in_threads(
     return results
 
 
-def _boxed(embedder: Embedder, files: Sequence[Path], box: Box, reporter: Reporter, text: str) -> Vectors:
+def _boxed(
+    embedder: Embedder, files: Sequence[Path], box: Box, left_out: LeftOut | None, *, reporter: Reporter, text: str
+) -> Vectors:
     """Embed the same box of every image."""
     geometry = embedder.geometry
 
-    def cut(file: Path) -> Pixels:
-        person = crop_box(read_image(file), box)
+    def cut(file: Path) -> Pixels | ImageError:
+        try:
+            person = crop_box(read_image(file), box)
+        except ImageError as error:
+            return error
         return resize(person, geometry.height, geometry.width, geometry.interpolation)
 
-    vectors = np.empty((len(files), embedder.width), np.float32)
+    vectors = np.zeros((len(files), embedder.width), np.float32)
     pool = ThreadPoolExecutor(embedder.workers)
     try:
         with reporter.progress(text, len(files)) as advance:
             for rows in sequential(len(files), embedder.batch_size):
-                pixels = np.stack(list(pool.map(cut, [files[row] for row in rows])))  # (B, 3, H, W)
-                vectors[rows] = embedder.pixels(pixels)
+                found = dict(zip(rows, pool.map(cut, [files[row] for row in rows]), strict=True))
+                cuts = {row: pixels for row, pixels in found.items() if not isinstance(pixels, ImageError)}
+                for row, error in found.items():
+                    if isinstance(error, ImageError):
+                        if left_out is None:
+                            raise error
+                        left_out.add(files[row], error)
+                if cuts:
+                    vectors[list(cuts)] = embedder.pixels(np.stack(list(cuts.values())))  # (B, 3, H, W)
                 advance(len(rows))
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

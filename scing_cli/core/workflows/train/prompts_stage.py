@@ -11,6 +11,8 @@ import torch
 
 from scing_cli.core.artifacts import Run, create_run, open_run, update_run
 from scing_cli.core.datasets import check_training
+from scing_cli.core.datasets.dataset import Dropped
+from scing_cli.core.datasets.left_out import LeftOut, report_left_out
 from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
 from scing_cli.core.encoders.clip import ClipModel, load_clip
 from scing_cli.core.encoders.compiled import compile_advice, prepare_compiling
@@ -25,6 +27,7 @@ from scing_cli.core.runtime import Reporter, choose_precision, memory_advice
 from scing_cli.core.settings import PromptSettings, check_method, check_used, given_settings, saved_settings
 from scing_cli.core.training import MINUTES, Fit
 from scing_cli.core.workflows.shared.machine import Machine
+from scing_cli.core.workflows.shared.readable import readable_rows
 from scing_cli.core.workflows.shared.run_data import read_source
 from scing_cli.core.workflows.train.session import TrainingSession
 from scing_cli.core.workflows.train.stage import dry_run_evaluation, make_batches, train
@@ -42,6 +45,7 @@ class PromptsReport:
         fit: Figures of the training.
         trainable: Trained parameters per module.
         frozen: Frozen parameters per module.
+        left_out: Training images that cannot be read, with the reasons; the run is without them.
     """
 
     run: Run
@@ -50,6 +54,7 @@ class PromptsReport:
     fit: Fit
     trainable: Mapping[str, int]
     frozen: Mapping[str, int]
+    left_out: tuple[Dropped, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,12 +78,14 @@ def train_prompts(
     run: StrPath | None = None,
     resume: bool | None = None,
     save_minutes: float = MINUTES,
+    strict: bool = False,
     machine: Machine | None = None,
     reporter: Reporter = LIBRARY_REPORTER,
 ) -> PromptsReport:
     """Train the prompts of all identities; both encoders stay frozen (Eq. 7-16).
 
-    An interrupted training resumes from its last saved step if it is started again with the same arguments.
+    An interrupted training resumes from its last saved step if it is started again with the same arguments. Training
+    images that cannot be read are left out; the run lists them.
 
     Args:
         data: A data set folder or a CSV file, prepared or not.
@@ -88,11 +95,13 @@ def train_prompts(
         run: A new run folder, or one with an unfinished stage 1; None to choose one in `runs/`.
         resume: True if there must be an unfinished training; False to start over; None to resume if there is one.
         save_minutes: Minutes between two saved steps; ends of epochs are saved as well.
+        strict: Raise at the first training image that cannot be read, instead of leaving such images out.
         machine: Device, precision and threads.
         reporter: Shows progress.
 
     Raises:
-        DataError: If the data cannot be trained on.
+        DataError: If the data cannot be trained on, or more than a tenth of the training images cannot be read.
+        ImageError: If a training image cannot be read, with `strict`.
         WeightsError: If the model's weights cannot be read or downloaded.
         TrainingError: If a loss is not finite.
         InterruptionError: On Ctrl-C or SIGTERM.
@@ -103,8 +112,11 @@ def train_prompts(
     check_method(settings)
     check_used(settings)
     source = read_source(data, layout=layout, include_val=include_val, reporter=reporter)
-    manifest = source.manifest
-    check_training(manifest, train_on=LAYOUTS[source.layout].train_on)
+    check_training(source.manifest, train_on=LAYOUTS[source.layout].train_on)
+    left_out, total = LeftOut(strict=strict), len(source.manifest.part("train"))
+    manifest = readable_rows(source.manifest, "train", left_out=left_out, workers=machine.threads(), reporter=reporter)
+    report_left_out(left_out.dropped(), total, reporter, what="training image")
+    check_training(manifest)
     if settings.compile:
         prepare_compiling(machine.torch_device(), reporter)
     facts = {"settings": saved_settings(settings), "data": manifest.fingerprint()}
@@ -129,7 +141,10 @@ def train_prompts(
         info = _run_info(origin, inputs, settings)
         session = TrainingSession(training, minutes=save_minutes, reporter=reporter)
         with session.running(resume=resume):
-            return _train(_open_or_create(target, info), inputs, settings, session, reporter)
+            report = _train(_open_or_create(target, info), inputs, settings, session, reporter)
+        listing = report.run.left_out("prompts")
+        report_left_out(left_out.dropped(), total, reporter, what="training image", target=listing)
+        return dataclasses.replace(report, left_out=left_out.dropped())
 
 
 def _open_or_create(target: Path, info: Mapping[str, Any]) -> Run:

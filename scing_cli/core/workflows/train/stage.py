@@ -11,6 +11,7 @@ import torch
 from scing_cli.core.artifacts import Run
 from scing_cli.core.batches import ImageLoader, identity_batches, normalise, random_batches
 from scing_cli.core.batches.image_cache import DeviceImageCache
+from scing_cli.core.datasets.left_out import LeftOut
 from scing_cli.core.embeddings import Embedder
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.evaluation import Scores
@@ -19,6 +20,7 @@ from scing_cli.core.methods import Batch, Batches, Task
 from scing_cli.core.runtime import Reporter, Silent
 from scing_cli.core.settings import Schedule
 from scing_cli.core.training import Fit, LearningRate, MetricsLog, Trainer
+from scing_cli.core.workflows.shared.readable import find_unreadable
 from scing_cli.core.workflows.shared.scoring import score_parts
 from scing_cli.core.workflows.train.run_lock import DRY_RUN
 from scing_cli.core.workflows.train.session import TrainingSession
@@ -132,7 +134,11 @@ def dry_run_evaluation(manifest: Manifest, embedder: Embedder) -> Scores | None:
     paths = {sample.path for sample in queries}  # a query may be in the gallery as well
     gallery_rows = manifest.part("gallery")
     matches = [row for row in gallery_rows if row.identity in identities and row.path not in paths][: 8 * FEW]
-    if not matches:
+    left_out = LeftOut()  # an evaluation leaves such images out as well
+    files = [manifest.file(row) for row in (*queries, *matches)]
+    find_unreadable(files, left_out=left_out, workers=embedder.workers, reporter=Silent())
+    queries, matches = ([row for row in rows if manifest.file(row) not in left_out] for rows in (queries, matches))
+    if not {row.identity for row in queries} & {row.identity for row in matches}:
         return None
     query, gallery = (Manifest(manifest.root, tuple(rows), manifest.name) for rows in (queries, matches))
     return score_parts(query, gallery, embedder, protocol="no-camera", reporter=Silent())

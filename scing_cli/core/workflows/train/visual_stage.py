@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import torch
 
 from scing_cli.core.artifacts import Run, choose_run, update_run
+from scing_cli.core.datasets.dataset import Dropped
+from scing_cli.core.datasets.left_out import LeftOut, report_left_out
 from scing_cli.core.embeddings.openvino_embedder import CROPS, make_openvino_model
 from scing_cli.core.encoders.compiled import compile_advice, prepare_compiling
 from scing_cli.core.encoders.encoder_file import save_image_encoder, tensors_digest
@@ -26,6 +29,7 @@ from scing_cli.core.settings import VisualSettings, check_used, given_settings, 
 from scing_cli.core.training import MINUTES, Fit
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import starting_encoder
+from scing_cli.core.workflows.shared.readable import readable_rows
 from scing_cli.core.workflows.shared.run_data import run_manifest
 from scing_cli.core.workflows.shared.scoring import score_parts, sides
 from scing_cli.core.workflows.train.run_lock import is_locked, lock_run
@@ -58,6 +62,7 @@ class VisualReport:
         fit: Figures of the training.
         digest: Digest of the trained encoder.
         validation: Scores on the split `val`; None if not requested.
+        left_out: Images that cannot be read, with the reasons: of the training, and with a validation of `val`.
     """
 
     run: Run
@@ -67,6 +72,7 @@ class VisualReport:
     fit: Fit
     digest: str
     validation: Scores | None
+    left_out: tuple[Dropped, ...] = ()
 
 
 def train_visual(
@@ -78,13 +84,14 @@ def train_visual(
     validate: bool = False,
     resume: bool | None = None,
     save_minutes: float = MINUTES,
+    strict: bool = False,
     machine: Machine | None = None,
     reporter: Reporter = LIBRARY_REPORTER,
 ) -> VisualReport:
     """Train the whole image encoder towards the texts that stage 1 saved (Eq. 17-20).
 
     The result is the last epoch: no epoch is selected on test data. An interrupted training resumes from its last saved
-    step if it is started again with the same arguments.
+    step if it is started again with the same arguments. Images that cannot be read are left out; the run lists them.
 
     Args:
         settings: Losses and schedule.
@@ -94,11 +101,14 @@ def train_visual(
         validate: Whether to evaluate on the split `val`, where each image is a query against the others.
         resume: True if there must be an unfinished training; False to start over; None to resume if there is one.
         save_minutes: Minutes between two saved steps; ends of epochs are saved as well.
+        strict: Raise at the first image that cannot be read, instead of leaving such images out.
         machine: Device, precision and threads.
         reporter: Shows progress.
 
     Raises:
         RunError: If there is no run with prompts, or they belong to other identities or another model.
+        DataError: If more than a tenth of the images cannot be read.
+        ImageError: If an image cannot be read, with `strict`.
         TrainingError: If a loss is not finite.
         InterruptionError: On Ctrl-C or SIGTERM.
     """
@@ -116,9 +126,14 @@ def train_visual(
             )
         texts = load_texts(opened.prompts)
         check_identities(texts, opened.identities, where=str(opened.path))
-        manifest = run_manifest(opened, moved_to=data)
+        left_out, manifest = LeftOut(strict=strict), run_manifest(opened, moved_to=data)
         if validate:
             _check_validation(manifest)
+        total = sum(len(manifest.part(split)) for split in ("train", *(("val",) if validate else ())))
+        readable = functools.partial(readable_rows, left_out=left_out, workers=machine.threads(), reporter=reporter)
+        validation = readable(manifest, "val") if validate else None
+        manifest = readable(manifest, "train")
+        report_left_out(left_out.dropped(), total, reporter)
         machine = dataclasses.replace(machine, batch_size=settings.batch_size)
         memory = memory_advice("a smaller --batch-size, --precision bf16, --device cpu")
         with memory, compile_advice():
@@ -131,7 +146,9 @@ def train_visual(
             session = TrainingSession(training, minutes=save_minutes, reporter=reporter)
             with session.running(resume=resume):
                 report = _train(inputs, settings, session, reporter)
-            return dataclasses.replace(report, validation=_validate(inputs, reporter) if validate else None)
+            scores = _validate(inputs, validation, reporter) if validation is not None else None
+            report_left_out(left_out.dropped(), total, reporter, target=opened.left_out("visual"))
+            return dataclasses.replace(report, validation=scores, left_out=left_out.dropped())
 
 
 def _choose_run(run: Path | None, settings: VisualSettings, resume: bool | None, reporter: Reporter) -> Run:
@@ -273,7 +290,7 @@ def _parameters(task: Task) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
-def _validate(inputs: _Stage2Input, reporter: Reporter) -> Scores:
+def _validate(inputs: _Stage2Input, validation: Manifest, reporter: Reporter) -> Scores:
     """Evaluate the last epoch on the split `val`."""
-    queries, gallery = sides(inputs.manifest, "val")
+    queries, gallery = sides(validation, "val")
     return score_parts(queries, gallery, inputs.machine.embedder(inputs.encoder), protocol="auto", reporter=reporter)

@@ -22,6 +22,7 @@ from scing_cli.core.workflows.evaluate.report.findings import Findings
 TRAINED_ON = ("name", "layout", "include_val", "fingerprint")  # not where it lies: a report is passed on
 LARGEST = 1e30  # of a loss: more is damage, and no chart can show it
 BINS = 128
+LEFT_OUT = "left-out.csv"
 CAMERAS_SHOWN = 12  # a table of more is too wide for a page: it is in report.json
 SPREAD = "How the scores of each kind of pairs are spread."
 ROC = "ROC: the true-match rate over the false-match rate."
@@ -44,6 +45,8 @@ def ranking(findings: Findings) -> Section:
         Table(("", "mAP", "mINP", "rank-1", "rank-5", "rank-10"), rows, "In percent"),
         Text(f"Protocol {report.protocol.name}: {report.protocol.reason}."),
     ]
+    if line := report.left_out_line():
+        blocks.insert(0, Text(f"{line} They are listed in {LEFT_OUT}."))
     if report.published_note:
         blocks.append(Text(report.published_note))
     if scores.lost.total:

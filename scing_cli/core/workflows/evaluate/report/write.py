@@ -55,7 +55,7 @@ def _is_ours(folder: Path) -> bool:
     if "run.json" in names:
         return False  # a run: the report.json in it is a copy
     if "report.json" not in names:
-        return names <= set(FILES)  # none yet, or one that was not finished
+        return names <= {*FILES, sections.LEFT_OUT}  # none yet, or one that was not finished
     try:
         return read_json(folder / "report.json").get("kind") == REPORT_KIND
     except RunError:
@@ -96,7 +96,10 @@ def write_report(
     except OSError as error:
         raise SettingError(f"--output {folder} cannot be made: {error.strerror}.", "Name another folder.") from error
     content = _content(findings)
-    _write(folder, {"report.json": json_text(content), "report.html": page, "queries.csv": _queries(findings)})
+    lists = {sections.LEFT_OUT: _left_out(report)} if report.left_out else {}
+    _write(folder, {"report.json": json_text(content), "report.html": page, "queries.csv": _queries(findings), **lists})
+    if not lists:
+        (folder / sections.LEFT_OUT).unlink(missing_ok=True)  # of a former report
     if subject.run is not None:
         _keep(subject.run, subject.split, content, reporter)
     return dataclasses.replace(report, output=folder)
@@ -131,6 +134,11 @@ def _content(findings: Findings) -> Mapping[str, Any]:
 def _queries(findings: Findings) -> str:
     lines = list(findings.lines())
     return csv_text([list(lines[0]), *(list(line.values()) for line in lines)])
+
+
+def _left_out(report: EvaluationReport) -> str:
+    rows = [(split, fault.path, fault.reason) for split, faults in report.left_out.items() for fault in faults]
+    return csv_text([("split", "path", "reason"), *rows])
 
 
 def _write(folder: Path, texts: Mapping[str, str]) -> None:
@@ -190,4 +198,5 @@ def _page(findings: Findings, montages: Mapping[str, Image.Image]) -> str:
         sections.settings(findings),
     )
     subtitle = f"{report.model}, protocol {report.protocol.name}, scing {__version__}"
-    return render_page(Page(f"{report.data}: evaluation", subtitle, figures, parts, FILES[1:]))
+    files = (*FILES[1:], *((sections.LEFT_OUT,) if report.left_out else ()))
+    return render_page(Page(f"{report.data}: evaluation", subtitle, figures, parts, files))

@@ -1,0 +1,110 @@
+"""Which images of a gallery are new or have changed since the index was written."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from scing_cli.core.datasets.left_out import LeftOut, unreadable
+from scing_cli.core.embeddings import Vectors
+from scing_cli.core.errors import ImageError
+from scing_cli.core.index import Entry, GalleryIndex, Row, entry_of, file_keys, file_state
+from scing_cli.core.manifest import Manifest, Sample
+from scing_cli.core.runtime import Reporter
+from scing_cli.core.workflows.shared.vectors import in_threads
+
+
+@dataclasses.dataclass(frozen=True)
+class NewImages:
+    """The images that are to be added to an index.
+
+    Args:
+        files: The image files.
+        entries: Their entries.
+        former: For each file, the ids of rows that show former contents of it.
+    """
+
+    files: Sequence[Path]
+    entries: Sequence[Entry]
+    former: Sequence[Sequence[int]]
+
+    @property
+    def stale(self) -> list[int]:
+        """Ids of the rows that are replaced."""
+        return [number for ids in self.former for number in ids]
+
+    @property
+    def replaced(self) -> int:
+        """Number of files that replace rows."""
+        return sum(bool(ids) for ids in self.former)
+
+    def readable(self, vectors: Vectors, left_out: LeftOut) -> tuple[NewImages, Vectors]:
+        """Return the images and vectors without those left out; the former rows of those stay in the index."""
+        kept = [place for place, file in enumerate(self.files) if file not in left_out]
+        if len(kept) == len(self.files):
+            return self, vectors
+        files, entries, former = ([values[i] for i in kept] for values in (self.files, self.entries, self.former))
+        return NewImages(files, entries, former), vectors[kept]  # type: ignore[arg-type]  # mypy joins the three types
+
+
+def find_new_images(
+    base: GalleryIndex | None, manifest: Manifest, *, workers: int, left_out: LeftOut, reporter: Reporter
+) -> NewImages:
+    """Return the images that are new or have changed since the index was written.
+
+    An image with the size and time of its row counts as unchanged; of all others the digests are compared.
+
+    Args:
+        base: The index; None for a new one.
+        manifest: The images.
+        workers: Threads that compute digests.
+        left_out: Receives the files whose bytes cannot be read.
+        reporter: Shows the progress.
+    """
+    known: dict[str, list[Row]] = {}
+    if base is not None:
+        rows = base.rows()
+        for key, row in zip(file_keys(Path(row.path) for row in rows), rows, strict=True):
+            known.setdefault(key, []).append(row)
+    files = manifest.files()
+    former = [known.get(key, []) for key in file_keys(files)]
+    candidates = [i for i, file in enumerate(files) if not _unchanged(file, former[i])]
+    # Digests are computed before the images are decoded: if a file changes in between, the next append finds it.
+    entries = in_threads(
+        lambda i: _entry(files[i], manifest.samples[i]),
+        candidates,
+        workers=workers,
+        reporter=reporter,
+        text="digests",
+    )
+    added = _changed(dict(zip(candidates, entries, strict=True)), files, former, left_out)
+    return NewImages([files[i] for i in added], list(added.values()), [[row.id for row in former[i]] for i in added])
+
+
+def _changed(
+    entries: Mapping[int, Entry | ImageError], files: Sequence[Path], former: Sequence[Sequence[Row]], left_out: LeftOut
+) -> dict[int, Entry]:
+    """Return the entries whose digests differ from those of their former rows."""
+    changed = {}
+    for i, entry in entries.items():
+        if isinstance(entry, ImageError):
+            left_out.add(files[i], entry)
+        elif entry.digest not in {row.digest for row in former[i]}:
+            changed[i] = entry
+    return changed
+
+
+def _unchanged(file: Path, former: Sequence[Row]) -> bool:
+    """Return whether a file has the size and time of one of its rows; False if it cannot be accessed."""
+    try:
+        return bool(former) and file_state(file) in {(row.size, row.mtime) for row in former}
+    except OSError:
+        return False
+
+
+def _entry(file: Path, sample: Sample) -> Entry | ImageError:
+    try:
+        return entry_of(file, identity=sample.identity, camera=sample.camera)
+    except OSError as error:
+        return unreadable(file, error)

@@ -1,0 +1,85 @@
+"""Leave out the images of a data set that cannot be decoded, before work that reads them again and again."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from scing_cli.core.artifacts import DecodedImages
+from scing_cli.core.datasets.left_out import LeftOut, listed
+from scing_cli.core.errors import DataError, ImageError, counted, spelled
+from scing_cli.core.imagefile import read_image
+from scing_cli.core.manifest import Manifest
+from scing_cli.core.runtime import Reporter
+from scing_cli.core.workflows.shared.vectors import in_threads
+
+SHOWN = 5  # identities named in a warning
+MOST_LEFT_OUT = 0.1  # of the images: with more damage, something else is wrong
+REMEDY = (
+    "Is their disk mounted, is the copy complete? If they have moved, give their folder: --data DIR.\n"
+    "To train on the others: scing prepare DIR marks such images in its manifest; train with --data and that manifest."
+)
+
+
+def readable_rows(manifest: Manifest, split: str, *, left_out: LeftOut, workers: int, reporter: Reporter) -> Manifest:
+    """Return the manifest without the rows of a split whose images cannot be decoded.
+
+    Images that were decoded before and have not changed are not decoded again.
+
+    Args:
+        manifest: The rows.
+        split: The split to check; the rows of the others stay.
+        left_out: Receives the files that cannot be decoded.
+        workers: Threads that decode.
+        reporter: Shows the progress.
+
+    Raises:
+        DataError: If more than a tenth of the images cannot be decoded.
+        ImageError: For the first of them, if `left_out` is strict.
+    """
+    files = list(dict.fromkeys(manifest.part(split).files()))
+    find_unreadable(files, left_out=left_out, workers=workers, reporter=reporter)
+    lost = {file for file in files if file in left_out}
+    if len(lost) > MOST_LEFT_OUT * len(files):
+        faults = [fault for fault in left_out.dropped() if Path(fault.path) in lost]
+        images = counted(len(files), "image")
+        what = f"{len(lost):,} of {images} of the split {split} cannot be read, more than a tenth:"
+        raise DataError("\n".join([what, *listed(faults)]), REMEDY)
+    if not lost:
+        return manifest
+    rows = tuple(row for row in manifest if row.split != split or manifest.file(row) not in lost)
+    left = dataclasses.replace(manifest, samples=rows)
+    _warn_of_people(manifest, left, split, reporter)
+    return left
+
+
+def _warn_of_people(before: Manifest, left: Manifest, split: str, reporter: Reporter) -> None:
+    """Warn of identities that have no image left."""
+    there = {row.identity for row in left if row.split == split}
+    gone = [identity for identity in before.part(split).identities() if identity not in there]
+    if gone:
+        people = counted(len(gone), "identity has", "identities have")
+        shown = ", ".join(map(spelled, gone[:SHOWN])) + (", …" if len(gone) > SHOWN else "")
+        reporter.warn(f"{people} no image left in the split {split}: {shown}.")
+
+
+def find_unreadable(files: Sequence[Path], *, left_out: LeftOut, workers: int, reporter: Reporter) -> None:
+    """Decode images, except those known to be sound, and add those that cannot be decoded to `left_out`."""
+    known = DecodedImages()
+    unknown = [file for file in files if file not in known]
+    if not unknown:
+        return
+    errors = in_threads(_error, unknown, workers=workers, reporter=reporter, text="check images")
+    for file, error in zip(unknown, errors, strict=True):
+        if error is not None:
+            left_out.add(file, error)
+    known.add(file for file, error in zip(unknown, errors, strict=True) if error is None)
+
+
+def _error(file: Path) -> ImageError | None:
+    try:
+        read_image(file)
+    except ImageError as error:
+        return error
+    return None
