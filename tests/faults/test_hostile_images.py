@@ -88,8 +88,14 @@ def test_in_a_data_set(scing, kind, own_world, finished, tmp_path):
     ):
         if kind == "large" and command[0] == "embed":
             continue  # its digest is taken first
-        ended = scing(*command)
+        ended = scing(*command, "--strict")
         assert refused(ended, first.parent.parent) if listed else ended.code == 0
+        if listed:
+            ended = scing(*command, "--json")
+            assert ended.code == 0, ended.err
+            lost = [entry["path"] for entry in ended.json["left_out"]]
+            assert 1 <= len(lost) <= 3
+            assert all(path in ended.err for path in lost)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -118,7 +124,9 @@ def test_bombs(scing, side, own_world, finished, tmp_path):
     folder = tmp_path / "folder"
     shutil.copytree(own_world / "query", folder)
     shutil.copy(bomb, folder)
-    assert refused(scing("embed", *MODEL, "--images", folder, "--output", "g.faiss"), "bomb.png")
+    embed = ("embed", *MODEL, "--images", folder, "--output", "g.faiss")
+    assert refused(scing(*embed, "--strict"), "bomb.png")
+    assert "bomb.png: " in scing(*embed).err
     said = scing("prepare", folder)
     assert said.code == 0
     assert "bomb.png: " in said.out

@@ -189,9 +189,9 @@ def test_a_file_that_cannot_be_read_is_named_on_one_line(kind, place, road, tmp_
     shutil.copytree(place / "run", tmp_path / "run")
     commands = (
         ("prepare", table, "--strict", "--output", "n.csv"),
-        ("train-prompts", "--data", table, "--run", "again", *TRAIN),
-        ("embed", "--run", "run", "--data", table, "--output", "g.faiss"),
-        ("evaluate", "--run", "run", "--data", table),
+        ("train-prompts", "--data", table, "--run", "again", *TRAIN, "--strict"),
+        ("embed", "--run", "run", "--data", table, "--output", "g.faiss", "--strict"),
+        ("evaluate", "--run", "run", "--data", table, "--strict"),
         ("search", data / FOLDERS[2] / f"{name}.png", "--index", place / "g.faiss"),
     )
     for command in commands:
@@ -203,6 +203,11 @@ def test_a_file_that_cannot_be_read_is_named_on_one_line(kind, place, road, tmp_
         assert said.out == b""
         assert harmless(said.err.decode())
         assert shown in said.err.decode(), said.err
+    for command in commands[1:4]:
+        said = run(*command[:-1])  # without --strict
+        assert said.code == 0, (command, said.err)
+        assert harmless(said.text)
+        assert name.replace("\n", r"\n") in said.err.decode()
     said = run("prepare", table, "--output", "m.csv")
     assert said.code == 0
     assert harmless(said.text)

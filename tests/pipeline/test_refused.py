@@ -56,21 +56,21 @@ def test_prepare_lists_damaged_images_and_training_names_file_and_prepare(scing,
     assert bad.name in scing("prepare", own_world).out
     Path(listed.json["manifest"]).unlink()
     refuse(scing("prepare", own_world, "--strict"), "--strict", bad.name)
-    refuse(scing(*TRAIN, "--data", own_world), bad.name, "scing prepare")
+    refuse(scing(*TRAIN, "--data", own_world, "--strict"), bad.name, "scing prepare")
     nothing_in(here)
 
 
 @pytest.mark.parametrize("how", ["empty", "truncated", "unreadable"])
-def test_embed_evaluate_and_search_name_a_damaged_image(scing, own_world, own_run, finished, here, how):
+def test_embed_evaluate_and_search_stop_at_a_damaged_image_if_strict(scing, own_world, own_run, finished, here, how):
     bad = spoil(sorted((own_world / "bounding_box_test").glob("*.jpg"))[5], how)
     before = set(own_run.rglob("*"))
-    refuse(scing("embed", "--run", own_run, "--data", own_world), bad.name, "scing prepare")
-    refuse(scing("embed", "--run", own_run, "--images", bad.parent), bad.name)
-    refuse(scing("evaluate", "--run", own_run, "--data", own_world), bad.name, "scing prepare")
-    refuse(scing("evaluate", *MODEL, "--data", own_world), bad.name, "scing prepare")
+    refuse(scing("embed", "--run", own_run, "--data", own_world, "--strict"), bad.name, "scing prepare")
+    refuse(scing("embed", "--run", own_run, "--images", bad.parent, "--strict"), bad.name)
+    refuse(scing("evaluate", "--run", own_run, "--data", own_world, "--strict"), bad.name, "scing prepare")
+    refuse(scing("evaluate", *MODEL, "--data", own_world, "--strict"), bad.name, "scing prepare")
     index = finished.parent / "gallery.faiss"
     refuse(scing("search", bad, "--index", index, "--montage", "a.png"), bad.name)
-    refuse(scing("search", bad.parent, "--index", index, "--montage", "a.png"), bad.name)
+    refuse(scing("search", bad.parent, "--index", index, "--montage", "a.png", "--strict"), bad.name)
     nothing_in(here)
     kept = [path.name for path in set(own_run.rglob("*")) - before]
     assert not [name for name in kept if "gallery" in name or name.endswith(".part")]  # whole parts are kept

@@ -21,7 +21,7 @@ from scing_cli.core.datasets.inspect import (
 )
 from scing_cli.core.datasets.overwrite import check_overwrite
 from scing_cli.core.datasets.passed_over import PassedOver, is_loss, passed_text
-from scing_cli.core.datasets.published_counts import PUBLISHED, Comparison, PartCount, compare
+from scing_cli.core.datasets.published_counts import Comparison, PartCount, compare
 from scing_cli.core.datasets.reading import trained_on_val
 from scing_cli.core.errors import DataError, SettingError, counted, spelled
 from scing_cli.core.figures import check_picture, write_picture
@@ -31,6 +31,7 @@ from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter, default_workers
 from scing_cli.core.synthetic import write_world
 from scing_cli.core.workflows.prepare.clashes import warn_of_clashes
+from scing_cli.core.workflows.prepare.counts_check import near_none, report_differences
 from scing_cli.core.workflows.prepare.next_step import next_command, nothing_to_evaluate
 from scing_cli.core.workflows.prepare.sheet_images import data_sheet
 
@@ -179,8 +180,8 @@ def prepare(
     else:
         published = compare(count_parts(trained_on_val(manifest)), layout=data.layout)
     if published is None and hold_out is None:
-        data = dataclasses.replace(data, notes=(*data.notes, *_near_none(data.layout)))
-    _report_differences(source, published, strict=strict, reporter=reporter)
+        data = dataclasses.replace(data, notes=(*data.notes, *near_none(data.layout)))
+    report_differences(source, published, strict=strict, reporter=reporter)
     inspection = inspect_images(manifest, workers=threads, reporter=reporter)
     unreadable = {fault.path for fault in inspection.unreadable}
     held_out = None
@@ -255,29 +256,6 @@ def _threads(workers: int | None) -> int:
 
 def _target(source: Path, output: Path | None) -> Path:
     return output or Path(f"{display_name(source.absolute())}{'.manifest' if source.is_file() else ''}.csv")
-
-
-def _report_differences(source: Path, published: Comparison | None, *, strict: bool, reporter: Reporter) -> None:
-    """Warn of each part that differs from the published counts; with `strict`, raise if the counts have a source."""
-    if published is None:
-        return
-    sure = [difference.text for difference in published.differences if difference.sure]
-    if strict and sure:
-        raise DataError(
-            f"--strict: {source} is not {published.name} as published: {'; '.join(sure)}.",
-            "Leave out --strict to continue with the data as it is.",
-        )
-    for difference in published.differences:
-        if difference.sure:
-            reporter.warn(f"This is not {published.name} as published: {difference.text}.")
-        else:
-            reporter.warn(f"{published.name}: {difference.text}; no source was found for the published count.")
-
-
-def _near_none(layout: str) -> tuple[str, ...]:
-    """Return a note that no counts were compared, if published data sets have this layout."""
-    known = [name for name, published in PUBLISHED.items() if published.layout == layout]
-    return (f"The counts are not close to those of {', '.join(known)}, so they were not compared.",) if known else ()
 
 
 def _check_not_empty(source: Path, data: DataSet) -> None:

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from tiny import tiny_clip
 
+from scing_cli.core.datasets.left_out import LeftOut
 from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
 from scing_cli.core.errors import DataError, ImageError, ScingError
 from scing_cli.core.runtime import Advance, Silent
@@ -78,6 +79,26 @@ def test_progress_reaches_its_total_and_faults_name_the_file(
     photos[7].write_text("a letter\n" * 20)
     with pytest.raises(ImageError, match=r"7\.png is not an image: its first bytes are text"):
         embed_files(embedder, photos, box=box, reporter=Silent(), text="photos")
+
+
+@pytest.mark.parametrize("box", [None, (0, 0, 40, 70)])
+def test_files_that_cannot_be_read_are_left_out_and_the_others_keep_their_vectors(
+    embedder: TorchEmbedder, photos: list[Path], box: tuple[int, int, int, int] | None
+) -> None:
+    whole = embed_files(embedder, photos, box=box, reporter=Silent(), text="photos")
+    lost = [0, 4, 5, 6, 7, 10]  # among them a whole batch
+    for row in lost:
+        photos[row].write_text("a letter\n" * 20)
+    telling, left_out = Telling(), LeftOut()
+    found = embed_files(embedder, photos, box=box, reporter=telling, text="photos", left_out=left_out)
+    assert telling.bars == {"photos": [11, 11]}
+    assert [fault.path for fault in left_out.dropped()] == [str(photos[row]) for row in lost]
+    assert {fault.reason for fault in left_out.dropped()} == {"is not an image: its first bytes are text"}
+    kept = [row for row in range(11) if row not in lost]
+    np.testing.assert_allclose(found[kept], whole[kept], atol=1e-6)
+    assert not found[lost].any()
+    with pytest.raises(ImageError, match=r"0\.png is not an image"):
+        embed_files(embedder, photos, box=box, reporter=Silent(), text="photos", left_out=LeftOut(strict=True))
 
 
 def test_a_box_that_leaves_the_photo_is_refused(embedder: TorchEmbedder, photos: list[Path]) -> None:
