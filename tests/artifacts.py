@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,18 @@ def edit_json(file: Path, change: Change) -> dict[str, Any]:
     change(content)
     write_json(file, content)
     return content
+
+
+def run_info(identities: Sequence[str]) -> dict[str, Any]:
+    """Return what run.json has to say of a run at least."""
+    sizes = {"height": 32, "width": 16, "patch": 8, "stride": 8}
+    geometry = {**sizes, "mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic"}
+    return {
+        "data": {"root": "/data", "name": "d", "fingerprint": "f"},
+        "identities": list(identities),
+        "model": {"model": "m", "pretrained": "random", "digest": "d", "geometry": geometry},
+        "settings": {},
+    }
 
 
 def write_sealed(file: Path, content: Mapping[str, Any]) -> None:

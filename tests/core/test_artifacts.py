@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from artifacts import run_info
 
 from scing_cli.core import artifacts
 from scing_cli.core.errors import RunError, ScingError
@@ -185,7 +186,7 @@ def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatc
     assert artifacts.cache_folder() == tmp_path / ".cache" / "scing"
 
 
-INFO = {"data": {"name": "d"}, "identities": ["1", "2"], "model": {"model": "m"}, "settings": {}}
+INFO = run_info(["1", "2"])
 
 
 def finish(run: artifacts.Run, stage: str) -> None:
@@ -259,9 +260,9 @@ def test_the_newest_run_that_is_complete_is_chosen(tmp_path: Path, monkeypatch: 
     with pytest.raises(RunError, match="has prompts"):
         artifacts.choose_run(None, stage="prompts")
     for name, made, stages in [
-        ("b", "1", ["prompts", "visual"]),
-        ("a", "3", ["prompts"]),
-        ("c", "2", ["prompts", "visual"]),
+        ("b", "2024-01-01T00:00:00+00:00", ["prompts", "visual"]),
+        ("a", "2024-01-03T00:00:00+00:00", ["prompts"]),
+        ("c", "2024-01-02T00:00:00+00:00", ["prompts", "visual"]),
     ]:
         run = artifacts.create_run(Path("runs") / name, {**INFO, "made": made})
         for stage in stages:

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from artifacts import run_info
 from faults.hostile import refused
 from faults.texts import DEEP, JSON, LONG, put, soon_and_small
 from pipeline.conftest import FAST
@@ -138,7 +139,7 @@ def test_what_a_run_says_of_itself(scing, kind, own_run, world, finished, tmp_pa
 
 def test_what_a_run_of_a_million_people_says_is_read(tmp_path):
     people = [f"identity {number:012}" for number in range(1_000_000)]
-    create_run(tmp_path / "run", {"data": {}, "identities": people, "model": {}, "settings": {}})
+    create_run(tmp_path / "run", run_info(people))
     assert open_run(tmp_path / "run").identities == tuple(people)
 
 

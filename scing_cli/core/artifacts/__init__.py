@@ -2,6 +2,7 @@
 
 from scing_cli.core.artifacts.checksum import FORMAT, checked_json, text_digest, with_checksum
 from scing_cli.core.artifacts.decoded_images import DecodedImages
+from scing_cli.core.artifacts.file_check import check_content
 from scing_cli.core.artifacts.file_lock import acquire_lock, lock_holder, release_lock
 from scing_cli.core.artifacts.files import (
     cache_folder,
@@ -42,6 +43,7 @@ __all__ = [
     "Run",
     "acquire_lock",
     "cache_folder",
+    "check_content",
     "check_free",
     "check_provenance",
     "checked_json",

@@ -31,7 +31,9 @@ def run_id(folder: Path) -> dict[str, str]:
     if folder.name not in STAGES or not source.is_file():
         return {}
     info = read_json(source)
-    return {MARK: content_digest([info.get("made"), info.get("settings", {}).get(STAGES[folder.name])])}
+    settings = info.get("settings")
+    stage = settings.get(STAGES[folder.name]) if isinstance(settings, dict) else None
+    return {MARK: content_digest([info.get("made"), stage])}
 
 
 def check_provenance(folder: Path, stamp: Mapping[str, Any], *, remedy: str) -> None:

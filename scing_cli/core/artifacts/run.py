@@ -18,6 +18,7 @@ from typing import Any
 
 from scing_cli import __version__
 from scing_cli.core.artifacts.checksum import FORMAT
+from scing_cli.core.artifacts.file_check import check_content
 from scing_cli.core.artifacts.files import read_json, write_json
 from scing_cli.core.errors import RunError
 
@@ -26,6 +27,7 @@ STAGES = {"prompts": "train-prompts", "visual": "train-visual"}
 STAMP = "stamp.json"
 REPORT_KIND = "scing evaluation report"
 PARTS = {"made": str, "data": dict, "identities": list, "model": dict, "settings": dict}
+RUN_REMEDY = "Restore it from a copy, choose another run, or train again."
 VISUAL_REMEDY = "Copy the whole folder again, or train again with scing train-visual."
 
 
@@ -80,6 +82,19 @@ class Run:
         """The identity map: entry k is the identity of class k."""
         return tuple(self.info["identities"])
 
+    def prompt_settings(self) -> Mapping[str, Any]:
+        """Return the settings of stage 1, keyed by option name.
+
+        Raises:
+            RunError: If run.json does not have them.
+        """
+        settings: Mapping[str, Any] = self.info["settings"].get(STAGES["prompts"], {})
+        lacking = [name for name in ("method", "stride", "statistics", "seed") if name not in settings]
+        if lacking:
+            where = f"{self.path / 'run.json'} lacks {', '.join(f'settings.train-prompts.{name}' for name in lacking)}."
+            raise RunError(where, RUN_REMEDY)
+        return settings
+
     def has(self, stage: str) -> bool:
         """Return whether the stage `prompts` or `visual` is complete."""
         return (self.path / stage / STAMP).is_file()
@@ -91,9 +106,7 @@ class Run:
             RunError: If it is missing or damaged.
         """
         stamp = read_json(self.visual / STAMP, remedy=VISUAL_REMEDY)
-        model = stamp.get("model")
-        if not isinstance(stamp.get("digest"), str) or not isinstance(model, dict) or not _names(model.get("cameras")):
-            raise RunError(f"{self.visual / STAMP} is not a complete stamp.", VISUAL_REMEDY)
+        check_content("visual stamp", stamp, self.visual / STAMP, remedy=VISUAL_REMEDY)
         return stamp
 
     def need(self, stage: str) -> None:
@@ -111,11 +124,6 @@ class Run:
             elif stage == "prompts" and self.path.joinpath("run.json").exists():
                 remedy = "Train stage 1 again in another folder: scing train-prompts --data DIR"
             raise RunError(f"{self.path} has no {noun}.", remedy)
-
-
-def _names(value: object) -> bool:
-    """Return whether a value is a list of strings, or None."""
-    return value is None or (isinstance(value, list) and all(isinstance(name, str) for name in value))
 
 
 def check_free(folder: Path) -> None:
@@ -173,10 +181,11 @@ def open_run(folder: Path) -> Run:
             f"{folder} is not a run: it has no run.json.",
             "Create a run with: scing train-prompts --data DIR [--run FOLDER]",
         )
-    info = read_json(folder / "run.json", remedy="Restore it from a copy, choose another run, or train again.")
+    info = read_json(folder / "run.json", remedy=RUN_REMEDY)
     missing = [name for name, kind in PARTS.items() if not isinstance(info.get(name), kind)]
     if missing:
         raise RunError(f"{folder / 'run.json'} lacks {', '.join(missing)}.", "Choose another run, or train again.")
+    check_content("run", info, folder / "run.json", remedy=RUN_REMEDY)
     return Run(folder, info)
 
 

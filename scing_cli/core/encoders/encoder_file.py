@@ -17,6 +17,7 @@ from scing_cli.core.artifacts import (
     FORMAT,
     STAMP,
     VISUAL_REMEDY,
+    check_content,
     check_provenance,
     checked_once,
     file_digest,
@@ -103,6 +104,7 @@ def load_image_encoder(folder: Path, *, verify: bool = False) -> tuple[ImageEnco
         RunError: If the weights or the stamp are missing or damaged, or do not match each other or the run.
     """
     stamp = read_json(folder / STAMP, remedy=VISUAL_REMEDY)
+    check_content("visual stamp", stamp, folder / STAMP, remedy=VISUAL_REMEDY)
     check_provenance(folder, stamp, remedy=VISUAL_REMEDY)
     state = _read(folder / WEIGHTS, str(stamp.get("file_digest")), again=verify)
     try:

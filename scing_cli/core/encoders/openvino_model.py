@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from scing_cli.core.artifacts import FORMAT, STAMP, checked_once, file_digest, read_json, write_json
+from scing_cli.core.artifacts import FORMAT, STAMP, check_content, checked_once, file_digest, read_json, write_json
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.errors import RunError, SettingError
 from scing_cli.core.runtime import cpu_has_bf16, default_threads
@@ -161,6 +161,7 @@ def load_openvino_model(folder: Path, digest: str, *, in_flight: int = 1) -> Ope
     stamp = read_stamp(folder)
     if stamp is None or stamp.get("digest") != digest:
         return None
+    check_content("OpenVINO stamp", stamp, folder / STAMP, remedy=REMEDY)
     try:
         for name in (GRAPH, WEIGHTS):
             file, expected = folder / name, str(stamp["files"][name])

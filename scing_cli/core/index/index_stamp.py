@@ -16,10 +16,9 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import NoneType
 from typing import Any, BinaryIO
 
-from scing_cli.core.artifacts import FORMAT, checked_json, checked_once, file_digest, with_checksum
+from scing_cli.core.artifacts import FORMAT, check_content, checked_json, checked_once, file_digest, with_checksum
 from scing_cli.core.errors import IndexFileError, RunError, spelled
 from scing_cli.core.safe_reading import SMALL, check_ordinary
 
@@ -28,9 +27,6 @@ TAIL = 16  # bytes: the JSON's length and MAGIC
 PART = 2**20  # bytes, read at a time
 SUFFIX = ".faiss"
 METRIC = "inner product"
-TEXTS = frozenset({"model_digest", "descriptor", "rows_digest", "vectors_digest", "kind"})
-NUMBERS = frozenset({"width", "count", "next_id", "generation"})
-NEEDED = ("model_digest", "model", "descriptor", "width")
 REMEDY = "Embed the gallery again: scing embed --force, same --output."
 
 
@@ -99,30 +95,11 @@ def read_stamp(index: Path) -> Stamp:
         with _read_errors(index), index.open("rb") as stream:
             stream.seek(_stamp_start(stream, index))
             content = checked_json(stream.read()[:-TAIL], index, remedy=REMEDY)
+        check_content("index stamp", content, index, remedy=REMEDY)
     except RunError as error:
         raise IndexFileError(error.what, error.remedy) from error
     known = {field.name for field in dataclasses.fields(Stamp)}
-    fields = {name: value for name, value in content.items() if name in known}
-    wrong = [name for name, value in fields.items() if not _fits(name, value)]
-    missing = [name for name in NEEDED if name not in fields]
-    if wrong or missing:
-        fault = f"{'wrong' if wrong else 'missing'} {spelled(', '.join(wrong or missing))}"
-        raise IndexFileError(f"{index} has an invalid stamp: {fault}.", REMEDY)
-    return Stamp(**fields)
-
-
-def _fits(name: str, value: object) -> bool:
-    """Return whether a field of a stamp has the right type."""
-    if name in TEXTS:
-        return isinstance(value, str)
-    if name in NUMBERS:
-        return type(value) is int and 0 <= value < 2**63
-    return name == "model" and isinstance(value, dict) and all(_is_model_entry(*entry) for entry in value.items())
-
-
-def _is_model_entry(name: str, value: object) -> bool:
-    """Return whether an entry of `Stamp.model` is valid: text, or for optional entries an integer or None."""
-    return isinstance(value, str) or (name not in {"run", "model"} and type(value) in {int, NoneType})
+    return Stamp(**{name: value for name, value in content.items() if name in known})
 
 
 def check_vectors(index: Path, stamp: Stamp, *, known: bool = False) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from scing_cli.core.artifacts import (
     FORMAT,
     STAMP,
+    check_content,
     check_provenance,
     file_digest,
     read_json,
@@ -82,6 +83,7 @@ def load_texts(folder: Path) -> IdentityTexts:
     """
     remedy = "Restore the folder, or run stage 1 again: scing train-prompts --data DIR"
     stamp = read_json(folder / STAMP, remedy=remedy)
+    check_content("prompts stamp", stamp, folder / STAMP, remedy=remedy)
     check_provenance(folder, stamp, remedy=remedy)
     source = folder / WEIGHTS
     if not source.is_file():

@@ -85,15 +85,30 @@ def test_a_checked_file_is_remembered_unless_asked(saved):
         load_image_encoder(folder / "visual", verify=True)
 
 
+GEOMETRY = {
+    "height": 32,
+    "width": 16,
+    "patch": 8,
+    "stride": 8,
+    "interpolation": "bicubic",
+    "mean": [0.5] * 3,
+    "std": [0.5] * 3,
+}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"geometry": {"height": 32, "width": 16, "patch": 8, "stride": 8}}, "does not describe"),
-        ({"geometry": {"height": 32, "width": 16, "patch": 8, "stride": 4, "mean": [0.4, 0.5, 0.5]}}, "digests differ"),
-        ({"geometry": {"stride": "4"}}, "does not describe"),
-        ({"model": {}}, "does not describe"),
-        ({"model": None}, "does not describe"),
-        ({"geometry": None}, "does not describe"),
+        (
+            {"geometry": {"height": 32, "width": 16, "patch": 8, "stride": 8}},
+            r"stamp\.json has an invalid value: geometry\.mean is missing",
+        ),
+        ({"geometry": {**GEOMETRY, "stride": 4, "mean": [0.4, 0.5, 0.5]}}, "digests differ"),
+        ({"geometry": {**GEOMETRY, "stride": "4"}}, 'geometry.stride is "4": input should be a valid integer'),
+        ({"geometry": {**GEOMETRY, "std": [0.5, 0.0, 0.5]}}, r"geometry\.std\.1 is 0\.0: "),
+        ({"model": {}}, r"model\.width is missing"),
+        ({"model": None}, "model is null: "),
+        ({"geometry": None}, "geometry is null: "),
         ({"digest": "0" * 64}, "digests differ"),
         ({"file_digest": "0" * 64}, "digests differ"),
         ({"format": 99}, "has format 99"),

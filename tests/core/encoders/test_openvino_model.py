@@ -175,9 +175,9 @@ def test_files_that_were_checked_once_are_checked_again_when_they_change(copied:
     ("change", "words"),
     [
         ({"format": 99}, "has format 99"),
-        ({"geometry": {"height": -1}}, "cannot be used: 1x|cannot be used: -1x"),
-        ({"model": None}, "cannot be used"),
-        ({"files": {}}, "cannot be used: 'encoder.xml'"),
+        ({"geometry": {"height": -1}}, "geometry.height is -1: "),
+        ({"model": None}, "model is null: "),
+        ({"files": {}}, "files.encoder.xml is missing"),
     ],
 )
 def test_a_stamp_that_does_not_fit_is_refused(copied: Path, change: dict[str, Any], words: str) -> None:

@@ -48,7 +48,11 @@ def process(code: str, *arguments: object) -> subprocess.Popen[str]:
 
 def small(path: Path) -> GalleryIndex:
     index = GalleryIndex.create(
-        np.eye(4, dtype=np.float32), [Entry(f"/{i}.jpg") for i in range(4)], model_digest="a", model={}, descriptor="b"
+        np.eye(4, dtype=np.float32),
+        [Entry(f"/{i}.jpg") for i in range(4)],
+        model_digest="a",
+        model={},
+        descriptor="concat",
     )
     index.write(path)
     return index

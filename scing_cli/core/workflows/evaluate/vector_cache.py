@@ -80,7 +80,7 @@ def cached_side(
     vectors = embed_files(
         embedder, part.files(), cameras=known, reporter=reporter, text=f"embed {name}", left_out=left_out
     )
-    gone = not any(file.exists() for file in part.files())
+    gone = not any(os.path.exists(file) for file in part.files())  # noqa: PTH110 - as in `_kept`
     left_out.check_not_all(part.files(), remedy=MOVED_REMEDY if gone else UNREADABLE_REMEDY)
     if len(left_out):
         vectors = vectors[[row for row, file in enumerate(part.files()) if file not in left_out]]

@@ -138,7 +138,7 @@ def run_labels(runs: Sequence[Run]) -> list[str]:
 
 
 def _method(run: Run) -> str:
-    settings = run.info["settings"]["train-prompts"]
+    settings = run.prompt_settings()
     return f"{settings['method']}, no consistency" if without_consistency(settings) else str(settings["method"])
 
 

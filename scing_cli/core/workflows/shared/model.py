@@ -162,7 +162,7 @@ def starting_encoder(run: Run, texts: IdentityTexts, pretrained: str | None, rep
     from scing_cli.core.encoders.clip import load_clip
     from scing_cli.core.encoders.encoder_file import encoder_digest
 
-    model, settings = run.info["model"], run.info["settings"]["train-prompts"]
+    model, settings = run.info["model"], run.prompt_settings()
     clip = load_clip(
         model["model"],
         pretrained or model["pretrained"],

@@ -11,12 +11,13 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, TypeVar
 
 from scing_cli.core.artifacts import (
     RUNS,
     STAGES,
     Run,
+    check_content,
     check_free,
     fresh_folders,
     read_json,
@@ -101,10 +102,8 @@ def read_unfinished(folder: Path, stage: str) -> Unfinished | None:
     if not file.is_file():
         return None
     content = read_json(file, remedy=START_OVER)
-    facts, given, machine = (content.get(name) for name in ("facts", "given", "machine"))
-    if not _has_settings(facts) or not _has_settings(given) or not isinstance(machine, dict):
-        raise RunError(f"{file} does not describe a training.", START_OVER)
-    return Unfinished(folder, stage, facts, given, machine)
+    check_content("unfinished training", content, file, remedy=START_OVER)
+    return Unfinished(folder, stage, content["facts"], content["given"], content["machine"])
 
 
 def choose_unfinished(folder: Path | None, stage: str, *, warn: Callable[[str], object] = str) -> Unfinished:
@@ -237,10 +236,6 @@ def _short(value: object) -> str:
 def state_file(folder: Path, stage: str) -> Path:
     """Return the file that exists while the training of a stage is unfinished."""
     return state_folder(folder) / f"{STAGES[stage]}.json"
-
-
-def _has_settings(content: object) -> TypeGuard[dict[str, Any]]:
-    return isinstance(content, dict) and isinstance(content.get("settings"), dict)
 
 
 def _all_unfinished(stage: str, warn: Callable[[str], object] = str) -> Iterator[Unfinished]:

@@ -266,7 +266,7 @@ def _task(inputs: _Stage2Input, settings: VisualSettings, reporter: Reporter) ->
     device, texts, encoder = inputs.machine.torch_device(), inputs.texts, inputs.encoder
     classes = labels(inputs.part, texts.identities)
     cameras = [sample.camera for sample in inputs.part]
-    task = load_method(inputs.run.info["settings"]["train-prompts"]["method"]).visual_task(
+    task = load_method(inputs.run.prompt_settings()["method"]).visual_task(
         settings,
         encoder=encoder,
         texts=texts.vectors.to(device),
