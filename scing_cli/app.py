@@ -18,6 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from scing_cli import __version__
 from scing_cli.commands import console
+from scing_cli.commands.given_once import OnceCommand
 from scing_cli.core.errors import WRITE_REMEDY, InterruptionError, ScingError, spelled
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -64,7 +65,7 @@ class _LazyCommand(TyperCommand):
         name = str(self.name).replace("-", "_")
         function = getattr(importlib.import_module(f"scing_cli.commands.{name}"), name)
         single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        single.command(self.name, epilog=f"Example: {self.example}")(function)
+        single.command(self.name, cls=OnceCommand, epilog=f"Example: {self.example}")(function)
         return typer.main.get_command(single)
 
 
