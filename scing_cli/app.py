@@ -18,7 +18,6 @@ from typer.core import TyperCommand, TyperGroup
 
 from scing_cli import __version__
 from scing_cli.commands import console
-from scing_cli.commands.given_once import OnceCommand
 from scing_cli.core.errors import WRITE_REMEDY, InterruptionError, ScingError, spelled
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -62,6 +61,8 @@ class _LazyCommand(TyperCommand):
 
     def load(self) -> Any:
         """Return the Typer command for the function that has the same name as its module."""
+        from scing_cli.commands.given_once import OnceCommand
+
         name = str(self.name).replace("-", "_")
         function = getattr(importlib.import_module(f"scing_cli.commands.{name}"), name)
         single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -30,8 +30,8 @@ class OnceCommand(TyperCommand):
 
     def _check_once(self, ctx: Any, given: Sequence[str]) -> None:
         _, _, order = self.make_parser(ctx).parse_args(args=list(given))
-        repeated = [param for param, times in Counter(order).items() if times > 1 and not may_repeat(param)]
-        for param in repeated:
+        counts: Counter[Any] = Counter(order)
+        for param in (param for param, times in counts.items() if times > 1 and not may_repeat(param)):
             if not param.is_flag:
                 raise SettingError(f"{' (or '.join(param.opts)}{')' * (len(param.opts) - 1)} was given twice.", REMEDY)
             on, off = param.opts[0], (*param.secondary_opts, "")[0]
@@ -41,4 +41,4 @@ class OnceCommand(TyperCommand):
 
 def may_repeat(param: Any) -> bool:
     """Return whether a parameter of a command may be given several times."""
-    return param.param_type_name != "option" or param.multiple or param.count
+    return param.param_type_name != "option" or bool(param.multiple or param.count)

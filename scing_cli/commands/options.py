@@ -67,7 +67,13 @@ Seed = Annotated[int, typer.Option("--seed", help="Seed of all random numbers.",
 
 # data
 Source = Annotated[Path, typer.Argument(help="A data set folder, or your own CSV.", metavar="DIR|CSV")]
-Data = Annotated[Path | None, typer.Option("--data", help="A data set folder or CSV.", metavar="DIR|CSV")]
+TrainingData = Annotated[
+    list[Path] | None,
+    typer.Option("--data", help="A data set folder or CSV; may be repeated to train on several.", metavar="DIR|CSV"),
+]
+GalleryData = Annotated[
+    list[Path] | None, typer.Option("--data", help="A data set folder or CSV; may be repeated.", metavar="DIR|CSV")
+]
 SeveralData = Annotated[
     list[Path] | None,
     typer.Option(
@@ -171,8 +177,12 @@ DescriptorKind = Annotated[
 GallerySplit = Annotated[str, typer.Option("--split", help="The part to embed.", metavar="gallery|query|train|val|all")]
 QuerySplit = Annotated[str, typer.Option("--split", help="The split with the queries.", metavar="query|val")]
 Images = Annotated[
-    Path | None,
-    typer.Option("--images", help="Any folder of images instead of a data set; needs no labels.", metavar="DIR"),
+    list[Path] | None,
+    typer.Option(
+        "--images",
+        help="Any folder of images instead of a data set; needs no labels; may be repeated.",
+        metavar="DIR",
+    ),
 ]
 IndexOutput = Annotated[Path, typer.Option("--output", "-o", help="The index to write.", metavar="FILE")]
 Append = Annotated[bool, typer.Option("--append", help="Add new and changed images to an existing index.")]

@@ -16,7 +16,7 @@ from scing_cli.core.settings import DataSettings, PromptSettings, build_settings
 @with_settings(PromptSettings)
 def train_prompts(
     *,
-    data: options.Data = None,
+    data: options.TrainingData = None,
     run: options.NewRun = None,
     config: Config = None,
     layout: options.OptionalLayout = None,
@@ -46,7 +46,7 @@ def train_prompts(
     else:
         settings = build_settings(PromptSettings, table, picked)
     source = build_settings(DataSettings, tables["data"], named)
-    if source.path is None:
+    if not source.path:
         raise SettingError("No data set was given.", "Name a folder or a table: --data DIR or --data FILE.csv")
     terminal = Terminal(as_json=as_json)
     check_method(settings)

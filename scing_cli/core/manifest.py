@@ -147,7 +147,7 @@ def write_manifest(manifest: Manifest, target: Path, *, relative_to: Path | None
     base = target.parent if relative_to is None else relative_to
     names = list(dict.fromkeys(name for sample in manifest for name, _ in sample.extra))
     lines: list[Sequence[str]] = [[*COLUMNS, *names]]
-    prefix = _relative_path(base, manifest.root)
+    prefix = relative_path(base, manifest.root)
     for sample in manifest:
         extra = dict(sample.extra)
         known = (posixpath.join(prefix, sample.path), sample.identity, sample.camera)
@@ -155,7 +155,7 @@ def write_manifest(manifest: Manifest, target: Path, *, relative_to: Path | None
     write_text(target, csv_text(lines))
 
 
-def _relative_path(base: Path, root: Path) -> str:
+def relative_path(base: Path, root: Path) -> str:
     """Return the POSIX path from `base` to `root`, with `..` where needed; empty if they are the same folder."""
     # Links are resolved first: `..` of a linked folder is the parent of its target, not of the link.
     base, root = base.resolve(), root.resolve()

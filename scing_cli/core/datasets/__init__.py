@@ -8,6 +8,7 @@ and counts the images.
 from scing_cli.core.datasets.checks import check_evaluation, check_training
 from scing_cli.core.datasets.dataset import DataSet, Dropped
 from scing_cli.core.datasets.detection import detect, locate
+from scing_cli.core.datasets.joint import join_data, join_manifests
 from scing_cli.core.datasets.location import Location
 from scing_cli.core.datasets.reading import read_data
 
@@ -18,6 +19,8 @@ __all__ = [
     "check_evaluation",
     "check_training",
     "detect",
+    "join_data",
+    "join_manifests",
     "locate",
     "read_data",
 ]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
-from scing_cli.core.datasets import DataSet
+from scing_cli.core.datasets import DataSet, join_manifests
 from scing_cli.core.datasets.left_out import LeftOut, list_beside, report_left_out
 from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.embeddings.openvino_embedder import CROPS
@@ -20,7 +21,7 @@ from scing_cli.core.index import (
     write_lock,
 )
 from scing_cli.core.manifest import Manifest, Sample
-from scing_cli.core.paths import StrPath, as_path, paths_in_place
+from scing_cli.core.paths import StrPath, as_path, as_paths
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.embed.embed_report import EmbedReport, report_of
@@ -39,19 +40,18 @@ class GalleryChoice:
     """The images to embed.
 
     Args:
-        data: A data set; None for the one that the run was trained on.
-        layout: The data set's layout.
+        data: A data set, or several, whose people and cameras stay apart; None for the one that the run was trained on.
+        layout: The layout of each data set.
         split: The part to embed: train, val, query, gallery or all.
-        images: Any folder of images instead of a data set; needs no labels.
+        images: Any folder of images, or several, instead of a data set; needs no labels.
     """
 
-    data: Path | None = None
+    data: StrPath | Sequence[StrPath] | None = None
     layout: str = "auto"
     split: str = "gallery"
-    images: Path | None = None
+    images: StrPath | Sequence[StrPath] | None = None
 
     def __post_init__(self) -> None:
-        paths_in_place(self, "data", "images")
         if self.data is not None and self.images is not None:
             raise SettingError(
                 "--data and --images were both given.", "--images takes a plain folder, --data a data set."
@@ -150,10 +150,18 @@ def _partial(output: Path, model: OpenedModel, embedder: Embedder) -> PartialInd
 def _rows(model: OpenedModel, gallery: GalleryChoice, reporter: Reporter) -> tuple[Manifest, DataSet]:
     """Return the rows to embed, and the whole data set that they belong to."""
     if gallery.images is not None:
-        data = folder_data(gallery.images, reporter=reporter)
-        return data.manifest, data
-    data = open_data(model.run, gallery.data, layout=gallery.layout, reporter=reporter)
-    return data.manifest.part(gallery.split), data
+        folders = [folder_data(folder, reporter=reporter) for folder in as_paths(gallery.images)]
+        images = folders[0] if len(folders) == 1 else _joint_folders(folders)
+        return images.manifest, images
+    split, named = gallery.split, gallery.data
+    data = open_data(model.run, named, layout=gallery.layout, split=split, reporter=reporter)
+    return data.manifest.part(split), data
+
+
+def _joint_folders(folders: Sequence[DataSet]) -> DataSet:
+    """Return several folders of unlabelled images as one."""
+    joint = join_manifests([folder.manifest for folder in folders])
+    return DataSet(joint, "images", passed=tuple(passed for folder in folders for passed in folder.passed))
 
 
 def _check_output(output: Path, *, append: bool, force: bool) -> None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from scing_cli.core.artifacts import Run
-from scing_cli.core.datasets import DataSet, locate, read_data
+from scing_cli.core.datasets import DataSet, join_data, locate, read_data
 from scing_cli.core.datasets.passed_over import PassedOver, is_loss, passed_text
 from scing_cli.core.datasets.spelling import spelling_notes
 from scing_cli.core.datasets.table import read_rows
 from scing_cli.core.errors import DataError, RunError, counted, spelled
 from scing_cli.core.index import file_keys
 from scing_cli.core.manifest import Manifest
+from scing_cli.core.paths import StrPath, as_paths
 from scing_cli.core.runtime import Reporter
 
 SAMPLED = 100  # rows whose images are looked for
@@ -43,6 +44,39 @@ def report_passed(passed: Sequence[PassedOver], reporter: Reporter) -> None:
         (reporter.warn if is_loss(passed) else reporter.note)(passed_text(passed))
 
 
+def read_sources(
+    paths: Sequence[Path],
+    *,
+    layout: str,
+    reporter: Reporter,
+    include_val: bool = False,
+    check: Callable[[DataSet], object],
+) -> DataSet:
+    """Read one data set, or several as one (`join_data`), and report the files that were left out.
+
+    Args:
+        paths: Folders or CSV files.
+        layout: The layout of each of them, or `auto`.
+        reporter: Receives notes and warnings.
+        include_val: Whether rows of the split `val` are used for training too.
+        check: Raises if a data set does not have what is needed; called with each of them.
+
+    Raises:
+        DataError: If one cannot be read, or two share an image.
+    """
+    if not paths:
+        raise DataError("No data set was given.", "Name a folder or a table: --data DIR or --data FILE.csv")
+    sources = [read_source(path, layout=layout, include_val=include_val, reporter=reporter) for path in paths]
+    for source in sources:
+        check(source)
+    if len(sources) == 1:
+        return sources[0]
+    joint = join_data(sources)
+    for note in joint.notes:
+        reporter.note(note)
+    return joint
+
+
 def run_manifest(run: Run, *, moved_to: Path | None = None, check_files: bool = True) -> Manifest:
     """Return the rows a run was trained on.
 
@@ -67,7 +101,7 @@ def run_manifest(run: Run, *, moved_to: Path | None = None, check_files: bool = 
         saved = read_rows(run.manifest).manifest
     except DataError as error:
         raise RunError(error.what, "Restore it, or train again.") from error
-    root = Path(data["root"]) if moved_to is None else _root(moved_to)
+    root = Path(data["root"]) if moved_to is None else _root(moved_to, joint="sources" in data)
     manifest = dataclasses.replace(saved, root=root, name=name)
     if manifest.fingerprint() != data["fingerprint"]:
         raise RunError(f"{run.manifest} is not the data that {run.path} was trained on.", "Restore it, or train again.")
@@ -85,8 +119,13 @@ def run_manifest(run: Run, *, moved_to: Path | None = None, check_files: bool = 
     return manifest
 
 
-def _root(path: Path) -> Path:
-    """Return the folder that paths are relative to: the data set's folder, which may be below `path`, or the CSV's."""
+def _root(path: Path, *, joint: bool) -> Path:
+    """Return the folder that paths are relative to: the data set's folder, which may be below `path`, or the CSV's.
+
+    The paths of several data sets are relative to the folder that has all of them: `path` itself.
+    """
+    if joint:
+        return path
     try:
         found = locate(path.absolute())
     except DataError:  # not a data set: the folder of images that a CSV elsewhere refers to
@@ -119,14 +158,30 @@ def _seen(manifest: Manifest) -> set[tuple[str, str, str]]:
     return {(row.path, row.identity, row.camera) for row in manifest}
 
 
-def open_data(run: Run | None, path: Path | None, *, layout: str, reporter: Reporter) -> DataSet:
+def open_data(
+    run: Run | None,
+    path: StrPath | Sequence[StrPath] | None,
+    *,
+    layout: str,
+    reporter: Reporter,
+    split: str = "all",
+) -> DataSet:
     """Return the data of `path` if it is given, else the rows that are saved in a run, with their layout.
 
+    Args:
+        run: The run; None for a plain model.
+        path: A data set, or several that become one (`read_sources`).
+        layout: The layout of each of them, or `auto`.
+        reporter: Receives notes and warnings.
+        split: A split that each of them must have.
+
     Raises:
-        DataError: If neither is given.
+        DataError: If neither is given, or a data set lacks the split.
     """
     if path is not None:
-        return read_source(path, layout=layout, reporter=reporter)
+        return read_sources(
+            as_paths(path), layout=layout, reporter=reporter, check=lambda source: source.manifest.part(split)
+        )
     if run is None:
         raise DataError("A plain --model has no data of its own.", "Give the data: --data DIR or --data FILE.csv")
     manifest = run_manifest(run)

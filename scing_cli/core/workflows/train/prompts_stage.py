@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 
 from scing_cli.core.artifacts import Run, create_run, open_run, update_run
-from scing_cli.core.datasets import check_training
+from scing_cli.core.datasets import DataSet, check_training
 from scing_cli.core.datasets.dataset import Dropped
 from scing_cli.core.datasets.left_out import LeftOut, report_left_out
 from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
@@ -21,14 +22,14 @@ from scing_cli.core.layouts import LAYOUTS
 from scing_cli.core.manifest import Manifest, labels, write_manifest
 from scing_cli.core.methods import Batches, PromptTask, load_method
 from scing_cli.core.methods.prompts_file import IdentityTexts, save_prompts
-from scing_cli.core.paths import StrPath, as_path
+from scing_cli.core.paths import StrPath, as_path, as_paths
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter, choose_precision, memory_advice
 from scing_cli.core.settings import PromptSettings, check_method, check_used, given_settings, saved_settings
 from scing_cli.core.training import MINUTES, Fit
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.readable import readable_rows
-from scing_cli.core.workflows.shared.run_data import read_source
+from scing_cli.core.workflows.shared.run_data import read_sources
 from scing_cli.core.workflows.train.session import TrainingSession
 from scing_cli.core.workflows.train.stage import dry_run_evaluation, make_batches, train
 from scing_cli.core.workflows.train.unfinished import Unfinished, lock_prompts_run, machine_of
@@ -70,7 +71,7 @@ class _Stage1Input:
 
 
 def train_prompts(
-    data: StrPath,
+    data: StrPath | Sequence[StrPath],
     settings: PromptSettings,
     *,
     layout: str = "auto",
@@ -88,9 +89,9 @@ def train_prompts(
     images that cannot be read are left out; the run lists them.
 
     Args:
-        data: A data set folder or a CSV file, prepared or not.
+        data: A data set folder or a CSV file, prepared or not. Of several, people and cameras stay apart.
         settings: Method, model, losses and schedule.
-        layout: `auto`, or the layout's name.
+        layout: `auto`, or the layout's name, of each data set.
         include_val: Whether to train on the validation rows as well; the run stores the choice.
         run: A new run folder, or one with an unfinished stage 1; None to choose one in `runs/`.
         resume: True if there must be an unfinished training; False to start over; None to resume if there is one.
@@ -106,13 +107,12 @@ def train_prompts(
         TrainingError: If a loss is not finite.
         InterruptionError: On Ctrl-C or SIGTERM.
     """
-    data, run = as_path(data), as_path(run)
+    paths, run = as_paths(data), as_path(run)
     machine = machine or Machine()
     machine = dataclasses.replace(machine, batch_size=settings.batch_size)
     check_method(settings)
     check_used(settings)
-    source = read_source(data, layout=layout, include_val=include_val, reporter=reporter)
-    check_training(source.manifest, train_on=LAYOUTS[source.layout].train_on)
+    source = read_sources(paths, layout=layout, include_val=include_val, reporter=reporter, check=_check_source)
     left_out, total = LeftOut(strict=strict), len(source.manifest.part("train"))
     manifest = readable_rows(source.manifest, "train", left_out=left_out, workers=machine.threads(), reporter=reporter)
     report_left_out(left_out.dropped(), total, reporter, what="training image")
@@ -120,10 +120,10 @@ def train_prompts(
     if settings.compile:
         prepare_compiling(machine.torch_device(), reporter)
     facts = {"settings": saved_settings(settings), "data": manifest.fingerprint()}
-    origin = {"given": str(data), "layout": source.layout, "include_val": include_val}
+    origin = {**_given_as(paths), "layout": source.layout, "include_val": include_val}
     given = {
         "settings": given_settings(settings),
-        "path": str(data.absolute()),
+        "path": str(paths[0].absolute()) if len(paths) == 1 else [str(path.absolute()) for path in paths],
         "layout": layout,
         "include-val": include_val,
         "device": machine.device,
@@ -145,6 +145,16 @@ def train_prompts(
         listing = report.run.left_out("prompts")
         report_left_out(left_out.dropped(), total, reporter, what="training image", target=listing)
         return dataclasses.replace(report, left_out=left_out.dropped())
+
+
+def _check_source(source: DataSet) -> None:
+    check_training(source.manifest, train_on=LAYOUTS[source.layout].train_on)
+
+
+def _given_as(paths: Sequence[Path]) -> dict[str, Any]:
+    """Return the entries of run.json that say which data sets were named."""
+    given = [str(path) for path in paths]
+    return {"given": shlex.join(given), "sources": given} if len(given) > 1 else {"given": given[0]}
 
 
 def _open_or_create(target: Path, info: Mapping[str, Any]) -> Run:

@@ -1,0 +1,82 @@
+"""Training, embedding and evaluating on several data sets at once."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from fixtures import FIXTURES
+from pipeline.conftest import MODEL
+from pipeline.test_refused import refuse
+
+from scing_cli.core.index import GalleryIndex
+from scing_cli.core.runtime import Silent
+from scing_cli.core.settings import PromptSettings
+from scing_cli.core.workflows.train.prompts_stage import train_prompts
+
+SHORT = ("--epochs", "1", "--batch-size", "8")
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    for kind, folder in (("Market-1501", "a"), ("folders by split", "b/a"), ("folders of people", "people")):
+        (tmp_path / folder).mkdir(parents=True)
+        FIXTURES[kind].write(tmp_path / folder)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_two_data_sets_through_all_commands(scing, here):
+    done = scing("train-prompts", "--data", "a", "--data", "b/a", *MODEL, *SHORT, "--run", "r", "--json")
+    assert done.code == 0, done.err
+    assert (done.json["identities"], done.json["images"]) == (6, 15)
+    info = json.loads(Path("r/run.json").read_text())
+    assert info["identities"] == [*(f"a-2/person {n}" for n in (1, 2, 3)), *(f"a/000{n}" for n in (1, 2, 3))]
+    assert info["data"]["sources"] == ["a", "b/a"]
+    assert scing("train-visual", "--run", "r", *SHORT).code == 0
+    assert scing("evaluate", "--run", "r", "--json").json["queries"] == 8
+    assert scing("embed", "--run", "r").code == 0
+    rows = GalleryIndex.read(Path("gallery.faiss")).rows()
+    assert {row.camera for row in rows} == {"a/1", "a/2", "a/3", "a-2/door", "a-2/yard"}
+    assert all(Path(row.path).is_file() for row in rows)
+    named = scing("embed", "--run", "r", "--data", "a", "--data", "b/a", "-o", "named.faiss", "--json").json
+    assert named["count"] == len(rows)
+    others = GalleryIndex.read(Path("named.faiss")).rows()
+    assert [(row.path, row.identity) for row in others] == [(row.path, row.identity) for row in rows]
+
+
+def test_moved_data_are_found_in_the_folder_that_has_all_of_them(scing, here):
+    assert scing("train-prompts", "--data", "a", "--data", "people", *MODEL, *SHORT, "--run", "r").code == 0
+    Path("new").mkdir()
+    for folder in ("a", "people"):
+        shutil.move(folder, "new")
+    refuse(scing("train-visual", "--run", "r", *SHORT), "Give the new folder of the data: --data DIR")
+    assert scing("train-visual", "--run", "r", *SHORT, "--data", "new").code == 0
+
+
+def test_a_data_set_that_lacks_the_part_is_named(scing, here):
+    model = ("--model", "scing-tiny", "--data", "a", "--data", "people")
+    refuse(scing("embed", *model), "people has no image in the split 'gallery'")
+    refuse(scing("train-prompts", "--data", "a", "--data", "a", *MODEL), "is in two of the data sets")
+    assert not Path("gallery.faiss").exists()
+    assert not Path("runs").exists()
+
+
+def test_several_folders_of_images_give_one_index(scing, here):
+    done = scing("embed", "--model", "scing-tiny", "--images", "a/query", "--images", "people", "--json")
+    assert done.json["count"] == 4 + 6
+    again = scing("embed", "--model", "scing-tiny", "--images", "a/query", "--append", "--json")
+    assert (again.json["added"], again.json["skipped"]) == (0, 4)
+
+
+def test_a_settings_file_and_the_library_take_several_too(scing, here):
+    Path("own.toml").write_text('[data]\npath = ["a", "people"]\n')
+    assert scing("train-prompts", "--config", "own.toml", *MODEL, *SHORT, "--run", "r").code == 0
+    settings = PromptSettings(model=MODEL[1], pretrained="random", epochs=1, batch_size=8)
+    report = train_prompts(["a", Path("people")], settings, run="library", reporter=Silent())
+    assert report.identities == 6
+    one, other = (Path(run, "manifest.csv").read_bytes() for run in ("r", "library"))
+    assert one == other
+    refuse(scing("train-prompts", "--config", "own.toml", *MODEL, *SHORT, "--run", "r"), "r is not empty")
