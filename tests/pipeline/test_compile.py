@@ -87,7 +87,7 @@ def test_a_failure_at_the_first_step_leaves_nothing(scing, world, tmp_path, monk
         raise RuntimeError("the compiler is gone")
 
     monkeypatch.setattr(compiled, "ENGINE", failing)
-    monkeypatch.setattr("scing_cli.core.workflows.train.prompts_stage.prepare_compiling", lambda *_: None)
+    monkeypatch.setattr("scing_cli.core.encoders.compiled.prepare_compiling", lambda *_: None)
     done = scing("train-prompts", "--data", world, *MODEL, *FAST, "--compile", "--run", tmp_path / "new")
     assert done.code == 2
     assert "--compile: torch cannot compile here" in done.err
@@ -125,7 +125,7 @@ def test_ctrl_c_while_it_compiles_ends_as_ever(scing, world, tmp_path, monkeypat
         os.kill(os.getpid(), signal.SIGINT)
         raise RuntimeError("the compiler was interrupted, too")
 
-    monkeypatch.setattr("scing_cli.core.workflows.train.prompts_stage.prepare_compiling", lambda *_: None)
+    monkeypatch.setattr("scing_cli.core.encoders.compiled.prepare_compiling", lambda *_: None)
     monkeypatch.setattr(compiled, "ENGINE", interrupted)
     done = scing("train-prompts", "--data", world, *MODEL, *FAST, "--compile", "--run", tmp_path / "new")
     assert done.code == 130

@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 
 from scing_cli.core.artifacts import checked_once, replacing
 from scing_cli.core.errors import WRITE_REMEDY, IndexFileError, spelled
+from scing_cli.core.index.faiss_library import faiss
 from scing_cli.core.index.index_stamp import REMEDY, SUFFIX, Stamp, append_stamp, check_vectors, read_stamp, rows_file
 from scing_cli.core.index.kinds import KINDS
 from scing_cli.core.index.rows import Row, read_rows, write_rows

@@ -12,10 +12,10 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import faiss
 import numpy as np
 
 from scing_cli.core.errors import SettingError
+from scing_cli.core.index.faiss_library import faiss
 from scing_cli.core.index.store import IntArray, Store, Vectors
 
 FLAT_UPTO = 200_000  # vectors; `auto` chooses an inverted file for more

@@ -8,9 +8,10 @@ from __future__ import annotations
 import abc
 from typing import Any, ClassVar
 
-import faiss
 import numpy as np
 import numpy.typing as npt
+
+from scing_cli.core.index.faiss_library import faiss
 
 Vectors = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]

@@ -17,6 +17,8 @@ from scing_cli.core.settings.field import (
     Weight,
 )
 
+MINUTES = 10.0  # between two saved steps of a training; not a setting, because it changes no result
+
 
 def _rising(epochs: tuple[int, ...]) -> tuple[int, ...]:
     if list(epochs) != sorted(set(epochs)):

@@ -1,11 +1,12 @@
 """Training loop of all stages and methods, learning rate, metrics log, and saved steps to resume from."""
 
+from scing_cli.core.settings.schedule_settings import MINUTES
 from scing_cli.core.training.gradients import gradient_norms
 from scing_cli.core.training.interruption import Interruption
 from scing_cli.core.training.loop import Fit, Trainer
 from scing_cli.core.training.metrics_file import MetricsLog
 from scing_cli.core.training.schedule import LearningRate
-from scing_cli.core.training.state import MINUTES, Checkpoints, Progress
+from scing_cli.core.training.state import Checkpoints, Progress
 
 __all__ = [
     "MINUTES",

@@ -26,10 +26,10 @@ from scing_cli.core.encoders.encoder_file import tensors_digest
 from scing_cli.core.errors import RunError, ScingError
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.safe_reading import check_ordinary
+from scing_cli.core.settings.schedule_settings import MINUTES
 
 SAVED_STEPS = 2  # a damaged last file leaves the one before it
 SHARE = 20  # the end of an epoch is saved if a save takes at most 1/20 of the time since the last one
-MINUTES = 10.0
 SUFFIX = ".safetensors"
 PREFIX = "learnt."  # of trained tensors in a file
 _REMEDY = "Start over: --no-resume."

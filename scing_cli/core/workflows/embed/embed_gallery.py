@@ -7,10 +7,12 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from scing_cli.core.artifacts import Run
 from scing_cli.core.datasets import DataSet, join_manifests
 from scing_cli.core.datasets.left_out import LeftOut, list_beside, report_left_out
 from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.embeddings.openvino_embedder import CROPS
+from scing_cli.core.encoders.geometry import check_descriptor
 from scing_cli.core.errors import IndexFileError, SettingError
 from scing_cli.core.index import (
     GalleryIndex,
@@ -104,8 +106,11 @@ def embed(
     machine = machine or Machine()
     choose_kind(index_type, 0)  # raises for an unknown name before any work
     _check_output(output, append=append, force=force)
-    model = open_model(choice, reporter=reporter)
-    rows, whole = _rows(model, gallery, reporter)
+    check_descriptor(descriptor)
+    # The images come before a plain model, which takes seconds to load.
+    trained = open_model(choice, reporter=reporter) if choice.model is None else None
+    rows, whole = _rows(trained.run if trained is not None else None, gallery, reporter)
+    model = trained or open_model(choice, reporter=reporter)
     manifest = _unique(rows, reporter)
     cameras = (
         dict(zip(manifest.files(), own_cameras(manifest, whole.manifest, model.run), strict=True))
@@ -147,14 +152,14 @@ def _partial(output: Path, model: OpenedModel, embedder: Embedder) -> PartialInd
     )
 
 
-def _rows(model: OpenedModel, gallery: GalleryChoice, reporter: Reporter) -> tuple[Manifest, DataSet]:
+def _rows(run: Run | None, gallery: GalleryChoice, reporter: Reporter) -> tuple[Manifest, DataSet]:
     """Return the rows to embed, and the whole data set that they belong to."""
     if gallery.images is not None:
         folders = [folder_data(folder, reporter=reporter) for folder in as_paths(gallery.images)]
         images = folders[0] if len(folders) == 1 else _joint_folders(folders)
         return images.manifest, images
     split, named = gallery.split, gallery.data
-    data = open_data(model.run, named, layout=gallery.layout, split=split, reporter=reporter)
+    data = open_data(run, named, layout=gallery.layout, split=split, reporter=reporter)
     return data.manifest.part(split), data
 
 

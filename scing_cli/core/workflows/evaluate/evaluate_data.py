@@ -13,11 +13,11 @@ from scing_cli.core.datasets.checks import gallery_of
 from scing_cli.core.datasets.left_out import LeftOut, report_left_out
 from scing_cli.core.datasets.spelling import side_notes
 from scing_cli.core.embeddings import Embedder
+from scing_cli.core.encoders.geometry import check_descriptor
 from scing_cli.core.errors import IndexFileError, SettingError, counted
 from scing_cli.core.evaluation import Reranking, Side
-from scing_cli.core.evaluation.device import DeviceProducts
 from scing_cli.core.evaluation.truth import checked_truth
-from scing_cli.core.index import GalleryIndex, check_complete, file_keys
+from scing_cli.core.index import GalleryIndex, check_complete, file_keys, read_stamp
 from scing_cli.core.manifest import is_junk
 from scing_cli.core.paths import StrPath, as_path
 from scing_cli.core.reporting import LIBRARY_REPORTER
@@ -119,12 +119,20 @@ def evaluate_on(
         check_folder(output)
         if len(data) > 1:
             raise SettingError("--output: a report is of one data set.", "Evaluate them one by one, a folder for each.")
-    model = open_model(choice, reporter=reporter)
-    sources = [open_data(model.run, path, layout=layout, reporter=reporter) for path in data]
+    check_descriptor(descriptor)
+    if index is not None:
+        check_complete(index)
+        read_stamp(index)
+    # The data come before a plain model, which takes seconds to load.
+    trained = open_model(choice, reporter=reporter) if choice.model is None else None
+    run = trained.run if trained is not None else None
+    sources = [open_data(run, path, layout=layout, reporter=reporter) for path in data]
     if index is None:
         for source in sources:
             query, gallery = map(labels_of, sides(source.manifest, split))
             checked_truth(query, gallery, protocol)
+    model = trained or open_model(choice, reporter=reporter)
+    if index is None:
         width = settings.embedder(model, descriptor).width
         for source in sources:
             settings.check_cost(*sides(source.manifest, split), width)
@@ -192,7 +200,11 @@ def _score(model: OpenedModel, source: DataSet, settings: _Settings) -> Evaluati
         if own:
             reporter.warn(f"{counted(own, 'query is', 'queries are')} in {index} too, as gallery for all others.")
     device = settings.machine.torch_device()
-    products = None if device.type == "cpu" else DeviceProducts(device)
+    products = None
+    if device.type != "cpu":
+        from scing_cli.core.evaluation.device import DeviceProducts
+
+        products = DeviceProducts(device)
     chosen, scores, reranked = rank_sides(
         query, gallery, settings.protocol, reporter, products=products, reranking=settings.reranking
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scing_cli.core.artifacts import VISUAL_REMEDY, Run, cache_folder, check_provenance, choose_run, open_run
+from scing_cli.core.encoders import hub
 from scing_cli.core.errors import IndexFileError, RunError, ScingError, SettingError
 from scing_cli.core.paths import paths_in_place
 from scing_cli.core.runtime import Reporter
@@ -16,6 +17,8 @@ from scing_cli.core.runtime import Reporter
 if TYPE_CHECKING:
     from scing_cli.core.encoders.image import ImageEncoder
     from scing_cli.core.methods.prompts_file import IdentityTexts
+
+LARGEST_STRIDE = 64  # pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +61,8 @@ class ModelChoice:
                     f"{option} needs --model: a run has its own.",
                     "For example: --model ViT-B-16-quickgelu --pretrained openai",
                 )
+        if self.stride is not None and not 1 <= self.stride <= LARGEST_STRIDE:
+            raise SettingError(f"--stride {self.stride}: must be 1 to {LARGEST_STRIDE}.", "CLIP's own is 16; or 12.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,13 +205,14 @@ def _trained(run: Run) -> OpenedModel:
 
 
 def _plain(choice: ModelChoice, reporter: Reporter) -> OpenedModel:
-    from scing_cli.core.encoders.hub import has_own_weights
-
-    if choice.model is None or (choice.pretrained is None and not has_own_weights(choice.model)):
+    if choice.model is None or (choice.pretrained is None and not hub.has_own_weights(choice.model)):
         raise ScingError(
             f"--model {choice.model} needs --pretrained.",
             "For example: --pretrained openai, --pretrained FILE or --pretrained random",
         )
+    hub.locate(
+        choice.model, choice.pretrained, reporter=reporter
+    )  # missing weights are reported before torch is loaded
     from scing_cli.core.encoders.clip import load_image_tower
     from scing_cli.core.encoders.encoder_file import encoder_digest
 

@@ -6,33 +6,30 @@ import dataclasses
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from scing_cli.core.artifacts import Run, create_run, open_run, update_run
 from scing_cli.core.datasets import DataSet, check_training
 from scing_cli.core.datasets.dataset import Dropped
 from scing_cli.core.datasets.left_out import LeftOut, report_left_out
-from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
-from scing_cli.core.encoders.clip import ClipModel, load_clip
-from scing_cli.core.encoders.compiled import compile_advice, prepare_compiling
-from scing_cli.core.encoders.encoder_file import encoder_digest, tensors_digest
 from scing_cli.core.layouts import LAYOUTS
 from scing_cli.core.manifest import Manifest, labels, write_manifest
-from scing_cli.core.methods import Batches, PromptTask, load_method
-from scing_cli.core.methods.prompts_file import IdentityTexts, save_prompts
 from scing_cli.core.paths import StrPath, as_path, as_paths
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter, choose_precision, memory_advice
 from scing_cli.core.settings import PromptSettings, check_method, check_used, given_settings, saved_settings
-from scing_cli.core.training import MINUTES, Fit
+from scing_cli.core.settings.schedule_settings import MINUTES
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.readable import readable_rows
 from scing_cli.core.workflows.shared.run_data import read_sources
 from scing_cli.core.workflows.train.session import TrainingSession
-from scing_cli.core.workflows.train.stage import dry_run_evaluation, make_batches, train
 from scing_cli.core.workflows.train.unfinished import Unfinished, lock_prompts_run, machine_of
+
+if TYPE_CHECKING:  # torch is imported inside functions: what is refused is refused before
+    from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
+    from scing_cli.core.encoders.clip import ClipModel
+    from scing_cli.core.methods import Batches, PromptTask
+    from scing_cli.core.training import Fit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,6 +115,8 @@ def train_prompts(
     report_left_out(left_out.dropped(), total, reporter, what="training image")
     check_training(manifest)
     if settings.compile:
+        from scing_cli.core.encoders.compiled import prepare_compiling
+
         prepare_compiling(machine.torch_device(), reporter)
     facts = {"settings": saved_settings(settings), "data": manifest.fingerprint()}
     origin = {**_given_as(paths), "layout": source.layout, "include_val": include_val}
@@ -129,22 +128,25 @@ def train_prompts(
         "device": machine.device,
     }
     memory = memory_advice("a smaller --batch-size, --precision bf16, --stride 16, --device cpu")
-    with lock_prompts_run(run, manifest.name, facts, resume=resume) as target, memory, compile_advice():
-        inputs = _read_input(manifest, settings, machine, reporter)
-        training = Unfinished(
-            target,
-            "prompts",
-            facts={**facts, "model": _digest(inputs.clip)},
-            given=given,
-            machine=machine_of(inputs.embedder.device.type, inputs.embedder.precision, inputs.part),
-        )
-        info = _run_info(origin, inputs, settings)
-        session = TrainingSession(training, minutes=save_minutes, reporter=reporter)
-        with session.running(resume=resume):
-            report = _train(_open_or_create(target, info), inputs, settings, session, reporter)
-        listing = report.run.left_out("prompts")
-        report_left_out(left_out.dropped(), total, reporter, what="training image", target=listing)
-        return dataclasses.replace(report, left_out=left_out.dropped())
+    with lock_prompts_run(run, manifest.name, facts, resume=resume) as target:
+        from scing_cli.core.encoders.compiled import compile_advice
+
+        with memory, compile_advice():
+            inputs = _read_input(manifest, settings, machine, reporter)
+            training = Unfinished(
+                target,
+                "prompts",
+                facts={**facts, "model": _digest(inputs.clip)},
+                given=given,
+                machine=machine_of(inputs.embedder.device.type, inputs.embedder.precision, inputs.part),
+            )
+            info = _run_info(origin, inputs, settings)
+            session = TrainingSession(training, minutes=save_minutes, reporter=reporter)
+            with session.running(resume=resume):
+                report = _train(_open_or_create(target, info), inputs, settings, session, reporter)
+            listing = report.run.left_out("prompts")
+            report_left_out(left_out.dropped(), total, reporter, what="training image", target=listing)
+            return dataclasses.replace(report, left_out=left_out.dropped())
 
 
 def _check_source(source: DataSet) -> None:
@@ -168,6 +170,8 @@ def _open_or_create(target: Path, info: Mapping[str, Any]) -> Run:
 
 def _digest(clip: ClipModel) -> str:
     """Return a digest of both towers and the logit scale."""
+    from scing_cli.core.encoders.encoder_file import encoder_digest, tensors_digest
+
     facts = {"image": encoder_digest(clip.image), "logit_scale": clip.logit_scale}
     return tensors_digest(clip.text.state_dict(), facts)
 
@@ -175,6 +179,8 @@ def _digest(clip: ClipModel) -> str:
 def _train(
     opened: Run, inputs: _Stage1Input, settings: PromptSettings, session: TrainingSession, reporter: Reporter
 ) -> PromptsReport:
+    from scing_cli.core.workflows.train.stage import dry_run_evaluation, train
+
     manifest = inputs.manifest
     reporter.note(f"Run folder: {opened.path}")
     write_manifest(manifest, opened.manifest, relative_to=manifest.root)
@@ -202,6 +208,9 @@ def _train(
 
 
 def _read_input(manifest: Manifest, settings: PromptSettings, machine: Machine, reporter: Reporter) -> _Stage1Input:
+    from scing_cli.core.encoders.clip import load_clip
+    from scing_cli.core.encoders.encoder_file import encoder_digest
+
     device = machine.torch_device()
     clip = load_clip(
         settings.model,
@@ -221,6 +230,10 @@ def _read_input(manifest: Manifest, settings: PromptSettings, machine: Machine, 
 
 
 def _task(inputs: _Stage1Input, settings: PromptSettings, reporter: Reporter) -> PromptTask:
+    import torch
+
+    from scing_cli.core.methods import load_method
+
     embedder = inputs.embedder
     vectors = embedder.files(inputs.part.files(), unit=False, reporter=reporter, text="encode train")
     task = load_method(settings.method).prompt_task(
@@ -236,6 +249,8 @@ def _task(inputs: _Stage1Input, settings: PromptSettings, reporter: Reporter) ->
 
 
 def _batches(inputs: _Stage1Input, *, images: bool) -> Batches:
+    from scing_cli.core.workflows.train.stage import make_batches
+
     embedder = inputs.embedder
     return make_batches(
         inputs.part, inputs.clip.image.geometry, device=embedder.device, workers=embedder.workers, images=images
@@ -243,6 +258,8 @@ def _batches(inputs: _Stage1Input, *, images: bool) -> Batches:
 
 
 def _save(folder: Path, task: PromptTask, inputs: _Stage1Input, settings: PromptSettings) -> None:
+    from scing_cli.core.methods.prompts_file import IdentityTexts, save_prompts
+
     texts = IdentityTexts(
         vectors=task.identity_texts(kind=settings.identity_text),
         identities=inputs.part.identities(),

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from scing_cli.core.artifacts import FORMAT, STAGES, Run, write_json
 from scing_cli.core.errors import InterruptionError, RunError, ScingError, counted
 from scing_cli.core.runtime import Reporter
-from scing_cli.core.training import Checkpoints, Interruption
 from scing_cli.core.workflows.train.unfinished import (
     START_OVER,
     Unfinished,
@@ -32,6 +31,8 @@ class TrainingSession:
     """
 
     def __init__(self, training: Unfinished, *, minutes: float, reporter: Reporter) -> None:
+        from scing_cli.core.training import Checkpoints, Interruption
+
         self.training = training
         self.reporter = reporter
         self.checkpoints = Checkpoints(

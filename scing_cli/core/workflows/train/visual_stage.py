@@ -6,27 +6,21 @@ import dataclasses
 import functools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from scing_cli.core.artifacts import Run, choose_run, update_run
 from scing_cli.core.datasets.dataset import Dropped
 from scing_cli.core.datasets.left_out import LeftOut, report_left_out
 from scing_cli.core.embeddings.openvino_embedder import CROPS, make_openvino_model
-from scing_cli.core.encoders.compiled import compile_advice, prepare_compiling
-from scing_cli.core.encoders.encoder_file import save_image_encoder, tensors_digest
-from scing_cli.core.encoders.image import ImageEncoder
+from scing_cli.core.encoders import hub
 from scing_cli.core.errors import DataError, RunError, counted
 from scing_cli.core.evaluation import Scores, choose_protocol
 from scing_cli.core.manifest import Manifest, Sample, labels
-from scing_cli.core.methods import Similarity, Task, load_method
-from scing_cli.core.methods.prompts_file import IdentityTexts, check_identities, load_texts
 from scing_cli.core.paths import StrPath, as_path
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter, choose_precision, memory_advice
 from scing_cli.core.settings import VisualSettings, check_used, given_settings, saved_settings
-from scing_cli.core.training import MINUTES, Fit
+from scing_cli.core.settings.schedule_settings import MINUTES
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import starting_encoder
 from scing_cli.core.workflows.shared.readable import readable_rows
@@ -34,8 +28,13 @@ from scing_cli.core.workflows.shared.run_data import run_manifest
 from scing_cli.core.workflows.shared.scoring import score_parts, sides
 from scing_cli.core.workflows.train.run_lock import is_locked, lock_run
 from scing_cli.core.workflows.train.session import TrainingSession
-from scing_cli.core.workflows.train.stage import dry_run_evaluation, make_batches, train
 from scing_cli.core.workflows.train.unfinished import Unfinished, find_same, machine_of, read_unfinished
+
+if TYPE_CHECKING:  # torch is imported inside functions: what is refused is refused before
+    from scing_cli.core.encoders.image import ImageEncoder
+    from scing_cli.core.methods import Task
+    from scing_cli.core.methods.prompts_file import IdentityTexts
+    from scing_cli.core.training import Fit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,6 +116,8 @@ def train_visual(
     check_used(settings)
     opened = _choose_run(run, settings, resume, reporter)
     if settings.compile:
+        from scing_cli.core.encoders.compiled import prepare_compiling
+
         prepare_compiling(machine.torch_device(), reporter)
     with lock_run(opened.path):
         if opened.has("visual") and (resume is False or read_unfinished(opened.path, "visual") is None):
@@ -124,22 +125,28 @@ def train_visual(
                 f"{opened.path} already has a trained image encoder.",
                 f"Copy the folder without its visual/ to train again, or remove {opened.visual}.",
             )
-        texts = load_texts(opened.prompts)
-        check_identities(texts, opened.identities, where=str(opened.path))
         left_out, manifest = LeftOut(strict=strict), run_manifest(opened, moved_to=data)
         if validate:
             _check_validation(manifest)
+        model = opened.info["model"]
+        hub.locate(model["model"], pretrained or model["pretrained"], reporter=reporter)
         total = sum(len(manifest.part(split)) for split in ("train", *(("val",) if validate else ())))
         readable = functools.partial(readable_rows, left_out=left_out, workers=machine.threads(), reporter=reporter)
         validation = readable(manifest, "val") if validate else None
         manifest = readable(manifest, "train")
         report_left_out(left_out.dropped(), total, reporter)
+        cameras = _cameras(manifest.part("train"), reporter) if settings.camera_embedding else ()
+        from scing_cli.core.encoders.compiled import compile_advice
+        from scing_cli.core.methods.prompts_file import check_identities, load_texts
+
+        texts = load_texts(opened.prompts)
+        check_identities(texts, opened.identities, where=str(opened.path))
         machine = dataclasses.replace(machine, batch_size=settings.batch_size)
         memory = memory_advice("a smaller --batch-size, --precision bf16, --device cpu")
         with memory, compile_advice():
             encoder = starting_encoder(opened, texts, pretrained, reporter).to(machine.torch_device())
             if settings.camera_embedding:
-                encoder.learn_cameras(_cameras(manifest.part("train"), reporter), settings.seed)
+                encoder.learn_cameras(cameras, settings.seed)
             inputs = _Stage2Input(opened, manifest, manifest.part("train"), texts, encoder, machine)
             moved = {"data": str(data.absolute()) if data is not None else None, "pretrained": pretrained}
             training = _describe(inputs, settings, {**moved, "validate": validate})
@@ -165,6 +172,8 @@ def _choose_run(run: Path | None, settings: VisualSettings, resume: bool | None,
 
 def _describe(inputs: _Stage2Input, settings: VisualSettings, given: Mapping[str, Any]) -> Unfinished:
     """Describe this training; it resumes an unfinished one with the same facts."""
+    from scing_cli.core.encoders.encoder_file import tensors_digest
+
     device = inputs.machine.torch_device()
     return Unfinished(
         inputs.run.path,
@@ -220,6 +229,9 @@ def _cameras(part: Manifest, reporter: Reporter) -> tuple[str, ...]:
 def _train(
     inputs: _Stage2Input, settings: VisualSettings, session: TrainingSession, reporter: Reporter
 ) -> VisualReport:
+    from scing_cli.core.encoders.encoder_file import save_image_encoder
+    from scing_cli.core.workflows.train.stage import dry_run_evaluation, make_batches, train
+
     run, encoder, texts = inputs.run, inputs.encoder, inputs.texts
     task, classes = _task(inputs, settings, reporter)
     device = inputs.machine.torch_device()
@@ -263,6 +275,10 @@ def _export_openvino(inputs: _Stage2Input, digest: str, reporter: Reporter) -> N
 
 
 def _task(inputs: _Stage2Input, settings: VisualSettings, reporter: Reporter) -> tuple[Task, list[int]]:
+    import torch
+
+    from scing_cli.core.methods import Similarity, load_method
+
     device, texts, encoder = inputs.machine.torch_device(), inputs.texts, inputs.encoder
     classes = labels(inputs.part, texts.identities)
     cameras = [sample.camera for sample in inputs.part]
