@@ -10,9 +10,11 @@ also shows screenshots of the report.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import json
 import os
+import pty
 import re
 import shlex
 import shutil
@@ -138,18 +140,20 @@ def run(words: list[str], work: Path) -> str:
     inherited = {name: value for name, value in os.environ.items() if name not in COLOURS}
     offline = {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
     plain = {"COLUMNS": str(COLUMNS), "TERM": "dumb", "PYTHONUTF8": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "scing_cli", *words],
-        cwd=work,
-        env={**inherited, **offline, **plain},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(f"{done.stdout}\nscing {shlex.join(words)}: exit code {done.returncode}")
-    return done.stdout
+    # In a terminal, tables fit its width.
+    terminal, ours = pty.openpty()
+    command = [sys.executable, "-m", "scing_cli", *words]
+    process = subprocess.Popen(command, cwd=work, env={**inherited, **offline, **plain}, stdout=ours, stderr=ours)
+    os.close(ours)
+    said = b""
+    with contextlib.suppress(OSError):  # Linux raises it when the process has ended
+        while part := os.read(terminal, 1 << 16):
+            said += part
+    os.close(terminal)
+    text = said.decode("utf-8").replace("\r\n", "\n")
+    if process.wait():
+        raise SystemExit(f"{text}\nscing {shlex.join(words)}: exit code {process.returncode}")
+    return text
 
 
 def shown(text: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
+import shlex
 import signal
 import sys
 import threading
@@ -17,7 +18,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from scing_cli import __version__
-from scing_cli.commands import console
+from scing_cli.commands import completion, console
+from scing_cli.commands.failures import print_failure, print_usage_error
+from scing_cli.commands.typed import typed_command
 from scing_cli.core.errors import WRITE_REMEDY, InterruptionError, ScingError, spelled
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -66,7 +69,7 @@ class _LazyCommand(TyperCommand):
         name = str(self.name).replace("-", "_")
         function = getattr(importlib.import_module(f"scing_cli.commands.{name}"), name)
         single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        single.command(self.name, cls=OnceCommand, epilog=f"Example: {self.example}")(function)
+        single.command(self.name, cls=OnceCommand, epilog=f"Example: {self.example}")(typed_command(function))
         return typer.main.get_command(single)
 
 
@@ -78,10 +81,11 @@ class _Commands(TyperGroup):
         for name, (summary, example) in COMMANDS.items():
             self.add_command(_LazyCommand(name, summary, example))
 
-    def make_context(self, *arguments: Any, **options: Any) -> Any:
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **options: Any) -> Any:
         """Parse the options before the command."""
         with _escaped_messages():
-            return super().make_context(*arguments, **options)
+            args = args if options.get("resilient_parsing") else completion.with_shell(args)
+            return super().make_context(info_name, args, parent, **options)
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
@@ -96,6 +100,7 @@ def _escaped_messages() -> Iterator[None]:
     except Exception as error:
         if isinstance(message := getattr(error, "message", None), str):
             vars(error)["message"] = spelled(message)
+            print_usage_error(error)
         raise
 
 
@@ -121,8 +126,30 @@ def _top(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
+    install_completion: Annotated[
+        str | None,
+        typer.Option(
+            "--install-completion",
+            callback=completion.install_completion,
+            autocompletion=completion.completed("", "bash|zsh|fish"),
+            is_eager=True,
+            help="Install completion for this shell, or for the one named.",
+            metavar="[bash|zsh|fish]",
+        ),
+    ] = None,
+    show_completion: Annotated[
+        str | None,
+        typer.Option(
+            "--show-completion",
+            callback=completion.show_completion,
+            autocompletion=completion.completed("", "bash|zsh|fish"),
+            is_eager=True,
+            help="Print the script that does it.",
+            metavar="[bash|zsh|fish]",
+        ),
+    ] = None,
 ) -> None:
-    del version
+    del version, install_completion, show_completion
 
 
 def main() -> None:
@@ -130,13 +157,17 @@ def main() -> None:
     code: str | int | None = 0
     signals = _interrupt_on_sigterm()
     try:
-        app()
+        completion.prepare_completion()
+        app(prog_name=completion.PROGRAM)
     except SystemExit as end:  # raised by Typer: 0 at the end, 2 for a usage error, 130 on Ctrl-C, without a message
         code = end.code
     except InterruptionError as stop:
         _ignore_signals()
-        console.show_interruption(str(stop))
-        sys.exit(128 + (signals[-1] if signals else stop.number))
+        code = 128 + (signals[-1] if signals else stop.number)
+        remedy = f"{stop.remedy}\n{shlex.join(['scing', *sys.argv[1:]])}" if stop.again else stop.remedy
+        console.show_interruption(f"{stop.what}\n{remedy}")
+        print_failure("Interruption", stop.what, remedy, code)
+        sys.exit(code)
     except ScingError as error:
         code = _fail(str(error), error, 2)
     except KeyboardInterrupt:
@@ -147,6 +178,7 @@ def main() -> None:
     if code == INTERRUPTED:
         console.show_interruption("Interrupted.")
         code = 128 + signals[-1] if signals else INTERRUPTED
+        print_failure("Interruption", "Interrupted.", "", code)
     sys.exit(code)
 
 
@@ -183,6 +215,10 @@ def _describe(error: Exception) -> tuple[str, Exception, int]:
 
 def _fail(message: str, error: Exception, code: int) -> int:
     console.show_error(message)
+    what, _, remedy = message.partition("\n")
+    if isinstance(error, ScingError):
+        what, remedy = error.what, error.remedy
+    print_failure(type(error).__name__ if code == 2 else "InternalError", what, remedy, code)
     if console.debugging():
         lines = "".join(traceback.format_exception(error)).split("\n")
         sys.stderr.write("\n".join(map(spelled, lines)))

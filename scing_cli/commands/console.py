@@ -11,7 +11,6 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -33,7 +32,6 @@ PLAIN_INTERVAL = 10.0  # seconds between progress lines where there is no termin
 LISTED = 10  # lines of a list
 LONGEST = 5000  # characters of a line; the middle of longer ones is left out
 MOST_LINES = 60  # lines of an error
-PATH_WIDTH = 38  # columns of a path in a table, so that the table fits 80
 
 
 def debugging() -> bool:
@@ -210,16 +208,6 @@ def shorten(text: str, width: int) -> str:
         return text
     head = (width - 1) // 2 + (width - 1) % 2
     return text[:head] + "…" + text[len(text) - (width - 1 - head) :]
-
-
-def short_path(path: str, width: int = PATH_WIDTH) -> str:
-    """Return a path relative to the working directory if it is inside; a long one is shortened before its file name."""
-    text = path.removeprefix(f"{Path.cwd().as_posix()}/")
-    name = len(text) - text.rfind("/")  # length of the file name with its slash
-    head = width - 1 - name
-    if len(text) <= width or head < 1:
-        return shorten(text, width)
-    return f"{text[:head]}…{text[-name:]}"
 
 
 def _plain(text: str) -> Text:

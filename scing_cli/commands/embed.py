@@ -62,23 +62,27 @@ def embed(
         return
     from scing_cli.core.workflows.embed.embed_gallery import GalleryChoice
     from scing_cli.core.workflows.embed.embed_gallery import embed as build
+    from scing_cli.core.workflows.embed.partial_index import nothing_new
     from scing_cli.core.workflows.shared.machine import Machine
     from scing_cli.core.workflows.shared.model import ModelChoice
 
-    report = build(
-        ModelChoice(run, model, pretrained, stride, seed, statistics, interpolation),
-        GalleryChoice(data, layout, split, images),
-        output=output,
-        append=append,
-        prune=prune,
-        force=force,
-        index_type=index_type,
-        descriptor=descriptor,
-        save_minutes=save_minutes,
-        strict=strict,
-        machine=Machine(device, precision, workers, batch_size),
-        reporter=terminal,
-    )
+    try:
+        report = build(
+            ModelChoice(run, model, pretrained, stride, seed, statistics, interpolation),
+            GalleryChoice(data, layout, split, images),
+            output=output,
+            append=append,
+            prune=prune,
+            force=force,
+            index_type=index_type,
+            descriptor=descriptor,
+            save_minutes=save_minutes,
+            strict=strict,
+            machine=Machine(device, precision, workers, batch_size),
+            reporter=terminal,
+        )
+    except KeyboardInterrupt as error:
+        raise nothing_new(output) from error
     _show(report, terminal)
 
 

@@ -192,7 +192,9 @@ Prune = Annotated[
 IndexType = Annotated[
     str,
     typer.Option(
-        "--index-type", help="auto (by size), flat (exact), ivf or hnsw (approximate, faster).", metavar="NAME"
+        "--index-type",
+        help="By size (auto), exact (flat), or approximate and faster.",
+        metavar="auto|flat|ivf|hnsw",
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing index.")]

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from scing_cli.commands.console import Terminal, short_path, shorten
+from scing_cli.commands.console import Terminal
+from scing_cli.commands.hits_table import fitting, print_hits
 
 if TYPE_CHECKING:
     from scing_cli.commands.thumbnails import Thumbnails
     from scing_cli.core.workflows.search.search_gallery import QueryHits, SearchReport
     from scing_cli.core.workflows.shared.vectors import Box
-
-TITLE_WIDTH = 78  # fits 80 columns
 
 
 def payload_of(found: SearchReport) -> dict[str, Any]:
@@ -41,11 +39,6 @@ def _hits(found: QueryHits) -> list[dict[str, Any]]:
     ]
 
 
-def _line(hit: Mapping[str, Any]) -> tuple[object, ...]:
-    who, camera = shorten(hit["identity"], 10), shorten(hit["camera"], 8)
-    return hit["rank"], f"{hit['score']:.4f}", who, camera, short_path(hit["path"])
-
-
 def show(found: SearchReport, terminal: Terminal, strips: Thumbnails | None, box: Box | None) -> None:
     """Print a table of hits for each photo, or that it has none.
 
@@ -59,9 +52,9 @@ def show(found: SearchReport, terminal: Terminal, strips: Thumbnails | None, box
         if not own.hits:
             below = f": the best score is {own.best_below:.4f}" if own.best_below is not None else ""
             nothing = "no hits" if found.threshold is None else "no match"
-            terminal.say(f"{short_path(str(own.query))}: {nothing}{below}")
+            said = f": {nothing}{below}"
+            terminal.say(fitting(str(own.query), terminal.stdout, beside=len(said)) + said)
             continue
-        title, columns = short_path(str(own.query), TITLE_WIDTH), ("rank", "score", "identity", "camera", "path")
-        terminal.table(title, columns, [_line(hit) for hit in _hits(own)], words=("path",))
+        print_hits(str(own.query), _hits(own), terminal.stdout)
         if strips is not None:
             strips.show(own, found.identities.get(own.query, ""), box)

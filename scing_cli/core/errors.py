@@ -94,11 +94,13 @@ class InterruptionError(ScingError):
         what: How far the work got.
         remedy: How to resume.
         number: The signal's number.
+        again: Whether the remedy is the same command again; the command line then shows it.
     """
 
-    def __init__(self, what: str, remedy: str, *, number: int) -> None:
+    def __init__(self, what: str, remedy: str, *, number: int, again: bool = False) -> None:
         super().__init__(what, remedy)
         self.number = number
+        self.again = again
 
 
 class NoTruthError(ScingError):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, overload
 
+from scing_cli.core.errors import DataError, spelled
+
 StrPath = str | os.PathLike[str]
+URL = re.compile(r"(https?|ftps?|sftp|ssh|s3|gs|hf|file|data):(?=/)", re.IGNORECASE)
 
 
 @overload
@@ -19,22 +24,57 @@ def as_path(value: StrPath | None) -> Path | None: ...
 def as_path(value: StrPath | None) -> Path | None:
     """Return a path as a `Path`; None stays None.
 
+    Raises:
+        DataError: If it is a URL.
+
     >>> as_path("a.jpg") == Path("a.jpg"), as_path(None)
     (True, None)
     """
-    return None if value is None else Path(value)
+    return None if value is None else check_local(Path(value))
 
 
 def as_paths(values: StrPath | Iterable[StrPath]) -> list[Path]:
     """Return one path or several as a list.
 
+    Raises:
+        DataError: If one is a URL.
+
     >>> len(as_paths("a.jpg")), len(as_paths(["a.jpg", Path("b.jpg")]))
     (1, 2)
     """
-    return [Path(values)] if isinstance(values, str | os.PathLike) else [Path(value) for value in values]
+    return [as_path(value) for value in ([values] if isinstance(values, str | os.PathLike) else values)]
+
+
+def check_local(path: Path) -> Path:
+    """Return a path that is not a URL.
+
+    Raises:
+        DataError: If it is a URL, and there is no file of that name.
+    """
+    match = URL.match(str(path))
+    if match is None or os.path.lexists(path):
+        return path
+    slashes = "///" if match[1].lower() == "file" else "//"  # a Path has one of them
+    url = match[0] + slashes + str(path)[match.end() :].lstrip("/")
+    raise DataError(f"{spelled(url)} is not a file: scing reads local files; download it first.")
 
 
 def paths_in_place(settings: Any, *names: str) -> None:
     """Turn fields of a frozen dataclass that were given as `str` into `Path`; for its `__post_init__`."""
     for name in names:
         object.__setattr__(settings, name, as_path(getattr(settings, name)))
+
+
+def check_not_empty(folder: Path, remedy: str) -> None:
+    """Check that a folder has at least one entry, of any kind.
+
+    Args:
+        folder: A folder; one that cannot be listed passes, because whoever lists it reports the reason.
+        remedy: What to do next.
+
+    Raises:
+        DataError: If it is empty.
+    """
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        if next(entries, None) is None:
+            raise DataError(f"{spelled(folder)} is empty.", remedy)

@@ -115,7 +115,7 @@ def test_a_file_or_an_option_sets_it_the_run_names_it_and_the_method_gets_it(sci
     [
         (("--method", "scing", "--toy-width", "3"), "--toy-width is not read by --method scing."),
         (("--method", "toy", "--gate", "token"), "--gate is not read by --method toy."),
-        (("--method", "toy", "--toy-width", "0"), "--toy-width 0: Input should be greater than or equal to 1"),
+        (("--method", "toy", "--toy-width", "0"), "--toy-width 0: must be at least 1."),
     ],
 )
 def test_where_it_does_not_belong_or_is_out_of_range_it_is_refused_by_name(scing, arguments, message):

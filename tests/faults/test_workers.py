@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import threading
@@ -19,6 +20,7 @@ from pipeline.conftest import FAST, MODEL
 from scing_cli.core.batches import loader
 from scing_cli.core.embeddings.openvino_embedder import OpenVinoEmbedder
 from scing_cli.core.synthetic import worker
+from scing_cli.core.workflows.embed import embed_gallery, partial_index
 
 __all__ = ["here"]
 
@@ -62,7 +64,7 @@ def fail_at(number, error):
         (MemoryError(), 2, "ran out of memory"),
         (SystemExit(0), 1, "A thread tried to exit, with 0."),
         (SystemExit("bye"), 1, "A thread tried to exit, with 'bye'."),
-        (KeyboardInterrupt(), 130, "Interrupted."),
+        (KeyboardInterrupt(), 130, "Interrupted; nothing is kept. Run the same command again. scing embed"),
         (StopIteration(), 1, "StopIteration"),
         (RuntimeError("worse"), 1, "worse"),
     ],
@@ -74,6 +76,28 @@ def test_a_thread_that_dies_while_embedding(scing, finished, here, soon, monkeyp
     assert ended.code == code, ended.err
     assert message in ended.err
     assert not list(here.iterdir())
+
+
+def test_ctrl_c_says_what_is_kept_and_with_which_command_to_go_on(scing, finished, here, soon, monkeypatch):
+    monkeypatch.setattr(partial_index, "WORTH", 0)
+    read = loader.read_image
+    monkeypatch.setattr(loader, "read_image", fail_at(17, KeyboardInterrupt()))
+    command = ("embed", "--run", finished, "--batch-size", "4", "--output", "my gallery.faiss")
+    ended = scing(*command, "--json")
+    assert (ended.code, ended.json["exit_code"]) == (130, 130)
+    again = shlex.join(["scing", *map(str, command), "--json"])
+    assert ended.json["remedy"] == f"Run the same command again to resume.\n{again}"
+    assert "are saved in my gallery.unfinished.faiss. Run the same command again to resume. scing embed" in ended.err
+    monkeypatch.setattr(loader, "read_image", fail_at(1, KeyboardInterrupt()))
+    ended = scing(*command)
+    assert "are saved in my gallery.unfinished.faiss." in ended.err
+    monkeypatch.setattr(loader, "read_image", read)
+    monkeypatch.setattr(embed_gallery, "_rows", interrupted)
+    assert "Interrupted; nothing new is kept, my gallery.unfinished.faiss is unchanged." in scing(*command).err
+
+
+def interrupted(*_arguments):
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("number", [1, 30, 60])

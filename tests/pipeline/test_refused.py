@@ -88,6 +88,26 @@ def test_a_folder_of_no_known_layout(scing, here, tmp_path):
     nothing_in(here)
 
 
+def test_an_empty_folder_and_a_url_are_named_as_what_they_are(scing, finished, here, tmp_path):
+    empty, url = tmp_path / "empty", "https://host/crops/a.jpg"
+    empty.mkdir()
+    index = finished.parent / "gallery.faiss"
+    for command in (
+        ("prepare",),
+        (*TRAIN, "--data"),
+        ("embed", "--run", finished, "--data"),
+        ("embed", "--run", finished, "--images"),
+        ("evaluate", "--run", finished, "--data"),
+        ("evaluate", "--embeddings"),
+        ("search", "--index", index),
+    ):
+        refuse(scing(*command, empty), f"{empty} is empty.")
+        refuse(scing(*command, url), f"{url} is not a file: scing reads local files; download it first.")
+    refuse(scing("search", url, "--index", url), url)
+    refuse(scing("train-prompts", "--data", here.parent, *MODEL[:2], "--pretrained", url), url, "download it first")
+    nothing_in(here)
+
+
 def test_data_without_queries(scing, own_world, finished, here):
     for file in (own_world / "query").glob("*.jpg"):
         file.unlink()

@@ -78,7 +78,7 @@ def test_what_is_no_number_or_no_option(scing, world, here, options, part):
         (("evaluate", "--run", "RUN", "--model", "ViT-B-16"), ("--run and --model",)),
         (("evaluate", "--model", "ViT-B-16"), ("--pretrained",)),
         (("embed", "--run", "RUN", "--split", "probe"), ("'probe'",)),
-        (("embed", "--run", "RUN", "--images", "."), ("holds no image",)),
+        (("embed", "--run", "RUN", "--images", "."), ("is empty",)),
         (("embed", "--run", "RUN", "--append", "--force"), ("--append and --force",)),
         (("search", "PHOTO", "--index", "INDEX", "--box", "1,2,3"), ("--box 1,2,3",)),
         (("search", "PHOTO", "--index", "INDEX", "--box", "0,0,999,999"), ("999",)),

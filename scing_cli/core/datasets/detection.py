@@ -16,6 +16,7 @@ from scing_cli.core.errors import DataError, ImageError, spelled
 from scing_cli.core.image_formats import IMAGE_SUFFIXES
 from scing_cli.core.imagefile import image_size
 from scing_cli.core.layouts import LAYOUTS, Variant
+from scing_cli.core.paths import check_not_empty
 
 STRIP = 3  # times wider than high: several pictures side by side
 LOOKED_AT = 3  # images whose sizes are looked at
@@ -49,6 +50,7 @@ def locate(path: Path, *, layout: str = "auto") -> Location:
         raise DataError(f"{path} does not exist.", "Pass the data set's folder, or a CSV file.")
     if not path.is_dir() or layout == "csv":
         return _file(path, layout)
+    check_not_empty(path, "Pass the data set's folder, or a CSV file.")
     names = list(LAYOUTS) if layout == "auto" else [layout]
     if layout == "auto":
         _check_not_part(path, names)

@@ -19,6 +19,7 @@ from scing_cli.core.encoders.architecture import CONFIG_FILES, OWN_MODELS, confi
 from scing_cli.core.encoders.fetch import OFFLINE_WAY, Probe, UnfetchedError, fetch
 from scing_cli.core.encoders.hub_download import fetch_from_hub, hub_address
 from scing_cli.core.errors import WeightsError
+from scing_cli.core.paths import check_local
 from scing_cli.core.runtime import Reporter
 
 SUFFIXES = (".safetensors", ".pt", ".bin", ".pth")
@@ -105,7 +106,7 @@ def locate(name: str, pretrained: str | None, *, reporter: Reporter) -> Path | N
         return None
     if not is_file_name(pretrained):
         return find_weights(architecture.name, pretrained, reporter=reporter)
-    path = Path(pretrained).absolute()
+    path = check_local(Path(pretrained)).absolute()
     return _in_folder(path) if path.is_dir() else _file(path)
 
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from scing_cli.core.errors import DataError, counted, spelled
 from scing_cli.core.evaluation.metrics import IntArray
 from scing_cli.core.manifest import is_junk
+from scing_cli.core.paths import check_not_empty
 from scing_cli.core.safe_reading import check_ordinary
 
 Vectors = npt.NDArray[np.float32]
@@ -141,6 +142,7 @@ def _file(path: Path) -> Mapping[str, Any]:
 
 
 def _folder(path: Path) -> Mapping[str, Any]:
+    check_not_empty(path, REMEDY)
     arrays: dict[str, Any] = {file.stem: None for file in path.glob("*.npy")}
     for name in (*NEEDED, *OPTIONAL):
         file = path / f"{name}.npy"

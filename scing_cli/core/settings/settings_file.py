@@ -111,10 +111,37 @@ def _fault(entry: Any) -> str:
     option = "--" + str(entry["loc"][0]) if entry["loc"] else ""
     if entry["type"] == "extra_forbidden":
         return f"unknown setting {entry['loc'][0]!r}"
-    reason = str(entry["msg"]).removeprefix("Value error, ")
+    reason = _reason(entry)
     value = entry["input"]
     shown = ",".join(map(str, value)) if isinstance(value, tuple | list) else value
     return f"{option} {spelled(shown)}: {reason}" if option else reason
+
+
+def _reason(entry: Any) -> str:
+    """Return what a value must be; pydantic's own words only for checks that are written in ours."""
+    limits = {name: _limit(value) for name, value in entry.get("ctx", {}).items()}
+    reasons = {
+        "greater_than_equal": "must be at least {ge}",
+        "greater_than": "must be more than {gt}",
+        "less_than_equal": "must be at most {le}",
+        "less_than": "must be less than {lt}",
+        "literal_error": "must be {expected}",
+        "finite_number": "must be a finite number",
+        **dict.fromkeys(("int_type", "int_parsing", "int_parsing_size", "int_from_float"), "must be a whole number"),
+        **dict.fromkeys(("float_type", "float_parsing"), "must be a number"),
+        **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
+        **dict.fromkeys(("string_type", "path_type"), "must be a text"),
+        **dict.fromkeys(("string_unicode", "path_unicode"), "must be valid UTF-8"),
+        "tuple_type": "must be a list",
+    }
+    own = reasons.get(entry["type"])
+    return f"{own.format(**limits)}." if own else str(entry["msg"]).removeprefix("Value error, ")
+
+
+def _limit(value: Any) -> str:
+    """Return a limit of a range as text; whole numbers without a fraction, all else as it is."""
+    whole = isinstance(value, int | float) and value == int(value)
+    return f"{int(value):,}" if whole else str(value)
 
 
 def saved_settings(settings: Settings) -> dict[str, Any]:

@@ -194,5 +194,8 @@ def test_missing_places_and_single_arrays_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds a single array"):
         read_saved(tmp_path / "one.npy")
     (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="empty is empty"):
+        read_saved(tmp_path / "empty")
+    (tmp_path / "empty" / "notes.txt").write_text("no array")
     with pytest.raises(DataError, match="lacks the array query; it has: nothing"):
         read_saved(tmp_path / "empty")

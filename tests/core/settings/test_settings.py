@@ -60,13 +60,13 @@ def test_no_file_gives_empty_tables():
     ("options", "message"),
     [
         ({"fused_tokens": 4}, "--fused-tokens 4 must be less than --tokens 4 (M < L)"),
-        ({"gate": "door"}, "--gate door: Input should be 'channel' or 'token'"),
-        ({"lr": -1}, "--lr -1: Input should be greater than 0"),
+        ({"gate": "door"}, "--gate door: must be 'channel' or 'token'."),
+        ({"lr": -1}, "--lr -1: must be more than 0."),
         ({"lr": float("nan")}, "--lr nan"),
         ({"batch_size": 10}, "--batch-size 10 must be a multiple of --instances 4"),
         ({"milestones": (50, 30)}, "--milestones 50,30: must rise, as in 30,50"),
-        ({"flip": 1.5}, "--flip 1.5: Input should be less than or equal to 1"),
-        ({"contrast": "triplet"}, "--contrast triplet: Input should be 'supervised' or 'infonce'"),
+        ({"flip": 1.5}, "--flip 1.5: must be at most 1."),
+        ({"contrast": "triplet"}, "--contrast triplet: must be 'supervised' or 'infonce'."),
         ({"precision": "fp16"}, "--precision fp16"),
     ],
 )
@@ -97,7 +97,7 @@ def test_all_faults_come_at_once():
         ("[train-visual]\nmilestones = [50, 30]\n", "[train-visual]: --milestones 50,30: must rise"),
         (
             "[train-prompts]\nbatch-size = 1\ninstances = 3\n",
-            "--batch-size 1: Input should be greater than or equal to 2",
+            "--batch-size 1: must be at least 2.",
         ),
         ("a = " + "[" * 5000, "cannot be read"),
     ],
@@ -140,7 +140,7 @@ def test_a_faulty_value_is_told_even_if_an_option_replaces_it(tmp_path):
     file.write_text("[train-prompts]\nlr = -1\nbatch-size = 6\n")
     with pytest.raises(SettingError) as caught:
         read_config(file)
-    assert str(caught.value) == f"{file}, [train-prompts]: --lr -1: Input should be greater than 0"
+    assert str(caught.value) == f"{file}, [train-prompts]: --lr -1: must be more than 0."
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -11,6 +11,7 @@ from scing_cli.core.datasets.passed_over import passed_text
 from scing_cli.core.errors import DataError, spelled
 from scing_cli.core.imagefile import REMEDY
 from scing_cli.core.manifest import Manifest, Sample
+from scing_cli.core.paths import check_not_empty
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.shared.run_data import report_passed
 
@@ -23,6 +24,7 @@ def folder_data(folder: Path, *, reporter: Reporter) -> DataSet:
     """
     if not folder.is_dir():
         raise DataError(f"{spelled(folder)} is not a folder.", "--images takes a folder of images.")
+    check_not_empty(folder, "--images takes a folder of images.")
     found, passed = find_images(folder)
     report_passed(passed, reporter)
     files = [file for file in found if is_text(str(file))]

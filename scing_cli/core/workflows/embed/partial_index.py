@@ -218,19 +218,16 @@ class PartialWriter:
     def _interruption(self) -> InterruptionError | None:
         """Return the error for an interruption; None if no partial results are saved."""
         if self._committed:
-            what, remedy = (
-                f"Interrupted after {self.partial.output} was written: it is complete.",
-                "Nothing is left to do.",
-            )
-        elif self._owner and self.partial.path.exists():
+            what = f"Interrupted after {self.partial.output} was written: it is complete."
+            return InterruptionError(what, "Nothing is left to do.", number=INTERRUPTED)
+        if self._owner and self.partial.path.exists():
             images = counted(len(self.entries), "image")
             what = (
                 f"Interrupted after {len(self._done):,} of {images}; {self._count:,} are saved in {self.partial.path}."
             )
             remedy = "Run the same command again to resume."
-        else:
-            return None
-        return InterruptionError(what, remedy, number=INTERRUPTED)
+            return InterruptionError(what, remedy, number=INTERRUPTED, again=True)
+        return None
 
     def _clear(self) -> None:
         if self._owner:
@@ -245,6 +242,17 @@ class PartialWriter:
             except ScingError as error:
                 self.reporter.warn(f"{error.what} The partial results are not saved.")
         self._saved = time.monotonic()
+
+
+def nothing_new(output: Path) -> InterruptionError:
+    """Return the error for an interruption of which nothing is kept.
+
+    Args:
+        output: The index that `embed` was to write.
+    """
+    partial = partial_file(output)
+    kept = f"nothing new is kept, {partial} is unchanged" if partial.exists() else "nothing is kept"
+    return InterruptionError(f"Interrupted; {kept}.", "Run the same command again.", number=INTERRUPTED, again=True)
 
 
 def _inode(file: Path) -> int | None:

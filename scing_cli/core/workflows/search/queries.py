@@ -16,6 +16,7 @@ from scing_cli.core.embeddings import Vectors
 from scing_cli.core.errors import DataError, ImageError, SettingError, counted, spelled
 from scing_cli.core.imagefile import image_size, is_folder
 from scing_cli.core.index import Hit, Row
+from scing_cli.core.paths import check_not_empty
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.shared.run_data import report_passed
 
@@ -58,6 +59,7 @@ def photo_files(photos: Sequence[Path], reporter: Reporter) -> tuple[list[Path],
         if photo != given:
             reporter.note(f"{both(str(given), str(photo))}: the file on disk is used.")
         if is_folder(photo):
+            check_not_empty(photo, "Name a photo, or a folder of photos.")
             inside, skipped = find_images(photo)
             if not inside:
                 what = f"{spelled(photo)} holds no image. {passed_text(skipped)}".strip()

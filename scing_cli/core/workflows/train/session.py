@@ -121,7 +121,8 @@ class TrainingSession:
 
     def _interruption_error(self, number: int, *, saved: bool) -> ScingError:
         if not saved:
-            return InterruptionError("Interrupted before anything was saved.", "Run the command again.", number=number)
+            what, remedy = "Interrupted before anything was saved.", "Run the command again."
+            return InterruptionError(what, remedy, number=number, again=True)
         remedy = f"Resume with: {self._resume_command()}"
         return InterruptionError(f"Interrupted; {self._saved_steps()}.", remedy, number=number)
 

@@ -1,0 +1,42 @@
+"""Paths from outside: URLs are refused by name, empty folders are reported as empty."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scing_cli.core.errors import DataError
+from scing_cli.core.paths import as_path, as_paths, check_local, check_not_empty
+
+URLS = ["https://host/a.jpg", "HTTP://host/a.jpg", "s3://bucket/crops/", "file:///data/a.jpg", "ftp://host/a"]
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_a_url_is_refused_and_named_as_it_was_given(url):
+    for read in (as_path, as_paths, lambda given: check_local(Path(given))):
+        with pytest.raises(DataError) as caught:
+            read(url)
+        assert caught.value.what == f"{url.rstrip('/')} is not a file: scing reads local files; download it first."
+
+
+@pytest.mark.parametrize(
+    "name", ["a.jpg", "http", "https:", "c:/a.jpg", "weights:1/a.pt", "data/https:/a.jpg", "-", ""]
+)
+def test_other_names_pass(name):
+    assert as_path(name) == Path(name)
+
+
+def test_a_folder_of_that_name_passes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("http:").mkdir()
+    Path("http:/a.jpg").touch()
+    assert as_path("http:/a.jpg") == Path("http:/a.jpg")
+
+
+def test_only_a_folder_without_entries_is_empty(tmp_path):
+    with pytest.raises(DataError, match="is empty"):
+        check_not_empty(tmp_path, "Fill it.")
+    check_not_empty(tmp_path / "none", "Fill it.")
+    (tmp_path / ".hidden").touch()
+    check_not_empty(tmp_path, "Fill it.")
