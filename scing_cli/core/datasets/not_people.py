@@ -17,6 +17,8 @@ from scing_cli.core.errors import spelled
 SHOWN = 5  # most names that a message lists
 IDENTITY_AND_CAMERA = re.compile(r"(-?[0-9]+)(?:_[0-9]+)?_(?:c|cam)[0-9]|([0-9]{4})C[0-9]T[0-9]+F[0-9]", re.IGNORECASE)
 """File names that start with identity and camera: 0001_c1 (Market-1501), 0001_1_c1 (LTCC), 0001C1T0001F001 (MARS)."""
+IDENTITY_AND_COUNT = re.compile("(0[0-9]{2,5})[_-][0-9]")
+"""File names that may start with an identity: 0001_01. If most numbers recur in a folder, they do not count frames."""
 IDENTITY_NUMBER = re.compile(r"0[0-9]{2,}|[0-9]{3,}")
 """Folder names such as 0001, with which people are numbered; cameras have shorter ones."""
 
@@ -57,10 +59,12 @@ def doubt_people(folder: Path) -> Doubt | None:
         return Doubt(f"{_listed(outer)} named like {_kinds(outer, 'folder')} of images", ("images",))
     if outer and all(map(is_date, outer)):
         return Doubt(f"{_listed(outer)} named like {_kinds(outer, 'date')}", ("images",))
+    if split_people := _same_person(outer):
+        what = f"{_listed(split_people)} named as 0001_c1 (identity, camera), with the same identity"
+        return Doubt(what, ("images",))
     for name, listing in seen.items():
-        if found := _several(listing.images):
-            what = f"the files in {spelled(name)} begin with different identities, such as {' and '.join(found)}"
-            return Doubt(what, ("images",))
+        if doubt := _doubt_files(name, listing):
+            return doubt
     return _doubt_inner(seen, inner) or _doubt_deeper(folder, seen)
 
 
@@ -71,7 +75,7 @@ def _doubt_inner(seen: dict[str, Listing], inner: Counter[str]) -> Doubt | None:
         what = f"the folders inside them are named like parts of a data set ({_some(parts)})"
         return Doubt(what, ("images",))
     shared = sorted(name for name, count in inner.items() if count > 1)
-    if not shared or named_cameras(inner):
+    if not shared or named_cameras(inner) or all(map(is_date, shared)):
         return None
     numbered, numbered_outside = (all(map(IDENTITY_NUMBER.fullmatch, names)) for names in (shared, seen))
     if numbered_outside and not numbered:
@@ -83,13 +87,14 @@ def _doubt_inner(seen: dict[str, Listing], inner: Counter[str]) -> Doubt | None:
 
 
 def _doubt_deeper(folder: Path, seen: dict[str, Listing]) -> Doubt | None:
-    """Return what is against people with cameras if the cameras' folders have folders inside."""
-    deeper = Counter(
-        name
-        for outer, listing in seen.items()
-        for inner in listing.folders[:LOOKED_INTO]
-        for name in look_into(folder / outer / inner).folders
-    )
+    """Return what the contents of the folders inside the subfolders say against people with cameras."""
+    deeper: Counter[str] = Counter()
+    for outer, listing in seen.items():
+        for inner in listing.folders[:LOOKED_INTO]:
+            inside = look_into(folder / outer / inner)
+            if doubt := _doubt_files(f"{outer}/{inner}", inside):
+                return doubt
+            deeper.update(inside.folders)
     shared = sorted(name for name, count in deeper.items() if count > 1)
     if len(shared) <= len(seen) or len(shared) <= len(deeper) / 2:
         return None
@@ -100,19 +105,34 @@ def _doubt_deeper(folder: Path, seen: dict[str, Listing]) -> Doubt | None:
 def _is_grid(listings: Iterable[Listing], inner: Counter[str]) -> bool:
     """Return whether all images are in folders inside, most of whose names are in several of the outer folders."""
     shared = sum(count > 1 for count in inner.values())
-    plain = not any(is_part(name) or is_holder(name) for name in inner) and not named_cameras(inner)
+    others = any(is_part(name) or is_holder(name) or is_date(name) for name in inner)
+    plain = not others and not named_cameras(inner)
     return plain and shared > len(inner) / 2 and not any(listing.images for listing in listings)
 
 
-def _several(files: Sequence[str]) -> list[str]:
-    """Return two file names with different identities, if most files begin with an identity and a camera."""
-    first: dict[str, str] = {}
-    matching = 0
-    for name in files:
+def _same_person(folders: Sequence[str]) -> list[str]:
+    """Return the first folders that name one identity and several cameras."""
+    alike: dict[str, list[str]] = {}
+    for name in folders:
         if fields := IDENTITY_AND_CAMERA.match(name):
-            matching += 1
-            first.setdefault(fields[1] or fields[2], name)
-    return [spelled(name) for name in first.values()][:2] if len(first) > 1 and matching > len(files) / 2 else []
+            alike.setdefault(fields[fields.lastindex or 0], []).append(name)
+    return next((names for names in alike.values() if len(names) > 1), [])
+
+
+def _doubt_files(name: str, listing: Listing) -> Doubt | None:
+    """Return a doubt if most files of a folder begin with identities, and these differ."""
+    for pattern, least in ((IDENTITY_AND_CAMERA, 1), (IDENTITY_AND_COUNT, 2)):
+        files: dict[str, list[str]] = {}
+        for file in listing.images:
+            if fields := pattern.match(file):
+                files.setdefault(fields[fields.lastindex or 0], []).append(file)
+        named = sum(map(len, files.values())) > len(listing.images) / 2
+        recurring = sum(len(alike) >= least for alike in files.values()) > len(files) / 2
+        if named and recurring and len(files) > 1:
+            examples = " and ".join(spelled(alike[0]) for alike in list(files.values())[:2])
+            what = f"the files in {spelled(name)} begin with different identities, such as {examples}"
+            return Doubt(what, ("images",))
+    return None
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -70,6 +70,15 @@ ELSEWHERE = {
         [f"site {site}/000{who}_c1_{number}.jpg" for site in "AB" for who in "123" for number in "12"],
         "the files in site A begin with different identities, such as 0001_c1_1.jpg and 0002_c1_1.jpg",
     ),
+    "files of many people, without cameras": (
+        [f"site {site}/000{who}_0{number}.jpg" for site in "AB" for who in "123" for number in "12"],
+        "the files in site A begin with different identities, such as 0001_01.jpg and 0002_01.jpg",
+    ),
+    "files of many people by day": (
+        [f"site {site}/Monday/000{who}_c1_{number}.jpg" for site in "AB" for who in "123" for number in "12"],
+        "the files in site A/Monday begin with different identities",
+    ),
+    "people by camera": (["0001_c1/1.jpg", "0001_c2/1.jpg", "0002_c1/1.jpg"], "0001_c1, 0001_c2 are named as 0001_c1"),
     "people by part": (
         ["anna/train/1.jpg", "anna/test/2.jpg", "ben/train/1.jpg"],
         r"inside them .* parts .*\(test, train\)",
@@ -153,6 +162,13 @@ def test_two_folders_of_one_split_are_refused(touch) -> None:
         (["anna/001/1.jpg", "anna/002/1.jpg", "ben/001/1.jpg"], "", {"anna", "ben"}),
         (["0001/1/1.jpg", "0002/1/1.jpg", "0001/2/1.jpg", "0001/3/1.jpg", "0002/3/1.jpg"], "", {"0001", "0002"}),
         (["anna/1.jpg"], "", {"anna"}),
+        (["anna/0001_0.jpg", "anna/0002_0.jpg", "ben/0001_1.jpg", "ben/0002_0.jpg"], "", {"anna", "ben"}),
+        (
+            ["anna/20240101_1.jpg", "anna/20240101_2.jpg", "anna/20240102_1.jpg", "ben/20240102_2.jpg"],
+            "",
+            {"anna", "ben"},
+        ),
+        ([f"{who}/2024-05-0{day}/1.jpg" for who in ("anna", "ben") for day in range(1, 5)], "", {"anna", "ben"}),
     ],
 )
 def test_a_folder_that_wraps_people_is_entered(touch, paths: list[str], root: str, people: set[str]) -> None:
