@@ -49,23 +49,30 @@ def doubt_people(folder: Path) -> Doubt | None:
     if parts:
         return Doubt(f"{_listed(parts)} named like {_kinds(parts, 'part')} of a data set", ("images",))
     seen = {name: look_into(folder / name) for name in names[:LOOKED_INTO] if holds_images(folder, name)}
-    outer = list(seen)
     inner = Counter(itertools.chain.from_iterable(listing.folders for listing in seen.values()))
-    if outer and (cameras := named_cameras(outer)):
-        layouts = ("camera-folders", "images") if inner else ("images",)
-        sure = len(cameras) == len(outer) and _is_grid(seen.values(), inner)
-        return Doubt(f"{_listed(cameras)} named like {_kinds(cameras, 'camera')}", layouts, sure)
-    if outer and all(map(is_holder, outer)):
-        return Doubt(f"{_listed(outer)} named like {_kinds(outer, 'folder')} of images", ("images",))
-    if outer and all(map(is_date, outer)):
-        return Doubt(f"{_listed(outer)} named like {_kinds(outer, 'date')}", ("images",))
-    if split_people := _same_person(outer):
-        what = f"{_listed(split_people)} named as 0001_c1 (identity, camera), with the same identity"
-        return Doubt(what, ("images",))
+    if doubt := _doubt_names(seen, inner):
+        return doubt
     for name, listing in seen.items():
         if doubt := _doubt_files(name, listing):
             return doubt
     return _doubt_inner(seen, inner) or _doubt_deeper(folder, seen)
+
+
+def _doubt_names(seen: dict[str, Listing], inner: Counter[str]) -> Doubt | None:
+    """Return what the names of the subfolders say against people."""
+    names = list(seen)
+    if names and (cameras := named_cameras(names)):
+        layouts = ("camera-folders", "images") if inner else ("images",)
+        sure = len(cameras) == len(names) and _is_grid(seen.values(), inner)
+        return Doubt(f"{_listed(cameras)} named like {_kinds(cameras, 'camera')}", layouts, sure)
+    for kind, of_kind in (("folder", is_holder), ("date", is_date)):
+        if names and all(map(of_kind, names)):
+            what = f"{_listed(names)} named like {_kinds(names, kind)}{' of images' if kind == 'folder' else ''}"
+            return Doubt(what, ("images",))
+    if alike := _same_person(names):
+        what = f"{_listed(alike)} named as 0001_c1 (identity, camera), with the same identity"
+        return Doubt(what, ("images",))
+    return None
 
 
 def _doubt_inner(seen: dict[str, Listing], inner: Counter[str]) -> Doubt | None:
