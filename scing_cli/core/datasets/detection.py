@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
+from scing_cli.core.datasets.disk_names import did_you_mean
 from scing_cli.core.datasets.folder_names import is_part
 from scing_cli.core.datasets.image_names import names_match
 from scing_cli.core.datasets.listing import list_folder
@@ -47,7 +48,7 @@ def locate(path: Path, *, layout: str = "auto") -> Location:
         hint = f"Did you mean {close[0]}? " if close else ""
         raise DataError(f"The layout {layout!r} is unknown.", f"{hint}Known layouts are auto and\n{known}")
     if not path.exists():
-        raise DataError(f"{path} does not exist.", "Pass the data set's folder, or a CSV file.")
+        raise DataError(f"{path} does not exist.", f"{did_you_mean(path)}Pass the data set's folder, or a CSV file.")
     if not path.is_dir() or layout == "csv":
         return _file(path, layout)
     check_not_empty(path, "Pass the data set's folder, or a CSV file.")

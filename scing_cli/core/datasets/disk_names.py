@@ -101,6 +101,12 @@ def paths_on_disk(root: Path, paths: Iterable[str]) -> dict[str, str]:
     return {path: other for path, other in found if other is not None}
 
 
+def did_you_mean(path: Path) -> str:
+    """Return a question with the name on disk of a path that does not exist as it is spelled; empty without one."""
+    found = paths_on_disk(Path(), [path.as_posix()]).get(path.as_posix())
+    return f"Did you mean {both(str(path), found)}? " if found is not None else ""
+
+
 class _Disk:
     """The names in the folders below a root; each folder is listed at most once."""
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from scing_cli.core.datasets import read_data
 from scing_cli.core.datasets.disk_names import MANY, paths_on_disk
+from scing_cli.core.errors import DataError
 
 PART = st.text(st.sampled_from("aäéñÅ한 _1"), min_size=1, max_size=6).filter(lambda part: part.strip())
 
@@ -82,3 +83,15 @@ def test_captions_are_joined_whatever_the_unicode_form(touch) -> None:
     data = read_data(root)
     assert [row.caption for row in data.manifest] == ["A woman in red."]
     assert not any("captions.csv names" in note for note in data.notes)
+
+
+@pytest.mark.parametrize("other", [nfd("Zoë"), "zoë"])
+def test_a_folder_in_another_spelling_is_suggested(tmp_path: Path, other: str) -> None:
+    (tmp_path / other).mkdir()
+    with pytest.raises(DataError) as caught:
+        read_data(tmp_path / "Zoë")
+    assert "Did you mean " in caught.value.remedy
+    assert (ascii if other == nfd("Zoë") else repr)(str(tmp_path / other)) in caught.value.remedy
+    with pytest.raises(DataError) as caught:
+        read_data(tmp_path / "Tom")
+    assert "Did you mean" not in caught.value.remedy

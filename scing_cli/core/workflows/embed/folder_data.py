@@ -6,6 +6,7 @@ from pathlib import Path
 
 from scing_cli.core.datasets import DataSet
 from scing_cli.core.datasets.dataset import display_name, is_text
+from scing_cli.core.datasets.disk_names import did_you_mean
 from scing_cli.core.datasets.listing import find_images
 from scing_cli.core.datasets.passed_over import passed_text
 from scing_cli.core.errors import DataError, spelled
@@ -23,7 +24,9 @@ def folder_data(folder: Path, *, reporter: Reporter) -> DataSet:
         DataError: If it is not a folder or has no images.
     """
     if not folder.is_dir():
-        raise DataError(f"{spelled(folder)} is not a folder.", "--images takes a folder of images.")
+        raise DataError(
+            f"{spelled(folder)} is not a folder.", f"{did_you_mean(folder)}--images takes a folder of images."
+        )
     check_not_empty(folder, "--images takes a folder of images.")
     found, passed = find_images(folder)
     report_passed(passed, reporter)

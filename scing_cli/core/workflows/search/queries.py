@@ -53,9 +53,9 @@ def photo_files(photos: Sequence[Path], reporter: Reporter) -> tuple[list[Path],
     """
     files: list[Path] = []
     passed: list[PassedOver] = []
-    on_disk = paths_on_disk(Path(), map(str, photos))
+    on_disk = paths_on_disk(Path(), (photo.as_posix() for photo in photos))
     for given in photos:
-        photo = Path(on_disk.get(str(given), given))
+        photo = Path(on_disk.get(given.as_posix(), given))
         if photo != given:
             reporter.note(f"{both(str(given), str(photo))}: the file on disk is used.")
         if is_folder(photo):
