@@ -22,7 +22,7 @@ def embed(
     stride: model_options.PlainStride = None,
     statistics: model_options.PlainStatistics = "auto",
     interpolation: model_options.PlainInterpolation = "auto",
-    data: options.GalleryData = None,
+    data: options.SeveralData = None,
     layout: options.Layout = "auto",
     split: options.GallerySplit = "gallery",
     images: options.Images = None,

@@ -67,21 +67,11 @@ Seed = Annotated[int, typer.Option("--seed", help="Seed of all random numbers.",
 
 # data
 Source = Annotated[Path, typer.Argument(help="A data set folder, or your own CSV.", metavar="DIR|CSV")]
-TrainingData = Annotated[
-    list[Path] | None,
-    typer.Option("--data", help="A data set folder or CSV; may be repeated to train on several.", metavar="DIR|CSV"),
-]
-GalleryData = Annotated[
+SeveralData = Annotated[
     list[Path] | None, typer.Option("--data", help="A data set folder or CSV; may be repeated.", metavar="DIR|CSV")
 ]
-SeveralData = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--data", help="A data set folder or CSV; may be repeated for one table of several.", metavar="DIR|CSV"
-    ),
-]
 MovedData = Annotated[
-    Path | None, typer.Option("--data", help="The new folder of the run's images, if they were moved.", metavar="DIR")
+    Path | None, typer.Option("--data", help="The new folder of the images, if they were moved.", metavar="DIR")
 ]
 MovedPretrained = Annotated[
     str | None,
@@ -254,6 +244,9 @@ ExcludeCamera = Annotated[
 Identity = Annotated[list[str] | None, _filter("--identity", text="Only this identity's rows; may be repeated.")]
 ExcludeIdentity = Annotated[
     list[str] | None, _filter("--exclude-identity", text="Leave this identity's rows out; may be repeated.")
+]
+AllowMissing = Annotated[
+    bool, typer.Option("--allow-missing", help="Only warn of names that no row has.", rich_help_panel="Which rows")
 ]
 Group = Annotated[
     str | None, typer.Option("--group", help="identity: show only the best row of each identity.", metavar="identity")

@@ -16,7 +16,7 @@ from scing_cli.core.settings import DataSettings, PromptSettings, build_settings
 @with_settings(PromptSettings)
 def train_prompts(
     *,
-    data: options.TrainingData = None,
+    data: options.SeveralData = None,
     run: options.NewRun = None,
     config: Config = None,
     layout: options.OptionalLayout = None,

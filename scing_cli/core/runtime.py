@@ -76,14 +76,16 @@ def choose_device(name: str) -> torch.device:
     Raises:
         SettingError: If the name is unknown, or CUDA is requested but not available.
     """
-    import torch
-
     if name not in DEVICES:
         raise SettingError(f"--device {name!r} is unknown.", f"Known: {', '.join(DEVICES)}.")
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise SettingError("--device cuda: torch finds no CUDA device here.", "Use --device cpu, or check the driver.")
-    return torch.device("cuda" if available and name != "cpu" else "cpu")
+    none = SettingError("--device cuda: torch finds no CUDA device here.", "Use --device cpu, or check the driver.")
+    if name == "cuda" and not may_have_gpu():  # known without torch
+        raise none
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise none
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def choose_precision(name: str, device: torch.device, *, auto: str) -> str:

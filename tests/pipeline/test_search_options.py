@@ -59,8 +59,24 @@ def test_filters_keep_and_leave_out_cameras_and_identities(hits):
         assert 0 < len(expected) < len(everything)
 
 
-def test_names_that_the_index_does_not_know_are_told(scing, index, photos):
-    result = scing("search", photos[0], "--index", index, "--identity", "9999", "--camera", "7")
+def test_names_that_the_index_does_not_know_are_refused_or_told(scing, index, photos):
+    """Every filter; with --allow-missing the search goes on."""
+    for option in ("--camera", "--exclude-camera", "--identity", "--exclude-identity"):
+        known = "1, 2, 3" if "camera" in option else "0007"
+        given = ("search", photos[0], "--index", index, option, "9999")
+        refused = scing(*given)
+        assert (refused.code, refused.out) == (2, "")
+        assert f"Error: {option} 9999: the index has no row of that" in refused.err
+        assert known in refused.err
+        assert "--allow-missing" in refused.err
+        allowed = scing(*given, "--allow-missing")
+        assert allowed.code == 0
+        assert f"Warning: {option} 9999: the index has no row of that" in allowed.err
+    mixed = scing("search", photos[0], "--index", index, "--camera", "1", "--camera", "01", "--identity", "x")
+    assert mixed.code == 2
+    assert "--camera 01" in mixed.err
+    assert "--identity x" in mixed.err
+    result = scing("search", photos[0], "--index", index, "--identity", "9999", "--camera", "7", "--allow-missing")
     assert result.code == 0
     assert "--identity 9999: the index has no row of that identity; known: " in result.err
     assert "--camera 7: the index has no row of that camera; known: 1, 2, 3." in result.err

@@ -1,6 +1,6 @@
 """The gallery index: a plain faiss inner-product index, and next to it a table with one row per vector."""
 
-from scing_cli.core.index.disk import check_complete, check_writable, files_of, partial_file
+from scing_cli.core.index.disk import check_complete, check_writable, files_of, partial_file, read_index_rows
 from scing_cli.core.index.gallery import GalleryIndex
 from scing_cli.core.index.index_stamp import Stamp, read_stamp
 from scing_cli.core.index.kinds import KINDS, choose_kind
@@ -24,6 +24,7 @@ __all__ = [
     "file_state",
     "files_of",
     "partial_file",
+    "read_index_rows",
     "read_stamp",
     "write_lock",
 ]

@@ -99,6 +99,22 @@ def load(path: Path) -> tuple[Store, list[Row], Stamp]:
     )
 
 
+def read_index_rows(path: Path) -> list[Row]:
+    """Read the rows of an index without its vectors. Another process may write the index at the same time.
+
+    Raises:
+        IndexFileError: If the index is missing, was not written by scing, or its rows are missing or damaged.
+    """
+    for _ in range(READ_ATTEMPTS - 1):
+        stamp = read_stamp(path)
+        try:
+            return _rows(path, stamp)
+        except IndexFileError:
+            if read_stamp(path) == stamp:  # otherwise a writer has replaced the index: read the new one
+                raise
+    return _rows(path, read_stamp(path))
+
+
 def commit(path: Path, index: Any, rows: Sequence[Row], stamp: Stamp) -> Stamp:
     """Write a new generation of an index and its rows. The former generation stays valid until the final rename.
 
@@ -137,16 +153,7 @@ def _load(path: Path, stamp: Stamp) -> tuple[Store, list[Row]]:
 
     Checksums are compared first, so that faiss and SQLite never parse damaged files.
     """
-    source = rows_file(path, stamp.generation)
-    try:
-        rows = read_rows(source, digest=stamp.rows_digest)
-    except FileNotFoundError:
-        remedy = (
-            f"Bring {source.name} back (it moves with {path.name}), or embed again: scing embed --force, same --output."
-        )
-        raise IndexFileError(f"{path} is unusable without its rows: {source} is missing.", remedy) from None
-    except IndexFileError as error:
-        raise IndexFileError(f"{path}: {error.what}", REMEDY) from error
+    rows = _rows(path, stamp)
     check_vectors(path, stamp)
     try:
         index = faiss.read_index(str(path))
@@ -163,6 +170,20 @@ def _load(path: Path, stamp: Stamp) -> tuple[Store, list[Row]]:
         first = spelled(rows[int(broken[0])].path)
         raise IndexFileError(f"{path}: {len(broken)} vectors are not finite, for example that of {first}.", REMEDY)
     return store, rows
+
+
+def _rows(path: Path, stamp: Stamp) -> list[Row]:
+    """Read the rows that belong to a stamp."""
+    source = rows_file(path, stamp.generation)
+    try:
+        return read_rows(source, digest=stamp.rows_digest)
+    except FileNotFoundError:
+        remedy = (
+            f"Bring {source.name} back (it moves with {path.name}), or embed again: scing embed --force, same --output."
+        )
+        raise IndexFileError(f"{path} is unusable without its rows: {source} is missing.", remedy) from None
+    except IndexFileError as error:
+        raise IndexFileError(f"{path}: {error.what}", REMEDY) from error
 
 
 def _are_finite(path: Path, stamp: Stamp, store: Store) -> bool:

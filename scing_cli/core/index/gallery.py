@@ -158,6 +158,10 @@ class GalleryIndex:
         if changed:
             tune(self._store)
 
+    def name_model(self, model: Mapping[str, Any]) -> None:
+        """Say where the encoder is now, as in `Stamp.model`. The disk changes only with `write`."""
+        self._stamp = dataclasses.replace(self._stamp, model=model)
+
     def write(self, path: Path, *, locked: bool = False) -> Stamp:
         """Write the index and its rows; one rename commits both.
 
@@ -173,8 +177,7 @@ class GalleryIndex:
         with contextlib.nullcontext() if locked else write_lock(path):
             self._check_unchanged(path)
             stamp = commit(path, self._store.index, self.rows(), self._stamp)
-        self._stamp = self._committed = stamp
-        self._path = path
+        self._stamp, self._committed, self._path = stamp, stamp, path
         return stamp
 
     def search(

@@ -36,7 +36,8 @@ class Stamp:
 
     Args:
         model_digest: Digest of the image encoder.
-        model: Where to find the encoder: `{"run": path}`, or `{"model": name, "pretrained": weights, ...}`.
+        model: Where to find the encoder: `{"run": absolute path, "relative_run": path seen from the index's folder}`
+            (older indexes have no relative path), or `{"model": name, "pretrained": weights, ...}`.
         descriptor: The descriptor of the vectors: `projected` or `concat`.
         width: D, the width of the vectors.
         count: Number of vectors.

@@ -23,6 +23,7 @@ from scing_cli.core.library.pictures_in import Pictures, as_pictures
 from scing_cli.core.paths import StrPath, as_path
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
+from scing_cli.core.workflows.search.row_filters import check_filters
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.pictures import montage_hit, read_picture, reduce
 
@@ -100,6 +101,7 @@ class Index:
         *,
         model: Model | None = None,
         allowed: RowFilter | None = None,
+        allow_missing: bool = False,
         each_identity_once: bool = False,
     ) -> list[HitRecord]:
         """Rank the rows by their cosine to each query.
@@ -109,6 +111,7 @@ class Index:
             k: Hits of each query; fewer where the index has fewer rows.
             model: Embeds images; None for the model that the index names.
             allowed: Which rows may be found.
+            allow_missing: Whether `allowed` may name cameras and identities that the index does not have.
             each_identity_once: Whether only the best row of an identity is a hit.
 
         Returns:
@@ -117,7 +120,10 @@ class Index:
         Raises:
             IndexFileError: If the vectors have another width, or the model is not the one that made the index.
             DataError: If a vector is not finite or not of unit length.
+            SettingError: If `allowed` names what the index does not have.
         """
+        if allowed:
+            check_filters(self._opened.rows(), allowed, allow_missing=allow_missing, reporter=self._reporter)
         found = self._opened.search(
             self._vectors(queries, model), k, allowed=allowed, each_identity_once=each_identity_once
         )

@@ -28,6 +28,7 @@ from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.embed.embed_report import EmbedReport, report_of
 from scing_cli.core.workflows.embed.folder_data import folder_data
+from scing_cli.core.workflows.embed.gallery_choice import GalleryChoice
 from scing_cli.core.workflows.embed.new_images import NewImages, find_new_images
 from scing_cli.core.workflows.embed.partial_index import MINUTES, PartialIndex, PartialWriter
 from scing_cli.core.workflows.embed.prune import drop_missing
@@ -36,28 +37,7 @@ from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel, open_model
 from scing_cli.core.workflows.shared.run_data import open_data, own_cameras
 
-
-@dataclasses.dataclass(frozen=True)
-class GalleryChoice:
-    """The images to embed.
-
-    Args:
-        data: A data set, or several, whose people and cameras stay apart; None for the one that the run was trained on.
-        layout: The layout of each data set.
-        split: The part to embed: train, val, query, gallery or all.
-        images: Any folder of images, or several, instead of a data set; needs no labels.
-    """
-
-    data: StrPath | Sequence[StrPath] | None = None
-    layout: str = "auto"
-    split: str = "gallery"
-    images: StrPath | Sequence[StrPath] | None = None
-
-    def __post_init__(self) -> None:
-        if self.data is not None and self.images is not None:
-            raise SettingError(
-                "--data and --images were both given.", "--images takes a plain folder, --data a data set."
-            )
+__all__ = ["GalleryChoice", "embed"]
 
 
 def embed(
@@ -131,7 +111,7 @@ def embed(
         with writer.save_if_interrupted():
             new, vectors = new.readable(writer.embed(embedder, new.files, left_out=left_out), left_out)
             left_out.check_not_all(manifest.files())
-            index = _joined(base, new, vectors, model, descriptor=descriptor, kind=index_type)
+            index = _joined(base, new, vectors, model, output, descriptor=descriptor, kind=index_type)
             with unlocked if append else lock:
                 if base is None:
                     _check_free(output, force=force)
@@ -209,18 +189,26 @@ def _base(output: Path, model: OpenedModel, embedder: Embedder, index_type: str)
 
 
 def _joined(
-    base: GalleryIndex | None, new: NewImages, vectors: Vectors, model: OpenedModel, *, descriptor: str, kind: str
+    base: GalleryIndex | None,
+    new: NewImages,
+    vectors: Vectors,
+    model: OpenedModel,
+    output: Path,
+    *,
+    descriptor: str,
+    kind: str,
 ) -> GalleryIndex:
     if base is None:
         return GalleryIndex.create(
             vectors,
             new.entries,
             model_digest=model.digest,
-            model=model.where,
+            model=model.seen_from(output),
             descriptor=descriptor,
             kind=kind,
         )
     if new.stale:
         base.remove(new.stale)
     base.add(vectors, new.entries)
+    base.name_model(model.seen_from(output))
     return base

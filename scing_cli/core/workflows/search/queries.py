@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,6 +51,7 @@ def photo_files(photos: Sequence[Path], reporter: Reporter) -> tuple[list[Path],
 
     Raises:
         DataError: If a folder has no images.
+        ImageError: If a photo is missing.
     """
     files: list[Path] = []
     passed: list[PassedOver] = []
@@ -69,6 +71,8 @@ def photo_files(photos: Sequence[Path], reporter: Reporter) -> tuple[list[Path],
             passed += skipped
         else:
             files.append(photo)
+    if not any(os.path.lexists(file) for file in files):  # before the model is loaded
+        raise ImageError(f"{spelled(files[0])} is missing.", "Name a photo of one person, or a folder of such photos.")
     return files, tuple(passed)
 
 

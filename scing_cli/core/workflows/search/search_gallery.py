@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from scing_cli.core.datasets.dataset import Dropped
@@ -16,12 +15,12 @@ from scing_cli.core.figures import check_picture
 from scing_cli.core.index import (
     GalleryIndex,
     Hit,
-    Row,
     RowFilter,
     Stamp,
     best_of_each,
     check_complete,
     file_keys,
+    read_index_rows,
     read_stamp,
 )
 from scing_cli.core.paths import StrPath, as_path, as_paths
@@ -29,9 +28,11 @@ from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.search.match_threshold import MatchRule, Threshold, find_threshold, say_threshold, split
 from scing_cli.core.workflows.search.montage_file import shown_part, write_montage
+from scing_cli.core.workflows.search.moved_images import MovedImages, with_present_paths
 from scing_cli.core.workflows.search.queries import QueryHits, hint_at_boxes, photo_files
 from scing_cli.core.workflows.search.queries import join as joined
 from scing_cli.core.workflows.search.rerank_hits import check_count, reranked_hits
+from scing_cli.core.workflows.search.row_filters import check_filters, report_counts
 from scing_cli.core.workflows.shared.embedder_choice import choose_in_background
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel, open_model, reopen_model
@@ -39,8 +40,6 @@ from scing_cli.core.workflows.shared.run_data import run_manifest
 from scing_cli.core.workflows.shared.vectors import Box, embed_files
 
 __all__ = ["QueryHits", "SearchReport", "search"]
-
-SHOWN = 20  # names listed in a message; of more, only similar ones are
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,9 +72,11 @@ def search(
     index: StrPath,
     *,
     run: StrPath | None = None,
+    data: StrPath | None = None,
     k: int = 10,
     box: Box | None = None,
     allowed: RowFilter | None = None,
+    allow_missing: bool = False,
     each_identity_once: bool = False,
     join: str | None = None,
     rerank: bool = False,
@@ -93,9 +94,11 @@ def search(
         photos: A file or a folder of files, or several.
         index: The index file.
         run: The run with the model; None for the model that the index names.
+        data: The folder that has the gallery's images now, if they were moved.
         k: Hits per photo.
         box: X, Y, W, H of the person in every photo, in pixels.
         allowed: Which rows may be returned; None for all.
+        allow_missing: Whether the filters may name cameras and identities that the index does not have.
         each_identity_once: Whether to return only the best row of each identity.
         join: `mean` to join all photos, which show one person, into one query; None for one query per photo.
         rerank: Whether to order the nearest rows by k-reciprocal re-ranking.
@@ -110,7 +113,8 @@ def search(
     Raises:
         ImageError: If no photo can be read, or with `strict` if one cannot.
         IndexFileError: If the index cannot be read or was made by another model.
-        SettingError: If a setting is not valid, or no report of the model has a threshold for the rate.
+        SettingError: If a setting is not valid, a filter names what the index does not have, or no report of the model
+            has a threshold for the rate.
     """
     index, run, montage, saliency = as_path(index), as_path(run), as_path(montage), as_path(saliency)
     machine = machine or Machine()
@@ -120,19 +124,23 @@ def search(
         check_count(k)
     _check_pictures(montage, saliency)
     files, passed = photo_files(as_paths(photos), reporter)
+    moved = MovedImages(Path(data)) if data is not None else None
     check_complete(index)
-    stamp = read_stamp(index)
-    model = _model(stamp, index, run, reporter)
+    stamp, allowed = read_stamp(index), allowed or RowFilter()
+    if allowed:  # before the model is loaded
+        check_filters(read_index_rows(index), allowed, allow_missing=allow_missing, reporter=reporter)
+    wanted = wanted or MatchRule()
+    model = _model(stamp, index, run, wanted, reporter)
     # The model loads in a thread while this one reads the index.
     embedder_ready = choose_in_background(model, machine, kind=stamp.descriptor, count=len(files), reporter=reporter)
-    opened, allowed = GalleryIndex.read(index), allowed or RowFilter()
+    opened = GalleryIndex.read(index)
     rows = opened.rows()
-    left = _report_filters(rows, k, allowed, each_identity_once, reporter)
+    left = report_counts(rows, k, allowed, once=each_identity_once, reporter=reporter)
     if box is None:
         hint_at_boxes(files, rows, reporter)
     embedder = embedder_ready()
     opened.check_model(model.digest, descriptor=embedder.kind, width=embedder.width, name=model.label())
-    threshold = find_threshold(wanted or MatchRule(), model, opened.stamp, index)
+    threshold = find_threshold(wanted, model, opened.stamp, index)
     left_out, total = LeftOut(strict=strict), len(files)
     files, vectors = _embedded(files, embedder, box, left_out, reporter)
     joined_files: Sequence[Path] = ()
@@ -143,8 +151,9 @@ def search(
     if threshold is not None:
         say_threshold(threshold, left, differs=_differs(join, model), reporter=reporter)
     results = [_matches(file, found, k, threshold, each_identity_once) for file, found in zip(files, hits, strict=True)]
+    results = with_present_paths(results, moved, reporter)
     drawn = montage is not None or saliency is not None
-    known = _known_identities(files, model) if identify or drawn else {}
+    known = _known_identities(files, model, as_path(data)) if identify or drawn else {}
     if drawn:
         shown = shown_part(results, reporter)
         if montage is not None:
@@ -161,11 +170,15 @@ def search(
     return SearchReport(results, montage, saliency, threshold, known, joined_files, passed, left_out.dropped())
 
 
-def _model(stamp: Stamp, source: Path, run: Path | None, reporter: Reporter) -> OpenedModel:
-    """Open the run's model, or without a run the model that the index names."""
+def _model(stamp: Stamp, source: Path, run: Path | None, wanted: MatchRule, reporter: Reporter) -> OpenedModel:
+    """Open the run's model, else the one that the index names, and check the threshold before it is loaded."""
     if run is not None:
-        return open_model(ModelChoice(run=run), reporter=reporter)
-    return reopen_model(stamp.model, stamp.model_digest, source=source, reporter=reporter)
+        model = open_model(ModelChoice(run=run), reporter=reporter)
+    else:
+        model = reopen_model(stamp.model, stamp.model_digest, source=source, reporter=reporter)
+    if model.digest == stamp.model_digest:
+        find_threshold(wanted, model, stamp, source)
+    return model
 
 
 def _embedded(
@@ -215,45 +228,12 @@ def _check_pictures(montage: Path | None, saliency: Path | None) -> None:
             raise SettingError(f"--saliency {saliency}: the same file as --montage.", "Name another file.")
 
 
-def _report_filters(rows: Sequence[Row], k: int, allowed: RowFilter, once: bool, reporter: Reporter) -> int:
-    """Warn about names in filters that the index does not have, and about fewer than k hits.
-
-    Returns:
-        The number of rows that pass the filters.
-    """
-    for option, names, field in (
-        ("--camera", allowed.cameras, "camera"),
-        ("--exclude-camera", allowed.without_cameras, "camera"),
-        ("--identity", allowed.identities, "identity"),
-        ("--exclude-identity", allowed.without_identities, "identity"),
-    ):
-        _warn_of_unknown(option, names, {getattr(row, field) for row in rows} - {""}, field, reporter)
-    passed = [row for row in rows if allowed(row)] if allowed else rows
-    count = len({row.identity or row.id for row in passed}) if once else len(passed)
-    what = counted(count, "person", "people") if once else counted(count, "row")
-    subject = "The filters leave" if allowed else "The index holds"
-    if count == 0:
-        reporter.warn(f"{subject} no row: there are no hits.")
-    elif k > count:
-        reporter.note(f"{subject} {what}: all are shown (-k {k}).")
-    return len(passed)
-
-
-def _warn_of_unknown(
-    option: str, names: Collection[str], known: Collection[str], field: str, reporter: Reporter
-) -> None:
-    for name in sorted(set(names) - set(known)):
-        close = difflib.get_close_matches(name, known, n=3) if len(known) > SHOWN else sorted(known)
-        some = f"; known: {', '.join(close)}" if close else f"; its rows have no {field}" if not known else ""
-        reporter.warn(f"{option} {name}: the index has no row of that {field}{some}.")
-
-
-def _known_identities(photos: Sequence[Path], model: OpenedModel) -> dict[Path, str]:
+def _known_identities(photos: Sequence[Path], model: OpenedModel, data: Path | None) -> dict[Path, str]:
     """Return the identities of photos that are images of the data set of the model's run."""
     if model.run is None:
         return {}
     try:
-        manifest = run_manifest(model.run, check_files=False)
+        manifest = run_manifest(model.run, moved_to=data, check_files=False)
     except ScingError:  # a run without its data set can still search
         return {}
     people = {key: sample.identity for key, sample in zip(file_keys(manifest.files()), manifest, strict=True)}

@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from scing_cli.core.errors import SettingError
-from scing_cli.core.runtime import DEVICES, PRECISIONS, choose_device, choose_precision, default_workers, may_have_gpu
+from scing_cli.core.runtime import PRECISIONS, choose_device, choose_precision, default_workers
 
 if TYPE_CHECKING:
     import torch
@@ -33,11 +33,10 @@ class Machine:
 
     def __post_init__(self) -> None:
         # Names are checked here, so that a wrong one is refused before torch is loaded.
-        for name, text, known in (("--device", self.device, DEVICES), ("--precision", self.precision, PRECISIONS)):
-            if text not in known:
-                raise SettingError(f"{name} {text!r} is unknown.", f"Known: {', '.join(known)}.")
-        if self.device == "cuda" and not may_have_gpu():
-            raise SettingError("--device cuda: there is no CUDA device here.", "Use --device cpu, or check the driver.")
+        if self.device not in ("auto", "cpu"):
+            choose_device(self.device)
+        if self.precision not in PRECISIONS:
+            raise SettingError(f"--precision {self.precision!r} is unknown.", f"Known: {', '.join(PRECISIONS)}.")
         for name, value in (("--workers", self.workers), ("--batch-size", self.batch_size)):
             if value is not None and value < 1:
                 raise SettingError(f"{name} {value}: must be at least 1.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from scing_cli.core.artifacts import VISUAL_REMEDY, Run, cache_folder, check_provenance, choose_run, open_run
 from scing_cli.core.encoders import hub
 from scing_cli.core.errors import IndexFileError, RunError, ScingError, SettingError
+from scing_cli.core.manifest import relative_path
 from scing_cli.core.paths import paths_in_place
 from scing_cli.core.runtime import Reporter
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from scing_cli.core.encoders.image import ImageEncoder
     from scing_cli.core.methods.prompts_file import IdentityTexts
 
+RELATIVE = "relative_run"
 LARGEST_STRIDE = 64  # pixels
 
 
@@ -90,6 +93,12 @@ class OpenedModel:
         """The encoder; it is loaded on the CPU."""
         return self.load()
 
+    def seen_from(self, index: Path) -> dict[str, Any]:
+        """Return `where`, and for a run also its path relative to the folder of an index (`Stamp.model`)."""
+        if self.run is None:
+            return dict(self.where)
+        return {**self.where, RELATIVE: relative_path(index.parent, self.run.path)}
+
     def label(self) -> str:
         """Return the name for messages."""
         return str(self.run.path) if self.run else f"{self.where['model']} ({self.where['pretrained']})"
@@ -120,6 +129,10 @@ def reopen_model(where: Mapping[str, Any], digest: str, *, source: Path, reporte
         "Give the model that made it: --run FOLDER. Or embed the gallery again: scing embed --force, same --output."
     )
     try:
+        if near := _near(where, digest, source):
+            if near.path != Path(where["run"]):
+                reporter.note(f"The index's run was found at {near.path}.")
+            return _trained(near)
         if "run" in where:
             run = open_run(Path(where["run"]))
             run.need("visual")
@@ -141,6 +154,20 @@ def reopen_model(where: Mapping[str, Any], digest: str, *, source: Path, reporte
         return opened.encoder
 
     return OpenedModel(digest, where, None, (), (_openvino_cache(digest),), load)
+
+
+def _near(where: Mapping[str, Any], digest: str, source: Path) -> Run | None:
+    """Return the run that lies where an index's run lay, seen from the index, if it has the model of the index.
+
+    A copied folder with run and index uses its own run, and one that was moved needs no other path.
+    """
+    if not isinstance(relative := where.get(RELATIVE), str) or "run" not in where:
+        return None
+    try:
+        run = open_run(Path(os.path.normpath(source.parent.resolve() / relative)))
+        return run if run.has("visual") and run.visual_stamp()["digest"] == digest else None
+    except (ScingError, OSError, ValueError):  # another run, or none, lies there
+        return None
 
 
 def _check_same(found: str, expected: str, label: str, source: Path, remedy: str) -> None:
