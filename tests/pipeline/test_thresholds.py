@@ -195,9 +195,9 @@ def test_the_rate_of_the_report_gives_its_exact_threshold(search, run, photos, d
     said = f"A match scores {four_digits(point['threshold'])} or more: false-match rate 0.01, measured on crowd, 36 queries in"
     assert said in told.err
     assert "Of 36 rows about 0.36 would match a stranger." in told.err
-    rows = len(search(photos[0], "-k", "36", "--exclude-identity", "person 03", "--json").json["results"][0]["hits"])
+    rows = len(search(photos[0], "-k", "36", "--exclude-identity", "person 3", "--json").json["results"][0]["hits"])
     assert 0 < rows < 36
-    filtered = search(photos[0], "--exclude-identity", "person 03", "--false-match-rate", "1e-2")
+    filtered = search(photos[0], "--exclude-identity", "person 3", "--false-match-rate", "1e-2")
     assert f"Of {rows} rows about {0.01 * rows:.2g} would match a stranger." in filtered.err
     (found,) = told.json["results"]
     assert all(hit["score"] >= point["threshold"] for hit in found["hits"])

@@ -34,7 +34,7 @@ from scing_cli.core.workflows.embed.partial_index import MINUTES, PartialIndex, 
 from scing_cli.core.workflows.embed.prune import drop_missing
 from scing_cli.core.workflows.shared.embedder_choice import Crops, choose_embedder
 from scing_cli.core.workflows.shared.machine import Machine
-from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel, open_model
+from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel, open_model, open_run_model
 from scing_cli.core.workflows.shared.run_data import open_data, own_cameras
 
 __all__ = ["GalleryChoice", "embed"]
@@ -88,7 +88,7 @@ def embed(
     _check_output(output, append=append, force=force)
     check_descriptor(descriptor)
     # The images come before a plain model, which takes seconds to load.
-    trained = open_model(choice, reporter=reporter) if choice.model is None else None
+    trained = open_run_model(choice, reporter=reporter)
     rows, whole = _rows(trained.run if trained is not None else None, gallery, reporter)
     model = trained or open_model(choice, reporter=reporter)
     manifest = _unique(rows, reporter)

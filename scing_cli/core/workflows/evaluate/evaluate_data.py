@@ -28,7 +28,7 @@ from scing_cli.core.workflows.evaluate.report import Subject, check_folder, writ
 from scing_cli.core.workflows.evaluate.vector_cache import cached_side
 from scing_cli.core.workflows.shared.embedder_choice import choose_embedder
 from scing_cli.core.workflows.shared.machine import Machine
-from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel, open_model
+from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel, open_model, open_run_model
 from scing_cli.core.workflows.shared.run_data import open_data
 from scing_cli.core.workflows.shared.scoring import labels_of, sides
 
@@ -124,7 +124,7 @@ def evaluate_on(
         check_complete(index)
         read_stamp(index)
     # The data come before a plain model, which takes seconds to load.
-    trained = open_model(choice, reporter=reporter) if choice.model is None else None
+    trained = open_run_model(choice, reporter=reporter)
     run = trained.run if trained is not None else None
     sources = [open_data(run, path, layout=layout, reporter=reporter) for path in data]
     if index is None:

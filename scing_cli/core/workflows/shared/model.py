@@ -231,20 +231,47 @@ def _trained(run: Run) -> OpenedModel:
     return OpenedModel(digest, where, run, cameras, (run.inference, _openvino_cache(digest)), load)
 
 
-def _plain(choice: ModelChoice, reporter: Reporter) -> OpenedModel:
+def check_plain(choice: ModelChoice, reporter: Reporter) -> str:
+    """Return the name of a plain model after checking, without torch, that it and its weights are there.
+
+    Raises:
+        ScingError: If no weights were named, and none ship with this package.
+        WeightsError: If the model is unknown, or its weights are not available.
+    """
     if choice.model is None or (choice.pretrained is None and not hub.has_own_weights(choice.model)):
         raise ScingError(
             f"--model {choice.model} needs --pretrained.",
             "For example: --pretrained openai, --pretrained FILE or --pretrained random",
         )
-    hub.locate(
-        choice.model, choice.pretrained, reporter=reporter
-    )  # missing weights are reported before torch is loaded
+    hub.locate(choice.model, choice.pretrained, reporter=reporter)
+    return choice.model
+
+
+def open_run_model(choice: ModelChoice, *, reporter: Reporter) -> OpenedModel | None:
+    """Open a run's model, which loads nothing yet. Of a plain model, which takes seconds to load, only check the name.
+
+    A command that reads data calls it first, and `open_model` only after its data was accepted.
+
+    Returns:
+        The run's model; None for a plain model.
+
+    Raises:
+        RunError: As for `open_model`.
+        WeightsError: As for `open_model`.
+    """
+    if choice.model is None:
+        return open_model(choice, reporter=reporter)
+    check_plain(choice, reporter)
+    return None
+
+
+def _plain(choice: ModelChoice, reporter: Reporter) -> OpenedModel:
+    name = check_plain(choice, reporter)
     from scing_cli.core.encoders.clip import load_image_tower
     from scing_cli.core.encoders.encoder_file import encoder_digest
 
-    options = {name: getattr(choice, name) for name in ("stride", "seed", "statistics", "interpolation")}
-    loaded = load_image_tower(choice.model, choice.pretrained, reporter=reporter, **options)
+    options = {each: getattr(choice, each) for each in ("stride", "seed", "statistics", "interpolation")}
+    loaded = load_image_tower(name, choice.pretrained, reporter=reporter, **options)
     where = {"model": loaded.name, "pretrained": loaded.pretrained, **options}
     image = loaded.image
     digest = encoder_digest(image)
