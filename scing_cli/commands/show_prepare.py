@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scing_cli.commands.console import Terminal
-from scing_cli.core.datasets.passed_over import passed_text
 from scing_cli.core.errors import counted
 
 if TYPE_CHECKING:
@@ -62,6 +61,8 @@ def show(report: Preparation, source: Path, terminal: Terminal) -> None:
     for line in (*_figures(report), *report.notes):
         terminal.say(line)
     if report.passed_over:
+        from scing_cli.core.datasets.passed_over import passed_text
+
         terminal.say(passed_text(report.passed_over))
     found = report.inspection
     terminal.listing(

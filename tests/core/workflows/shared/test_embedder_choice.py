@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from devices import needs_gpu
 from PIL import Image
 from tiny import TINY_MODEL
 
@@ -75,11 +76,21 @@ def crops(tmp_path: Path) -> Crops:
         ({"device": "cpu"}, True),
         ({"precision": "bf16"}, True),
         ({"precision": "fp32"}, False),
-        ({"device": "cuda"}, False),
     ],
 )
 def test_the_copy_serves_where_neither_float32_nor_a_gpu_is_asked_for(machine: dict[str, Any], serves: bool) -> None:
     assert can_use_openvino(Machine(**machine)) is serves
+
+
+@needs_gpu
+def test_a_gpu_that_is_asked_for_is_used() -> None:
+    assert not can_use_openvino(Machine(device="cuda"))
+
+
+def test_a_gpu_that_is_not_there_is_refused() -> None:
+    if not torch.cuda.is_available():
+        with pytest.raises(SettingError, match="no CUDA device here"):
+            Machine(device="cuda")
 
 
 def test_bf16_is_for_processors_that_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
