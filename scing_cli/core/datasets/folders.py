@@ -79,6 +79,8 @@ def not_read(root: Path, parts: Parts) -> Iterator[str]:
     what = [*others, *([counted(len(listing.images), "image")] if listing.images else [])]
     if what:
         yield f"Not read: {', '.join(what)}; the splits are named {', '.join(SPLITS)}."
+    if any(name.lower() == "test" for name in others):
+        yield "A folder test is read as the gallery only next to a folder query (one image per person and camera)."
 
 
 def _names(samples: tuple[Sample, ...]) -> Iterator[str]:

@@ -134,6 +134,9 @@ def test_what_lies_beside_the_splits_is_said(touch) -> None:
     assert data.layout == "split-folders"
     assert [row.identity for row in data.manifest] == ["anna"]
     assert "Not read: notes, test, 1 image; the splits are named train, val, query, gallery." in data.notes
+    assert any(
+        note.startswith("A folder test is read as the gallery only next to a folder query") for note in data.notes
+    )
 
 
 def test_names_with_cameras_in_folders_of_people_are_said(touch) -> None:
