@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from scing_cli.commands import model_options, options
 from scing_cli.commands.console import Terminal
+from scing_cli.commands.next_step import search_command
 from scing_cli.commands.option_checks import check_machine, not_with
 from scing_cli.core.errors import counted
 
@@ -88,6 +89,7 @@ def embed(
 
 def _show(report: EmbedReport, terminal: Terminal) -> None:
     payload = dataclasses.asdict(report) | {"index": str(report.index)}
+    payload.pop("example")
     if terminal.result(payload):
         return
     counts = f", {report.replaced:,} had changed and were replaced" if report.replaced else ""
@@ -98,4 +100,4 @@ def _show(report: EmbedReport, terminal: Terminal) -> None:
     terminal.say(f"{report.index}: {counted(report.added, 'row')} added{counts}; {holds}.")
     if report.recall is not None:
         terminal.say(f"Type {report.kind}: recall@10 against flat is {report.recall:.3f} (stored vectors as queries).")
-    terminal.say(f"Next: scing search PHOTO --index {report.index}")
+    terminal.say(f"Next: {search_command(report)}")

@@ -149,6 +149,10 @@ SaveMinutes = Annotated[
 PromptsRun = Annotated[
     Path | None, typer.Option("--run", help="A run with prompts (default: the newest in ./runs).", metavar="DIR")
 ]
+BranchName = Annotated[
+    str | None,
+    typer.Option("--as", help="Train in a new run next to it, with a copy of its stage 1.", metavar="NAME"),
+]
 RunFolder = Annotated[
     Path | None, typer.Option("--run", help="A trained run (default: the newest finished one).", metavar="DIR")
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -63,6 +64,7 @@ def train_prompts(
         layout=source.layout,
         include_val=source.include_val,
         run=run,
+        visual=tables["train-visual"],
         resume=resume,
         save_minutes=save_minutes,
         strict=strict,
@@ -84,4 +86,4 @@ def train_prompts(
     if not terminal.result(payload):
         terminal.course(f"Stage 1: {report.identities:,} identities, {report.images:,} images", report.fit)
         terminal.say(f"Run: {report.run.path}")
-        terminal.say(f"Next: scing train-visual --run {report.run.path}")
+        terminal.say(f"Next: {shlex.join(['scing', 'train-visual', '--run', str(report.run.path)])}")

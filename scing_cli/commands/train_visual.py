@@ -9,14 +9,18 @@ from typing import Any
 
 from scing_cli.commands import options
 from scing_cli.commands.console import Terminal
+from scing_cli.commands.next_step import embed_command
 from scing_cli.commands.settings import Config, Validate, with_settings
-from scing_cli.core.settings import VisualSettings, build_settings, read_config
+from scing_cli.commands.stage1_choice import chosen_run
+from scing_cli.core.artifacts import RUNS
+from scing_cli.core.settings import VisualSettings, read_config
 
 
 @with_settings(VisualSettings)
 def train_visual(
     *,
     run: options.PromptsRun = None,
+    name: options.BranchName = None,
     data: options.MovedData = None,
     pretrained: options.MovedPretrained = None,
     config: Config = None,
@@ -32,23 +36,26 @@ def train_visual(
 ) -> None:
     """Stage 2: tune the whole image encoder towards the identity texts of stage 1."""
     table = read_config(config)["train-visual"]
+    terminal = Terminal(as_json=as_json)
     if resume:
         from scing_cli.core.workflows.train.unfinished import choose_unfinished
 
-        unfinished = choose_unfinished(run, "visual", warn=Terminal(as_json=as_json).warn)
+        named = run if name is None else (run.parent if run else RUNS) / name
+        unfinished = choose_unfinished(named, "visual", warn=terminal.warn)
+        name = None
         run, settings = unfinished.folder, unfinished.settings(VisualSettings, {**table, **picked})
         device, validate = unfinished.device(device), validate or unfinished.given.get("validate") is True
         data, pretrained = data or unfinished.moved("data", Path), pretrained or unfinished.moved("pretrained", str)
     else:
-        settings = build_settings(VisualSettings, table, picked)
+        run, name, settings = chosen_run(run, name, table if config else None, picked, resume, terminal)
     from scing_cli.core.workflows.shared.machine import Machine
     from scing_cli.core.workflows.train.visual_stage import train_visual as train
 
-    terminal = Terminal(as_json=as_json)
     machine = Machine(device=device, workers=workers)
     report = train(
         settings,
         run=run,
+        name=name,
         data=data,
         pretrained=pretrained,
         validate=validate,
@@ -76,4 +83,4 @@ def train_visual(
         if report.validation:
             terminal.scores("Validation, last epoch", [("", report.validation)])
         terminal.say(f"Run: {report.run.path}")
-        terminal.say(f"Next: scing embed --run {report.run.path}")
+        terminal.say(f"Next: {embed_command(report.run)}")

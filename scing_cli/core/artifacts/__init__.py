@@ -1,5 +1,6 @@
 """Files on disk: run folders, stamps, digests, atomic writes, locks."""
 
+from scing_cli.core.artifacts.branch import branch_run
 from scing_cli.core.artifacts.checksum import FORMAT, checked_json, text_digest, with_checksum
 from scing_cli.core.artifacts.decoded_images import DecodedImages
 from scing_cli.core.artifacts.file_check import check_content
@@ -17,6 +18,7 @@ from scing_cli.core.artifacts.files import (
 )
 from scing_cli.core.artifacts.provenance import check_provenance, run_id
 from scing_cli.core.artifacts.run import (
+    BRANCHED,
     REPORT_KIND,
     RUNS,
     STAGES,
@@ -33,6 +35,7 @@ from scing_cli.core.artifacts.run import (
 )
 
 __all__ = [
+    "BRANCHED",
     "FORMAT",
     "REPORT_KIND",
     "RUNS",
@@ -42,6 +45,7 @@ __all__ = [
     "DecodedImages",
     "Run",
     "acquire_lock",
+    "branch_run",
     "cache_folder",
     "check_content",
     "check_free",

@@ -23,6 +23,8 @@ from scing_cli.core.artifacts.files import read_json, write_json
 from scing_cli.core.errors import RunError
 
 RUNS = Path("runs")
+BRANCHED = "branched"
+"""Entry of run.json in a run that was made from another one's stage 1: the name of that run, and the time."""
 STAGES = {"prompts": "train-prompts", "visual": "train-visual"}
 STAMP = "stamp.json"
 REPORT_KIND = "scing evaluation report"
@@ -150,7 +152,7 @@ def create_run(folder: Path, info: Mapping[str, Any]) -> Run:
     if (folder / "run.json").exists():
         raise RunError(f"{folder} already is a run; a run is never overwritten.", "Choose another folder with --run.")
     folder.mkdir(parents=True, exist_ok=True)
-    full = {"format": FORMAT, "made": _now().isoformat(), "versions": versions(), **info}
+    full = {"format": FORMAT, "made": now(), "versions": versions(), **info}
     write_json(folder / "run.json", full)
     return Run(folder, full)
 
@@ -213,8 +215,13 @@ def choose_run(folder: Path | None, *, stage: str, warn: Callable[[str], object]
         raise RunError(
             f"No run in ./{RUNS} has {noun}.", f"Create one with: {command}, or choose a run with --run FOLDER."
         )
-    # "made" is an ISO 8601 time in UTC: the order of the texts is the order of time.
-    return max(complete, key=lambda run: str(run.info["made"]))
+    return max(complete, key=_made)
+
+
+def _made(run: Run) -> str:
+    """Return when a run folder was made, as an ISO 8601 time in UTC: the order of the texts is the order of time."""
+    branched = run.info.get(BRANCHED)
+    return str(branched.get("made") if isinstance(branched, dict) else run.info["made"])
 
 
 def _readable(folder: Path, warn: Callable[[str], object]) -> Run | None:
@@ -238,6 +245,11 @@ def _version(name: str) -> str:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return "unknown"
+
+
+def now() -> str:
+    """Return the present time as an ISO 8601 text in UTC."""
+    return _now().isoformat()
 
 
 def _now() -> dt.datetime:

@@ -28,6 +28,7 @@ class EmbedReport:
         recall: Recall@10 compared with a flat index; None for a flat index.
         passed_over: What was passed over in the folders of images.
         left_out: Images that cannot be read, with the reasons. If they have rows in the index, these are former ones.
+        example: One of its images.
     """
 
     index: Path
@@ -40,6 +41,7 @@ class EmbedReport:
     model: str
     kind: str
     recall: float | None
+    example: Path
     passed_over: tuple[PassedOver, ...] = ()
     left_out: tuple[Dropped, ...] = ()
 
@@ -57,4 +59,7 @@ def report_of(
     kind = index.stamp.kind
     recall = index.recall() if index.is_approximate else None
     properties: dict[str, Any] = {"width": index.width, "model": model, "kind": kind, "recall": recall, **counts}
-    return EmbedReport(output, count=len(index), passed_over=passed_over, left_out=left_out, **properties)
+    example = Path(next(iter(index.rows())).path)
+    return EmbedReport(
+        output, count=len(index), example=example, passed_over=passed_over, left_out=left_out, **properties
+    )

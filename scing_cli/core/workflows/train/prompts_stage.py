@@ -24,6 +24,7 @@ from scing_cli.core.workflows.shared.readable import readable_rows
 from scing_cli.core.workflows.shared.run_data import read_sources
 from scing_cli.core.workflows.train.session import TrainingSession
 from scing_cli.core.workflows.train.unfinished import Unfinished, lock_prompts_run, machine_of
+from scing_cli.core.workflows.train.visual_choice import PLANNED
 
 if TYPE_CHECKING:  # torch is imported inside functions: what is refused is refused before
     from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
@@ -74,6 +75,7 @@ def train_prompts(
     layout: str = "auto",
     include_val: bool = False,
     run: StrPath | None = None,
+    visual: Mapping[str, Any] | None = None,
     resume: bool | None = None,
     save_minutes: float = MINUTES,
     strict: bool = False,
@@ -91,6 +93,7 @@ def train_prompts(
         layout: `auto`, or the layout's name, of each data set.
         include_val: Whether to train on the validation rows as well; the run stores the choice.
         run: A new run folder, or one with an unfinished stage 1; None to choose one in `runs/`.
+        visual: Settings for stage 2 by option name, which the run keeps for `scing train-visual`.
         resume: True if there must be an unfinished training; False to start over; None to resume if there is one.
         save_minutes: Minutes between two saved steps; ends of epochs are saved as well.
         strict: Raise at the first training image that cannot be read, instead of leaving such images out.
@@ -140,7 +143,7 @@ def train_prompts(
                 given=given,
                 machine=machine_of(inputs.embedder.device.type, inputs.embedder.precision, inputs.part),
             )
-            info = _run_info(origin, inputs, settings)
+            info = _run_info(origin, inputs, settings) | ({PLANNED: {"train-visual": dict(visual)}} if visual else {})
             session = TrainingSession(training, minutes=save_minutes, reporter=reporter)
             with session.running(resume=resume):
                 report = _train(_open_or_create(target, info), inputs, settings, session, reporter)
@@ -164,8 +167,12 @@ def _open_or_create(target: Path, info: Mapping[str, Any]) -> Run:
     if not (target / "run.json").exists():
         return create_run(target, info)
     opened = open_run(target)
-    moved = opened.info["data"].get("root") != info["data"]["root"]
-    return update_run(opened, {"data": info["data"]}) if moved else opened
+    changes = (
+        {PLANNED: info[PLANNED]} if info.get(PLANNED, opened.info.get(PLANNED)) != opened.info.get(PLANNED) else {}
+    )
+    if opened.info["data"].get("root") != info["data"]["root"]:
+        changes["data"] = info["data"]
+    return update_run(opened, changes) if changes else opened
 
 
 def _digest(clip: ClipModel) -> str:

@@ -120,7 +120,7 @@ def choose_unfinished(folder: Path | None, stage: str, *, warn: Callable[[str], 
     if folder is not None:
         found = read_unfinished(folder, stage)
     else:
-        candidates = _all_unfinished(stage, warn)
+        candidates = all_unfinished(stage, warn)
         found = next((training for training in candidates if not is_locked(training.folder)), None)
     if found is None:
         where = str(folder) if folder is not None else f"./{RUNS}"
@@ -131,7 +131,7 @@ def choose_unfinished(folder: Path | None, stage: str, *, warn: Callable[[str], 
 
 def find_same(stage: str, facts: Mapping[str, Any]) -> Iterator[Path]:
     """Yield the folders in `runs/` with an unfinished training of the same facts, newest first."""
-    return (training.folder for training in _all_unfinished(stage) if not _other_facts(training, facts))
+    return (training.folder for training in all_unfinished(stage) if not _other_facts(training, facts))
 
 
 @contextlib.contextmanager
@@ -238,7 +238,7 @@ def state_file(folder: Path, stage: str) -> Path:
     return state_folder(folder) / f"{STAGES[stage]}.json"
 
 
-def _all_unfinished(stage: str, warn: Callable[[str], object] = str) -> Iterator[Unfinished]:
+def all_unfinished(stage: str, warn: Callable[[str], object] = str) -> Iterator[Unfinished]:
     """Yield the unfinished trainings of a stage in `runs/`, newest first, without damaged ones."""
     files = []
     for file in RUNS.glob(f"*/state/{STAGES[stage]}.json"):

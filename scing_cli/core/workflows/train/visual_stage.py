@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scing_cli.core.artifacts import Run, choose_run, update_run
+from scing_cli.core.artifacts import Run, update_run
 from scing_cli.core.datasets.dataset import Dropped
 from scing_cli.core.datasets.left_out import LeftOut, report_left_out
 from scing_cli.core.embeddings.openvino_embedder import CROPS, make_openvino_model
@@ -26,9 +27,10 @@ from scing_cli.core.workflows.shared.model import starting_encoder
 from scing_cli.core.workflows.shared.readable import readable_rows
 from scing_cli.core.workflows.shared.run_data import run_manifest
 from scing_cli.core.workflows.shared.scoring import score_parts, sides
-from scing_cli.core.workflows.train.run_lock import is_locked, lock_run
+from scing_cli.core.workflows.train.run_lock import lock_run
 from scing_cli.core.workflows.train.session import TrainingSession
-from scing_cli.core.workflows.train.unfinished import Unfinished, find_same, machine_of, read_unfinished
+from scing_cli.core.workflows.train.unfinished import Unfinished, machine_of, read_unfinished
+from scing_cli.core.workflows.train.visual_choice import branched, choose_visual_run, existing_branch
 
 if TYPE_CHECKING:  # torch is imported inside functions: what is refused is refused before
     from scing_cli.core.encoders.image import ImageEncoder
@@ -78,6 +80,7 @@ def train_visual(
     settings: VisualSettings,
     *,
     run: StrPath | None = None,
+    name: str | None = None,
     data: StrPath | None = None,
     pretrained: str | None = None,
     validate: bool = False,
@@ -95,6 +98,7 @@ def train_visual(
     Args:
         settings: Losses and schedule.
         run: A run with prompts; None for the newest.
+        name: A new run next to it, with a copy of its stage 1, that gets the image encoder; None for the run itself.
         data: New folder of the images, if they have moved.
         pretrained: New path of stage 1's weights, if they have moved.
         validate: Whether to evaluate on the split `val`, where each image is a query against the others.
@@ -114,16 +118,19 @@ def train_visual(
     run, data = as_path(run), as_path(data)
     machine = machine or Machine()
     check_used(settings)
-    opened = _choose_run(run, settings, resume, reporter)
+    run, name = existing_branch(run, name)
+    resumed = resume if name is None else False
+    opened, _ = choose_visual_run(run, lambda _: settings, resume=resumed, reporter=reporter)
     if settings.compile:
         from scing_cli.core.encoders.compiled import prepare_compiling
 
         prepare_compiling(machine.torch_device(), reporter)
-    with lock_run(opened.path):
+    with branched(opened, name) as opened, lock_run(opened.path):
         if opened.has("visual") and (resume is False or read_unfinished(opened.path, "visual") is None):
             raise RunError(
                 f"{opened.path} already has a trained image encoder.",
-                f"Copy the folder without its visual/ to train again, or remove {opened.visual}.",
+                f"Train another one from the same stage 1: scing train-visual --run {shlex.quote(str(opened.path))} "
+                f"--as NAME. Or remove {opened.visual}.",
             )
         left_out, manifest = LeftOut(strict=strict), run_manifest(opened, moved_to=data)
         if validate:
@@ -156,18 +163,6 @@ def train_visual(
             scores = _validate(inputs, validation, reporter) if validation is not None else None
             report_left_out(left_out.dropped(), total, reporter, target=opened.left_out("visual"))
             return dataclasses.replace(report, validation=scores, left_out=left_out.dropped())
-
-
-def _choose_run(run: Path | None, settings: VisualSettings, resume: bool | None, reporter: Reporter) -> Run:
-    """Return the named run. Without one, the same training if unfinished, else the newest run with prompts."""
-    same = find_same("visual", {"settings": saved_settings(settings)}) if run is None and resume is not False else ()
-    for folder in same:
-        if not is_locked(folder):
-            return choose_run(folder, stage="prompts")
-    opened = choose_run(run, stage="prompts", warn=reporter.warn)
-    if run is None:
-        reporter.note(f"Using the newest run with prompts: {opened.path}")
-    return opened
 
 
 def _describe(inputs: _Stage2Input, settings: VisualSettings, given: Mapping[str, Any]) -> Unfinished:
@@ -254,7 +249,10 @@ def _train(
         reporter=reporter,
         dry_run=dry_run,
     )
-    run = update_run(run, {"settings": {**run.info["settings"], "train-visual": saved_settings(settings)}})
+    changes = {"settings": {**run.info["settings"], "train-visual": saved_settings(settings)}}
+    if inputs.manifest.root != Path(run.info["data"]["root"]):  # the data were moved: later commands find them
+        changes["data"] = {**run.info["data"], "root": str(inputs.manifest.root.absolute())}
+    run = update_run(run, changes)
     digest = save_image_encoder(run.visual, encoder, {"started_from": texts.model_digest})
     _export_openvino(inputs, digest, reporter)
     return VisualReport(run, len(texts.identities), len(inputs.part), _parameters(task), fit, digest, None)

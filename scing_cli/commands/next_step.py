@@ -1,0 +1,36 @@
+"""The command after `Next:`, which works as it is printed, in the folder where it is printed."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from scing_cli.core.artifacts import Run
+    from scing_cli.core.workflows.embed.embed_report import EmbedReport
+
+INDEX = Path("gallery.faiss")
+
+
+def embed_command(run: Run) -> str:
+    """Return the command that embeds the gallery of a run's data, or all images if they have no gallery."""
+    from scing_cli.core.workflows.shared.run_data import run_manifest
+
+    words = ["scing", "embed", "--run", str(run.path)]
+    if "gallery" not in run_manifest(run, check_files=False).splits():
+        words += ["--split", "all"]
+    if INDEX.exists():  # it is not overwritten
+        names = (f"{run.path.absolute().name}{number}.faiss" for number in itertools.chain([""], itertools.count(2)))
+        words += ["--output", next(name for name in names if not Path(name).exists())]
+    return shlex.join(words)
+
+
+def search_command(report: EmbedReport) -> str:
+    """Return the command that searches for one of the images of an index."""
+    inside = report.example.is_relative_to(Path.cwd())
+    photo = str(report.example.relative_to(Path.cwd()) if inside else report.example)
+    photo = f"./{photo}" if photo.startswith("-") else photo  # otherwise it would be an option
+    index = [] if report.index == INDEX else ["--index", str(report.index)]
+    return shlex.join(["scing", "search", photo, *index])
