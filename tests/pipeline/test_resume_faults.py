@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from tiny import TINY_MODEL, tiny_clip
 
 from scing_cli.core.artifacts import acquire_lock
+from scing_cli.core.methods import prompts_file
 from scing_cli.core.settings import VisualSettings
 from scing_cli.core.training import MetricsLog
 from scing_cli.core.workflows.train import unfinished
@@ -186,7 +187,7 @@ def test_resume_takes_up_validation_and_device(scing, world, here, stop_at):
 def test_the_look_and_the_training_are_under_one_lock(scing, own_run, monkeypatch, here):
     """Else who looked first could train over what another has made meanwhile."""
     shutil.rmtree(own_run / "visual")
-    real, refused = workflow.load_texts, []
+    real, refused = prompts_file.load_texts, []
 
     def load(folder):
         with pytest.raises(RunLockedError):
@@ -194,7 +195,7 @@ def test_the_look_and_the_training_are_under_one_lock(scing, own_run, monkeypatc
         refused.append(folder)
         return real(folder)
 
-    monkeypatch.setattr(workflow, "load_texts", load)
+    monkeypatch.setattr(prompts_file, "load_texts", load)
     assert scing("train-visual", *FAST, "--run", own_run).code == 0
     assert len(refused) == 1
     before = encoder(own_run)

@@ -105,9 +105,11 @@ def run_manifest(run: Run, *, moved_to: Path | None = None, check_files: bool = 
     manifest = dataclasses.replace(saved, root=root, name=name)
     if manifest.fingerprint() != data["fingerprint"]:
         raise RunError(f"{run.manifest} is not the data that {run.path} was trained on.", "Restore it, or train again.")
-    if manifest.part("train").identities() != run.identities:
+    if (found := manifest.part("train").identities()) != run.identities:
+        other = sorted(map(str, set(run.identities) - set(found))) or ["its order"]
         raise RunError(
-            f"The identity map in {run.path / 'run.json'} does not match its rows.", "Restore it, or train again."
+            f"The identity map in {run.path / 'run.json'} does not match its rows: {spelled(other[0])} is not theirs.",
+            "Restore it, or train again.",
         )
     first = manifest.samples[:SAMPLED]
     # os.path.exists: False for a name that is too long for the system
