@@ -84,6 +84,7 @@ REFUSED = (
     ("train-prompts", "--data", "m"),
     ("train-prompts", *OPENAI[:2], "--pretrained", "none.pt", "--data", "m"),
     ("train-prompts", "--data", "m", "--model", "ViT-B-61"),
+    ("train-prompts", "--data", "m", "--model", "ViT-B-16", "--pretrained", "openai"),
     ("train-visual", "--run", "half", "--pretrained", "none.pt"),
     ("embed", *OPENAI, "-o", "x.faiss"),
     ("embed", *OPENAI[:2], "-o", "x.faiss", "--data", "m"),

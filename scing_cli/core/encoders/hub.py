@@ -198,8 +198,9 @@ def _tags(name: str, tag: str) -> tuple[Published | None, list[str]]:
     if shipped_weights(name):
         return None, [SHIPPED]
     clean = tag.lower().replace("-", "_")
-    if clean == "openai" and name in OPENAI:
-        return OPENAI[name], []
+    # OpenAI's weights need the other activation: a name without it is refused by the caller, also without torch.
+    if clean == "openai" and (known := OPENAI.get(name) or OPENAI.get(f"{name}-quickgelu")):
+        return known, []
     from open_clip import get_pretrained_cfg, list_pretrained_tags_by_model
 
     if not (content := get_pretrained_cfg(name, clean)):
