@@ -10,12 +10,14 @@ import pytest
 from fixtures import FIXTURES
 from pipeline.conftest import MODEL
 from pipeline.test_refused import refuse
+from pipeline.test_resume import stop_at
 
 from scing_cli.core.index import GalleryIndex
 from scing_cli.core.runtime import Silent
 from scing_cli.core.settings import PromptSettings
 from scing_cli.core.workflows.train.prompts_stage import train_prompts
 
+__all__ = ["stop_at"]
 SHORT = ("--epochs", "1", "--batch-size", "8")
 
 
@@ -80,3 +82,17 @@ def test_a_settings_file_and_the_library_take_several_too(scing, here):
     one, other = (Path(run, "manifest.csv").read_bytes() for run in ("r", "library"))
     assert one == other
     refuse(scing("train-prompts", "--config", "own.toml", *MODEL, *SHORT, "--run", "r"), "r is not empty")
+
+
+def test_an_interrupted_training_on_several_resumes(scing, here, stop_at):
+    command = ("train-prompts", "--data", "a", "--data", "people", *MODEL, *SHORT, "--run")
+    assert scing(*command, "whole").code == 0
+    for again in ((*command, "r"), ("train-prompts", "--resume", "--run", "r")):
+        shutil.rmtree("r", ignore_errors=True)
+        stop_at(1)
+        assert scing(*command, "r").code == 130
+        stop_at(99)
+        done = scing(*again)
+        assert done.code == 0, done.err
+        assert "Resuming the unfinished train-prompts in r" in done.err
+        assert Path("r/manifest.csv").read_bytes() == Path("whole/manifest.csv").read_bytes()
