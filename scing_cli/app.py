@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Annotated, Any
 
@@ -152,12 +152,18 @@ def _top(
     del version, install_completion, show_completion
 
 
-def main() -> None:
-    """Run the command line; exit with 0, 2 (user error), 1 (internal error), 130 (Ctrl-C) or 143 (SIGTERM)."""
+def main(warnings: Sequence[str] = ()) -> None:
+    """Run the command line; exit with 0, 2 (user error), 1 (internal error), 130 (Ctrl-C) or 143 (SIGTERM).
+
+    Args:
+        warnings: What to warn of first.
+    """
     code: str | int | None = 0
     signals = _interrupt_on_sigterm()
     try:
         completion.prepare_completion()
+        for warning in warnings:
+            console.show_warning(warning)
         app(prog_name=completion.PROGRAM)
     except SystemExit as end:  # raised by Typer: 0 at the end, 2 for a usage error, 130 on Ctrl-C, without a message
         code = end.code

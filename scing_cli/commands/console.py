@@ -56,6 +56,12 @@ def show_error(message: str) -> None:
         stderr.print(Text.assemble("       ", _plain(line)))
 
 
+def show_warning(message: str) -> None:
+    """Print a warning on stderr, where no command has begun."""
+    stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+    stderr.print(Text.assemble(("Warning:", "yellow"), " ", _plain(message)))
+
+
 def show_interruption(message: str) -> None:
     """Print on stderr that Ctrl-C or SIGTERM ended the command, and on further lines what to do next."""
     # The same Ctrl-C may have ended the program that reads stderr, so a failure to print is ignored.

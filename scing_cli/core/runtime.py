@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from scing_cli.core.errors import ScingError, SettingError, counted
+from scing_cli.environment import most_threads
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -214,9 +215,10 @@ def free_memory(device: torch.device) -> int:
 
 
 def default_threads() -> int:
-    """Return the number of compute threads: `OMP_NUM_THREADS` if it is set, else the cores this process may use."""
+    """Return the number of compute threads: `OMP_NUM_THREADS` if it is usable, else the cores this process may use."""
     setting = os.environ.get("OMP_NUM_THREADS", "")
-    return int(setting) if setting.isdecimal() and int(setting) else _cores()
+    number = int(setting) if setting.isdecimal() and len(setting) < 10 else 0
+    return number if 1 <= number <= most_threads() else _cores()
 
 
 def default_workers() -> int:

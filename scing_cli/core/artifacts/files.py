@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from scing_cli.core.artifacts.checksum import checked_json, text_digest, with_checksum
 from scing_cli.core.errors import WRITE_REMEDY, RunError, ScingError, one_line
 from scing_cli.core.safe_reading import check_ordinary, opened, read_limited
+from scing_cli.environment import temporary_home
 
 REMEDY = "Restore it from a copy, or create it again."
 
@@ -123,11 +124,19 @@ def file_digest(source: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def home_folder() -> Path:
+    """Return the user's home folder; a temporary one for a user who has none."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return temporary_home()
+
+
 def cache_folder() -> Path:
     """Return this program's cache folder: `SCING_CACHE` if it is set, else `~/.cache/scing`."""
     if folder := os.environ.get("SCING_CACHE"):
         return Path(folder)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scing"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home_folder() / ".cache") / "scing"
 
 
 def checked_once(file: Path, fact: str, check: Callable[[], bool], *, again: bool = False) -> bool:

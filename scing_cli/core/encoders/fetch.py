@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scing_cli.core.artifacts import replacing
-from scing_cli.core.errors import WeightsError
+from scing_cli.core.errors import WeightsError, one_line
 from scing_cli.core.runtime import Reporter
 
 OFFLINE_WAY = "To try scing without it: --model scing-tiny, a small model that comes with scing."
@@ -54,19 +54,24 @@ class Probe:
     """
 
     def __init__(self, url: str) -> None:
-        self._host, port = _first_hop(url)
         self._answer: list[str] = []
+        try:
+            self._host, port = _first_hop(url)
+        except ValueError as error:
+            self._host, port = "", 0
+            self._answer.append(f"the address of the proxy is invalid ({one_line(error)})")
         self._end = time.monotonic() + PROBE_SECONDS
         # A thread, because resolving a host name can take long and has no timeout.
         self._thread = threading.Thread(target=_connect, args=(self._host, port, self._answer), daemon=True)
-        if not _is_offline():
+        if not _is_offline() and not self._answer:
             self._thread.start()
 
     def failure(self) -> str:
         """Return why the connection failed; empty if it succeeded."""
         if _is_offline():
             return "HF_HUB_OFFLINE is set"
-        self._thread.join(max(0.0, self._end - time.monotonic()))
+        if self._thread.ident is not None:
+            self._thread.join(max(0.0, self._end - time.monotonic()))
         return self._answer[0] if self._answer else f"{self._host} does not answer within {PROBE_SECONDS:g} seconds"
 
 
@@ -98,8 +103,8 @@ def fetch(url: str, target: Path, *, reporter: Reporter, probe: Probe | None = N
         if error.code == http.HTTPStatus.NOT_FOUND:
             raise FileNotFoundError(url) from None
         raise UnfetchedError(url, target, f"the server answers {error.code} {error.reason}") from error
-    except (OSError, http.client.HTTPException) as error:
-        raise UnfetchedError(url, target, str(error) or type(error).__name__) from error
+    except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: of an invalid proxy
+        raise UnfetchedError(url, target, one_line(error) or type(error).__name__) from error
     return target
 
 
@@ -158,9 +163,15 @@ def _connect(host: str, port: int, answer: list[str]) -> None:
 
 
 def _first_hop(url: str) -> tuple[str, int]:
-    """Return the host and port that a request connects to: the proxy's if one is set."""
+    """Return the host and port that a request connects to: the proxy's if one is set.
+
+    Raises:
+        ValueError: If the proxy's address is invalid.
+    """
     parts = urllib.parse.urlsplit(url)
     proxy = urllib.request.getproxies().get(parts.scheme)
     if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
         parts = urllib.parse.urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        if not (parts.hostname or "").strip():
+            raise ValueError("it names no host")
     return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)

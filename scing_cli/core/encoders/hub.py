@@ -14,7 +14,7 @@ import urllib.parse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from scing_cli.core.artifacts import cache_folder
+from scing_cli.core.artifacts import cache_folder, home_folder
 from scing_cli.core.encoders.architecture import CONFIG_FILES, OWN_MODELS, config_file, find_architecture
 from scing_cli.core.encoders.fetch import OFFLINE_WAY, Probe, UnfetchedError, fetch
 from scing_cli.core.encoders.hub_download import fetch_from_hub, hub_address
@@ -213,7 +213,7 @@ def _local(name: str, tag: str, published: Published) -> Path | None:
     """Return the file of a tag on this machine; None if there is none."""
     paths = [weights_folder() / f"{name}-{tag}{suffix}" for suffix in SUFFIXES]
     if published.url:
-        paths.append(Path.home() / ".cache" / "clip" / Path(published.url).name)
+        paths.append(home_folder() / ".cache" / "clip" / Path(published.url).name)
     if published.hub:
         from huggingface_hub import try_to_load_from_cache
 

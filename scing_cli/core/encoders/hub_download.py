@@ -46,8 +46,13 @@ def fetch_from_hub(repository: str, file: str, target: Path, *, reporter: Report
     if reason := (probe or Probe(url)).failure():
         raise UnfetchedError(url, target, reason)
     # The HTTP client, and so the class of a connection error, depends on huggingface_hub's version. Xet raises
-    # RuntimeError.
-    broken: tuple[type[Exception], ...] = (RuntimeError, *cast("Any", HfHubHTTPError.__bases__))
+    # RuntimeError. An unusable proxy raises ValueError or, without the package for SOCKS, ImportError.
+    broken: tuple[type[Exception], ...] = (
+        RuntimeError,
+        ValueError,
+        ImportError,
+        *cast("Any", HfHubHTTPError.__bases__),
+    )
     reporter.note(f"Fetching {url}")
     try:
         with _quiet(), contextlib.ExitStack() as bars:
