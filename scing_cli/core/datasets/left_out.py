@@ -14,6 +14,7 @@ from scing_cli.core.runtime import Reporter
 
 COLUMNS = ("path", "reason")
 # The machine is at fault, not the file: to leave images out would hide it.
+MACHINE_REMEDY = "The image may be sound: this machine lacks memory or open files. Try fewer --workers, or ulimit -n."
 MACHINE_ERRORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
@@ -40,7 +41,9 @@ class LeftOut:
         Raises:
             ImageError: With `strict`, or if this machine ran out of memory or of open files.
         """
-        if self.strict or _is_of_the_machine(error):
+        if _is_of_the_machine(error):
+            raise ImageError(error.what, MACHINE_REMEDY) from error
+        if self.strict:
             raise ImageError(error.what, UNREADABLE_REMEDY) from error
         self._errors.setdefault(file, error)
 
