@@ -121,10 +121,10 @@ def test_without_a_home_folder_the_caches_are_elsewhere(crops):
 
 def test_a_second_openmp_runtime_is_allowed_unless_the_user_decides(monkeypatch):
     """Intel's and LLVM's runtimes end the process where another library has brought its own copy."""
-    for given, expected in ((None, "TRUE"), ("FALSE", "FALSE")):
+    for value, expected in ((None, "TRUE"), ("FALSE", "FALSE")):
         monkeypatch.delenv("KMP_DUPLICATE_LIB_OK", raising=False)
-        if given:
-            monkeypatch.setenv("KMP_DUPLICATE_LIB_OK", given)
+        if value:
+            monkeypatch.setenv("KMP_DUPLICATE_LIB_OK", value)
         with warnings.catch_warnings():
             assert environment.make_usable() == []
         assert os.environ["KMP_DUPLICATE_LIB_OK"] == expected

@@ -186,12 +186,20 @@ class IndexStamp(_Entry):
     vectors_digest: Annotated[str, Field(pattern=r"^\w{0,128}$")] = ""
 
 
-class UnfinishedFile(_Entry):
-    """The state of an unfinished training, `state/STAGE.json`."""
+class FactsEntry(_Entry):
+    """What decides whether a training is the same."""
 
-    facts: dict[str, Any]
-    given: UnfinishedGiven
-    machine: dict[str, str | int]
+    settings: dict[str, Any]
+
+
+class MachineEntry(_Entry):
+    """The machine on which a training started."""
+
+    device: Word
+    precision: Word
+    threads: Count
+    versions: dict[str, Word]
+    images: Word
 
 
 class UnfinishedGiven(_Entry):
@@ -205,6 +213,14 @@ class UnfinishedGiven(_Entry):
     data: PathText | None = None
     pretrained: PathText | None = None
     validate_: bool = Field(default=False, alias="validate")
+
+
+class UnfinishedFile(_Entry):
+    """The state of an unfinished training, `state/STAGE.json`."""
+
+    facts: FactsEntry
+    given: UnfinishedGiven
+    machine: MachineEntry
 
 
 KINDS: Mapping[str, type[_Entry]] = MappingProxyType(
