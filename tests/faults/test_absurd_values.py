@@ -16,7 +16,8 @@ from pipeline.conftest import FAST
 from tiny import TINY_MODEL
 
 from scing_cli.core.artifacts import with_checksum, write_json
-from scing_cli.core.artifacts.schemas import KINDS, find_fault
+from scing_cli.core.artifacts.schema_faults import find_fault
+from scing_cli.core.artifacts.schemas import KINDS
 from scing_cli.core.runtime import Silent
 from scing_cli.core.settings import PromptSettings
 from scing_cli.core.training import Trainer

@@ -146,8 +146,12 @@ def test_an_image_named_twice_is_embedded_once(scing, crops):
 
 def test_a_missing_image_is_named(scing, crops):
     Path("mine.csv").write_text("path\ncrops/1.png\ncrops/none.png\n")
-    refuse(scing("embed", *MODEL, "--data", "mine.csv", "--split", "all"), "none.png")
+    command = ("embed", *MODEL, "--data", "mine.csv", "--split", "all")
+    refuse(scing(*command, "--strict"), "none.png")
     assert not Path("gallery.faiss").exists()
+    said = scing(*command)
+    assert said.code == 0
+    assert "none.png: is missing" in said.err
 
 
 HOLD = "import sys, time; from pathlib import Path; from scing_cli.core.index import write_lock\n"

@@ -28,7 +28,7 @@ def check_content(kind: str, content: Mapping[str, Any], source: Path, *, remedy
     def check() -> bool:
         nonlocal fault
         # pydantic takes a tenth of a second to import: a search checks each file only once
-        from scing_cli.core.artifacts.schemas import find_fault
+        from scing_cli.core.artifacts.schema_faults import find_fault
 
         fault = find_fault(kind, content)
         return not fault

@@ -5,20 +5,14 @@ Entries that a schema does not name are ignored: they are of another version.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from scing_cli.core.errors import spelled
-from scing_cli.core.settings import PromptSettings, VisualSettings, saved_settings
-from scing_cli.core.settings.field import Settings
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 LARGEST_SIDE = 4096  # pixels
 LONGEST_PATH = 4096  # characters; no system has longer paths
-SHOWN = 60  # characters of a value that a message quotes
 
 
 def _no_zero(text: str) -> str:
@@ -38,13 +32,13 @@ Deviations = Annotated[list[Annotated[float, Field(ge=1e-4, le=100)]], Field(min
 Descriptor = Literal["projected", "concat"]
 
 
-class _Entry(BaseModel):
+class Entry(BaseModel):
     """Base of all schemas; types are strict: no text for a number, no number for a truth value."""
 
     model_config = ConfigDict(strict=True, extra="ignore", protected_namespaces=())
 
 
-class GeometryEntry(_Entry):
+class GeometryEntry(Entry):
     """A `Geometry`."""
 
     height: Side
@@ -64,7 +58,7 @@ class GeometryEntry(_Entry):
         return self
 
 
-class TowerEntry(_Entry):
+class TowerEntry(Entry):
     """Sizes of an image tower: its `config`."""
 
     width: Size
@@ -76,7 +70,7 @@ class TowerEntry(_Entry):
     cameras: list[str] | None = None
 
 
-class DataEntry(_Entry):
+class DataEntry(Entry):
     """The data of a run."""
 
     root: PathText
@@ -87,7 +81,7 @@ class DataEntry(_Entry):
     include_val: bool = False
 
 
-class ModelEntry(_Entry):
+class ModelEntry(Entry):
     """The CLIP that a run started from."""
 
     model: PathText
@@ -96,7 +90,7 @@ class ModelEntry(_Entry):
     geometry: GeometryEntry
 
 
-class RunFile(_Entry):
+class RunFile(Entry):
     """A run's run.json."""
 
     made: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT[\d:.+-]{8,40}$")]
@@ -109,7 +103,7 @@ class RunFile(_Entry):
     versions: dict[str, Word] = Field(default_factory=dict)
 
 
-class VisualStamp(_Entry):
+class VisualStamp(Entry):
     """The stamp of stage 2, `visual/stamp.json`."""
 
     digest: Digest
@@ -123,7 +117,7 @@ class VisualStamp(_Entry):
     run: Digest | None = None
 
 
-class PromptsStamp(_Entry):
+class PromptsStamp(Entry):
     """The stamp of stage 1, `prompts/stamp.json`."""
 
     identities: list[str]
@@ -137,14 +131,14 @@ class PromptsStamp(_Entry):
     run: Digest | None = None
 
 
-class OpenVinoFiles(_Entry):
+class OpenVinoFiles(Entry):
     """Digests of an OpenVINO model's files."""
 
     xml: Digest = Field(alias="encoder.xml")
     bin: Digest = Field(alias="encoder.bin")
 
 
-class OpenVinoStamp(_Entry):
+class OpenVinoStamp(Entry):
     """The stamp of an OpenVINO model."""
 
     digest: Digest
@@ -158,7 +152,7 @@ class OpenVinoStamp(_Entry):
     crops: Count | None = None
 
 
-class IndexModel(_Entry):
+class IndexModel(Entry):
     """Where an index says that its model is."""
 
     run: PathText | None = None
@@ -171,7 +165,7 @@ class IndexModel(_Entry):
     precision: Word | None = None
 
 
-class IndexStamp(_Entry):
+class IndexStamp(Entry):
     """The stamp of an index."""
 
     model_digest: Digest
@@ -186,13 +180,13 @@ class IndexStamp(_Entry):
     vectors_digest: Annotated[str, Field(pattern=r"^\w{0,128}$")] = ""
 
 
-class FactsEntry(_Entry):
+class FactsEntry(Entry):
     """What decides whether a training is the same."""
 
     settings: dict[str, Any]
 
 
-class MachineEntry(_Entry):
+class MachineEntry(Entry):
     """The machine on which a training started."""
 
     device: Word
@@ -202,7 +196,7 @@ class MachineEntry(_Entry):
     images: Word
 
 
-class UnfinishedGiven(_Entry):
+class UnfinishedGiven(Entry):
     """What the user gave at the start of an unfinished training."""
 
     settings: dict[str, Any]
@@ -215,7 +209,7 @@ class UnfinishedGiven(_Entry):
     validate_: bool = Field(default=False, alias="validate")
 
 
-class UnfinishedFile(_Entry):
+class UnfinishedFile(Entry):
     """The state of an unfinished training, `state/STAGE.json`."""
 
     facts: FactsEntry
@@ -223,7 +217,7 @@ class UnfinishedFile(_Entry):
     machine: MachineEntry
 
 
-KINDS: Mapping[str, type[_Entry]] = MappingProxyType(
+KINDS: Mapping[str, type[Entry]] = MappingProxyType(
     {
         "run": RunFile,
         "visual stamp": VisualStamp,
@@ -233,72 +227,3 @@ KINDS: Mapping[str, type[_Entry]] = MappingProxyType(
         "unfinished training": UnfinishedFile,
     }
 )
-STAGE_SETTINGS: Mapping[str, type[Settings]] = MappingProxyType(
-    {"train-prompts": PromptSettings, "train-visual": VisualSettings}
-)
-
-
-def find_fault(kind: str, content: Mapping[str, Any]) -> str:
-    """Return the first fault of a file's content, with the field and its value; empty if there is none.
-
-    Args:
-        kind: A key of `KINDS`.
-        content: The parsed JSON object.
-    """
-    fault = _fault(KINDS[kind], content)
-    if not fault and kind == "run":
-        stages = content["settings"]
-        for stage, settings in STAGE_SETTINGS.items():
-            if not fault and stage in stages:
-                fault = _settings_fault(settings, stages[stage], f"settings.{stage}")
-    if not fault and kind == "prompts stamp" and content.get("settings"):
-        fault = _settings_fault(PromptSettings, content["settings"], "settings")
-    return fault
-
-
-def _settings_fault(kind: type[Settings], values: object, where: str) -> str:
-    """Return the first fault of saved settings; settings of another version are ignored."""
-    if not isinstance(values, dict):
-        return f"{where} is {_shown(values)}: must be an object"
-    known = {name.replace("_", "-") for name in kind.model_fields}
-    given = {name: value for name, value in values.items() if name in known}
-    try:
-        saved = saved_settings(kind.model_validate(given))
-    except ValidationError as error:
-        return _first(error, where + ".")
-    # `model_validate` reads the text "5" as the number 5; the program reads the value as it stands
-    changed = [name for name, value in given.items() if not _same(saved[name], value)]
-    return (
-        f"{where}.{changed[0]} is {_shown(given[changed[0]])}: it has another type than this setting" if changed else ""
-    )
-
-
-def _same(one: object, other: object) -> bool:
-    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (one, other))
-    return one == other if numbers else json.dumps(one) == json.dumps(other)
-
-
-def _fault(kind: type[_Entry], content: Mapping[str, Any]) -> str:
-    try:
-        # as JSON, because strict types of Python would refuse a list for a tuple
-        kind.model_validate_json(json.dumps(content))
-    except ValidationError as error:
-        return _first(error)
-    return ""
-
-
-def _first(error: ValidationError, where: str = "") -> str:
-    """Return the first fault of a content, with the field and its value."""
-    first = error.errors(include_url=False)[0]
-    field = spelled((where + ".".join(map(str, first["loc"])))[:SHOWN])
-    reason = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "missing":
-        return f"{field} is missing"
-    if not isinstance(first["input"], dict) or first["type"] != "value_error":
-        return f"{field} is {_shown(first['input'])}: {reason[:1].lower()}{reason[1:]}"
-    return f"{field.removesuffix('.') or 'its content'}: {reason}"
-
-
-def _shown(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return spelled(text if len(text) <= SHOWN else text[:SHOWN] + "…")
