@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 from PIL import Image
 
-VOID = {"meta", "br", "img", "hr", "link", "input"}
+VOID = {"meta", "br", "img", "hr", "link", "input", "source"}
 SVG = "{http://www.w3.org/2000/svg}"
 LINK = "{http://www.w3.org/1999/xlink}href"
 NAMESPACES = {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
@@ -81,6 +81,11 @@ class Page(HTMLParser):
         """The pictures that are in the page itself."""
         return [_decoded(own.attributes["src"] or "") for own in self.all("img")]
 
+    def dark_pictures(self) -> list[Image.Image]:
+        """What a dark page shows in their places."""
+        dark = [own for own in self.all("source") if own.attributes.get("media") == "(prefers-color-scheme: dark)"]
+        return [_decoded(own.attributes["srcset"] or "") for own in dark]
+
     def faults(self, folder: Path) -> list[str]:
         """What a page must not have that opens offline and runs nothing: active parts, references that lead elsewhere
         or nowhere. Namespaces are names."""
@@ -89,7 +94,7 @@ class Page(HTMLParser):
         for element in self.elements:
             for name, value in element.attributes.items():
                 found += [name] if name.startswith("on") else []
-                if name in {"href", "src", "xlink:href"}:
+                if name in {"href", "src", "srcset", "xlink:href"}:
                     found += self._broken(value or "", folder)
                 elif ELSEWHERE.search(value or "") and not (name.startswith("xmlns") and value in NAMESPACES):
                     found.append(f"{name}={(value or '')[:80]}")

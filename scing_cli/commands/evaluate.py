@@ -96,5 +96,8 @@ def _reranking(given: Mapping[str, Any], wanted: bool) -> Reranking | None:
 
 def _show(reports: list[EvaluationReport], split: str, list_lost: bool, terminal: Terminal) -> None:
     payloads = [report.summary(list_lost=list_lost) for report in reports]
+    if terminal.as_json:  # a table says it below its figures
+        for text in dict.fromkeys(caution.text for report in reports for caution in report.cautions):
+            terminal.warn(text)
     if not terminal.result(payloads[0] if len(payloads) == 1 else {"evaluations": payloads}):
         show(reports, split, list_lost=list_lost, terminal=terminal)

@@ -42,7 +42,10 @@ def _lines(report: EvaluationReport) -> Iterator[str]:
     yield f"{scores.valid_queries:,} of {scores.queries:,} queries are valid, {report.gallery:,} gallery rows."
     if line := report.left_out_line():
         yield line
-    yield f"Protocol {report.protocol.name}: {report.protocol.reason}."
+    if not any(caution.kind == "no-camera" for caution in report.cautions):  # it names the protocol
+        yield f"Protocol {report.protocol.name}: {report.protocol.reason}."
+    for caution in report.cautions:
+        yield f"Warning: {caution.text}"
     if report.reranked:
         yield f"Re-ranked by k-reciprocal neighbours: {report.reranked.settings}."
     if report.published:

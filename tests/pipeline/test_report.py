@@ -24,12 +24,14 @@ from safetensors.numpy import load_file
 from scing_cli.core.artifacts import read_json
 from scing_cli.core.datasets import read_data
 from scing_cli.core.evaluation import evaluate
-from scing_cli.core.figures.montage import COLOURS, Style
+from scing_cli.core.figures import DARK, PAGE_LAYOUT
+from scing_cli.core.figures.montage import COLOURS
+from scing_cli.core.figures.montage_style import LIGHT
 
 FILES = ["queries.csv", "report.html", "report.json"]
 FIGURES = ("mAP", "mINP", "rank1", "rank5", "rank10")
 SECTIONS = [
-    *("Ranking", "Which score means the same person", "Best, median and worst"),
+    *("Worst queries", "Ranking", "Which score means the same person", "Median and best queries"),
     *("Cameras", "Training", "Settings"),
 ]
 
@@ -144,7 +146,10 @@ def test_the_page_needs_nothing_from_elsewhere(page, made):
 
 
 def test_the_page_links_both_files_and_forbids_what_it_does_not_need(page):
-    assert [link.attributes["href"] for link in page.all("a")] == ["queries.csv", "report.json"]
+    links = [link.attributes["href"] for link in page.all("a")]
+    assert links == [*(f"#part-{number}" for number in range(1, 8)), "queries.csv", "report.json"]
+    assert page.texts("a")[:7] == SECTIONS
+    assert [own.attributes["id"] for own in page.all("section")] == [link[1:] for link in links[:7]]
     (policy,) = [own for own in page.all("meta") if own.attributes.get("http-equiv") == "Content-Security-Policy"]
     assert "default-src 'none'" in policy.attributes["content"]
 
@@ -219,25 +224,29 @@ def test_settings_data_and_model_are_named(page, told, made, world):
 
 def frames(shown):
     """The verdict of each hit of a picture of five rankings with ten hits each, by the colour of its frame."""
-    style, pixels = Style.fitting(5), np.asarray(shown.convert("RGB")).astype(int)
-    height = (
-        style.outer[1] + 3 * style.line + 4 * style.gap
-    )  # with three lines below, and the room between two rankings
+    style, pixels = PAGE_LAYOUT.style, np.asarray(shown.convert("RGB")).astype(int)
+    line = style.outer[1] + 3 * style.line + 2 * style.gap  # with three lines below
     left, top = style.margin + style.step + style.gap + style.width // 2, style.margin + 2 * style.line + 1
     found = []
     for number, rank in itertools.product(range(5), range(10)):
-        colour = pixels[top + number * height, left + rank * style.step]
+        down, across = divmod(rank, 5)
+        place = number * (2 * line + 2 * style.gap) + down * line  # with room between two rankings
+        colour = pixels[top + place, left + across * style.step]
         found.append(min(COLOURS, key=lambda verdict: np.abs(colour - np.array(COLOURS[verdict])).sum()))
         assert np.abs(colour - np.array(COLOURS[found[-1]])).sum() < 40
     return found
 
 
-def test_pictures_show_the_best_the_median_and_the_worst_with_right_and_wrong_hits(page, case):
+def test_pictures_show_the_worst_first_then_the_median_and_the_best_with_right_and_wrong_hits(page, case):
     found = [oracle.query_line(case, "market", i, case["query_keys"], case["gallery_keys"]) for i in range(18)]
     order = sorted(range(18), key=lambda i: -found[i]["average_precision"])
-    assert [own.attributes["alt"].split()[1] for own in page.all("img")] == ["best", "median", "worst"]
-    for shown, numbers in zip(page.pictures(), (order[:5], order[7:12], order[:12:-1]), strict=True):
+    assert [own.attributes["alt"].split()[1] for own in page.all("img")] == ["worst", "median", "best"]
+    groups = (order[:12:-1], order[7:12], order[:5])
+    for shown, dark, numbers in zip(page.pictures(), page.dark_pictures(), groups, strict=True):
         hits = [(i, n) for i in numbers for n, _ in oracle.best_rows(case, "market", i, 10)]
         right = [case["query_identities"][i] == case["gallery_identities"][n] for i, n in hits]
-        assert frames(shown) == right
+        assert frames(shown) == frames(dark) == right
+        assert shown.width <= 1152  # as wide as a page at 1200 pixels shows it: letters are not made smaller
+        for picture, paper in ((shown, LIGHT.paper), (dark, DARK.paper)):
+            assert np.abs(np.asarray(picture)[2, 2].astype(int) - paper).max() < 4
         assert 0 < sum(right) < 50

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 
 from scing_cli.core.datasets import read_data
 from scing_cli.core.errors import spelled
-from scing_cli.core.figures.montage import FILL
+from scing_cli.core.figures.montage_style import FILL
 
 FIGURES = ("mAP", "mINP", "rank1", "rank5", "rank10")
 HOSTILE = (
@@ -172,11 +172,14 @@ def test_names_of_another_encoding_come_through_a_report(report, saved, here):
 def test_without_cameras_there_is_no_section_of_them(report, here):
     page, told, lines = report(*MODEL, "--data", write_table(here / "mine.csv", ["anna", "ben", "carl"], ("", "")))
     assert told["protocol"] == "no-camera"
-    assert page.texts("h2") == ["Ranking", "Which score means the same person", "Best, median and worst", "Settings"]
+    assert page.texts("h2") == [
+        *("Worst queries", "Ranking", "Which score means the same person", "Settings"),
+    ]
     assert told["cameras"] == []
     assert {line["ignored"] for line in lines} == {"0"}
     assert {line["camera"] for line in lines} == {""}
-    assert any("Protocol no-camera" in text for text in page.texts("p"))
+    assert [text for text in page.texts("li") if "Protocol no-camera" in text] == [told["cautions"][0]["text"]]
+    assert not any("Protocol no-camera" in text for text in page.texts("p"))
 
 
 def test_one_person_alone_has_a_report_without_thresholds(report, here):
@@ -197,7 +200,7 @@ def test_queries_that_do_not_count_are_told_in_all_three_files(report, here):
     assert [line["lost"] for line in lines] == ["", "absent", ""]
     assert (lines[1]["average_precision"], lines[1]["first_rank"], lines[1]["matches"]) == ("", "", "0")
     assert lines[1]["best_wrong"]
-    assert "1 query has no true match left: 1 has no image of its identity in the gallery." in page.texts("p")
+    assert "1 query has no true match left: 1 has no image of its identity in the gallery." in page.texts("li")
 
 
 def test_the_re_ranked_figures_stand_below_the_plain_ones(report, finished, own_run):

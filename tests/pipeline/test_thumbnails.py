@@ -14,7 +14,8 @@ from PIL import Image
 from pseudoterminal import ATTRIBUTES, GRAPHICS, KITTY, NEITHER, PATIENT, SIXEL, in_terminal
 
 from scing_cli.commands.thumbnails import Thumbnails
-from scing_cli.core.figures.montage import COLOURS, FILL, QUERY
+from scing_cli.core.figures.montage import COLOURS
+from scing_cli.core.figures.montage_style import FILL, QUERY
 from scing_cli.core.workflows.search.montage_file import strip_of
 from scing_cli.core.workflows.search.queries import QueryHits
 from scing_cli.core.workflows.search.search_gallery import search

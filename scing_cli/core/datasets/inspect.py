@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 from scing_cli.core.artifacts import DecodedImages, file_digest
+from scing_cli.core.datasets.copies import copies
 from scing_cli.core.datasets.dataset import Dropped
 from scing_cli.core.datasets.published_counts import PartCount
 from scing_cli.core.errors import ImageError, spelled
@@ -63,7 +64,7 @@ def inspect_images(manifest: Manifest, *, workers: int, reporter: Reporter) -> I
     paths = list(dict.fromkeys(sample.path for sample in manifest))
     unreadable: list[Dropped] = []
     sizes: list[tuple[int, int]] = []
-    same: dict[str, list[str]] = {}
+    digests: dict[str, str] = {}
     window = workers * AHEAD
     with contextlib.ExitStack() as stack:
         advance = stack.enter_context(reporter.progress("Opening images", len(paths)))
@@ -76,12 +77,11 @@ def inspect_images(manifest: Manifest, *, workers: int, reporter: Reporter) -> I
                     unreadable.append(Dropped(path, found))
                 else:
                     sizes.append(found[:2])
-                    same.setdefault(found[2], []).append(path)
+                    digests[path] = found[2]
                 advance(1)
-    DecodedImages().add(manifest.root / path for group in same.values() for path in group)
+    DecodedImages().add(manifest.root / path for path in digests)
     widths, heights = (Spread.of(size[side] for size in sizes) for side in (0, 1))
-    identical = tuple(tuple(group) for group in same.values() if len(group) > 1)
-    return Inspection(tuple(unreadable), widths, heights, identical)
+    return Inspection(tuple(unreadable), widths, heights, tuple(copies(digests)))
 
 
 def _open(file: Path) -> str | tuple[int, int, str]:

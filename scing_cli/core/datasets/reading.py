@@ -49,7 +49,7 @@ def read_data(
     return dataclasses.replace(
         data,
         layout=location.layout,
-        notes=(*moved, *data.notes, *_overlaps(data.manifest)),
+        notes=(*moved, *data.notes, *overlaps(data.manifest)),
         warnings=(*data.warnings, *spelling_notes(data.manifest)),
         passed=(*passed_over(location.root, folders, known=(CAPTIONS,)), *data.passed) if folders else data.passed,
     )
@@ -97,7 +97,7 @@ def _without_marks(data: DataSet, *, keep: bool) -> DataSet:
     return dataclasses.replace(cleaned, dropped=(*data.dropped, *dropped))
 
 
-def _overlaps(manifest: Manifest) -> Iterator[str]:
+def overlaps(manifest: Manifest) -> Iterator[str]:
     """Yield notes on identities that are both in training and in the test."""
     known: dict[str, set[str]] = {split: set() for split in SPLITS}
     for sample in manifest:

@@ -4,9 +4,12 @@ from scing_cli.core.figures.contact_sheet import SheetLine, contact_sheet
 from scing_cli.core.figures.file import check_picture, write_picture
 from scing_cli.core.figures.heat import overlay, saliency_montage
 from scing_cli.core.figures.montage import MontageHit, ranked_montage
+from scing_cli.core.figures.montage_style import DARK, PAGE_LAYOUT
 from scing_cli.core.figures.strip import hits_that_fit, ranked_strip
 
 __all__ = [
+    "DARK",
+    "PAGE_LAYOUT",
     "MontageHit",
     "SheetLine",
     "check_picture",

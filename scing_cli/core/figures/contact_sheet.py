@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw, ImageOps
 
 from scing_cli.core.figures.lettering import direction, fit
-from scing_cli.core.figures.montage import FAINT, FILL, INK, PAPER, RULE, Colour
+from scing_cli.core.figures.montage_style import FAINT, FILL, INK, PAPER, RULE, Colour
 
 CELL = (72, 144)  # width and height, pixels
 GAP = 8

@@ -63,11 +63,13 @@ def ramp(strength: FloatArray) -> FloatArray:
     return np.stack([np.interp(strength, positions, channel) for channel in zip(*RAMP, strict=True)], axis=-1)
 
 
-def saliency_montage(queries: Sequence[tuple[Image.Image, str]], hits: Sequence[Sequence[MontageHit]]) -> Image.Image:
+def saliency_montage(
+    queries: Sequence[tuple[Image.Image, str | Sequence[str]]], hits: Sequence[Sequence[MontageHit]]
+) -> Image.Image:
     """Draw queries and their ranked hits with a colour key. All pictures come from `overlay`.
 
     Args:
-        queries: Each query's picture and its title.
+        queries: Each query's picture and its title, or several lines.
         hits: For each query its hits, best first.
 
     Raises:

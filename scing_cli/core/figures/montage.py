@@ -11,18 +11,11 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw, ImageOps
 
 from scing_cli.core.figures.lettering import direction, fit, font
+from scing_cli.core.figures.montage_style import LIGHT, PAPER, Colour, Layout, Palette, Style
 
 Verdict = bool | None
-Colour = tuple[int, int, int]
 
 TITLE = "Query and its nearest images, best first"
-PER_LINE = 10  # hits per line
-PAPER: Colour = (255, 255, 255)
-INK: Colour = (33, 37, 41)
-FAINT: Colour = (108, 117, 125)
-RULE: Colour = (206, 212, 218)
-FILL: Colour = (241, 243, 245)
-QUERY: Colour = (43, 74, 120)
 COLOURS: dict[Verdict, Colour] = {True: (25, 135, 84), False: (200, 35, 51), None: (134, 142, 150)}
 # Strokes in a unit square: a tick, a cross, a question mark.
 SIGNS: dict[Verdict, tuple[tuple[tuple[float, float], ...], ...]] = {
@@ -64,71 +57,26 @@ class Key:
     lines: Sequence[str]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Style:
-    """Sizes in pixels; `Style.fitting` returns smaller ones for pictures of many lines."""
-
-    width: int
-    height: int
-    letter: int
-    frame: int
-
-    @classmethod
-    def fitting(cls, lines: int) -> Style:
-        """Return the sizes for a picture with `lines` lines of hits."""
-        if lines <= 12:
-            return cls(width=128, height=256, letter=14, frame=4)
-        if lines <= 40:
-            return cls(width=112, height=192, letter=12, frame=4)
-        return cls(width=92, height=144, letter=11, frame=3)
-
-    @property
-    def small(self) -> int:
-        """Font size of all caption lines but the first: a Market-1501 file name fits into a cell."""
-        return max(self.letter - 3, 9)
-
-    @property
-    def gap(self) -> int:
-        """Distance between cells."""
-        return self.letter
-
-    @property
-    def margin(self) -> int:
-        """Margin around the picture."""
-        return 2 * self.letter
-
-    @property
-    def line(self) -> int:
-        """Distance from one line of text to the next."""
-        return self.letter + 3
-
-    @property
-    def outer(self) -> tuple[int, int]:
-        """Width and height of a picture with its frame."""
-        return self.width + 2 * self.frame, self.height + 2 * self.frame
-
-    @property
-    def step(self) -> int:
-        """Distance from the left side of one cell to that of the next."""
-        return self.outer[0] + self.gap
-
-
 def ranked_montage(
-    queries: Sequence[tuple[Image.Image, str]],
+    queries: Sequence[tuple[Image.Image, str | Sequence[str]]],
     hits: Sequence[Sequence[MontageHit]],
     *,
     title: str = TITLE,
     key: Key | None = None,
     notes: Sequence[str] = (),
+    layout: Layout | None = None,
+    palette: Palette = LIGHT,
 ) -> Image.Image:
     """Draw queries and their ranked hits.
 
     Args:
-        queries: Each query's picture and its title, such as its file name.
+        queries: Each query's picture and its title, such as its file name, or several lines.
         hits: For each query its hits, best first; ten per line.
         title: Title of the picture.
         key: Colour key, if the pictures contain colours that need one.
         notes: First line below each query instead of `Query`, such as its average precision.
+        layout: Sizes and hits per line; None for ten per line, in sizes that fit their number.
+        palette: The colours of the page.
 
     Returns:
         An RGB picture, 1,720 pixels wide for ten hits per query; the block of a query is at least 350 pixels high. With
@@ -139,39 +87,39 @@ def ranked_montage(
     """
     if not queries or len(queries) != len(hits):
         raise ValueError(f"{len(queries)} queries, {len(hits)} rankings")
-    style = Style.fitting(sum(_line_count(ranking) for ranking in hits))
-    texts = max([len(hit.caption) for ranking in hits for hit in ranking] + [2])
+    layout = layout or Layout()
+    style = layout.style or Style.fitting(sum(layout.lines(len(ranking)) for ranking in hits))
+    titles = [[title] if isinstance(title, str) else list(title) for _, title in queries]
+    texts = max([len(hit.caption) for ranking in hits for hit in ranking] + [1 + len(lines) for lines in titles])
     line_height = style.outer[1] + texts * style.line + 2 * style.gap
-    columns = max(min(max(len(ranking) for ranking in hits), PER_LINE), 3)
+    columns = max(min(max(len(ranking) for ranking in hits), layout.per_line), 3)
     width = 2 * style.margin + style.step * (columns + 1) + style.gap
-    heights = [_line_count(ranking) * line_height for ranking in hits]
+    heights = [layout.lines(len(ranking)) * line_height for ranking in hits]
     head, between = style.margin + 2 * style.line, 2 * style.gap
     head += style.line * len(key.lines) if key else 0
     height = head + sum(heights) + between * (len(heights) - 1) + style.gap
-    canvas = Canvas(Image.new("RGB", (width, height), PAPER), style)
+    canvas = Canvas(Image.new("RGB", (width, height), palette.paper), style, palette)
     canvas.heading(title, {hit.verdict for ranking in hits for hit in ranking})
     if key:
         canvas.key(key)
     top = head
     captions = notes or ["Query"] * len(queries)
-    for (image, name), caption, ranking, block in zip(queries, captions, hits, heights, strict=True):
+    for (image, _), lines, caption, ranking, block in zip(queries, titles, captions, hits, heights, strict=True):
         if top > head:
             canvas.rule((style.margin, top - between, width - style.margin, top - between))
-        canvas.ranking(MontageHit(image, (caption, name)), ranking, top=top, line_height=line_height)
+        query = MontageHit(image, (caption, *lines))
+        canvas.ranking(query, ranking, top=top, line_height=line_height, per_line=layout.per_line)
         top += block + between
     return canvas.picture
-
-
-def _line_count(hits: Sequence[MontageHit]) -> int:
-    return max(-(-len(hits) // PER_LINE), 1)
 
 
 class Canvas:
     """A montage while it is drawn."""
 
-    def __init__(self, picture: Image.Image, style: Style) -> None:
+    def __init__(self, picture: Image.Image, style: Style, palette: Palette = LIGHT) -> None:
         self.picture = picture
         self.style = style
+        self.palette = palette
         self.draw = ImageDraw.Draw(picture)
         self.letters = font(style.letter)
 
@@ -179,11 +127,11 @@ class Canvas:
         """Draw the title and, at the right, the meaning of the signs in use."""
         style, small = self.style, font(self.style.letter - 1)
         top, right = style.margin // 2 + 2, self.picture.width - style.margin
-        self.draw.text((style.margin, top), title, fill=INK, font=font(style.letter + 3))
+        self.draw.text((style.margin, top), title, fill=self.palette.ink, font=font(style.letter + 3))
         for verdict in (None, False, True):
             if verdict in verdicts:
                 right -= int(small.getlength(MEANINGS[verdict]))
-                self.draw.text((right, top + 3), MEANINGS[verdict], fill=FAINT, font=small)
+                self.draw.text((right, top + 3), MEANINGS[verdict], fill=self.palette.faint, font=small)
                 right -= style.letter + 8
                 self.sign((right, top + 2), style.letter + 2, verdict)
                 right -= 2 * style.gap
@@ -196,19 +144,24 @@ class Canvas:
         left += key.strip.width + style.gap
         for number, line in enumerate(key.lines):
             shown, letters = fit(line, self.picture.width - style.margin - left, style.small)
-            self.draw.text((left, top + number * style.line), shown, FAINT, letters, direction=direction(letters))
+            self.draw.text(
+                (left, top + number * style.line), shown, self.palette.faint, letters, direction=direction(letters)
+            )
 
-    def ranking(self, query: MontageHit, hits: Sequence[MontageHit], *, top: int, line_height: int) -> None:
+    def ranking(
+        self, query: MontageHit, hits: Sequence[MontageHit], *, top: int, line_height: int, per_line: int
+    ) -> None:
         """Draw a query at the left, a rule, and its hits."""
         style = self.style
-        self.cell((style.margin, top), query, QUERY)
+        self.cell((style.margin, top), query, self.palette.query)
         left = style.margin + style.step + style.gap
         rule = left - style.gap
-        self.rule((rule, top, rule, top + _line_count(hits) * line_height - 2 * style.gap))
+        lines = Layout(per_line=per_line).lines(len(hits))
+        self.rule((rule, top, rule, top + lines * line_height - 2 * style.gap))
         if not hits:
-            self.draw.text((left, top + style.height // 2), "no match", fill=FAINT, font=self.letters)
+            self.draw.text((left, top + style.height // 2), "no match", fill=self.palette.faint, font=self.letters)
         for number, hit in enumerate(hits):
-            line, column = divmod(number, PER_LINE)
+            line, column = divmod(number, per_line)
             corner = (left + column * style.step, top + line * line_height)
             self.cell(corner, hit, COLOURS[hit.verdict])
             self.marks(corner, number + 1, hit.verdict)
@@ -218,7 +171,7 @@ class Canvas:
         style, (left, top), (width, height) = self.style, corner, self.style.outer
         self.framed(corner, hit.image, colour)
         for number, text in enumerate(hit.caption):
-            size, colour = (style.small, FAINT) if number else (style.letter, INK)
+            size, colour = (style.small, self.palette.faint) if number else (style.letter, self.palette.ink)
             shown, letters = fit(text, width, size)
             position = (left, top + height + 4 + number * style.line)
             self.draw.text(position, shown, colour, letters, direction=direction(letters))
@@ -227,10 +180,10 @@ class Canvas:
         """Draw a picture, whole and centred, in a frame. If it is None, the frame says `no picture`."""
         style, (left, top), (width, height) = self.style, corner, self.style.outer
         box = (left, top, left + width - 1, top + height - 1)
-        self.draw.rectangle(box, fill=FILL, outline=colour, width=style.frame)
+        self.draw.rectangle(box, fill=self.palette.fill, outline=colour, width=style.frame)
         if image is None:
             middle = left + (width - self.letters.getlength("no picture")) / 2
-            self.draw.text((middle, top + height // 2), "no picture", fill=FAINT, font=self.letters)
+            self.draw.text((middle, top + height // 2), "no picture", fill=self.palette.faint, font=self.letters)
         else:
             inside = ImageOps.contain(image.convert("RGB"), (style.width, style.height), Image.Resampling.LANCZOS)
             self.picture.paste(inside, (left + (width - inside.width) // 2, top + (height - inside.height) // 2))
@@ -246,12 +199,12 @@ class Canvas:
         """Draw a short text in the upper left corner of a picture."""
         left, top = corner[0] + self.style.frame, corner[1] + self.style.frame
         right = left + int(self.letters.getlength(text)) + 8
-        self.draw.rectangle((left, top, right, top + self.style.letter + 5), fill=PAPER)
-        self.draw.text((left + 4, top + 1), text, fill=INK, font=self.letters)
+        self.draw.rectangle((left, top, right, top + self.style.letter + 5), fill=self.palette.paper)
+        self.draw.text((left + 4, top + 1), text, fill=self.palette.ink, font=self.letters)
 
     def rule(self, line: tuple[int, int, int, int]) -> None:
         """Draw a thin line."""
-        self.draw.line(line, fill=RULE)
+        self.draw.line(line, fill=self.palette.rule)
 
     def sign(self, corner: tuple[int, int], size: int, verdict: Verdict) -> None:
         """Draw the sign of a verdict: a white tick, cross or question mark on a disc of its colour."""

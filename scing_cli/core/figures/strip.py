@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from scing_cli.core.figures.montage import COLOURS, PAPER, QUERY, Canvas, MontageHit, Style
+from scing_cli.core.figures.montage import COLOURS, Canvas, MontageHit
+from scing_cli.core.figures.montage_style import PAPER, QUERY, Style
 
 Size = tuple[int, int]
 

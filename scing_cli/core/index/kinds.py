@@ -16,6 +16,7 @@ import numpy as np
 
 from scing_cli.core.errors import SettingError
 from scing_cli.core.index.faiss_library import faiss
+from scing_cli.core.index.graph_links import connect
 from scing_cli.core.index.store import IntArray, Store, Vectors
 
 FLAT_UPTO = 200_000  # vectors; `auto` chooses an inverted file for more
@@ -200,13 +201,14 @@ class GraphStore(Store):
         fresh = GraphStore(self.empty(self.index.d))
         fresh.set_effort(self.effort())
         if kept.any():
-            fresh.index.add_with_ids(vectors[kept], known[kept])
+            fresh.add(vectors[kept], known[kept])
         self.index = fresh.index
         return True
 
     def add(self, vectors: Vectors, ids: IntArray) -> bool:
-        """Add vectors. The effort must be tuned again, which costs little compared with building the graph."""
+        """Add vectors, and links where a vector has no path. The effort must be tuned again, which costs little."""
         self.index.add_with_ids(vectors, ids)
+        connect(self._graph(), self.stored()[1])
         return True
 
     def _graph(self) -> Any:

@@ -27,7 +27,7 @@ def measured_recall(store: Store) -> float:
 def tune(store: Store) -> None:
     """Set the smallest effort at which recall@10 reaches 0.95 and every query finds itself. No effect on a flat store.
 
-    If no effort is enough, the greatest one is set: in a graph of tight clusters, some vectors are never reached.
+    If no effort is enough, the greatest one is set.
     """
     if not store.approximate or not len(store.ids()):
         return

@@ -184,11 +184,16 @@ def draw_hits(images: Pictures, hits: Sequence[HitRecord], *, identities: Sequen
     ]
     rankings = [
         [
-            montage_hit(_hit(hit), identities[number] if identities else "", read_picture(Path(hit.path)))
+            montage_hit(
+                _hit(hit),
+                identities[number] if identities else "",
+                read_picture(Path(hit.path)),
+                photo=image if isinstance(image, Path) else None,
+            )
             for hit in hits
             if hit.query == number
         ]
-        for number in range(len(several))
+        for number, image in enumerate(several)
     ]
     return ranked_montage(queries, rankings)
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from scing_cli.core.figures import MontageHit, overlay, ranked_montage, saliency_montage
 from scing_cli.core.figures.heat import RAMP, TITLE, ramp
-from scing_cli.core.figures.montage import FAINT
+from scing_cli.core.figures.montage_style import FAINT
 
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])  # of linear red, green and blue
 

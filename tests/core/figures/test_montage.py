@@ -7,7 +7,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from scing_cli.core.figures import MontageHit, lettering, montage, ranked_montage
-from scing_cli.core.figures.montage import COLOURS, QUERY
+from scing_cli.core.figures.montage import COLOURS
+from scing_cli.core.figures.montage_style import QUERY
 
 
 def person(mode: str = "RGB", size: tuple[int, int] = (64, 128)) -> Image.Image:

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from scing_cli.core.figures import MontageHit, hits_that_fit, ranked_strip
-from scing_cli.core.figures.montage import COLOURS, FILL, PAPER, QUERY, Colour
+from scing_cli.core.figures.montage import COLOURS
+from scing_cli.core.figures.montage_style import FILL, PAPER, QUERY, Colour
 
 SIZE = (800, 160)  # 80 columns of 10x20 pixels, 8 rows
 FRAME, STEP, FIRST = 3, 13 + 74 + 2 * 3, 3 + 13 + 74 + 2 * 3 + 13

@@ -74,17 +74,21 @@ class Picture:
     Args:
         image: RGB.
         caption: Text below it, and alternative text.
+        dark: The same picture for a dark page; None if there is only one.
     """
 
     image: Image.Image
     caption: str
+    dark: Image.Image | None = None
     kind: str = "picture"
 
     def source(self) -> str:
         """Return the picture as a data URI."""
-        written = io.BytesIO()
-        self.image.convert("RGB").save(written, "JPEG", quality=QUALITY)
-        return "data:image/jpeg;base64," + base64.b64encode(written.getvalue()).decode("ascii")
+        return _data_uri(self.image)
+
+    def dark_source(self) -> str:
+        """Return the picture for a dark page as a data URI; empty if there is only one."""
+        return "" if self.dark is None else _data_uri(self.dark)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,6 +126,7 @@ class Page:
         figures: The most important numbers, by name.
         sections: In order; a section without blocks is left out.
         files: Names of files in the same folder, for links.
+        cautions: Sentences that the page opens with: what to know before its figures are used.
     """
 
     title: str
@@ -129,12 +134,19 @@ class Page:
     figures: Mapping[str, str]
     sections: Sequence[Section]
     files: Sequence[str] = ()
+    cautions: Sequence[str] = ()
 
 
 def render_page(page: Page) -> str:
     """Return the page as HTML."""
     sections = [section for section in page.sections if section.blocks]
     return _template().render(page=page, sections=sections)
+
+
+def _data_uri(image: Image.Image) -> str:
+    written = io.BytesIO()
+    image.convert("RGB").save(written, "JPEG", quality=QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(written.getvalue()).decode("ascii")
 
 
 @functools.cache

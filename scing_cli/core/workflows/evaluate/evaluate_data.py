@@ -22,8 +22,9 @@ from scing_cli.core.manifest import is_junk
 from scing_cli.core.paths import StrPath, as_path
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
+from scing_cli.core.workflows.evaluate.cautions import of_copies, of_training
 from scing_cli.core.workflows.evaluate.published import published_rows
-from scing_cli.core.workflows.evaluate.ranked import EvaluationReport, check_cost, rank_sides
+from scing_cli.core.workflows.evaluate.ranked import EvaluationReport, check_cost, rank_sides, without_cameras
 from scing_cli.core.workflows.evaluate.report import Subject, check_folder, write_report
 from scing_cli.core.workflows.evaluate.vector_cache import cached_side
 from scing_cli.core.workflows.shared.embedder_choice import choose_embedder
@@ -74,7 +75,7 @@ def evaluate(
         SettingError: If re-ranking would take long, and that was not agreed to.
     """
     data, index, output = as_path(data), as_path(index), as_path(output)
-    return evaluate_on(
+    (report,) = evaluate_on(
         choice,
         [data],
         split=split,
@@ -88,7 +89,10 @@ def evaluate(
         strict=strict,
         machine=machine,
         reporter=reporter,
-    )[0]
+    )
+    for caution in report.cautions:
+        reporter.warn(caution.text)
+    return report
 
 
 def evaluate_on(
@@ -107,7 +111,7 @@ def evaluate_on(
     machine: Machine | None = None,
     reporter: Reporter = LIBRARY_REPORTER,
 ) -> list[EvaluationReport]:
-    """Evaluate one model on several data sets: as `evaluate` each, the model opened once.
+    """Evaluate one model on several data sets: as `evaluate` each, the model opened once, without its warnings.
 
     Raises:
         DataError: Before anything is embedded, if one of them cannot be read or no query of it has a true match.
@@ -136,10 +140,6 @@ def evaluate_on(
         width = settings.embedder(model, descriptor).width
         for source in sources:
             settings.check_cost(*sides(source.manifest, split), width)
-    if split == "train" and model.run is not None:
-        reporter.warn(
-            "--split train: a run separates the people that it was trained on too well; --split query has others."
-        )
     reports = [_score(model, source, settings) for source in sources]
     if len({report.data for report in reports}) < len(reports):  # folders of one name
         reports = [dataclasses.replace(own, data=str(path)) for own, path in zip(reports, data, strict=True)]
@@ -185,12 +185,14 @@ def _score(model: OpenedModel, source: DataSet, settings: _Settings) -> Evaluati
     if index is None:
         embedder = settings.embedder(model, settings.descriptor)
         query, gallery = _both(source, model, embedder, settings, lost)
+        known: list[str] = []
     else:
         check_complete(index)
         opened = GalleryIndex.read(index)
         kind = _index_descriptor(opened, index, settings.descriptor, reporter)
         embedder = settings.embedder(model, kind)
         gallery = _indexed(opened, index, model, embedder, reporter)
+        known = [row.digest for row in opened.rows() if not is_junk(row.identity)]
         settings.check_cost(manifest.part(split), opened, opened.width)
         query = cached_side(manifest, split, model, embedder, reporter, left_out=lost[split])
         for warning in side_notes(query, gallery):
@@ -212,8 +214,22 @@ def _score(model: OpenedModel, source: DataSet, settings: _Settings) -> Evaluati
     left_out = {part: found.dropped() for part, found in lost.items() if len(found)}
     run = model.run.path if model.run else None
     rows = len(gallery.identities)
+    cautions = (
+        *of_copies(query, gallery, chosen.name, known=known, workers=settings.machine.threads(), reporter=reporter),
+        *of_training(model.run, manifest, manifest.part(split), reporter),
+        *without_cameras(chosen, query, gallery),
+    )
     report = EvaluationReport(
-        scores, chosen, rows, manifest.name, model.label(), run, no_match, reranked=reranked, left_out=left_out
+        scores,
+        chosen,
+        rows,
+        manifest.name,
+        model.label(),
+        run,
+        no_match,
+        reranked=reranked,
+        left_out=left_out,
+        cautions=cautions,
     )
     for part, dropped in left_out.items():
         report_left_out(dropped, len(manifest.part(part)), reporter, what=f"{part} image")

@@ -8,7 +8,7 @@ from scing_cli.core.evaluation import Reranking, SavedPart, Side, read_saved
 from scing_cli.core.paths import StrPath, as_path
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
-from scing_cli.core.workflows.evaluate.ranked import EvaluationReport, check_cost, rank_sides
+from scing_cli.core.workflows.evaluate.ranked import EvaluationReport, check_cost, rank_sides, without_cameras
 
 
 def evaluate_saved(
@@ -53,7 +53,17 @@ def evaluate_saved(
     chosen, scores, reranked = rank_sides(query, gallery, protocol, reporter, reranking=reranking)
     lost = tuple((query.names[place], reason) for place, reason in scores.lost.why)
     rows = len(gallery.identities)
-    report = EvaluationReport(scores, chosen, rows, source.name, "saved embeddings", None, lost, reranked=reranked)
+    report = EvaluationReport(
+        scores,
+        chosen,
+        rows,
+        source.name,
+        "saved embeddings",
+        None,
+        lost,
+        reranked=reranked,
+        cautions=without_cameras(chosen, query, gallery),
+    )
     if output is None:
         return report
     from scing_cli.core.workflows.evaluate.report import Subject, write_report

@@ -36,6 +36,25 @@ class Reranked:
         return {name: getattr(self.scores, name) for name in NUMBERS[:5]} | settings
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Caution:
+    """One reason why figures are better than they should be.
+
+    Args:
+        kind: `copies`, `trained-on` or `no-camera`.
+        text: The sentence for people.
+        count: How many queries it concerns.
+    """
+
+    kind: str
+    text: str
+    count: int
+
+    def summary(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+        return dataclasses.asdict(self)
+
+
 @dataclasses.dataclass(frozen=True)
 class EvaluationReport:
     """The result of `evaluate`.
@@ -53,6 +72,7 @@ class EvaluationReport:
         reranked: The figures with re-ranking, if requested; `scores` are those without it.
         output: Where the report was written, if one was requested.
         left_out: By split, the images that cannot be read, with the reasons; the scores are of the others.
+        cautions: What flatters the figures.
     """
 
     scores: Scores
@@ -67,6 +87,7 @@ class EvaluationReport:
     reranked: Reranked | None = None
     output: Path | None = None
     left_out: Mapping[str, tuple[Dropped, ...]] = dataclasses.field(default_factory=dict)
+    cautions: tuple[Caution, ...] = ()
 
     def summary(self, *, list_lost: bool) -> dict[str, Any]:
         """Return it ready for JSON.
@@ -78,6 +99,7 @@ class EvaluationReport:
         figures |= {"protocol": self.protocol.name, "protocol_reason": self.protocol.reason}
         figures |= {"data": self.data, "run": str(self.run) if self.run else None, "model": self.model}
         figures["published"] = [{name: getattr(row, name) for name in PUBLISHED} for row in self.published]
+        figures["cautions"] = [caution.summary() for caution in self.cautions]
         if self.published_note:
             figures["published_note"] = self.published_note
         if self.reranked:
@@ -128,12 +150,20 @@ def rank_sides(
     products: Products | None = None,
     reranking: Reranking | None = None,
 ) -> tuple[Choice, Scores, Reranked | None]:
-    """Choose the protocol, warn where it is not the usual one, rank, and re-rank if requested."""
+    """Choose the protocol, rank, and re-rank if requested."""
     chosen = choose_protocol(protocol, query.cameras, gallery.cameras)
-    if protocol == "auto" and chosen.name == "no-camera":
-        reporter.warn("Nothing is left out of the ranking (protocol no-camera): " + chosen.reason + ".")
-    if chosen.name == "market" and not (any(query.cameras) and any(gallery.cameras)):
-        reporter.warn("The protocol market leaves nothing out here: no camera is known of one side.")
     ranked = functools.partial(rank, query, gallery, protocol=chosen.name, products=products, reporter=reporter)
     plain = ranked()
     return chosen, plain, Reranked(reranking, ranked(reranking=reranking)) if reranking is not None else None
+
+
+def without_cameras(chosen: Choice, query: Side, gallery: Side) -> tuple[Caution, ...]:
+    """Return the caution that images of the query's own camera count as hits; nothing where they are left out."""
+    if chosen.name == "market" and any(query.cameras) and any(gallery.cameras):
+        return ()
+    reason = "no camera is known of one side" if chosen.name == "market" else chosen.reason
+    text = (
+        f"Protocol {chosen.name}: {reason}. Nothing is left out of the ranking: images by the query's own camera "
+        "count, and they are the easiest to find."
+    )
+    return (Caution("no-camera", text, len(query)),)

@@ -31,6 +31,7 @@ def write_montage(
     target: Path,
     shown: Sequence[QueryHits],
     identities: Mapping[Path, str],
+    people: Mapping[Path, Sequence[str]],
     *,
     box: Box | None,
     workers: int,
@@ -42,6 +43,7 @@ def write_montage(
         target: A .png or .jpg file.
         shown: Photos and hits; all are drawn.
         identities: The known identities of photos; the hits of these photos are framed as right or wrong.
+        people: Lines with identity and camera of photos, where they are known.
         box: The person's box in every photo.
         workers: Threads that read images.
         reporter: Receives progress.
@@ -49,12 +51,20 @@ def write_montage(
     rows = list(dict.fromkeys(Path(hit.row.path) for found in shown for hit in found.hits))
     read = in_threads(read_picture, rows, workers=workers, reporter=reporter, text="read pictures")
     pictures = dict(zip(rows, read, strict=True))
-    queries = [(read_cell(found.query, box), found.query.name) for found in shown]
+    queries = [(read_cell(found.query, box), [*people.get(found.query, ()), found.query.name]) for found in shown]
     hits = [
-        [montage_hit(hit, identities.get(found.query, ""), pictures[Path(hit.row.path)]) for hit in found.hits]
+        [
+            montage_hit(hit, identities.get(found.query, ""), pictures[Path(hit.row.path)], photo=photo_of(found, box))
+            for hit in found.hits
+        ]
         for found in shown
     ]
     write_picture(ranked_montage(queries, hits), target)
+
+
+def photo_of(found: QueryHits, box: Box | None) -> Path | None:
+    """Return the photo that was searched; None if it was a part of it, which no gallery image equals."""
+    return found.query if box is None else None
 
 
 def strip_of(found: QueryHits, identity: str, *, box: Box | None, size: tuple[int, int], unit: int = 1) -> Image.Image:

@@ -43,6 +43,7 @@ def write_saliency(
     shown: Sequence[QueryHits],
     vectors: Vectors,
     identities: Mapping[Path, str],
+    people: Mapping[Path, Sequence[str]],
     *,
     embedder: TorchEmbedder,
     box: Box | None,
@@ -60,6 +61,7 @@ def write_saliency(
         shown: Photos and hits; all are drawn.
         vectors: The photos' descriptors in the same order, shape (Q, D); surplus ones are ignored.
         identities: The known identities of photos; the hits of these photos are framed as right or wrong.
+        people: Lines with identity and camera of photos, where they are known.
         embedder: The model that made the descriptors.
         box: The person's box in every photo.
         reporter: Receives progress.
@@ -72,9 +74,10 @@ def write_saliency(
     with memory_advice(MEMORY_OPTIONS), reporter.progress("saliency", images) as advance:
         for found, vector in zip(shown, vectors, strict=False):
             query, gallery = _heated(found, vector, embedder, box, advance)
-            queries.append((query, found.query.name))
+            queries.append((query, [*people.get(found.query, ()), found.query.name]))
             identity = identities.get(found.query, "")
-            hits.append([montage_hit(hit, identity, image) for hit, image in zip(found.hits, gallery, strict=True)])
+            pairs, photo = zip(found.hits, gallery, strict=True), found.query if box is None else None
+            hits.append([montage_hit(hit, identity, image, photo=photo) for hit, image in pairs])
     write_picture(saliency_montage(queries, hits), target)
 
 

@@ -23,6 +23,7 @@ from scing_cli.core.index import (
     read_index_rows,
     read_stamp,
 )
+from scing_cli.core.manifest import Sample
 from scing_cli.core.paths import StrPath, as_path, as_paths
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
@@ -36,6 +37,7 @@ from scing_cli.core.workflows.search.row_filters import check_filters, report_co
 from scing_cli.core.workflows.shared.embedder_choice import choose_in_background
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel, open_model, reopen_model
+from scing_cli.core.workflows.shared.pictures import who
 from scing_cli.core.workflows.shared.run_data import run_manifest
 from scing_cli.core.workflows.shared.vectors import Box, embed_files
 
@@ -153,21 +155,27 @@ def search(
     results = [_matches(file, found, k, threshold, each_identity_once) for file, found in zip(files, hits, strict=True)]
     results = with_present_paths(results, moved, reporter)
     drawn = montage is not None or saliency is not None
-    known = _known_identities(files, model, as_path(data)) if identify or drawn else {}
+    people = _known_people(files, model, as_path(data)) if identify or drawn else {}
+    known = {photo: row.identity for photo, row in people.items()}
     if drawn:
         shown = shown_part(results, reporter)
+        lines = {photo: list(filter(None, [who(row.identity, row.camera)])) for photo, row in people.items()}
         if montage is not None:
-            write_montage(montage, shown, known, box=box, workers=machine.threads(), reporter=reporter)
+            write_montage(montage, shown, known, lines, box=box, workers=machine.threads(), reporter=reporter)
         if saliency is not None:
             from scing_cli.core.workflows.search.saliency_file import write_saliency  # only saliency needs torch
 
             # Saliency needs gradients, which an OpenVINO embedder does not have; the ranking does not change.
             torch_embedder = machine.embedder(model.encoder, kind=embedder.kind)
-            write_saliency(saliency, shown, vectors, known, embedder=torch_embedder, box=box, reporter=reporter)
-    picture = montage or saliency
+            write_saliency(saliency, shown, vectors, known, lines, embedder=torch_embedder, box=box, reporter=reporter)
+    _report_left_out(left_out, total, montage or saliency, reporter)
+    return SearchReport(results, montage, saliency, threshold, known, joined_files, passed, left_out.dropped())
+
+
+def _report_left_out(left_out: LeftOut, total: int, picture: Path | None, reporter: Reporter) -> None:
+    """Report the photos that cannot be read; if a picture was drawn, a file next to it lists all of them."""
     target = list_beside(picture) if picture is not None else None
     report_left_out(left_out.dropped(), total, reporter, what="photo", target=target)
-    return SearchReport(results, montage, saliency, threshold, known, joined_files, passed, left_out.dropped())
 
 
 def _model(stamp: Stamp, source: Path, run: Path | None, wanted: MatchRule, reporter: Reporter) -> OpenedModel:
@@ -228,13 +236,13 @@ def _check_pictures(montage: Path | None, saliency: Path | None) -> None:
             raise SettingError(f"--saliency {saliency}: the same file as --montage.", "Name another file.")
 
 
-def _known_identities(photos: Sequence[Path], model: OpenedModel, data: Path | None) -> dict[Path, str]:
-    """Return the identities of photos that are images of the data set of the model's run."""
+def _known_people(photos: Sequence[Path], model: OpenedModel, data: Path | None) -> dict[Path, Sample]:
+    """Return the rows of photos that are images of the data set of the model's run."""
     if model.run is None:
         return {}
     try:
         manifest = run_manifest(model.run, moved_to=data, check_files=False)
     except ScingError:  # a run without its data set can still search
         return {}
-    people = {key: sample.identity for key, sample in zip(file_keys(manifest.files()), manifest, strict=True)}
-    return {photo: people[key] for key, photo in zip(file_keys(photos), photos, strict=True) if key in people}
+    rows = dict(zip(file_keys(manifest.files()), manifest, strict=True))
+    return {photo: rows[key] for key, photo in zip(file_keys(photos), photos, strict=True) if key in rows}

@@ -10,6 +10,7 @@ from pathlib import Path
 from scing_cli.core.artifacts import Run
 from scing_cli.core.datasets import DataSet, join_data, locate, read_data
 from scing_cli.core.datasets.passed_over import PassedOver, is_loss, passed_text
+from scing_cli.core.datasets.reading import overlaps
 from scing_cli.core.datasets.spelling import spelling_notes
 from scing_cli.core.datasets.table import read_rows
 from scing_cli.core.errors import DataError, RunError, counted, spelled
@@ -21,11 +22,23 @@ from scing_cli.core.runtime import Reporter
 SAMPLED = 100  # rows whose images are looked for
 
 
-def read_source(path: Path, *, layout: str, reporter: Reporter, include_val: bool = False) -> DataSet:
-    """Read a data set and report the files that were left out."""
+def read_source(
+    path: Path, *, layout: str, reporter: Reporter, include_val: bool = False, trained: bool = True
+) -> DataSet:
+    """Read a data set and report the files that were left out.
+
+    Args:
+        path: The data set.
+        layout: Its layout.
+        reporter: Receives notes and warnings.
+        include_val: Whether rows of the split `val` are used for training too.
+        trained: Whether a model is trained on it: then people in both training and test are worth a note.
+    """
     data = read_data(path, layout=layout, include_val=include_val)
+    unsaid = () if trained else tuple(overlaps(data.manifest))
     for note in data.notes:
-        reporter.note(note)
+        if note not in unsaid:
+            reporter.note(note)
     if data.dropped:
         first = data.dropped[0]
         left = counted(len(data.dropped), "file was", "files were")
@@ -50,6 +63,7 @@ def read_sources(
     layout: str,
     reporter: Reporter,
     include_val: bool = False,
+    trained: bool = True,
     check: Callable[[DataSet], object],
 ) -> DataSet:
     """Read one data set, or several as one (`join_data`), and report the files that were left out.
@@ -59,6 +73,7 @@ def read_sources(
         layout: The layout of each of them, or `auto`.
         reporter: Receives notes and warnings.
         include_val: Whether rows of the split `val` are used for training too.
+        trained: Whether a model is trained on them, as for `read_source`.
         check: Raises if a data set does not have what is needed; called with each of them.
 
     Raises:
@@ -66,7 +81,9 @@ def read_sources(
     """
     if not paths:
         raise DataError("No data set was given.", "Name a folder or a table: --data DIR or --data FILE.csv")
-    sources = [read_source(path, layout=layout, include_val=include_val, reporter=reporter) for path in paths]
+    sources = [
+        read_source(path, layout=layout, reporter=reporter, include_val=include_val, trained=trained) for path in paths
+    ]
     for source in sources:
         check(source)
     if len(sources) == 1:
@@ -149,15 +166,17 @@ def own_cameras(part: Manifest, whole: Manifest, run: Run | None) -> list[str]:
         return [""] * len(part)
     # Equal names are not enough: camera 1 of another data set is another camera.
     saved = run_manifest(run, check_files=False)
-    if _seen(saved) == _seen(whole):
+    if same_rows(saved, whole):
         return [row.camera for row in part]
     known = dict(zip(file_keys(saved.files()), (row.camera for row in saved), strict=True))
     keys = file_keys(part.files())
     return [row.camera if known.get(key) == row.camera else "" for key, row in zip(keys, part, strict=True)]
 
 
-def _seen(manifest: Manifest) -> set[tuple[str, str, str]]:
-    return {(row.path, row.identity, row.camera) for row in manifest}
+def same_rows(one: Manifest, other: Manifest) -> bool:
+    """Return whether two data sets have equal rows, in any folder, as moved data have."""
+    first, second = ({(row.path, row.identity, row.camera) for row in manifest} for manifest in (one, other))
+    return first == second
 
 
 def open_data(
@@ -182,7 +201,11 @@ def open_data(
     """
     if path is not None:
         return read_sources(
-            as_paths(path), layout=layout, reporter=reporter, check=lambda source: source.manifest.part(split)
+            as_paths(path),
+            layout=layout,
+            reporter=reporter,
+            trained=False,
+            check=lambda source: source.manifest.part(split),
         )
     if run is None:
         raise DataError("A plain --model has no data of its own.", "Give the data: --data DIR or --data FILE.csv")

@@ -93,7 +93,7 @@ class Findings:
             }
 
     def extremes(self) -> dict[str, list[int]]:
-        """Return the numbers of the best, the median and the worst queries by average precision, none twice."""
+        """Return the numbers of the worst, the median and the best queries by average precision, none twice."""
         best, worst = self._ordered(1), self._ordered(-1)
         middle = max(len(best) // 2 - SHOWN // 2, 0)
         groups: dict[str, list[int]] = {}
@@ -101,7 +101,7 @@ class Findings:
         for name, part in (("worst", worst), ("best", best), ("median", best[middle:])):
             groups[name] = [number for number in part if number not in taken][:SHOWN]
             taken.update(groups[name])
-        return {name: groups[name] for name in ("best", "median", "worst")}
+        return {name: groups[name] for name in ("worst", "median", "best")}
 
     def _ordered(self, sign: int) -> list[int]:
         """Return the valid queries by average precision, best first for 1, worst first for -1.

@@ -24,6 +24,7 @@ LARGEST = 1e30  # of a loss: more is damage, and no chart can show it
 BINS = 128
 LEFT_OUT = "left-out.csv"
 CAMERAS_SHOWN = 12  # a table of more is too wide for a page: it is in report.json
+Montage = tuple[Image.Image, Image.Image]
 SPREAD = "How the scores of each kind of pairs are spread."
 ROC = "ROC: the true-match rate over the false-match rate."
 SHOWN_RANKINGS = "The {} queries by average precision (AP), with their nearest images that the protocol counts."
@@ -43,16 +44,24 @@ def ranking(findings: Findings) -> Section:
     blocks: list[Block] = [
         Chart(cmc_chart(scores.cmc), "CMC: the share of queries with a true hit at rank k or before."),
         Table(("", "mAP", "mINP", "rank-1", "rank-5", "rank-10"), rows, "In percent"),
-        Text(f"Protocol {report.protocol.name}: {report.protocol.reason}."),
     ]
     if line := report.left_out_line():
         blocks.insert(0, Text(f"{line} They are listed in {LEFT_OUT}."))
+    if not any(caution.kind == "no-camera" for caution in report.cautions):  # it names the protocol
+        blocks.append(Text(f"Protocol {report.protocol.name}: {report.protocol.reason}."))
     if report.published_note:
         blocks.append(Text(report.published_note))
+    return Section("Ranking", blocks)
+
+
+def attention(findings: Findings) -> list[str]:
+    """Return what the page opens with: what flatters the figures, and the queries that are not in them."""
+    scores = findings.report.scores
+    texts = [caution.text for caution in findings.report.cautions]
     if scores.lost.total:
         lost = counted(scores.lost.total, "query has", "queries have")
-        blocks.append(Text(f"{lost} no true match left: {scores.lost.reasons()}."))
-    return Section("Ranking", blocks)
+        texts.append(f"{lost} no true match left: {scores.lost.reasons()}.")
+    return texts
 
 
 def _measures(name: str, scores: Any) -> Sequence[Cell]:
@@ -127,10 +136,16 @@ def _cell(pair: CameraPair) -> str:
     return "" if pair.mAP is None else f"{pair.mAP:.1f} ({pair.valid_queries:,})"
 
 
-def pictures(montages: Mapping[str, Image.Image]) -> Section:
-    """Return the rankings of the best, the median and the worst queries, by average precision."""
-    blocks = [Picture(image, SHOWN_RANKINGS.format(name)) for name, image in montages.items()]
-    return Section("Best, median and worst", blocks)
+def pictures(heading: str, montages: Mapping[str, Montage], names: Sequence[str]) -> Section:
+    """Return the rankings of some groups of queries, such as the worst ones, by average precision.
+
+    Args:
+        heading: The section's heading.
+        montages: For a light and for a dark page, by group; a group without queries is missing.
+        names: The groups.
+    """
+    drawn = [(name, montages[name]) for name in names if name in montages]
+    return Section(heading, [Picture(light, SHOWN_RANKINGS.format(name), dark) for name, (light, dark) in drawn])
 
 
 def training(run: Run | None) -> Section:

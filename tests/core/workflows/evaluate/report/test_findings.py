@@ -155,6 +155,6 @@ def test_few_queries_are_shown_once_and_the_worst_first(count: int) -> None:
     assert sorted(shown) == list(range(count))[: len(shown)] if count <= 3 * SHOWN else len(shown) == 3 * SHOWN
     assert len(set(shown)) == len(shown) == min(count, 3 * SHOWN)
     assert groups["worst"] == list(range(count))[: -SHOWN - 1 : -1]
-    assert list(groups) == ["best", "median", "worst"]
+    assert list(groups) == ["worst", "median", "best"]
     assert all(precisions[a] > precisions[b] for a in groups["best"] for b in groups["median"] + groups["worst"])
     assert all(precisions[a] > precisions[b] for a in groups["median"] for b in groups["worst"])
