@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scing_cli.core.figures.montage_style import Style
 from scing_cli.core.index import GalleryIndex
 
 COLUMNS = ["query", "rank", "score", "identity", "camera", "path"]
@@ -216,3 +217,24 @@ def test_a_way_to_join_that_is_unknown_is_refused_before_any_work(scing, index, 
     result = scing("search", photos[0], "--index", index, "--join", "sum")
     assert "--join 'sum' is unknown. Known: mean." in result.err
     assert "photo makes" not in result.err
+
+
+def lines_below_the_query(file):
+    """How many lines of text stand below the query's picture."""
+    style = Style.fitting(1)
+    top = style.margin + 2 * style.line + style.outer[1] + 2
+    with Image.open(file) as picture:
+        text = np.asarray(picture.convert("L"))[top:, style.margin : style.margin + style.width]
+    inked = np.concatenate([[False], (text < 200).any(axis=1)])
+    return int((inked[1:] & ~inked[:-1]).sum())
+
+
+def test_a_picture_names_identity_and_camera_of_a_photo_that_the_run_knows(scing, index, photos, tmp_path):
+    stranger = tmp_path / photos[0].name
+    stranger.write_bytes(photos[0].read_bytes())
+    found = []
+    for number, photo in enumerate((photos[0], stranger)):
+        picture = tmp_path / f"{number}.png"
+        assert scing("search", photo, "--index", index, "-k", "3", "--montage", picture).code == 0
+        found.append(lines_below_the_query(picture))
+    assert found == [3, 2]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from scing_cli.core.figures import MontageHit, lettering, montage, ranked_montage
+from scing_cli.core.figures import DARK, PAGE_LAYOUT, MontageHit, lettering, montage, ranked_montage
 from scing_cli.core.figures.montage import COLOURS
 from scing_cli.core.figures.montage_style import QUERY
 
@@ -124,3 +124,26 @@ def test_queries_and_rankings_must_fit() -> None:
 def test_the_same_input_gives_the_same_picture() -> None:
     first, second = (ranked_montage([(person(), "q")], [hits(3, True)]) for _ in range(2))
     assert first.tobytes() == second.tobytes()
+
+
+def test_a_query_has_as_many_lines_as_it_is_given() -> None:
+    one, three = (
+        ranked_montage([(person(), lines)], [hits(1)]) for lines in ("a.jpg", ["0001, camera 2", "in x", "a.jpg"])
+    )
+    assert three.height > one.height
+
+
+def test_a_page_has_five_hits_per_line_and_letters_of_twelve_pixels() -> None:
+    ten, five = (ranked_montage([(person(), "q")], [hits(number, True)], layout=PAGE_LAYOUT) for number in (10, 5))
+    assert ten.width == five.width <= 1152
+    assert ten.height > five.height + 288
+    assert PAGE_LAYOUT.style is not None
+    assert PAGE_LAYOUT.style.small >= 12
+
+
+def test_a_dark_picture_differs_in_everything_but_pictures_and_verdicts() -> None:
+    light, dark = (ranked_montage([(person(), "q")], [hits(3, True)], **own) for own in ({}, {"palette": DARK}))
+    assert light.size == dark.size
+    assert count(dark, DARK.paper) > 0.4 * dark.width * dark.height
+    assert count(dark, (255, 255, 255)) < 500  # of the signs alone
+    assert count(dark, COLOURS[True]) == pytest.approx(count(light, COLOURS[True]), rel=0.01)
