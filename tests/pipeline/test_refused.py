@@ -23,7 +23,7 @@ def here(tmp_path, monkeypatch):
 
 def refuse(result, *parts):
     assert result.code == 2, result
-    assert result.out == ""
+    assert result.out == "" or result.json["exit_code"] == 2  # the object of --json
     assert result.err.count("Error:") == 1
     assert "Traceback" not in result.err
     for part in parts:

@@ -222,7 +222,7 @@ def test_a_report_of_another_part_of_the_data_is_told(scing, search, run, photos
     own = Path(shutil.copytree(run, tmp_path / "run"))
     kept = (own / "report.json").read_bytes()
     made = scing("evaluate", "--run", own, "--split", "train", "--output", tmp_path / "report")
-    assert "a run separates the people that it was trained on too well" in made.err
+    assert "a run separates the people that it was trained on too well" in made.out
     assert "The run keeps no thresholds of the split train: name this report with --report." in made.err
     assert (own / "report.json").read_bytes() == kept, "people of the training tell nothing about others"
     told = search(photos[0], "--false-match-rate", "0.05", "--report", tmp_path / "report", "--json").json
