@@ -32,7 +32,6 @@ class Advance(Protocol):
 
     def __call__(self, steps: int, text: str = "") -> None:
         """Advance the bar."""
-        ...
 
 
 class Reporter(Protocol):
@@ -40,15 +39,12 @@ class Reporter(Protocol):
 
     def progress(self, description: str, total: int) -> contextlib.AbstractContextManager[Advance]:
         """Open a progress bar of `total` steps; the yielded function advances it."""
-        ...
 
     def note(self, text: str) -> None:
         """Say something worth knowing."""
-        ...
 
     def warn(self, text: str) -> None:
         """Say something that may be wrong."""
-        ...
 
 
 def _stay(steps: int, text: str = "") -> None:

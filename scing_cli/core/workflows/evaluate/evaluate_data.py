@@ -213,7 +213,6 @@ def _score(model: OpenedModel, source: DataSet, settings: _Settings) -> Evaluati
     no_match = tuple((query.names[number], reason) for number, reason in scores.lost.why)
     left_out = {part: found.dropped() for part, found in lost.items() if len(found)}
     run = model.run.path if model.run else None
-    rows = len(gallery.identities)
     cautions = (
         *of_copies(query, gallery, chosen.name, known=known, workers=settings.machine.threads(), reporter=reporter),
         *of_training(model.run, manifest, manifest.part(split), reporter),
@@ -222,7 +221,7 @@ def _score(model: OpenedModel, source: DataSet, settings: _Settings) -> Evaluati
     report = EvaluationReport(
         scores,
         chosen,
-        rows,
+        len(gallery.identities),
         manifest.name,
         model.label(),
         run,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scing_cli.core.artifacts import Run, create_run, open_run, update_run
+from scing_cli.core.artifacts import Run
 from scing_cli.core.datasets import DataSet, check_training
 from scing_cli.core.datasets.dataset import Dropped
 from scing_cli.core.datasets.left_out import LeftOut, report_left_out
@@ -22,6 +21,7 @@ from scing_cli.core.settings.schedule_settings import MINUTES
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.readable import readable_rows
 from scing_cli.core.workflows.shared.run_data import read_sources
+from scing_cli.core.workflows.train.run_entries import given_as, open_or_create
 from scing_cli.core.workflows.train.session import TrainingSession
 from scing_cli.core.workflows.train.unfinished import Unfinished, lock_prompts_run, machine_of
 from scing_cli.core.workflows.train.visual_choice import PLANNED
@@ -122,7 +122,7 @@ def train_prompts(
 
         prepare_compiling(machine.torch_device(), reporter)
     facts = {"settings": saved_settings(settings), "data": manifest.fingerprint()}
-    origin = {**_given_as(paths), "layout": source.layout, "include_val": include_val}
+    origin = {**given_as(paths), "layout": source.layout, "include_val": include_val}
     given = {
         "settings": given_settings(settings),
         "path": str(paths[0].absolute()) if len(paths) == 1 else [str(path.absolute()) for path in paths],
@@ -146,7 +146,7 @@ def train_prompts(
             info = _run_info(origin, inputs, settings) | ({PLANNED: {"train-visual": dict(visual)}} if visual else {})
             session = TrainingSession(training, minutes=save_minutes, reporter=reporter)
             with session.running(resume=resume):
-                report = _train(_open_or_create(target, info), inputs, settings, session, reporter)
+                report = _train(open_or_create(target, info), inputs, settings, session, reporter)
             listing = report.run.left_out("prompts")
             report_left_out(left_out.dropped(), total, reporter, what="training image", target=listing)
             return dataclasses.replace(report, left_out=left_out.dropped())
@@ -154,25 +154,6 @@ def train_prompts(
 
 def _check_source(source: DataSet) -> None:
     check_training(source.manifest, train_on=LAYOUTS[source.layout].train_on)
-
-
-def _given_as(paths: Sequence[Path]) -> dict[str, Any]:
-    """Return the entries of run.json that say which data sets were named."""
-    given = [str(path) for path in paths]
-    return {"given": shlex.join(given), "sources": given} if len(given) > 1 else {"given": given[0]}
-
-
-def _open_or_create(target: Path, info: Mapping[str, Any]) -> Run:
-    """Create the run, or open an unfinished one; the data may have moved since then."""
-    if not (target / "run.json").exists():
-        return create_run(target, info)
-    opened = open_run(target)
-    changes = (
-        {PLANNED: info[PLANNED]} if info.get(PLANNED, opened.info.get(PLANNED)) != opened.info.get(PLANNED) else {}
-    )
-    if opened.info["data"].get("root") != info["data"]["root"]:
-        changes["data"] = info["data"]
-    return update_run(opened, changes) if changes else opened
 
 
 def _digest(clip: ClipModel) -> str:

@@ -14,9 +14,9 @@ from scing_cli.core.datasets.dataset import Dropped
 from scing_cli.core.datasets.left_out import LeftOut, report_left_out
 from scing_cli.core.embeddings.openvino_embedder import CROPS, make_openvino_model
 from scing_cli.core.encoders import hub
-from scing_cli.core.errors import DataError, RunError, counted
-from scing_cli.core.evaluation import Scores, choose_protocol
-from scing_cli.core.manifest import Manifest, Sample, labels
+from scing_cli.core.errors import RunError
+from scing_cli.core.evaluation import Scores
+from scing_cli.core.manifest import Manifest, labels
 from scing_cli.core.paths import StrPath, as_path
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter, choose_precision, memory_advice
@@ -30,6 +30,7 @@ from scing_cli.core.workflows.shared.scoring import score_parts, sides
 from scing_cli.core.workflows.train.run_lock import lock_run
 from scing_cli.core.workflows.train.session import TrainingSession
 from scing_cli.core.workflows.train.unfinished import Unfinished, machine_of, read_unfinished
+from scing_cli.core.workflows.train.visual_checks import check_validation, training_cameras
 from scing_cli.core.workflows.train.visual_choice import branched, choose_visual_run, existing_branch
 
 if TYPE_CHECKING:  # torch is imported inside functions: what is refused is refused before
@@ -134,7 +135,7 @@ def train_visual(
             )
         left_out, manifest = LeftOut(strict=strict), run_manifest(opened, moved_to=data)
         if validate:
-            _check_validation(manifest)
+            check_validation(manifest)
         model = opened.info["model"]
         hub.locate(model["model"], pretrained or model["pretrained"], reporter=reporter)
         total = sum(len(manifest.part(split)) for split in ("train", *(("val",) if validate else ())))
@@ -142,7 +143,7 @@ def train_visual(
         validation = readable(manifest, "val") if validate else None
         manifest = readable(manifest, "train")
         report_left_out(left_out.dropped(), total, reporter)
-        cameras = _cameras(manifest.part("train"), reporter) if settings.camera_embedding else ()
+        cameras = training_cameras(manifest.part("train"), reporter) if settings.camera_embedding else ()
         from scing_cli.core.encoders.compiled import compile_advice
         from scing_cli.core.methods.prompts_file import check_identities, load_texts
 
@@ -182,43 +183,6 @@ def _describe(inputs: _Stage2Input, settings: VisualSettings, given: Mapping[str
         given={"settings": given_settings(settings), "device": inputs.machine.device, **given},
         machine=machine_of(device.type, choose_precision(settings.precision, device, auto="bf16"), inputs.part),
     )
-
-
-def _check_validation(manifest: Manifest) -> None:
-    """Check before the training that the split `val` can be evaluated after it."""
-    if "val" not in manifest.splits():
-        raise DataError(
-            f"--validate: {manifest.name} has no split val.", "Leave --validate out, or mark rows as val in a CSV."
-        )
-    rows = manifest.part("val")
-    cameras = [sample.camera for sample in rows]
-    two_cameras = choose_protocol("auto", cameras, cameras).name == "market"
-    seen: dict[str, Sample] = {}
-    for sample in rows:
-        other = seen.setdefault(sample.identity, sample)
-        if sample.identity and other is not sample and (not two_cameras or other.camera != sample.camera):
-            return
-    how_often = "by two cameras" if two_cameras else "twice"
-    raise DataError(
-        f"--validate: nobody in the split val of {manifest.name} is seen {how_often}.",
-        "Leave --validate out, or mark more rows as val.",
-    )
-
-
-def _cameras(part: Manifest, reporter: Reporter) -> tuple[str, ...]:
-    """Return the cameras that get a vector; warn about training images without a camera."""
-    cameras = part.cameras()
-    if len(cameras) < 2:
-        known = f"knows {counted(len(cameras), 'camera')}" if cameras else "names no camera"
-        raise DataError(
-            f"--camera-embedding: the training part of {part.name} {known}.",
-            "Leave --camera-embedding out (in a --config file: camera-embedding), or fill the column camera of a CSV.",
-        )
-    without = sum(not sample.camera for sample in part)
-    if without:
-        images = counted(without, "training image has", "training images have")
-        reporter.warn(f"{images} no known camera: no camera vector is added to them.")
-    return cameras
 
 
 def _train(

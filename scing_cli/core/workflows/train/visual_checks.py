@@ -1,0 +1,45 @@
+"""Check that a data set has what options of stage 2 need: people to validate on, cameras for camera vectors."""
+
+from __future__ import annotations
+
+from scing_cli.core.errors import DataError, counted
+from scing_cli.core.evaluation import choose_protocol
+from scing_cli.core.manifest import Manifest, Sample
+from scing_cli.core.runtime import Reporter
+
+
+def check_validation(manifest: Manifest) -> None:
+    """Check before the training that the split `val` can be evaluated after it."""
+    if "val" not in manifest.splits():
+        raise DataError(
+            f"--validate: {manifest.name} has no split val.", "Leave --validate out, or mark rows as val in a CSV."
+        )
+    rows = manifest.part("val")
+    cameras = [sample.camera for sample in rows]
+    two_cameras = choose_protocol("auto", cameras, cameras).name == "market"
+    seen: dict[str, Sample] = {}
+    for sample in rows:
+        other = seen.setdefault(sample.identity, sample)
+        if sample.identity and other is not sample and (not two_cameras or other.camera != sample.camera):
+            return
+    how_often = "by two cameras" if two_cameras else "twice"
+    raise DataError(
+        f"--validate: nobody in the split val of {manifest.name} is seen {how_often}.",
+        "Leave --validate out, or mark more rows as val.",
+    )
+
+
+def training_cameras(part: Manifest, reporter: Reporter) -> tuple[str, ...]:
+    """Return the cameras that get a vector; warn about training images without a camera."""
+    cameras = part.cameras()
+    if len(cameras) < 2:
+        known = f"knows {counted(len(cameras), 'camera')}" if cameras else "names no camera"
+        raise DataError(
+            f"--camera-embedding: the training part of {part.name} {known}.",
+            "Leave --camera-embedding out (in a --config file: camera-embedding), or fill the column camera of a CSV.",
+        )
+    without = sum(not sample.camera for sample in part)
+    if without:
+        images = counted(without, "training image has", "training images have")
+        reporter.warn(f"{images} no known camera: no camera vector is added to them.")
+    return cameras
