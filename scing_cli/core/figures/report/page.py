@@ -23,7 +23,7 @@ from scing_cli.core.errors import spelled
 if TYPE_CHECKING:
     from jinja2 import Template
 
-QUALITY = 85  # of embedded JPEG pictures
+QUALITY = 75  # of embedded JPEG pictures
 # Characters that HTML does not allow, and marks that would change the order of the words around a name.
 NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 Cell = str | int | float | None
