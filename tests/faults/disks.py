@@ -68,7 +68,7 @@ def unmount(folder: Path) -> None:
 def memory_disk(folder: Path) -> Iterator[MemoryDisk | None]:
     """Mount a small disk on a new folder; None where that is not allowed."""
     folder.mkdir()
-    if not mount("-t", "tmpfs", "-o", "size=8m", "none", folder):
+    if not mount("-t", "tmpfs", "-o", "size=16m", "none", folder):
         yield None
         return
     try:
