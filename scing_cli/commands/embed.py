@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from scing_cli.commands import model_options, options
 from scing_cli.commands.console import Terminal
-from scing_cli.commands.next_step import search_command
+from scing_cli.commands.next_commands import search_command
 from scing_cli.commands.option_checks import check_machine, not_with
 from scing_cli.core.errors import counted
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from scing_cli.commands import options
 from scing_cli.commands.console import Terminal
-from scing_cli.commands.next_step import embed_command
+from scing_cli.commands.next_commands import embed_command
 from scing_cli.commands.settings import Config, Validate, with_settings
 from scing_cli.commands.stage1_choice import chosen_run
 from scing_cli.core.artifacts import RUNS

@@ -298,8 +298,9 @@ def _write_users(place: Path) -> None:
     }
     save_file(few, place / "clip.safetensors")
     torch.save({"state_dict": few}, place / "clip.pt")
-    module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.LayerNorm(3))
-    torch.nn.init.ones_(module[0].weight)
+    module = torch.nn.Sequential()
+    module.add_module("visual", torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.LayerNorm(3)))
+    torch.nn.init.ones_(module.get_parameter("visual.0.weight"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.jit.save(torch.jit.trace(module, torch.zeros(1, 4), check_trace=False), place / "traced.pt")

@@ -109,6 +109,8 @@ def test_no_absurd_value_passes_where_it_could_do_harm(contents):
             if len(path) == 1 and path[0] in free:
                 continue
             for absurd in ABSURD:
+                if path == ("given", "path") and absurd == ["x"] * 3:
+                    continue  # several data sets
                 changed = copy.deepcopy(content)
                 put(changed, path, absurd)
                 fault = find_fault(kind, changed)
@@ -179,7 +181,7 @@ def test_every_value_of_an_unfinished_training(scing, contents, unfinished, tmp_
         changed = copy.deepcopy(content)
         put(changed, path, dice.choice(ABSURD))
         write_json(Path("run") / STATE, changed)
-        harmless(scing("train-prompts", "--resume", "--run", "run"), "train-prompts", "--data", "--device")
+        harmless(scing("train-prompts", "--resume", "--run", "run"), "train-prompts", "--data", "--device", "layout")
     shutil.rmtree("run")
     shutil.copytree(unfinished, "run")
     assert scing("train-prompts", "--resume", "--run", "run").code == 0

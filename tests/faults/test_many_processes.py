@@ -163,7 +163,7 @@ def test_readers_beside_a_writer_never_see_a_state_between(tmp_path, commits):
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     path = tmp_path / "gallery.faiss"
     entries = [Entry(f"/{number}.jpg") for number in range(3)]
-    GalleryIndex.create(vectors, entries, model_digest="a", model={}, descriptor="b").write(path)
+    GalleryIndex.create(vectors, entries, model_digest="a", model={}, descriptor="projected").write(path)
     writer = subprocess.Popen([sys.executable, "-c", GROW, str(path), str(commits)], env={**os.environ})
     seen = []
     while writer.poll() is None or len(seen) < 2:

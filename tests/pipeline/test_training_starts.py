@@ -37,15 +37,16 @@ def write_csv(rows):
 
 
 def test_a_start_that_fails_leaves_no_run_and_may_be_repeated(scing, own_world, here):
-    query = min((own_world / "query").glob("*.jpg"))
-    good = query.read_bytes()
-    query.write_bytes(good[:100])
+    good = {query: query.read_bytes() for query in (own_world / "query").glob("*.jpg")}
+    for query, content in good.items():
+        query.write_bytes(content[:100])
     command = ("train-prompts", "--data", own_world, *MODEL, *FAST, "--run", "run")
     failed = scing(*command)
     assert failed.code == 2
-    assert query.name in failed.err
+    assert min(good).name in failed.err
     assert not Path("run").exists()
-    query.write_bytes(good)
+    for query, content in good.items():
+        query.write_bytes(content)
     assert scing(*command).code == 0
 
 

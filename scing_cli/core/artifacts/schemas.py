@@ -78,6 +78,7 @@ class DataEntry(Entry):
     fingerprint: Digest
     layout: Word = "csv"
     given: PathText | None = None
+    sources: list[PathText] | None = None
     include_val: bool = False
 
 
@@ -98,6 +99,8 @@ class RunFile(Entry):
     identities: list[str]
     model: ModelEntry
     settings: dict[str, Any]
+    planned: dict[Word, dict[Word, Any]] = Field(default_factory=dict)
+    branched: dict[Word, Word] | None = None
     seed: Count = 0
     machine: dict[str, Word] = Field(default_factory=dict)
     versions: dict[str, Word] = Field(default_factory=dict)
@@ -156,11 +159,13 @@ class IndexModel(Entry):
     """Where an index says that its model is."""
 
     run: PathText | None = None
+    relative_run: PathText | None = None
     model: PathText | None = None
     pretrained: PathText | None = None
     stride: Side | None = None
     seed: Count | None = None
     statistics: Word | None = None
+    interpolation: Word | None = None
     engine: Word | None = None
     precision: Word | None = None
 
@@ -200,7 +205,7 @@ class UnfinishedGiven(Entry):
     """What the user gave at the start of an unfinished training."""
 
     settings: dict[str, Any]
-    path: PathText | None = None
+    path: PathText | Annotated[list[PathText], Field(min_length=2)] | None = None
     layout: Word = "auto"
     include_val: bool = Field(default=False, alias="include-val")
     device: Word = "auto"

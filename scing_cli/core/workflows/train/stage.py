@@ -125,6 +125,9 @@ def dry_run_evaluation(manifest: Manifest, embedder: Embedder) -> Scores | None:
 
     Returns:
         The scores; None if the data cannot be evaluated.
+
+    Raises:
+        ImageError: If none of these queries or none of these gallery images can be read.
     """
     if not {"query", "gallery"} <= set(manifest.splits()):
         return None
@@ -137,6 +140,8 @@ def dry_run_evaluation(manifest: Manifest, embedder: Embedder) -> Scores | None:
     left_out = LeftOut()  # an evaluation leaves such images out as well
     files = [manifest.file(row) for row in (*queries, *matches)]
     find_unreadable(files, left_out=left_out, workers=embedder.workers, reporter=Silent())
+    for rows in (queries, matches):
+        left_out.check_not_all([manifest.file(row) for row in rows])
     queries, matches = ([row for row in rows if manifest.file(row) not in left_out] for rows in (queries, matches))
     if not {row.identity for row in queries} & {row.identity for row in matches}:
         return None
