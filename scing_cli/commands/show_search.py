@@ -25,8 +25,7 @@ def payload_of(found: SearchReport) -> dict[str, Any]:
         for own, result in zip(found.results, results, strict=True):
             result |= {"match": bool(own.hits), "best_below": own.best_below}
         payload["threshold"] = found.threshold.summary()
-    if found.passed_over:
-        payload["passed_over"] = [dataclasses.asdict(entry) for entry in found.passed_over]
+    payload["passed_over"] = [dataclasses.asdict(entry) for entry in found.passed_over]
     pictures = {"montage": found.montage, "saliency": found.saliency}
     return payload | {name: str(picture) for name, picture in pictures.items() if picture}
 

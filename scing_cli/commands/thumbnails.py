@@ -71,7 +71,7 @@ def _ask() -> Thumbnails | str:
 
         cell = get_cell_size()
     except ImportError as error:
-        return f"textual-image is missing ({error}); pip install 'scing-cli[thumbnails]' installs it"
+        return f"textual-image is missing ({error}); pip install '.[thumbnails]' installs it"
     except (ArithmeticError, OSError, ValueError):  # a terminal of zero columns; keys pressed during the query
         return "the terminal's answer cannot be read"
     if Image not in {SixelImage, TGPImage}:

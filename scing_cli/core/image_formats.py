@@ -79,7 +79,7 @@ def how_to_read(suffix: str) -> str:
     """
     name = FORMAT_OF.get(suffix)
     if name == "HEIF":
-        return "pip install 'scing-cli[heif]', or convert to JPEG"
+        return "pip install '.[heif]', or convert to JPEG"
     if name is not None:
         return "needs Pillow 11.3 or newer with this format" if name == "AVIF" else "this build of Pillow lacks it"
     return "convert to JPEG"

@@ -28,7 +28,7 @@ Result = TypeVar("Result")
 MAX_PIXELS = 100_000_000  # 300 MB as RGB
 REMEDY = (
     "Supported formats: JPEG, PNG, BMP, TIFF, WebP, GIF, PPM, JPEG 2000, TGA, PSD, AVIF (if Pillow supports it), HEIC "
-    "(after pip install 'scing-cli[heif]')."
+    "(after pip install '.[heif]')."
 )
 _ALPHA_MODES = frozenset({"LA", "PA", "RGBA", "RGBa"})
 _KEYED_MODES = frozenset({"1", "L", "P", "RGB"})  # may declare one colour as transparent

@@ -78,7 +78,10 @@ class Manifest:
         rows = tuple(sample for sample in self.samples if sample.split == split)
         if not rows:
             present = ", ".join(self.splits()) or "none (no row has a split; --split all selects every row)"
-            raise DataError(f"{spelled(self.name)} has no image in the split {split!r}.", f"Splits it has: {present}.")
+            ways = "scing prepare DIR --hold-out 0.3 makes a test; scing embed --split all takes every image."
+            raise DataError(
+                f"{spelled(self.name)} has no image in the split {split!r}.", f"Splits it has: {present}. {ways}"
+            )
         return dataclasses.replace(self, samples=rows)
 
     def splits(self) -> tuple[str, ...]:

@@ -93,11 +93,11 @@ def test_heic_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             cache.cache_clear()
         assert not is_readable(".heic")
         assert is_picture(".heic")
-        assert "pip install 'scing-cli[heif]'" in how_to_read(".heic")
+        assert "pip install '.[heif]'" in how_to_read(".heic")
         (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
         with pytest.raises(ImageError, match=r"a\.heic is not an image in a supported format") as caught:
             read_image(tmp_path / "a.heic")
-        assert "pip install 'scing-cli[heif]'" in caught.value.remedy
+        assert "pip install '.[heif]'" in caught.value.remedy
     finally:
         for cache in caches:
             cache.cache_clear()

@@ -51,11 +51,11 @@ def test_the_printed_commands_lead_from_folders_of_people_to_figures(scing, here
     command = f"scing prepare {said.partition('scing prepare ')[2].partition('--hold-out 0.3')[0]}--hold-out 0.3"
     divided = run_printed(scing, command).out
     assert "Held out for testing: 2 of 6 people, with 4 queries." in divided
-    assert Path("my people.csv").read_text() != before
+    assert Path("my people.csv").read_text() == before
     following = divided.rpartition("Next: ")[2].strip()
-    assert following == "scing train-prompts --data 'my people.csv'"
+    assert following == "scing train-prompts --data 'my people-split.csv'"
     run_printed(scing, following)
-    figures = scing("evaluate", "--data", "my people.csv", *MODEL, "--json").json
+    figures = scing("evaluate", "--data", "my people-split.csv", *MODEL, "--json").json
     assert (figures["queries"], figures["valid_queries"], figures["protocol"]) == (4, 4, "market")
 
 

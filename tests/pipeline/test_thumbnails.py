@@ -115,7 +115,7 @@ def test_without_the_package_the_note_says_how_to_get_it(photo, index, log):
     seen = in_terminal(HIDDEN + SEARCH, arguments, KITTY, log)
     assert seen.code == 0, seen.err
     assert "textual-image is missing (No module named 'textual_image')" in seen.err
-    assert "pip install 'scing-cli[thumbnails]' installs it" in seen.err
+    assert "pip install '.[thumbnails]' installs it" in seen.err
     assert MONTAGE in seen.err
     assert "rank" in seen.out
     assert not GRAPHICS.search(seen.out.encode())

@@ -12,7 +12,7 @@ from scing_cli.core.artifacts.files import write_json
 from scing_cli.core.artifacts.run import BRANCHED, Run, check_free, now, open_run
 from scing_cli.core.errors import RunError, spelled
 
-SHARED = ("manifest.csv", "metrics.jsonl")
+SHARED = ("manifest.csv", "metrics.jsonl", "left-out.train-prompts.csv")
 
 
 def branch_run(run: Run, name: str) -> Run:

@@ -212,8 +212,10 @@ def choose_run(folder: Path | None, *, stage: str, warn: Callable[[str], object]
     if not complete:
         noun = "prompts" if stage == "prompts" else "a trained image encoder"
         command = "scing train-prompts --data DIR" if stage == "prompts" or not found else "scing train-visual"
+        plain = ", or a model without training with --model" if stage == "visual" else ""
         raise RunError(
-            f"No run in ./{RUNS} has {noun}.", f"Create one with: {command}, or choose a run with --run FOLDER."
+            f"No run in ./{RUNS} has {noun}.",
+            f"Create one with: {command}, or choose a run with --run FOLDER{plain}.",
         )
     return max(complete, key=_made)
 

@@ -95,6 +95,11 @@ def _people(manifest: Manifest) -> dict[str, list[Sample]]:
 
 
 def _check_enough(manifest: Manifest, share: float, people: int, wanted: int) -> None:
+    if not people:
+        raise DataError(
+            f"--hold-out: no image of {spelled(manifest.name)} for training shows a named person.",
+            "Use folders of people (--layout identity-folders), or a CSV with the column identity.",
+        )
     if people < 2 * LEAST:
         raise DataError(
             f"--hold-out needs at least {2 * LEAST} people, {LEAST} for training and {LEAST} for testing; "

@@ -15,6 +15,7 @@ from scing_cli.core.runtime import Reporter
 COLUMNS = ("path", "reason")
 # The machine is at fault, not the file: to leave images out would hide it.
 MACHINE_REMEDY = "The image may be sound: this machine lacks memory or open files. Try fewer --workers, or ulimit -n."
+STRICT_REMEDY = "Repair or remove it. Without --strict, images that cannot be read are left out and listed."
 MACHINE_ERRORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
@@ -44,7 +45,7 @@ class LeftOut:
         if _is_of_the_machine(error):
             raise ImageError(error.what, MACHINE_REMEDY) from error
         if self.strict:
-            raise ImageError(error.what, UNREADABLE_REMEDY) from error
+            raise ImageError(error.what, STRICT_REMEDY) from error
         self._errors.setdefault(file, error)
 
     def dropped(self) -> tuple[Dropped, ...]:
@@ -108,6 +109,12 @@ def report_left_out(
     reporter.warn(f"{len(dropped):,} of {counted(total, what)} cannot be read and are left out.{all_of_them}")
     for line in listed(dropped):
         reporter.note(line)
+
+
+def announce_left_out(number: int, total: int, reporter: Reporter, *, what: str = "image") -> None:
+    """Warn before a long work that images are left out; `report_left_out` names them at its end."""
+    if number:
+        reporter.warn(f"{number:,} of {counted(total, what)} cannot be read: they are left out, and named at the end.")
 
 
 def list_beside(output: Path) -> Path:

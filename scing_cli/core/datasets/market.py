@@ -68,7 +68,7 @@ def _zero_note(samples: tuple[Sample, ...]) -> Iterator[str]:
     elif count:
         yield (
             f"Identity {name} is read as distractors, since it is only in the gallery ({count['gallery']:,}). "
-            "If it is a person, use a CSV (scing prepare writes one): there identity 0 is always a person."
+            "Distractors are ranked as wrong images. If it is a person, put one of its images into the query folder."
         )
 
 

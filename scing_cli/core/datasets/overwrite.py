@@ -58,7 +58,8 @@ def _foreign(table: Table, base: Path, manifest: Manifest, *, folder: bool) -> s
         if image not in known and not (folder and Path(image).is_relative_to(root)):
             return f"line {line} names {row['path']!r}, which is not in {spelled(manifest.root)}"
         if folder and labels not in known.get(image, {labels}):
-            return f"line {line} gives {row['path']!r} another identity, camera or split"
+            other = "another identity, camera or split, as another division of the people does"
+            return f"line {line} gives {row['path']!r} {other}"
     return ""
 
 

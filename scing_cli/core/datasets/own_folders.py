@@ -119,10 +119,13 @@ def _unnamed_files(root: Path, folders: Sequence[str]) -> DataError:
     pattern = LAYOUTS["split-files"].pattern
     paths = [path for name in folders for path in itertools.islice(walk_images(root, name), SAMPLED)]
     other = next((path for path in paths if not names_match([path.rpartition("/")[2]], pattern)), paths[0])
+    one = len(folders) == 1
+    which = f"the folder {folders[0]}, but it does" if one else f"the folders {', '.join(folders)}, but they do"
     return DataError(
-        f"{spelled(root)} has the folders {', '.join(folders)}, but they do not hold one folder per person each, and "
-        f"their files are not named as 0001_c1 (identity, camera), as in Market-1501: {spelled(other)}.",
-        f"Rename the files, or sort them into one folder per person. {CSV_REMEDY}\n{FORCED['images']}",
+        f"{spelled(root)} has {which} not hold one folder per person, and the files are not named as 0001_c1 "
+        f"(identity, camera), as in Market-1501: {spelled(other)}.",
+        f"Rename the files, or sort them into one folder per person. {CSV_REMEDY}\n"
+        f"{FORCED['images']}\n{FORCED['identity-folders']}",
     )
 
 

@@ -87,10 +87,11 @@ def side_notes(query: Labelled, gallery: Labelled) -> tuple[str, ...]:
 
 
 def _groups(names: Iterable[str], key: Callable[[str], str]) -> list[list[str]]:
-    """Return the groups of two and more spellings with one key."""
+    """Return the groups of two and more spellings with one key, in each of several data sets."""
     groups: dict[str, list[str]] = {}
     for name in sorted(set(names) - {""}):
-        groups.setdefault(key(name), []).append(name)
+        source, slash, own = name.rpartition("/")  # of joint data sets: the data set's name comes first
+        groups.setdefault(f"{source}{slash}{key(own)}", []).append(name)
     return [names for names in groups.values() if len(names) > 1]
 
 

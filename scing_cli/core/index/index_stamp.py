@@ -155,7 +155,10 @@ def _read_errors(index: Path) -> Iterator[None]:
         check_ordinary(index)
         yield
     except FileNotFoundError:
-        raise IndexFileError(f"There is no index {index}.", "Make one: scing embed.") from None
+        raise IndexFileError(
+            f"There is no index {index}.",
+            "Check the path, or make one: scing embed (with --model if nothing is trained).",
+        ) from None
     except OSError as error:
         raise IndexFileError(f"{index} cannot be read: {error.strerror}.", REMEDY) from error
     except ValueError as error:

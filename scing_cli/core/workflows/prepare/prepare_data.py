@@ -202,7 +202,8 @@ def prepare(
         else:
             reporter.warn(f"No image can be read: {sheet} was not drawn.")
             sheet = None
-    again = _command(source, layout=layout, include_val=include_val, output=output, seed=seed)
+    apart = target.with_name(f"{target.stem}-split.csv")  # the manifest that is written now stays
+    again = _command(source, layout=layout, include_val=include_val, output=apart, seed=seed)
     undivided = nothing_to_evaluate(readable, again, seed=seed)
     as_read = not unreadable and hold_out is None and layout == "auto" and not include_val
     following = next_command(

@@ -130,7 +130,7 @@ def reopen_model(where: Mapping[str, Any], digest: str, *, source: Path, reporte
     )
     try:
         if near := _near(where, digest, source):
-            if near.path != Path(where["run"]):
+            if near.path.resolve() != Path(where["run"]).resolve():
                 reporter.note(f"The index's run was found at {near.path}.")
             return _trained(near)
         if "run" in where:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from scing_cli.core.artifacts import Run
 from scing_cli.core.datasets import DataSet, check_training
 from scing_cli.core.datasets.dataset import Dropped
-from scing_cli.core.datasets.left_out import LeftOut, report_left_out
+from scing_cli.core.datasets.left_out import LeftOut, announce_left_out, report_left_out
 from scing_cli.core.layouts import LAYOUTS
 from scing_cli.core.manifest import Manifest, labels, write_manifest
 from scing_cli.core.paths import StrPath, as_path, as_paths
@@ -115,7 +115,7 @@ def train_prompts(
     source = read_sources(paths, layout=layout, include_val=include_val, reporter=reporter, check=_check_source)
     left_out, total = LeftOut(strict=strict), len(source.manifest.part("train"))
     manifest = readable_rows(source.manifest, "train", left_out=left_out, workers=machine.threads(), reporter=reporter)
-    report_left_out(left_out.dropped(), total, reporter, what="training image")
+    announce_left_out(len(left_out), total, reporter, what="training image")
     check_training(manifest)
     if settings.compile:
         from scing_cli.core.encoders.compiled import prepare_compiling

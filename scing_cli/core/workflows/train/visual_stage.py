@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from scing_cli.core.artifacts import Run, update_run
 from scing_cli.core.datasets.dataset import Dropped
-from scing_cli.core.datasets.left_out import LeftOut, report_left_out
+from scing_cli.core.datasets.left_out import LeftOut, announce_left_out, report_left_out
 from scing_cli.core.embeddings.openvino_embedder import CROPS, make_openvino_model
 from scing_cli.core.encoders import hub
 from scing_cli.core.errors import RunError
@@ -142,7 +142,7 @@ def train_visual(
         readable = functools.partial(readable_rows, left_out=left_out, workers=machine.threads(), reporter=reporter)
         validation = readable(manifest, "val") if validate else None
         manifest = readable(manifest, "train")
-        report_left_out(left_out.dropped(), total, reporter)
+        announce_left_out(len(left_out), total, reporter)
         cameras = training_cameras(manifest.part("train"), reporter) if settings.camera_embedding else ()
         from scing_cli.core.encoders.compiled import compile_advice
         from scing_cli.core.methods.prompts_file import check_identities, load_texts

@@ -45,8 +45,6 @@ def ranking(findings: Findings) -> Section:
         Chart(cmc_chart(scores.cmc), "CMC: the share of queries with a true hit at rank k or before."),
         Table(("", "mAP", "mINP", "rank-1", "rank-5", "rank-10"), rows, "In percent"),
     ]
-    if line := report.left_out_line():
-        blocks.insert(0, Text(f"{line} They are listed in {LEFT_OUT}."))
     if not any(caution.kind == "no-camera" for caution in report.cautions):  # it names the protocol
         blocks.append(Text(f"Protocol {report.protocol.name}: {report.protocol.reason}."))
     if report.published_note:
@@ -55,9 +53,11 @@ def ranking(findings: Findings) -> Section:
 
 
 def attention(findings: Findings) -> list[str]:
-    """Return what the page opens with: what flatters the figures, and the queries that are not in them."""
+    """Return what the page opens with: what flatters the figures, and the images and queries that are not in them."""
     scores = findings.report.scores
     texts = [caution.text for caution in findings.report.cautions]
+    if line := findings.report.left_out_line():
+        texts.append(f"{line} They are listed in {LEFT_OUT}.")
     if scores.lost.total:
         lost = counted(scores.lost.total, "query has", "queries have")
         texts.append(f"{lost} no true match left: {scores.lost.reasons()}.")
