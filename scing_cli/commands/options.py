@@ -63,6 +63,9 @@ UnusedDevice = Annotated[
 ]
 UnusedPrecision = Annotated[str, _machine("--precision", text="No effect here, like --device.", known=PRECISIONS)]
 UnusedBatchSize = Annotated[int, _machine("--batch-size", text="No effect here, like --device.")]
+UnusedSeed = Annotated[
+    int, typer.Option("--seed", help="No effect here, like --device.", min=0, rich_help_panel=MACHINE)
+]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of all random numbers.", min=0, rich_help_panel=MACHINE)]
 
 # data

@@ -36,7 +36,7 @@ def search(
     strict: options.StrictImages = False,
     device: options.Device = "auto",
     precision: options.QuickPrecision = "auto",
-    seed: options.Seed = 0,
+    seed: options.UnusedSeed = 0,
     workers: options.Workers = None,
     batch_size: options.BatchSize = 64,
     as_json: options.Json = False,

@@ -96,8 +96,8 @@ def test_junk_is_counted_and_distractors_stay_in_the_gallery(make_market) -> Non
     ]
     (note,) = data.notes
     assert note == (
-        "Identity 0000 is read as distractors, since it is only in the gallery (1). If it is a person, use a CSV "
-        "(scing prepare writes one): there identity 0 is always a person."
+        "Identity 0000 is read as distractors, since it is only in the gallery (1). Distractors are ranked as "
+        "wrong images. If it is a person, put one of its images into the query folder."
     )
 
 
