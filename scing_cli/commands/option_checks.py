@@ -130,8 +130,13 @@ def _utf8_lines(stream: BinaryIO) -> Iterable[bytes]:
     """Return the lines of a stream; a list in UTF-16, which some Windows shells write, is converted."""
     start = stream.readline()
     # a path has no zero byte, and every line end in UTF-16 has one
-    if not start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" not in start:
+    if b"\0" not in start:
         return itertools.chain([start], stream)
+    if not start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise SettingError(
+            "-: standard input is not a list of paths, one per line.",
+            "Write such a list, for example with find -print; a picture must be in a file.",
+        )
     try:
         return (start + stream.read()).decode("utf-16").encode().splitlines()
     except UnicodeError as error:

@@ -11,6 +11,7 @@ from scing_cli.commands import options
 from scing_cli.commands.console import Terminal
 from scing_cli.commands.settings import Config, with_settings
 from scing_cli.core.errors import SettingError
+from scing_cli.core.paths import as_paths
 from scing_cli.core.settings import DataSettings, PromptSettings, build_settings, check_method, read_config
 
 
@@ -51,6 +52,11 @@ def train_prompts(
         raise SettingError("No data set was given.", "Name a folder or a table: --data DIR or --data FILE.csv")
     terminal = Terminal(as_json=as_json)
     check_method(settings)
+    for path in as_paths(source.path):
+        if not path.exists():
+            from scing_cli.core.datasets import locate
+
+            locate(path)  # raises: a missing path is reported before missing weights
     hub.locate(
         settings.model, settings.pretrained, reporter=terminal
     )  # reports missing weights before torch is imported

@@ -104,8 +104,8 @@ def _check_apart(manifests: Sequence[Manifest]) -> None:
             key = os.path.normpath(os.path.join(root, path))  # noqa: PTH118 - faster than pathlib, for every image
             other = owners.setdefault(key, number)
             if other != number:
+                both = (f"{spelled(each.name)} ({spelled(each.root)})" for each in (manifests[other], manifest))
                 raise DataError(
-                    f"{spelled(key)} is in two of the data sets: in {spelled(manifests[other].root)} and in "
-                    f"{spelled(manifest.root)}.",
+                    f"{spelled(key)} is in two of the data sets: in {' and in '.join(both)}.",
                     "Name each data set once: --data A --data B.",
                 )

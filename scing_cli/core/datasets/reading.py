@@ -11,6 +11,7 @@ from scing_cli.core.datasets.caption_file import CAPTIONS
 from scing_cli.core.datasets.dataset import DataSet, Dropped
 from scing_cli.core.datasets.detection import locate
 from scing_cli.core.datasets.listing import passed_over, system_part
+from scing_cli.core.datasets.missing_values import missing_notes
 from scing_cli.core.datasets.passed_over import count_passed
 from scing_cli.core.datasets.spelling import spelling_notes
 from scing_cli.core.errors import counted
@@ -50,7 +51,7 @@ def read_data(
         data,
         layout=location.layout,
         notes=(*moved, *data.notes, *overlaps(data.manifest)),
-        warnings=(*data.warnings, *spelling_notes(data.manifest)),
+        warnings=(*data.warnings, *spelling_notes(data.manifest), *missing_notes(data.manifest)),
         passed=(*passed_over(location.root, folders, known=(CAPTIONS,)), *data.passed) if folders else data.passed,
     )
 

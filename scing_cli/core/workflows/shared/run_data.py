@@ -9,6 +9,7 @@ from pathlib import Path
 
 from scing_cli.core.artifacts import Run
 from scing_cli.core.datasets import DataSet, join_data, locate, read_data
+from scing_cli.core.datasets.missing_values import missing_notes
 from scing_cli.core.datasets.passed_over import PassedOver, is_loss, passed_text
 from scing_cli.core.datasets.reading import overlaps
 from scing_cli.core.datasets.spelling import spelling_notes
@@ -210,6 +211,6 @@ def open_data(
     if run is None:
         raise DataError("A plain --model has no data of its own.", "Give the data: --data DIR or --data FILE.csv")
     manifest = run_manifest(run)
-    for warning in spelling_notes(manifest):
+    for warning in (*spelling_notes(manifest), *missing_notes(manifest)):
         reporter.warn(warning)
     return DataSet(manifest, str(run.info["data"].get("layout", "csv")))
