@@ -208,7 +208,7 @@ def _page(findings: Findings, montages: Mapping[str, sections.Montage]) -> str:
         "mAP": f"{scores.mAP:.2f}",
         "rank-1": f"{scores.rank1:.2f}",
         "mINP": f"{scores.mINP:.2f}",
-        "queries that count": f"{scores.valid_queries:,}",
+        "valid queries": f"{scores.valid_queries:,}",
         "gallery rows": f"{report.gallery:,}",
     }
     parts = (
