@@ -5,18 +5,41 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 from fixtures import FIXTURES
 from pipeline.conftest import MODEL
 from pipeline.test_refused import refuse
-from pipeline.test_resume import stop_at  # noqa: F401 - a fixture
 
 from scing_cli.core.artifacts import open_run
+from scing_cli.core.training import Trainer
 
 SHORT = ("--epochs", "1", "--batch-size", "8")
 PLANNED = "[train-visual]\nepochs = 3\nbatch-size = 6\ninstances = 3\nlr = 1e-4\nmilestones = [2]\n"
+
+
+@pytest.fixture
+def stop_at(monkeypatch):
+    """Call what hears Ctrl-C before a step's gradients are computed; the dry run's step is number 0.
+
+    No signal is sent: in a process that has run much else, one has ended the process without a trace.
+    """
+    real, count = Trainer._gradients, []
+
+    def stop(step):
+        count.clear()
+
+        def gradients(self, *arguments, **options):
+            count.append(1)
+            if len(count) == step + 1:
+                signal.getsignal(signal.SIGINT)(signal.SIGINT, None)
+            return real(self, *arguments, **options)
+
+        monkeypatch.setattr(Trainer, "_gradients", gradients)
+
+    return stop
 
 
 @pytest.fixture
@@ -131,7 +154,7 @@ def test_a_second_encoder_from_the_same_stage_1(scing, here):
 
 
 @pytest.mark.parametrize("run", [None, "runs/r"])
-def test_a_second_encoder_resumes(scing, here, stop_at, run):  # noqa: F811
+def test_a_second_encoder_resumes(scing, here, stop_at, run):
     """Also if the run is not named: the new run is the newest then."""
     named = ("--run", run) if run else ()
     assert scing("train-prompts", "--data", "m", *MODEL, *SHORT, "--run", "runs/r").code == 0
