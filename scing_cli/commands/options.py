@@ -55,11 +55,7 @@ Workers = Annotated[
 BatchSize = Annotated[int, _machine("--batch-size", text="Images per batch of the encoder (OpenVINO: at most 16).")]
 UnusedDevice = Annotated[
     str,
-    _machine(
-        "--device",
-        text="No effect here; accepted so that all commands have the same options.",
-        known=DEVICES,
-    ),
+    _machine("--device", text="No effect here; accepted so that all commands have the same options.", known=DEVICES),
 ]
 UnusedPrecision = Annotated[str, _machine("--precision", text="No effect here, like --device.", known=PRECISIONS)]
 UnusedBatchSize = Annotated[int, _machine("--batch-size", text="No effect here, like --device.")]
