@@ -116,6 +116,19 @@ def parse_box(text: str | None) -> tuple[int, int, int, int] | None:
     return left, top, width, height
 
 
+def check_exist(paths: Sequence[Path]) -> None:
+    """Check that data sets exist.
+
+    Raises:
+        DataError: If one is missing.
+    """
+    for path in paths:
+        if not path.exists():
+            from scing_cli.core.datasets import locate
+
+            locate(path)
+
+
 def standard_input() -> Iterator[str]:
     """Yield the lines of standard input as paths, without byte order marks."""
     if not hasattr(sys.stdin, "buffer"):

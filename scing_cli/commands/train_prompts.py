@@ -9,6 +9,7 @@ from typing import Any
 
 from scing_cli.commands import options
 from scing_cli.commands.console import Terminal
+from scing_cli.commands.option_checks import check_exist
 from scing_cli.commands.settings import Config, with_settings
 from scing_cli.core.errors import SettingError
 from scing_cli.core.paths import as_paths
@@ -52,11 +53,7 @@ def train_prompts(
         raise SettingError("No data set was given.", "Name a folder or a table: --data DIR or --data FILE.csv")
     terminal = Terminal(as_json=as_json)
     check_method(settings)
-    for path in as_paths(source.path):
-        if not path.exists():
-            from scing_cli.core.datasets import locate
-
-            locate(path)  # raises: a missing path is reported before missing weights
+    check_exist(as_paths(source.path))  # before missing weights are reported
     hub.locate(
         settings.model, settings.pretrained, reporter=terminal
     )  # reports missing weights before torch is imported
