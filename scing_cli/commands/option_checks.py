@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 import itertools
 import os
 import sys
@@ -142,16 +143,17 @@ def standard_input() -> Iterator[str]:
 def _utf8_lines(stream: BinaryIO) -> Iterable[bytes]:
     """Return the lines of a stream; a list in UTF-16, which some Windows shells write, is converted."""
     start = stream.readline()
-    # a path has no zero byte, and every line end in UTF-16 has one
-    if b"\0" not in start:
-        return itertools.chain([start], stream)
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        start += stream.read()
+    if b"\0" not in start:  # a path has no zero byte, and every line end in UTF-16 has one
+        return itertools.chain(io.BytesIO(start), stream)
     if not start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise SettingError(
             "-: standard input is not a list of paths, one per line.",
             "Write such a list, for example with find -print; a picture must be in a file.",
         )
     try:
-        return (start + stream.read()).decode("utf-16").encode().splitlines()
+        return start.decode("utf-16").encode().splitlines()
     except UnicodeError as error:
         raise SettingError("-: standard input is not a list of paths.", "Write the list in UTF-8.") from error
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scing_cli.commands.option_checks import (
@@ -96,6 +96,7 @@ def test_the_machines_options_are_checked_where_they_have_no_effect():
 NAME = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"], exclude_characters="\ufeff/"), min_size=1)
 
 
+@example(lists=[["\u0101"]], end="\n", encoding="utf-16")  # its first line has no zero byte before its end
 @given(
     lists=st.lists(st.lists(NAME.filter(str.strip), min_size=1, max_size=4), min_size=1, max_size=3),
     end=st.sampled_from(["\n", "\r\n"]),

@@ -15,7 +15,9 @@ from scing_cli.core.runtime import Reporter
 COLUMNS = ("path", "reason")
 # The machine is at fault, not the file: to leave images out would hide it.
 MACHINE_REMEDY = "The image may be sound: this machine lacks memory or open files. Try fewer --workers, or ulimit -n."
-STRICT_REMEDY = "Repair or remove it. Without --strict, images that cannot be read are left out and listed."
+STRICT_REMEDY = (
+    "Repair or remove it (scing prepare lists all such images). Without --strict, they are left out and listed."
+)
 MACHINE_ERRORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
