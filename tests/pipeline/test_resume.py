@@ -53,7 +53,7 @@ def stop_at(monkeypatch):
         def gradients(self, *arguments, **options):
             count.append(1)
             if len(count) == step + 1:
-                os.kill(os.getpid(), number)
+                signal.raise_signal(number)
             return real(self, *arguments, **options)
 
         monkeypatch.setattr(Trainer, "_gradients", gradients)
@@ -214,7 +214,7 @@ def test_views_that_were_encoded_are_kept(scing, world, monkeypatch, stop_at):
     def encode(self, batches_of, images, view, advance):
         encoded.append(view)
         if encoded == [0, 1, 2]:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         return real(self, batches_of, images, view, advance)
 
     monkeypatch.setattr(ViewBank, "_encode", encode)
@@ -246,7 +246,7 @@ def test_an_interruption_after_the_last_step_goes_on_to_the_end(scing, own_run, 
     real = visual_workflow.make_openvino_model
 
     def make_openvino_model(*_arguments, **_options):
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(visual_workflow, "make_openvino_model", make_openvino_model)
     stopped = scing("train-visual", *FAST, "--run", "cut")

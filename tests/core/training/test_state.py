@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 
 import pytest
@@ -114,7 +113,7 @@ def interrupted_at(steps_and_places):
     def hook(key, place):
         if isinstance(key[2], int) and left and (starts[key[2]] + key[3], place) == left[0]:
             left.pop(0)
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     return hook
 
@@ -179,7 +178,7 @@ def test_what_is_whole_is_not_cut(undisturbed, tmp_path, monkeypatch, place, num
         found = real(*arguments, **options)
         calls.append(1)
         if len(calls) == 3:
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
         return found
 
     monkeypatch.setattr(owner, name, late)
@@ -197,7 +196,7 @@ def test_a_second_ctrl_c_stops_at_once_and_what_was_saved_stays(tmp_path, undist
 
     def save(*arguments):
         if sent:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         real(*arguments)
 
     sent = []
@@ -205,7 +204,7 @@ def test_a_second_ctrl_c_stops_at_once_and_what_was_saved_stays(tmp_path, undist
     def hook(key, place):
         if key[2:] == (1, 1) and place == "before":
             sent.append(key)
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(state_module, "save_file", save)
     with pytest.raises(KeyboardInterrupt):
@@ -226,10 +225,10 @@ def test_a_second_ctrl_c_amid_a_step_or_a_save_saves_nothing_more(tmp_path, undi
     def twice(*arguments, **options):
         calls.append(1)
         if len(calls) == 5:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
             if first == "weights":
                 real(*arguments, **options)
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         return real(*arguments, **options)
 
     monkeypatch.setattr(owner, name, twice)
@@ -403,9 +402,9 @@ def test_signals_are_left_as_they_were(monkeypatch):
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with Interruption() as interruption:
-            os.kill(os.getpid(), signal.SIGINT)  # ignored, as the process was told to
+            signal.raise_signal(signal.SIGINT)  # ignored, as the process was told to
             with pytest.raises(KeyboardInterrupt):
-                os.kill(os.getpid(), signal.SIGTERM)
+                signal.raise_signal(signal.SIGTERM)
             assert interruption.number == signal.SIGTERM
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:

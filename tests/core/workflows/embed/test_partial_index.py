@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import shutil
 import signal
 from pathlib import Path
@@ -67,7 +66,7 @@ def stop_at(monkeypatch):
     def tensors(self, *arguments, **options):
         state["count"] += 1
         if state["count"] == state["at"]:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         return real(self, *arguments, **options)
 
     monkeypatch.setattr(TorchEmbedder, "tensors", tensors)
@@ -230,14 +229,14 @@ def test_ctrl_c_once_the_index_is_committed_leaves_nothing_unfinished(crops, sto
         stamp = write(index, path, **options)
         if path == Path("gallery.faiss") and place == "after it":
             sent.append(path)
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         return stamp
 
     def renamed(file, target):
         rename(file, target)
         if target == Path("gallery.faiss") and place == "in the commit":
             sent.append(target)
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patch:
         patch.setattr(GalleryIndex, "write", interrupted)
