@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scing_cli.core.datasets.caption_file import join_captions
-from scing_cli.core.datasets.dataset import DataSet, Dropped, Entry, gather_folders
+from scing_cli.core.datasets.dataset import DataSet, Dropped, Entry, folder_levels, gather_folders
 from scing_cli.core.datasets.folders import not_read
 from scing_cli.core.datasets.listing import walk_images
 from scing_cli.core.errors import counted
@@ -37,7 +37,7 @@ def read(root: Path, parts: Parts) -> DataSet:
 
 def _entries(root: Path, folder: str, split: str) -> Iterator[Entry]:
     for path in walk_images(root, folder):
-        names = path.split("/") if folder == "." else path.removeprefix(f"{folder}/").split("/")
+        names = folder_levels(path, folder)
         if len(names) < 3:
             yield Dropped(path, "it is not in a person's folder inside a camera's folder")
         else:

@@ -83,6 +83,15 @@ def gather_folders(root: Path, parts: Parts, entries_of: Callable[[Path, str, st
     return gather(root, (entry for folder, split in pairs for entry in entries_of(root, folder, split)))
 
 
+def folder_levels(path: str, folder: str) -> list[str]:
+    """Return the folders between a part's folder and a file, and the file's name.
+
+    >>> folder_levels("query/anna/1.jpg", "query"), folder_levels("anna/1.jpg", ".")
+    (['anna', '1.jpg'], ['anna', '1.jpg'])
+    """
+    return (path if folder == "." else path.removeprefix(f"{folder}/")).split("/")
+
+
 def display_name(path: Path) -> str:
     """Return the name of the data in a folder or file.
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scing_cli.core.datasets.caption_file import join_captions
-from scing_cli.core.datasets.dataset import DataSet, Dropped, Entry, gather_folders
+from scing_cli.core.datasets.dataset import DataSet, Dropped, Entry, folder_levels, gather_folders
 from scing_cli.core.datasets.listing import list_folder, walk_images
 from scing_cli.core.datasets.market import NAME
 from scing_cli.core.errors import counted
@@ -38,7 +38,7 @@ def read(root: Path, parts: Parts) -> DataSet:
 
 def _entries(root: Path, folder: str, split: str) -> Iterator[Entry]:
     for path in walk_images(root, folder):
-        names = path.split("/") if folder == "." else path.removeprefix(f"{folder}/").split("/")
+        names = folder_levels(path, folder)
         if not split:
             yield Sample(path)
         elif len(names) == 1:

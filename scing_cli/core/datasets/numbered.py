@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from scing_cli.core.datasets.dataset import DataSet, Dropped, Entry, gather_folders
+from scing_cli.core.datasets.dataset import DataSet, Dropped, Entry, folder_levels, gather_folders
 from scing_cli.core.datasets.listing import walk_images
 from scing_cli.core.layouts import Parts
 from scing_cli.core.manifest import Sample
@@ -37,7 +37,7 @@ def read(root: Path, parts: Parts) -> DataSet:
 
 def _entries(root: Path, folder: str, split: str) -> Iterator[Entry]:
     for path in walk_images(root, folder):
-        *above, name = path.removeprefix(f"{folder}/").split("/")
+        *above, name = folder_levels(path, folder)
         fields = NAME.match(name)
         if fields is None:
             yield Dropped(path, "its name does not start with IDENTITY_NUMBER, such as 001_01")

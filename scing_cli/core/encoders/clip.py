@@ -91,16 +91,11 @@ def load_clip(
         WeightsError: If the model or the tag is unknown, or the weights are missing, unreadable or of another model.
         SettingError: If stride, size, statistics or interpolation are invalid.
     """
-    architecture = find_architecture(name)
-    pixels = choose_preprocessing(name, statistics, interpolation)
-    pretrained = pretrained or hub.default_tag(name)
-    source = hub.locate(name, pretrained, reporter=reporter)
+    opened = _open(name, pretrained, stride, size, (statistics, interpolation), reporter=reporter)
+    architecture, geometry, found, source = opened.architecture, opened.geometry, opened.found, opened.source
     if source is None:
         reporter.warn(f"{name} starts from random weights (seed {seed}): its features are meaningless before training.")
-        return _random(architecture, _geometry(architecture, stride, size, pixels), seed)
-    found = _read(architecture, source, pixels, reporter)
-    geometry = _geometry(architecture, stride or _trained_stride(architecture, found, size), size, pixels)
-    label = source.as_posix() if hub.is_file_name(pretrained) else pretrained
+        return _random(architecture, geometry, seed)
     if is_tower_alone(found.state):
         found = _with_text_tower(found, architecture, source, reporter)
     image, text = _towers(architecture, geometry)
@@ -111,7 +106,7 @@ def load_clip(
             f"{source} does not contain logit_scale, the temperature of a CLIP.",
             "Use a file of the whole model.",
         )
-    return ClipModel(image.eval(), text.eval(), float(scale.exp()), architecture.name, label, tokenize)
+    return ClipModel(image.eval(), text.eval(), float(scale.exp()), architecture.name, opened.label, tokenize)
 
 
 def load_image_tower(
@@ -130,27 +125,14 @@ def load_image_tower(
         WeightsError: If the model or the tag is unknown, or the weights are missing, unreadable or of another model.
         SettingError: If stride, statistics or interpolation are invalid.
     """
-    architecture = find_architecture(name)
-    pixels = choose_preprocessing(name, statistics, interpolation)
-    pretrained = pretrained or hub.default_tag(name)
-    source = hub.locate(name, pretrained, reporter=reporter)
-    if source is None:
-        clip = load_clip(
-            name,
-            pretrained,
-            stride=stride,
-            statistics=statistics,
-            interpolation=interpolation,
-            seed=seed,
-            reporter=reporter,
-        )
+    opened = _open(name, pretrained, stride, None, (statistics, interpolation), reporter=reporter)
+    if opened.source is None:
+        chosen = {"statistics": statistics, "interpolation": interpolation}
+        clip = load_clip(name, "random", stride=stride, size=None, seed=seed, reporter=reporter, **chosen)
         return ImageModel(clip.image, clip.name, clip.pretrained)
-    found = _read(architecture, source, pixels, reporter)
-    geometry = _geometry(architecture, stride or _trained_stride(architecture, found, None), None, pixels)
-    image, _ = _towers(architecture, geometry)
-    _fill(image, None, found, architecture, source)
-    label = source.as_posix() if hub.is_file_name(pretrained) else pretrained
-    return ImageModel(image.eval(), architecture.name, label)
+    image, _ = _towers(opened.architecture, opened.geometry)
+    _fill(image, None, opened.found, opened.architecture, opened.source)
+    return ImageModel(image.eval(), opened.architecture.name, opened.label)
 
 
 def empty_clip(name: str, *, stride: int | None = None) -> ClipModel:
@@ -210,6 +192,48 @@ def _random(architecture: Architecture, geometry: Geometry, seed: int) -> ClipMo
     fill_image(image, seed)
     fill_text(text, seed)
     return ClipModel(image.eval(), text.eval(), LOGIT_SCALE, architecture.name, "random", tokenize)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Opened:
+    """Weights that were read for a model.
+
+    Args:
+        architecture: The model's sizes.
+        geometry: The geometry in which its image tower is used.
+        found: The tensors; empty for random weights.
+        source: The file; None for random weights.
+        label: The name of the weights, as in `ClipModel.pretrained`.
+    """
+
+    architecture: Architecture
+    geometry: Geometry
+    found: Named
+    source: Path | None
+    label: str
+
+
+def _open(
+    name: str,
+    pretrained: str | None,
+    stride: int | None,
+    size: tuple[int, int] | None,
+    pixels: tuple[str, str],
+    *,
+    reporter: Reporter,
+) -> _Opened:
+    """Find and read a model's weights. The arguments are those of `load_clip`; `pixels`: statistics, interpolation."""
+    architecture = find_architecture(name)
+    prepared = choose_preprocessing(name, *pixels)
+    pretrained = pretrained or hub.default_tag(name)
+    source = hub.locate(name, pretrained, reporter=reporter)
+    if source is None:
+        geometry = _geometry(architecture, stride, size, prepared)
+        return _Opened(architecture, geometry, Named("", {}), None, pretrained)
+    found = _read(architecture, source, prepared, reporter)
+    geometry = _geometry(architecture, stride or _trained_stride(architecture, found, size), size, prepared)
+    label = source.as_posix() if hub.is_file_name(pretrained) else pretrained
+    return _Opened(architecture, geometry, found, source, label)
 
 
 def _read(architecture: Architecture, source: Path, pixels: Preprocessing, reporter: Reporter) -> Named:
