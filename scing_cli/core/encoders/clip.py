@@ -12,14 +12,13 @@ from pathlib import Path
 
 import torch
 from open_clip.tokenizer import SimpleTokenizer
-from torch import Tensor
 
 from scing_cli.core.encoders import hub, weights
 from scing_cli.core.encoders.architecture import Architecture, find_architecture, known_models
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.encoders.initial import LOGIT_SCALE, fill_image, fill_text
-from scing_cli.core.encoders.position import resize_positions, source_grid
+from scing_cli.core.encoders.position import resize_positions, source_grid, stride_of
 from scing_cli.core.encoders.preprocessing import AUTO, Preprocessing, choose_preprocessing
 from scing_cli.core.encoders.text import TextEncoder
 from scing_cli.core.encoders.weight_names import CAMERAS, CLIP, CLIP_REID, TOWER, Named, is_tower_alone
@@ -260,12 +259,7 @@ def _trained_stride(architecture: Architecture, found: Named, size: tuple[int, i
     positions = found.state.get("visual.positional_embedding")
     if found.layout not in (CLIP_REID, TOWER) or positions is None:
         return None
-    (height, width), patch = size or architecture.size, architecture.patch
-    native = (architecture.native[0] // patch) * (architecture.native[1] // patch)
-    counts = {step: ((height - patch) // step + 1) * ((width - patch) // step + 1) for step in range(patch, 0, -1)}
-    if len(positions) - 1 in (native, counts[patch]):
-        return None
-    return next((step for step, count in counts.items() if count == len(positions) - 1), None)
+    return stride_of(len(positions), architecture.native, size or architecture.size, architecture.patch)
 
 
 def _with_text_tower(found: Named, architecture: Architecture, source: Path, reporter: Reporter) -> Named:
@@ -293,15 +287,9 @@ def _fill(
 ) -> None:
     """Fill one tower or both; the positions are resized to the image tower's grid."""
     parts = weights.split_state(found.state)
-    _resize(parts.image, architecture, image.geometry)
+    positions = parts.image.get("positional_embedding")
+    if positions is not None and positions.ndim == 2:
+        native = (architecture.native[0] // architecture.patch, architecture.native[1] // architecture.patch)
+        source_of = source_grid(len(positions), native, image.geometry.grid)
+        parts.image["positional_embedding"] = resize_positions(positions, source_of, image.geometry.grid)
     weights.fill(image, text, parts, source)
-
-
-def _resize(state: dict[str, Tensor], architecture: Architecture, geometry: Geometry) -> None:
-    """Resize the image tower's position embeddings, if there are any, to the geometry's grid."""
-    positions = state.get("positional_embedding")
-    if positions is None or positions.ndim != 2:
-        return
-    (height, width), patch = architecture.native, architecture.patch
-    source = source_grid(len(positions), (height // patch, width // patch), geometry.grid)
-    state["positional_embedding"] = resize_positions(positions, source, geometry.grid)

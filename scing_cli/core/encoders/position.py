@@ -79,3 +79,25 @@ def source_grid(count: int, native: Grid, target: Grid) -> Grid:
             f"{target[0]}x{target[1]} patches either.",
             "Use weights of this model, or the --stride and size that they were trained with.",
         ) from None
+
+
+def stride_of(count: int, native: Grid, size: Grid, patch: int) -> int | None:
+    """Return the stride below the patch's side at which an image has as many patches as `count` position rows show.
+
+    Args:
+        count: The number of position rows, which include the class token's row.
+        native: Height and width that the model was pretrained on, in pixels.
+        size: Height and width of the images, in pixels.
+        patch: Side of a patch, in pixels.
+
+    Returns:
+        The largest such stride; None if no stride fits, or `patch` itself does, at either size.
+
+    >>> stride_of(1 + 21 * 10, (224, 224), (256, 128), 16), stride_of(197, (224, 224), (256, 128), 16)
+    (12, None)
+    """
+    height, width = size
+    counts = {step: ((height - patch) // step + 1) * ((width - patch) // step + 1) for step in range(patch, 0, -1)}
+    if count - 1 in ((native[0] // patch) * (native[1] // patch), counts[patch]):
+        return None
+    return next((step for step, number in counts.items() if number == count - 1), None)

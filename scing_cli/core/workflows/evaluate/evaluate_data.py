@@ -6,23 +6,22 @@ import dataclasses
 from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
 
-import numpy as np
-
 from scing_cli.core.datasets import DataSet
 from scing_cli.core.datasets.checks import gallery_of
 from scing_cli.core.datasets.left_out import LeftOut, report_left_out
 from scing_cli.core.datasets.spelling import side_notes
 from scing_cli.core.embeddings import Embedder
 from scing_cli.core.encoders.geometry import check_descriptor
-from scing_cli.core.errors import IndexFileError, SettingError, counted
+from scing_cli.core.errors import SettingError, counted
 from scing_cli.core.evaluation import Reranking, Side
 from scing_cli.core.evaluation.truth import checked_truth
-from scing_cli.core.index import GalleryIndex, check_complete, file_keys, read_stamp
+from scing_cli.core.index import GalleryIndex, check_complete, read_stamp
 from scing_cli.core.manifest import is_junk
 from scing_cli.core.paths import StrPath, as_path
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.evaluate.cautions import of_copies, of_training
+from scing_cli.core.workflows.evaluate.index_gallery import index_descriptor, indexed_side
 from scing_cli.core.workflows.evaluate.published import published_rows
 from scing_cli.core.workflows.evaluate.ranked import EvaluationReport, check_cost, rank_sides, without_cameras
 from scing_cli.core.workflows.evaluate.report import Subject, check_folder, write_report
@@ -187,20 +186,7 @@ def _score(model: OpenedModel, source: DataSet, settings: _Settings) -> Evaluati
         query, gallery = _both(source, model, embedder, settings, lost)
         known: list[str] = []
     else:
-        check_complete(index)
-        opened = GalleryIndex.read(index)
-        kind = _index_descriptor(opened, index, settings.descriptor, reporter)
-        embedder = settings.embedder(model, kind)
-        gallery = _indexed(opened, index, model, embedder, reporter)
-        known = [row.digest for row in opened.rows() if not is_junk(row.identity)]
-        settings.check_cost(manifest.part(split), opened, opened.width)
-        query = cached_side(manifest, split, model, embedder, reporter, left_out=lost[split])
-        for warning in side_notes(query, gallery):
-            if warning not in source.warnings:
-                reporter.warn(warning)
-        own = len(set(query.keys) & set(gallery.keys))
-        if own:
-            reporter.warn(f"{counted(own, 'query is', 'queries are')} in {index} too, as gallery for all others.")
+        embedder, query, gallery, known = _against_index(model, source, index, settings, lost[split])
     device = settings.machine.torch_device()
     products = None
     if device.type != "cpu":
@@ -255,6 +241,26 @@ def _score(model: OpenedModel, source: DataSet, settings: _Settings) -> Evaluati
     )
 
 
+def _against_index(
+    model: OpenedModel, source: DataSet, index: Path, settings: _Settings, lost: LeftOut
+) -> tuple[Embedder, Side, Side, list[str]]:
+    """Return the embedder, the queries, the rows of an index as gallery, and the digests of those rows' files."""
+    split, reporter = settings.split, settings.reporter
+    check_complete(index)
+    opened = GalleryIndex.read(index)
+    embedder = settings.embedder(model, index_descriptor(opened, index, settings.descriptor, reporter))
+    gallery = indexed_side(opened, index, model, embedder, reporter)
+    settings.check_cost(source.manifest.part(split), opened, opened.width)
+    query = cached_side(source.manifest, split, model, embedder, reporter, left_out=lost)
+    for warning in side_notes(query, gallery):
+        if warning not in source.warnings:
+            reporter.warn(warning)
+    own = len(set(query.keys) & set(gallery.keys))
+    if own:
+        reporter.warn(f"{counted(own, 'query is', 'queries are')} in {index} too, as gallery for all others.")
+    return embedder, query, gallery, [row.digest for row in opened.rows() if not is_junk(row.identity)]
+
+
 def _both(
     source: DataSet, model: OpenedModel, embedder: Embedder, settings: _Settings, lost: Mapping[str, LeftOut]
 ) -> tuple[Side, Side]:
@@ -265,36 +271,3 @@ def _both(
         return query, query
     other = gallery_of(split)
     return query, cached_side(manifest, other, model, embedder, reporter, left_out=lost[other])
-
-
-def _index_descriptor(index: GalleryIndex, source: Path, asked: str, reporter: Reporter) -> str:
-    """Return the descriptor of the queries: the index's, unless the user chose another than the usual one."""
-    own = index.stamp.descriptor
-    if asked != "projected" or own == asked:
-        return asked
-    reporter.note(f"{source} holds the descriptor {own}: the queries get it too.")
-    return own
-
-
-def _indexed(index: GalleryIndex, source: Path, model: OpenedModel, embedder: Embedder, reporter: Reporter) -> Side:
-    index.check_model(model.digest, descriptor=embedder.kind, width=embedder.width, name=model.label())
-    rows = index.rows()
-    if not any(row.identity for row in rows):
-        raise IndexFileError(
-            f"{source} knows no identities: nothing to score.", "Embed a data set with labels: scing embed --data DIR"
-        )
-    keys = file_keys(Path(row.path) for row in rows)
-    names = [row.path for row in rows]
-    side = Side(
-        index.vectors(),
-        identities=[row.identity for row in rows],
-        cameras=[row.camera for row in rows],
-        keys=keys,
-        names=names,
-        files=[Path(name) for name in names],
-    )
-    kept = [number for number, row in enumerate(rows) if not is_junk(row.identity)]
-    if len(kept) == len(rows):
-        return side
-    reporter.note(f"{counted(len(rows) - len(kept), 'gallery row')} of identity -1 (junk): left out.")
-    return side.rows(np.array(kept, dtype=np.int64))
