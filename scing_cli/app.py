@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
+import os
 import shlex
 import signal
 import sys
@@ -20,7 +21,7 @@ from typer.core import TyperCommand, TyperGroup
 from scing_cli import __version__
 from scing_cli.commands import completion, console
 from scing_cli.commands.failures import print_failure, print_usage_error
-from scing_cli.commands.typed import typed_command
+from scing_cli.commands.typed import OnceCommand, completed, typed_command
 from scing_cli.core.errors import WRITE_REMEDY, InterruptionError, ScingError, spelled
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -64,8 +65,6 @@ class _LazyCommand(TyperCommand):
 
     def load(self) -> Any:
         """Return the Typer command for the function that has the same name as its module."""
-        from scing_cli.commands.given_once import OnceCommand
-
         name = str(self.name).replace("-", "_")
         function = getattr(importlib.import_module(f"scing_cli.commands.{name}"), name)
         single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -84,7 +83,8 @@ class _Commands(TyperGroup):
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **options: Any) -> Any:
         """Parse the options before the command."""
         with _escaped_messages():
-            args = args if options.get("resilient_parsing") else completion.with_shell(args)
+            if args[:1] and args[0] in completion.OPTIONS and not options.get("resilient_parsing"):
+                args = completion.with_shell(args)
             return super().make_context(info_name, args, parent, **options)
 
     def invoke(self, ctx: Any) -> Any:
@@ -121,6 +121,16 @@ def _version(requested: bool) -> None:
         raise typer.Exit
 
 
+def _install_completion(shell: str | None) -> None:
+    if shell is not None:
+        completion.install_completion(shell)
+
+
+def _show_completion(shell: str | None) -> None:
+    if shell is not None:
+        completion.show_completion(shell)
+
+
 @app.callback()
 def _top(
     version: Annotated[
@@ -130,8 +140,8 @@ def _top(
         str | None,
         typer.Option(
             "--install-completion",
-            callback=completion.install_completion,
-            autocompletion=completion.completed("", "bash|zsh|fish"),
+            callback=_install_completion,
+            autocompletion=completed("", "bash|zsh|fish"),
             is_eager=True,
             help="Install completion for this shell, or for the one named.",
             metavar="[bash|zsh|fish]",
@@ -141,8 +151,8 @@ def _top(
         str | None,
         typer.Option(
             "--show-completion",
-            callback=completion.show_completion,
-            autocompletion=completion.completed("", "bash|zsh|fish"),
+            callback=_show_completion,
+            autocompletion=completed("", "bash|zsh|fish"),
             is_eager=True,
             help="Print the script that does it.",
             metavar="[bash|zsh|fish]",
@@ -161,7 +171,8 @@ def main(warnings: Sequence[str] = ()) -> None:
     code: str | int | None = 0
     signals = _interrupt_on_sigterm()
     try:
-        completion.prepare_completion()
+        if completion.VARIABLE in os.environ:  # a script of a shell asks for words
+            completion.prepare_completion()
         for warning in warnings:
             console.show_warning(warning)
         app(prog_name=completion.PROGRAM)

@@ -1,4 +1,4 @@
-"""Shell completion: print or install the script of a shell, and complete the values of options.
+"""Shell completion: print or install the script of a shell.
 
 The scripts and their answers are Typer's. They run `scing` with the words typed so far; nothing heavy is imported.
 """
@@ -6,15 +6,12 @@ The scripts and their answers are Typer's. They run `scing` with the words typed
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from scing_cli.core.errors import ScingError, SettingError
-from scing_cli.core.layouts import LAYOUTS
 
 SHELLS = ("bash", "zsh", "fish")
 DETECT = "detect"
@@ -22,51 +19,11 @@ PROGRAM, VARIABLE = "scing", "_SCING_COMPLETE"
 OPTIONS = ("--install-completion", "--show-completion")
 
 
-def _methods() -> Iterable[str]:
-    from scing_cli.core.settings.prompt_settings import METHODS
-
-    return METHODS
-
-
-def _models() -> Iterable[str]:
-    from scing_cli.core.encoders.architecture import known_models
-
-    return known_models()
-
-
-NAMES: Mapping[str, Callable[[], Iterable[str]]] = {
-    "--layout": lambda: ("auto", *LAYOUTS),
-    "--method": _methods,
-    "--model": _models,
-}
-CHOICE = re.compile(r"[a-z0-9-]+(\|[a-z0-9-]+)*")  # a metavar such as query|val
-
-
-def completed(option: str, metavar: str | None) -> Callable[[str], list[str]] | None:
-    """Return the completion of an option's values; None if they are not known.
-
-    Args:
-        option: The option's name.
-        metavar: The placeholder of its value in the help; `query|val` lists the values.
-    """
-    names = NAMES.get(option)
-    if names is None and CHOICE.fullmatch(metavar or ""):
-        names = str(metavar).split("|").copy
-    if names is None:
-        return None
-
-    def complete(incomplete: str) -> list[str]:
-        return [name for name in names() if name.startswith(incomplete)]
-
-    return complete
-
-
 def prepare_completion() -> None:
-    """Make Typer answer the scripts; needed only when one of them has called the program."""
-    if VARIABLE in os.environ:
-        from typer._completion_classes import completion_init
+    """Make Typer answer the scripts."""
+    from typer._completion_classes import completion_init
 
-        completion_init()
+    completion_init()
 
 
 def with_shell(arguments: list[str]) -> list[str]:
@@ -81,14 +38,14 @@ def with_shell(arguments: list[str]) -> list[str]:
     return arguments if named else [arguments[0], DETECT, *arguments[1:]]
 
 
-def install_completion(shell: str | None) -> None:
+def install_completion(shell: str) -> None:
     """Install the script of a shell for the user, and leave.
 
     Raises:
         SettingError: If the shell is unknown.
         ScingError: If the user has no home folder, or it cannot be written.
     """
-    if shell is None or VARIABLE in os.environ:  # a script that asks for words must change nothing
+    if VARIABLE in os.environ:  # a script that asks for words must change nothing
         return
     shell = _checked("--install-completion", shell)
     from typer._completion_shared import install
@@ -105,13 +62,13 @@ def install_completion(shell: str | None) -> None:
     raise typer.Exit
 
 
-def show_completion(shell: str | None) -> None:
+def show_completion(shell: str) -> None:
     """Print the script of a shell, and leave.
 
     Raises:
         SettingError: If the shell is unknown.
     """
-    if shell is None or VARIABLE in os.environ:  # a script that asks for words must change nothing
+    if VARIABLE in os.environ:  # a script that asks for words must change nothing
         return
     shell = _checked("--show-completion", shell)
     from typer._completion_shared import get_completion_script

@@ -1,4 +1,4 @@
-"""Adapt a command's function for Typer: read numbers, refuse URLs, complete the words that an option knows.
+"""Adapt a command's function for Typer: read numbers, refuse URLs and repeated options, complete known values.
 
 Typer would report a wrong number in its own words: `Input should be greater than or equal to 1`, without the value.
 """
@@ -8,19 +8,23 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import re
 import types
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
+from typer.core import TyperCommand
 from typer.models import OptionInfo
 
-from scing_cli.commands.completion import completed
 from scing_cli.core.errors import SettingError, spelled
+from scing_cli.core.layouts import LAYOUTS
 from scing_cli.core.paths import check_local
 
 Command = Callable[..., None]
 NOUNS = {int: "a whole number", float: "a number"}
+REMEDY = "It takes one value: leave out what does not apply."
 
 
 def typed_command(command: Command) -> Command:
@@ -128,3 +132,73 @@ def _range(option: OptionInfo) -> str:
     if most is None:
         return f"[x>={least:g}]"
     return f"[{'' if least is None else f'{least:g}<='}x<={most:g}]"
+
+
+class OnceCommand(TyperCommand):
+    """A command that refuses an option given twice; otherwise the last value would replace the first silently."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the options.
+
+        Raises:
+            SettingError: If an option that takes one value was given twice, or a flag both on and off.
+        """
+        given = list(args)  # the parser removes what it reads
+        rest = super().parse_args(ctx, args)
+        if not ctx.resilient_parsing:
+            self._check_once(ctx, given)
+        return rest
+
+    def _check_once(self, ctx: Any, given: Sequence[str]) -> None:
+        _, _, order = self.make_parser(ctx).parse_args(args=list(given))
+        counts: Counter[Any] = Counter(order)
+        for param in (param for param, times in counts.items() if times > 1 and not may_repeat(param)):
+            if not param.is_flag:
+                raise SettingError(f"{' (or '.join(param.opts)}{')' * (len(param.opts) - 1)} was given twice.", REMEDY)
+            on, off = param.opts[0], (*param.secondary_opts, "")[0]
+            if on in given and off in given:
+                raise SettingError(f"{on} and {off} were both given.", "Leave out one of the two.")
+
+
+def may_repeat(param: Any) -> bool:
+    """Return whether a parameter of a command may be given several times."""
+    return param.param_type_name != "option" or bool(param.multiple or param.count)
+
+
+def _methods() -> Iterable[str]:
+    from scing_cli.core.settings.prompt_settings import METHODS
+
+    return METHODS
+
+
+def _models() -> Iterable[str]:
+    from scing_cli.core.encoders.architecture import known_models
+
+    return known_models()
+
+
+NAMES: Mapping[str, Callable[[], Iterable[str]]] = {
+    "--layout": lambda: ("auto", *LAYOUTS),
+    "--method": _methods,
+    "--model": _models,
+}
+CHOICE = re.compile(r"[a-z0-9-]+(\|[a-z0-9-]+)*")  # a metavar such as query|val
+
+
+def completed(option: str, metavar: str | None) -> Callable[[str], list[str]] | None:
+    """Return the completion of an option's values; None if they are not known.
+
+    Args:
+        option: The option's name.
+        metavar: The placeholder of its value in the help; `query|val` lists the values.
+    """
+    names = NAMES.get(option)
+    if names is None and CHOICE.fullmatch(metavar or ""):
+        names = str(metavar).split("|").copy
+    if names is None:
+        return None
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in names() if name.startswith(incomplete)]
+
+    return complete

@@ -168,3 +168,26 @@ def relative_path(base: Path, root: Path) -> str:
         return Path(os.path.relpath(root, base)).as_posix()
     except ValueError:  # on another Windows drive
         return root.as_posix()
+
+
+def display_name(path: Path) -> str:
+    """Return the name of the data in a folder or file.
+
+    >>> display_name(Path("data/Market-1501")), display_name(Path("mine.csv"))
+    ('Market-1501', 'mine')
+    """
+    named = path if path.name not in ("", "..") else path.resolve()
+    return (named.stem if named.suffix.lower() == ".csv" else named.name) or "data"
+
+
+def is_text(name: str) -> bool:
+    """Return whether a file name is UTF-8; other names cannot be written to a manifest or an index.
+
+    >>> is_text("Müller 1.jpg"), is_text(chr(0xDCFF) + ".jpg")  # Python's surrogate for the byte 0xff
+    (True, False)
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scing_cli.app import COMMANDS, _LazyCommand
-from scing_cli.commands.given_once import may_repeat
+from scing_cli.commands.typed import may_repeat
 from scing_cli.core.errors import SettingError
 
 NEEDED = {"prepare": ["DIR"], "search": ["PHOTO"]}

@@ -17,7 +17,7 @@ from faults.test_full_disk import here
 from faults.test_kill_embed import read_plainly
 from patience import HANG
 
-from scing_cli.core.index import Entry, GalleryIndex, write_lock, writer_lock
+from scing_cli.core.index import Entry, GalleryIndex, disk, write_lock
 
 __all__ = ["here"]
 
@@ -106,7 +106,7 @@ def test_a_second_writer_waits_for_the_first(finished, index, folders):
 
 
 def test_who_has_no_patience_left_is_told_who_writes(scing, finished, index, folders, holder, monkeypatch):
-    monkeypatch.setattr(writer_lock, "PATIENCE", 0.2)
+    monkeypatch.setattr(disk, "PATIENCE", 0.2)
     command = ("embed", "--run", finished, "--images", folders[0], "--output", index, "--append")
     told = scing(*command)
     assert told.code == 2

@@ -1,23 +1,29 @@
 """Files on disk: run folders, stamps, digests, atomic writes, locks."""
 
 from scing_cli.core.artifacts.branch import branch_run
-from scing_cli.core.artifacts.checksum import FORMAT, checked_json, text_digest, with_checksum
 from scing_cli.core.artifacts.decoded_images import DecodedImages
-from scing_cli.core.artifacts.file_check import check_content
-from scing_cli.core.artifacts.file_lock import acquire_lock, lock_holder, release_lock
 from scing_cli.core.artifacts.files import (
+    acquire_lock,
     cache_folder,
     checked_once,
     csv_text,
     file_digest,
     home_folder,
-    json_text,
-    read_json,
+    lock_holder,
+    release_lock,
     replacing,
-    write_json,
+    text_digest,
     write_text,
 )
-from scing_cli.core.artifacts.provenance import check_provenance, run_id
+from scing_cli.core.artifacts.json_files import (
+    FORMAT,
+    check_content,
+    checked_json,
+    json_text,
+    read_json,
+    with_checksum,
+    write_json,
+)
 from scing_cli.core.artifacts.run import (
     BRANCHED,
     REPORT_KIND,
@@ -27,10 +33,12 @@ from scing_cli.core.artifacts.run import (
     VISUAL_REMEDY,
     Run,
     check_free,
+    check_provenance,
     choose_run,
     create_run,
     fresh_folders,
     open_run,
+    run_id,
     update_run,
     versions,
 )

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from scing_cli.core.artifacts.files import write_json
+from scing_cli.core.artifacts.json_files import write_json
 from scing_cli.core.artifacts.run import BRANCHED, Run, check_free, now, open_run
 from scing_cli.core.errors import RunError, spelled
 

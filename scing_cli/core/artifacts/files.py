@@ -1,27 +1,39 @@
-"""Atomic writes, digests, JSON and CSV: a file appears complete or not at all. A check of a file is remembered."""
+"""Files: atomic writes, digests, CSV, remembered checks, locks.
+
+A file appears complete or not at all. The system releases a lock when the holder's process ends, even if it is killed.
+The lock file exists only while a process holds the lock, and names this process. Release removes the file first. A
+process that was waiting then has a lock on a deleted file; it detects this and tries again.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import csv
+import datetime as dt
 import errno
 import hashlib
-import json
 import os
+import platform
+import re
 import secrets
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError
 
-from scing_cli.core.artifacts.checksum import checked_json, text_digest, with_checksum
-from scing_cli.core.errors import WRITE_REMEDY, RunError, ScingError, one_line
-from scing_cli.core.safe_reading import check_ordinary, opened, read_limited
+from scing_cli.core.errors import WRITE_REMEDY, ScingError
+from scing_cli.core.safe_reading import opened
 from scing_cli.environment import temporary_home
 
-REMEDY = "Restore it from a copy, or create it again."
+NOT_THROUGH_LINKS = getattr(os, "O_NOFOLLOW", 0)  # following a link could create a file anywhere
+REMOVES_OPEN_FILES = sys.platform != "win32"
+INTERVAL = 0.05  # seconds
+SIGNED = re.compile(r"process \d+ on \S+, since [\d :-]+")
+START = 1  # offset of the holder's line: Windows locks byte 0, and others cannot read a locked byte
+UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}  # some network file systems have no locks
 
 
 @contextlib.contextmanager
@@ -63,38 +75,6 @@ def write_text(target: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="")
 
 
-def write_json(target: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON object with its checksum, atomically."""
-    write_text(target, json_text(content))
-
-
-def json_text(content: Mapping[str, Any]) -> str:
-    """Return the JSON text of an object, with its checksum, as it is written to a file."""
-    complete = with_checksum(content)
-    text = json.dumps(complete, indent=1, ensure_ascii=False, allow_nan=False)
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # a file name that is not UTF-8: use JSON escapes
-        text = json.dumps(complete, indent=1, allow_nan=False)
-    return text + "\n"
-
-
-def read_json(source: Path, *, remedy: str = REMEDY) -> dict[str, Any]:
-    """Read a JSON object that `write_json` wrote.
-
-    Raises:
-        RunError: If the file is missing, not a JSON object, changed since it was written, or in a newer format.
-    """
-    try:
-        check_ordinary(source)
-        text = read_limited(source)
-    except FileNotFoundError:
-        raise RunError(f"{source} is missing.", remedy) from None
-    except (OSError, ValueError) as error:
-        raise RunError(f"{source} cannot be read: {one_line(error)}.", remedy) from error
-    return checked_json(text, source, remedy=remedy)
-
-
 def csv_text(rows: Iterable[Sequence[object]]) -> str:
     """Return rows as CSV with LF line ends; reading it returns every field unchanged."""
     lines = _Lines()
@@ -109,6 +89,11 @@ class _Lines(list[str]):
         """Append one row."""
         # The writer's own line end must contain CR: otherwise Python < 3.13 does not quote a lone CR in a field.
         self.append(row.removesuffix("\r\n") + "\n")
+
+
+def text_digest(text: str) -> str:
+    """Return the SHA-256 of a text's UTF-8 bytes, in hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def file_digest(source: Path) -> str:
@@ -164,3 +149,90 @@ def _marker(file: Path, fact: str) -> Path:
     state = file.stat()
     known = (file.absolute().as_posix(), state.st_size, state.st_mtime_ns, state.st_ino)
     return cache_folder() / "verified" / text_digest(repr((known, fact)))
+
+
+def acquire_lock(file: Path, *, patience: float = 0.0) -> int | None:
+    """Acquire a lock; on file systems without locks this always succeeds.
+
+    Args:
+        file: The lock file; it is created if missing.
+        patience: How long to wait for another holder, in seconds.
+
+    Returns:
+        The handle for `release_lock`; None if another process still holds the lock.
+
+    Raises:
+        OSError: If the file cannot be created.
+    """
+    end = time.monotonic() + patience
+    while (handle := _attempt(file)) is None and time.monotonic() < end:
+        time.sleep(INTERVAL)
+    return handle
+
+
+def release_lock(file: Path, handle: int) -> None:
+    """Release a lock that `acquire_lock` returned."""
+    if REMOVES_OPEN_FILES:  # while the lock still excludes other processes
+        _remove(file)
+    os.close(handle)
+    if not REMOVES_OPEN_FILES:  # the file stays if the next holder has opened it already
+        _remove(file)
+
+
+def lock_holder(file: Path) -> str:
+    """Return the lock's holder as ` (process ...)`, with a leading space; empty if the file does not name one."""
+    try:
+        with file.open("rb", buffering=0) as stream:
+            stream.seek(START)
+            text = stream.read(200).decode()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return f" ({text})" if SIGNED.fullmatch(text) else ""
+
+
+def _attempt(file: Path) -> int | None:
+    """Return the handle that holds the lock, or None if another process holds it."""
+    handle = os.open(file, os.O_CREAT | os.O_RDWR | NOT_THROUGH_LINKS, 0o666)  # the umask applies
+    acquired = False
+    try:
+        acquired = _lock(handle) and _still_exists(handle, file)
+        if acquired:
+            _sign(handle)
+    finally:
+        if not acquired:
+            os.close(handle)
+    return handle if acquired else None
+
+
+def _lock(handle: int) -> bool:
+    import filelock  # takes 30 ms, and most commands need no lock
+
+    # Not `filelock.FileLock`: it leaves its file behind, names no holder, and its fallback outlives a killed process.
+    try:
+        return filelock.lock_descriptor(handle, blocking=False)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+    return True
+
+
+def _sign(handle: int) -> None:
+    """Write the holder into the lock file; errors, such as a full disk, are ignored."""
+    now = dt.datetime.now(dt.UTC).astimezone()
+    text = f"process {os.getpid()} on {platform.node() or '?'}, since {now:%Y-%m-%d %H:%M:%S}"
+    with contextlib.suppress(OSError):
+        os.ftruncate(handle, 0)
+        os.write(handle, b" " * START + text.encode())
+
+
+def _still_exists(handle: int, file: Path) -> bool:
+    """Return whether the locked file is still the one at this path."""
+    try:
+        return os.path.samestat(os.fstat(handle), file.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _remove(file: Path) -> None:
+    with contextlib.suppress(OSError):
+        file.unlink()

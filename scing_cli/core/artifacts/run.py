@@ -2,7 +2,8 @@
 
 `run.json` describes the run (settings, data, identity map, versions, seed, creation time). `manifest.csv` lists its
 rows, relative to the data root. `prompts/` and `visual/` contain the weights, each with a stamp. `metrics.jsonl`
-records the training metrics. The stamp is written last: a stage is complete if its stamp exists.
+records the training metrics. The stamp is written last: a stage is complete if its stamp exists, and it names the run,
+because folders are copied: a stage that was trained again with other settings belongs to another run.
 """
 
 from __future__ import annotations
@@ -17,9 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from scing_cli import __version__
-from scing_cli.core.artifacts.checksum import FORMAT
-from scing_cli.core.artifacts.file_check import check_content
-from scing_cli.core.artifacts.files import read_json, write_json
+from scing_cli.core.artifacts.json_files import FORMAT, check_content, content_digest, read_json, write_json
 from scing_cli.core.errors import RunError
 
 RUNS = Path("runs")
@@ -27,6 +26,7 @@ BRANCHED = "branched"
 """Entry of run.json in a run that was made from another one's stage 1: the name of that run, and the time."""
 STAGES = {"prompts": "train-prompts", "visual": "train-visual"}
 STAMP = "stamp.json"
+MARK = "run"  # the stamp's entry that identifies its run
 REPORT_KIND = "scing evaluation report"
 PARTS = {"made": str, "data": dict, "identities": list, "model": dict, "settings": dict}
 RUN_REMEDY = "Restore it from a copy, choose another run, or train again."
@@ -256,3 +256,35 @@ def now() -> str:
 
 def _now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
+
+
+def run_id(folder: Path) -> dict[str, str]:
+    """Return the stamp entry that identifies the run of a stage, by its creation time and the stage's settings.
+
+    Args:
+        folder: The run's `prompts` or `visual`. For a folder outside a run, such as a dry run's, the entry is empty.
+
+    Raises:
+        RunError: If the run.json next to the folder is damaged.
+    """
+    source = folder.parent / "run.json"
+    if folder.name not in STAGES or not source.is_file():
+        return {}
+    info = read_json(source)
+    settings = info.get("settings")
+    stage = settings.get(STAGES[folder.name]) if isinstance(settings, dict) else None
+    return {MARK: content_digest([info.get("made"), stage])}
+
+
+def check_provenance(folder: Path, stamp: Mapping[str, Any], *, remedy: str) -> None:
+    """Check that a stage belongs to the run that contains it; a stage outside a run is accepted.
+
+    Raises:
+        RunError: If the stage or the run.json next to it belongs to another run.
+    """
+    mark = run_id(folder)
+    if mark and stamp.get(MARK) != mark[MARK]:
+        raise RunError(
+            f"{folder / STAMP} and {folder.parent / 'run.json'} belong to different runs: one of them was replaced.",
+            remedy,
+        )

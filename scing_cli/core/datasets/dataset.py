@@ -9,7 +9,7 @@ from pathlib import Path
 from scing_cli.core.datasets.passed_over import PassedOver
 from scing_cli.core.errors import DataError
 from scing_cli.core.layouts import Parts
-from scing_cli.core.manifest import Manifest, Sample
+from scing_cli.core.manifest import Manifest, Sample, display_name, is_text
 
 SHOWN_FAULTS = 10
 NO_TEXT = "its name is not UTF-8"
@@ -90,29 +90,6 @@ def folder_levels(path: str, folder: str) -> list[str]:
     (['anna', '1.jpg'], ['anna', '1.jpg'])
     """
     return (path if folder == "." else path.removeprefix(f"{folder}/")).split("/")
-
-
-def display_name(path: Path) -> str:
-    """Return the name of the data in a folder or file.
-
-    >>> display_name(Path("data/Market-1501")), display_name(Path("mine.csv"))
-    ('Market-1501', 'mine')
-    """
-    named = path if path.name not in ("", "..") else path.resolve()
-    return (named.stem if named.suffix.lower() == ".csv" else named.name) or "data"
-
-
-def is_text(name: str) -> bool:
-    """Return whether a file name is UTF-8; other names cannot be written to a manifest or an index.
-
-    >>> is_text("Müller 1.jpg"), is_text(chr(0xDCFF) + ".jpg")  # Python's surrogate for the byte 0xff
-    (True, False)
-    """
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def raise_faults(source: Path, faults: Sequence[tuple[int, str]], remedy: str) -> None:

@@ -167,7 +167,8 @@ def find_images(folder: Path) -> tuple[list[Path], tuple[PassedOver, ...]]:
         raise DataError(f"{spelled(folder)} {what}.", "Give a folder.")
     walked = list(_walk(folder, ["."]))
     names = sorted(prefix + name for prefix, listing in walked for name in listing.images)
-    return [folder / name for name in names], count_passed(_all_passed(walked))
+    passed = list(_all_passed(walked))
+    return [folder / name for name in names], count_passed(passed) if passed else ()
 
 
 def _is_notable(entry: Passed) -> bool:

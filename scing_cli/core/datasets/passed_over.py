@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from scing_cli.core.errors import counted, spelled
 from scing_cli.core.image_formats import how_to_read
+from scing_cli.core.runtime import Reporter
 
 SHOWN = 5  # suffixes or names listed of each reason
 
@@ -101,6 +102,12 @@ def passed_text(passed: Sequence[PassedOver]) -> str:
         part for reason in Reason if (part := _part(reason, [entry for entry in passed if entry.reason == reason]))
     ]
     return f"Passed over: {'; '.join(parts)}." if parts else ""
+
+
+def report_passed(passed: Sequence[PassedOver], reporter: Reporter) -> None:
+    """Report what was passed over in folders: as a warning if photos may have been lost, otherwise as a note."""
+    if passed:
+        (reporter.warn if is_loss(passed) else reporter.note)(passed_text(passed))
 
 
 def _part(reason: Reason, entries: Sequence[PassedOver]) -> str:

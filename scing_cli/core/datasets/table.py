@@ -13,11 +13,11 @@ from types import MappingProxyType
 from typing import TextIO
 
 from scing_cli.core.datasets.column_names import other_names, renaming
-from scing_cli.core.datasets.dataset import DataSet, display_name, raise_faults
+from scing_cli.core.datasets.dataset import DataSet, raise_faults
 from scing_cli.core.datasets.disk_names import samples_on_disk
 from scing_cli.core.errors import DataError, counted, spelled
 from scing_cli.core.layouts import Parts
-from scing_cli.core.manifest import COLUMNS, SPLITS, Manifest, Sample
+from scing_cli.core.manifest import COLUMNS, SPLITS, Manifest, Sample, display_name
 from scing_cli.core.safe_reading import check_ordinary
 
 LONGEST = 2**20  # characters of a line

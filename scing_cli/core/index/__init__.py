@@ -1,11 +1,17 @@
 """The gallery index: a plain faiss inner-product index, and next to it a table with one row per vector."""
 
-from scing_cli.core.index.disk import check_complete, check_writable, files_of, partial_file, read_index_rows
+from scing_cli.core.index.disk import (
+    check_complete,
+    check_writable,
+    files_of,
+    partial_file,
+    read_index_rows,
+    write_lock,
+)
 from scing_cli.core.index.gallery import GalleryIndex
 from scing_cli.core.index.index_stamp import Stamp, read_stamp
 from scing_cli.core.index.kinds import KINDS, choose_kind
 from scing_cli.core.index.rows import Entry, Hit, Row, RowFilter, best_of_each, entry_of, file_keys, file_state
-from scing_cli.core.index.writer_lock import write_lock
 
 __all__ = [
     "KINDS",

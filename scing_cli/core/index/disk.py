@@ -10,22 +10,22 @@ import contextlib
 import dataclasses
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scing_cli.core.artifacts import checked_once, replacing
+from scing_cli.core.artifacts import acquire_lock, checked_once, lock_holder, release_lock, replacing
 from scing_cli.core.errors import WRITE_REMEDY, IndexFileError, spelled
-from scing_cli.core.index.faiss_library import faiss
 from scing_cli.core.index.index_stamp import REMEDY, SUFFIX, Stamp, append_stamp, check_vectors, read_stamp, rows_file
 from scing_cli.core.index.kinds import KINDS
 from scing_cli.core.index.rows import Row, read_rows, write_rows
-from scing_cli.core.index.store import Store
+from scing_cli.core.index.store import Store, faiss
 
 PARTIAL_SUFFIX = ".unfinished.faiss"
 READ_ATTEMPTS = 20  # each fails only if a commit happens during it; three failures in a row have been seen
+PATIENCE = 5.0  # seconds to wait for another writer
 BLOCK = 1 << 20  # bytes written at a time
 
 
@@ -251,3 +251,33 @@ def _is_there(index: Path) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+@contextlib.contextmanager
+def write_lock(index: Path, *, patience: float | None = None) -> Iterator[None]:
+    """Hold the write lock of an index inside a `with` block. Readers are not blocked.
+
+    On file systems without locks the block runs unlocked.
+
+    Args:
+        index: The `.faiss` file; it does not have to exist.
+        patience: Seconds to wait for another writer; None for `PATIENCE`.
+
+    Raises:
+        IndexFileError: If another process still holds the lock (the message names it), or the folder is not writable.
+    """
+    file = index.with_name(f".{index.name}.lock")
+    try:
+        index.parent.mkdir(parents=True, exist_ok=True)
+        handle = acquire_lock(file, patience=PATIENCE if patience is None else patience)
+    except OSError as error:
+        raise IndexFileError(f"Cannot write {index}: {error.strerror}.", "Choose another place for it.") from error
+    if handle is None:
+        raise IndexFileError(
+            f"Another process is writing {index}{lock_holder(file)}.",
+            "Run the command again when that process has ended.",
+        )
+    try:
+        yield
+    finally:
+        release_lock(file, handle)

@@ -15,14 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from scing_cli.core.errors import DataError, IndexFileError, SettingError, spelled
-from scing_cli.core.index.disk import check_name, commit, load
+from scing_cli.core.index.disk import check_name, commit, load, write_lock
 from scing_cli.core.index.index_stamp import Stamp, read_stamp
 from scing_cli.core.index.kinds import KINDS, choose_kind
 from scing_cli.core.index.nearest import nearest
 from scing_cli.core.index.rows import Entry, Hit, Row, RowFilter, best_of_each
 from scing_cli.core.index.store import Store
 from scing_cli.core.index.tuning import measured_recall, tune
-from scing_cli.core.index.writer_lock import write_lock
 
 Vectors = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]

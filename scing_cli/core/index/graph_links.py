@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scing_cli.core.index.faiss_library import faiss
-from scing_cli.core.index.store import IntArray, Vectors
+from scing_cli.core.index.store import IntArray, Vectors, faiss
 
 BoolArray = npt.NDArray[np.bool_]
 Links = npt.NDArray[np.int32]

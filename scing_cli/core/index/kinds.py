@@ -1,7 +1,7 @@
-"""The index types: `flat`, `ivf` and `hnsw`, all with stable ids.
+"""The approximate index types, `ivf` and `hnsw`, and the table of all types; all have stable ids.
 
-`flat` compares a query with every vector and is exact. `ivf` and `hnsw` compare it with some of the vectors: they are
-faster and approximate.
+`flat` (`store.py`) compares a query with every vector and is exact. `ivf` and `hnsw` compare it with some of the
+vectors: they are faster.
 
 N vectors, D width, Q queries.
 """
@@ -15,52 +15,14 @@ from typing import Any
 import numpy as np
 
 from scing_cli.core.errors import SettingError
-from scing_cli.core.index.faiss_library import faiss
 from scing_cli.core.index.graph_links import connect
-from scing_cli.core.index.store import IntArray, Store, Vectors
+from scing_cli.core.index.store import FlatStore, IntArray, Store, Vectors, faiss, is_inner_product, maps, vectors_of
 
 FLAT_UPTO = 200_000  # vectors; `auto` chooses an inverted file for more
 LINKS = 32  # neighbours of each vector in the graph (M of HNSW)
 CONSTRUCTION = 200  # candidates for the neighbours of a new vector (efConstruction)
 PER_LIST = 39  # vectors per list: faiss warns when it trains with fewer
 GROWTH = 2  # retrain the inverted lists once the index should have this many times as many
-
-
-class FlatStore(Store):
-    """Exact search: compares a query with every vector."""
-
-    kind = "flat"
-    approximate = False
-
-    @classmethod
-    def empty(cls, width: int) -> Any:
-        """Return an empty id-mapped flat index."""
-        return faiss.IndexIDMap2(faiss.IndexFlatIP(width))
-
-    @classmethod
-    def fits(cls, index: Any) -> bool:
-        """Return whether a faiss index is a flat inner-product index in an id map."""
-        return _maps(index, faiss.IndexFlatIP)
-
-    def stored(self) -> tuple[IntArray, Vectors]:
-        """Return the ids and a view of the vectors."""
-        return self.ids(), _view(self.index.index)
-
-    def ids(self) -> IntArray:
-        """Return the ids."""
-        ids: IntArray = faiss.vector_to_array(self.index.id_map)
-        return ids
-
-    def effort(self) -> int:
-        """Return 0: an exact search has no effort to set."""
-        return 0
-
-    def set_effort(self, effort: int) -> None:
-        """Do nothing: an exact search has no effort to set."""
-
-    def parameters(self, selector: Any) -> Any:
-        """Return search parameters that select some ids."""
-        return faiss.SearchParameters(sel=selector)
 
 
 class InvertedStore(Store):
@@ -79,7 +41,7 @@ class InvertedStore(Store):
     @classmethod
     def fits(cls, index: Any) -> bool:
         """Return whether a faiss index is an inverted file of uncompressed vectors, by inner product."""
-        return isinstance(index, faiss.IndexIVFFlat) and _is_inner_product(index)
+        return isinstance(index, faiss.IndexIVFFlat) and is_inner_product(index)
 
     def stored(self) -> tuple[IntArray, Vectors]:
         """Return the ids and a copy of the vectors."""
@@ -171,11 +133,11 @@ class GraphStore(Store):
     @classmethod
     def fits(cls, index: Any) -> bool:
         """Return whether a faiss index is a graph of uncompressed vectors in an id map, by inner product."""
-        return _maps(index, faiss.IndexHNSWFlat)
+        return maps(index, faiss.IndexHNSWFlat)
 
     def stored(self) -> tuple[IntArray, Vectors]:
         """Return the ids and a view of the vectors."""
-        return self.ids(), _view(self._graph().storage)
+        return self.ids(), vectors_of(self._graph().storage)
 
     def ids(self) -> IntArray:
         """Return the ids."""
@@ -241,19 +203,3 @@ def choose_kind(name: str, count: int) -> str:
 def _lists(count: int) -> int:
     """Return the number of inverted lists for a number of vectors."""
     return max(1, min(int(4 * count**0.5), count // PER_LIST))
-
-
-def _view(index: Any) -> Vectors:
-    """Return the vectors of a faiss flat index as a view, shape (N, D)."""
-    flat = faiss.downcast_index(index)
-    vectors: Vectors = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d).reshape(flat.ntotal, flat.d)
-    return vectors
-
-
-def _maps(index: Any, kind: type) -> bool:
-    inner = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexIDMap2) else None
-    return isinstance(inner, kind) and _is_inner_product(index)
-
-
-def _is_inner_product(index: Any) -> bool:
-    return bool(index.metric_type == faiss.METRIC_INNER_PRODUCT)

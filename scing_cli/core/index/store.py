@@ -1,4 +1,4 @@
-"""The interface of the index types in `kinds.py`.
+"""The interface of the index types, and the exact one, `flat`; `kinds.py` has the others.
 
 N vectors, D width, Q queries.
 """
@@ -6,15 +6,28 @@ N vectors, D width, Q queries.
 from __future__ import annotations
 
 import abc
+import importlib
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from scing_cli.core.index.faiss_library import faiss
-
 Vectors = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
+
+
+class _FirstUse:
+    """A module that is imported when one of its names is read."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self._name), name)
+
+
+# reading a stamp, or refusing a command, does not need faiss
+faiss: Any = _FirstUse("faiss")
 
 
 class Store(abc.ABC):
@@ -91,3 +104,58 @@ class Store(abc.ABC):
             selector = faiss.IDSelectorBitmap(np.packbits(bits, bitorder="little"))
             scores, ids = self.index.search(queries, k, params=self.parameters(selector))
         return scores, ids
+
+
+class FlatStore(Store):
+    """Exact search: compares a query with every vector."""
+
+    kind = "flat"
+    approximate = False
+
+    @classmethod
+    def empty(cls, width: int) -> Any:
+        """Return an empty id-mapped flat index."""
+        return faiss.IndexIDMap2(faiss.IndexFlatIP(width))
+
+    @classmethod
+    def fits(cls, index: Any) -> bool:
+        """Return whether a faiss index is a flat inner-product index in an id map."""
+        return maps(index, faiss.IndexFlatIP)
+
+    def stored(self) -> tuple[IntArray, Vectors]:
+        """Return the ids and a view of the vectors."""
+        return self.ids(), vectors_of(self.index.index)
+
+    def ids(self) -> IntArray:
+        """Return the ids."""
+        ids: IntArray = faiss.vector_to_array(self.index.id_map)
+        return ids
+
+    def effort(self) -> int:
+        """Return 0: an exact search has no effort to set."""
+        return 0
+
+    def set_effort(self, effort: int) -> None:
+        """Do nothing: an exact search has no effort to set."""
+
+    def parameters(self, selector: Any) -> Any:
+        """Return search parameters that select some ids."""
+        return faiss.SearchParameters(sel=selector)
+
+
+def vectors_of(index: Any) -> Vectors:
+    """Return the vectors of a faiss flat index as a view, shape (N, D)."""
+    flat = faiss.downcast_index(index)
+    vectors: Vectors = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d).reshape(flat.ntotal, flat.d)
+    return vectors
+
+
+def maps(index: Any, kind: type) -> bool:
+    """Return whether a faiss index is an id map around an inner-product index of a type."""
+    inner = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexIDMap2) else None
+    return isinstance(inner, kind) and is_inner_product(index)
+
+
+def is_inner_product(index: Any) -> bool:
+    """Return whether a faiss index compares by inner product."""
+    return bool(index.metric_type == faiss.METRIC_INNER_PRODUCT)

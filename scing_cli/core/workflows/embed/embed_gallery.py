@@ -27,9 +27,7 @@ from scing_cli.core.paths import StrPath, as_path, as_paths
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.embed.embed_report import EmbedReport, report_of
-from scing_cli.core.workflows.embed.folder_data import folder_data
-from scing_cli.core.workflows.embed.gallery_choice import GalleryChoice
-from scing_cli.core.workflows.embed.new_images import NewImages, find_new_images
+from scing_cli.core.workflows.embed.gallery_images import GalleryChoice, NewImages, find_new_images, folder_data
 from scing_cli.core.workflows.embed.partial_index import MINUTES, PartialIndex, PartialWriter
 from scing_cli.core.workflows.embed.prune import drop_missing
 from scing_cli.core.workflows.shared.embedder_choice import Crops, choose_embedder

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from scing_cli.core.datasets import DataSet, Dropped, read_data
-from scing_cli.core.datasets.dataset import display_name
 from scing_cli.core.datasets.hold_out import HeldOut, divide_people
 from scing_cli.core.datasets.inspect import (
     Inspection,
@@ -25,7 +24,7 @@ from scing_cli.core.datasets.published_counts import Comparison, PartCount, comp
 from scing_cli.core.datasets.reading import trained_on_val
 from scing_cli.core.errors import DataError, SettingError, counted, spelled
 from scing_cli.core.figures import check_picture, write_picture
-from scing_cli.core.manifest import UNREADABLE, Manifest, write_manifest
+from scing_cli.core.manifest import UNREADABLE, Manifest, display_name, write_manifest
 from scing_cli.core.paths import StrPath, as_path
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter, default_workers

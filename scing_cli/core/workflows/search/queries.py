@@ -12,14 +12,13 @@ import numpy as np
 
 from scing_cli.core.datasets.disk_names import both, paths_on_disk
 from scing_cli.core.datasets.listing import find_images
-from scing_cli.core.datasets.passed_over import PassedOver, passed_text
+from scing_cli.core.datasets.passed_over import PassedOver, passed_text, report_passed
 from scing_cli.core.embeddings import Vectors
 from scing_cli.core.errors import DataError, ImageError, SettingError, counted, spelled
 from scing_cli.core.imagefile import image_size, is_folder
 from scing_cli.core.index import Hit, Row
 from scing_cli.core.paths import check_not_empty
 from scing_cli.core.runtime import Reporter
-from scing_cli.core.workflows.shared.run_data import report_passed
 
 SAMPLED = 25  # gallery rows whose image sizes are read
 FAR_LARGER = 4  # times the median height of the gallery's images
@@ -55,7 +54,8 @@ def photo_files(photos: Sequence[Path], reporter: Reporter) -> tuple[list[Path],
     """
     files: list[Path] = []
     passed: list[PassedOver] = []
-    on_disk = paths_on_disk(Path(), (photo.as_posix() for photo in photos))
+    absent = [photo.as_posix() for photo in photos if not photo.exists()]
+    on_disk = paths_on_disk(Path(), absent) if absent else {}
     for given in photos:
         photo = Path(on_disk.get(given.as_posix(), given))
         if photo != given:

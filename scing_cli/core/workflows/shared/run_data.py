@@ -10,7 +10,7 @@ from pathlib import Path
 from scing_cli.core.artifacts import Run
 from scing_cli.core.datasets import DataSet, join_data, locate, read_data
 from scing_cli.core.datasets.missing_values import missing_notes
-from scing_cli.core.datasets.passed_over import PassedOver, is_loss, passed_text
+from scing_cli.core.datasets.passed_over import report_passed
 from scing_cli.core.datasets.reading import overlaps
 from scing_cli.core.datasets.spelling import spelling_notes
 from scing_cli.core.datasets.table import read_rows
@@ -50,12 +50,6 @@ def read_source(
         reporter.warn(warning)
     report_passed(data.passed, reporter)
     return data
-
-
-def report_passed(passed: Sequence[PassedOver], reporter: Reporter) -> None:
-    """Report what was passed over in folders: as a warning if photos may have been lost, otherwise as a note."""
-    if passed:
-        (reporter.warn if is_loss(passed) else reporter.note)(passed_text(passed))
 
 
 def read_sources(

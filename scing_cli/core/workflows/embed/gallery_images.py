@@ -1,4 +1,4 @@
-"""Which images of a gallery are new or have changed since the index was written."""
+"""Which images `embed` embeds: those of a data set or a folder, and of these the ones that are new or have changed."""
 
 from __future__ import annotations
 
@@ -6,13 +6,65 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from scing_cli.core.datasets import DataSet
+from scing_cli.core.datasets.disk_names import did_you_mean
 from scing_cli.core.datasets.left_out import LeftOut, unreadable
+from scing_cli.core.datasets.listing import find_images
+from scing_cli.core.datasets.passed_over import passed_text, report_passed
 from scing_cli.core.embeddings import Vectors
-from scing_cli.core.errors import ImageError
+from scing_cli.core.errors import DataError, ImageError, SettingError, spelled
+from scing_cli.core.imagefile import REMEDY
 from scing_cli.core.index import Entry, GalleryIndex, Row, entry_of, file_keys, file_state
-from scing_cli.core.manifest import Manifest, Sample
+from scing_cli.core.manifest import Manifest, Sample, display_name, is_text
+from scing_cli.core.paths import StrPath, check_not_empty
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.shared.vectors import in_threads
+
+
+@dataclasses.dataclass(frozen=True)
+class GalleryChoice:
+    """The images to embed.
+
+    Args:
+        data: A data set, or several, whose people and cameras stay apart; None for the one that the run was trained on.
+        layout: The layout of each data set.
+        split: The part to embed: train, val, query, gallery or all.
+        images: Any folder of images, or several, instead of a data set; needs no labels.
+    """
+
+    data: StrPath | Sequence[StrPath] | None = None
+    layout: str = "auto"
+    split: str = "gallery"
+    images: StrPath | Sequence[StrPath] | None = None
+
+    def __post_init__(self) -> None:
+        if self.data is not None and self.images is not None:
+            raise SettingError(
+                "--data and --images were both given.", "--images takes a plain folder, --data a data set."
+            )
+
+
+def folder_data(folder: Path, *, reporter: Reporter) -> DataSet:
+    """Return all images below a folder, without labels, sorted by path, and what was passed over.
+
+    Raises:
+        DataError: If it is not a folder or has no images.
+    """
+    if not folder.is_dir():
+        raise DataError(
+            f"{spelled(folder)} is not a folder.", f"{did_you_mean(folder)}--images takes a folder of images."
+        )
+    check_not_empty(folder, "--images takes a folder of images.")
+    found, passed = find_images(folder)
+    if passed:
+        report_passed(passed, reporter)
+    files = [file for file in found if is_text(str(file))]
+    if len(files) < len(found):
+        reporter.warn(f"{len(found) - len(files)} files of {folder} were left out: their names are not UTF-8.")
+    if not files:
+        raise DataError(f"{spelled(folder)} holds no image. {passed_text(passed)}".strip(), REMEDY)
+    samples = tuple(Sample(file.relative_to(folder).as_posix()) for file in files)
+    return DataSet(Manifest(folder, samples, display_name(folder)), "images", passed=passed)
 
 
 @dataclasses.dataclass(frozen=True)

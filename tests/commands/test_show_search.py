@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from scing_cli.commands.hits_table import front_cut, print_hits
+from scing_cli.commands.show_search import front_cut, print_hits
 from scing_cli.core.errors import spelled
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_categories=("M", "C", "Z")), min_size=1, max_size=30)
