@@ -87,7 +87,7 @@ def test_a_maker_of_a_copy_survives_another_whose_clock_jumped(scing, own_run, h
 
     def interrupted(folder, encoder, digest):
         monkeypatch.setattr(openvino_embedder.time, "time", lambda: now() + jump)
-        openvino_embedder._sweep(own_run / "visual" / "inference")
+        openvino_embedder.sweep_temporary(own_run / "visual" / "inference")
         monkeypatch.setattr(openvino_embedder.time, "time", now)
         write(folder, encoder, digest)
 

@@ -150,6 +150,25 @@ class OpenVinoStamp(Entry):
     crops: Count | None = None
 
 
+class TextTowerEntry(Entry):
+    """Sizes of a text tower."""
+
+    layers: Annotated[int, Field(ge=1, le=256)]
+    heads: Size
+    quick_gelu: bool
+
+
+class OpenVinoTextStamp(Entry):
+    """The stamp of a text tower's OpenVINO model."""
+
+    digest: Digest
+    model: TextTowerEntry
+    embed_dim: Size
+    context_length: Size
+    files: OpenVinoFiles
+    least_cosine: Annotated[float, Field(ge=-1.001, le=1.001)]
+
+
 class IndexModel(Entry):
     """Where an index says that its model is."""
 
@@ -223,6 +242,7 @@ KINDS: Mapping[str, type[Entry]] = MappingProxyType(
         "visual stamp": VisualStamp,
         "prompts stamp": PromptsStamp,
         "OpenVINO stamp": OpenVinoStamp,
+        "OpenVINO text stamp": OpenVinoTextStamp,
         "index stamp": IndexStamp,
         "unfinished training": UnfinishedFile,
     }

@@ -109,7 +109,7 @@ def make_openvino_model(
         return False
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(folder)
+        sweep_temporary(folder)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
             made = Path(temporary) / "copy"
             made.mkdir()
@@ -122,7 +122,7 @@ def make_openvino_model(
                 )
                 return False
             write_json(made / STAMP, {**(read_stamp(made) or {}), "least_cosine": least, "crops": len(crops[:CROPS])})
-            _put(made, folder)
+            put_folder(made, folder)
             remember_openvino_model(folder)
     except (OSError, RuntimeError, ImportError, ScingError) as error:
         if _is_valid(folder, digest):  # another process has made it meanwhile
@@ -139,7 +139,7 @@ def _is_valid(folder: Path, digest: str) -> bool:
         return False
 
 
-def _sweep(folder: Path) -> None:
+def sweep_temporary(folder: Path) -> None:
     """Remove the temporary folders of killed processes next to a model's folder."""
     for temporary in folder.parent.glob(f".{folder.name}-*"):
         with contextlib.suppress(FileNotFoundError):  # another process may have just removed it
@@ -147,7 +147,7 @@ def _sweep(folder: Path) -> None:
                 shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _put(made: Path, folder: Path) -> None:
+def put_folder(made: Path, folder: Path) -> None:
     """Move a model to its folder; a previous one is moved into the temporary folder and deleted with it."""
     if folder.exists():
         folder.rename(made.with_name("former"))

@@ -6,12 +6,10 @@ Legend: B batch, T tokens of a text, W width of the image tower, D width of the 
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from open_clip.tokenizer import SimpleTokenizer
 
 from scing_cli.core.encoders import hub, weights
 from scing_cli.core.encoders.architecture import Architecture, find_architecture, known_models
@@ -21,12 +19,13 @@ from scing_cli.core.encoders.initial import LOGIT_SCALE, fill_image, fill_text
 from scing_cli.core.encoders.position import resize_positions, source_grid, stride_of
 from scing_cli.core.encoders.preprocessing import AUTO, Preprocessing, choose_preprocessing
 from scing_cli.core.encoders.text import TextEncoder
+from scing_cli.core.encoders.tokenizer import tokenize
 from scing_cli.core.encoders.weight_names import CAMERAS, CLIP, CLIP_REID, TOWER, Named, is_tower_alone
 from scing_cli.core.errors import WeightsError
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
 
-__all__ = ["ClipModel", "ImageModel", "empty_clip", "known_models", "load_clip", "load_image_tower"]
+__all__ = ["ClipModel", "ImageModel", "empty_clip", "known_models", "load_clip", "load_image_tower", "tokenize"]
 
 Tokenizer = Callable[[str], list[int]]
 
@@ -148,17 +147,6 @@ def empty_clip(name: str, *, stride: int | None = None) -> ClipModel:
     architecture = find_architecture(name)
     image, text = _towers(architecture, _geometry(architecture, stride, None, choose_preprocessing(name)))
     return ClipModel(image.eval(), text.eval(), LOGIT_SCALE, architecture.name, "", tokenize)
-
-
-@functools.cache
-def _words() -> SimpleTokenizer:
-    return SimpleTokenizer()
-
-
-def tokenize(text: str) -> list[int]:
-    """Return CLIP's token ids of a text: start token, words, end token; not padded, not truncated."""
-    words = _words()
-    return [words.sot_token_id, *words.encode(text), words.eot_token_id]
 
 
 def _geometry(

@@ -1,9 +1,10 @@
-"""Builds CLIP's image tower as an OpenVINO graph from its weights, without torch.
+"""Builds CLIP's towers as OpenVINO graphs from their weights, without torch.
 
-The graph computes the same as `image.ImageEncoder` in evaluation mode. The last block is computed only for the class
-token, because no other output of it is used.
+The graphs compute the same as `image.ImageEncoder` and `text.TextEncoder` in evaluation mode. The image tower's last
+block is computed only for the class token, because no other output of it is used.
 
-Legend: B batch, H x W' pixels, n patches, W width of the tower, h heads, D width of the joint embedding, C cameras.
+Legend: B batch, H x W' pixels, n patches, W width of the tower, h heads, D width of the joint embedding, C cameras, T
+tokens of the longest text.
 """
 
 from __future__ import annotations
@@ -53,7 +54,34 @@ def image_graph(state: State, geometry: Geometry, model: Mapping[str, Any]) -> o
     cls = tower.norm(ops.squeeze(tokens, _whole(1)), "ln_post")
     projected = ops.matmul(cls, _constant(state["proj"]), transpose_a=False, transpose_b=False)
     outputs = [ops.result(node, name=name) for node, name in ((cls, "cls"), (projected, "projected"))]
-    graph = openvino.Model(outputs, inputs, "image encoder")
+    return _named(openvino.Model(outputs, inputs, "image encoder"))
+
+
+def text_graph(state: State, model: Mapping[str, Any]) -> openvino.Model:
+    """Build the graph of a text tower.
+
+    Args:
+        state: The tower's weights by name, float32.
+        model: Its `layers`, `heads` and `quick_gelu`.
+
+    Returns:
+        A graph with two inputs: `ids`, (B, T) int64, and `ends`, (B,) int64, the place of each text's end token from 0
+        on. Ids after it have no effect. The output is `projected`, (B, D), not of unit length.
+    """
+    tower = _Tower(state, int(model["heads"]), quick_gelu=bool(model["quick_gelu"]))
+    ids, ends = (ops.parameter(shape, np.int64, name=name) for shape, name in (([-1, -1], "ids"), ([-1], "ends")))
+    length = ops.slice(ops.shape_of(ids), *(_whole([value]) for value in (1, 2, 1, 0)))
+    positions = ops.slice(_constant(state["positional_embedding"]), _whole([0]), length, _whole([1]), _whole([0]))
+    tokens = ops.add(ops.gather(_constant(state["token_embedding.weight"]), ids, _whole(0)), positions)
+    for number in range(int(model["layers"])):
+        tokens = tower.block(tokens, f"transformer.resblocks.{number}.", causal=True)
+    # The layer norm treats each token alone, so that of the end tokens is enough.
+    last = tower.norm(ops.gather(tokens, ends, _whole(1), batch_dims=1), "ln_final")
+    projected = ops.matmul(last, _constant(state["text_projection"]), transpose_a=False, transpose_b=False)
+    return _named(openvino.Model([ops.result(projected, name="projected")], [ids, ends], "text encoder"))
+
+
+def _named(graph: openvino.Model) -> openvino.Model:
     # OpenVINO numbers nodes per process; with names by position, equal towers give equal files.
     for number, node in enumerate(graph.get_ordered_ops()):
         if node.get_type_name() not in {"Parameter", "Result"}:
@@ -62,7 +90,7 @@ def image_graph(state: State, geometry: Geometry, model: Mapping[str, Any]) -> o
 
 
 class _Tower:
-    """The layers of the tower.
+    """The layers of a tower.
 
     Args:
         state: The tower's weights.
@@ -85,25 +113,25 @@ class _Tower:
         first = ops.broadcast(first, ops.concat([batch, _whole(1, len(weights))], 0))
         return ops.add(ops.concat([first, patches], 1), _constant(self.state["positional_embedding"][None]))
 
-    def block(self, tokens: Node, name: str, *, last: bool) -> Node:
-        """Run a residual attention block on (B, 1 + n, W); the last block returns only the class token."""
+    def block(self, tokens: Node, name: str, *, last: bool = False, causal: bool = False) -> Node:
+        """Run a residual attention block on (B, T, W), with `last` only for the first token."""
         normal = self.norm(tokens, name + "ln_1")
         queries = normal
         if last:
             tokens, queries = (_first_token(node) for node in (tokens, normal))
-        tokens = ops.add(tokens, self.attention(queries, normal, name + "attn."))
+        tokens = ops.add(tokens, self.attention(queries, normal, name + "attn.", causal=causal))
         hidden = self.linear(self.norm(tokens, name + "ln_2"), name + "mlp.c_fc.")
         hidden = ops.swish(hidden, _constant(np.float32(QUICK))) if self.quick_gelu else ops.gelu(hidden, "erf")
         return ops.add(tokens, self.linear(hidden, name + "mlp.c_proj."))
 
-    def attention(self, queries: Node, normal: Node, name: str) -> Node:
-        """Let the query tokens, (B, q, W), attend to all tokens, (B, 1 + n, W)."""
+    def attention(self, queries: Node, normal: Node, name: str, *, causal: bool) -> Node:
+        """Let the query tokens, (B, q, W), attend to all tokens, (B, T, W); if `causal`, only to earlier ones."""
         weights, biases = (np.split(self.state[f"{name}in_proj_{part}"], 3) for part in ("weight", "bias"))
         query, key, value = (
             self._by_head(_affine(node, weight, bias))
             for node, weight, bias in zip((queries, normal, normal), weights, biases, strict=True)
         )
-        mixed = ops.transpose(ops.scaled_dot_product_attention(query, key, value), _whole(0, 2, 1, 3))
+        mixed = ops.transpose(ops.scaled_dot_product_attention(query, key, value, causal=causal), _whole(0, 2, 1, 3))
         width = len(biases[0])
         return self.linear(ops.reshape(mixed, _whole(0, -1, width), special_zero=True), name + "out_proj.")
 

@@ -47,6 +47,7 @@ class TextEncoder(nn.Module):
         quick_gelu: bool = False,
     ) -> None:
         super().__init__()
+        self.config = {"layers": layers, "heads": heads, "quick_gelu": quick_gelu}
         self.width = width
         self.embed_dim = embed_dim
         self.context_length = context_length

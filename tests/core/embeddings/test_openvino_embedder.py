@@ -127,17 +127,17 @@ def test_a_broken_openvino_is_only_a_warning(
 def test_a_copy_that_another_process_made_meanwhile_is_taken(
     tmp_path: Path, files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, put = tmp_path / "made", openvino_embedder._put
+    folder, put = tmp_path / "made", openvino_embedder.put_folder
 
     def late(made: Path, place: Path) -> None:
         shutil.copytree(made, place)
         raise OSError("Directory not empty")
 
-    monkeypatch.setattr(openvino_embedder, "_put", late)
+    monkeypatch.setattr(openvino_embedder, "put_folder", late)
     reporter = Listening()
     assert make_openvino_model(folder, tiny_clip().image, "d", files, reporter=reporter)
     assert not reporter.warnings
-    monkeypatch.setattr(openvino_embedder, "_put", put)
+    monkeypatch.setattr(openvino_embedder, "put_folder", put)
     assert make_openvino_model(folder, tiny_clip().image, "d2", files, reporter=reporter)
     assert load_openvino_model(folder, "d2") is not None
 
@@ -152,7 +152,7 @@ def test_a_damaged_copy_that_cannot_be_replaced_is_no_success(
     def refuse(made: Path, place: Path) -> None:
         raise PermissionError(13, "Permission denied", str(place))
 
-    monkeypatch.setattr(openvino_embedder, "_put", refuse)
+    monkeypatch.setattr(openvino_embedder, "put_folder", refuse)
     reporter = Listening()
     assert not make_openvino_model(folder, tiny_clip().image, "d", files, reporter=reporter)
     assert reporter.warnings == [

@@ -9,20 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 from oracles.openclip import twin
-from tiny import TINY_MODEL, tiny_clip
+from tiny import TINY_MODEL, spread_out, tiny_clip
 
-from scing_cli.core.encoders.clip import ClipModel, load_clip
+from scing_cli.core.encoders.clip import load_clip
 from scing_cli.core.encoders.image import ImageEncoder, ImageFeatures, descriptor
 from scing_cli.core.errors import SettingError
-
-
-def spread_out(clip: ClipModel) -> ClipModel:
-    """Make biases and norms differ from 0 and 1, so that a forgotten one shows."""
-    draw = torch.Generator().manual_seed(5)
-    with torch.no_grad():
-        for parameter in (*clip.image.parameters(), *clip.text.parameters()):
-            parameter.add_(0.1 * torch.randn(parameter.shape, generator=draw))
-    return clip
 
 
 def variant(folder: Path, **changes: object) -> str:

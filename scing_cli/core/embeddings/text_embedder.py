@@ -1,0 +1,115 @@
+"""Embeds texts with a CLIP's text tower: as unit vectors in the space of its images.
+
+Q texts, T tokens of the longest one, D width of the joint embedding.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from scing_cli.core.embeddings import Vectors
+from scing_cli.core.encoders.tokenizer import END, tokenize
+from scing_cli.core.errors import DataError, spelled
+
+if TYPE_CHECKING:
+    from scing_cli.core.encoders.text import TextEncoder
+
+AT_ONCE = 64  # texts per batch
+SHOWN = 60  # characters of a text that a message quotes
+
+
+class Tokens(NamedTuple):
+    """Texts as token ids.
+
+    Args:
+        ids: Shape (Q, T), int64; after a text's end token 0.
+        ends: Shape (Q,), int64: the place of each end token, counted from 0.
+        cut: Numbers of the texts that were longer than the tower's context.
+    """
+
+    ids: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+    cut: Sequence[int]
+
+
+def tokens_of(texts: Sequence[str], context_length: int) -> Tokens:
+    """Return the token ids of texts; a text that is too long loses its last words.
+
+    Args:
+        texts: At least one.
+        context_length: Most tokens of a text, with its start and its end.
+    """
+    found = [tokenize(text) for text in texts]
+    cut = [number for number, ids in enumerate(found) if len(ids) > context_length]
+    for number in cut:
+        found[number] = [*found[number][: context_length - 1], END]
+    ids = np.zeros((len(found), max(map(len, found))), np.int64)
+    for number, own in enumerate(found):
+        ids[number, : len(own)] = own
+    return Tokens(ids, np.array([len(own) - 1 for own in found], np.int64), cut)
+
+
+class TextEmbedder(abc.ABC):
+    """Embeds texts.
+
+    Args:
+        width: D.
+        context_length: Most tokens of a text, with its start and its end.
+    """
+
+    def __init__(self, *, width: int, context_length: int) -> None:
+        self.width = width
+        self.context_length = context_length
+
+    def texts(self, texts: Sequence[str]) -> Vectors:
+        """Embed texts.
+
+        Returns:
+            Shape (Q, D), float32, unit length.
+
+        Raises:
+            DataError: If a vector is not finite, or zero.
+        """
+        vectors = np.empty((len(texts), self.width), np.float32)
+        for start in range(0, len(texts), AT_ONCE):
+            tokens = tokens_of(texts[start : start + AT_ONCE], self.context_length)
+            vectors[start : start + AT_ONCE] = self.features(tokens)
+        lengths = np.sqrt(np.square(vectors, dtype=np.float64).sum(axis=1, keepdims=True))
+        wrong = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)).ravel())
+        if len(wrong):
+            raise DataError(
+                f"The model gives no finite vector for {spelled(texts[wrong[0]][:SHOWN])!r}.",
+                "Its weights are damaged, or they are not those of a CLIP.",
+            )
+        unit: Vectors = (vectors / lengths).astype(np.float32)
+        return unit
+
+    @abc.abstractmethod
+    def features(self, tokens: Tokens) -> Vectors:
+        """Return the text tower's output, shape (Q, D), float32, not of unit length."""
+
+
+class TorchTextEmbedder(TextEmbedder):
+    """Embeds with a text tower, in float32 on the CPU.
+
+    Args:
+        tower: The text tower, in evaluation mode.
+    """
+
+    def __init__(self, tower: TextEncoder) -> None:
+        super().__init__(width=tower.embed_dim, context_length=tower.context_length)
+        self._tower = tower
+
+    def features(self, tokens: Tokens) -> Vectors:
+        """Return the text tower's output, shape (Q, D), float32, not of unit length."""
+        import torch
+
+        with torch.inference_mode():
+            embedded = self._tower.embed(torch.from_numpy(tokens.ids))
+            found: Vectors = self._tower(embedded, tokens.ends.tolist()).float().numpy()
+        return found
