@@ -232,7 +232,7 @@ Protocol = Annotated[
     typer.Option("--protocol", help="Which gallery rows are left out for a query.", metavar="auto|market|no-camera"),
 ]
 Photos = Annotated[
-    list[Path],
+    list[Path] | None,
     typer.Argument(
         help="Photos of one person each, or folders of them; - reads paths from standard input.",
         metavar="PHOTO|DIR|-...",

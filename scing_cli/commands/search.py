@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scing_cli.commands import options
+from scing_cli.commands import options, text_options
 from scing_cli.commands.console import Terminal
 from scing_cli.commands.option_checks import one_of, parse_box, paths_given, standard_input
 from scing_cli.commands.show_search import payload_of, show
+from scing_cli.commands.text_options import texts_given
 from scing_cli.commands.thumbnails import open_thumbnails
 
 
 def search(
-    photos: options.Photos,
+    photos: options.Photos = None,
+    text: text_options.Texts = None,
+    text_file: text_options.TextFile = None,
+    text_weight: text_options.TextWeight = None,
     index: options.Index = Path("gallery.faiss"),
     run: options.SearchRun = None,
     data: options.MovedData = None,
@@ -55,11 +59,15 @@ def search(
     one_of("--join", join, ("mean",))
     if hits_file is not None:
         check_hits_file(hits_file, as_json=as_json)
+    only_photos = {"--box": box is not None, "--join": join is not None, "--strict": strict}
+    texts = texts_given(text or [], text_file, photos or [], only_photos=only_photos, weight=text_weight is not None)
     strips = open_thumbnails(terminal, hits_file) if thumbnails else None
     names = (frozenset(given or ()) for given in (camera, identity, exclude_camera, exclude_identity))
     found = find(
-        paths_given(photos, standard_input()),
+        paths_given(photos or [], standard_input()),
         index,
+        texts=texts,
+        text_weight=0.5 if text_weight is None else text_weight,
         run=run,
         data=data,
         k=k,

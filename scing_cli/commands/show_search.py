@@ -33,7 +33,7 @@ INDENT = "      "
 
 def payload_of(found: SearchReport) -> dict[str, Any]:
     """Return the result as `--json` prints it."""
-    results: list[dict[str, Any]] = [{"query": str(own.query), "hits": _hits(own)} for own in found.results]
+    results: list[dict[str, Any]] = [{"query": _query(own), "hits": _hits(own)} for own in found.results]
     left_out = [dataclasses.asdict(fault) for fault in found.left_out]
     payload: dict[str, Any] = {"results": results, "left_out": left_out}
     if found.joined:
@@ -45,6 +45,12 @@ def payload_of(found: SearchReport) -> dict[str, Any]:
     payload["passed_over"] = [dataclasses.asdict(entry) for entry in found.passed_over]
     pictures = {"montage": found.montage, "saliency": found.saliency}
     return payload | {name: str(picture) for name, picture in pictures.items() if picture}
+
+
+def _query(found: QueryHits) -> str | dict[str, str]:
+    """Return a photo as its path, words as an object."""
+    photo = str(found.query or "")
+    return {"text": found.text} | ({"photo": photo} if photo else {}) if found.text else photo
 
 
 def _hits(found: QueryHits) -> list[dict[str, Any]]:
@@ -69,11 +75,11 @@ def show(found: SearchReport, terminal: Terminal, strips: Thumbnails | None, box
             below = f": the best score is {own.best_below:.4f}" if own.best_below is not None else ""
             nothing = "no hits" if found.threshold is None else "no match"
             said = f": {nothing}{below}"
-            terminal.say(fitting(str(own.query), terminal.stdout, beside=len(said)) + said)
+            terminal.say(fitting(own.label, terminal.stdout, beside=len(said)) + said)
             continue
-        print_hits(str(own.query), _hits(own), terminal.stdout)
+        print_hits(own.label, _hits(own), terminal.stdout)
         if strips is not None:
-            strips.show(own, found.identities.get(own.query, ""), box)
+            strips.show(own, found.identities.get(own.query, "") if own.query else "", box)
 
 
 def front_cut(text: str, width: int) -> str:

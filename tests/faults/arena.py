@@ -39,8 +39,9 @@ from scing_cli.core.workflows.evaluate.report.sections import settings as report
 from scing_cli.core.workflows.evaluate.vector_cache import cached_side
 from scing_cli.core.workflows.search.match_threshold import MatchRule, find_threshold
 from scing_cli.core.workflows.shared.machine import Machine
-from scing_cli.core.workflows.shared.model import ModelChoice, open_model, reopen_model, starting_encoder
+from scing_cli.core.workflows.shared.model import ModelChoice, open_model, reopen_model
 from scing_cli.core.workflows.shared.run_data import open_data, run_manifest
+from scing_cli.core.workflows.shared.starting_encoder import starting_encoder
 from scing_cli.core.workflows.train.prompts_stage import train_prompts
 from scing_cli.core.workflows.train.visual_stage import train_visual
 

@@ -6,6 +6,7 @@ from scing_cli.core.figures.heat import overlay, saliency_montage
 from scing_cli.core.figures.montage import MontageHit, ranked_montage
 from scing_cli.core.figures.montage_style import DARK, PAGE_LAYOUT
 from scing_cli.core.figures.strip import hits_that_fit, ranked_strip
+from scing_cli.core.figures.words import words_picture
 
 __all__ = [
     "DARK",
@@ -19,5 +20,6 @@ __all__ = [
     "ranked_montage",
     "ranked_strip",
     "saliency_montage",
+    "words_picture",
     "write_picture",
 ]

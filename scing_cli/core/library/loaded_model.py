@@ -6,6 +6,7 @@ Legend: N images, D width of the descriptor.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,26 @@ class Model:
         if not np.isfinite(vectors).all():
             raise DataError("A vector is not finite.", 'Load the model with precision="fp32".')
         return vectors
+
+    def embed_texts(self, texts: str | Sequence[str]) -> Vectors:
+        """Embed descriptions of people, whose vectors can be compared with those of images.
+
+        Args:
+            texts: One text, or N of them.
+
+        Returns:
+            (N, D) float32, unit length; N is 1 for a single text.
+
+        Raises:
+            SettingError: If the model has no text tower, a text is empty, or the descriptor is `concat`.
+            DataError: If a vector is not finite.
+        """
+        from scing_cli.core.workflows.search.text_queries import check_descriptor_of_texts, checked_words, text_vectors
+
+        check_descriptor_of_texts(self._descriptor)
+        return text_vectors(
+            checked_words([texts] if isinstance(texts, str) else texts), self._opened, reporter=self._reporter
+        )
 
 
 def load_model(

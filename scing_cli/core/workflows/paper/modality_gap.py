@@ -25,8 +25,8 @@ from scing_cli.core.workflows.evaluate.published import without_consistency
 from scing_cli.core.workflows.paper.gap_plot import GapPanel, Plane, gap_picture, gap_plane
 from scing_cli.core.workflows.paper.gap_statistics import ModalityGap, modality_gap, unit_rows
 from scing_cli.core.workflows.shared.machine import Machine
-from scing_cli.core.workflows.shared.model import starting_encoder
 from scing_cli.core.workflows.shared.run_data import run_manifest
+from scing_cli.core.workflows.shared.starting_encoder import starting_encoder
 from scing_cli.core.workflows.shared.vectors import embed_files
 
 IMAGES = 2000

@@ -77,4 +77,4 @@ def _rows(results: Sequence[QueryHits]) -> Iterable[Sequence[object]]:
     # Names that a spreadsheet reads as formulas are not changed: the file could not be found by another name.
     for found in results:
         for rank, hit in enumerate(found.hits, 1):
-            yield found.query, rank, repr(hit.score), hit.row.identity, hit.row.camera, hit.row.path
+            yield found.label, rank, repr(hit.score), hit.row.identity, hit.row.camera, hit.row.path

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from scing_cli.core.figures import hits_that_fit, ranked_montage, ranked_strip, write_picture
+from scing_cli.core.figures import hits_that_fit, ranked_montage, ranked_strip, words_picture, write_picture
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.search.queries import QueryHits
 from scing_cli.core.workflows.shared.pictures import montage_hit, read_cell, read_picture
@@ -51,15 +51,32 @@ def write_montage(
     rows = list(dict.fromkeys(Path(hit.row.path) for found in shown for hit in found.hits))
     read = in_threads(read_picture, rows, workers=workers, reporter=reporter, text="read pictures")
     pictures = dict(zip(rows, read, strict=True))
-    queries = [(read_cell(found.query, box), [*people.get(found.query, ()), found.query.name]) for found in shown]
+    queries = [(query_cell(found, box), query_lines(found, people)) for found in shown]
     hits = [
         [
-            montage_hit(hit, identities.get(found.query, ""), pictures[Path(hit.row.path)], photo=photo_of(found, box))
+            montage_hit(hit, identity_of(found, identities), pictures[Path(hit.row.path)], photo=photo_of(found, box))
             for hit in found.hits
         ]
         for found in shown
     ]
     write_picture(ranked_montage(queries, hits), target)
+
+
+def query_cell(found: QueryHits, box: Box | None) -> Image.Image:
+    """Return the picture of a query: its photo, or its words."""
+    return words_picture(found.text) if found.query is None else read_cell(found.query, box)
+
+
+def query_lines(found: QueryHits, people: Mapping[Path, Sequence[str]]) -> list[str]:
+    """Return the lines below the picture of a query; words alone stand in the picture."""
+    if found.query is None:
+        return []
+    return [*people.get(found.query, ()), found.query.name, *([f"+ {found.text}"] if found.text else [])]
+
+
+def identity_of(found: QueryHits, identities: Mapping[Path, str]) -> str:
+    """Return the identity of a query's photo; empty if it is unknown."""
+    return "" if found.query is None else identities.get(found.query, "")
 
 
 def photo_of(found: QueryHits, box: Box | None) -> Path | None:
@@ -85,4 +102,4 @@ def strip_of(found: QueryHits, identity: str, *, box: Box | None, size: tuple[in
     """
     shown = found.hits[: hits_that_fit(size)]
     hits = [montage_hit(hit, identity, read_picture(Path(hit.row.path))) for hit in shown]
-    return ranked_strip(read_cell(found.query, box), hits, size=size, unit=unit)
+    return ranked_strip(query_cell(found, box), hits, size=size, unit=unit)

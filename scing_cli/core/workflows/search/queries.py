@@ -1,4 +1,4 @@
-"""The photos of a search: find the files, warn about whole scenes, join several photos into one query."""
+"""The queries of a search: find the photos' files, warn about whole scenes, join several photos into one query."""
 
 from __future__ import annotations
 
@@ -27,17 +27,24 @@ JOINS = ("mean",)
 
 @dataclasses.dataclass(frozen=True)
 class QueryHits:
-    """One photo's ranked hits.
+    """One query's ranked hits.
 
     Args:
-        query: The photo.
+        query: The photo; None for a query of words alone.
         hits: Best first.
         best_below: The best score below the threshold; None without such a hit.
+        text: The words; empty for a query of a photo alone.
     """
 
-    query: Path
+    query: Path | None
     hits: Sequence[Hit]
     best_below: float | None = None
+    text: str = ""
+
+    @property
+    def label(self) -> str:
+        """The photo, the words, or both."""
+        return " + ".join(part for part in (str(self.query or ""), self.text) if part)
 
 
 def photo_files(photos: Sequence[Path], reporter: Reporter) -> tuple[list[Path], tuple[PassedOver, ...]]:
@@ -46,7 +53,7 @@ def photo_files(photos: Sequence[Path], reporter: Reporter) -> tuple[list[Path],
     A photo that does not exist is replaced by the file whose name differs only in Unicode form or case.
 
     Returns:
-        The files, and what was passed over in the folders, which is reported too.
+        The files, and what was passed over in the folders, which is reported too; nothing without photos.
 
     Raises:
         DataError: If a folder has no images.
@@ -71,7 +78,7 @@ def photo_files(photos: Sequence[Path], reporter: Reporter) -> tuple[list[Path],
             passed += skipped
         else:
             files.append(photo)
-    if not any(os.path.lexists(file) for file in files):  # before the model is loaded
+    if files and not any(os.path.lexists(file) for file in files):  # before the model is loaded
         raise ImageError(f"{spelled(files[0])} is missing.", "Name a photo of one person, or a folder of such photos.")
     return files, tuple(passed)
 

@@ -21,6 +21,7 @@ from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.errors import ImageError
 from scing_cli.core.figures import overlay, saliency_montage, write_picture
 from scing_cli.core.runtime import Advance, Reporter, Silent, memory_advice
+from scing_cli.core.workflows.search.montage_file import identity_of, photo_of, query_cell, query_lines
 from scing_cli.core.workflows.search.queries import QueryHits
 from scing_cli.core.workflows.shared.pictures import montage_hit, read_person, reduce
 from scing_cli.core.workflows.shared.vectors import MEMORY_OPTIONS, Box, in_threads
@@ -51,10 +52,10 @@ def write_saliency(
 ) -> None:
     """Draw photos with their hits, and on each image a heat map of the regions that raise its score.
 
-    A hit's score is its cosine with the photo's descriptor, which is constant. A photo's score is the mean of its
-    cosines with all hits whose images can be read; without such a hit, it has no heat map. A gallery image that is
-    missing or unreadable leaves its cell empty. Gradients are always float32, and scores are those without camera
-    vectors (R15).
+    A hit's score is its cosine with the query's descriptor, which is constant. A photo's score is the mean of its
+    cosines with all hits whose images can be read; without such a hit, it has no heat map, and neither have words. A
+    gallery image that is missing or unreadable leaves its cell empty. Gradients are always float32, and scores are
+    those without camera vectors (R15).
 
     Args:
         target: A .png or .jpg file.
@@ -74,9 +75,9 @@ def write_saliency(
     with memory_advice(MEMORY_OPTIONS), reporter.progress("saliency", images) as advance:
         for found, vector in zip(shown, vectors, strict=False):
             query, gallery = _heated(found, vector, embedder, box, advance)
-            queries.append((query, [*people.get(found.query, ()), found.query.name]))
-            identity = identities.get(found.query, "")
-            pairs, photo = zip(found.hits, gallery, strict=True), found.query if box is None else None
+            queries.append((query, query_lines(found, people)))
+            identity, photo = identity_of(found, identities), photo_of(found, box)
+            pairs = zip(found.hits, gallery, strict=True)
             hits.append([montage_hit(hit, identity, image, photo=photo) for hit, image in pairs])
     write_picture(saliency_montage(queries, hits), target)
 
@@ -86,21 +87,23 @@ def _heated(
 ) -> tuple[Image.Image, list[Image.Image | None]]:
     """Return the pictures of a photo and of its hits with heat maps; None for a hit that cannot be read."""
     geometry = embedder.encoder.geometry
-    query = _person(found.query, box, geometry)
+    query = None if found.query is None else _person(found.query, box, geometry)
+    picture = query_cell(found, box) if query is None else query.picture
     read = functools.partial(_gallery_person, geometry=geometry)
     files = [Path(hit.row.path) for hit in found.hits]
     gallery = in_threads(read, files, workers=embedder.workers, reporter=Silent(), text="read pictures")
     readable = [person for person in gallery if person is not None]
     # Progress counts images: those without a saliency map are done now, also the photo if no hit is readable.
-    advance(len(gallery) - len(readable) + (not readable))
+    advance(len(gallery) - len(readable) + (query is None or not readable))
     if not readable:
-        return query.picture, [None] * len(gallery)
-    pixels = torch.stack([person.pixels for person in (query, *readable)])  # (1 + hits, 3, H, W')
-    mean = torch.cat([embedder.tensors(part) for part in torch.split(pixels[1:], AT_ONCE)]).mean(dim=0)
-    descriptor = torch.from_numpy(vector).to(mean.device)
-    targets = torch.stack([mean, *[descriptor] * len(readable)])  # (1 + hits, D)
+        return picture, [None] * len(gallery)
+    pixels = torch.stack([person.pixels for person in readable])  # (hits, 3, H, W')
+    mean = torch.cat([embedder.tensors(part) for part in torch.split(pixels, AT_ONCE)]).mean(dim=0)
+    targets = torch.stack([torch.from_numpy(vector).to(mean.device)] * len(readable))  # (hits, D)
+    if query is not None:
+        pixels, targets = torch.cat([query.pixels[None], pixels]), torch.cat([mean[None], targets])
     maps = iter(_maps(embedder, pixels, targets, advance))
-    heated = overlay(query.picture, next(maps))
+    heated = picture if query is None else overlay(picture, next(maps))
     return heated, [None if person is None else overlay(person.picture, next(maps)) for person in gallery]
 
 

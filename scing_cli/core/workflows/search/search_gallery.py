@@ -1,4 +1,4 @@
-"""Search an index for the images most similar to photos."""
+"""Search an index for the images most similar to photos, or to words."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from scing_cli.core.datasets.dataset import Dropped
 from scing_cli.core.datasets.left_out import LeftOut, list_beside, report_left_out
 from scing_cli.core.datasets.passed_over import PassedOver
-from scing_cli.core.embeddings import Embedder, Vectors
-from scing_cli.core.errors import ImageError, ScingError, SettingError, counted
+from scing_cli.core.embeddings import Vectors
+from scing_cli.core.errors import ScingError, SettingError
 from scing_cli.core.figures import check_picture
 from scing_cli.core.index import (
     GalleryIndex,
@@ -31,7 +31,7 @@ from scing_cli.core.workflows.search.match_threshold import MatchRule, Threshold
 from scing_cli.core.workflows.search.montage_file import shown_part, write_montage
 from scing_cli.core.workflows.search.moved_images import MovedImages, with_present_paths
 from scing_cli.core.workflows.search.queries import QueryHits, hint_at_boxes, photo_files
-from scing_cli.core.workflows.search.queries import join as joined
+from scing_cli.core.workflows.search.query_vectors import Asked, Query, embed_queries
 from scing_cli.core.workflows.search.rerank_hits import check_count, reranked_hits
 from scing_cli.core.workflows.search.row_filters import check_filters, report_counts
 from scing_cli.core.workflows.shared.embedder_choice import choose_in_background
@@ -39,7 +39,7 @@ from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel, open_model, reopen_model
 from scing_cli.core.workflows.shared.pictures import who
 from scing_cli.core.workflows.shared.run_data import run_manifest
-from scing_cli.core.workflows.shared.vectors import Box, embed_files
+from scing_cli.core.workflows.shared.vectors import Box
 
 __all__ = ["QueryHits", "SearchReport", "search"]
 
@@ -73,6 +73,8 @@ def search(
     photos: StrPath | Sequence[StrPath],
     index: StrPath,
     *,
+    texts: Sequence[str] = (),
+    text_weight: float = 0.5,
     run: StrPath | None = None,
     data: StrPath | None = None,
     k: int = 10,
@@ -90,11 +92,13 @@ def search(
     machine: Machine | None = None,
     reporter: Reporter = LIBRARY_REPORTER,
 ) -> SearchReport:
-    """Rank the rows of an index by their cosine with each photo.
+    """Rank the rows of an index by their cosine with each photo, or with words.
 
     Args:
-        photos: A file or a folder of files, or several.
+        photos: A file or a folder of files, or several; none for words alone.
         index: The index file.
+        texts: Descriptions of people, each a query; with photos only one, which is joined with each photo.
+        text_weight: The weight of the words that are joined with a photo, from 0 to 1.
         run: The run with the model; None for the model that the index names.
         data: The folder that has the gallery's images now, if they were moved.
         k: Hits per photo.
@@ -132,30 +136,27 @@ def search(
     if allowed:  # before the model is loaded
         check_filters(read_index_rows(index), allowed, allow_missing=allow_missing, reporter=reporter)
     wanted = wanted or MatchRule()
+    texts = _checked_texts(texts, stamp, photos=bool(files), rerank=rerank, wanted=wanted)
     model = _model(stamp, index, run, wanted, reporter)
     # The model loads in a thread while this one reads the index.
-    embedder_ready = choose_in_background(model, machine, kind=stamp.descriptor, count=len(files), reporter=reporter)
+    kind, count = stamp.descriptor, len(files)
+    ready = choose_in_background(model, machine, kind=kind, count=count, reporter=reporter) if files else None
     opened = GalleryIndex.read(index)
     rows = opened.rows()
     left = report_counts(rows, k, allowed, once=each_identity_once, reporter=reporter)
     if box is None:
         hint_at_boxes(files, rows, reporter)
-    embedder = embedder_ready()
-    opened.check_model(model.digest, descriptor=embedder.kind, width=embedder.width, name=model.label())
+    left_out, asked = LeftOut(strict=strict), Asked(files, texts, text_weight, box, join)
+    embedded = embed_queries(asked, opened, model, ready, left_out=left_out, reporter=reporter)
     threshold = find_threshold(wanted, model, opened.stamp, index)
-    left_out, total = LeftOut(strict=strict), len(files)
-    files, vectors = _embedded(files, embedder, box, left_out, reporter)
-    joined_files: Sequence[Path] = ()
-    if join is not None:
-        reporter.note(f"{counted(len(files), 'photo makes', 'photos make')} one query, named after the first.")
-        vectors, joined_files, files = joined(vectors, join), files, files[:1]
-    hits = _hits(opened, vectors, k, allowed, once=each_identity_once, rerank=rerank, reporter=reporter)
+    hits = _hits(opened, embedded.vectors, k, allowed, once=each_identity_once, rerank=rerank, reporter=reporter)
     if threshold is not None:
         say_threshold(threshold, left, differs=_differs(join, model), reporter=reporter)
-    results = [_matches(file, found, k, threshold, each_identity_once) for file, found in zip(files, hits, strict=True)]
+    pairs = zip(embedded.queries, hits, strict=True)
+    results = [_matches(query, found, k, threshold, once=each_identity_once) for query, found in pairs]
     results = with_present_paths(results, moved, reporter)
     drawn = montage is not None or saliency is not None
-    people = _known_people(files, model, as_path(data)) if identify or drawn else {}
+    people = _known_people(embedded.files, model, as_path(data)) if identify or drawn else {}
     known = {photo: row.identity for photo, row in people.items()}
     if drawn:
         shown = shown_part(results, reporter)
@@ -166,10 +167,10 @@ def search(
             from scing_cli.core.workflows.search.saliency_file import write_saliency  # only saliency needs torch
 
             # Saliency needs gradients, which an OpenVINO embedder does not have; the ranking does not change.
-            torch_embedder = machine.embedder(model.encoder, kind=embedder.kind)
-            write_saliency(saliency, shown, vectors, known, lines, embedder=torch_embedder, box=box, reporter=reporter)
-    _report_left_out(left_out, total, montage or saliency, reporter)
-    return SearchReport(results, montage, saliency, threshold, known, joined_files, passed, left_out.dropped())
+            embedder, vectors = machine.embedder(model.encoder, kind=kind), embedded.vectors
+            write_saliency(saliency, shown, vectors, known, lines, embedder=embedder, box=box, reporter=reporter)
+    _report_left_out(left_out, count, montage or saliency, reporter)
+    return SearchReport(results, montage, saliency, threshold, known, embedded.joined, passed, left_out.dropped())
 
 
 def _report_left_out(left_out: LeftOut, total: int, picture: Path | None, reporter: Reporter) -> None:
@@ -189,17 +190,15 @@ def _model(stamp: Stamp, source: Path, run: Path | None, wanted: MatchRule, repo
     return model
 
 
-def _embedded(
-    files: Sequence[Path], embedder: Embedder, box: Box | None, left_out: LeftOut, reporter: Reporter
-) -> tuple[list[Path], Vectors]:
-    """Embed the photos; return those that can be read, with their vectors."""
-    try:
-        vectors = embed_files(embedder, files, box=box, reporter=reporter, text="embed", left_out=left_out)
-        left_out.check_not_all(files)
-    except ImageError as error:
-        raise ImageError(error.what, "Name a photo of one person, or a folder of such photos.") from error
-    kept = [row for row, file in enumerate(files) if file not in left_out]
-    return [files[row] for row in kept], vectors[kept] if len(left_out) else vectors
+def _checked_texts(texts: Sequence[str], stamp: Stamp, *, photos: bool, rerank: bool, wanted: MatchRule) -> list[str]:
+    """Check the texts; there must be one if there is no photo."""
+    if texts:
+        from scing_cli.core.workflows.search.text_queries import check_texts  # few searches need it
+
+        return check_texts(texts, stamp, photos=photos, rerank=rerank, wanted=wanted)
+    if not photos:
+        raise SettingError("There is no query.", "Name a photo, or describe a person with --text.")
+    return []
 
 
 def _hits(
@@ -220,10 +219,10 @@ def _differs(join: str | None, model: OpenedModel) -> str:
     return "The rate was measured with single photos; the mean of several scores higher." if join else ""
 
 
-def _matches(photo: Path, hits: Sequence[Hit], k: int, threshold: Threshold | None, once: bool) -> QueryHits:
+def _matches(query: Query, hits: Sequence[Hit], k: int, threshold: Threshold | None, *, once: bool) -> QueryHits:
     """Return the first k matches; with `once`, only the first match of each identity."""
     matches, best_below = split(hits, threshold)
-    return QueryHits(photo, (best_of_each(matches) if once else matches)[:k], best_below)
+    return QueryHits(query.photo, (best_of_each(matches) if once else matches)[:k], best_below, query.text)
 
 
 def _check_pictures(montage: Path | None, saliency: Path | None) -> None:

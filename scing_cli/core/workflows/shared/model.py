@@ -18,7 +18,6 @@ from scing_cli.core.runtime import Reporter
 
 if TYPE_CHECKING:
     from scing_cli.core.encoders.image import ImageEncoder
-    from scing_cli.core.methods.prompts_file import IdentityTexts
 
 RELATIVE = "relative_run"
 LARGEST_STRIDE = 64  # pixels
@@ -176,42 +175,6 @@ def _check_same(found: str, expected: str, label: str, source: Path, remedy: str
             f"{source} was made by another model (visual {expected[:8]}…) than {label} has (visual {found[:8]}…).",
             remedy,
         )
-
-
-def starting_encoder(run: Run, texts: IdentityTexts, pretrained: str | None, reporter: Reporter) -> ImageEncoder:
-    """Return the frozen CLIP image encoder of stage 1, from which stage 2 starts, after checking its digest.
-
-    Args:
-        run: The run.
-        texts: The result of the run's stage 1.
-        pretrained: New location of the weights, if they have moved.
-        reporter: Shows the progress of a download.
-
-    Raises:
-        RunError: If it is not the model that the prompts were trained with.
-        WeightsError: If the model or its weights are not available.
-    """
-    from scing_cli.core.encoders.clip import load_clip
-    from scing_cli.core.encoders.encoder_file import encoder_digest
-
-    model, settings = run.info["model"], run.prompt_settings()
-    clip = load_clip(
-        model["model"],
-        pretrained or model["pretrained"],
-        stride=settings["stride"],
-        statistics=settings["statistics"],
-        interpolation=settings.get("interpolation", "auto"),
-        seed=settings["seed"],
-        reporter=reporter,
-    )
-    digest = encoder_digest(clip.image)
-    if digest != texts.model_digest:
-        raise RunError(
-            f"{model['model']} ({model['pretrained']}) is not the model that the prompts of {run.path} were "
-            f"trained with (visual {digest[:8]}… instead of {texts.model_digest[:8]}…).",
-            "Give the original weights: --pretrained FILE. Or start over: scing train-prompts --data DIR",
-        )
-    return clip.image
 
 
 def _trained(run: Run) -> OpenedModel:

@@ -23,10 +23,10 @@ from scing_cli.core.runtime import Reporter, choose_precision, memory_advice
 from scing_cli.core.settings import VisualSettings, check_used, given_settings, saved_settings
 from scing_cli.core.settings.schedule_settings import MINUTES
 from scing_cli.core.workflows.shared.machine import Machine
-from scing_cli.core.workflows.shared.model import starting_encoder
 from scing_cli.core.workflows.shared.readable import readable_rows
 from scing_cli.core.workflows.shared.run_data import run_manifest
 from scing_cli.core.workflows.shared.scoring import score_parts, sides
+from scing_cli.core.workflows.shared.starting_encoder import starting_encoder
 from scing_cli.core.workflows.train.run_lock import lock_run
 from scing_cli.core.workflows.train.session import TrainingSession
 from scing_cli.core.workflows.train.unfinished import Unfinished, machine_of, read_unfinished

@@ -1,0 +1,66 @@
+"""Opens the CLIP that a run started from: its image encoder starts stage 2, its text tower reads words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from scing_cli.core.artifacts import Run
+from scing_cli.core.errors import RunError
+from scing_cli.core.runtime import Reporter
+
+if TYPE_CHECKING:
+    from scing_cli.core.encoders.clip import ClipModel
+    from scing_cli.core.encoders.image import ImageEncoder
+    from scing_cli.core.methods.prompts_file import IdentityTexts
+
+
+def starting_clip(run: Run, digest: str, pretrained: str | None, reporter: Reporter) -> ClipModel:
+    """Return the CLIP that a run started from, after checking the digest of its image encoder.
+
+    Args:
+        run: The run.
+        digest: The digest that the image encoder must have.
+        pretrained: New location of the weights, if they have moved.
+        reporter: Shows the progress of a download.
+
+    Raises:
+        RunError: If it is not the model that the prompts were trained with.
+        WeightsError: If the model or its weights are not available.
+    """
+    from scing_cli.core.encoders.clip import load_clip
+    from scing_cli.core.encoders.encoder_file import encoder_digest
+
+    model, settings = run.info["model"], run.prompt_settings()
+    clip = load_clip(
+        model["model"],
+        pretrained or model["pretrained"],
+        stride=settings["stride"],
+        statistics=settings["statistics"],
+        interpolation=settings.get("interpolation", "auto"),
+        seed=settings["seed"],
+        reporter=reporter,
+    )
+    found = encoder_digest(clip.image)
+    if found != digest:
+        raise RunError(
+            f"{model['model']} ({model['pretrained']}) is not the model that the prompts of {run.path} were "
+            f"trained with (visual {found[:8]}… instead of {digest[:8]}…).",
+            "Give the original weights: --pretrained FILE. Or start over: scing train-prompts --data DIR",
+        )
+    return clip
+
+
+def starting_encoder(run: Run, texts: IdentityTexts, pretrained: str | None, reporter: Reporter) -> ImageEncoder:
+    """Return the frozen image encoder of stage 1, from which stage 2 starts.
+
+    Args:
+        run: The run.
+        texts: The result of the run's stage 1.
+        pretrained: New location of the weights, if they have moved.
+        reporter: Shows the progress of a download.
+
+    Raises:
+        RunError: As for `starting_clip`.
+        WeightsError: As for `starting_clip`.
+    """
+    return starting_clip(run, texts.model_digest, pretrained, reporter).image
