@@ -3,7 +3,7 @@
 The small model's weights ship with this package (tag `rendered`). Other weights are searched in this order:
 `weights/<model>-<tag>.<safetensors|pt|bin|pth>` in this program's cache folder, OpenAI's cache (`~/.cache/clip`), the
 Hugging Face cache. If none has the file and the user named the tag, it is downloaded: from its published address
-(`fetch`), else from the hub (`hub_download`). torch and open_clip are imported only when a tag must be looked up.
+(`fetch`), else from the hub (`hub_download`). This module imports neither torch nor open_clip.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from scing_cli.core.artifacts import cache_folder, home_folder
 from scing_cli.core.encoders.architecture import CONFIG_FILES, OWN_MODELS, config_file, find_architecture
 from scing_cli.core.encoders.fetch import OFFLINE_WAY, Probe, UnfetchedError, fetch
 from scing_cli.core.encoders.hub_download import fetch_from_hub, hub_address
+from scing_cli.core.encoders.published_tags import tags_of
 from scing_cli.core.errors import WeightsError
 from scing_cli.core.paths import check_local
 from scing_cli.core.runtime import Reporter
@@ -201,10 +202,8 @@ def _tags(name: str, tag: str) -> tuple[Published | None, list[str]]:
     # OpenAI's weights need the other activation: a name without it is refused by the caller, also without torch.
     if clean == "openai" and (known := OPENAI.get(name) or OPENAI.get(f"{name}-quickgelu")):
         return known, []
-    from open_clip import get_pretrained_cfg, list_pretrained_tags_by_model
-
-    if not (content := get_pretrained_cfg(name, clean)):
-        return None, list(list_pretrained_tags_by_model(name))
+    if not (content := (tags := tags_of(name)).get(clean)):
+        return None, list(tags)
     quick_gelu = bool(content.get("quick_gelu")) or clean == "openai"
     return Published(content.get("url") or "", content.get("hf_hub") or "", quick_gelu), []
 
