@@ -16,6 +16,8 @@ from types import MappingProxyType
 from typing import Any
 
 from scing_cli.core.encoders.geometry import LARGEST_SIDE
+from scing_cli.core.encoders.local_copies import hub_copy, repository_of
+from scing_cli.core.encoders.published_tags import model_of
 from scing_cli.core.encoders.transformers_config import from_transformers
 from scing_cli.core.errors import WeightsError, spelled
 from scing_cli.core.safe_reading import SMALL, check_ordinary, parse_json, read_limited
@@ -92,25 +94,33 @@ def find_architecture(name: str) -> Architecture:
 
     Args:
         name: A model's name, or the path of a JSON file in open_clip's or transformers' format (it must end in
-            `.json`), or of a folder with one of `CONFIG_FILES`. An `image_size` of two numbers is height and width. One
-            number means square pretraining; the default size is then 256x128.
+            `.json`), or of a folder with one of `CONFIG_FILES`, or a repository `owner/name` in the hub's cache. An
+            `image_size` of two numbers is height and width. One number means square pretraining; the default size is
+            then 256x128.
 
     Raises:
         WeightsError: If the name is unknown (the message lists close matches), or the model is not a plain CLIP (the
             message gives the reason).
     """
-    if (path := config_file(name)) is not None:
-        return _parse(path.as_posix(), _read(path))
     files = _files()
-    if name not in files:
-        close = difflib.get_close_matches(name.replace("/", "-"), known_models(), n=4, cutoff=0.5)
-        near = f"Close matches: {', '.join(close)}." if close else f"Known: {', '.join(known_models())}."
-        raise WeightsError(f"There is no model {name!r}.", f"{near} For your own model: --model FILE.json.")
-    return _parse(name, _read(files[name]))
+    if name in files:
+        return _parse(name, _read(files[name]))
+    repository = repository_of(name)
+    if (path := config_file(name)) is not None:
+        return _parse(repository or path.as_posix(), _read(path))
+    if repository is not None and hub_copy(repository) is not None:  # open_clip fetches weights without a JSON file
+        listed = model_of(repository)
+        if listed not in files:
+            raise WeightsError(f"--model {name}: its copy has no {' or '.join(CONFIG_FILES)}.", FORM)
+        return _parse(repository, _read(files[listed]))
+    raise _unknown(name, repository)
 
 
 def config_file(name: str) -> Path | None:
     """Return the absolute path of the JSON file that `--model` names, or of that in its folder; None for a name.
+
+    Args:
+        name: As for `find_architecture`. A repository may have a copy without such a file.
 
     Raises:
         WeightsError: If it is a folder without such a file.
@@ -118,12 +128,25 @@ def config_file(name: str) -> Path | None:
     path = Path(name).absolute()
     if name.endswith(".json"):
         return path
-    if name in _files() or not path.is_dir():
+    if name in _files():
         return None
-    found = next((path / file for file in CONFIG_FILES if (path / file).is_file()), None)
-    if found is None:
+    copy = hub_copy(name)
+    if copy is None and not path.is_dir():
+        return None
+    folder = copy or path
+    found = next((folder / file for file in CONFIG_FILES if (folder / file).is_file()), None)
+    if found is None and (copy is None or path.is_dir()):
         raise WeightsError(f"--model {path}: the folder has no {' or '.join(CONFIG_FILES)}.", FORM)
     return found
+
+
+def _unknown(name: str, repository: str | None) -> WeightsError:
+    """Return the message for a name that no model has; a repository that is not in the cache may have it."""
+    close = difflib.get_close_matches(name.replace("/", "-"), known_models(), n=4, cutoff=0.5)
+    near = f"Close matches: {', '.join(close)}." if close else f"Known: {', '.join(known_models())}."
+    if repository is not None and not close:
+        near = f"The hub's cache has no copy of it. Fetch one with hf download {repository}."
+    return WeightsError(f"There is no model {name!r}.", f"{near} For your own model: --model FILE.json.")
 
 
 @functools.cache

@@ -11,21 +11,27 @@ from __future__ import annotations
 import dataclasses
 import functools
 import urllib.parse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from scing_cli.core.artifacts import cache_folder, home_folder
 from scing_cli.core.encoders.architecture import CONFIG_FILES, OWN_MODELS, config_file, find_architecture
 from scing_cli.core.encoders.fetch import OFFLINE_WAY, Probe, UnfetchedError, fetch
 from scing_cli.core.encoders.hub_download import fetch_from_hub, hub_address
+from scing_cli.core.encoders.local_copies import (
+    HUB_FILES,
+    SUFFIXES,
+    TRANSFORMERS_FILES,
+    given_file,
+    hub_copy,
+    is_file_name,
+    repository_of,
+    weights_in,
+)
 from scing_cli.core.encoders.published_tags import tags_of
 from scing_cli.core.errors import WeightsError
-from scing_cli.core.paths import check_local
 from scing_cli.core.runtime import Reporter
 
-SUFFIXES = (".safetensors", ".pt", ".bin", ".pth")
-_HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
-FOLDER_FILES = (*_HUB_FILES, "model.safetensors", "pytorch_model.bin", "image_encoder.safetensors")
 _OPENAI = "https://openaipublic.azureedge.net/clip/models"
 
 
@@ -63,9 +69,18 @@ OPENAI = {
     ),
 }
 
+# The same weights in transformers' layout.
+_TRANSFORMERS = {
+    "ViT-B-32-quickgelu": "openai/clip-vit-base-patch32",
+    "ViT-B-16-quickgelu": "openai/clip-vit-base-patch16",
+    "ViT-L-14-quickgelu": "openai/clip-vit-large-patch14",
+}
+
 
 def default_tag(name: str) -> str:
-    """Return a model's default weights: its folder's file, or the tag of its shipped weights, or OpenAI's."""
+    """Return a model's default weights: its folder's or copy's, or the tag of its shipped weights, or OpenAI's."""
+    if (repository := _repository(name)) is not None:
+        return repository
     if (own := folder_weights(name)) is not None:
         return own.as_posix()
     return SHIPPED if shipped_weights(name) else "openai"
@@ -73,8 +88,16 @@ def default_tag(name: str) -> str:
 
 def folder_weights(name: str) -> Path | None:
     """Return the weights file next to the JSON file of open_clip or transformers that `--model` names, if any."""
+    if (repository := _repository(name)) is not None:
+        return given_file(repository)
     config = config_file(name)
-    return _weights_in(config.parent) if config is not None and config.name in CONFIG_FILES else None
+    return weights_in(config.parent) if config is not None and config.name in CONFIG_FILES else None
+
+
+def _repository(name: str) -> str | None:
+    """Return the repository that `--model` names, if the hub's cache has a copy with weights."""
+    copy = hub_copy(name) if "/" in name else None
+    return repository_of(name) if copy is not None and weights_in(copy) is not None else None
 
 
 def shipped_weights(name: str) -> Path | None:
@@ -94,8 +117,8 @@ def locate(name: str, pretrained: str | None, *, reporter: Reporter) -> Path | N
 
     Args:
         name: A model's name, or the path of its JSON file.
-        pretrained: A tag, the path of a file (it is not opened) or of a folder with one of `FOLDER_FILES`, or `random`;
-            None for `default_tag`.
+        pretrained: A tag, the path of a file (it is not opened) or of a folder with one of `FOLDER_FILES`, a repository
+            `owner/name` in the hub's cache, or `random`; None for `default_tag`.
         reporter: Shows a download's progress.
 
     Raises:
@@ -105,41 +128,9 @@ def locate(name: str, pretrained: str | None, *, reporter: Reporter) -> Path | N
     pretrained = pretrained or default_tag(name)
     if pretrained == "random":
         return None
-    if not is_file_name(pretrained):
+    if not is_file_name(pretrained) and hub_copy(pretrained) is None:
         return find_weights(architecture.name, pretrained, reporter=reporter)
-    path = check_local(Path(pretrained)).absolute()
-    return _in_folder(path) if path.is_dir() else _file(path)
-
-
-def _file(path: Path) -> Path:
-    if not path.is_file():
-        raise WeightsError(f"The weights file {path} does not exist.", "Give its path: --pretrained FILE.")
-    return path
-
-
-def _weights_in(folder: Path) -> Path | None:
-    """Return the first of `FOLDER_FILES` in a folder; None if there is none."""
-    return next((folder / name for name in FOLDER_FILES if (folder / name).is_file()), None)
-
-
-def _in_folder(folder: Path) -> Path:
-    """Return the weights file of a folder as open_clip and transformers write it.
-
-    Raises:
-        WeightsError: If it has none; the message names the files.
-    """
-    found = _weights_in(folder)
-    if found is None:
-        raise WeightsError(
-            f"{folder} has no weights file.", f"It should hold {', '.join(FOLDER_FILES)}. Or give a file."
-        )
-    return found
-
-
-def is_file_name(pretrained: str) -> bool:
-    """Return whether `--pretrained` is a path, not a tag: by its suffix or folder, or because such weights exist."""
-    path = Path(pretrained)
-    return path.suffix in SUFFIXES or len(path.parts) > 1 or path.is_file() or _weights_in(path) is not None
+    return given_file(pretrained)
 
 
 def find_weights(name: str, tag: str, *, reporter: Reporter) -> Path:
@@ -214,16 +205,25 @@ def _local(name: str, tag: str, published: Published) -> Path | None:
     if published.url:
         paths.append(home_folder() / ".cache" / "clip" / Path(published.url).name)
     if published.hub:
-        from huggingface_hub import try_to_load_from_cache
-
-        found = (try_to_load_from_cache(repository, file) for repository, file in _hub_files(published))
-        paths.extend(Path(path) for path in found if isinstance(path, str))
+        paths.extend(_copied(name, published))
     return next((path for path in paths if path.is_file()), None)
+
+
+def _copied(name: str, published: Published) -> Iterator[Path]:
+    """Yield where the hub's cache may have a tag's weights: as open_clip fetches them, then as transformers does."""
+    for repository, file in _hub_files(published):
+        if (copy := hub_copy(repository)) is not None:
+            yield copy / file
+    repository = published.hub.rpartition("/")[0]
+    same = _TRANSFORMERS.get(name) if published is OPENAI.get(name) else repository
+    if not repository.startswith("timm/") or same != repository:  # timm's own file of this name has other tensors
+        copy = hub_copy(same) if same else None
+        yield from (copy / file for file in TRANSFORMERS_FILES) if copy is not None else ()
 
 
 def _hub_files(published: Published) -> list[tuple[str, str]]:
     repository, _, file = published.hub.rpartition("/")
-    return [(repository, each) for each in ((file,) if file else _HUB_FILES)]
+    return [(repository, each) for each in ((file,) if file else HUB_FILES)]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

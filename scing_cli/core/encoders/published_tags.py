@@ -29,6 +29,21 @@ def tags_of(name: str) -> Tags:
     return _table().get(name, {})
 
 
+def model_of(repository: str) -> str | None:
+    """Return the model whose weights a repository of the hub has, as open_clip lists them; None if it lists none.
+
+    Args:
+        repository: `owner/name`.
+    """
+    names = [
+        f"{name}-quickgelu" if each.get(_QUICK) and f"{name}-quickgelu" in _table() else name
+        for name, tags in _table().items()
+        for each in tags.values()
+        if str(each.get("hf_hub") or "").startswith(f"{repository}/")
+    ]
+    return names[0] if names else None
+
+
 @functools.cache
 def _table() -> Mapping[str, Tags]:
     """Return the tags of every model."""
