@@ -23,6 +23,8 @@ def embed(
     stride: model_options.PlainStride = None,
     statistics: model_options.PlainStatistics = "auto",
     interpolation: model_options.PlainInterpolation = "auto",
+    cameras: model_options.PlainCameras = None,
+    camera_factor: model_options.PlainCameraFactor = 1.0,
     data: options.SeveralData = None,
     layout: options.Layout = "auto",
     split: options.GallerySplit = "gallery",
@@ -44,9 +46,16 @@ def embed(
     debug: options.Debug = False,
 ) -> None:
     """Embed images as unit vectors into a FAISS inner-product index with stable ids."""
-    terminal = Terminal(as_json=as_json)
+    terminal, named = Terminal(as_json=as_json), model_options.camera_names(cameras)
     if prune and not append:
-        given = {"run": run, "model": model, "pretrained": pretrained, "stride": stride, "data": data, "images": images}
+        given: dict[str, object] = {
+            "run": run,
+            "model": model,
+            "pretrained": pretrained,
+            "stride": stride,
+            "data": data,
+            "images": images,
+        }
         usual = {
             "layout": (layout, "auto"),
             "statistics": (statistics, "auto"),
@@ -54,6 +63,7 @@ def embed(
             "split": (split, "gallery"),
             "descriptor": (descriptor, "projected"),
         }
+        given |= {"cameras": cameras, "camera_factor": camera_factor if camera_factor != 1 else None}
         not_with("--prune without --append", given, **usual, index_type=(index_type, "auto"), strict=(strict, False))
         not_with("--prune", {"force": force or None})
         check_machine(device, precision, workers, batch_size)
@@ -69,7 +79,7 @@ def embed(
 
     try:
         report = build(
-            ModelChoice(run, model, pretrained, stride, seed, statistics, interpolation),
+            ModelChoice(run, model, pretrained, stride, seed, statistics, interpolation, named, camera_factor),
             GalleryChoice(data, layout, split, images),
             output=output,
             append=append,

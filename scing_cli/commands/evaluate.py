@@ -22,6 +22,8 @@ def evaluate(
     stride: model_options.PlainStride = None,
     statistics: model_options.PlainStatistics = "auto",
     interpolation: model_options.PlainInterpolation = "auto",
+    cameras: model_options.PlainCameras = None,
+    camera_factor: model_options.PlainCameraFactor = 1.0,
     split: options.QuerySplit = "query",
     data: options.SeveralData = None,
     layout: options.Layout = "auto",
@@ -46,12 +48,20 @@ def evaluate(
     debug: options.Debug = False,
 ) -> None:
     """Rank the gallery for every query: mAP, mINP, CMC; single query, no re-ranking unless asked for."""
-    terminal = Terminal(as_json=as_json)
+    terminal, named = Terminal(as_json=as_json), model_options.camera_names(cameras)
     reranking = _reranking({"k1": k1, "k2": k2, "lambda": lambda_, "yes": yes or None}, rerank)
     if embeddings is not None:
-        given = {"run": run, "model": model, "pretrained": pretrained, "stride": stride, "data": data, "index": index}
+        given: dict[str, object] = {
+            "run": run,
+            "model": model,
+            "pretrained": pretrained,
+            "stride": stride,
+            "data": data,
+            "index": index,
+        }
         usual = {"split": (split, "query"), "layout": (layout, "auto"), "descriptor": (descriptor, "projected")}
         usual |= {"statistics": (statistics, "auto"), "interpolation": (interpolation, "auto")}
+        given |= {"cameras": cameras, "camera_factor": camera_factor if camera_factor != 1 else None}
         not_with("--embeddings", given, **usual, strict=(strict, False))
         check_machine(device, precision, workers, batch_size)
         from scing_cli.core.workflows.evaluate.evaluate_saved import evaluate_saved
@@ -68,7 +78,7 @@ def evaluate(
     if data and len(data) > 1:
         not_with("several --data", {"index": index})
     reports = evaluate_on(
-        ModelChoice(run, model, pretrained, stride, seed, statistics, interpolation),
+        ModelChoice(run, model, pretrained, stride, seed, statistics, interpolation, named, camera_factor),
         data or [None],
         split=split,
         layout=layout,

@@ -1,4 +1,4 @@
-"""The options of a plain CLIP instead of a run: `--model`, its weights and its pixels."""
+"""The options of a plain CLIP instead of a run: `--model`, its weights, its pixels and its cameras."""
 
 from __future__ import annotations
 
@@ -39,3 +39,27 @@ PlainInterpolation = Annotated[
         rich_help_panel=MODEL,
     ),
 ]
+PlainCameras = Annotated[
+    str | None,
+    typer.Option(
+        "--cameras",
+        help="Names for the camera vectors in --pretrained, in their order.",
+        metavar="NAME,NAME,...",
+        rich_help_panel=MODEL,
+    ),
+]
+PlainCameraFactor = Annotated[
+    float,
+    typer.Option(
+        "--camera-factor", help="Factor of these vectors; SIE_COE of CLIP-ReID.", metavar="X", rich_help_panel=MODEL
+    ),
+]
+
+
+def camera_names(text: str | None) -> tuple[str, ...]:
+    """Return the names in the value of `--cameras`.
+
+    >>> camera_names("1, 2,door"), camera_names(None)
+    (('1', '2', 'door'), ())
+    """
+    return () if text is None else tuple(name.strip() for name in text.split(","))

@@ -115,3 +115,61 @@ def test_training_images_of_no_camera_are_counted(scing, world, here):
     done = scing("train-visual", "--run", "run", "--camera-embedding", *FAST)
     assert done.code == 0
     assert "1 training image has no known camera" in done.err
+
+
+@pytest.fixture
+def clip_reid(trained, here):
+    """The trained encoder in CLIP-ReID's layout: the camera vectors without the names of the cameras."""
+    import torch
+    from safetensors.torch import load_file
+
+    names = load_file(trained / "visual" / "image_encoder.safetensors")
+    tower = {f"image_encoder.{name}": tensor for name, tensor in names.items() if name != "camera_embedding"}
+    torch.save({**tower, "cv_embed": names["camera_embedding"], "classifier.weight": torch.zeros(2, 2)}, "sie.pth")
+    return Path("sie.pth")
+
+
+def test_vectors_of_a_file_are_used_for_the_cameras_that_the_user_names(scing, trained, clip_reid, world):
+    plain = (*MODEL[:2], "--pretrained", clip_reid, "--data", world, "--precision", "fp32", "--json")
+    run = scing("evaluate", "--run", trained, "--data", world, "--precision", "fp32", "--json").json
+    with_names = scing("evaluate", *plain, "--cameras", "1,2,3")
+    assert with_names.code == 0, with_names.err
+    assert WITHOUT not in with_names.err
+    assert (with_names.json["mAP"], with_names.json["mINP"]) == (run["mAP"], run["mINP"])
+    without = scing("evaluate", *plain)
+    assert "3 camera vectors, but the file does not name the cameras" in without.err
+    others = scing("evaluate", *plain, "--cameras", "a,b,c")
+    assert others.err.count(WITHOUT) == 2
+    assert others.json["mAP"] == without.json["mAP"]
+
+
+def test_an_index_opens_such_a_model_again(scing, clip_reid, world):
+    model = (*MODEL[:2], "--pretrained", clip_reid, "--cameras", "1,2,3", "--camera-factor", "2")
+    made = scing("embed", "--data", world, *model, "--output", "g.faiss")
+    assert made.code == 0, made.err
+    assert WITHOUT not in made.err
+    found = scing("search", min((world / "query").glob("*.jpg")), "--index", "g.faiss", "--device", "cpu")
+    assert found.code == 0, found.err
+    assert f"1 image is {WITHOUT}" in found.err
+    other = scing("embed", "--data", world, *model[:-1], "1", "--output", "g.faiss", "--append")
+    assert other.code == 2
+    assert "was made by another model" in other.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--cameras", "1,2"), "--cameras needs --model: a run has its own"),
+        ((*MODEL[:2], "--cameras", "1,,2"), "each camera needs a name of its own"),
+        ((*MODEL[:2], "--cameras", "1,1"), "each camera needs a name of its own"),
+        ((*MODEL[:2], "--camera-factor", "3"), "--camera-factor needs --cameras"),
+        ((*MODEL[:2], "--cameras", "1", "--camera-factor", "0"), "must be above 0"),
+        ((*MODEL[:2], "--cameras", "1", "--camera-factor", "nan"), "must be above 0"),
+        ((*MODEL[:2], "--cameras", "1", "--pretrained", "random"), "has no camera vectors"),
+    ],
+)
+def test_names_that_cannot_be_used(scing, world, here, options, message):
+    for command in ("embed", "evaluate"):
+        result = scing(command, "--data", world, *options)
+        assert result.code == 2
+        assert message in result.err

@@ -6,22 +6,24 @@ Legend: B batch, T tokens of a text, W width of the image tower, D width of the 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from scing_cli.core.encoders import hub, weights
 from scing_cli.core.encoders.architecture import Architecture, find_architecture, known_models
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.encoders.initial import LOGIT_SCALE, fill_image, fill_text
-from scing_cli.core.encoders.position import resize_positions, source_grid, stride_of
-from scing_cli.core.encoders.preprocessing import AUTO, Preprocessing, choose_preprocessing
+from scing_cli.core.encoders.opened_weights import Opened, make_geometry, open_weights
+from scing_cli.core.encoders.position import resize_positions, source_grid
+from scing_cli.core.encoders.preprocessing import AUTO, choose_preprocessing
 from scing_cli.core.encoders.text import TextEncoder
 from scing_cli.core.encoders.tokenizer import tokenize
-from scing_cli.core.encoders.weight_names import CAMERAS, CLIP, CLIP_REID, TOWER, Named, is_tower_alone
-from scing_cli.core.errors import WeightsError
+from scing_cli.core.encoders.weight_names import CAMERAS, Named, is_tower_alone
+from scing_cli.core.errors import WeightsError, counted
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
 
@@ -89,14 +91,16 @@ def load_clip(
         WeightsError: If the model or the tag is unknown, or the weights are missing, unreadable or of another model.
         SettingError: If stride, size, statistics or interpolation are invalid.
     """
-    opened = _open(name, pretrained, stride, size, (statistics, interpolation), reporter=reporter)
-    architecture, geometry, found, source = opened.architecture, opened.geometry, opened.found, opened.source
+    opened = open_weights(name, pretrained, stride, size, (statistics, interpolation), reporter=reporter)
+    architecture, found, source = opened.architecture, opened.found, opened.source
     if source is None:
-        reporter.warn(f"{name} starts from random weights (seed {seed}): its features are meaningless before training.")
-        return _random(architecture, geometry, seed)
+        return _random(opened, seed, reporter)
+    if (vectors := found.state.pop(f"visual.{CAMERAS}", None)) is not None:
+        left_out = f"{counted(len(vectors), 'camera vector')}, which are left out"
+        reporter.warn(f"{source} has {left_out}: train-visual learns new ones with --camera-embedding.")
     if is_tower_alone(found.state):
         found = _with_text_tower(found, architecture, source, reporter)
-    image, text = _towers(architecture, geometry)
+    image, text = _towers(architecture, opened.geometry)
     scale = found.state.pop("logit_scale", None)
     _fill(image, text, found, architecture, source)
     if scale is None or scale.numel() != 1:
@@ -114,23 +118,68 @@ def load_image_tower(
     stride: int | None = None,
     statistics: str = AUTO,
     interpolation: str = AUTO,
+    cameras: Sequence[str] = (),
+    camera_factor: float = 1.0,
     seed: int = 0,
     reporter: Reporter = LIBRARY_REPORTER,
 ) -> ImageModel:
     """Build the image tower of a CLIP model and fill it with weights, as `load_clip` does; no text tower is needed.
 
+    Args:
+        name: As for `load_clip`, like all other arguments.
+        pretrained: The weights.
+        stride: Step between patches.
+        statistics: Pixel statistics.
+        interpolation: Interpolation.
+        cameras: Names for the camera vectors of the weights, such as CLIP-ReID's `cv_embed`, in their order; without
+            names, the vectors are left out with a warning.
+        camera_factor: Factor of these vectors: `MODEL.SIE_COE` of the training with CLIP-ReID.
+        seed: Seed for `random`.
+        reporter: Receives notes and warnings.
+
     Raises:
-        WeightsError: If the model or the tag is unknown, or the weights are missing, unreadable or of another model.
+        WeightsError: If the model or the tag is unknown, the weights are missing, unreadable or of another model, or
+            they have no camera vectors, or another number than `cameras`.
         SettingError: If stride, statistics or interpolation are invalid.
     """
-    opened = _open(name, pretrained, stride, None, (statistics, interpolation), reporter=reporter)
+    opened = open_weights(name, pretrained, stride, None, (statistics, interpolation), reporter=reporter)
+    vectors = opened.found.state.pop(f"visual.{CAMERAS}", None)
+    if cameras or vectors is not None:
+        vectors = _named_vectors(opened, vectors, cameras, reporter)
     if opened.source is None:
-        chosen = {"statistics": statistics, "interpolation": interpolation}
-        clip = load_clip(name, "random", stride=stride, size=None, seed=seed, reporter=reporter, **chosen)
-        return ImageModel(clip.image, clip.name, clip.pretrained)
-    image, _ = _towers(opened.architecture, opened.geometry)
-    _fill(image, None, opened.found, opened.architecture, opened.source)
+        image = _random(opened, seed, reporter).image
+    else:
+        image, _ = _towers(opened.architecture, opened.geometry)
+        _fill(image, None, opened.found, opened.architecture, opened.source)
+    if vectors is not None:
+        image.set_cameras(cameras, camera_factor * vectors)
     return ImageModel(image.eval(), opened.architecture.name, opened.label)
+
+
+def _named_vectors(opened: Opened, vectors: Tensor | None, cameras: Sequence[str], reporter: Reporter) -> Tensor | None:
+    """Return the camera vectors if the cameras are named; None, with a warning, if they are not.
+
+    Raises:
+        WeightsError: If the weights have no vectors, or not one for each name.
+    """
+    where = opened.source or opened.label
+    if vectors is None:
+        raise WeightsError(f"{where} has no camera vectors.", "Leave --cameras out.")
+    fit = (len(cameras), opened.architecture.image.width)
+    if not cameras:
+        reporter.warn(
+            f"{where} has {counted(len(vectors), 'camera vector')}, but the file does not name the cameras: they are "
+            "left out. To use them, name the cameras in the order of its training, such as --cameras 1,2,3,4,5,6."
+        )
+        return None
+    if tuple(vectors.shape) != fit:
+        raise WeightsError(
+            f"--cameras names {counted(len(cameras), 'camera')}, but {where} has camera vectors of shape "
+            f"{tuple(vectors.shape)}.",
+            f"Name {len(vectors)} cameras, in the order of the training. If these are vectors of views, such as those "
+            "of a training on VeRi-776, they cannot be used: leave --cameras out.",
+        )
+    return vectors
 
 
 def empty_clip(name: str, *, stride: int | None = None) -> ClipModel:
@@ -145,23 +194,8 @@ def empty_clip(name: str, *, stride: int | None = None) -> ClipModel:
         SettingError: If the stride is invalid.
     """
     architecture = find_architecture(name)
-    image, text = _towers(architecture, _geometry(architecture, stride, None, choose_preprocessing(name)))
+    image, text = _towers(architecture, make_geometry(architecture, stride, None, choose_preprocessing(name)))
     return ClipModel(image.eval(), text.eval(), LOGIT_SCALE, architecture.name, "", tokenize)
-
-
-def _geometry(
-    architecture: Architecture, stride: int | None, size: tuple[int, int] | None, pixels: Preprocessing
-) -> Geometry:
-    height, width = size or architecture.size
-    return Geometry(
-        height=height,
-        width=width,
-        patch=architecture.patch,
-        stride=architecture.patch if stride is None else stride,
-        mean=pixels.mean,
-        std=pixels.std,
-        interpolation=pixels.interpolation,
-    )
 
 
 def _towers(architecture: Architecture, geometry: Geometry) -> tuple[ImageEncoder, TextEncoder]:
@@ -172,82 +206,15 @@ def _towers(architecture: Architecture, geometry: Geometry) -> tuple[ImageEncode
     return image, text
 
 
-def _random(architecture: Architecture, geometry: Geometry, seed: int) -> ClipModel:
-    image, text = _towers(architecture, geometry)
+def _random(opened: Opened, seed: int, reporter: Reporter) -> ClipModel:
+    name = opened.architecture.name
+    reporter.warn(f"{name} starts from random weights (seed {seed}): its features are meaningless before training.")
+    image, text = _towers(opened.architecture, opened.geometry)
     image.to_empty(device="cpu")
     text.to_empty(device="cpu")
     fill_image(image, seed)
     fill_text(text, seed)
-    return ClipModel(image.eval(), text.eval(), LOGIT_SCALE, architecture.name, "random", tokenize)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Opened:
-    """Weights that were read for a model.
-
-    Args:
-        architecture: The model's sizes.
-        geometry: The geometry in which its image tower is used.
-        found: The tensors; empty for random weights.
-        source: The file; None for random weights.
-        label: The name of the weights, as in `ClipModel.pretrained`.
-    """
-
-    architecture: Architecture
-    geometry: Geometry
-    found: Named
-    source: Path | None
-    label: str
-
-
-def _open(
-    name: str,
-    pretrained: str | None,
-    stride: int | None,
-    size: tuple[int, int] | None,
-    pixels: tuple[str, str],
-    *,
-    reporter: Reporter,
-) -> _Opened:
-    """Find and read a model's weights. The arguments are those of `load_clip`; `pixels`: statistics, interpolation."""
-    architecture = find_architecture(name)
-    prepared = choose_preprocessing(name, *pixels)
-    pretrained = pretrained or hub.default_tag(name)
-    source = hub.locate(name, pretrained, reporter=reporter)
-    if source is None:
-        geometry = _geometry(architecture, stride, size, prepared)
-        return _Opened(architecture, geometry, Named("", {}), None, pretrained)
-    found = _read(architecture, source, prepared, reporter)
-    geometry = _geometry(architecture, stride or _trained_stride(architecture, found, size), size, prepared)
-    label = source.as_posix() if hub.is_file_name(pretrained) else pretrained
-    return _Opened(architecture, geometry, found, source, label)
-
-
-def _read(architecture: Architecture, source: Path, pixels: Preprocessing, reporter: Reporter) -> Named:
-    """Read a weights file; report what it is, and what is left out of it."""
-    found = weights.read_weights(source)
-    if weights.is_archive(source) and not architecture.image.quick_gelu:
-        reporter.warn(
-            f"{source} is a TorchScript archive, as published by OpenAI; its weights need QuickGELU, which "
-            f"{architecture.name} does not use: choose {architecture.name}-quickgelu."
-        )
-    if pixels.source is not None:
-        mean, std = (", ".join(f"{each:.3g}" for each in numbers) for numbers in (pixels.mean, pixels.std))
-        reporter.note(f"Pixels as {pixels.source} states: mean {mean}; std {std}; {pixels.interpolation}.")
-    if found.layout not in ("", CLIP):
-        reporter.note(f"{source} is read as {found.layout}.")
-    vectors = found.state.pop(f"visual.{CAMERAS}", None)
-    if vectors is not None:
-        reporter.warn(f"{source} has vectors of {len(vectors)} cameras without their names: they are left out.")
-    return found
-
-
-def _trained_stride(architecture: Architecture, found: Named, size: tuple[int, int] | None) -> int | None:
-    """Return the stride that an image tower of re-identification was trained with; None for the patch's side."""
-    positions = found.state.get("visual.positional_embedding")
-    if found.layout not in (CLIP_REID, TOWER) or positions is None:
-        return None
-    return stride_of(len(positions), architecture.native, size or architecture.size, architecture.patch)
+    return ClipModel(image.eval(), text.eval(), LOGIT_SCALE, name, "random", tokenize)
 
 
 def _with_text_tower(found: Named, architecture: Architecture, source: Path, reporter: Reporter) -> Named:

@@ -24,7 +24,7 @@ from scing_cli.core.encoders.local_copies import (
     TRANSFORMERS_FILES,
     given_file,
     hub_copy,
-    is_file_name,
+    is_place,
     repository_of,
     weights_in,
 )
@@ -128,7 +128,7 @@ def locate(name: str, pretrained: str | None, *, reporter: Reporter) -> Path | N
     pretrained = pretrained or default_tag(name)
     if pretrained == "random":
         return None
-    if not is_file_name(pretrained) and hub_copy(pretrained) is None:
+    if not is_place(pretrained):
         return find_weights(architecture.name, pretrained, reporter=reporter)
     return given_file(pretrained)
 

@@ -107,6 +107,16 @@ class ImageEncoder(nn.Module):
         vectors = 0.02 * torch.randn(len(names), self.width, generator=draw)
         self.camera_embedding = nn.Parameter(vectors.to(self.class_embedding.device))
 
+    def set_cameras(self, names: Sequence[str], vectors: Tensor) -> None:
+        """Use given vectors of cameras.
+
+        Args:
+            names: N cameras, without duplicates.
+            vectors: Shape (N, W), to be added with coefficient 1.
+        """
+        self._name_cameras(names)
+        self.camera_embedding = nn.Parameter(vectors.to(self.class_embedding.device))
+
     def _name_cameras(self, names: Sequence[str]) -> None:
         self.cameras = tuple(names)
         self.config["cameras"] = list(names)

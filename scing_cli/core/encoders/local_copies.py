@@ -1,12 +1,13 @@
 """Folders with weights: as open_clip, transformers and this program write them, and copies in the hub's cache.
 
 transformers, open_clip and timm fill the Hugging Face hub's cache. A repository `owner/name` is a folder
-`models--owner--name` there, with `snapshots/COMMIT`, whose files are links into `blobs`. `HF_HUB_CACHE` or `HF_HOME` say
-where the cache is. Nothing is downloaded here, and no weights are opened.
+`models--owner--name` there, with `snapshots/COMMIT`, whose files are links into `blobs`. `HF_HUB_CACHE` or `HF_HOME`
+says where the cache is. Nothing is downloaded here, and no weights are opened.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def repository_of(name: str) -> str | None:
     ('openai/clip-vit-base-patch16', None, None)
     """
     match = _REPOSITORY.fullmatch(name)
-    return match[1] if match is not None and not Path(name).exists() else None
+    return match[1] if match is not None and not os.path.lexists(name) else None
 
 
 def hub_copy(name: str) -> Path | None:
@@ -41,7 +42,7 @@ def hub_copy(name: str) -> Path | None:
     Returns:
         None if the name is not one of these, or the cache has no copy.
     """
-    if (Path(name) / _COMMITS).is_dir():
+    if os.path.isdir(Path(name) / _COMMITS):  # noqa: PTH112 - False for a name that is too long for the system
         return _current(Path(name).absolute())
     if (repository := repository_of(name)) is None:
         return None
@@ -105,6 +106,11 @@ def is_file_name(pretrained: str) -> bool:
     if path.is_file() or (path.is_dir() and (hub_copy(pretrained) or weights_in(path)) is not None):
         return True
     return (path.suffix in SUFFIXES or len(path.parts) > 1) and hub_copy(pretrained) is None
+
+
+def is_place(pretrained: str) -> bool:
+    """Return whether `--pretrained` is a path or a repository in the hub's cache, not a tag or `random`."""
+    return is_file_name(pretrained) or hub_copy(pretrained) is not None
 
 
 def _leads_outside(file: Path) -> bool:

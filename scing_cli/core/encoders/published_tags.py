@@ -44,6 +44,25 @@ def model_of(repository: str) -> str | None:
     return names[0] if names else None
 
 
+def needs_quick_gelu(file: str, repository: str | None) -> bool | None:
+    """Return whether published weights need QuickGELU; None if open_clip does not list them.
+
+    Args:
+        file: The name of the weights file.
+        repository: `owner/name` of the hub, if they come from it.
+    """
+    for name, tags in _table().items():
+        for each in tags.values():
+            published = str(each.get("url") or "").rpartition("/")[2]
+            hub = str(each.get("hf_hub") or "")
+            # OpenAI's files are called as the model, which files of other weights may be called too.
+            if (published == file and not file.startswith(f"{name}.")) or (
+                repository and hub.startswith(f"{repository}/")
+            ):
+                return bool(each.get(_QUICK))
+    return None
+
+
 @functools.cache
 def _table() -> Mapping[str, Tags]:
     """Return the tags of every model."""

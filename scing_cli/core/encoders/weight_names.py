@@ -41,10 +41,12 @@ class Named(NamedTuple):
     Args:
         layout: The layout of the file; empty if it is not known.
         state: `visual.*` and, if the file has one, the text tower and `logit_scale`.
+        openai: Whether the file has the form in which OpenAI published its weights.
     """
 
     layout: str
     state: State
+    openai: bool = False
 
 
 def clip_names(found: Mapping[str, Tensor]) -> Named:
@@ -61,6 +63,11 @@ def clip_names(found: Mapping[str, Tensor]) -> Named:
         own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
         return Named(layout, _CONVERT[layout](own))
     return Named("", tensors)
+
+
+def has_sizes(found: Mapping[str, Tensor]) -> bool:
+    """Return whether tensors include the sizes that OpenAI's files have in addition to the weights."""
+    return any(name.rpartition(".")[2] in _SIZES for name in found)
 
 
 def is_tower_alone(state: Mapping[str, Tensor]) -> bool:

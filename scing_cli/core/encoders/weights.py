@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from scing_cli.core.encoders.archive import is_archive, read_archive
 from scing_cli.core.encoders.checkpoint import read_checkpoint
-from scing_cli.core.encoders.weight_names import Named, appearance, clip_names
+from scing_cli.core.encoders.weight_names import Named, appearance, clip_names, has_sizes
 from scing_cli.core.errors import WeightsError, one_line, spelled
 
 __all__ = ["TowerStates", "fill", "is_archive", "read_state", "read_weights", "split_state"]
@@ -70,7 +70,7 @@ def read_weights(path: Path) -> Named:
     given = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
     if not given:
         raise WeightsError(f"{path} does not contain named tensors.", "Use a file with a whole CLIP model.")
-    layout, tensors = clip_names(given)
+    layout, tensors, _ = clip_names(given)
     if not layout and not any(name.startswith("visual.") for name in tensors):
         raise _not_a_clip(path, given)
     if odd := [f"{name} ({tensor.dtype})" for name, tensor in tensors.items() if not tensor.is_floating_point()]:
@@ -78,7 +78,8 @@ def read_weights(path: Path) -> Named:
             f"{path} contains weights that are not floating-point numbers: {', '.join(odd[:_SHOWN])}.", _AGAIN
         )
     try:
-        return Named(layout, {name: tensor.to(torch.float32) for name, tensor in tensors.items()})
+        weights = {name: tensor.to(torch.float32) for name, tensor in tensors.items()}
+        return Named(layout, weights, openai=has_sizes(given) or is_archive(path))
     except RuntimeError as error:  # torch raises this for dtypes that it cannot convert, such as quantized ones
         raise WeightsError(
             f"{path} contains tensors that are not weights: {one_line(error)}.", "Use another file."

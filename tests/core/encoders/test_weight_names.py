@@ -175,6 +175,61 @@ def test_the_stride_of_a_tower_is_that_of_its_positions(tmp_path, state):
     assert torch.equal(again.positional_embedding, loaded.positional_embedding)
 
 
+WIDE = {  # CLIP-ReID's sizes of images and patches
+    "embed_dim": 16,
+    "quick_gelu": True,
+    "vision_cfg": {"image_size": 224, "patch_size": 16, "width": 32, "layers": 2, "head_width": 16},
+    "text_cfg": SQUARE["text_cfg"],
+}
+
+
+@pytest.mark.parametrize(("stride", "grid"), [(16, (16, 8)), (12, (21, 10))])
+def test_clip_reid_at_its_own_size_with_its_stride(tmp_path, stride, grid):
+    config = tmp_path / "wide.json"
+    config.write_text(json.dumps(WIDE))
+    made = load_clip(str(config), "random", stride=stride, seed=4, reporter=Silent()).image
+    tower = {f"visual.{name}": tensor.detach() for name, tensor in made.state_dict().items()}
+    file = save(tmp_path / "ViT-B-16_60.pth", clip_reid_names(tower))
+    loaded = load_image_tower(str(config), file, reporter=Silent()).image
+    assert (loaded.geometry.stride, loaded.geometry.grid) == (stride, grid)
+    pixels = torch.randn(2, 3, 256, 128, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(pixels).projected, made(pixels).projected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("factor", "options"), [(1.0, {}), (3.0, {"camera_factor": 3.0})])
+def test_clip_reid_with_its_camera_vectors(tmp_path, state, factor, options):
+    """CLIP-ReID adds SIE_COE * cv_embed[camera] to the class token; open_clip with such a token is the oracle."""
+    vectors = torch.randn(3, 32, generator=torch.Generator().manual_seed(2))
+    file = save(tmp_path / "sie.pth", {**clip_reid_names(state), "cv_embed": vectors})
+    loaded = load_image_tower(TINY_MODEL, file, cameras=["1", "2", "door"], reporter=Silent(), **options).image
+    pixels = torch.randn(4, 3, 32, 16, generator=torch.Generator().manual_seed(0))
+    names = ["door", "1", "2", "unknown"]
+    with torch.no_grad():
+        found = loaded(pixels, loaded.camera_rows(names)).projected
+        for row, name in enumerate(names):
+            theirs = twin(tiny_clip(seed=4))
+            if name != "unknown":
+                theirs.visual.class_embedding += factor * vectors[["1", "2", "door"].index(name)]
+            torch.testing.assert_close(found[row], theirs.encode_image(pixels[row : row + 1])[0], atol=1e-5, rtol=0)
+
+
+def test_camera_vectors_need_names(tmp_path, state, recwarn):
+    file = save(tmp_path / "sie.pth", {**clip_reid_names(state), "cv_embed": torch.ones(6, 32)})
+    loaded = load_image_tower(TINY_MODEL, file)
+    said = "".join(str(warning.message) for warning in recwarn)
+    assert "has 6 camera vectors, but the file does not name the cameras: they are left out" in said
+    assert "such as --cameras 1,2,3,4,5,6" in said
+    assert loaded.image.cameras == ()
+    same_vectors(loaded.image)
+    with pytest.raises(WeightsError, match=r"--cameras names 5 cameras, but .* has camera vectors of shape \(6, 32\)"):
+        load_image_tower(TINY_MODEL, file, cameras=list("abcde"))
+    plain = save(tmp_path / "plain.pth", clip_reid_names(state))
+    for weights in (plain, "random"):
+        with pytest.raises(WeightsError, match="has no camera vectors"):
+            load_image_tower(TINY_MODEL, weights, cameras=["a"])
+
+
 OTHERS = {
     "OSNet": ({"conv1.conv.weight": (64, 3, 7, 7), "conv2.0.conv2a.0.conv1.weight": (16, 16, 1, 1)}, "an OSNet"),
     "ResNet": ({"conv1.weight": (64, 3, 7, 7), "layer1.0.conv1.weight": (64, 64, 1, 1)}, "a ResNet"),

@@ -1,4 +1,4 @@
-"""Opens a command's image encoder: the newest run's, a given run's, the one a run started from, or a plain CLIP."""
+"""Opens a command's image encoder: the newest run's, a given run's, or a plain CLIP."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 RELATIVE = "relative_run"
 LARGEST_STRIDE = 64  # pixels
+LARGEST_FACTOR = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +36,8 @@ class ModelChoice:
         seed: Seed of the weights `random`.
         statistics: Pixel statistics: `half`, `clip` (R11), or `auto` for what the model's folder states, else `half`.
         interpolation: `bicubic`, `bilinear`, or `auto` for what the model's folder states, else `bicubic`.
+        cameras: Names of the camera vectors of `pretrained`, in their order; without names they are left out.
+        camera_factor: Factor of these vectors.
     """
 
     run: Path | None = None
@@ -44,9 +47,12 @@ class ModelChoice:
     seed: int = 0
     statistics: str = "auto"
     interpolation: str = "auto"
+    cameras: tuple[str, ...] = ()
+    camera_factor: float = 1.0
 
     def __post_init__(self) -> None:
         paths_in_place(self, "run")
+        object.__setattr__(self, "cameras", tuple(self.cameras))  # an index's stamp has a list
         if self.run is not None and self.model is not None:
             raise SettingError(
                 "--run and --model were both given.", "Use --run for a trained model, --model for a plain one."
@@ -56,6 +62,7 @@ class ModelChoice:
             "--stride": self.stride is not None,
             "--statistics": self.statistics != "auto",
             "--interpolation": self.interpolation != "auto",
+            "--cameras": bool(self.cameras),
         }
         for option, given in chosen.items():
             if given and self.model is None:
@@ -65,6 +72,21 @@ class ModelChoice:
                 )
         if self.stride is not None and not 1 <= self.stride <= LARGEST_STRIDE:
             raise SettingError(f"--stride {self.stride}: must be 1 to {LARGEST_STRIDE}.", "CLIP's own is 16; or 12.")
+        self._check_cameras()
+
+    def _check_cameras(self) -> None:
+        if self.camera_factor != 1 and not self.cameras:
+            raise SettingError("--camera-factor needs --cameras.", "Name the cameras: --cameras 1,2,3,4,5,6")
+        if not 0 < self.camera_factor <= LARGEST_FACTOR:
+            raise SettingError(
+                f"--camera-factor {self.camera_factor}: must be above 0, at most {LARGEST_FACTOR}.",
+                "It is MODEL.SIE_COE of CLIP-ReID: 1 for its published models.",
+            )
+        if "" in self.cameras or len(set(self.cameras)) < len(self.cameras):
+            raise SettingError(
+                f"--cameras {','.join(self.cameras)}: each camera needs a name of its own.",
+                "For example: --cameras 1,2,3,4,5,6",
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,7 +174,7 @@ def reopen_model(where: Mapping[str, Any], digest: str, *, source: Path, reporte
         _check_same(opened.digest, digest, opened.label(), source, remedy)
         return opened.encoder
 
-    return OpenedModel(digest, where, None, (), (_openvino_cache(digest),), load)
+    return OpenedModel(digest, where, None, choice.cameras, (_openvino_cache(digest),), load)
 
 
 def _near(where: Mapping[str, Any], digest: str, source: Path) -> Run | None:
@@ -234,11 +256,13 @@ def _plain(choice: ModelChoice, reporter: Reporter) -> OpenedModel:
     from scing_cli.core.encoders.encoder_file import encoder_digest
 
     options = {each: getattr(choice, each) for each in ("stride", "seed", "statistics", "interpolation")}
+    if choice.cameras:
+        options |= {"cameras": list(choice.cameras), "camera_factor": choice.camera_factor}
     loaded = load_image_tower(name, choice.pretrained, reporter=reporter, **options)
     where = {"model": loaded.name, "pretrained": loaded.pretrained, **options}
     image = loaded.image
     digest = encoder_digest(image)
-    return OpenedModel(digest, where, None, (), (_openvino_cache(digest),), lambda: image)
+    return OpenedModel(digest, where, None, choice.cameras, (_openvino_cache(digest),), lambda: image)
 
 
 def _openvino_cache(digest: str) -> Path:

@@ -150,15 +150,16 @@ def _root(path: Path, *, joint: bool) -> Path:
 def own_cameras(part: Manifest, whole: Manifest, run: Run | None) -> list[str]:
     """Return the camera of each row that is part of a run's data, for camera vectors (R15); empty texts for other rows.
 
-    A row is part of it if its file is one of the run's files, or if the data sets have equal rows (moved data).
+    A row is part of it if its file is one of the run's files, or if the data sets have equal rows (moved data). The
+    cameras of a plain model are those that the user named for these data.
 
     Args:
         part: The rows.
         whole: The data set of the rows.
-        run: The model's run; None for a plain model, which has no camera vectors.
+        run: The model's run; None for a plain model.
     """
     if run is None:
-        return [""] * len(part)
+        return [row.camera for row in part]
     # Equal names are not enough: camera 1 of another data set is another camera.
     saved = run_manifest(run, check_files=False)
     if same_rows(saved, whole):
