@@ -103,7 +103,9 @@ def _stated(name: str, weights: Path | None) -> Preprocessing | None:
         if near is not None and (found := _of_config(near)) is not None:
             return found
     config = config_file(name)
-    return None if config is None else _of_config(config)
+    found = None if config is None else _of_config(config)
+    # The model's own description says which activation is used, not which one weights from elsewhere need.
+    return None if found is None else dataclasses.replace(found, quick_gelu=None)
 
 
 def _of_stamp(stamp: Path) -> Preprocessing | None:
