@@ -48,23 +48,17 @@ def embed(
     """Embed images as unit vectors into a FAISS inner-product index with stable ids."""
     terminal, named = Terminal(as_json=as_json), model_options.camera_names(cameras)
     if prune and not append:
-        given: dict[str, object] = {
-            "run": run,
-            "model": model,
-            "pretrained": pretrained,
-            "stride": stride,
-            "data": data,
-            "images": images,
-        }
-        usual = {
-            "layout": (layout, "auto"),
-            "statistics": (statistics, "auto"),
-            "interpolation": (interpolation, "auto"),
-            "split": (split, "gallery"),
-            "descriptor": (descriptor, "projected"),
-        }
-        given |= {"cameras": cameras, "camera_factor": camera_factor if camera_factor != 1 else None}
-        not_with("--prune without --append", given, **usual, index_type=(index_type, "auto"), strict=(strict, False))
+        given: dict[str, object] = {"run": run, "data": data, "images": images, "model": model, "stride": stride}
+        given |= {"pretrained": pretrained, "statistics": statistics, "interpolation": interpolation}
+        given |= {"cameras": cameras, "camera_factor": camera_factor}
+        usual = {"layout": (layout, "auto"), "split": (split, "gallery"), "descriptor": (descriptor, "projected")}
+        not_with(
+            "--prune without --append",
+            model_options.given(**given),
+            **usual,
+            index_type=(index_type, "auto"),
+            strict=(strict, False),
+        )
         not_with("--prune", {"force": force or None})
         check_machine(device, precision, workers, batch_size)
         from scing_cli.core.workflows.embed.prune import prune_index

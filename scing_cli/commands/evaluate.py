@@ -51,18 +51,11 @@ def evaluate(
     terminal, named = Terminal(as_json=as_json), model_options.camera_names(cameras)
     reranking = _reranking({"k1": k1, "k2": k2, "lambda": lambda_, "yes": yes or None}, rerank)
     if embeddings is not None:
-        given: dict[str, object] = {
-            "run": run,
-            "model": model,
-            "pretrained": pretrained,
-            "stride": stride,
-            "data": data,
-            "index": index,
-        }
+        given: dict[str, object] = {"run": run, "data": data, "index": index, "model": model, "stride": stride}
+        given |= {"pretrained": pretrained, "statistics": statistics, "interpolation": interpolation}
+        given |= {"cameras": cameras, "camera_factor": camera_factor}
         usual = {"split": (split, "query"), "layout": (layout, "auto"), "descriptor": (descriptor, "projected")}
-        usual |= {"statistics": (statistics, "auto"), "interpolation": (interpolation, "auto")}
-        given |= {"cameras": cameras, "camera_factor": camera_factor if camera_factor != 1 else None}
-        not_with("--embeddings", given, **usual, strict=(strict, False))
+        not_with("--embeddings", model_options.given(**given), **usual, strict=(strict, False))
         check_machine(device, precision, workers, batch_size)
         from scing_cli.core.workflows.evaluate.evaluate_saved import evaluate_saved
 

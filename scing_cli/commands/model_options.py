@@ -63,3 +63,13 @@ def camera_names(text: str | None) -> tuple[str, ...]:
     (('1', '2', 'door'), ())
     """
     return () if text is None else tuple(name.strip() for name in text.split(","))
+
+
+def given(**values: object) -> dict[str, object]:
+    """Return options of a plain model by name, with None for a value that is the default.
+
+    >>> given(model=None, statistics="auto", cameras="1,2")
+    {'model': None, 'statistics': None, 'cameras': '1,2'}
+    """
+    usual = {"statistics": "auto", "interpolation": "auto", "camera_factor": 1.0}
+    return {name: None if value == usual.get(name) else value for name, value in values.items()}

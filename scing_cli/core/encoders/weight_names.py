@@ -75,15 +75,6 @@ def is_tower_alone(state: Mapping[str, Tensor]) -> bool:
     return bool(state) and all(name.startswith("visual.") for name in state)
 
 
-def appearance(found: Mapping[str, Tensor]) -> str:
-    """Return what kind of model a file looks like if it is not a CLIP; empty if it does not look like a known one."""
-    names = list(found)
-    for what, pattern in _OTHERS:
-        if any(re.search(pattern, name) for name in names):
-            return what
-    return ""
-
-
 def _prefix(tensors: Mapping[str, Tensor], anchor: str) -> str | None:
     """Return the shortest prefix of a wrapper in front of a name; None if the name is not there."""
     prefixes = [
@@ -162,13 +153,3 @@ _CONVERT: Mapping[str, Callable[[State], State]] = {
     CLIP_REID: _clip_reid,
     TOWER: _image_tower,
 }
-_OTHERS = (
-    ("an OSNet, such as torchreid's", r"(^|\.)conv1\.conv\.weight$|\.conv2[abcd]\.|\.conv2\.0\.conv2a\."),
-    ("a SigLIP or another model of transformers", r"(^|\.)vision_model\.(head|embeddings)\."),
-    ("a detector, such as YOLO", r"(^|\.)model\.[0-9]+\.(conv|cv[0-9]|m)\.|(^|\.)(rpn|roi_heads|bbox_head)\."),
-    (
-        "a vision transformer of timm, DINO or TransReID",
-        r"(^|\.)patch_embed\.proj\.weight$|(^|\.)blocks\.0\.attn\.qkv\.",
-    ),
-    ("a ResNet", r"(^|\.)layer1\.0\.conv1\.weight$"),
-)

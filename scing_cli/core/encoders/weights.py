@@ -7,10 +7,11 @@ tensors and containers by inert objects), and OpenAI's TorchScript archives.
 from __future__ import annotations
 
 import pickle
+import re
 import warnings
 import zipfile
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NamedTuple
 
 import torch
@@ -19,7 +20,8 @@ from torch import Tensor, nn
 
 from scing_cli.core.encoders.archive import is_archive, read_archive
 from scing_cli.core.encoders.checkpoint import read_checkpoint
-from scing_cli.core.encoders.weight_names import Named, appearance, clip_names, has_sizes
+from scing_cli.core.encoders.foreign_files import appearance, fitting_models, not_a_clip, told_by_start, without_tensors
+from scing_cli.core.encoders.weight_names import Named, clip_names, has_sizes
 from scing_cli.core.errors import WeightsError, one_line, spelled
 
 __all__ = ["TowerStates", "fill", "is_archive", "read_state", "read_weights", "split_state"]
@@ -61,43 +63,70 @@ def read_weights(path: Path) -> Named:
     if path.stat().st_size == 0:
         raise WeightsError(f"{path} is empty.", _AGAIN)
     _check_unpacked(path)
-    if path.suffix == ".safetensors":
-        found: Mapping[str, Any] = _read_safetensors(path)
-    elif is_archive(path):
-        found = read_archive(path)
-    else:
-        found = _read_checkpoint(path)
+    archive = is_archive(path)
+    try:
+        found: Any = _read(path, archive=archive)
+    except WeightsError as error:
+        raise (told_by_start(path) or error) from error
     given = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
     if not given:
-        raise WeightsError(f"{path} does not contain named tensors.", "Use a file with a whole CLIP model.")
+        raise without_tensors(path, found)
     layout, tensors, _ = clip_names(given)
-    if not layout and not any(name.startswith("visual.") for name in tensors):
-        raise _not_a_clip(path, given)
+    foreign = not layout and not any(name.startswith("visual.") for name in tensors)
+    if foreign or appearance(tensors).startswith("a CLIP"):
+        raise not_a_clip(path, given, archive=archive)
+    return Named(layout, _floats(path, tensors), openai=has_sizes(given) or archive)
+
+
+def _floats(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors as float32.
+
+    Raises:
+        WeightsError: If some are not floating-point numbers.
+    """
     if odd := [f"{name} ({tensor.dtype})" for name, tensor in tensors.items() if not tensor.is_floating_point()]:
         raise WeightsError(
             f"{path} contains weights that are not floating-point numbers: {', '.join(odd[:_SHOWN])}.", _AGAIN
         )
     try:
-        weights = {name: tensor.to(torch.float32) for name, tensor in tensors.items()}
-        return Named(layout, weights, openai=has_sizes(given) or is_archive(path))
+        return {name: tensor.to(torch.float32) for name, tensor in tensors.items()}
     except RuntimeError as error:  # torch raises this for dtypes that it cannot convert, such as quantized ones
         raise WeightsError(
             f"{path} contains tensors that are not weights: {one_line(error)}.", "Use another file."
         ) from error
 
 
+def _read(path: Path, *, archive: bool) -> Mapping[str, Any]:
+    """Read a file by its format, which its suffix or its content says."""
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    return read_archive(path) if archive else _read_checkpoint(path)
+
+
 def _check_unpacked(path: Path) -> None:
-    """Refuse a zip that unpacks to much more than its own size."""
+    """Refuse a zip that unpacks to much more than its own size, or has members with paths out of a folder."""
     # Such a zip bomb would use up all memory. torch does not compress tensors, only code.
     if not zipfile.is_zipfile(path):
         return
     try:
         with zipfile.ZipFile(path) as container:
             unpacked = sum(record.file_size for record in container.infolist())
+            odd = next((name for name in container.namelist() if _leads_out(name)), None)
     except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
         return  # not a complete zip: its reader reports that
+    if odd is not None:
+        raise WeightsError(f"{path} has a member with the path {spelled(odd)}: it was not read.", "Use another file.")
     if unpacked > MOST_UNPACKED * path.stat().st_size + SLACK:
         raise WeightsError(f"{path} would unpack to {unpacked:,} bytes; weights files are not compressed.", _AGAIN)
+
+
+def _leads_out(member: str) -> bool:
+    """Return whether a member of a zip has an absolute path, or one that leads out of its folder."""
+    return (
+        PurePosixPath(member).is_absolute()
+        or PureWindowsPath(member).anchor != ""
+        or ".." in re.split(r"[/\\]", member)
+    )
 
 
 def split_state(state: Mapping[str, Tensor]) -> TowerStates:
@@ -118,9 +147,8 @@ def fill(image: nn.Module, text: nn.Module | None, parts: TowerStates, source: P
         shown = "; ".join(map(spelled, faults[:_SHOWN])) + (
             f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
         )
-        raise WeightsError(
-            f"{source} does not fit the model: {shown}.", "Choose the --model that the file was made for."
-        )
+        state = {f"visual.{name}": tensor for name, tensor in parts.image.items()}
+        raise WeightsError(f"{source} does not fit the model: {shown}.", fitting_models(state))
     image.load_state_dict(parts.image, assign=True)
     if text is not None:
         text.load_state_dict(parts.text, assign=True)
@@ -190,17 +218,6 @@ def _tensors_of(content: Any) -> Mapping[str, Any]:
             return content
         content = inner
     return content if isinstance(content, Mapping) else {}
-
-
-def _not_a_clip(path: Path, found: Mapping[str, Tensor]) -> WeightsError:
-    """Return the message for tensors of another kind of model."""
-    kind = appearance(found)
-    looks = f": it looks like {kind}" if kind else ""
-    names = ", ".join(map(spelled, list(found)[:3]))
-    return WeightsError(
-        f"{path} is not a CLIP{looks}. Its tensors are named {names}, ...",
-        "Use a CLIP: a file of OpenAI, open_clip, transformers or CLIP-ReID, or one that scing wrote.",
-    )
 
 
 def _check_parts(path: Path) -> None:

@@ -16,7 +16,7 @@ from weight_layouts import CONFIG, SQUARE, clip_reid_names, save, transformers_n
 
 from scing_cli.core.encoders.clip import load_clip, load_image_tower
 from scing_cli.core.encoders.hub import folder_weights, locate
-from scing_cli.core.encoders.weights import read_state, read_weights
+from scing_cli.core.encoders.weights import read_state
 from scing_cli.core.errors import WeightsError
 from scing_cli.core.runtime import Silent
 
@@ -228,21 +228,3 @@ def test_camera_vectors_need_names(tmp_path, state, recwarn):
     for weights in (plain, "random"):
         with pytest.raises(WeightsError, match="has no camera vectors"):
             load_image_tower(TINY_MODEL, weights, cameras=["a"])
-
-
-OTHERS = {
-    "OSNet": ({"conv1.conv.weight": (64, 3, 7, 7), "conv2.0.conv2a.0.conv1.weight": (16, 16, 1, 1)}, "an OSNet"),
-    "ResNet": ({"conv1.weight": (64, 3, 7, 7), "layer1.0.conv1.weight": (64, 64, 1, 1)}, "a ResNet"),
-    "detector": ({"model.0.conv.weight": (16, 3, 3, 3), "model.22.cv2.0.0.conv.weight": (1, 1, 1, 1)}, "a detector"),
-    "TransReID": ({"base.patch_embed.proj.weight": (768, 3, 16, 16)}, "a vision transformer of timm"),
-    "unknown": ({"encoder.weight": (2, 2)}, r"is not a CLIP\. Its tensors are named encoder\.weight"),
-}
-
-
-@pytest.mark.parametrize("other", OTHERS)
-def test_another_model_is_recognised_as_such(tmp_path, other):
-    shapes, message = OTHERS[other]
-    content = {name: torch.zeros(shape) for name, shape in shapes.items()}
-    content["bn.num_batches_tracked"] = torch.tensor(5)
-    with pytest.raises(WeightsError, match=message):
-        read_weights(Path(save(tmp_path / "model.pth", {"state_dict": content, "epoch": 60})))
