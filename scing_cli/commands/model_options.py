@@ -1,7 +1,8 @@
-"""The options of a plain CLIP instead of a run: `--model`, its weights, its pixels and its cameras."""
+"""The options of a plain CLIP or a file instead of a run: `--model`, its weights, its pixels and its cameras."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,8 +12,15 @@ MODEL = "Model"  # the title of the panel
 PlainModel = Annotated[
     str | None,
     typer.Option(
-        "--model", help="A plain CLIP instead of a run, such as scing-tiny.", metavar="NAME", rich_help_panel=MODEL
+        "--model",
+        help="A plain CLIP instead of a run, such as scing-tiny; or any encoder as ONNX or OpenVINO IR (.onnx, .xml).",
+        metavar="NAME|FILE",
+        rich_help_panel=MODEL,
     ),
+]
+MovedModel = Annotated[
+    Path | None,
+    typer.Option("--model", help="The .onnx or .xml file that made the index, if it was moved.", metavar="FILE"),
 ]
 PlainPretrained = Annotated[
     str | None,
@@ -25,8 +33,8 @@ PlainStatistics = Annotated[
     str,
     typer.Option(
         "--statistics",
-        help="Pixel mean and deviation of --model: what its folder states, 0.5, or CLIP's own.",
-        metavar="auto|half|clip",
+        help="Pixel mean and deviation of --model: as stated with it, 0.5, CLIP's own, or ImageNet's.",
+        metavar="auto|half|clip|imagenet",
         rich_help_panel=MODEL,
     ),
 ]
@@ -34,7 +42,7 @@ PlainInterpolation = Annotated[
     str,
     typer.Option(
         "--interpolation",
-        help="Resizing for --model: what its folder states (else bicubic), or one of these.",
+        help="Resizing for --model: as stated with it (else bicubic; bilinear for a file), or one of these.",
         metavar="auto|bicubic|bilinear",
         rich_help_panel=MODEL,
     ),

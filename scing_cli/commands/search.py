@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scing_cli.commands import options, text_options
+from scing_cli.commands import model_options, options, text_options
 from scing_cli.commands.console import Terminal
 from scing_cli.commands.option_checks import one_of, parse_box, paths_given, standard_input
 from scing_cli.commands.show_search import payload_of, show
@@ -19,6 +19,7 @@ def search(
     text_weight: text_options.TextWeight = None,
     index: options.Index = Path("gallery.faiss"),
     run: options.SearchRun = None,
+    model: model_options.MovedModel = None,
     data: options.MovedData = None,
     k: options.TopK = 10,
     box: options.Box = None,
@@ -69,6 +70,7 @@ def search(
         texts=texts,
         text_weight=0.5 if text_weight is None else text_weight,
         run=run,
+        model=model,
         data=data,
         k=k,
         box=parse_box(box),

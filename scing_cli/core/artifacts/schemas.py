@@ -9,11 +9,17 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 LARGEST_SIDE = 4096  # pixels
 LONGEST_PATH = 4096  # characters; no system has longer paths
 NO_ZERO = r"^[^\x00]*$"  # no system has names with a zero byte
+
+
+def _unit_or_bytes(number: float) -> float:
+    if number not in (1.0, 255.0):
+        raise ValueError("must be 1 or 255")
+    return number
 
 
 PathText = Annotated[str, Field(min_length=1, max_length=LONGEST_PATH, pattern=NO_ZERO)]
@@ -169,11 +175,32 @@ class OpenVinoTextStamp(Entry):
     least_cosine: Annotated[float, Field(ge=-1.001, le=1.001)]
 
 
+class GraphStatement(Entry):
+    """What a graph file, or the JSON next to it, states about an encoder; every key may be left out.
+
+    `mean` and `std` are in the order of `channels`, and apply after pixels are scaled to 0 to `range`.
+    """
+
+    format: Annotated[int, Field(ge=1, le=1)] | None = None
+    height: Side | None = None
+    width: Side | None = None
+    mean: Annotated[list[Annotated[float, Field(ge=-1000, le=1000)]], Field(min_length=3, max_length=3)] | None = None
+    std: Annotated[list[Annotated[float, Field(ge=1e-6, le=1000)]], Field(min_length=3, max_length=3)] | None = None
+    interpolation: Literal["bicubic", "bilinear"] | None = None
+    channels: Literal["rgb", "bgr"] | None = None
+    range: Annotated[float, AfterValidator(_unit_or_bytes)] | None = None
+    descriptor: Word | None = None
+    output: Word | None = None
+    digest: Digest | None = None
+    made_by: Word | None = None
+
+
 class IndexModel(Entry):
     """Where an index says that its model is."""
 
     run: PathText | None = None
     relative_run: PathText | None = None
+    relative_model: PathText | None = None
     model: PathText | None = None
     pretrained: PathText | None = None
     stride: Side | None = None
@@ -243,6 +270,7 @@ KINDS: Mapping[str, type[Entry]] = MappingProxyType(
         "prompts stamp": PromptsStamp,
         "OpenVINO stamp": OpenVinoStamp,
         "OpenVINO text stamp": OpenVinoTextStamp,
+        "graph statement": GraphStatement,
         "index stamp": IndexStamp,
         "unfinished training": UnfinishedFile,
     }

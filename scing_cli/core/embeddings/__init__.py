@@ -1,7 +1,7 @@
 """Embeds images as unit-length vectors.
 
 `Embedder` is the base class and does not need torch. `torch_embedder.TorchEmbedder` runs the image tower with torch,
-`openvino_embedder.OpenVinoEmbedder` its OpenVINO model.
+`openvino_embedder.OpenVinoEmbedder` its OpenVINO model, `graph_embedder.GraphEmbedder` an encoder that is a graph file.
 
 Shapes: N files, B batch, D width of the descriptor.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -45,7 +44,7 @@ class Embedder(abc.ABC):
         workers: Number of threads that decode images.
     """
 
-    engine: ClassVar[str]
+    engine: str
 
     def __init__(
         self,

@@ -16,18 +16,18 @@ from types import MappingProxyType
 from typing import Any
 
 from scing_cli.core.encoders.geometry import LARGEST_SIDE
+from scing_cli.core.encoders.graph_names import refuse_graph_file
 from scing_cli.core.encoders.local_copies import hub_copy, repository_of
 from scing_cli.core.encoders.published_tags import model_of
+from scing_cli.core.encoders.tokenizer import VOCABULARY
 from scing_cli.core.encoders.transformers_config import from_transformers
 from scing_cli.core.errors import WeightsError, spelled
 from scing_cli.core.safe_reading import SMALL, check_ordinary, parse_json, read_limited
 
 OWN_MODELS = Path(__file__).parents[2] / "assets" / "models"
 PERSON_SIZE = (256, 128)
-VOCABULARY = 49408
-# Upper limits: a damaged or malicious file with huge sizes would use up all memory.
 LARGEST: Mapping[str, int] = MappingProxyType({"layers": 256, "image_size": LARGEST_SIDE, "mlp_ratio": 64})
-LARGEST_NUMBER = 2**16  # for the keys that LARGEST does not list
+LARGEST_NUMBER = 2**16  # for other keys; without limits, a damaged file would use up all memory
 _VISION = frozenset({"image_size", "patch_size", "width", "layers", "head_width", "mlp_ratio"})
 _TEXT = frozenset({"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"})
 _TOP = frozenset({"embed_dim", "quick_gelu", "vision_cfg", "text_cfg"})
@@ -102,6 +102,7 @@ def find_architecture(name: str) -> Architecture:
         WeightsError: If the name is unknown (the message lists close matches), or the model is not a plain CLIP (the
             message gives the reason).
     """
+    refuse_graph_file(name)
     files = _files()
     if name in files:
         return _parse(name, _read(files[name]))

@@ -15,8 +15,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from scing_cli.core.artifacts import cache_folder, home_folder
-from scing_cli.core.encoders.architecture import CONFIG_FILES, OWN_MODELS, config_file, find_architecture
+from scing_cli.core.encoders.architecture import (
+    CONFIG_FILES,
+    OWN_MODELS,
+    config_file,
+    find_architecture,
+)
 from scing_cli.core.encoders.fetch import OFFLINE_WAY, Probe, UnfetchedError, fetch
+from scing_cli.core.encoders.graph_names import refuse_graph_file
 from scing_cli.core.encoders.hub_download import fetch_from_hub, hub_address
 from scing_cli.core.encoders.local_copies import (
     HUB_FILES,
@@ -126,6 +132,7 @@ def locate(name: str, pretrained: str | None, *, reporter: Reporter) -> Path | N
     """
     architecture = find_architecture(name)
     pretrained = pretrained or default_tag(name)
+    refuse_graph_file(pretrained)
     if pretrained == "random":
         return None
     if not is_place(pretrained):

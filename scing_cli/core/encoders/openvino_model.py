@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -28,6 +28,7 @@ GRAPH, WEIGHTS = "encoder.xml", "encoder.bin"
 REMEDY = "scing embed makes it again; until then torch is used, which takes longer to start."
 Floats = npt.NDArray[np.float32]
 Tag = TypeVar("Tag")
+Result = TypeVar("Result")
 
 
 class OpenVinoFeatures(NamedTuple):
@@ -73,16 +74,8 @@ class OpenVinoModel:
         Yields:
             The batch's tag, and its features.
         """
-        idle = [self._compiled.create_infer_request() for _ in range(self._in_flight)]
-        running: deque[tuple[Tag, Any]] = deque()
-        for tag, pixels, cameras in batches:
-            if not idle:
-                yield _finished(running, idle)
-            request = idle.pop()
-            request.start_async(self._inputs(pixels, cameras))
-            running.append((tag, request))
-        while running:
-            yield _finished(running, idle)
+        jobs = ((tag, self._inputs(pixels, cameras)) for tag, pixels, cameras in batches)
+        return in_order(self._compiled, self._in_flight, jobs, _features)
 
     def _inputs(self, pixels: Floats, cameras: npt.NDArray[np.int64] | None) -> dict[str, Any]:
         if not self.cameras:
@@ -187,13 +180,41 @@ def _compiled(folder: Path, stamp: Mapping[str, Any], in_flight: int) -> OpenVin
     return OpenVinoModel(compiled, stamp, precision=precision, in_flight=in_flight)
 
 
-def _finished(running: deque[tuple[Tag, Any]], idle: list[Any]) -> tuple[Tag, OpenVinoFeatures]:
-    """Wait for the oldest running batch; its request is idle afterwards."""
-    tag, request = running.popleft()
-    request.wait()
+def in_order(
+    compiled: Any, in_flight: int, jobs: Iterable[tuple[Tag, Any]], read: Callable[[Any], Result]
+) -> Iterator[tuple[Tag, Result]]:
+    """Run a compiled graph on several inputs at the same time, and yield the results in the order of the inputs.
+
+    Args:
+        compiled: The graph.
+        in_flight: Maximum number of inputs that are processed at the same time.
+        jobs: A tag, which is returned with the result; the inputs as OpenVINO takes them.
+        read: Returns the result of a finished request; it must copy the data.
+    """
+    idle = [compiled.create_infer_request() for _ in range(in_flight)]
+    running: deque[tuple[Tag, Any]] = deque()
+
+    def finished() -> tuple[Tag, Result]:
+        """Wait for the oldest running request, which is idle afterwards."""
+        tag, request = running.popleft()
+        request.wait()
+        result = read(request)
+        idle.append(request)
+        return tag, result
+
+    for tag, inputs in jobs:
+        if not idle:
+            yield finished()
+        request = idle.pop()
+        request.start_async(inputs)
+        running.append((tag, request))
+    while running:
+        yield finished()
+
+
+def _features(request: Any) -> OpenVinoFeatures:
     cls, projected = (np.array(request.get_tensor(name).data, np.float32) for name in ("cls", "projected"))
-    idle.append(request)
-    return tag, OpenVinoFeatures(cls, projected)
+    return OpenVinoFeatures(cls, projected)
 
 
 def brief(error: BaseException) -> str:

@@ -60,12 +60,14 @@ class Stamp:
     vectors_digest: str = ""
 
     def made_by(self) -> str:
-        """Return the options that name the model: `--run DIR`, or `--model NAME --pretrained WEIGHTS`.
+        """Return the options that name the model: `--run DIR`, or `--model NAME` with what was chosen for it.
 
         >>> Stamp("a41f", {"model": "ViT-B-32", "pretrained": "laion2b"}, "projected", 512).made_by()
         '--model ViT-B-32 --pretrained laion2b'
         """
         named = {key: self.model[key] for key in ("run", "model", "pretrained") if self.model.get(key)}
+        chosen = {key: self.model.get(key, "auto") for key in ("statistics", "interpolation")}
+        named |= {key: value for key, value in chosen.items() if value not in (None, "auto")}
         named = {"run": named["run"]} if "run" in named else named
         return " ".join(f"--{key} {spelled(value)}" for key, value in named.items())
 

@@ -170,7 +170,7 @@ class _Settings:
         """Return what embeds: float32 by torch; with `--precision bf16` the inference copy, where there is one."""
         if self.machine.precision == "bf16":
             return choose_embedder(model, self.machine, kind=kind, reporter=self.reporter)
-        return self.machine.embedder(model.encoder, kind=kind)
+        return model.embedder(self.machine, kind=kind)
 
     def check_cost(self, query: Sized, gallery: Sized, width: int) -> None:
         """Look at what a re-ranking will take, if there is to be one."""

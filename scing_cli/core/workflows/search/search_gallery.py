@@ -76,6 +76,7 @@ def search(
     texts: Sequence[str] = (),
     text_weight: float = 0.5,
     run: StrPath | None = None,
+    model: StrPath | None = None,
     data: StrPath | None = None,
     k: int = 10,
     box: Box | None = None,
@@ -100,6 +101,7 @@ def search(
         texts: Descriptions of people, each a query; with photos only one, which is joined with each photo.
         text_weight: The weight of the words that are joined with a photo, from 0 to 1.
         run: The run with the model; None for the model that the index names.
+        model: The file that made the index, an encoder as ONNX or OpenVINO IR, if it was moved.
         data: The folder that has the gallery's images now, if they were moved.
         k: Hits per photo.
         box: X, Y, W, H of the person in every photo, in pixels.
@@ -137,26 +139,28 @@ def search(
         check_filters(read_index_rows(index), allowed, allow_missing=allow_missing, reporter=reporter)
     wanted = wanted or MatchRule()
     texts = _checked_texts(texts, stamp, photos=bool(files), rerank=rerank, wanted=wanted)
-    model = _model(stamp, index, run, wanted, reporter)
+    opened_model = _model(
+        stamp, index, run, file=as_path(model), saliency=saliency is not None, wanted=wanted, reporter=reporter
+    )
     # The model loads in a thread while this one reads the index.
     kind, count = stamp.descriptor, len(files)
-    ready = choose_in_background(model, machine, kind=kind, count=count, reporter=reporter) if files else None
+    ready = choose_in_background(opened_model, machine, kind=kind, count=count, reporter=reporter) if files else None
     opened = GalleryIndex.read(index)
     rows = opened.rows()
     left = report_counts(rows, k, allowed, once=each_identity_once, reporter=reporter)
     if box is None:
         hint_at_boxes(files, rows, reporter)
     left_out, asked = LeftOut(strict=strict), Asked(files, texts, text_weight, box, join)
-    embedded = embed_queries(asked, opened, model, ready, left_out=left_out, reporter=reporter)
-    threshold = find_threshold(wanted, model, opened.stamp, index)
+    embedded = embed_queries(asked, opened, opened_model, ready, left_out=left_out, reporter=reporter)
+    threshold = find_threshold(wanted, opened_model, opened.stamp, index)
     hits = _hits(opened, embedded.vectors, k, allowed, once=each_identity_once, rerank=rerank, reporter=reporter)
     if threshold is not None:
-        say_threshold(threshold, left, differs=_differs(join, model), reporter=reporter)
+        say_threshold(threshold, left, differs=_differs(join, opened_model), reporter=reporter)
     pairs = zip(embedded.queries, hits, strict=True)
     results = [_matches(query, found, k, threshold, once=each_identity_once) for query, found in pairs]
     results = with_present_paths(results, moved, reporter)
     drawn = montage is not None or saliency is not None
-    people = _known_people(embedded.files, model, as_path(data)) if identify or drawn else {}
+    people = _known_people(embedded.files, opened_model, as_path(data)) if identify or drawn else {}
     known = {photo: row.identity for photo, row in people.items()}
     if drawn:
         shown = shown_part(results, reporter)
@@ -167,7 +171,7 @@ def search(
             from scing_cli.core.workflows.search.saliency_file import write_saliency  # only saliency needs torch
 
             # Saliency needs gradients, which an OpenVINO embedder does not have; the ranking does not change.
-            embedder, vectors = machine.embedder(model.encoder, kind=kind), embedded.vectors
+            embedder, vectors = machine.embedder(opened_model.encoder, kind=kind), embedded.vectors
             write_saliency(saliency, shown, vectors, known, lines, embedder=embedder, box=box, reporter=reporter)
     _report_left_out(left_out, count, montage or saliency, reporter)
     return SearchReport(results, montage, saliency, threshold, known, embedded.joined, passed, left_out.dropped())
@@ -179,12 +183,32 @@ def _report_left_out(left_out: LeftOut, total: int, picture: Path | None, report
     report_left_out(left_out.dropped(), total, reporter, what="photo", target=target)
 
 
-def _model(stamp: Stamp, source: Path, run: Path | None, wanted: MatchRule, reporter: Reporter) -> OpenedModel:
-    """Open the run's model, else the one that the index names, and check the threshold before it is loaded."""
+def _model(
+    stamp: Stamp,
+    source: Path,
+    run: Path | None,
+    *,
+    file: Path | None,
+    saliency: bool,
+    wanted: MatchRule,
+    reporter: Reporter,
+) -> OpenedModel:
+    """Open the run's model, else the file, else the model that the index names; check what is wanted of it."""
+    if run is not None and file is not None:
+        raise SettingError("--run and --model were both given.", "Give the one that made the index.")
     if run is not None:
         model = open_model(ModelChoice(run=run), reporter=reporter)
+    elif file is not None:
+        from scing_cli.core.workflows.shared.graph_model import moved_file
+
+        model = reopen_model(moved_file(stamp.model, file), stamp.model_digest, source=source, reporter=reporter)
     else:
         model = reopen_model(stamp.model, stamp.model_digest, source=source, reporter=reporter)
+    if saliency and model.engine is not None:
+        raise SettingError(
+            f"--saliency needs a CLIP: {model.label()} is a finished graph, which gives no gradients.",
+            "Leave --saliency out; --montage draws the ranking without heat maps.",
+        )
     if model.digest == stamp.model_digest:
         find_threshold(wanted, model, stamp, source)
     return model

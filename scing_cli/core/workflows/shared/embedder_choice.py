@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from scing_cli.core.embeddings import Embedder
@@ -42,7 +42,7 @@ def choose_embedder(
     count: int | None = None,
     reporter: Reporter,
 ) -> Embedder:
-    """Return an embedder with the model's OpenVINO model if `can_use_openvino`, else with torch.
+    """Return the model's own embedder; for a tower one with its OpenVINO model if `can_use_openvino`, else with torch.
 
     Args:
         model: The model.
@@ -53,6 +53,8 @@ def choose_embedder(
         reporter: Shows why an OpenVINO model cannot be used, and where a new one was saved.
     """
     check_descriptor(kind)
+    if model.engine is not None:
+        return model.embedder(machine, kind=kind)
     usable = can_use_openvino(machine, count=count)
     embedder = _load(model, machine, kind, count, reporter) if usable else None
     # A model that exists but could not be loaded is made again. If this command cannot use one, later searches can.
@@ -61,13 +63,13 @@ def choose_embedder(
     )
     if missing and crops is not None and _make(model, machine, crops, reporter) and usable:
         embedder = _load(model, machine, kind, count, reporter)
-    return embedder or machine.embedder(model.encoder, kind=kind)
+    return embedder or model.embedder(machine, kind=kind)
 
 
 def choose_in_background(
     model: OpenedModel, machine: Machine, *, kind: str, count: int, reporter: Reporter
 ) -> Callable[[], Embedder]:
-    """Start to load the OpenVINO model in a thread, if it can be used; no new model is made.
+    """Start to load the OpenVINO model, or the model's own embedder, in a thread, if it can be used; none is made.
 
     Args:
         model: As for `choose_embedder`.
@@ -80,10 +82,15 @@ def choose_in_background(
         A function that waits for the thread and returns the embedder.
     """
     check_descriptor(kind)
-    if not can_use_openvino(machine, count=count):
-        return lambda: machine.embedder(model.encoder, kind=kind)
+    own = model.engine is not None
+    if not own and not can_use_openvino(machine, count=count):
+        return lambda: model.embedder(machine, kind=kind)
     pool = ThreadPoolExecutor(1)  # OpenVINO compiles its graph without the GIL
-    loading = pool.submit(_load, model, machine, kind, count, reporter)
+    loading: Future[Embedder | None] = (
+        pool.submit(model.embedder, machine, kind=kind)
+        if own
+        else pool.submit(_load, model, machine, kind, count, reporter)
+    )
     pool.shutdown(wait=False)
 
     def finish() -> Embedder:
@@ -93,7 +100,7 @@ def choose_in_background(
                 f"{model.label()} has no usable OpenVINO model: torch starts, which takes longer. "
                 "scing embed makes one."
             )
-        return embedder or machine.embedder(model.encoder, kind=kind)
+        return embedder or model.embedder(machine, kind=kind)
 
     return finish
 

@@ -1,4 +1,7 @@
-"""Opens a command's image encoder: the newest run's, a given run's, or a plain CLIP."""
+"""Opens a command's image encoder: that of the newest run, of a given run, of a plain CLIP, or of a file.
+
+Whatever it is, it becomes an `OpenedModel`: a digest, a way to open it again, and something that embeds images.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scing_cli.core.artifacts import VISUAL_REMEDY, Run, cache_folder, check_provenance, choose_run, open_run
-from scing_cli.core.encoders import hub
+from scing_cli.core.encoders.graph_names import is_graph_file
 from scing_cli.core.errors import IndexFileError, RunError, ScingError, SettingError
 from scing_cli.core.manifest import relative_path
 from scing_cli.core.paths import paths_in_place
 from scing_cli.core.runtime import Reporter
 
 if TYPE_CHECKING:
+    from scing_cli.core.embeddings import Embedder
     from scing_cli.core.encoders.image import ImageEncoder
+    from scing_cli.core.workflows.shared.machine import Machine
 
-RELATIVE = "relative_run"
+RELATIVE, RELATIVE_FILE = "relative_run", "relative_model"
 LARGEST_STRIDE = 64  # pixels
 LARGEST_FACTOR = 100
 
@@ -30,12 +35,14 @@ class ModelChoice:
 
     Args:
         run: A run folder; None for the newest complete run.
-        model: Name of a CLIP without a run.
+        model: Name of a CLIP without a run, or the path of an encoder as ONNX or OpenVINO IR.
         pretrained: Weights of `model`; None only if they ship with this package.
         stride: Step between patches in pixels; None for the model's own.
         seed: Seed of the weights `random`.
-        statistics: Pixel statistics: `half`, `clip` (R11), or `auto` for what the model's folder states, else `half`.
-        interpolation: `bicubic`, `bilinear`, or `auto` for what the model's folder states, else `bicubic`.
+        statistics: Pixel statistics: `half`, `clip` (R11), `imagenet`, or `auto` for what the model's folder or file
+            states, else `half` for a CLIP, `imagenet` for a file.
+        interpolation: `bicubic`, `bilinear`, or `auto` for what the model's folder or file states, else `bicubic` for a
+            CLIP, `bilinear` for a file.
         cameras: Names of the camera vectors of `pretrained`, in their order; without names they are left out.
         camera_factor: Factor of these vectors.
     """
@@ -70,6 +77,12 @@ class ModelChoice:
                     f"{option} needs --model: a run has its own.",
                     "For example: --model ViT-B-16-quickgelu --pretrained openai",
                 )
+        for option in ("--pretrained", "--stride"):
+            if self.model is not None and is_graph_file(self.model) and chosen[option]:
+                raise SettingError(
+                    f"{option} has no effect with --model {self.model}: the file has its weights and its size.",
+                    f"Leave {option} out.",
+                )
         if self.stride is not None and not 1 <= self.stride <= LARGEST_STRIDE:
             raise SettingError(f"--stride {self.stride}: must be 1 to {LARGEST_STRIDE}.", "CLIP's own is 16; or 12.")
         self._check_cameras()
@@ -91,7 +104,7 @@ class ModelChoice:
 
 @dataclasses.dataclass(frozen=True)
 class OpenedModel:
-    """An image encoder that is loaded on first use; commands that use its OpenVINO model do not load it.
+    """An image encoder that is loaded on first use; commands that use its OpenVINO model do not load its tower.
 
     Args:
         digest: Digest of its weights and geometry.
@@ -99,7 +112,8 @@ class OpenedModel:
         run: Its run, if any.
         cameras: Cameras that have a vector (R15).
         openvino_folders: Folders that may contain its OpenVINO model, the preferred one first.
-        load: Loads it on the CPU and checks its digest.
+        load: Loads its tower on the CPU and checks its digest.
+        engine: Makes the embedder of an encoder that has no tower, because it is a file for another library.
     """
 
     digest: str
@@ -108,20 +122,40 @@ class OpenedModel:
     cameras: tuple[str, ...]
     openvino_folders: tuple[Path, ...]
     load: Callable[[], ImageEncoder]
+    engine: Callable[[Machine], Embedder] | None = None
 
     @functools.cached_property
     def encoder(self) -> ImageEncoder:
-        """The encoder; it is loaded on the CPU."""
+        """The tower; it is loaded on the CPU."""
         return self.load()
 
+    def embedder(self, machine: Machine, *, kind: str) -> Embedder:
+        """Return what embeds with it: its own engine, or torch.
+
+        Raises:
+            SettingError: If it does not give this kind of descriptor.
+        """
+        if self.engine is None:
+            return machine.embedder(self.encoder, kind=kind)
+        if kind != "projected":
+            raise SettingError(
+                f"--descriptor {kind} needs a CLIP; {self.label()} gives one vector per image.",
+                "Leave --descriptor out.",
+            )
+        return self.engine(machine)
+
     def seen_from(self, index: Path) -> dict[str, Any]:
-        """Return `where`, and for a run also its path relative to the folder of an index (`Stamp.model`)."""
+        """Return `where`, and for a run or a file also its path relative to the folder of an index (`Stamp.model`)."""
+        if self.engine is not None:
+            return {**self.where, RELATIVE_FILE: relative_path(index.parent, Path(self.where["model"]))}
         if self.run is None:
             return dict(self.where)
         return {**self.where, RELATIVE: relative_path(index.parent, self.run.path)}
 
     def label(self) -> str:
         """Return the name for messages."""
+        if self.engine is not None:
+            return str(self.where["model"])
         return str(self.run.path) if self.run else f"{self.where['model']} ({self.where['pretrained']})"
 
 
@@ -132,8 +166,14 @@ def open_model(choice: ModelChoice, *, reporter: Reporter) -> OpenedModel:
         RunError: If no run is complete, or the given run is not.
         WeightsError: If the plain model or its weights are not available.
     """
+    if choice.model is not None and is_graph_file(choice.model):
+        from scing_cli.core.workflows.shared.graph_model import open_graph_model
+
+        return open_graph_model(choice, reporter)
     if choice.model is not None:
-        return _plain(choice, reporter)
+        from scing_cli.core.workflows.shared.plain_model import open_plain_model
+
+        return open_plain_model(choice, reporter)
     run = choose_run(choice.run, stage="visual", warn=reporter.warn)
     if choice.run is None:
         reporter.note(f"Using the newest finished run: {run.path}")
@@ -164,17 +204,23 @@ def reopen_model(where: Mapping[str, Any], digest: str, *, source: Path, reporte
         raise IndexFileError(
             f"{source} was made by a model that cannot be used: {error.what}", f"{error.remedy}\n{remedy}"
         ) from error
+    if is_graph_file(str(where.get("model", ""))):
+        from scing_cli.core.workflows.shared.graph_model import reopen_graph_model
+
+        return reopen_graph_model(where, digest, source)
     if "model" not in where:
         raise IndexFileError(f"{source} does not say which model made it.", remedy)
     known = {field.name for field in dataclasses.fields(ModelChoice)}
     choice = ModelChoice(**{name: value for name, value in where.items() if name in known})
 
     def load() -> ImageEncoder:
-        opened = _plain(choice, reporter)
+        from scing_cli.core.workflows.shared.plain_model import open_plain_model
+
+        opened = open_plain_model(choice, reporter)
         _check_same(opened.digest, digest, opened.label(), source, remedy)
         return opened.encoder
 
-    return OpenedModel(digest, where, None, choice.cameras, (_openvino_cache(digest),), load)
+    return OpenedModel(digest, where, None, choice.cameras, (openvino_cache(digest),), load)
 
 
 def _near(where: Mapping[str, Any], digest: str, source: Path) -> Run | None:
@@ -213,58 +259,29 @@ def _trained(run: Run) -> OpenedModel:
         return encoder
 
     where, digest = {"run": str(run.path.absolute())}, stamp["digest"]
-    return OpenedModel(digest, where, run, cameras, (run.inference, _openvino_cache(digest)), load)
-
-
-def check_plain(choice: ModelChoice, reporter: Reporter) -> str:
-    """Return the name of a plain model after checking, without torch, that it and its weights are there.
-
-    Raises:
-        ScingError: If no weights were named, and none ship with this package.
-        WeightsError: If the model is unknown, or its weights are not available.
-    """
-    if choice.model is None or (choice.pretrained is None and not hub.has_own_weights(choice.model)):
-        raise ScingError(
-            f"--model {choice.model} needs --pretrained.",
-            "For example: --pretrained openai, --pretrained FILE or --pretrained random",
-        )
-    hub.locate(choice.model, choice.pretrained, reporter=reporter)
-    return choice.model
+    return OpenedModel(digest, where, run, cameras, (run.inference, openvino_cache(digest)), load)
 
 
 def open_run_model(choice: ModelChoice, *, reporter: Reporter) -> OpenedModel | None:
-    """Open a run's model, which loads nothing yet. Of a plain model, which takes seconds to load, only check the name.
+    """Open a run's model, or a file, which loads nothing yet. Of a plain model, which takes seconds, check the name.
 
     A command that reads data calls it first, and `open_model` only after its data was accepted.
 
     Returns:
-        The run's model; None for a plain model.
+        The model; None for a plain model.
 
     Raises:
         RunError: As for `open_model`.
         WeightsError: As for `open_model`.
     """
-    if choice.model is None:
+    if choice.model is None or is_graph_file(choice.model):
         return open_model(choice, reporter=reporter)
+    from scing_cli.core.workflows.shared.plain_model import check_plain
+
     check_plain(choice, reporter)
     return None
 
 
-def _plain(choice: ModelChoice, reporter: Reporter) -> OpenedModel:
-    name = check_plain(choice, reporter)
-    from scing_cli.core.encoders.clip import load_image_tower
-    from scing_cli.core.encoders.encoder_file import encoder_digest
-
-    options = {each: getattr(choice, each) for each in ("stride", "seed", "statistics", "interpolation")}
-    if choice.cameras:
-        options |= {"cameras": list(choice.cameras), "camera_factor": choice.camera_factor}
-    loaded = load_image_tower(name, choice.pretrained, reporter=reporter, **options)
-    where = {"model": loaded.name, "pretrained": loaded.pretrained, **options}
-    image = loaded.image
-    digest = encoder_digest(image)
-    return OpenedModel(digest, where, None, choice.cameras, (_openvino_cache(digest),), lambda: image)
-
-
-def _openvino_cache(digest: str) -> Path:
+def openvino_cache(digest: str) -> Path:
     """Return the folder for the OpenVINO model of a plain model, or of a run in a read-only folder."""
     return cache_folder() / "inference" / digest[:32]

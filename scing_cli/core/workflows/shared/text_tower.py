@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from scing_cli.core.artifacts import cache_folder
 from scing_cli.core.embeddings.openvino_text import load_openvino_text, make_openvino_text
 from scing_cli.core.embeddings.text_embedder import TextEmbedder, TorchTextEmbedder
-from scing_cli.core.errors import RunError
+from scing_cli.core.errors import RunError, SettingError
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.shared.model import OpenedModel
 from scing_cli.core.workflows.shared.starting_encoder import starting_clip
@@ -31,9 +31,12 @@ def open_text_embedder(model: OpenedModel, *, reporter: Reporter) -> TextEmbedde
         reporter: Receives a warning if the model was never trained with words.
 
     Raises:
+        SettingError: If the model has no text tower.
         RunError: If the CLIP that a run started from is not the same any more.
         WeightsError: If its weights are not available.
     """
+    if model.engine is not None:
+        raise SettingError(f"--text needs a CLIP: {model.label()} has no text encoder.", "Search with a photo.")
     digest, pretrained, load = _clip_of(model, reporter)
     if pretrained == RANDOM:
         reporter.warn(f"{model.label()}: its text tower has random weights, so words mean nothing to it.")
@@ -64,7 +67,8 @@ def _clip_of(model: OpenedModel, reporter: Reporter) -> tuple[str, str, Callable
         where = model.where
         options = {name: where[name] for name in ("stride", "seed", "statistics", "interpolation") if name in where}
         clip = load_clip(where["model"], where["pretrained"], reporter=reporter, **options)
-        if encoder_digest(clip.image) != model.digest:
+        # a model with camera vectors has another digest than the CLIP that it became
+        if not model.cameras and encoder_digest(clip.image) != model.digest:
             raise RunError(f"{model.label()} is not the model that made the index any more.", REMEDY)
         return clip
 

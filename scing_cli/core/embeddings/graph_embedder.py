@@ -1,0 +1,40 @@
+"""Embeds images with an encoder that is a graph file (ONNX or OpenVINO IR): on the CPU, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from scing_cli.core.batches import Pixels
+from scing_cli.core.embeddings import CameraRows, Embedder, Vectors
+from scing_cli.core.encoders.graph_files.graph_encoder import AT_ONCE, GraphEncoder, unit_length
+
+
+class GraphEmbedder(Embedder):
+    """Embeds with a graph.
+
+    Args:
+        encoder: The graph.
+        batch_size: As for `Embedder`; at most `AT_ONCE`.
+        workers: As for `Embedder`.
+    """
+
+    def __init__(self, encoder: GraphEncoder, *, batch_size: int, workers: int) -> None:
+        super().__init__(
+            geometry=encoder.file.preparation.geometry,
+            cameras=(),
+            embed_dim=encoder.width,
+            tower_width=0,
+            kind="projected",
+            precision=encoder.precision,
+            batch_size=min(batch_size, AT_ONCE),
+            workers=workers,
+        )
+        self.engine = encoder.engine
+        self.encoder = encoder
+
+    def stream(
+        self, batches: Iterable[tuple[list[int], Pixels, CameraRows | None]], *, unit: bool = True
+    ) -> Iterator[tuple[list[int], Vectors]]:
+        """Embed batches as `Embedder.stream` describes."""
+        for rows, vectors in self.encoder.stream((rows, pixels) for rows, pixels, _ in batches):
+            yield rows, unit_length(vectors) if unit else vectors
