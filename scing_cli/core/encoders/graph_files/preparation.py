@@ -12,15 +12,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scing_cli.core.artifacts import FORMAT
+from scing_cli.core.artifacts import FORMAT, check_content
 from scing_cli.core.encoders.geometry import INTERPOLATIONS, STATISTICS, Geometry
 from scing_cli.core.encoders.graph_files.graph_facts import GraphFacts, ImageInput, refusal
-from scing_cli.core.errors import SettingError, WeightsError, spelled
+from scing_cli.core.errors import RunError, SettingError, WeightsError, one_line, spelled
 from scing_cli.core.safe_reading import SMALL, check_ordinary, parse_json, read_limited
 
 AUTO = "auto"
 BYTES = 255.0
 ASSUMED = "bilinear"
+KEYS = (
+    *("format", "height", "width", "mean", "std", "interpolation", "channels", "range"),
+    *("descriptor", "output", "digest", "made_by"),
+)
 Channels = tuple[float, float, float]
 UNCHANGED: tuple[Channels, Channels] = ((0.0, 0.0, 0.0), (1 / BYTES, 1 / BYTES, 1 / BYTES))  # 0 to 255 stays so
 
@@ -103,40 +107,40 @@ def statements(facts: GraphFacts, source: Path) -> dict[str, Any]:
     """
     said: dict[str, Any] = {}
     if facts.statement is not None:
-        said |= _checked(facts.statement.encode(), f"the metadata of {source}", "Export the encoder again.")
+        said |= _checked(facts.statement.encode(), source, "Its metadata are wrong: export the encoder again.")
     beside = source.with_suffix(".json")
+    remedy = "Mend that file, or rename it if it is about something else."
     try:
         check_ordinary(beside)
-        said |= _checked(read_limited(beside, SMALL), str(beside), "Mend or rename that file.")
+        content = read_limited(beside, SMALL)
     except FileNotFoundError:
-        pass
+        return said
     except (OSError, ValueError) as error:
-        raise WeightsError(f"{spelled(beside)} cannot be read: {error}.", "Mend or rename that file.") from error
-    return said
+        raise WeightsError(f"{spelled(beside)} cannot be read: {one_line(error)}.", remedy) from error
+    return said | _checked(content, beside, remedy)
 
 
-def _checked(content: bytes, where: str, remedy: str) -> dict[str, Any]:
-    from scing_cli.core.artifacts.schema_faults import find_fault
-    from scing_cli.core.artifacts.schemas import GraphStatement
-
+def _checked(content: bytes, source: Path, remedy: str) -> dict[str, Any]:
+    """Parse a statement and check it against its schema."""
     try:
         found = parse_json(content)
     except ValueError as error:
-        raise WeightsError(f"{spelled(where)} cannot be read as JSON: {spelled(error)}.", remedy) from error
+        raise WeightsError(f"{spelled(source)} cannot be read as JSON: {one_line(error)}.", remedy) from error
     if not isinstance(found, Mapping):
-        raise WeightsError(f"{spelled(where)} does not contain a JSON object.", remedy)
-    known = list(GraphStatement.model_fields)
-    if unknown := [key for key in found if key not in known]:
+        raise WeightsError(f"{spelled(source)} does not contain a JSON object.", remedy)
+    if unknown := [key for key in found if key not in KEYS]:
         raise WeightsError(
-            f"{spelled(where)} has the unknown key {spelled(unknown[0][:60])}.", f"Known: {', '.join(known)}. {remedy}"
+            f"{spelled(source)} has the unknown key {spelled(unknown[0][:60])}.", f"Known: {', '.join(KEYS)}. {remedy}"
         )
     if found.get("format", FORMAT) != FORMAT:
         raise WeightsError(
-            f"{spelled(where)} has format {spelled(found['format'])}; this version reads {FORMAT}.",
+            f"{spelled(source)} has format {spelled(found['format'])}; this version reads {FORMAT}.",
             "Install a newer scing-cli.",
         )
-    if fault := find_fault("graph statement", found):
-        raise WeightsError(f"{spelled(where)} has an invalid value: {fault}.", remedy)
+    try:
+        check_content("graph statement", found, source, remedy=remedy)
+    except RunError as error:
+        raise WeightsError(error.what, error.remedy) from error
     return {key: value for key, value in found.items() if value is not None}
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scing_cli.core.embeddings.graph_embedder import GraphEmbedder
 from scing_cli.core.encoders.graph_files.graph_encoder import GraphFile, load_graph_encoder, open_graph_file
 from scing_cli.core.encoders.graph_names import is_graph_file
-from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.errors import IndexFileError, ScingError, SettingError, spelled
 from scing_cli.core.runtime import Reporter, cpu_has_bf16
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import RELATIVE_FILE, ModelChoice, OpenedModel
+
+if TYPE_CHECKING:
+    from scing_cli.core.encoders.image import ImageEncoder
 
 REMEDY = (
     "Give the file that made it, where it is now: scing search --model FILE. "
