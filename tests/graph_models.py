@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import warnings
 from pathlib import Path
@@ -28,35 +29,63 @@ def _light(channels: int) -> nn.Sequential:
 class OmniScale(nn.Module):
     """A residual block of streams with growing receptive fields, weighted by one gate that all of them share."""
 
-    def __init__(self, channels: int, middle: int, streams: int = 3) -> None:
+    def __init__(self, channels: int, out: int, *, streams: int) -> None:
         super().__init__()
+        middle = max(out // 4, 8)
         self.reduce = nn.Sequential(nn.Conv2d(channels, middle, 1, bias=False), nn.BatchNorm2d(middle), nn.ReLU())
         self.streams = nn.ModuleList(
             nn.Sequential(*[_light(middle) for _ in range(depth)]) for depth in range(1, streams + 1)
         )
         self.gate = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Conv2d(middle, middle // 4, 1), nn.ReLU(), nn.Conv2d(middle // 4, middle, 1)
+            nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(middle, max(middle // 16, 4), 1),
+            nn.ReLU(),
+            nn.Conv2d(max(middle // 16, 4), middle, 1),
+            nn.Sigmoid(),
         )
-        self.expand = nn.Sequential(nn.Conv2d(middle, channels, 1, bias=False), nn.BatchNorm2d(channels))
+        self.expand = nn.Sequential(nn.Conv2d(middle, out, 1, bias=False), nn.BatchNorm2d(out))
+        self.shortcut = nn.Identity() if channels == out else nn.Conv2d(channels, out, 1, bias=False)
 
     def forward(self, maps: Tensor) -> Tensor:
         reduced = self.reduce(maps)
         streams = [stream(reduced) for stream in self.streams]
-        fused = torch.stack([torch.sigmoid(self.gate(stream)) * stream for stream in streams]).sum(0)
-        return torch.relu(maps + self.expand(fused))
+        fused = torch.stack([self.gate(stream) * stream for stream in streams]).sum(0)
+        return torch.relu(self.shortcut(maps) + self.expand(fused))
 
 
 class SmallOsnet(nn.Module):
-    """Convolutions, omni-scale blocks, and a vector; `form` is `vector`, `map`, `tokens` or `both`."""
+    """A stem, stages of two omni-scale blocks each, half as large from stage to stage, and a vector.
 
-    def __init__(self, *, channels: int = 16, blocks: int = 2, dim: int = DIM, form: str = "vector", seed: int = 0):
+    With `stages=(64, 256, 384, 512)`, `streams=4` and `dim=512` it is about as large as OSNet x1.0.
+
+    Args:
+        stages: Channels of the stem and of each stage.
+        streams: Streams of a block.
+        dim: Width of the vector.
+        form: The output: `vector`, `map`, `both`, `pair`, `tokens` or `class token`.
+        seed: Of the weights.
+    """
+
+    def __init__(
+        self,
+        *,
+        stages: tuple[int, ...] = (16, 16),
+        streams: int = 3,
+        dim: int = DIM,
+        form: str = "vector",
+        seed: int = 0,
+    ) -> None:
         super().__init__()
         torch.manual_seed(seed)
         self.stem = nn.Sequential(
-            nn.Conv2d(3, channels, 7, 2, 3, bias=False), nn.BatchNorm2d(channels), nn.ReLU(), nn.MaxPool2d(3, 2, 1)
+            nn.Conv2d(3, stages[0], 7, 2, 3, bias=False), nn.BatchNorm2d(stages[0]), nn.ReLU(), nn.MaxPool2d(3, 2, 1)
         )
-        self.blocks = nn.Sequential(*[OmniScale(channels, max(channels // 2, 4)) for _ in range(blocks)])
-        self.head = nn.Linear(channels, dim)
+        layers: list[nn.Module] = []
+        for channels, out in itertools.pairwise(stages):
+            layers += [nn.AvgPool2d(2)] if layers else []
+            layers += [OmniScale(channels, out, streams=streams), OmniScale(out, out, streams=streams)]
+        self.blocks = nn.Sequential(*layers)
+        self.head = nn.Linear(stages[-1], dim)
         self.form = form
 
     def forward(self, images: Tensor) -> Any:

@@ -13,7 +13,7 @@ import pytest
 from patience import HANG
 
 FOLDER = Path(__file__).resolve().parent
-SCRIPTS = ("attention", "compile", "embed", "evaluate", "reading", "stage1", "stage2", "startup")
+SCRIPTS = ("attention", "compile", "embed", "evaluate", "graph_file", "reading", "stage1", "stage2", "startup")
 FIELDS = {"name", "reference", "ours", "ratio", "unit", "machine", "versions"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -84,9 +85,5 @@ def test_a_size_is_too_much() -> None:
 def test_damage_is_refused_or_read(saved: tuple[str, int], place: int, noise: bytes) -> None:
     content = bytearray(saved[0].encode())
     content[place : place + len(noise)] = noise
-    try:
-        facts = read_ir(bytes(content), saved[1], SOURCE)
-    except WeightsError as error:
-        assert "encoder.xml cannot be used" in error.what
-    else:
-        assert len(facts.inputs) <= 1
+    with contextlib.suppress(WeightsError):
+        assert len(read_ir(bytes(content), saved[1], SOURCE).inputs) <= 1
