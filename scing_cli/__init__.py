@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from scing_cli.core.workflows.embed.embed_gallery import GalleryChoice as GalleryChoice
     from scing_cli.core.workflows.embed.embed_gallery import embed as embed
     from scing_cli.core.workflows.embed.embed_report import EmbedReport as EmbedReport
+    from scing_cli.core.workflows.embed.export_encoder import ExportReport as ExportReport
+    from scing_cli.core.workflows.embed.export_encoder import export_encoder as export_encoder
     from scing_cli.core.workflows.evaluate.evaluate_data import evaluate as evaluate
     from scing_cli.core.workflows.evaluate.ranked import EvaluationReport as EvaluationReport
     from scing_cli.core.workflows.prepare.prepare_data import Preparation as Preparation
@@ -65,6 +67,8 @@ _LAZY: Mapping[str, str] = MappingProxyType(
         "embed": _WORKFLOWS + "embed.embed_gallery",
         "GalleryChoice": _WORKFLOWS + "embed.embed_gallery",
         "EmbedReport": _WORKFLOWS + "embed.embed_report",
+        "export_encoder": _WORKFLOWS + "embed.export_encoder",
+        "ExportReport": _WORKFLOWS + "embed.export_encoder",
         "evaluate": _WORKFLOWS + "evaluate.evaluate_data",
         "EvaluationReport": _WORKFLOWS + "evaluate.ranked",
         "search": _WORKFLOWS + "search.search_gallery",

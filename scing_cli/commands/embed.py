@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from scing_cli.commands import model_options, options
 from scing_cli.commands.console import Terminal
+from scing_cli.commands.export_model import export_model
 from scing_cli.commands.next_commands import search_command
-from scing_cli.commands.option_checks import check_machine, not_with
+from scing_cli.commands.option_checks import not_with
+from scing_cli.commands.prune_only import prune_only
 from scing_cli.core.errors import counted
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ def embed(
     workers: options.Workers = None,
     batch_size: options.BatchSize = 64,
     save_minutes: options.SaveMinutes = 10.0,
+    export: model_options.Export = None,
+    export_format: model_options.ExportFormat = None,
     strict: options.StrictImages = False,
     as_json: options.Json = False,
     debug: options.Debug = False,
@@ -51,19 +55,11 @@ def embed(
         given: dict[str, object] = {"run": run, "data": data, "images": images, "model": model, "stride": stride}
         given |= {"pretrained": pretrained, "statistics": statistics, "interpolation": interpolation}
         given |= {"cameras": cameras, "camera_factor": camera_factor}
+        given |= {"force": force or None, "export": export, "export_format": export_format, "strict": strict or None}
+        given = model_options.given(**given)
         usual = {"layout": (layout, "auto"), "split": (split, "gallery"), "descriptor": (descriptor, "projected")}
-        not_with(
-            "--prune without --append",
-            model_options.given(**given),
-            **usual,
-            index_type=(index_type, "auto"),
-            strict=(strict, False),
-        )
-        not_with("--prune", {"force": force or None})
-        check_machine(device, precision, workers, batch_size)
-        from scing_cli.core.workflows.embed.prune import prune_index
-
-        _show(prune_index(output, reporter=terminal), terminal)
+        usual |= {"index_type": (index_type, "auto")}
+        _show(prune_only(output, given, usual, (device, precision, workers, batch_size), terminal), terminal)
         return
     from scing_cli.core.workflows.embed.embed_gallery import GalleryChoice
     from scing_cli.core.workflows.embed.embed_gallery import embed as build
@@ -71,10 +67,18 @@ def embed(
     from scing_cli.core.workflows.shared.machine import Machine
     from scing_cli.core.workflows.shared.model import ModelChoice
 
+    choice = ModelChoice(run, model, pretrained, stride, seed, statistics, interpolation, named, camera_factor)
+    gallery, machine = GalleryChoice(data, layout, split, images), Machine(device, precision, workers, batch_size)
+    if export is not None or export_format is not None:
+        made = {"output": (output, Path("gallery.faiss")), "append": (append, False)}
+        work = {"index_type": (index_type, "auto"), "save_minutes": (save_minutes, 10.0), "strict": (strict, False)}
+        not_with("--export", {}, **made, **work)
+        export_model(choice, gallery, export, (export_format, descriptor, force), machine, terminal)
+        return
     try:
         report = build(
-            ModelChoice(run, model, pretrained, stride, seed, statistics, interpolation, named, camera_factor),
-            GalleryChoice(data, layout, split, images),
+            choice,
+            gallery,
             output=output,
             append=append,
             prune=prune,
@@ -83,7 +87,7 @@ def embed(
             descriptor=descriptor,
             save_minutes=save_minutes,
             strict=strict,
-            machine=Machine(device, precision, workers, batch_size),
+            machine=machine,
             reporter=terminal,
         )
     except KeyboardInterrupt as error:

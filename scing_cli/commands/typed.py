@@ -182,7 +182,7 @@ NAMES: Mapping[str, Callable[[], Iterable[str]]] = {
     "--method": _methods,
     "--model": _models,
 }
-CHOICE = re.compile(r"[a-z0-9-]+(\|[a-z0-9-]+)*")  # a metavar such as query|val
+CHOICE = re.compile(r"[a-z0-9_-]+(\|[a-z0-9_-]+)*")  # a metavar such as query|val
 
 
 def completed(option: str, metavar: str | None) -> Callable[[str], list[str]] | None:

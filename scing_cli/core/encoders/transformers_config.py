@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from scing_cli.core.encoders.export_facts import KEY
+
 _ACTIVATIONS = {"quick_gelu": True, "gelu": False}
 
 
@@ -26,7 +28,7 @@ def from_transformers(content: Mapping[str, Any]) -> dict[str, Any]:
         **known,
         **({} if kind == "clip" else {"model_type": kind}),
         "vision_cfg": {
-            "image_size": vision.get("image_size", 224),
+            "image_size": _exact_size(content) or vision.get("image_size", 224),
             "patch_size": vision.get("patch_size", 32),
             "head_width": _share(vision.get("hidden_size", 768), vision.get("num_attention_heads", 12), whole=True),
             **_tower(vision, width=768, inner=3072),
@@ -38,6 +40,15 @@ def from_transformers(content: Mapping[str, Any]) -> dict[str, Any]:
             **_tower(text, width=512, inner=2048),
         },
     }
+
+
+def _exact_size(content: Mapping[str, Any]) -> list[Any]:
+    """Return the height and width that a folder written by scing states; empty for other folders.
+
+    transformers' one number only says that the image of the pretraining was square.
+    """
+    facts = content.get(KEY)
+    return [facts.get("height"), facts.get("width")] if isinstance(facts, Mapping) else []
 
 
 def _tower(section: Mapping[str, Any], *, width: int, inner: int) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def embed(
     check_descriptor(descriptor)
     # The images come before a plain model, which takes seconds to load.
     trained = open_run_model(choice, reporter=reporter)
-    rows, whole = _rows(trained.run if trained is not None else None, gallery, reporter)
+    rows, whole = gallery_rows(trained.run if trained is not None else None, gallery, reporter)
     model = trained or open_model(choice, reporter=reporter)
     manifest = _unique(rows, reporter)
     cameras = (
@@ -130,8 +130,17 @@ def _partial(output: Path, model: OpenedModel, embedder: Embedder) -> PartialInd
     )
 
 
-def _rows(run: Run | None, gallery: GalleryChoice, reporter: Reporter) -> tuple[Manifest, DataSet]:
-    """Return the rows to embed, and the whole data set that they belong to."""
+def gallery_rows(run: Run | None, gallery: GalleryChoice, reporter: Reporter) -> tuple[Manifest, DataSet]:
+    """Return the rows that were chosen, and the whole data set that they belong to.
+
+    Args:
+        run: The run whose own data is used if none was named; None for a plain model.
+        gallery: Which images.
+        reporter: Receives notes and warnings.
+
+    Raises:
+        DataError: If there is no data, or it cannot be read.
+    """
     if gallery.images is not None:
         folders = [folder_data(folder, reporter=reporter) for folder in as_paths(gallery.images)]
         images = folders[0] if len(folders) == 1 else _joint_folders(folders)
