@@ -73,6 +73,14 @@ def test_a_photo_of_an_unknown_camera_goes_without_and_it_is_said(scing, trained
     assert len(found.json["results"][0]["hits"]) == 10
 
 
+def test_no_format_holds_camera_vectors(scing, trained, here):
+    for name, chosen in (("e.onnx", "onnx"), ("clip", "open_clip")):
+        refused = scing("embed", "--run", trained, "--export", name)
+        assert refused.code == 2
+        assert f"--export: {chosen} cannot hold the camera vectors of this encoder" in refused.err
+    assert not any(here.iterdir())
+
+
 def test_camera_1_of_other_data_is_another_camera(scing, trained, world, here):
     assert WITHOUT not in scing("evaluate", "--run", trained, "--data", world).err
     other = Path(shutil.copytree(world, here / "other"))

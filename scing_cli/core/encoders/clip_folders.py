@@ -51,6 +51,18 @@ def write_clip_folder(folder: Path, clip: ClipModel, kind: str, facts: Mapping[s
         write_text(folder / name, json.dumps(content, indent=2) + "\n")
     with replacing(folder / weights) as temporary:
         save_file(state, temporary, metadata={"format": "pt", KEY: json.dumps(facts)})
+        _sort_metadata(temporary)
+
+
+def _sort_metadata(file: Path) -> None:
+    """Sort the metadata of a safetensors file, which its writer puts in any order, so that equal models are equal files."""
+    with file.open("r+b") as stream:
+        size = int.from_bytes(stream.read(8), "little")
+        header = json.loads(stream.read(size))
+        metadata = dict(sorted(header.pop("__metadata__").items()))
+        text = json.dumps({"__metadata__": metadata, **header}, separators=(",", ":"))
+        stream.seek(8)
+        stream.write(text.encode().ljust(size))  # the same characters in another order
 
 
 def clip_state(clip: ClipModel) -> dict[str, Tensor]:

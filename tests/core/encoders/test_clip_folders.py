@@ -65,3 +65,15 @@ def test_transformers_names_are_those_of_its_documentation(tmp_path):
     found = transformers_state(state)
     assert set(found) == set(documented)
     assert all(torch.equal(found[name], documented[name]) for name in found)
+
+
+def test_equal_models_give_equal_files(tmp_path):
+    clip = square(tmp_path)
+    facts = export_facts(clip.image.geometry, kind="projected", digest="d1")
+    written = set()
+    for number in range(8):  # each writes its header in another order
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        write_clip_folder(folder, clip, OPEN_CLIP, facts)
+        written.add((folder / "open_clip_model.safetensors").read_bytes())
+    assert len(written) == 1

@@ -155,5 +155,5 @@ def _onnxruntime(file: Path) -> Callable[[Vectors], Vectors]:
 
     from scing_cli.core.encoders.onnx_graph import INPUT, OUTPUT
 
-    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     return lambda normal: np.asarray(session.run([OUTPUT], {INPUT: normal})[0], np.float32)
