@@ -55,10 +55,11 @@ def write_clip_folder(folder: Path, clip: ClipModel, kind: str, facts: Mapping[s
 
 
 def _sort_metadata(file: Path) -> None:
-    """Sort the metadata of a safetensors file, which its writer puts in any order, so that equal models are equal files."""
+    """Sort the metadata of a safetensors file, so that equal models give equal files."""
     with file.open("r+b") as stream:
         size = int.from_bytes(stream.read(8), "little")
         header = json.loads(stream.read(size))
+        # The writer puts them in any order.
         metadata = dict(sorted(header.pop("__metadata__").items()))
         text = json.dumps({"__metadata__": metadata, **header}, separators=(",", ":"))
         stream.seek(8)
