@@ -21,6 +21,7 @@ from scing_cli.core.encoders.clip_folders import (
 )
 from scing_cli.core.encoders.encoder_file import encoder_digest
 from scing_cli.core.encoders.export_facts import export_facts
+from scing_cli.core.errors import WeightsError
 from scing_cli.core.runtime import Silent
 
 
@@ -65,6 +66,13 @@ def test_transformers_names_are_those_of_its_documentation(tmp_path):
     found = transformers_state(state)
     assert set(found) == set(documented)
     assert all(torch.equal(found[name], documented[name]) for name in found)
+
+
+@pytest.mark.parametrize("facts", [{}, {"height": "48", "width": 48}, {"height": 48}, {"height": 10**9, "width": 48}])
+def test_a_size_that_cannot_be_is_refused(tmp_path, facts):
+    write_clip_folder(tmp_path, square(tmp_path), TRANSFORMERS, facts)
+    with pytest.raises(WeightsError, match="image_size must be a whole number from 1 to 4,096"):
+        load_clip(str(tmp_path), reporter=Silent())
 
 
 def test_equal_models_give_equal_files(tmp_path):
