@@ -108,7 +108,7 @@ def encoder_vectors(encoder: ImageEncoder, pixels: Pixels) -> Named:
 
 
 def onnx_vectors(file: Path, pixels: Pixels, geometry: Geometry, kind: str) -> Named:
-    """Return the output of an ONNX file that `onnx_graph` built, computed by OpenVINO or else by onnxruntime."""
+    """Return the output of an ONNX file that `onnx_tower` built, computed by OpenVINO or else by onnxruntime."""
     normal = normalise(pixels, geometry.mean, geometry.std)
     run = _openvino if _installed("openvino") else _onnxruntime
     return {kind: run(file)(normal)}
@@ -143,7 +143,7 @@ def _installed(package: str) -> bool:
 
 
 def _openvino(file: Path) -> Callable[[Vectors], Vectors]:
-    from scing_cli.core.encoders.onnx_graph import INPUT, OUTPUT
+    from scing_cli.core.encoders.onnx_tower import INPUT, OUTPUT
     from scing_cli.core.encoders.openvino_runtime import openvino
 
     compiled = openvino.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
@@ -153,7 +153,7 @@ def _openvino(file: Path) -> Callable[[Vectors], Vectors]:
 def _onnxruntime(file: Path) -> Callable[[Vectors], Vectors]:
     import onnxruntime
 
-    from scing_cli.core.encoders.onnx_graph import INPUT, OUTPUT
+    from scing_cli.core.encoders.onnx_tower import INPUT, OUTPUT
 
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     return lambda normal: np.asarray(session.run([OUTPUT], {INPUT: normal})[0], np.float32)

@@ -139,7 +139,7 @@ def _write_onnx(target: Path, encoder: ImageEncoder, digest: str, pixels: Pixels
     """Write an ONNX file and return the smallest cosine of its vectors to the encoder's."""
     import onnx
 
-    from scing_cli.core.encoders.onnx_graph import OUTPUT, image_onnx
+    from scing_cli.core.encoders.onnx_tower import OUTPUT, image_onnx
 
     export_check.check_size(encoder)
     state = {name: value.detach().float().cpu().numpy() for name, value in encoder.state_dict().items()}

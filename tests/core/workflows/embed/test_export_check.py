@@ -47,7 +47,7 @@ def test_a_model_that_is_too_large_for_one_file_is_refused():
 def test_either_engine_checks_a_file(engine, tmp_path, monkeypatch):
     onnx = pytest.importorskip("onnx")
     pytest.importorskip(engine)
-    from scing_cli.core.encoders.onnx_graph import image_onnx
+    from scing_cli.core.encoders.onnx_tower import image_onnx
 
     encoder = tower("quick gelu")
     size = encoder.geometry

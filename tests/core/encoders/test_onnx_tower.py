@@ -16,7 +16,7 @@ PLAIN = [name for name in TOWERS if name != "cameras"]
 
 
 def built(encoder, kind):
-    from scing_cli.core.encoders.onnx_graph import image_onnx
+    from scing_cli.core.encoders.onnx_tower import image_onnx
 
     return image_onnx(arrays(encoder), encoder.geometry, encoder.config, kind=kind)
 
