@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from scing_cli.core.datasets.caption_file import join_captions
-from scing_cli.core.datasets.dataset import DataSet, Dropped, Entry, folder_levels, gather_folders
-from scing_cli.core.datasets.folders import not_read
-from scing_cli.core.datasets.listing import walk_images
+from scing_cli.core.datasets.dataset import DataSet, Dropped, Entry
+from scing_cli.core.datasets.folders import Placed, placed, read_placed
 from scing_cli.core.errors import counted
 from scing_cli.core.layouts import Parts
 from scing_cli.core.manifest import Sample
@@ -30,18 +28,13 @@ def read(root: Path, parts: Parts) -> DataSet:
     Raises:
         DataError: If a folder cannot be listed, or `captions.csv` is faulty.
     """
-    data = gather_folders(root, parts, _entries)
-    samples, notes = join_captions(root, data.manifest.samples)
-    return data.with_rows(samples, (*notes, *_seen(samples), *not_read(root, parts)))
+    return read_placed(root, parts, map(_entry, placed(root, parts)), _seen)
 
 
-def _entries(root: Path, folder: str, split: str) -> Iterator[Entry]:
-    for path in walk_images(root, folder):
-        names = folder_levels(path, folder)
-        if len(names) < 3:
-            yield Dropped(path, "it is not in a person's folder inside a camera's folder")
-        else:
-            yield Sample(path, identity=names[1], camera=names[0], split=split)
+def _entry(file: Placed) -> Entry:
+    if len(file.levels) < 3:
+        return Dropped(file.path, "it is not in a person's folder inside a camera's folder")
+    return Sample(file.path, identity=file.levels[1], camera=file.levels[0], split=file.split)
 
 
 def _seen(samples: tuple[Sample, ...]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What the name of a folder says: a part of a data set, a camera, a date, or only that it holds images.
+"""What the name of a folder says: a part of a data set, a camera, a place, a time, or only that it holds images.
 
 Such names are no people's names. Nothing here looks at the disk.
 """
@@ -6,10 +6,10 @@ Such names are no people's names. Nothing here looks at the disk.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
-from scing_cli.core.errors import DataError
+from scing_cli.core.errors import DataError, spelled
 from scing_cli.core.layouts import Parts
 from scing_cli.core.manifest import SPLITS
 
@@ -42,11 +42,75 @@ _FURTHER = frozenset(
         *("split", "splits", "v"),
     }
 )
+_TIMES = frozenset(
+    {
+        *("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "weekend", "weekday"),
+        *("mon", "tue", "tues", "wed", "thu", "thur", "thurs", "fri", "sat", "sun"),
+        *("january", "february", "march", "april", "may", "june", "july", "august", "september", "october"),
+        *("november", "december", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec"),
+        *("day", "days", "week", "weeks", "month", "months", "year", "years", "hour", "date", "today", "yesterday"),
+        *("morning", "noon", "afternoon", "evening", "night", "spring", "summer", "autumn", "fall", "winter"),
+    }
+)
+_GROUPS = frozenset(
+    {
+        *("batch", "batches", "chunk", "fold", "folds", "group", "part", "session", "sessions", "shard", "split"),
+        *("subset", "experiment", "exp", "trial", "round", "visit", "recording", "collection", "volume", "set"),
+    }
+)
+_TRACKS = frozenset(
+    {
+        *("track", "tracks", "tracklet", "tracklets", "traj", "trajectory", "seq", "sequence", "sequences", "clip"),
+        *("clips", "video", "videos", "vid", "shot", "shots", "take", "run", "walk", "segment", "burst", "event"),
+    }
+)
+_ASPECTS = frozenset(
+    {
+        *("face", "faces", "head", "heads", "body", "bodies", "full", "fullbody", "whole", "upper", "lower", "half"),
+        *("torso", "leg", "legs", "hand", "hands", "gait", "silhouette", "silhouettes", "pose", "poses", "skeleton"),
+        *("mask", "masks", "depth", "color", "colour", "gray", "grey", "original", "originals", "augmented", "aug"),
+        *("front", "back", "side", "left", "right", "profile", "standing", "sitting", "walking", "running", "coat"),
+        *("clothes", "clothing", "outfit", "bag", "normal", "occluded", "partial", "good", "bad", "old", "new"),
+        *("misc", "other", "others", "selfie", "selfies", "portrait", "portraits", "closeup", "unsorted", "sorted"),
+    }
+)
+_PLACES = frozenset(
+    {
+        *("door", "doors", "gate", "gates", "entrance", "entry", "exit", "yard", "courtyard", "backyard", "hall"),
+        *("hallway", "corridor", "lobby", "foyer", "reception", "parking", "garage", "street", "road", "stairs"),
+        *("staircase", "stairwell", "elevator", "lift", "escalator", "kitchen", "garden", "roof", "platform"),
+        *("station", "office", "room", "rooms", "floor", "floors", "basement", "building", "site", "sites", "location"),
+        *("loc", "place", "area", "zone", "store", "shop", "mall", "checkout", "aisle", "desk", "cafeteria", "canteen"),
+        *("library", "gym", "campus", "bridge", "tunnel", "square", "plaza", "park", "terrace", "porch", "driveway"),
+        *("warehouse", "airport", "terminal", "inside", "outside", "indoor", "indoors", "outdoor", "outdoors", "lab"),
+        *("camera", "cameras", "cctv", "webcam", "gopro", "cam"),
+    }
+)
+_WHERE = frozenset(
+    {*("north", "south", "east", "west", "front", "back", "rear", "main", "side", "left", "right", "upper", "lower")}
+)
+_PEOPLE = frozenset(
+    {
+        *("person", "people", "pers", "id", "pid", "identity", "ident", "subject", "subj", "sub", "user", "worker"),
+        *("student", "actor", "man", "woman", "player", "target", "human", "individual", "participant", "volunteer"),
+        *("employee", "member", "child", "kid", "guest", "visitor", "suspect", "pedestrian", "ped", "name", "label"),
+        *("class", "cluster", "vehicle", "car", "object", "obj", "patient", "staff", "customer", "girl", "boy"),
+    }
+)
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
 _MONTH, _DAY = "(?:0[1-9]|1[0-2])", "(?:0[1-9]|[12][0-9]|3[01])"
 _DATE = re.compile(rf"(?:19|20)[0-9]{{2}}(?:([-_.]?){_MONTH}\1{_DAY}|[-_.]{_MONTH})")
+_MOMENT = re.compile(
+    rf"(?:19|20)[0-9]{{2}}([-_. ]?){_MONTH}\1{_DAY}[-_T ]+[0-9][-_.:hms0-9]*"  # with the time of the day
+    rf"|(?:{_DAY}([-_.]){_MONTH}|{_MONTH}([-_.]){_DAY})(?:\2|\3)(?:(?:19|20)[0-9]{{2}}|[0-9]{{2}})"
+    r"|(?:19|20)[0-9]{2}-?[WwQqKk][0-9]{1,2}"
+)
+_YEAR = re.compile("(?:19[89]|20[0-4])[0-9]")
+_NUMBERED = re.compile(r"(.*?[^\W\d_][^\d_]*?)[ _-]*(?:[0-9]+|(?<=[ _-])[A-Za-z])")
 _SURE_CAMERA = re.compile(r"(?:cam|camera)(?:[ _-]?(?:[0-9]{1,4}|[a-z])|[_-].+)", re.IGNORECASE)
 _CAMERA = re.compile(r"c[0-9]{1,3}|(?:ch|channel|view)[ _-]?[0-9]{1,3}", re.IGNORECASE)
+_TRACK = re.compile("[ts][0-9]{1,5}", re.IGNORECASE)
+SHOWN = 5  # most names that a message lists
 
 
 def is_part(name: str) -> bool:
@@ -76,6 +140,94 @@ def is_date(name: str) -> bool:
     ['2024-05-01', '20240501', '2024_05']
     """
     return _DATE.fullmatch(name) is not None
+
+
+def is_time(name: str) -> bool:
+    """Return whether a folder is named by a date, a day of the week, a month or another time.
+
+    >>> [name for name in ("Monday", "day 2", "Jan 2024", "2024-01-05_1200", "31.12.2024", "Mona") if is_time(name)]
+    ['Monday', 'day 2', 'Jan 2024', '2024-01-05_1200', '31.12.2024']
+    """
+    words = _words(name)
+    return is_date(name) or _MOMENT.fullmatch(name) is not None or (bool(words) and words <= _TIMES)
+
+
+def are_years(names: Sequence[str]) -> bool:
+    """Return whether folders are named by years; such numbers may also be those of people.
+
+    >>> are_years(["2023", "2024"]), are_years(["2023", "0001"])
+    (True, False)
+    """
+    return len(names) > 1 and all(map(_YEAR.fullmatch, names))
+
+
+def is_group(name: str) -> bool:
+    """Return whether a folder is named like a portion of a collection.
+
+    >>> [name for name in ("fold1", "batch_2", "Session A", "group", "anna") if is_group(name)]
+    ['fold1', 'batch_2', 'Session A', 'group']
+    """
+    return _named_of(name, _GROUPS, _FURTHER)
+
+
+def is_place(name: str) -> bool:
+    """Return whether a folder is named like a place where a camera may be.
+
+    >>> [name for name in ("door", "front door", "Floor 1", "room A", "north", "anna") if is_place(name)]
+    ['door', 'front door', 'Floor 1', 'room A']
+    """
+    return _named_of(name, _PLACES, _WHERE)
+
+
+def is_camera(name: str) -> bool:
+    """Return whether a folder is surely named like a camera, whatever lies next to it.
+
+    >>> [name for name in ("cam1", "Camera B", "c1", "anna") if is_camera(name)]
+    ['cam1', 'Camera B']
+    """
+    return _SURE_CAMERA.fullmatch(name) is not None
+
+
+def is_aside(name: str) -> bool:
+    """Return whether a folder is named like neither a person nor a camera: a time, a track, a part of the body.
+
+    >>> [name for name in ("face", "2024-01-01", "track 7", "T0001", "RGB", "session1", "door") if is_aside(name)]
+    ['face', '2024-01-01', 'track 7', 'T0001', 'RGB', 'session1']
+    """
+    if is_time(name) or is_group(name) or is_holder(name) or _TRACK.fullmatch(name):
+        return True
+    return _named_of(name, _TRACKS | _ASPECTS, _FURTHER)
+
+
+def common_stem(names: Sequence[str]) -> str:
+    """Return the word that folders have in front of a number or letter, if it does not mean people.
+
+    >>> common_stem(["zone1", "zone2"]), common_stem(["person 1", "person 2"]), common_stem(["anna", "ben"])
+    ('zone', '', '')
+    """
+    found = [_NUMBERED.fullmatch(name) for name in names]
+    stems = {fields[1].casefold().strip(" _-") if fields else "" for fields in found}
+    stem = stems.pop() if len(stems) == 1 and len(names) > 1 else ""
+    return "" if len(stem) < 2 or _words(stem) & _PEOPLE else stem
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first of some names, and how many more there are.
+
+    >>> listed(["a", "b"]), listed(list("abcdefg"))
+    ('a, b', 'a, b, c, d, e and 2 more')
+    """
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return ", ".join(map(spelled, names[:SHOWN])) + more
+
+
+def looks_like_camera(names: Sequence[str]) -> bool:
+    """Return whether all of some sibling folders are named like cameras or places.
+
+    >>> looks_like_camera(["c01", "door"]), looks_like_camera(["c01", "anna"])
+    (True, False)
+    """
+    return all(is_camera(name) or is_place(name) or _CAMERA.fullmatch(name) for name in names)
 
 
 def named_cameras(names: Iterable[str]) -> list[str]:
@@ -115,6 +267,12 @@ def split_parts(names: Iterable[str]) -> Parts:
                 f"The folders {' and '.join(folders)} both name the split {split}.", "Keep one of them there."
             )
     return {split: tuple(folders) for split, folders in found.items() if folders}
+
+
+def _named_of(name: str, words: frozenset[str], further: frozenset[str]) -> bool:
+    """Return whether a name has one of some words, and none but these, further ones and single letters."""
+    found = _words(name)
+    return bool(words & found) and all(word in words or word in further or len(word) == 1 for word in found)
 
 
 def _words(name: str) -> frozenset[str]:

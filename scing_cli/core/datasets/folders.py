@@ -1,21 +1,39 @@
 """Reader for the user's own folders: one per person, optionally with one per camera inside; or unlabelled images.
 
-`anna/1.jpg` shows anna, `anna/door/1.jpg` shows her at the camera door. Images in deeper folders
-are read too, but only the first two levels are labels. The names may be any text.
+`anna/1.jpg` shows anna, `anna/door/1.jpg` shows her at the camera door. Images in deeper folders are read too.
+`camera_levels.py` decides which folders are cameras, and whether the file names state the cameras instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+from scing_cli.core.datasets.camera_levels import Cameras, find_cameras
 from scing_cli.core.datasets.caption_file import join_captions
-from scing_cli.core.datasets.dataset import DataSet, Dropped, Entry, folder_levels, gather_folders
+from scing_cli.core.datasets.dataset import DataSet, Dropped, Entry, folder_levels, gather
+from scing_cli.core.datasets.file_names import other_identities
 from scing_cli.core.datasets.listing import list_folder, walk_images
 from scing_cli.core.datasets.market import NAME
 from scing_cli.core.errors import counted
 from scing_cli.core.layouts import Parts
 from scing_cli.core.manifest import SPLITS, Sample, is_junk
+
+
+class Placed(NamedTuple):
+    """An image in the folders of a part.
+
+    Args:
+        path: Its POSIX path relative to the data set's root.
+        levels: The folders between the part's folder and the image, and its name.
+        split: The split.
+    """
+
+    path: str
+    levels: tuple[str, ...]
+    split: str
 
 
 def read(root: Path, parts: Parts) -> DataSet:
@@ -31,29 +49,64 @@ def read(root: Path, parts: Parts) -> DataSet:
     Raises:
         DataError: If a folder cannot be listed, or `captions.csv` is faulty.
     """
-    data = gather_folders(root, parts, _entries)
+    files = placed(root, parts)
+    people = [file.levels for file in files if file.split and len(file.levels) > 1]
+    cameras = find_cameras(people)
+    data = read_placed(root, parts, (_entry(file, cameras) for file in files), lambda rows: _people(rows, cameras))
+    doubt = (f"{cameras.doubt[:1].upper()}{cameras.doubt[1:]}.",) if cameras.doubt else ()
+    return dataclasses.replace(data, warnings=(*doubt, *other_identities(people)))
+
+
+def placed(root: Path, parts: Parts) -> list[Placed]:
+    """Return all images below the folders of each part, in the order of the parts, sorted within each folder.
+
+    Raises:
+        DataError: If a folder cannot be listed.
+    """
+    return [
+        Placed(path, tuple(folder_levels(path, folder)), split)
+        for split, folders in parts.items()
+        for folder in folders
+        for path in walk_images(root, folder)
+    ]
+
+
+def read_placed(
+    root: Path, parts: Parts, entries: Iterable[Entry], read_as: Callable[[tuple[Sample, ...]], Iterator[str]]
+) -> DataSet:
+    """Return the data set of the user's own folders.
+
+    Args:
+        root: The data set's folder; a `captions.csv` in it is joined.
+        parts: The folders of each split.
+        entries: The entry of each image.
+        read_as: Yields notes on how the rows were read.
+
+    Raises:
+        DataError: If the root cannot be listed, or `captions.csv` is faulty.
+    """
+    data = gather(root, entries)
     samples, notes = join_captions(root, data.manifest.samples)
-    return data.with_rows(samples, (*notes, *_people(samples), *not_read(root, parts), *_names(samples)))
+    return data.with_rows(samples, (*notes, *read_as(samples), *not_read(root, parts)))
 
 
-def _entries(root: Path, folder: str, split: str) -> Iterator[Entry]:
-    for path in walk_images(root, folder):
-        names = folder_levels(path, folder)
-        if not split:
-            yield Sample(path)
-        elif len(names) == 1:
-            yield Dropped(path, "it is not in a person's folder")
-        else:
-            yield Sample(path, identity=names[0], camera=names[1] if len(names) > 2 else "", split=split)
+def _entry(file: Placed, cameras: Cameras) -> Entry:
+    if not file.split:
+        return Sample(file.path)
+    if len(file.levels) == 1:
+        return Dropped(file.path, "it is not in a person's folder")
+    return Sample(file.path, identity=file.levels[0], camera=cameras.of(file.levels), split=file.split)
 
 
-def _people(samples: tuple[Sample, ...]) -> Iterator[str]:
+def _people(samples: tuple[Sample, ...], found: Cameras) -> Iterator[str]:
+    """Yield notes on what was read as people and as cameras."""
     known = [sample for sample in samples if not is_junk(sample.identity)]
     people = {sample.identity for sample in known} - {""}
     cameras = {sample.camera for sample in known} - {""}
     if people:
-        seen = f", and their subfolders as {counted(len(cameras), 'camera')}" if cameras else ""
+        seen = f", and their subfolders as {counted(len(cameras), 'camera')}" if cameras and found.folders else ""
         yield f"{counted(len(people), 'folder is read as a person', 'folders are read as one person each')}{seen}."
+        yield from found.notes
     elif samples:
         yield "These images have no labels: they can be embedded and searched."
         if any("/" in sample.path for sample in samples):
@@ -81,14 +134,3 @@ def not_read(root: Path, parts: Parts) -> Iterator[str]:
         yield f"Not read: {', '.join(what)}; the splits are named {', '.join(SPLITS)}."
     if any(name.lower() == "test" for name in others):
         yield "A folder test is read as the gallery only next to a folder query (one image per person and camera)."
-
-
-def _names(samples: tuple[Sample, ...]) -> Iterator[str]:
-    """Yield a note if file names look like Market-1501's; this layout does not read their cameras."""
-    without = [sample.path for sample in samples if sample.identity and not sample.camera]
-    alike = sum(NAME.match(path.rpartition("/")[2]) is not None for path in without)
-    if alike > len(samples) / 2:
-        yield (
-            "The files are named IDENTITY_cCAMERA as in Market-1501, but this layout reads cameras from folders. "
-            "Without cameras, the evaluation leaves out no gallery image. A CSV can name the cameras."
-        )

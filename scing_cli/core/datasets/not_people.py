@@ -9,18 +9,30 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from scing_cli.core.datasets.folder_names import is_date, is_holder, is_part, named_cameras
+from scing_cli.core.datasets.camera_levels import IDENTITY_NUMBER, Levels, find_cameras
+from scing_cli.core.datasets.file_names import doubt_file_names
+from scing_cli.core.datasets.folder_names import (
+    are_years,
+    common_stem,
+    is_aside,
+    is_date,
+    is_group,
+    is_holder,
+    is_part,
+    is_place,
+    is_time,
+    listed,
+    looks_like_camera,
+    named_cameras,
+)
 from scing_cli.core.datasets.listing import Listing, list_folder
 from scing_cli.core.datasets.wrapping import LOOKED_INTO, holds_images, look_into
 from scing_cli.core.errors import spelled
 
-SHOWN = 5  # most names that a message lists
 IDENTITY_AND_CAMERA = re.compile(r"(-?[0-9]+)(?:_[0-9]+)?_(?:c|cam)[0-9]|([0-9]{4})C[0-9]T[0-9]+F[0-9]", re.IGNORECASE)
 """File names that start with identity and camera: 0001_c1 (Market-1501), 0001_1_c1 (LTCC), 0001C1T0001F001 (MARS)."""
 IDENTITY_AND_COUNT = re.compile("(0[0-9]{2,5})[_-][0-9]")
 """File names that may start with an identity: 0001_01. If most numbers recur in a folder, they do not count frames."""
-IDENTITY_NUMBER = re.compile(r"0[0-9]{2,}|[0-9]{3,}")
-"""Folder names such as 0001, with which people are numbered; cameras have shorter ones."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,10 +64,26 @@ def doubt_people(folder: Path) -> Doubt | None:
     inner = Counter(itertools.chain.from_iterable(listing.folders for listing in seen.values()))
     if doubt := _doubt_names(seen, inner):
         return doubt
-    for name, listing in seen.items():
+    inside = {
+        f"{name}/{below}": look_into(folder / name / below)
+        for name, listing in seen.items()
+        for below in listing.folders[:LOOKED_INTO]
+    }
+    for name, listing in (*seen.items(), *inside.items()):
         if doubt := _doubt_files(name, listing):
             return doubt
-    return _doubt_inner(seen, inner) or _doubt_deeper(folder, seen)
+    return _doubt_kinds(seen, inner) or _doubt_inner(seen, inner) or _doubt_deeper(seen, inside)
+
+
+def doubt_levels(files: Sequence[Levels]) -> Doubt | None:
+    """Return why the folders of these files are not people with cameras; None if nothing speaks against it.
+
+    Args:
+        files: The levels of each file in the folders of all parts.
+    """
+    files = [levels for levels in files if len(levels) > 1]
+    what = doubt_file_names(files) or find_cameras(files).doubt
+    return Doubt(what, ("images",)) if what else None
 
 
 def _doubt_names(seen: dict[str, Listing], inner: Counter[str]) -> Doubt | None:
@@ -75,37 +103,57 @@ def _doubt_names(seen: dict[str, Listing], inner: Counter[str]) -> Doubt | None:
     return None
 
 
+def _doubt_kinds(seen: dict[str, Listing], inner: Counter[str]) -> Doubt | None:
+    """Return a doubt if most of the subfolders are named like times, groups or places, or numbered like these."""
+    names, recurring = list(seen), _recurring(inner)
+    may_be_cameras = recurring and _is_grid(seen.values(), inner)
+    for kind, of_kind in (("time", is_time), ("group", is_group), ("place", is_place)):
+        found = [name for name in names if of_kind(name)]
+        if len(found) > max(1, len(names) / 2):
+            layouts = ("camera-folders", "images") if may_be_cameras and kind == "place" else ("images",)
+            return Doubt(f"{_listed(found)} named like {kind}s{recurring}", layouts)
+    if recurring and are_years(names):
+        return Doubt(f"{_listed(names)} named like years{recurring}", ("images",))
+    if recurring and (stem := common_stem(names)):
+        layouts = ("camera-folders", "images") if may_be_cameras else ("images",)
+        return Doubt(f"{_listed(names)} numbered and not named like people ({spelled(stem)}){recurring}", layouts)
+    return None
+
+
 def _doubt_inner(seen: dict[str, Listing], inner: Counter[str]) -> Doubt | None:
     """Return what the names of the folders inside the subfolders say against people with cameras."""
     parts = sorted(name for name in inner if is_part(name))
     if parts:
-        what = f"the folders inside them are named like parts of a data set ({_some(parts)})"
+        what = f"the folders inside them are named like parts of a data set ({listed(parts)})"
         return Doubt(what, ("images",))
     shared = sorted(name for name, count in inner.items() if count > 1)
-    if not shared or named_cameras(inner) or all(map(is_date, shared)):
+    if not shared or all(is_aside(name) or looks_like_camera([name]) for name in shared) or named_cameras(inner):
         return None
     numbered, numbered_outside = (all(map(IDENTITY_NUMBER.fullmatch, names)) for names in (shared, seen))
     if numbered_outside and not numbered:
         return None
     if len(shared) <= len(inner) / 2 or (len(shared) <= len(seen) and numbered == numbered_outside):
         return None
-    same = f"folders of the same names ({_some(shared)}) are inside several of them"
-    return Doubt(f"{same}, as people are inside folders of cameras", ("camera-folders", "images"))
+    same = f"folders of the same names ({listed(shared)}) are inside several of them"
+    layouts = ("camera-folders", "images") if _is_grid(seen.values(), inner) else ("images",)
+    return Doubt(f"{same}, as people are inside folders of cameras", layouts)
 
 
-def _doubt_deeper(folder: Path, seen: dict[str, Listing]) -> Doubt | None:
-    """Return what the contents of the folders inside the subfolders say against people with cameras."""
-    deeper: Counter[str] = Counter()
-    for outer, listing in seen.items():
-        for inner in listing.folders[:LOOKED_INTO]:
-            inside = look_into(folder / outer / inner)
-            if doubt := _doubt_files(f"{outer}/{inner}", inside):
-                return doubt
-            deeper.update(inside.folders)
+def _recurring(inner: Counter[str]) -> str:
+    """Return a clause on folders of the same names in several of the outer ones; empty if they may be cameras."""
+    shared = sorted(name for name, count in inner.items() if count > 1)
+    if not shared or all(is_aside(name) or looks_like_camera([name]) for name in inner):
+        return ""
+    return f", and folders of the same names ({listed(shared)}) are inside several of them"
+
+
+def _doubt_deeper(seen: dict[str, Listing], inside: dict[str, Listing]) -> Doubt | None:
+    """Return what the folders two levels below the subfolders say against people with cameras."""
+    deeper = Counter(itertools.chain.from_iterable(listing.folders for listing in inside.values()))
     shared = sorted(name for name, count in deeper.items() if count > 1)
     if len(shared) <= len(seen) or len(shared) <= len(deeper) / 2:
         return None
-    recurring = f"two levels below them, folders of the same names recur ({_some(shared)})"
+    recurring = f"two levels below them, folders of the same names recur ({listed(shared)})"
     return Doubt(f"{recurring}, as those of people do", ("images",))
 
 
@@ -113,7 +161,8 @@ def _is_grid(listings: Iterable[Listing], inner: Counter[str]) -> bool:
     """Return whether all images are in folders inside, most of whose names are in several of the outer folders."""
     shared = sum(count > 1 for count in inner.values())
     others = any(is_part(name) or is_holder(name) or is_date(name) for name in inner)
-    plain = not others and not named_cameras(inner)
+    kinds = sum(is_aside(name) or is_place(name) for name in inner)
+    plain = not others and kinds <= len(inner) / 2 and not named_cameras(inner)
     return plain and shared > len(inner) / 2 and not any(listing.images for listing in listings)
 
 
@@ -143,12 +192,7 @@ def _doubt_files(name: str, listing: Listing) -> Doubt | None:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return f"{_some(names)} {'is' if len(names) == 1 else 'are'}"
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-    return ", ".join(map(spelled, names[:SHOWN])) + more
+    return f"{listed(names)} {'is' if len(names) == 1 else 'are'}"
 
 
 def _kinds(names: Sequence[str], one: str) -> str:

@@ -6,11 +6,12 @@ import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
+from scing_cli.core.datasets.dataset import folder_levels
 from scing_cli.core.datasets.folder_names import is_part, split_parts
 from scing_cli.core.datasets.image_names import names_match
 from scing_cli.core.datasets.listing import Listing, list_folder, walk_images
 from scing_cli.core.datasets.location import Location
-from scing_cli.core.datasets.not_people import Doubt, doubt_people
+from scing_cli.core.datasets.not_people import Doubt, doubt_levels, doubt_people
 from scing_cli.core.datasets.unknown_layout import known_markers, nearest_markers, no_known_layout, table_names
 from scing_cli.core.datasets.wrapping import people_root, wrapped_folders
 from scing_cli.core.errors import DataError, spelled
@@ -92,21 +93,27 @@ def _split(path: Path, root: Path, parts: Parts) -> Location:
     doubts = [doubt for name in folders if (doubt := doubt_people(root / name)) is not None]
     if doubts and all(doubt.sure for doubt in doubts) and len(doubts) == len(folders):
         return Location(root, doubts[0].layouts[0], parts)
-    if doubts:
-        raise _refusal(root, doubts[0], "split-folders")
+    doubt = doubts[0] if doubts else doubt_levels(_levels(root, folders))
+    if doubt:
+        raise _refusal(root, doubt, "split-folders")
     _check_signature(root, "split-folders")
     return Location(root, "split-folders", parts)
 
 
 def _people(root: Path) -> Location:
     """Return the location of a folder per person, or of a folder per camera with people inside."""
-    doubt = doubt_people(root)
+    doubt = doubt_people(root) or doubt_levels(_levels(root, ["."]))
     if doubt is None:
         _check_signature(root, "identity-folders")
         return Location(root, "identity-folders", {"train": (".",)})
     if doubt.sure:
         return Location(root, doubt.layouts[0], {"train": (".",)})
     raise _refusal(root, doubt, "identity-folders")
+
+
+def _levels(root: Path, folders: Sequence[str]) -> list[list[str]]:
+    """Return the levels of each image below some folders: the folders around it, and its name."""
+    return [folder_levels(path, folder) for folder in folders for path in walk_images(root, folder)]
 
 
 def _refusal(root: Path, doubt: Doubt, layout: str) -> DataError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from scing_cli.core.datasets import Dropped, read_data
+from scing_cli.core.datasets.file_names import stated
+from scing_cli.core.datasets.folder_names import is_aside
 from scing_cli.core.datasets.not_people import doubt_people
 from scing_cli.core.errors import DataError
 from scing_cli.core.manifest import SPLITS, Sample
@@ -93,22 +96,25 @@ NAME = WORD.filter(lambda word: not word.startswith("."))
 
 @settings(deadline=None, max_examples=80)
 @given(
-    files=st.lists(st.tuples(st.sampled_from(SPLITS), NAME, st.none() | NAME, NAME), min_size=1, max_size=8),
+    people=st.lists(NAME, min_size=2, max_size=4, unique=True),
+    cameras=st.lists(NAME.filter(lambda name: not is_aside(name)), max_size=2, unique=True),
+    splits=st.lists(st.sampled_from(SPLITS), min_size=1, unique=True),
+    name=NAME.filter(lambda name: not stated(f"{name}.jpg").camera),
     deeper=st.booleans(),
 )
-def test_people_and_cameras_are_called_as_their_folders_are(files, deeper, tmp_path_factory) -> None:
-    """Any words, in any order, with and without cameras."""
+def test_people_and_cameras_are_called_as_their_folders_are(
+    people, cameras, splits, name, deeper, tmp_path_factory
+) -> None:
+    """Any words, in any order, with and without cameras that people share."""
     root = tmp_path_factory.mktemp("own")
     expected = {}
-    for split, person, camera, name in files:
+    for split, person, camera in itertools.product(splits, people, cameras or [""]):
         way = [split, person, *([camera] if camera else []), *(["deep"] if deeper and camera else [])]
         file = root.joinpath(*way, f"{name}.jpg")
-        if not any(parent.is_file() for parent in file.parents):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            if not file.exists():
-                file.touch()
-                expected["/".join((*way, file.name))] = (person, camera or "", split)
-    assume(not any(doubt_people(root / split) for split, *_ in files))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+        expected["/".join((*way, file.name))] = (person, camera, split)
+    assume(not any(doubt_people(root / split) for split in splits))
     rows = read_data(root).manifest
     assert {row.path: (row.identity, row.camera, row.split) for row in rows} == expected
     assert len(rows) == len(expected)
@@ -139,8 +145,9 @@ def test_what_lies_beside_the_splits_is_said(touch) -> None:
     )
 
 
-def test_names_with_cameras_in_folders_of_people_are_said(touch) -> None:
+def test_cameras_in_the_names_of_files_in_folders_of_people_are_read(touch) -> None:
     some = [f"gallery/001{person}/001{person}_c{camera}s1_{camera}.jpg" for person in range(3) for camera in range(2)]
-    notes = " ".join(read_data(touch(*some)).notes)
-    assert "The files are named IDENTITY_cCAMERA as in Market-1501, but this layout reads cameras from folders" in notes
+    data = read_data(touch(*some))
+    assert [(row.identity, row.camera) for row in data.manifest] == [(f"001{who}", n) for who in range(3) for n in "01"]
+    assert data.notes[1] == "The cameras are read from the file names: 0010_c0s1_0.jpg names camera 0."
     assert "IDENTITY_cCAMERA" not in " ".join(read_data(touch("gallery/0011/c1/0011_c1.jpg"), layout="images").notes)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from scing_cli.core.datasets import read_data
-from scing_cli.core.datasets.folder_names import SPLIT_NAMES, is_holder, is_part, named_cameras
+from scing_cli.core.datasets.folder_names import SPLIT_NAMES, is_aside, is_part, is_place, named_cameras
 from scing_cli.core.errors import DataError
 
 ELSEWHERE = {
@@ -179,7 +179,9 @@ def test_a_folder_that_wraps_people_is_entered(touch, paths: list[str], root: st
     assert (f"Read from {data / root}." in found.notes) == bool(root)
 
 
-PLAIN = st.text("abdeklmor", min_size=2, max_size=6).filter(lambda word: not is_part(word) and not is_holder(word))
+PLAIN = st.text("abdeklmor", min_size=2, max_size=6).filter(
+    lambda word: not any(says(word) for says in (is_part, is_aside, is_place))
+)
 JOINED = st.sampled_from(["_", "-", " ", ""])
 PARTS = st.builds(
     lambda before, join, part, after: f"{before}{join if before else ''}{part}{after}",

@@ -1,0 +1,166 @@
+"""What the names of image files say about the people and cameras of the folders around them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from scing_cli.core.datasets.folder_names import is_aside, is_camera, is_holder, is_place, is_time, listed
+from scing_cli.core.errors import spelled
+
+_CAMERA = re.compile(
+    r"(?<![A-Za-z0-9])(?:c|(cam|camera)[ _-]?)([0-9]{1,4})(?![A-Za-z0-9])"
+    r"|(?<![A-Za-z0-9])c([0-9]{1,4})(?=[stf][0-9])",
+    re.IGNORECASE,
+)
+_MARS = re.compile(r"([0-9]{4})C([0-9])T[0-9]+F[0-9]", re.IGNORECASE)
+_NUMBER_FIRST = re.compile(r"(-?[0-9]+)(?:[_-][a-z]?[0-9]+)*[_-]", re.IGNORECASE)
+_WORD_FIRST = re.compile(r"([^\W\d_]{2,})(?=[^\n]*[0-9])")
+_DIGITS = re.compile(r"(0[0-9]{2,4})([0-9]{3}|[0-9]{2})\.[A-Za-z0-9]+")
+MOST_COUNTED = 50  # pictures of one person that are counted in two or three digits after the person's number
+_DEVICES = frozenset(
+    {"dji", "dsc", "dscf", "dscn", "gopr", "img", "mvimg", "pict", "pxl", "screenshot", "vid", "whatsapp"}
+)
+
+
+class Stated(NamedTuple):
+    """What the name of a file states.
+
+    Args:
+        identity: The identity at its beginning; empty if it names none.
+        camera: The number of the camera as it is spelt; empty if it names none.
+        sure: Whether the number is surely that of a camera: an identity is in front of it, or it is spelt `cam`.
+    """
+
+    identity: str
+    camera: str
+    sure: bool
+
+
+def stated(name: str, folder: str = "") -> Stated:
+    """Return what a file's name states.
+
+    Args:
+        name: The file's name.
+        folder: The name of the folder that may be a person's.
+
+    >>> [tuple(stated(name)) for name in ("0004_C1_F0001.jpg", "0001C2T0001F001.jpg", "x_cam03.png", "c1.jpg", "a.jpg")]
+    [('0004', '1', True), ('0001', '2', True), ('', '03', True), ('', '1', False), ('', '', False)]
+    >>> tuple(stated("anna_c1_7.jpg", "anna"))
+    ('anna', '1', True)
+    """
+    stem = name.rpartition(".")[0]
+    if fields := _MARS.match(stem):
+        return Stated(fields[1], fields[2], sure=True)
+    found = _CAMERA.search(stem)
+    if found is None:
+        return Stated("", "", sure=False)
+    before = stem[: found.start()]
+    number = _NUMBER_FIRST.fullmatch(before)
+    identity = number[1] if number and not is_time(number[1]) else ""
+    if folder and before.strip(" _-").casefold() == folder.casefold():
+        identity = folder
+    return Stated(identity, found[2] or found[3], sure=bool(identity or found[1]))
+
+
+def same_number(one: str, other: str) -> bool:
+    """Return whether two names are equal, or equal numbers.
+
+    >>> same_number("0004", "4"), same_number("anna", "Anna"), same_number("1", "2")
+    (True, True, False)
+    """
+    return one.casefold().lstrip("0") == other.casefold().lstrip("0")
+
+
+def doubt_file_names(files: Sequence[Sequence[str]]) -> str:
+    """Return what the names of files say against the folders around them as people; empty if nothing.
+
+    Args:
+        files: The levels of each file: the folder that may be a person's, the folders inside, the file's name.
+    """
+    return next((doubt for doubt in (_shared_numbers(files), _shared_words(files), _counted(files)) if doubt), "")
+
+
+def other_identities(files: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield a warning on files in numbered folders whose names begin with another number."""
+    named = [(levels, stated(levels[-1]).identity) for levels in files if levels[0].isdecimal()]
+    named = [(levels, identity) for levels, identity in named if identity]
+    others = ["/".join(levels) for levels, identity in named if not same_number(levels[0], identity)]
+    if others and len(others) < len(named) / 2:
+        yield (
+            f"{len(others):,} of {len(files):,} file names begin with another identity than their folder's, such as "
+            f"{spelled(others[0])}: the folder is used."
+        )
+
+
+def _shared_numbers(files: Sequence[Sequence[str]]) -> str:
+    """Return a doubt if the files of several folders begin with the same identity, or with the inner folder's."""
+    holders: dict[str, dict[str, str]] = {}
+    inner = []
+    for levels in files:
+        if identity := stated(levels[-1], levels[0]).identity:
+            holders.setdefault(identity, {}).setdefault(levels[0], levels[-1])
+            of_inner = any(same_number(name, identity) for name in levels[1:-1])
+            inner += ["/".join(levels)] * (of_inner and not same_number(levels[0], identity))
+    if len(inner) > len(files) / 2:
+        return f"the files begin with the name of the folder inside, such as {spelled(inner[0])}"
+    shared = {identity: found for identity, found in holders.items() if len(found) > 1}
+    if 2 * len(shared) < len(holders) or not shared:
+        return ""
+    identity, found = next(iter(shared.items()))
+    return f"files in {listed(sorted(found))} begin with the same identity, {spelled(identity)}"
+
+
+def _shared_words(files: Sequence[Sequence[str]]) -> str:
+    """Return a doubt if names such as anna_1 and ben_1 recur in several folders, or in the only one."""
+    holders: dict[str, set[str]] = {}
+    counts: dict[str, int] = {}
+    for levels in files:
+        word = _first_word(levels[-1])
+        if word and word not in levels[0].casefold():
+            holders.setdefault(word, set()).add(levels[0])
+            counts[word] = counts.get(word, 0) + 1
+    folders = {levels[0] for levels in files}
+    recurring = sorted(
+        word for word, found in holders.items() if len(found) > 1 or (len(folders) == 1 and counts[word] > 1)
+    )
+    named = sum(counts[word] for word in recurring)
+    if len(recurring) < 2 or named <= len(files) / 2:
+        return ""
+    where = "several of them" if len(folders) > 1 else f"{spelled(next(iter(folders)))}"
+    return f"the files in {where} begin with the same names ({listed(recurring)}), as those of several people do"
+
+
+def _first_word(name: str) -> str:
+    """Return the word at the beginning of a numbered file's name; empty if it does not look like a person's name."""
+    found = _WORD_FIRST.match(name.rpartition(".")[0])
+    if found is None:
+        return ""
+    word = found[1]
+    if word.isupper() or word.lower() in _DEVICES:
+        return ""
+    plain = not any(says(word) for says in (is_aside, is_holder, is_place, is_time)) and not is_camera(f"{word}1")
+    return word.casefold() if plain else ""
+
+
+def _counted(files: Sequence[Sequence[str]]) -> str:
+    """Return a doubt if names such as 0001001, 0001002, 0002001 count the pictures of several people in one folder."""
+    folders: dict[tuple[str, ...], list[str]] = {}
+    for levels in files:
+        folders.setdefault(tuple(levels[:-1]), []).append(levels[-1])
+    for folder, names in folders.items():
+        groups: dict[str, list[int]] = {}
+        for name in names:
+            if fields := _DIGITS.fullmatch(name):
+                groups.setdefault(fields[1], []).append(int(fields[2]))
+        if (
+            len(groups) < 2
+            or sum(map(len, groups.values())) <= len(names) / 2
+            or len({len(name) for name in names}) > 1
+        ):
+            continue
+        if all(min(group) < 2 and max(group) < len(group) + min(group) <= MOST_COUNTED for group in groups.values()):
+            some = " and ".join(next(name for name in names if name.startswith(group)) for group in list(groups)[:2])
+            return f"the files in {spelled('/'.join(folder))} count the pictures of several numbers, such as {some}"
+    return ""
