@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from scing_cli.core.datasets.file_names import stated
-from scing_cli.core.datasets.folder_names import is_aside, is_camera, is_place, listed, looks_like_camera
+from scing_cli.core.datasets.file_names import same_number, stated
+from scing_cli.core.datasets.folder_names import (
+    IDENTITY_NUMBER,
+    are_people,
+    is_aside,
+    is_camera,
+    is_place,
+    listed,
+    looks_like_camera,
+)
 from scing_cli.core.errors import spelled
 
-IDENTITY_NUMBER = re.compile(r"0[0-9]{2,}|[0-9]{3,}")
-"""Folder names such as 0001, with which people are numbered; cameras have shorter ones."""
 SHORT_NUMBER = re.compile("[0-9]{1,2}")
 Levels = Sequence[str]
 """A person's folder, the folders inside, and the file's name."""
@@ -68,7 +75,7 @@ def find_cameras(files: Iterable[Levels]) -> Cameras:
     files = [levels for levels in files if len(levels) > 1]
     found = _in_folders([levels for levels in files if len(levels) > 2])
     names = [stated(levels[-1], levels[0]) for levels in files]
-    sure = sum(name.sure for name in names) > len(files) / 2
+    sure = sum(name.sure for name in names) > len(files) / 2 or _recur(files)
     if sum(bool(name.camera) for name in names) <= len(files) / 2:
         return Cameras(found.names, doubt=found.doubt, notes=_notes(files, found))
     clash = _clash(files, found)
@@ -142,6 +149,13 @@ def _below(chosen: Sequence[tuple[str, Sequence[str], str]]) -> str:
     return f"two and more levels below them are further folders ({listed(sorted(below))}), which may be people"
 
 
+def _recur(files: Sequence[Levels]) -> bool:
+    """Return whether numbers such as c1 recur among the files of one person, and of several: they count no files."""
+    seen = Counter((levels[0], stated(levels[-1], levels[0]).camera) for levels in files)
+    people = Counter(camera for _, camera in seen if camera)
+    return max(people.values(), default=0) > 1 and any(camera and number > 1 for (_, camera), number in seen.items())
+
+
 def _clash(files: Sequence[Levels], found: CameraFolders) -> str:
     """Return how the names of files contradict the folders that were taken for cameras; empty if they agree."""
     reading = Cameras(found.names)
@@ -150,12 +164,9 @@ def _clash(files: Sequence[Levels], found: CameraFolders) -> str:
         folder, camera = reading.of(levels), stated(levels[-1], levels[0]).camera
         if folder and camera:
             numbers.setdefault(folder, {}).setdefault(int(camera), levels[-1])
-    for folder, cameras in numbers.items():
-        digits = "".join(sign for sign in folder if sign.isdecimal())
-        numbered = digits and looks_like_camera([folder]) and not is_place(folder)
-        if (numbered and int(digits) not in cameras) or len(cameras) > 1:
-            some = listed(list(cameras.values())[:2])
-            return f"the file names state other cameras than the folder {spelled(folder)} inside them, such as {some}"
+    if folder := _disagree(numbers):
+        some = listed(list(numbers[folder].values())[:2])
+        return f"the file names state other cameras than the folder {spelled(folder)} inside them, such as {some}"
     alone = [number for cameras in numbers.values() for number in cameras]
     if len(alone) == len(set(alone)):
         return ""
@@ -164,25 +175,54 @@ def _clash(files: Sequence[Levels], found: CameraFolders) -> str:
 
 
 def _notes(files: Sequence[Levels], found: CameraFolders) -> tuple[str, ...]:
-    """Return a note on the folders between people and their cameras, or people and their files, that are not used."""
+    """Return notes on the folders around people's files that are not used, and on another reading."""
     unused: dict[str, None] = {}
     for levels in files:
         inside = list(levels[1:-1])
         camera = next((place for place, name in enumerate(inside) if name in found.names), len(inside))
         unused |= dict.fromkeys(inside[:camera])
-    if not unused:
-        return ()
-    what = (
-        f"The folders {listed(sorted(unused))} inside"
-        if len(unused) > 1
-        else f"The folder {listed(list(unused))} inside"
-    )
-    verb = "are" if len(unused) > 1 else "is"
-    return (f"{what} {verb} not read as {'cameras' if verb == 'are' else 'a camera'}. A CSV can name the cameras.",)
+    notes = []
+    if unused:
+        more = "" if found.names else " A CSV can name the cameras."
+        notes.append(f"Folders inside that are not named like cameras are not used: {listed(sorted(unused))}.{more}")
+    people = sorted({levels[0] for levels in files})
+    if found.names and not found.named and not are_people(people) and people_below_cameras(files):
+        notes.append("If the outer folders are cameras, and those inside are people: --layout camera-folders.")
+    return tuple(notes)
+
+
+def people_below_cameras(files: Sequence[Levels]) -> bool:
+    """Return whether outer folders may be cameras and those inside people: nothing in the names contradicts it.
+
+    Args:
+        files: The levels of each file: the outer folder, the folders inside, the file's name.
+    """
+    cameras: dict[str, set[int]] = {}
+    people: dict[str, set[str]] = {}
+    for levels in files:
+        if len(levels) < 3 or is_aside(levels[1]) or looks_like_camera([levels[1]]):
+            return False
+        said = stated(levels[-1], levels[1])
+        if said.camera:
+            cameras.setdefault(levels[0], set()).add(int(said.camera))
+        if said.identity.isdecimal() and levels[1].isdecimal() and not same_number(said.identity, levels[1]):
+            return False
+        people.setdefault(levels[1], set()).add(levels[0])
+    return not _disagree(cameras) and any(len(outer) > 1 for outer in people.values())
+
+
+def _disagree(cameras: Mapping[str, Collection[int]]) -> str:
+    """Return the first folder whose files state other cameras than its name, or several; empty if there is none."""
+    for folder, numbers in cameras.items():
+        digits = "".join(sign for sign in folder if sign.isdecimal())
+        numbered = digits and looks_like_camera([folder]) and not is_place(folder)
+        if len(numbers) > 1 or (numbered and int(digits) not in numbers):
+            return folder
+    return ""
 
 
 def _from_files(files: Sequence[Levels]) -> str:
-    example = next(levels for levels in files if stated(levels[-1], levels[0]).sure)
+    example = next(levels for levels in files if stated(levels[-1], levels[0]).camera)
     camera = stated(example[-1], example[0]).camera
     unused = sorted({name for levels in files for name in levels[1:-1]})
     more = f" The folders inside ({listed(unused)}) are not used." if unused else ""

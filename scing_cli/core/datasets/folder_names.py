@@ -6,97 +6,25 @@ Such names are no people's names. Nothing here looks at the disk.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Iterable, Sequence
 
+from scing_cli.core.datasets.folder_words import (
+    ASPECTS,
+    FURTHER,
+    GROUPS,
+    HOLDERS,
+    PARTS,
+    PEOPLE,
+    PLACES,
+    SPLIT_NAMES,
+    TIMES,
+    TRACKS,
+    WHERE,
+)
 from scing_cli.core.errors import DataError, spelled
 from scing_cli.core.layouts import Parts
 from scing_cli.core.manifest import SPLITS
 
-SPLIT_NAMES: Mapping[str, str] = MappingProxyType(
-    {
-        **{name: name for name in SPLITS},
-        "training": "train",
-        "valid": "val",
-        "validation": "val",
-        "queries": "query",
-        "probe": "query",
-        "probes": "query",
-        "galleries": "gallery",
-    }
-)
-"""Folder names that name a split, in lower case. `test` is the gallery where a folder holds the queries."""
-
-_PARTS = frozenset({*SPLIT_NAMES, "test", "testing", "trainval", "trainset", "testset", "valset", "eval", "evaluation"})
-_HOLDERS = frozenset(
-    {
-        *("image", "images", "img", "imgs", "picture", "pictures", "photo", "photos", "crop", "crops", "cropped"),
-        *("frame", "frames", "data", "dataset", "datasets", "people", "persons", "identities", "ids"),
-        *("jpg", "jpeg", "png", "bmp", "labeled", "labelled", "detected", "raw"),
-        *("rgb", "ir", "nir", "ni", "tir", "ti", "th", "vis", "visible", "infrared", "thermal", "near"),
-    }
-)
-_FURTHER = frozenset(
-    {
-        *("all", "bounding", "bbox", "box", "boxes", "list", "lists", "mask", "multi", "new", "set", "sets"),
-        *("split", "splits", "v"),
-    }
-)
-_TIMES = frozenset(
-    {
-        *("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "weekend", "weekday"),
-        *("mon", "tue", "tues", "wed", "thu", "thur", "thurs", "fri", "sat", "sun"),
-        *("january", "february", "march", "april", "may", "june", "july", "august", "september", "october"),
-        *("november", "december", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec"),
-        *("day", "days", "week", "weeks", "month", "months", "year", "years", "hour", "date", "today", "yesterday"),
-        *("morning", "noon", "afternoon", "evening", "night", "spring", "summer", "autumn", "fall", "winter"),
-    }
-)
-_GROUPS = frozenset(
-    {
-        *("batch", "batches", "chunk", "fold", "folds", "group", "part", "session", "sessions", "shard", "split"),
-        *("subset", "experiment", "exp", "trial", "round", "visit", "recording", "collection", "volume", "set"),
-    }
-)
-_TRACKS = frozenset(
-    {
-        *("track", "tracks", "tracklet", "tracklets", "traj", "trajectory", "seq", "sequence", "sequences", "clip"),
-        *("clips", "video", "videos", "vid", "shot", "shots", "take", "run", "walk", "segment", "burst", "event"),
-    }
-)
-_ASPECTS = frozenset(
-    {
-        *("face", "faces", "head", "heads", "body", "bodies", "full", "fullbody", "whole", "upper", "lower", "half"),
-        *("torso", "leg", "legs", "hand", "hands", "gait", "silhouette", "silhouettes", "pose", "poses", "skeleton"),
-        *("mask", "masks", "depth", "color", "colour", "gray", "grey", "original", "originals", "augmented", "aug"),
-        *("front", "back", "side", "left", "right", "profile", "standing", "sitting", "walking", "running", "coat"),
-        *("clothes", "clothing", "outfit", "bag", "normal", "occluded", "partial", "good", "bad", "old", "new"),
-        *("misc", "other", "others", "selfie", "selfies", "portrait", "portraits", "closeup", "unsorted", "sorted"),
-    }
-)
-_PLACES = frozenset(
-    {
-        *("door", "doors", "gate", "gates", "entrance", "entry", "exit", "yard", "courtyard", "backyard", "hall"),
-        *("hallway", "corridor", "lobby", "foyer", "reception", "parking", "garage", "street", "road", "stairs"),
-        *("staircase", "stairwell", "elevator", "lift", "escalator", "kitchen", "garden", "roof", "platform"),
-        *("station", "office", "room", "rooms", "floor", "floors", "basement", "building", "site", "sites", "location"),
-        *("loc", "place", "area", "zone", "store", "shop", "mall", "checkout", "aisle", "desk", "cafeteria", "canteen"),
-        *("library", "gym", "campus", "bridge", "tunnel", "square", "plaza", "park", "terrace", "porch", "driveway"),
-        *("warehouse", "airport", "terminal", "inside", "outside", "indoor", "indoors", "outdoor", "outdoors", "lab"),
-        *("camera", "cameras", "cctv", "webcam", "gopro", "cam"),
-    }
-)
-_WHERE = frozenset(
-    {*("north", "south", "east", "west", "front", "back", "rear", "main", "side", "left", "right", "upper", "lower")}
-)
-_PEOPLE = frozenset(
-    {
-        *("person", "people", "pers", "id", "pid", "identity", "ident", "subject", "subj", "sub", "user", "worker"),
-        *("student", "actor", "man", "woman", "player", "target", "human", "individual", "participant", "volunteer"),
-        *("employee", "member", "child", "kid", "guest", "visitor", "suspect", "pedestrian", "ped", "name", "label"),
-        *("class", "cluster", "vehicle", "car", "object", "obj", "patient", "staff", "customer", "girl", "boy"),
-    }
-)
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
 _MONTH, _DAY = "(?:0[1-9]|1[0-2])", "(?:0[1-9]|[12][0-9]|3[01])"
 _DATE = re.compile(rf"(?:19|20)[0-9]{{2}}(?:([-_.]?){_MONTH}\1{_DAY}|[-_.]{_MONTH})")
@@ -110,6 +38,8 @@ _NUMBERED = re.compile(r"(.*?[^\W\d_][^\d_]*?)[ _-]*(?:[0-9]+|(?<=[ _-])[A-Za-z]
 _SURE_CAMERA = re.compile(r"(?:cam|camera)(?:[ _-]?(?:[0-9]{1,4}|[a-z])|[_-].+)", re.IGNORECASE)
 _CAMERA = re.compile(r"c[0-9]{1,3}|(?:ch|channel|view)[ _-]?[0-9]{1,3}", re.IGNORECASE)
 _TRACK = re.compile("[ts][0-9]{1,5}", re.IGNORECASE)
+IDENTITY_NUMBER = re.compile(r"0[0-9]{2,}|[0-9]{3,}")
+"""Folder names such as 0001, with which people are numbered; cameras have shorter ones."""
 SHOWN = 5  # most names that a message lists
 
 
@@ -120,7 +50,7 @@ def is_part(name: str) -> bool:
     ['bbox_train', 'image_query', 'Test', 'query3']
     """
     words = _words(name)
-    return bool(_PARTS & words) and words <= _PARTS | _HOLDERS | _FURTHER
+    return bool(PARTS & words) and words <= PARTS | HOLDERS | FURTHER
 
 
 def is_holder(name: str) -> bool:
@@ -130,7 +60,7 @@ def is_holder(name: str) -> bool:
     ['images_labeled', 'RGB', 'imgs', 'crops 2']
     """
     words = _words(name)
-    return bool(_HOLDERS & words) and words <= _HOLDERS | _FURTHER
+    return bool(HOLDERS & words) and words <= HOLDERS | FURTHER
 
 
 def is_date(name: str) -> bool:
@@ -149,7 +79,7 @@ def is_time(name: str) -> bool:
     ['Monday', 'day 2', 'Jan 2024', '2024-01-05_1200', '31.12.2024']
     """
     words = _words(name)
-    return is_date(name) or _MOMENT.fullmatch(name) is not None or (bool(words) and words <= _TIMES)
+    return is_date(name) or _MOMENT.fullmatch(name) is not None or (bool(words) and words <= TIMES)
 
 
 def are_years(names: Sequence[str]) -> bool:
@@ -167,7 +97,7 @@ def is_group(name: str) -> bool:
     >>> [name for name in ("fold1", "batch_2", "Session A", "group", "anna") if is_group(name)]
     ['fold1', 'batch_2', 'Session A', 'group']
     """
-    return _named_of(name, _GROUPS, _FURTHER)
+    return _named_of(name, GROUPS, FURTHER)
 
 
 def is_place(name: str) -> bool:
@@ -176,7 +106,7 @@ def is_place(name: str) -> bool:
     >>> [name for name in ("door", "front door", "Floor 1", "room A", "north", "anna") if is_place(name)]
     ['door', 'front door', 'Floor 1', 'room A']
     """
-    return _named_of(name, _PLACES, _WHERE)
+    return _named_of(name, PLACES, WHERE)
 
 
 def is_camera(name: str) -> bool:
@@ -196,7 +126,16 @@ def is_aside(name: str) -> bool:
     """
     if is_time(name) or is_group(name) or is_holder(name) or _TRACK.fullmatch(name):
         return True
-    return _named_of(name, _TRACKS | _ASPECTS, _FURTHER)
+    return is_aspect(name) or _named_of(name, TRACKS, FURTHER)
+
+
+def is_aspect(name: str) -> bool:
+    """Return whether a folder is named like a part, a view or a state of a person or of the images.
+
+    >>> [name for name in ("face", "front view", "old", "track 1", "anna") if is_aspect(name)]
+    ['face', 'front view', 'old']
+    """
+    return _named_of(name, ASPECTS, FURTHER | {"view"})
 
 
 def common_stem(names: Sequence[str]) -> str:
@@ -208,7 +147,7 @@ def common_stem(names: Sequence[str]) -> str:
     found = [_NUMBERED.fullmatch(name) for name in names]
     stems = {fields[1].casefold().strip(" _-") if fields else "" for fields in found}
     stem = stems.pop() if len(stems) == 1 and len(names) > 1 else ""
-    return "" if len(stem) < 2 or _words(stem) & _PEOPLE else stem
+    return "" if len(stem) < 2 or _words(stem) & PEOPLE else stem
 
 
 def listed(names: Sequence[str]) -> str:
@@ -219,6 +158,15 @@ def listed(names: Sequence[str]) -> str:
     """
     more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
     return ", ".join(map(spelled, names[:SHOWN])) + more
+
+
+def are_people(names: Sequence[str]) -> bool:
+    """Return whether folders are surely named like people: by a word for people, or by long numbers.
+
+    >>> are_people(["person_1", "person_2"]), are_people(["0001", "0002"]), are_people(["anna", "1"])
+    (True, True, False)
+    """
+    return all(IDENTITY_NUMBER.fullmatch(name) or _words(name) & PEOPLE for name in names)
 
 
 def looks_like_camera(names: Sequence[str]) -> bool:

@@ -9,12 +9,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from scing_cli.core.datasets.camera_levels import IDENTITY_NUMBER, Levels, find_cameras
+from scing_cli.core.datasets.camera_levels import Levels, find_cameras
 from scing_cli.core.datasets.file_names import doubt_file_names
 from scing_cli.core.datasets.folder_names import (
+    IDENTITY_NUMBER,
     are_years,
     common_stem,
     is_aside,
+    is_aspect,
     is_date,
     is_group,
     is_holder,
@@ -29,7 +31,9 @@ from scing_cli.core.datasets.listing import Listing, list_folder
 from scing_cli.core.datasets.wrapping import LOOKED_INTO, holds_images, look_into
 from scing_cli.core.errors import spelled
 
-IDENTITY_AND_CAMERA = re.compile(r"(-?[0-9]+)(?:_[0-9]+)?_(?:c|cam)[0-9]|([0-9]{4})C[0-9]T[0-9]+F[0-9]", re.IGNORECASE)
+IDENTITY_AND_CAMERA = re.compile(
+    r"(-?[0-9]+)(?:_[a-z]?[0-9]+)*_(?:c|cam)[0-9]|([0-9]{4})C[0-9]T[0-9]+F[0-9]", re.IGNORECASE
+)
 """File names that start with identity and camera: 0001_c1 (Market-1501), 0001_1_c1 (LTCC), 0001C1T0001F001 (MARS)."""
 IDENTITY_AND_COUNT = re.compile("(0[0-9]{2,5})[_-][0-9]")
 """File names that may start with an identity: 0001_01. If most numbers recur in a folder, they do not count frames."""
@@ -107,7 +111,7 @@ def _doubt_kinds(seen: dict[str, Listing], inner: Counter[str]) -> Doubt | None:
     """Return a doubt if most of the subfolders are named like times, groups or places, or numbered like these."""
     names, recurring = list(seen), _recurring(inner)
     may_be_cameras = recurring and _is_grid(seen.values(), inner)
-    for kind, of_kind in (("time", is_time), ("group", is_group), ("place", is_place)):
+    for kind, of_kind in (("time", is_time), ("group", is_group), ("place", is_place), ("view", is_aspect)):
         found = [name for name in names if of_kind(name)]
         if len(found) > max(1, len(names) / 2):
             layouts = ("camera-folders", "images") if may_be_cameras and kind == "place" else ("images",)
@@ -180,7 +184,7 @@ def _doubt_files(name: str, listing: Listing) -> Doubt | None:
     for pattern, least in ((IDENTITY_AND_CAMERA, 1), (IDENTITY_AND_COUNT, 2)):
         files: dict[str, list[str]] = {}
         for file in listing.images:
-            if fields := pattern.match(file):
+            if (fields := pattern.match(file)) and not is_time(fields[fields.lastindex or 0]):
                 files.setdefault(fields[fields.lastindex or 0], []).append(file)
         named = sum(map(len, files.values())) > len(listing.images) / 2
         recurring = sum(len(alike) >= least for alike in files.values()) > len(files) / 2

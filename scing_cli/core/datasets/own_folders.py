@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
+from scing_cli.core.datasets.camera_levels import people_below_cameras
 from scing_cli.core.datasets.dataset import folder_levels
 from scing_cli.core.datasets.folder_names import is_part, split_parts
 from scing_cli.core.datasets.image_names import names_match
@@ -91,24 +92,28 @@ def _split(path: Path, root: Path, parts: Parts) -> Location:
     if any(listing.images for listing in listings):
         raise _unnamed_files(root, folders)
     doubts = [doubt for name in folders if (doubt := doubt_people(root / name)) is not None]
-    if doubts and all(doubt.sure for doubt in doubts) and len(doubts) == len(folders):
+    levels = _levels(root, folders)
+    fits = people_below_cameras(levels)
+    if doubts and fits and all(doubt.sure for doubt in doubts) and len(doubts) == len(folders):
         return Location(root, doubts[0].layouts[0], parts)
-    doubt = doubts[0] if doubts else doubt_levels(_levels(root, folders))
+    doubt = doubts[0] if doubts else doubt_levels(levels)
     if doubt:
-        raise _refusal(root, doubt, "split-folders")
+        raise _refusal(root, doubt, "split-folders", fits)
     _check_signature(root, "split-folders")
     return Location(root, "split-folders", parts)
 
 
 def _people(root: Path) -> Location:
     """Return the location of a folder per person, or of a folder per camera with people inside."""
-    doubt = doubt_people(root) or doubt_levels(_levels(root, ["."]))
+    levels = _levels(root, ["."])
+    doubt = doubt_people(root) or doubt_levels(levels)
     if doubt is None:
         _check_signature(root, "identity-folders")
         return Location(root, "identity-folders", {"train": (".",)})
-    if doubt.sure:
+    fits = people_below_cameras(levels)
+    if doubt.sure and fits:
         return Location(root, doubt.layouts[0], {"train": (".",)})
-    raise _refusal(root, doubt, "identity-folders")
+    raise _refusal(root, doubt, "identity-folders", fits)
 
 
 def _levels(root: Path, folders: Sequence[str]) -> list[list[str]]:
@@ -116,9 +121,12 @@ def _levels(root: Path, folders: Sequence[str]) -> list[list[str]]:
     return [folder_levels(path, folder) for folder in folders for path in walk_images(root, folder)]
 
 
-def _refusal(root: Path, doubt: Doubt, layout: str) -> DataError:
-    remedies = [FORCED[name] for name in (*doubt.layouts, layout)]
-    what = f"{spelled(root)} is not read as one folder per person: {doubt.seen}."
+def _refusal(root: Path, doubt: Doubt, layout: str, fits: bool) -> DataError:
+    """Return the error for folders in doubt; camera-folders is named only if it `fits`."""
+    layouts = [name for name in doubt.layouts if fits or name != "camera-folders"]
+    remedies = [FORCED[name] for name in (*layouts, layout)]
+    against = ", but deeper folders or file names contradict this" if doubt.sure and not fits else ""
+    what = f"{spelled(root)} is not read as one folder per person: {doubt.seen}{against}."
     return DataError(what, "\n".join([*remedies, CSV_REMEDY]))
 
 

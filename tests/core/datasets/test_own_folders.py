@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from scing_cli.core.datasets import read_data
-from scing_cli.core.datasets.folder_names import SPLIT_NAMES, is_aside, is_part, is_place, named_cameras
+from scing_cli.core.datasets.folder_names import is_aside, is_part, is_place, named_cameras
+from scing_cli.core.datasets.folder_words import SPLIT_NAMES
 from scing_cli.core.errors import DataError
 
 ELSEWHERE = {
