@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from scing_cli.core.datasets.file_names import same_number, stated
+from scing_cli.core.datasets.file_names import Stated, plain_number, same_number, stated
 from scing_cli.core.datasets.folder_names import (
     IDENTITY_NUMBER,
     are_people,
@@ -74,11 +74,13 @@ def find_cameras(files: Iterable[Levels]) -> Cameras:
     """
     files = [levels for levels in files if len(levels) > 1]
     found = _in_folders([levels for levels in files if len(levels) > 2])
+    if not found.names and found.doubt and _are_stray(files):
+        found = CameraFolders()
     names = [stated(levels[-1], levels[0]) for levels in files]
-    sure = sum(name.sure for name in names) > len(files) / 2 or _recur(files)
+    sure = sum(name.sure for name in names) > len(files) / 2 or _recur(files, names)
     if sum(bool(name.camera) for name in names) <= len(files) / 2:
         return Cameras(found.names, doubt=found.doubt, notes=_notes(files, found))
-    clash = _clash(files, found)
+    clash = _clash(files, names, found)
     if sure and not (found.named and found.names) and (clash or not found.names):
         return Cameras(by_file=True, notes=(_from_files(files),))
     notes = _notes(files, found) if sure or found.names else (*_notes(files, found), *_perhaps(files))
@@ -94,14 +96,14 @@ def _in_folders(files: Sequence[Levels]) -> CameraFolders:
     named = _named([names for _, names in middle])
     if all(any(name in named for name in names) for _, names in middle):
         chosen = [(person, names, next(name for name in names if name in named)) for person, names in middle]
-        return CameraFolders(named, named=True, doubt=_above(chosen) or _below(chosen))
+        return CameraFolders(named, named=True, doubt=_above(chosen) or _below(chosen, sure=True))
     chosen = [(person, names, names[0]) for person, names in middle]
     first = frozenset(name for _, _, name in chosen)
     people: dict[str, set[str]] = {}
     for person, _, name in chosen:
         people.setdefault(name, set()).add(person)
     if all(IDENTITY_NUMBER.fullmatch(person) and SHORT_NUMBER.fullmatch(name) for person, _, name in chosen):
-        return CameraFolders(first, doubt=_below(chosen))
+        return CameraFolders(first, doubt=_below(chosen, sure=False))
     shared = sum(len(of) for of in people.values() if len(of) > 1)
     if 2 * shared < sum(map(len, people.values())):
         few = "few of them are" if shared else "none of them is"
@@ -110,7 +112,16 @@ def _in_folders(files: Sequence[Levels]) -> CameraFolders:
             "people's folders, as cameras are"
         )
         return CameraFolders(doubt=doubt)
-    return CameraFolders(first, doubt=_below(chosen))
+    if all(IDENTITY_NUMBER.fullmatch(name) for name in first) and are_people([person for person, _, _ in chosen]):
+        return CameraFolders()  # tracks of one person
+    return CameraFolders(first, doubt=_below(chosen, sure=False))
+
+
+def _are_stray(files: Sequence[Levels]) -> bool:
+    """Return whether few images are in folders inside people's, and next to images of theirs."""
+    direct = {levels[0] for levels in files if len(levels) == 2}
+    deep = [levels[0] for levels in files if len(levels) > 2]
+    return set(deep) <= direct and 2 * len(deep) < len(files)
 
 
 def _named(paths: Sequence[Sequence[str]]) -> frozenset[str]:
@@ -138,32 +149,37 @@ def _above(chosen: Sequence[tuple[str, Sequence[str], str]]) -> str:
     return ""
 
 
-def _below(chosen: Sequence[tuple[str, Sequence[str], str]]) -> str:
-    """Return a doubt if cameras have folders inside that may be people; numbers inside numbered people may not."""
+def _below(chosen: Sequence[tuple[str, Sequence[str], str]], *, sure: bool) -> str:
+    """Return a doubt if cameras have folders inside that may be people or cameras.
+
+    Numbers in the folders of numbered people may not, if the cameras are `sure`.
+    """
     below: dict[str, None] = {}
     for person, names, camera in chosen:
         inside = names[list(names).index(camera) + 1 :]
-        below |= dict.fromkeys(name for name in inside if not (person.isdecimal() and name.isdecimal()))
+        below |= dict.fromkeys(name for name in inside if not (sure and person.isdecimal() and name.isdecimal()))
     if len(below) < 2:
         return ""
-    return f"two and more levels below them are further folders ({listed(sorted(below))}), which may be people"
+    return (
+        f"two and more levels below them are further folders ({listed(sorted(below))}), which may be people or cameras"
+    )
 
 
-def _recur(files: Sequence[Levels]) -> bool:
+def _recur(files: Sequence[Levels], names: Sequence[Stated]) -> bool:
     """Return whether numbers such as c1 recur among the files of one person, and of several: they count no files."""
-    seen = Counter((levels[0], stated(levels[-1], levels[0]).camera) for levels in files)
+    seen = Counter((levels[0], name.camera) for levels, name in zip(files, names, strict=True))
     people = Counter(camera for _, camera in seen if camera)
     return max(people.values(), default=0) > 1 and any(camera and number > 1 for (_, camera), number in seen.items())
 
 
-def _clash(files: Sequence[Levels], found: CameraFolders) -> str:
+def _clash(files: Sequence[Levels], names: Sequence[Stated], found: CameraFolders) -> str:
     """Return how the names of files contradict the folders that were taken for cameras; empty if they agree."""
     reading = Cameras(found.names)
-    numbers: dict[str, dict[int, str]] = {}
-    for levels in files:
-        folder, camera = reading.of(levels), stated(levels[-1], levels[0]).camera
-        if folder and camera:
-            numbers.setdefault(folder, {}).setdefault(int(camera), levels[-1])
+    numbers: dict[str, dict[str, str]] = {}
+    for levels, name in zip(files, names, strict=True):
+        folder = reading.of(levels)
+        if folder and name.camera:
+            numbers.setdefault(folder, {}).setdefault(plain_number(name.camera), levels[-1])
     if folder := _disagree(numbers):
         some = listed(list(numbers[folder].values())[:2])
         return f"the file names state other cameras than the folder {spelled(folder)} inside them, such as {some}"
@@ -197,26 +213,26 @@ def people_below_cameras(files: Sequence[Levels]) -> bool:
     Args:
         files: The levels of each file: the outer folder, the folders inside, the file's name.
     """
-    cameras: dict[str, set[int]] = {}
+    cameras: dict[str, set[str]] = {}
     people: dict[str, set[str]] = {}
     for levels in files:
         if len(levels) < 3 or is_aside(levels[1]) or looks_like_camera([levels[1]]):
             return False
         said = stated(levels[-1], levels[1])
         if said.camera:
-            cameras.setdefault(levels[0], set()).add(int(said.camera))
+            cameras.setdefault(levels[0], set()).add(plain_number(said.camera))
         if said.identity.isdecimal() and levels[1].isdecimal() and not same_number(said.identity, levels[1]):
             return False
         people.setdefault(levels[1], set()).add(levels[0])
     return not _disagree(cameras) and any(len(outer) > 1 for outer in people.values())
 
 
-def _disagree(cameras: Mapping[str, Collection[int]]) -> str:
+def _disagree(cameras: Mapping[str, Collection[str]]) -> str:
     """Return the first folder whose files state other cameras than its name, or several; empty if there is none."""
     for folder, numbers in cameras.items():
         digits = "".join(sign for sign in folder if sign.isdecimal())
         numbered = digits and looks_like_camera([folder]) and not is_place(folder)
-        if len(numbers) > 1 or (numbered and int(digits) not in numbers):
+        if len(numbers) > 1 or (numbered and plain_number(digits) not in numbers):
             return folder
     return ""
 

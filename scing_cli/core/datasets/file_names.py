@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from scing_cli.core.datasets.folder_names import is_aside, is_camera, is_holder, is_place, is_time, listed
+from scing_cli.core.datasets.folder_words import PEOPLE
 from scing_cli.core.errors import spelled
 
 _CAMERA = re.compile(
     r"(?<![A-Za-z0-9])(?:c|(cam|camera)[ _-]?)([0-9]{1,4})(?![A-Za-z0-9])"
+    r"|(?<![A-Za-z0-9])(?:cam|camera)[ _-]?([a-z])(?![A-Za-z0-9])"
     r"|(?<![A-Za-z0-9])c([0-9]{1,4})(?=[stf][0-9])",
     re.IGNORECASE,
 )
 _MARS = re.compile(r"([0-9]{4})C([0-9])T[0-9]+F[0-9]", re.IGNORECASE)
-_NUMBER_FIRST = re.compile(r"(-?[0-9]+)(?:[_-][a-z]?[0-9]+)*[_-]", re.IGNORECASE)
+_PERSON = f"(?:{'|'.join(sorted({*PEOPLE, 'p'}, key=len, reverse=True))})[ _-]?"
+_NUMBER_FIRST = re.compile(rf"(?:{_PERSON})?(-?[0-9]+)(?:[_-][a-z]?[0-9]+)*[_-]", re.IGNORECASE)
+_TOKEN = re.compile(rf"({_PERSON})?([0-9]+)(?=[^0-9])", re.IGNORECASE)
 _WORD_FIRST = re.compile(r"([^\W\d_]{2,})(?=[^\n]*[0-9])")
 _DIGITS = re.compile(r"(0[0-9]{2,4})([0-9]{3}|[0-9]{2})\.[A-Za-z0-9]+")
 MOST_COUNTED = 50  # pictures of one person that are counted in two or three digits after the person's number
 _DEVICES = frozenset(
-    {"dji", "dsc", "dscf", "dscn", "gopr", "img", "mvimg", "pict", "pxl", "screenshot", "vid", "whatsapp"}
+    {
+        *("dji", "dsc", "dscf", "dscn", "gopr", "img", "mvimg", "pict", "pxl", "screenshot", "whatsapp"),
+        *("phone", "iphone", "mobile", "tablet", "ipad", "laptop", "canon", "nikon", "sony", "pixel", "samsung"),
+    }
 )
 
 
@@ -61,7 +68,7 @@ def stated(name: str, folder: str = "") -> Stated:
     identity = number[1] if number and not is_time(number[1]) else ""
     if folder and before.strip(" _-").casefold() == folder.casefold():
         identity = folder
-    return Stated(identity, found[2] or found[3], sure=bool(identity or found[1]))
+    return Stated(identity, found[2] or found[3] or found[4], sure=bool(identity or found[1] or found[3]))
 
 
 def same_number(one: str, other: str) -> bool:
@@ -70,7 +77,16 @@ def same_number(one: str, other: str) -> bool:
     >>> same_number("0004", "4"), same_number("anna", "Anna"), same_number("1", "2")
     (True, True, False)
     """
-    return one.casefold().lstrip("0") == other.casefold().lstrip("0")
+    return plain_number(one) == plain_number(other)
+
+
+def plain_number(name: str) -> str:
+    """Return a name in lower case, without leading zeros.
+
+    >>> plain_number("007"), plain_number("A"), plain_number("0")
+    ('7', 'a', '')
+    """
+    return name.casefold().lstrip("0")
 
 
 def doubt_file_names(files: Sequence[Sequence[str]]) -> str:
@@ -79,7 +95,7 @@ def doubt_file_names(files: Sequence[Sequence[str]]) -> str:
     Args:
         files: The levels of each file: the folder that may be a person's, the folders inside, the file's name.
     """
-    return next((doubt for doubt in (_shared_numbers(files), _shared_words(files), _counted(files)) if doubt), "")
+    return next((doubt for doubt in (_shared_numbers(files), _shared_tokens(files), _counted(files)) if doubt), "")
 
 
 def other_identities(files: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -105,6 +121,14 @@ def _shared_numbers(files: Sequence[Sequence[str]]) -> str:
             inner += ["/".join(levels)] * (of_inner and not same_number(levels[0], identity))
     if len(inner) > len(files) / 2:
         return f"the files begin with the name of the folder inside, such as {spelled(inner[0])}"
+    folders: dict[str, list[str]] = {}
+    for found in holders.values():
+        for folder, name in found.items():
+            folders.setdefault(folder, []).append(name)
+    mixed = {folder: names for folder, names in folders.items() if len(names) > 1}
+    if len(mixed) > len({levels[0] for levels in files}) / 2:
+        folder, names = next(iter(mixed.items()))
+        return f"the files in {spelled(folder)} begin with different identities, such as {' and '.join(names[:2])}"
     shared = {identity: found for identity, found in holders.items() if len(found) > 1}
     if 2 * len(shared) < len(holders) or not shared:
         return ""
@@ -112,29 +136,44 @@ def _shared_numbers(files: Sequence[Sequence[str]]) -> str:
     return f"files in {listed(sorted(found))} begin with the same identity, {spelled(identity)}"
 
 
-def _shared_words(files: Sequence[Sequence[str]]) -> str:
+def _shared_tokens(files: Sequence[Sequence[str]]) -> str:
     """Return a doubt if names such as anna_1 and ben_1 recur in several folders, or in the only one."""
-    holders: dict[str, set[str]] = {}
-    counts: dict[str, int] = {}
+    holders: dict[str, dict[str, int]] = {}
     for levels in files:
-        word = _first_word(levels[-1])
-        if word and word not in levels[0].casefold():
-            holders.setdefault(word, set()).add(levels[0])
-            counts[word] = counts.get(word, 0) + 1
-    folders = {levels[0] for levels in files}
-    recurring = sorted(
-        word for word, found in holders.items() if len(found) > 1 or (len(folders) == 1 and counts[word] > 1)
-    )
-    named = sum(counts[word] for word in recurring)
+        token = _first_token(levels[-1])
+        if token and token not in levels[0].casefold():
+            found = holders.setdefault(token, {})
+            found[levels[0]] = found.get(levels[0], 0) + 1
+    alone = len({levels[0] for levels in files}) == 1
+    recurring = sorted(token for token, found in holders.items() if _recurs(token, found, alone))
+    named = sum(sum(holders[token].values()) for token in recurring)
     if len(recurring) < 2 or named <= len(files) / 2:
         return ""
-    where = "several of them" if len(folders) > 1 else f"{spelled(next(iter(folders)))}"
+    where = spelled(files[0][0]) if alone else "several of them"
     return f"the files in {where} begin with the same names ({listed(recurring)}), as those of several people do"
 
 
-def _first_word(name: str) -> str:
+def _recurs(token: str, found: Mapping[str, int], alone: bool) -> bool:
+    """Return whether files of a token are in several folders, or several are in the only one.
+
+    Single figures often number sessions, and numbers that are in a folder once count its images.
+    """
+    if alone:
+        return max(found.values()) > 1
+    return len(found) > 1 and (not token.isdecimal() or (len(token) > 1 and min(found.values()) > 1))
+
+
+def _first_token(name: str) -> str:
+    """Return the number at the beginning of a file's name, or the word that may be a person's name; or nothing."""
+    stem = name.rpartition(".")[0]
+    if number := _TOKEN.match(stem):
+        return "" if is_time(number[2]) else number[0].casefold()
+    return "" if _CAMERA.match(stem) else _first_word(stem)
+
+
+def _first_word(stem: str) -> str:
     """Return the word at the beginning of a numbered file's name; empty if it does not look like a person's name."""
-    found = _WORD_FIRST.match(name.rpartition(".")[0])
+    found = _WORD_FIRST.match(stem)
     if found is None:
         return ""
     word = found[1]

@@ -5,6 +5,7 @@ Such names are no people's names. Nothing here looks at the disk.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Sequence
 
@@ -34,6 +35,8 @@ _MOMENT = re.compile(
     r"|(?:19|20)[0-9]{2}-?[WwQqKk][0-9]{1,2}"
 )
 _YEAR = re.compile("(?:19[89]|20[0-4])[0-9]")
+_SHORT_DATE = re.compile(rf"{_YEAR.pattern}|[0-4][0-9]{_MONTH}{_DAY}|{_DAY}{_MONTH}[0-4][0-9]")
+_DCF = re.compile("[1-9][0-9]{2}[A-Z_]{5}")  # folders that digital cameras make, such as 100CANON
 _NUMBERED = re.compile(r"(.*?[^\W\d_][^\d_]*?)[ _-]*(?:[0-9]+|(?<=[ _-])[A-Za-z])")
 _SURE_CAMERA = re.compile(r"(?:cam|camera)(?:[ _-]?(?:[0-9]{1,4}|[a-z])|[_-].+)", re.IGNORECASE)
 _CAMERA = re.compile(r"c[0-9]{1,3}|(?:ch|channel|view)[ _-]?[0-9]{1,3}", re.IGNORECASE)
@@ -72,6 +75,7 @@ def is_date(name: str) -> bool:
     return _DATE.fullmatch(name) is not None
 
 
+@functools.lru_cache(maxsize=4096)  # it is asked of the number in front of every file's name
 def is_time(name: str) -> bool:
     """Return whether a folder is named by a date, a day of the week, a month or another time.
 
@@ -82,13 +86,23 @@ def is_time(name: str) -> bool:
     return is_date(name) or _MOMENT.fullmatch(name) is not None or (bool(words) and words <= TIMES)
 
 
-def are_years(names: Sequence[str]) -> bool:
-    """Return whether folders are named by years; such numbers may also be those of people.
+def may_be_times(names: Sequence[str]) -> bool:
+    """Return whether folders are named by years or short dates; such numbers may also be those of people.
 
-    >>> are_years(["2023", "2024"]), are_years(["2023", "0001"])
-    (True, False)
+    >>> may_be_times(["2023", "2024"]), may_be_times(["240131", "240201"]), may_be_times(["2023", "0001"])
+    (True, True, False)
     """
-    return len(names) > 1 and all(map(_YEAR.fullmatch, names))
+    return len(names) > 1 and all(map(_SHORT_DATE.fullmatch, names))
+
+
+def are_days_of(name: str, names: Sequence[str]) -> bool:
+    """Return whether numbered folders inside one that is named by a time may be its months or days.
+
+    >>> are_days_of("2024", ["01", "02"]), are_days_of("0001", ["01", "02"]), are_days_of("2024", ["0001"])
+    (True, False, False)
+    """
+    of_time = is_time(name) or _YEAR.fullmatch(name) is not None
+    return of_time and bool(names) and all(re.fullmatch("[0-3]?[0-9]", inner) for inner in names)
 
 
 def is_group(name: str) -> bool:
@@ -97,7 +111,7 @@ def is_group(name: str) -> bool:
     >>> [name for name in ("fold1", "batch_2", "Session A", "group", "anna") if is_group(name)]
     ['fold1', 'batch_2', 'Session A', 'group']
     """
-    return _named_of(name, GROUPS, FURTHER)
+    return _DCF.fullmatch(name) is not None or _named_of(name, GROUPS, FURTHER)
 
 
 def is_place(name: str) -> bool:
@@ -167,6 +181,15 @@ def are_people(names: Sequence[str]) -> bool:
     (True, True, False)
     """
     return all(IDENTITY_NUMBER.fullmatch(name) or _words(name) & PEOPLE for name in names)
+
+
+def may_be_several(name: str) -> bool:
+    """Return whether a folder of people may be one of several people, from its name.
+
+    >>> [name for name in ("unknown", "Monday", "batch 2", "hall", "anna") if may_be_several(name)]
+    ['unknown', 'Monday', 'batch 2', 'hall']
+    """
+    return any(says(name) for says in (is_time, is_group, is_place, is_aspect, is_holder))
 
 
 def looks_like_camera(names: Sequence[str]) -> bool:

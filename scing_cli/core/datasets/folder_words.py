@@ -44,6 +44,11 @@ TIMES = frozenset(
         *("mon", "tue", "tues", "wed", "thu", "thur", "thurs", "fri", "sat", "sun"),
         *("january", "february", "march", "april", "may", "june", "july", "august", "september", "october"),
         *("november", "december", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec"),
+        *("montag", "dienstag", "mittwoch", "donnerstag", "freitag", "samstag", "sonntag", "januar", "februar"),
+        *("mai", "juni", "juli", "oktober", "dezember", "lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi"),
+        *("dimanche", "janvier", "mars", "avril", "juin", "juillet", "septembre", "octobre", "novembre", "lunes"),
+        *("martes", "jueves", "viernes", "domingo", "enero", "febrero", "marzo", "abril", "mayo", "junio", "julio"),
+        *("agosto", "septiembre", "octubre", "noviembre", "diciembre", "tag", "woche", "monat", "jour", "semaine"),
         *("day", "days", "week", "weeks", "month", "months", "year", "years", "hour", "date", "today", "yesterday"),
         *("morning", "noon", "afternoon", "evening", "night", "spring", "summer", "autumn", "fall", "winter"),
     }
@@ -70,6 +75,8 @@ ASPECTS = frozenset(
         *("mask", "masks", "depth", "color", "colour", "gray", "grey", "original", "originals", "augmented", "aug"),
         *("front", "back", "side", "left", "right", "profile", "standing", "sitting", "walking", "running", "coat"),
         *("clothes", "clothing", "outfit", "bag", "normal", "occluded", "partial", "good", "bad", "old", "new"),
+        *("male", "female", "males", "females", "men", "women", "adults", "children", "positive", "negative", "pos"),
+        *("neg", "background", "unknown", "unlabeled", "unlabelled", "none", "noise", "junk", "distractors", "trash"),
         *("misc", "other", "others", "selfie", "selfies", "portrait", "portraits", "closeup", "unsorted", "sorted"),
     }
 )

@@ -15,6 +15,7 @@ from scing_cli.core.datasets.camera_levels import Cameras, find_cameras
 from scing_cli.core.datasets.caption_file import join_captions
 from scing_cli.core.datasets.dataset import DataSet, Dropped, Entry, folder_levels, gather
 from scing_cli.core.datasets.file_names import other_identities
+from scing_cli.core.datasets.folder_names import listed, may_be_several
 from scing_cli.core.datasets.listing import list_folder, walk_images
 from scing_cli.core.datasets.market import NAME
 from scing_cli.core.errors import counted
@@ -107,6 +108,10 @@ def _people(samples: tuple[Sample, ...], found: Cameras) -> Iterator[str]:
         seen = f", and their subfolders as {counted(len(cameras), 'camera')}" if cameras and found.folders else ""
         yield f"{counted(len(people), 'folder is read as a person', 'folders are read as one person each')}{seen}."
         yield from found.notes
+        if several := sorted(filter(may_be_several, people)):
+            yield f"Some of them may hold images of several people: {listed(several)}."
+        elif len(people) == 1:
+            yield "If it holds images of several people, a CSV can name them."
     elif samples:
         yield "These images have no labels: they can be embedded and searched."
         if any("/" in sample.path for sample in samples):

@@ -13,7 +13,7 @@ from scing_cli.core.datasets.camera_levels import Levels, find_cameras
 from scing_cli.core.datasets.file_names import doubt_file_names
 from scing_cli.core.datasets.folder_names import (
     IDENTITY_NUMBER,
-    are_years,
+    are_days_of,
     common_stem,
     is_aside,
     is_aspect,
@@ -25,6 +25,7 @@ from scing_cli.core.datasets.folder_names import (
     is_time,
     listed,
     looks_like_camera,
+    may_be_times,
     named_cameras,
 )
 from scing_cli.core.datasets.listing import Listing, list_folder
@@ -76,7 +77,20 @@ def doubt_people(folder: Path) -> Doubt | None:
     for name, listing in (*seen.items(), *inside.items()):
         if doubt := _doubt_files(name, listing):
             return doubt
-    return _doubt_kinds(seen, inner) or _doubt_inner(seen, inner) or _doubt_deeper(seen, inside)
+    if doubt := _doubt_kinds(folder, seen, inner):
+        return doubt
+    return None if _named_after(seen, inside) else _doubt_inner(seen, inner) or _doubt_deeper(seen, inside)
+
+
+def _named_after(seen: dict[str, Listing], inside: dict[str, Listing]) -> bool:
+    """Return whether most files begin with the name of the outer folder, as in 0001/7/0001_c1.jpg."""
+    files = [(path.partition("/")[0], file) for path, listing in (seen | inside).items() for file in listing.images]
+    return sum(_begins_with(file, folder) for folder, file in files) > len(files) / 2
+
+
+def _begins_with(file: str, folder: str) -> bool:
+    after = file[len(folder) : len(folder) + 1]
+    return file.startswith(folder) and not (after.isdecimal() and folder[-1].isdecimal())
 
 
 def doubt_levels(files: Sequence[Levels]) -> Doubt | None:
@@ -107,7 +121,7 @@ def _doubt_names(seen: dict[str, Listing], inner: Counter[str]) -> Doubt | None:
     return None
 
 
-def _doubt_kinds(seen: dict[str, Listing], inner: Counter[str]) -> Doubt | None:
+def _doubt_kinds(folder: Path, seen: dict[str, Listing], inner: Counter[str]) -> Doubt | None:
     """Return a doubt if most of the subfolders are named like times, groups or places, or numbered like these."""
     names, recurring = list(seen), _recurring(inner)
     may_be_cameras = recurring and _is_grid(seen.values(), inner)
@@ -116,10 +130,10 @@ def _doubt_kinds(seen: dict[str, Listing], inner: Counter[str]) -> Doubt | None:
         if len(found) > max(1, len(names) / 2):
             layouts = ("camera-folders", "images") if may_be_cameras and kind == "place" else ("images",)
             return Doubt(f"{_listed(found)} named like {kind}s{recurring}", layouts)
-    if recurring and are_years(names):
-        return Doubt(f"{_listed(names)} named like years{recurring}", ("images",))
+    if are_days_of(folder.name, names) or (recurring and may_be_times(names)):
+        return Doubt(f"{_listed(names)} named like times{recurring}", ("images",))
     if recurring and (stem := common_stem(names)):
-        layouts = ("camera-folders", "images") if may_be_cameras else ("images",)
+        layouts = ("camera-folders", "images") if may_be_cameras and not is_aside(names[0]) else ("images",)
         return Doubt(f"{_listed(names)} numbered and not named like people ({spelled(stem)}){recurring}", layouts)
     return None
 
@@ -155,6 +169,8 @@ def _doubt_deeper(seen: dict[str, Listing], inside: dict[str, Listing]) -> Doubt
     """Return what the folders two levels below the subfolders say against people with cameras."""
     deeper = Counter(itertools.chain.from_iterable(listing.folders for listing in inside.values()))
     shared = sorted(name for name, count in deeper.items() if count > 1)
+    if all(is_aside(name) or looks_like_camera([name]) for name in shared):
+        return None
     if len(shared) <= len(seen) or len(shared) <= len(deeper) / 2:
         return None
     recurring = f"two levels below them, folders of the same names recur ({listed(shared)})"

@@ -93,8 +93,8 @@ def _split(path: Path, root: Path, parts: Parts) -> Location:
         raise _unnamed_files(root, folders)
     doubts = [doubt for name in folders if (doubt := doubt_people(root / name)) is not None]
     levels = _levels(root, folders)
-    fits = people_below_cameras(levels)
-    if doubts and fits and all(doubt.sure for doubt in doubts) and len(doubts) == len(folders):
+    fits = bool(doubts) and people_below_cameras(levels)
+    if fits and all(doubt.sure for doubt in doubts) and len(doubts) == len(folders):
         return Location(root, doubts[0].layouts[0], parts)
     doubt = doubts[0] if doubts else doubt_levels(levels)
     if doubt:
