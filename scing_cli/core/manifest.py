@@ -191,3 +191,25 @@ def is_text(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def with_own_paths(manifest: Manifest) -> Manifest:
+    """Return the manifest without paths that lead out of its root, so that moved images are found again.
+
+    If there are such paths, absolute or with `..`, the root becomes the folder that has all images.
+    """
+    if not any(_leads_out(row.path) for row in manifest):
+        return manifest
+    root = os.path.realpath(manifest.root)
+    files = [os.path.normpath(os.path.join(root, row.path)) for row in manifest]  # noqa: PTH118 - for every image
+    try:
+        common = os.path.commonpath([os.path.dirname(file) for file in files])  # noqa: PTH120
+    except ValueError:  # on several Windows drives
+        return manifest
+    pairs = zip(manifest, files, strict=True)
+    rows = (dataclasses.replace(row, path=Path(os.path.relpath(file, common)).as_posix()) for row, file in pairs)
+    return dataclasses.replace(manifest, root=Path(common), samples=tuple(rows))
+
+
+def _leads_out(path: str) -> bool:
+    return posixpath.isabs(path) or posixpath.normpath(path).split("/")[0] == ".."

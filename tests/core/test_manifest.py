@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from scing_cli.core.datasets import read_data
 from scing_cli.core.errors import DataError, ScingError
-from scing_cli.core.manifest import COLUMNS, SPLITS, Manifest, Sample, labels, write_manifest
+from scing_cli.core.manifest import COLUMNS, SPLITS, Manifest, Sample, labels, with_own_paths, write_manifest
 
 ROWS = (
     Sample("b.jpg", "10", "2", "gallery"),
@@ -163,3 +164,15 @@ def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ScingError, match=r"Cannot write .*rows\.csv"):
         write_manifest(mine(Sample("a.jpg")), tmp_path / "file" / "rows.csv")
+
+
+@given(
+    st.lists(st.sampled_from(["a.jpg", "x/b.jpg", "../c.jpg", "../y/../d.jpg", "/e/f.jpg", "/r/s/g.jpg"]), min_size=1)
+)
+def test_own_paths_name_the_same_files_below_the_root(paths: list[str]) -> None:
+    before = mine(*(Sample(path, str(number)) for number, path in enumerate(paths)), root=Path("/r/s"))
+    after = with_own_paths(before)
+    assert [os.path.normpath(file) for file in after.files()] == [os.path.normpath(file) for file in before.files()]
+    assert not any(row.path.startswith(("/", "..")) for row in after)
+    assert [row.identity for row in after] == [row.identity for row in before]
+    assert with_own_paths(after) == after

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
@@ -113,7 +114,8 @@ def run_manifest(run: Run, *, moved_to: Path | None = None, check_files: bool = 
         saved = read_rows(run.manifest).manifest
     except DataError as error:
         raise RunError(error.what, "Restore it, or train again.") from error
-    root = Path(data["root"]) if moved_to is None else _root(moved_to, joint="sources" in data)
+    former = Path(data["root"])
+    root = former if moved_to is None else _root(moved_to, former, saved)
     manifest = dataclasses.replace(saved, root=root, name=name)
     if manifest.fingerprint() != data["fingerprint"]:
         raise RunError(f"{run.manifest} is not the data that {run.path} was trained on.", "Restore it, or train again.")
@@ -123,28 +125,53 @@ def run_manifest(run: Run, *, moved_to: Path | None = None, check_files: bool = 
             f"The identity map in {run.path / 'run.json'} does not match its rows: {spelled(other[0])} is not theirs.",
             "Restore it, or train again.",
         )
-    first = manifest.samples[:SAMPLED]
-    # os.path.exists: False for a name that is too long for the system
-    if check_files and not any(os.path.exists(manifest.file(sample)) for sample in first):  # noqa: PTH110
+    if check_files and not _has_images(manifest):
+        first = spelled(manifest.samples[0].path)
         raise DataError(
-            f"The images of {run.path} are not in {spelled(manifest.root)}: {spelled(first[0].path)} is missing.",
-            "Give the new folder of the data: --data DIR",
+            f"The images of {run.path} are not in {spelled(manifest.root)}: {first} is missing.",
+            f"Give the new folder of the data: --data DIR (the folder that has {first.replace('../', '')} now)",
         )
     return manifest
 
 
-def _root(path: Path, *, joint: bool) -> Path:
-    """Return the folder that paths are relative to: the data set's folder, which may be below `path`, or the CSV's.
+def _has_images(manifest: Manifest, root: Path | None = None) -> bool:
+    """Return whether one of the first images is there, in the manifest's root or in another one."""
+    files = ((root or manifest.root) / row.path for row in manifest.samples[:SAMPLED])
+    # os.path.exists: False for a name that is too long for the system
+    return any(os.path.exists(file) for file in files)  # noqa: PTH110
 
-    The paths of several data sets are relative to the folder that has all of them: `path` itself.
+
+def _root(path: Path, former: Path, saved: Manifest) -> Path:
+    """Return the folder that the rows' paths are relative to now; `path` if no candidate has the images.
+
+    Args:
+        path: What `--data` names: this folder, one below or above it, a data set, or a CSV.
+        former: The folder that they were relative to.
+        saved: The rows.
     """
-    if joint:
-        return path
-    try:
+    folder = path.parent if path.is_file() else path
+    candidates = [folder]
+    with contextlib.suppress(DataError):  # it need not be a data set
         found = locate(path.absolute())
-    except DataError:  # not a data set: the folder of images that a CSV elsewhere refers to
-        return path
-    return found.root.parent if found.root.is_file() else found.root
+        candidates.insert(0, found.root.parent if found.root.is_file() else found.root)
+    names = former.parts[1:]
+    candidates += [folder.joinpath(*names[start:]) for start in range(len(names) - 1, -1, -1)]
+    candidates += folder.absolute().parents
+    return next((root for root in candidates if _has_images(saved, root)), folder)
+
+
+def _moved_rows(run: Run, paths: Sequence[Path]) -> Manifest | None:
+    """Return the rows of a run that was trained from a CSV or several data sets, if `paths` is where they moved to.
+
+    Such a folder of images has no labels of its own. A folder that is a data set is read as one while the images are
+    where they were.
+    """
+    if not (len(paths) == 1 and paths[0].is_dir() and run.info["data"].get("layout", "csv") == "csv"):
+        return None
+    if _has_images(run_manifest(run, check_files=False)):
+        return None
+    moved = run_manifest(run, moved_to=paths[0], check_files=False)
+    return moved if _has_images(moved) else None
 
 
 def own_cameras(part: Manifest, whole: Manifest, run: Run | None) -> list[str]:
@@ -195,7 +222,8 @@ def open_data(
     Raises:
         DataError: If neither is given, or a data set lacks the split.
     """
-    if path is not None:
+    moved = _moved_rows(run, as_paths(path)) if run is not None and path is not None else None
+    if path is not None and moved is None:
         return read_sources(
             as_paths(path),
             layout=layout,
@@ -205,7 +233,9 @@ def open_data(
         )
     if run is None:
         raise DataError("A plain --model has no data of its own.", "Give the data: --data DIR or --data FILE.csv")
-    manifest = run_manifest(run)
+    manifest = moved or run_manifest(run)
+    if moved:
+        reporter.note(f"The data of {run.path}: its images are read from {spelled(moved.root)}.")
     for warning in (*spelling_notes(manifest), *missing_notes(manifest)):
         reporter.warn(warning)
     return DataSet(manifest, str(run.info["data"].get("layout", "csv")))

@@ -12,7 +12,7 @@ from scing_cli.core.datasets import DataSet, check_training
 from scing_cli.core.datasets.dataset import Dropped
 from scing_cli.core.datasets.left_out import LeftOut, announce_left_out, report_left_out
 from scing_cli.core.layouts import LAYOUTS
-from scing_cli.core.manifest import Manifest, labels, write_manifest
+from scing_cli.core.manifest import Manifest, labels, with_own_paths, write_manifest
 from scing_cli.core.paths import StrPath, as_path, as_paths
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter, choose_precision, memory_advice
@@ -113,8 +113,9 @@ def train_prompts(
     check_method(settings)
     check_used(settings)
     source = read_sources(paths, layout=layout, include_val=include_val, reporter=reporter, check=_check_source)
-    left_out, total = LeftOut(strict=strict), len(source.manifest.part("train"))
-    manifest = readable_rows(source.manifest, "train", left_out=left_out, workers=machine.threads(), reporter=reporter)
+    manifest = with_own_paths(source.manifest)
+    left_out, total = LeftOut(strict=strict), len(manifest.part("train"))
+    manifest = readable_rows(manifest, "train", left_out=left_out, workers=machine.threads(), reporter=reporter)
     announce_left_out(len(left_out), total, reporter, what="training image")
     check_training(manifest)
     if settings.compile:
