@@ -131,12 +131,18 @@ def check_exist(paths: Sequence[Path]) -> None:
 
 
 def standard_input() -> Iterator[str]:
-    """Yield the lines of standard input as paths, without byte order marks."""
+    """Yield the lines of standard input as paths, without byte order marks; a zero byte ends a line too.
+
+    Raises:
+        SettingError: If it is not a list.
+    """
     if not hasattr(sys.stdin, "buffer"):
         yield from (line.removeprefix("\ufeff") for line in sys.stdin)
         return
     # read as bytes: a file name may be invalid in this system's encoding
     for line in _utf8_lines(sys.stdin.buffer):
+        if b"\0" in line:
+            raise _no_list()
         yield os.fsdecode(line.removeprefix(codecs.BOM_UTF8))  # lists that are joined have a mark at each start
 
 
@@ -148,18 +154,38 @@ def _utf8_lines(stream: BinaryIO) -> Iterable[bytes]:
     if b"\0" not in start:  # a path has no zero byte, and every line end in UTF-16 has one
         return itertools.chain(io.BytesIO(start), stream)
     if not start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise SettingError(
-            "-: standard input is not a list of paths, one per line.",
-            "Write such a list, for example with find -print; a picture must be in a file.",
-        )
+        return _between_zeros(start + stream.read())
     try:
         return start.decode("utf-16").encode().splitlines()
     except UnicodeError as error:
         raise SettingError("-: standard input is not a list of paths.", "Write the list in UTF-8.") from error
 
 
+def _between_zeros(content: bytes) -> list[bytes]:
+    """Return the paths of a list that has a zero byte after each, as `find -print0` writes it.
+
+    Raises:
+        SettingError: If it is something else, such as a picture.
+    """
+    paths = content.split(b"\0")
+    if not paths[-1].strip():
+        paths.pop()
+    # text in UTF-16 without its mark is single letters between zero bytes
+    listed = all(paths) and max(map(len, paths), default=0) > 1
+    if not listed or any(byte < ord(" ") for path in paths for byte in path.replace(b"\n", b"").replace(b"\t", b"")):
+        raise _no_list()
+    return paths
+
+
+def _no_list() -> SettingError:
+    return SettingError(
+        "-: standard input is not a list of paths, one per line.",
+        "Write such a list in UTF-8, for example with find; a picture must be in a file.",
+    )
+
+
 def paths_given(paths: Sequence[Path], lines: Iterable[str]) -> list[Path]:
-    """Return the given paths; `-` is replaced by the paths on standard input, one per line.
+    """Return the given paths; `-` is replaced by the paths on standard input, one per line; `~` is the home folder.
 
     Raises:
         SettingError: If `-` was given and standard input has no path.
@@ -172,8 +198,13 @@ def paths_given(paths: Sequence[Path], lines: Iterable[str]) -> list[Path]:
         if path != Path("-"):
             found.append(path)
             continue
-        read = [Path(line.rstrip("\r\n")) for line in lines if line.strip()]
+        read = [_path(line.rstrip("\r\n")) for line in lines if line.strip()]
         if not read:
             raise SettingError("-: there is no path on standard input.", "For example: ls *.jpg | scing search - ...")
         found += read
     return found
+
+
+def _path(line: str) -> Path:
+    path = Path(line)
+    return path if not line.startswith("~") or os.path.lexists(path) else Path(os.path.expanduser(path))  # noqa: PTH111

@@ -77,7 +77,8 @@ def show(report: Preparation, source: Path, terminal: Terminal) -> None:
     terminal.say(f"Manifest: {report.manifest}")
     if report.sheet:
         terminal.say(f"Sheet: {report.sheet}")
-    terminal.say(f"Next: {report.next_command}")
+    if report.next_command:
+        terminal.say(f"Next: {report.next_command}")
 
 
 def _held_out(report: Preparation) -> dict[str, int] | None:

@@ -95,6 +95,8 @@ def test_the_machines_options_are_checked_where_they_have_no_effect():
 
 NAME = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"], exclude_characters="\ufeff/"), min_size=1)
 
+NAME_SIGNS = st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"], exclude_characters="\ufeff/~")
+
 
 @example(lists=[["\u0101"]], end="\n", encoding="utf-16")  # its first line has no zero byte before its end
 @given(
@@ -115,6 +117,29 @@ def test_a_list_on_standard_input_may_have_byte_order_marks_and_any_line_ends(li
 def test_standard_input_without_bytes_may_have_a_byte_order_mark(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("\ufeffa.jpg\r\nb.jpg\n"))
     assert paths_given([Path("-")], standard_input()) == [Path("a.jpg"), Path("b.jpg")]
+
+
+@given(names=st.lists(st.text(NAME_SIGNS, min_size=2).filter(str.strip), min_size=1, max_size=4), closed=st.booleans())
+def test_a_list_with_zero_bytes_between_the_paths_is_read(names, closed):
+    """As `find -print0` writes it; a file name may have a line end."""
+    content = "\0".join([*names, ""] if closed or len(names) == 1 else names).encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+        assert paths_given([Path("-")], standard_input()) == [Path(name) for name in names]
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"\xff\xd8\xff\0\x10JFIF\0\x01", b"a\0.\0j\0", b"\0"]
+)
+def test_bytes_that_are_no_list_are_refused(monkeypatch, content):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    with pytest.raises(SettingError, match=r"standard input is not a list of paths"):
+        paths_given([Path("-")], standard_input())
+
+
+def test_a_list_may_name_the_home_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert paths_given([Path("-")], ["~/a.jpg\n"]) == [tmp_path / "a.jpg"]
 
 
 def test_half_a_list_in_utf_16_is_refused(monkeypatch):

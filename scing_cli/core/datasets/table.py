@@ -15,6 +15,7 @@ from typing import TextIO
 from scing_cli.core.datasets.column_names import other_names, renaming
 from scing_cli.core.datasets.dataset import DataSet, raise_faults
 from scing_cli.core.datasets.disk_names import samples_on_disk
+from scing_cli.core.datasets.foreign_paths import why_foreign, with_local_paths
 from scing_cli.core.errors import DataError, counted, spelled
 from scing_cli.core.layouts import Parts
 from scing_cli.core.manifest import COLUMNS, SPLITS, Manifest, Sample, display_name
@@ -43,15 +44,16 @@ class Table:
 def read(source: Path, _parts: Parts = MappingProxyType({})) -> DataSet:
     """Read a CSV manifest; paths are relative to its folder.
 
-    A path gets the spelling on disk where the two differ only in Unicode form or case.
+    A path gets the spelling on disk where the two differ only in Unicode form or case. Rows with web addresses or paths
+    of Windows are dropped.
 
     Returns:
         What `read_rows` returns, with these paths.
 
     Raises:
-        DataError: Like `read_rows`.
+        DataError: Like `read_rows`, or if no row is left.
     """
-    data = read_rows(source)
+    data = with_local_paths(read_rows(source), source)
     samples, notes = samples_on_disk(data.manifest.root, data.manifest.samples)
     return data.with_rows(samples, notes)
 
@@ -155,7 +157,7 @@ def _rows(stream: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]]]:
 def _lines(stream: TextIO) -> Iterator[str]:
     while line := stream.readline(LONGEST):  # bounds the memory for a file without line ends
         if "\0" in line:
-            raise csv.Error("it contains a NUL character")
+            raise csv.Error("it contains a NUL character; write one row per line")
         if len(line) == LONGEST:
             raise csv.Error(f"a line has {LONGEST:,} characters or more")
         yield line
@@ -218,7 +220,7 @@ def _notes(samples: tuple[Sample, ...]) -> Iterator[str]:
 def _path_notes(samples: tuple[Sample, ...]) -> Iterator[str]:
     """Yield notes on paths with backslashes, and on paths outside the file's folder; all of them are read."""
     outside = [sample.path for sample in samples if _leads_out(sample.path)]
-    windows = [sample.path for sample in samples if "\\" in sample.path and "/" not in sample.path]
+    windows = [row.path for row in samples if "\\" in row.path and "/" not in row.path and not why_foreign(row.path)]
     if windows:
         yield f"{counted(len(windows), 'path')} such as {windows[0]!r}: separate folders by /, not by \\."
     if outside:

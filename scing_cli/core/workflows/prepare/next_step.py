@@ -16,14 +16,18 @@ PLAIN_MODEL = ("--model", "ViT-B-16-quickgelu", "--pretrained", "openai")
 INDEX = Path("gallery.faiss")
 
 
-def next_command(manifest: Manifest, data: Path, *, unlabelled: bool) -> str:
+def next_command(manifest: Manifest, data: Path, *, unlabelled: bool) -> str | None:
     """Return the command that usually follows: training if possible, else an evaluation, else an index.
+
+    Without any row, none follows.
 
     Args:
         manifest: The rows, without unreadable images.
         data: What `--data` takes: the data set, or its manifest.
         unlabelled: Whether `data` is a folder of images without labels.
     """
+    if not len(manifest):
+        return None
     if _passes(check_training, manifest):
         return shlex.join(["scing", "train-prompts", "--data", str(data)])
     model = () if _is_trained() else PLAIN_MODEL

@@ -34,6 +34,8 @@ from scing_cli.core.workflows.prepare.counts_check import near_none, report_diff
 from scing_cli.core.workflows.prepare.next_step import next_command, nothing_to_evaluate
 from scing_cli.core.workflows.prepare.sheet_images import data_sheet
 
+CHECK_PATHS = "Check that the paths are right, relative to the file that lists them, and that their disk is mounted."
+
 
 @dataclasses.dataclass(frozen=True)
 class Preparation:
@@ -55,7 +57,7 @@ class Preparation:
         manifest: The written manifest; unreadable rows are listed with their reason.
         sheet: The written contact sheet, if requested.
         held_out: How the people were divided, if requested.
-        next_command: The command that usually follows.
+        next_command: The command that usually follows; None if no image can be read.
     """
 
     layout: str
@@ -73,7 +75,7 @@ class Preparation:
     manifest: Path
     sheet: Path | None
     held_out: HeldOut | None
-    next_command: str
+    next_command: str | None
 
 
 def draw_world(
@@ -208,6 +210,7 @@ def prepare(
     following = next_command(
         readable, source if as_read else target, unlabelled=as_read and source.is_dir() and data.layout == "images"
     )
+    _warn_if_unusable(readable, manifest, reporter)
     write_manifest(_marked(manifest, inspection.unreadable), target)
     return Preparation(
         layout=data.layout,
@@ -227,6 +230,14 @@ def prepare(
         held_out=held_out,
         next_command=following,
     )
+
+
+def _warn_if_unusable(readable: Manifest, manifest: Manifest, reporter: Reporter) -> None:
+    """Warn if no image can be read: then no command can follow."""
+    if not len(readable):
+        files = len({row.path for row in manifest})
+        images = "The only image cannot" if files == 1 else f"None of the {files:,} images can"
+        reporter.warn(f"{images} be read: nothing can be trained, embedded or evaluated. {CHECK_PATHS}")
 
 
 def _command(source: Path, *, layout: str, include_val: bool, output: Path | None, seed: int) -> list[str]:
