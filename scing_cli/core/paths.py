@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, overload
 
-from scing_cli.core.errors import DataError, spelled
+from scing_cli.core.errors import DataError, SettingError, spelled
 
 StrPath = str | os.PathLike[str]
 URL = re.compile(r"(https?|ftps?|sftp|ssh|s3|gs|hf|file|data):(?=/)", re.IGNORECASE)
@@ -57,6 +57,18 @@ def check_local(path: Path) -> Path:
     slashes = "///" if match[1].lower() == "file" else "//"  # a Path has one of them
     url = match[0] + slashes + str(path)[match.end() :].lstrip("/")
     raise DataError(f"{spelled(url)} is not a file: scing reads local files; download it first.")
+
+
+def check_once(paths: Sequence[Path], option: str) -> None:
+    """Check that no place is named twice, in whatever spelling.
+
+    Raises:
+        SettingError: If one is.
+    """
+    real = [os.path.realpath(path) for path in paths]
+    for number, path in enumerate(paths):
+        if real[number] in real[:number]:
+            raise SettingError(f"{option} {spelled(path)} was given twice.", "Name each one once.")
 
 
 def paths_in_place(settings: Any, *names: str) -> None:

@@ -61,7 +61,11 @@ def test_moved_data_are_found_in_the_folder_that_has_all_of_them(scing, here):
 def test_a_data_set_that_lacks_the_part_is_named(scing, here):
     model = ("--model", "scing-tiny", "--data", "a", "--data", "people")
     refuse(scing("embed", *model), "people has no image in the split 'gallery'")
-    refuse(scing("train-prompts", "--data", "a", "--data", "a", *MODEL), "is in two of the data sets")
+    Path("mine.csv").write_text(
+        "path,identity,split\n"
+        "a/bounding_box_train/0001_c1s1_000001_00.jpg,1,train\na/bounding_box_train/0002_c1s1_000001_00.jpg,2,train\n"
+    )
+    refuse(scing("train-prompts", "--data", "a", "--data", "mine.csv", *MODEL), "is in two of the data sets")
     assert not Path("gallery.faiss").exists()
     assert not Path("runs").exists()
 
@@ -96,3 +100,32 @@ def test_an_interrupted_training_on_several_resumes(scing, here, stop_at):
         assert done.code == 0, done.err
         assert "Resuming the unfinished train-prompts in r" in done.err
         assert Path("r/manifest.csv").read_bytes() == Path("whole/manifest.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("train-prompts", "--data", *MODEL),
+        ("embed", "--data", "--model", "scing-tiny"),
+        ("embed", "--images", "--model", "scing-tiny"),
+        ("evaluate", "--data", "--model", "scing-tiny"),
+    ],
+)
+def test_a_place_that_is_named_twice_is_one_message(scing, here, command):
+    name, option, *rest = command
+    for spelling in ("a", "./a", here / "b" / ".." / "a"):
+        refuse(scing(name, option, "a", option, spelling, *rest), f"{option} {Path(spelling)} was given twice.")
+
+
+@pytest.mark.parametrize("command", ["train-prompts", "embed"])
+def test_copies_of_a_data_set_under_another_name_are_warned_of(scing, here, command):
+    shutil.copytree("a", "copy of a")
+    rest = (*MODEL, *SHORT, "--run", "r") if command == "train-prompts" else ("--model", "scing-tiny")
+    done = scing(command, "--data", "a", "--data", "copy of a", *rest)
+    assert done.code == 0
+    images = len(list(Path("a").rglob("*.jpg"))) - 2  # junk, and a name of another data set
+    assert f"Warning: {images} of {images} images of {here / 'a'} lie in {here / 'copy of a'} too" in done.err
+    for number, file in enumerate(sorted(Path("copy of a").rglob("*.jpg"))):
+        file.write_bytes(file.read_bytes() + bytes([number]))  # equal sizes, other bytes
+    again = scing(command, "--data", "a", "--data", "copy of a", *rest[:-1], "--force" if command == "embed" else "r2")
+    assert "as copies" not in again.err

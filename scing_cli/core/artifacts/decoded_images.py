@@ -27,7 +27,7 @@ class DecodedImages:
 
     def __contains__(self, file: Path) -> bool:
         try:
-            return _key(file) in self._keys
+            return file_key(file) in self._keys
         except (OSError, ValueError):
             return False
 
@@ -36,7 +36,7 @@ class DecodedImages:
         new = set()
         for file in files:
             with contextlib.suppress(OSError):  # it was removed meanwhile
-                new.add(_key(file))
+                new.add(file_key(file))
         if new <= self._keys:
             return
         self._keys = self._read() | new  # another process may have added some
@@ -54,7 +54,12 @@ class DecodedImages:
         return {content[start : start + SIZE] for start in range(0, len(content), SIZE)}
 
 
-def _key(file: Path) -> bytes:
+def file_key(file: Path) -> bytes:
+    """Return the key of a file in its present state.
+
+    Raises:
+        OSError: If there is no such file.
+    """
     state = file.stat()
     facts = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
     return hashlib.sha256(repr(facts).encode()).digest()[:SIZE]

@@ -23,7 +23,7 @@ from scing_cli.core.index import (
     write_lock,
 )
 from scing_cli.core.manifest import Manifest, Sample
-from scing_cli.core.paths import StrPath, as_path, as_paths
+from scing_cli.core.paths import StrPath, as_path, as_paths, check_once
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.embed.embed_report import EmbedReport, report_of
@@ -142,12 +142,13 @@ def gallery_rows(run: Run | None, gallery: GalleryChoice, reporter: Reporter) ->
         DataError: If there is no data, or it cannot be read.
     """
     if gallery.images is not None:
-        folders = [folder_data(folder, reporter=reporter) for folder in as_paths(gallery.images)]
+        named = as_paths(gallery.images)
+        check_once(named, "--images")
+        folders = [folder_data(folder, reporter=reporter) for folder in named]
         images = folders[0] if len(folders) == 1 else _joint_folders(folders)
         return images.manifest, images
-    split, named = gallery.split, gallery.data
-    data = open_data(run, named, layout=gallery.layout, split=split, reporter=reporter)
-    return data.manifest.part(split), data
+    data = open_data(run, gallery.data, layout=gallery.layout, split=gallery.split, reporter=reporter)
+    return data.manifest.part(gallery.split), data
 
 
 def _joint_folders(folders: Sequence[DataSet]) -> DataSet:

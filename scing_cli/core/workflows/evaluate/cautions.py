@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -17,9 +16,8 @@ from scing_cli.core.index import file_keys
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.evaluate.ranked import Caution
-from scing_cli.core.workflows.shared.pictures import digest_of
+from scing_cli.core.workflows.shared.equal_files import digests_of, of_one_size
 from scing_cli.core.workflows.shared.run_data import run_manifest, same_rows
-from scing_cli.core.workflows.shared.vectors import in_threads
 
 
 def of_copies(
@@ -37,9 +35,8 @@ def of_copies(
     """
     if not (query.files and gallery.files):
         return ()
-    wanted = list(dict.fromkeys(query.files)) if known else _of_one_size(query.files, gallery.files)
-    found = in_threads(digest_of, wanted, workers=workers, reporter=reporter, text="digests")
-    read = dict(zip(wanted, found, strict=True))
+    wanted = list(dict.fromkeys(query.files)) if known else of_one_size(query.files, gallery.files)
+    read = digests_of(wanted, workers=workers, reporter=reporter)
     rows = known or [read.get(file, "") for file in gallery.files]
     digests = {("query", number): read.get(file, "") for number, file in enumerate(query.files)}
     digests |= {("gallery", row): digest for row, digest in enumerate(rows)}
@@ -108,17 +105,3 @@ def _ranked_copies(
             if len(ranked):
                 pairs[number] = int(ranked[0])
     return pairs
-
-
-def _of_one_size(queries: Sequence[Path], rows: Sequence[Path]) -> list[Path]:
-    """Return the files that may have copies on the other side: those whose size both sides have."""
-    sizes = {file: _size(file) for file in dict.fromkeys((*queries, *rows))}
-    both = {sizes[file] for file in queries} & {sizes[file] for file in rows} - {None}
-    return [file for file, size in sizes.items() if size in both]
-
-
-def _size(file: Path) -> int | None:
-    try:
-        return file.stat().st_size
-    except OSError:
-        return None

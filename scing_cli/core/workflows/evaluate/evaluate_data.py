@@ -17,7 +17,7 @@ from scing_cli.core.evaluation import Reranking, Side
 from scing_cli.core.evaluation.truth import checked_truth
 from scing_cli.core.index import GalleryIndex, check_complete, read_stamp
 from scing_cli.core.manifest import is_junk
-from scing_cli.core.paths import StrPath, as_path
+from scing_cli.core.paths import StrPath, as_path, check_once
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.evaluate.cautions import of_copies, of_training
@@ -117,6 +117,7 @@ def evaluate_on(
         SettingError: Before anything is embedded, if re-ranking would take long, and that was not agreed to.
     """
     machine = machine or Machine()
+    check_once([path for path in data if path is not None], "--data")
     settings = _Settings(split, index, protocol, descriptor, reranking, yes, output, strict, machine, reporter)
     if output is not None:
         check_folder(output)

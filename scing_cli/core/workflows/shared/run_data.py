@@ -18,8 +18,8 @@ from scing_cli.core.datasets.table import read_rows
 from scing_cli.core.errors import DataError, RunError, counted, spelled
 from scing_cli.core.index import file_keys
 from scing_cli.core.manifest import Manifest
-from scing_cli.core.paths import StrPath, as_paths
-from scing_cli.core.runtime import Reporter
+from scing_cli.core.paths import StrPath, as_paths, check_once
+from scing_cli.core.runtime import Reporter, default_workers
 
 SAMPLED = 100  # rows whose images are looked for
 
@@ -77,6 +77,7 @@ def read_sources(
     """
     if not paths:
         raise DataError("No data set was given.", "Name a folder or a table: --data DIR or --data FILE.csv")
+    check_once(paths, "--data")
     sources = [
         read_source(path, layout=layout, reporter=reporter, include_val=include_val, trained=trained) for path in paths
     ]
@@ -87,6 +88,9 @@ def read_sources(
     joint = join_data(sources)
     for note in joint.notes:
         reporter.note(note)
+    from scing_cli.core.workflows.shared.equal_files import warn_of_equal_data  # with one data set, it is not needed
+
+    warn_of_equal_data(sources, workers=default_workers(), reporter=reporter)
     return joint
 
 
