@@ -187,7 +187,7 @@ class Terminal:
         rows = [(name.replace("_", " "), _figure(fit.first[name]), _figure(fit.last[name])) for name in fit.last]
         self.table(title, ("mean over", "first epoch", "last epoch"), rows, words=("mean over",))
         rate = fit.images / max(fit.seconds, 1e-9)
-        self.say(f"{fit.steps:,} steps in {_duration(fit.seconds)} ({rate:,.0f} images/s)")
+        self.say(f"{counted(fit.steps, 'step')} in {_duration(fit.seconds)} ({rate:,.0f} images/s)")
 
     def scores(self, title: str, rows: Sequence[tuple[str, Figures]]) -> None:
         """Print a table of evaluations and published figures, in percent. Names are omitted if all are empty."""

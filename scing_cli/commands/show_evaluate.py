@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from scing_cli.commands.console import Terminal
-from scing_cli.core.errors import counted
+from scing_cli.core.errors import agreeing, counted
 
 if TYPE_CHECKING:
     from scing_cli.commands.console import Figures
@@ -39,7 +39,9 @@ def _rows(report: EvaluationReport, named: bool) -> Iterator[tuple[str, Figures]
 
 def _lines(report: EvaluationReport) -> Iterator[str]:
     scores = report.scores
-    yield f"{scores.valid_queries:,} of {scores.queries:,} queries are valid, {report.gallery:,} gallery rows."
+    queries = counted(scores.queries, "query", "queries")
+    are = agreeing(scores.valid_queries, "is", "are")
+    yield f"{scores.valid_queries:,} of {queries} {are} valid, {counted(report.gallery, 'gallery row')}."
     if line := report.left_out_line():
         yield line
     if not any(caution.kind == "no-camera" for caution in report.cautions):  # it names the protocol

@@ -11,7 +11,7 @@ from scing_cli.commands import options
 from scing_cli.commands.console import Terminal
 from scing_cli.commands.option_checks import check_exist
 from scing_cli.commands.settings import Config, with_settings
-from scing_cli.core.errors import SettingError
+from scing_cli.core.errors import SettingError, counted
 from scing_cli.core.paths import as_paths
 from scing_cli.core.settings import DataSettings, PromptSettings, build_settings, check_method, read_config
 
@@ -87,6 +87,7 @@ def train_prompts(
         "left_out": [dataclasses.asdict(fault) for fault in report.left_out],
     }
     if not terminal.result(payload):
-        terminal.course(f"Stage 1: {report.identities:,} identities, {report.images:,} images", report.fit)
+        people = counted(report.identities, "identity", "identities")
+        terminal.course(f"Stage 1: {people}, {counted(report.images, 'image')}", report.fit)
         terminal.say(f"Run: {report.run.path}")
         terminal.say(f"Next: {shlex.join(['scing', 'train-visual', '--run', str(report.run.path)])}")

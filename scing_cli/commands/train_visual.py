@@ -13,6 +13,7 @@ from scing_cli.commands.next_commands import embed_command
 from scing_cli.commands.settings import Config, Validate, with_settings
 from scing_cli.commands.stage1_choice import chosen_run
 from scing_cli.core.artifacts import RUNS
+from scing_cli.core.errors import counted
 from scing_cli.core.settings import VisualSettings, read_config
 
 
@@ -79,7 +80,8 @@ def train_visual(
         "validation": report.validation.summary() if report.validation else None,
     }
     if not terminal.result(payload):
-        terminal.course(f"Stage 2: {report.identities:,} identities, {report.images:,} images", report.fit)
+        people = counted(report.identities, "identity", "identities")
+        terminal.course(f"Stage 2: {people}, {counted(report.images, 'image')}", report.fit)
         if report.validation:
             terminal.scores("Validation, last epoch", [("", report.validation)])
         terminal.say(f"Run: {report.run.path}")

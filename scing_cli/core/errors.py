@@ -16,6 +16,24 @@ def counted(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def agreeing(number: int, one: str, many: str) -> str:
+    """Return the form of a verb or a noun that agrees with a number.
+
+    >>> agreeing(1, "is", "are"), agreeing(0, "is", "are")
+    ('is', 'are')
+    """
+    return one if number == 1 else many
+
+
+def share(number: int, total: int, noun: str, verb: str, verbs: str) -> str:
+    """Return how many of some things, with a verb that agrees with it.
+
+    >>> share(1, 3, "row", "has", "have"), share(2, 1_000, "row", "is", "are")
+    ('1 of 3 rows has', '2 of 1,000 rows are')
+    """
+    return f"{number:,} of {counted(total, noun)} {agreeing(number, verb, verbs)}"
+
+
 def spelled(name: object) -> str:
     r"""Return a name from outside on one line, with unprintable characters escaped.
 

@@ -105,4 +105,4 @@ def test_those_of_an_index(scing, bad, finished, world, tmp_path):
         ("search", photo, "--index", index, "--group", "identity", "-k", "100"),
         ("evaluate", "--run", finished, "--index", index),
     ):
-        assert refused(scing(*command), index, "1 vectors are not finite", world / "bounding_box_test"), command
+        assert refused(scing(*command), index, "1 vector is not finite", world / "bounding_box_test"), command

@@ -122,7 +122,7 @@ def test_vectors_that_are_not_finite_are_refused_and_named(scing, finished, here
     for more in ("--append", "--force"):
         ended = scing("embed", "--run", finished, "--split", "query", more)
         assert ended.code == 2
-        assert "1 vectors are not finite, of " in ended.err
+        assert "1 vector is not finite, of " in ended.err
         assert "0009_c2s1_000001_00.jpg" in ended.err
     assert snapshot(here) == before
 

@@ -105,7 +105,7 @@ def test_divided_data_and_a_world_to_draw_are_refused_before_anything_is_written
         scing("prepare", data, "--hold-out", "0.3"), "has images in the split gallery already", "Leave --hold-out out"
     )
     refuse(scing("prepare", "world", "--synthetic", "--hold-out", "0.3"), "--hold-out has no effect with --synthetic")
-    refuse(scing("prepare", data, "--hold-out", "30"), "--hold-out 30.0: must be more than 0 and less than 1.")
+    refuse(scing("prepare", data, "--hold-out", "30"), "--hold-out 30: must be more than 0 and less than 1.")
     assert [path.name for path in here.iterdir()] == ["Market"]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from scing_cli.core.datasets.dataset import raise_faults
 from scing_cli.core.datasets.disk_names import caseless
 from scing_cli.core.datasets.table import read_table
+from scing_cli.core.errors import counted
 from scing_cli.core.manifest import Sample
 
 CAPTIONS = "captions.csv"
@@ -47,7 +48,7 @@ def join_captions(root: Path, samples: tuple[Sample, ...]) -> tuple[tuple[Sample
     if not captions:
         return joined, ()
     example = next(iter(captions))
-    return joined, (f"{CAPTIONS} names {len(captions)} files that are not in the data, such as {example!r}.",)
+    return joined, (f"{CAPTIONS} names {counted(len(captions), 'file')} not in the data, such as {example!r}.",)
 
 
 def _alike(samples: tuple[Sample, ...], captions: dict[str, str]) -> tuple[Sample, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scing_cli.core.datasets.column_names import renaming
-from scing_cli.core.errors import DataError, spelled
+from scing_cli.core.errors import DataError, counted, spelled
 from scing_cli.core.manifest import COLUMNS, Manifest
 
 LABELS_REMEDY = (
@@ -37,7 +37,8 @@ def check_training(manifest: Manifest, *, train_on: str = "") -> None:
         )
     unknown = [sample.path for sample in rows if not sample.identity]
     if unknown:
-        what = f"has {len(unknown)} rows without an identity in the split 'train', such as {spelled(unknown[0])}"
+        number = counted(len(unknown), "row")
+        what = f"has {number} without an identity in the split 'train', such as {spelled(unknown[0])}"
         raise DataError(
             f"{spelled(manifest.name)} {what}.",
             "Add their identities, or leave their split empty.",

@@ -51,7 +51,7 @@ def divide_people(manifest: Manifest, share: float, *, seed: int, unreadable: Co
         DataError: If the data has queries or a gallery already, or too few people.
     """
     if not 0 < share < 1:
-        raise SettingError(f"--hold-out {share}: must be more than 0 and less than 1.", f"For example: {EXAMPLE}")
+        raise SettingError(f"--hold-out {share:g}: must be more than 0 and less than 1.", f"For example: {EXAMPLE}")
     divided = {"query", "gallery"}.intersection(manifest.splits())
     if divided:
         raise DataError(

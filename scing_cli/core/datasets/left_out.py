@@ -9,7 +9,7 @@ from pathlib import Path
 
 from scing_cli.core.artifacts import csv_text, replacing
 from scing_cli.core.datasets.dataset import SHOWN_FAULTS, Dropped
-from scing_cli.core.errors import UNREADABLE_REMEDY, ImageError, ScingError, counted, spelled
+from scing_cli.core.errors import UNREADABLE_REMEDY, ImageError, ScingError, agreeing, counted, spelled
 from scing_cli.core.runtime import Reporter
 
 COLUMNS = ("path", "reason")
@@ -108,7 +108,8 @@ def report_left_out(
     if not dropped:
         return
     all_of_them = f" All are listed in {target}." if written else ""
-    reporter.warn(f"{len(dropped):,} of {counted(total, what)} cannot be read and are left out.{all_of_them}")
+    are = agreeing(len(dropped), "is", "are")
+    reporter.warn(f"{len(dropped):,} of {counted(total, what)} cannot be read and {are} left out.{all_of_them}")
     for line in listed(dropped):
         reporter.note(line)
 
@@ -116,7 +117,8 @@ def report_left_out(
 def announce_left_out(number: int, total: int, reporter: Reporter, *, what: str = "image") -> None:
     """Warn before a long work that images are left out; `report_left_out` names them at its end."""
     if number:
-        reporter.warn(f"{number:,} of {counted(total, what)} cannot be read: they are left out, and named at the end.")
+        which = agreeing(number, "it is", "they are")
+        reporter.warn(f"{number:,} of {counted(total, what)} cannot be read: {which} left out, and named at the end.")
 
 
 def list_beside(output: Path) -> Path:

@@ -134,4 +134,4 @@ def _of_suffix(entry: PassedOver) -> str:
 def _listed(texts: Sequence[str]) -> Iterator[str]:
     yield from texts[:SHOWN]
     if len(texts) > SHOWN:
-        yield f"and {len(texts) - SHOWN} more kinds"
+        yield f"and {counted(len(texts) - SHOWN, 'more kind')}"

@@ -16,7 +16,7 @@ from scing_cli.core.datasets.column_names import other_names, renaming
 from scing_cli.core.datasets.dataset import DataSet, raise_faults
 from scing_cli.core.datasets.disk_names import samples_on_disk
 from scing_cli.core.datasets.foreign_paths import why_foreign, with_local_paths
-from scing_cli.core.errors import DataError, counted, spelled
+from scing_cli.core.errors import DataError, counted, share, spelled
 from scing_cli.core.layouts import Parts
 from scing_cli.core.manifest import COLUMNS, SPLITS, Manifest, Sample, display_name
 from scing_cli.core.safe_reading import check_ordinary
@@ -184,7 +184,7 @@ def _table(header: tuple[str, ...], fields: Iterator[tuple[int, list[str]]]) -> 
         if len(row) == len(header):
             rows.append((line, dict(zip(header, row, strict=True))))
         else:
-            faults.append((line, f"it has {len(row)} fields, the header {len(header)}"))
+            faults.append((line, f"it has {counted(len(row), 'field')}, the header {len(header)}"))
     return Table(header, tuple(rows), tuple(faults))
 
 
@@ -212,9 +212,11 @@ def _notes(samples: tuple[Sample, ...]) -> Iterator[str]:
     without_identity = sum(not sample.identity for sample in samples)
     without_split = sum(not sample.split for sample in samples)
     if without_identity:
-        yield f"{without_identity} of {len(samples)} rows have no identity: they cannot be used for training or scores."
+        rows = share(without_identity, len(samples), "row", "has", "have")
+        yield f"{rows} no identity: they cannot be used for training or scores."
     if without_split:
-        yield f"{without_split} of {len(samples)} rows have no split: only the split `all` includes them."
+        rows = share(without_split, len(samples), "row", "has", "have")
+        yield f"{rows} no split: only the split `all` includes them."
 
 
 def _path_notes(samples: tuple[Sample, ...]) -> Iterator[str]:
@@ -224,7 +226,8 @@ def _path_notes(samples: tuple[Sample, ...]) -> Iterator[str]:
     if windows:
         yield f"{counted(len(windows), 'path')} such as {windows[0]!r}: separate folders by /, not by \\."
     if outside:
-        yield f"{len(outside):,} of {len(samples):,} paths are outside the file's folder, such as {outside[0]!r}."
+        paths = share(len(outside), len(samples), "path", "is", "are")
+        yield f"{paths} outside the file's folder, such as {outside[0]!r}."
 
 
 def _leads_out(path: str) -> bool:

@@ -168,7 +168,8 @@ def check_finite(vectors: Vectors, files: Sequence[Path]) -> None:
     broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
     if len(broken):
         names = ", ".join(spelled(files[row]) for row in broken[:5])
-        raise DataError(f"{len(broken)} vectors are not finite, of {names}.", "Use --precision fp32, or train again.")
+        vectors_are = counted(len(broken), "vector is", "vectors are")
+        raise DataError(f"{vectors_are} not finite, of {names}.", "Use --precision fp32, or train again.")
 
 
 def image_batches(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scing_cli.core.errors import DataError, counted, spelled
+from scing_cli.core.errors import DataError, counted, share, spelled
 from scing_cli.core.evaluation.metrics import IntArray
 from scing_cli.core.manifest import is_junk
 from scing_cli.core.paths import check_not_empty
@@ -206,9 +206,9 @@ def _check_lengths(path: Path, side: str, rows: UnitRows) -> int:
     broken = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
     if len(broken):
         shown = ", ".join(map(str, broken[:SHOWN])) + (", …" if len(broken) > SHOWN else "")
+        have = share(len(broken), len(lengths), f"{side} vector", "has", "have")
         raise DataError(
-            f"{path}: {len(broken)} of {len(lengths)} {side} vectors have no length that is finite and above zero: "
-            f"rows {shown} (the first is row 0).",
+            f"{path}: {have} no length that is finite and above zero: rows {shown} (the first is row 0).",
             "A model whose training diverged gives such vectors.",
         )
     return int((np.abs(lengths - 1) > UNIT).sum())

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from scing_cli.core.errors import DataError
+from scing_cli.core.errors import DataError, share
 from scing_cli.core.evaluation.metrics import IntArray
 from scing_cli.core.pairs import Rows
 
@@ -123,8 +123,9 @@ def _check_vectors(name: str, vectors: Rows) -> None:
     lengths = np.sqrt(np.concatenate(squares))
     if len(broken := np.flatnonzero(~np.isfinite(lengths))):
         shown = ", ".join(map(str, broken[:10])) + (", …" if len(broken) > 10 else "")
+        are = share(len(broken), len(vectors), f"{name} vector", "is", "are")
         raise DataError(
-            f"{len(broken)} of {len(vectors)} {name} vectors are not finite: rows {shown} (the first is row 0).",
+            f"{are} not finite: rows {shown} (the first is row 0).",
             f"A model whose training diverged gives such vectors. {EMBED_AGAIN}",
         )
     if len(wrong := np.flatnonzero(np.abs(lengths - 1) > UNIT)):

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from scing_cli.core.artifacts import acquire_lock, checked_once, lock_holder, release_lock, replacing
-from scing_cli.core.errors import WRITE_REMEDY, IndexFileError, spelled
+from scing_cli.core.errors import WRITE_REMEDY, IndexFileError, counted, spelled
 from scing_cli.core.index.index_stamp import REMEDY, SUFFIX, Stamp, append_stamp, check_vectors, read_stamp, rows_file
 from scing_cli.core.index.kinds import KINDS
 from scing_cli.core.index.rows import Row, read_rows, write_rows
@@ -168,7 +168,10 @@ def _load(path: Path, stamp: Stamp) -> tuple[Store, list[Row]]:
     if not _are_finite(path, stamp, store):
         broken = np.flatnonzero(~np.isfinite(store.stored()[1]).all(axis=1))
         first = spelled(rows[int(broken[0])].path)
-        raise IndexFileError(f"{path}: {len(broken)} vectors are not finite, for example that of {first}.", REMEDY)
+        raise IndexFileError(
+            f"{path}: {counted(len(broken), 'vector is', 'vectors are')} not finite, for example that of {first}.",
+            REMEDY,
+        )
     return store, rows
 
 

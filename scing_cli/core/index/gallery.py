@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scing_cli.core.errors import DataError, IndexFileError, SettingError, spelled
+from scing_cli.core.errors import DataError, IndexFileError, SettingError, share, spelled
 from scing_cli.core.index.disk import check_name, commit, load, write_lock
 from scing_cli.core.index.index_stamp import Stamp, read_stamp
 from scing_cli.core.index.kinds import KINDS, choose_kind
@@ -293,7 +293,7 @@ def _check_unit(vectors: Vectors, names: Sequence[str]) -> None:
     if len(wrong):
         first = int(wrong[0])
         raise DataError(
-            f"{len(wrong)} of {len(vectors)} vectors are not finite or not of unit length; "
+            f"{share(len(wrong), len(vectors), 'vector', 'is', 'are')} not finite or not of unit length; "
             f"the first is of {spelled(names[first])} (length {lengths[first]:.4g}).",
             "A model whose training diverged gives such vectors: check its losses in metrics.jsonl.",
         )

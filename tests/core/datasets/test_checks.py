@@ -38,7 +38,7 @@ def test_two_identities_are_enough_to_train() -> None:
         ([("1", ""), ("2", "")], r"(?s)no image in the split 'train'.*no row has a split"),
         (
             [("1", "train"), ("2", "train"), ("", "train")],
-            r"1 rows without an identity in the split 'train', such as 2\.jpg",
+            r"1 row without an identity in the split 'train', such as 2\.jpg",
         ),
     ],
 )

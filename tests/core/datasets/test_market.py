@@ -222,7 +222,7 @@ def test_captions_are_joined_by_path(make_market) -> None:
     )
     data = read_data(root)
     assert [sample.caption for sample in data.manifest] == ["A woman in red,\nwith a bag", ""]
-    assert data.notes == ("captions.csv names 1 files that are not in the data, such as 'elsewhere/x.jpg'.",)
+    assert data.notes == ("captions.csv names 1 file not in the data, such as 'elsewhere/x.jpg'.",)
 
 
 def test_faulty_captions_are_refused_with_their_lines(make_market) -> None:
@@ -234,7 +234,7 @@ def test_faulty_captions_are_refused_with_their_lines(make_market) -> None:
     assert "captions.csv has 3 faults" in text
     assert "line 3: the path is empty" in text
     assert "line 4: './a.jpg' has a caption already" in text
-    assert "line 5: it has 1 fields, the header 2" in text
+    assert "line 5: it has 1 field, the header 2" in text
 
 
 def test_captions_without_their_column_are_refused(make_market) -> None:

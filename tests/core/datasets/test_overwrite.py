@@ -68,7 +68,7 @@ def test_a_former_state_of_the_same_data_may_be_replaced(make_market, tmp_path: 
     [
         (lambda rows: [row[:4] for row in rows], "has no column `caption`"),
         (lambda rows: [[row[1], row[0], *row[2:]] for row in rows], "its columns do not start with path, identity"),
-        (lambda rows: [*rows, ["short"]], "line 6: it has 1 fields, the header 5"),
+        (lambda rows: [*rows, ["short"]], "line 6: it has 1 field, the header 5"),
         (lambda rows: [*rows, ["Duke/query/a.jpg", "1", "1", "query", ""]], "line 6 names 'Duke/query/a.jpg'"),
         (lambda rows: [*rows, ["Market-1501/../a.jpg", "1", "1", "query", ""]], "line 6 names"),
         (lambda rows: [*rows[:2], [rows[2][0], "0002", "2", "val", ""], *rows[3:]], "line 3 gives"),

@@ -158,7 +158,7 @@ def test_rows_that_are_not_finite_are_named_as_the_file_counts_them(tmp_path: Pa
     content["gallery_identity"][0] = -1
     content["gallery"][9, 3] = bad
     with pytest.raises(
-        DataError, match=r"1 of 30 gallery vectors have no length that is finite and above zero: rows 9 "
+        DataError, match=r"1 of 30 gallery vectors has no length that is finite and above zero: rows 9 "
     ):
         read_saved(save(tmp_path, content, "npz"))
 

@@ -345,7 +345,7 @@ def test_vectors_that_cannot_be_compared_are_refused(written: Path) -> None:
         index.search(unit(1, width=9), 1)
     with pytest.raises(IndexFileError, match="these are 9 wide"):
         index.add(unit(1, width=9), entries(1))
-    with pytest.raises(DataError, match=r"1 of 2 vectors are not finite .* the first is of /data/0001_c1\.jpg"):
+    with pytest.raises(DataError, match=r"1 of 2 vectors is not finite .* the first is of /data/0001_c1\.jpg"):
         index.add(np.stack([unit(1)[0], np.full(8, np.nan, np.float32)]), entries(2))
     with pytest.raises(DataError, match=r"not of unit length; the first is of query 0 \(length 2\)"):
         index.search(2 * unit(1), 1)

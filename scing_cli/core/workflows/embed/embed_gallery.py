@@ -13,7 +13,7 @@ from scing_cli.core.datasets.left_out import LeftOut, list_beside, report_left_o
 from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.embeddings.openvino_embedder import CROPS
 from scing_cli.core.encoders.geometry import check_descriptor
-from scing_cli.core.errors import IndexFileError, SettingError
+from scing_cli.core.errors import IndexFileError, SettingError, counted
 from scing_cli.core.index import (
     GalleryIndex,
     check_writable,
@@ -181,7 +181,8 @@ def _unique(manifest: Manifest, reporter: Reporter) -> Manifest:
     for key, sample in zip(file_keys(manifest.files()), manifest, strict=True):
         first.setdefault(key, sample)
     if len(first) < len(manifest):
-        reporter.note(f"{len(manifest) - len(first)} rows repeat an image: each image is embedded once.")
+        rows = counted(len(manifest) - len(first), "row repeats", "rows repeat")
+        reporter.note(f"{rows} an image: each image is embedded once.")
     return dataclasses.replace(manifest, samples=tuple(first.values()))
 
 

@@ -12,7 +12,7 @@ from scing_cli.core.datasets.left_out import LeftOut, unreadable
 from scing_cli.core.datasets.listing import find_images
 from scing_cli.core.datasets.passed_over import passed_text, report_passed
 from scing_cli.core.embeddings import Vectors
-from scing_cli.core.errors import DataError, ImageError, SettingError, spelled
+from scing_cli.core.errors import DataError, ImageError, SettingError, counted, spelled
 from scing_cli.core.imagefile import REMEDY
 from scing_cli.core.index import Entry, GalleryIndex, Row, entry_of, file_keys, file_state
 from scing_cli.core.manifest import Manifest, Sample, display_name, is_text
@@ -60,7 +60,8 @@ def folder_data(folder: Path, *, reporter: Reporter) -> DataSet:
         report_passed(passed, reporter)
     files = [file for file in found if is_text(str(file))]
     if len(files) < len(found):
-        reporter.warn(f"{len(found) - len(files)} files of {folder} were left out: their names are not UTF-8.")
+        files_of = counted(len(found) - len(files), "file of", "files of")
+        reporter.warn(f"{files_of} {spelled(folder)} left out because of a name that is not UTF-8.")
     if not files:
         raise DataError(f"{spelled(folder)} holds no image. {passed_text(passed)}".strip(), REMEDY)
     samples = tuple(Sample(file.relative_to(folder).as_posix()) for file in files)

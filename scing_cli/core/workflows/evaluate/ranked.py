@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scing_cli.core.datasets.dataset import Dropped
-from scing_cli.core.errors import SettingError, counted
+from scing_cli.core.errors import SettingError, agreeing, counted
 from scing_cli.core.evaluation import Choice, Reranking, Scores, Side, choose_protocol
 from scing_cli.core.evaluation import evaluate as rank
 from scing_cli.core.evaluation.cost import Cost, reranking_cost
@@ -118,7 +118,8 @@ class EvaluationReport:
         if not self.left_out:
             return ""
         images = (counted(len(faults), f"{split} image") for split, faults in self.left_out.items())
-        return f"{' and '.join(images)} cannot be read and are left out: the figures are of the others."
+        are = agreeing(sum(map(len, self.left_out.values())), "is", "are")
+        return f"{' and '.join(images)} cannot be read and {are} left out: the figures are of the others."
 
 
 def check_cost(reranking: Reranking, sizes: tuple[int, int, int], *, yes: bool, reporter: Reporter) -> None:
