@@ -142,7 +142,7 @@ def test_files_are_short() -> None:
 
 def test_commands_are_short() -> None:
     """At most 80 lines besides the parameters, which declare the options."""
-    shared = {"options.py", "settings.py", "option_checks.py", "console.py", "show_prepare.py"}
+    shared = {"options.py", "model_options.py", "settings.py", "option_checks.py", "console.py", "show_prepare.py"}
     shared |= {"completion.py", "show_search.py", "typed.py"}
     lengths = {name(path): undeclared_lines(path) for path in COMMANDS if path.name not in shared}
     found = [f"{file}: {length}" for file, length in lengths.items() if length > 80]

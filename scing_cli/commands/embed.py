@@ -6,9 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scing_cli.commands import model_options, options
+from scing_cli.commands import export_model, model_options, options
 from scing_cli.commands.console import Terminal
-from scing_cli.commands.export_model import export_model
 from scing_cli.commands.next_commands import search_command
 from scing_cli.commands.option_checks import not_with
 from scing_cli.commands.prune_only import prune_only
@@ -43,23 +42,22 @@ def embed(
     workers: options.Workers = None,
     batch_size: options.BatchSize = 64,
     save_minutes: options.SaveMinutes = 10.0,
-    export: model_options.Export = None,
-    export_format: model_options.ExportFormat = None,
+    export: export_model.Export = None,
+    export_format: export_model.ExportFormat = None,
     strict: options.StrictImages = False,
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
     """Embed images as unit vectors into a FAISS inner-product index with stable ids."""
-    terminal, named = Terminal(as_json=as_json), model_options.camera_names(cameras)
+    terminal, named = Terminal(as_json=as_json), model_options.camera_names(cameras) if cameras else ()
     if prune and not append:
-        given: dict[str, object] = {"run": run, "data": data, "images": images, "model": model, "stride": stride}
-        given |= {"pretrained": pretrained, "statistics": statistics, "interpolation": interpolation}
-        given |= {"cameras": cameras, "camera_factor": camera_factor}
+        given = {"run": run, "model": model, "pretrained": pretrained, "stride": stride, "data": data, "images": images}
         given |= {"force": force or None, "export": export, "export_format": export_format, "strict": strict or None}
-        given = model_options.given(**given)
+        given |= {"statistics": statistics, "interpolation": interpolation, "cameras": cameras}
+        chosen = model_options.given(**given, camera_factor=camera_factor)
         usual = {"layout": (layout, "auto"), "split": (split, "gallery"), "descriptor": (descriptor, "projected")}
         usual |= {"index_type": (index_type, "auto")}
-        _show(prune_only(output, given, usual, (device, precision, workers, batch_size), terminal), terminal)
+        _show(prune_only(output, chosen, usual, (device, precision, workers, batch_size), terminal), terminal)
         return
     from scing_cli.core.workflows.embed.embed_gallery import GalleryChoice
     from scing_cli.core.workflows.embed.embed_gallery import embed as build
@@ -73,7 +71,7 @@ def embed(
         made = {"output": (output, Path("gallery.faiss")), "append": (append, False)}
         work = {"index_type": (index_type, "auto"), "save_minutes": (save_minutes, 10.0), "strict": (strict, False)}
         not_with("--export", {}, **made, **work)
-        export_model(choice, gallery, export, (export_format, descriptor, force), machine, terminal)
+        export_model.export_model(choice, gallery, export, (export_format, descriptor, force), machine, terminal)
         return
     try:
         report = build(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from scing_cli.commands.console import Terminal
 from scing_cli.core.errors import SettingError, counted
@@ -13,6 +15,26 @@ if TYPE_CHECKING:
     from scing_cli.core.workflows.embed.gallery_images import GalleryChoice
     from scing_cli.core.workflows.shared.machine import Machine
     from scing_cli.core.workflows.shared.model import ModelChoice
+
+EXPORT = "Export"
+Export = Annotated[
+    Path | None,
+    typer.Option(
+        "--export",
+        help="Write the image encoder for other programs, instead of an index: an ONNX file, or a folder.",
+        metavar="FILE.onnx|DIR",
+        rich_help_panel=EXPORT,
+    ),
+]
+ExportFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--export-format",
+        help="Format of --export (default: onnx for FILE.onnx, open_clip for a folder).",
+        metavar="onnx|open_clip|transformers",
+        rich_help_panel=EXPORT,
+    ),
+]
 
 
 def export_model(

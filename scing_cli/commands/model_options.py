@@ -63,26 +63,6 @@ PlainCameraFactor = Annotated[
     ),
 ]
 
-EXPORT = "Export"
-Export = Annotated[
-    Path | None,
-    typer.Option(
-        "--export",
-        help="Write the image encoder for other programs, instead of an index: an ONNX file, or a folder.",
-        metavar="FILE.onnx|DIR",
-        rich_help_panel=EXPORT,
-    ),
-]
-ExportFormat = Annotated[
-    str | None,
-    typer.Option(
-        "--export-format",
-        help="Format of --export (default: onnx for FILE.onnx, open_clip for a folder).",
-        metavar="onnx|open_clip|transformers",
-        rich_help_panel=EXPORT,
-    ),
-]
-
 
 def camera_names(text: str | None) -> tuple[str, ...]:
     """Return the names in the value of `--cameras`.

@@ -61,13 +61,16 @@ def search(
     if hits_file is not None:
         check_hits_file(hits_file, as_json=as_json)
     only_photos = {"--box": box is not None, "--join": join is not None, "--strict": strict}
-    texts = texts_given(text or [], text_file, photos or [], only_photos=only_photos, weight=text_weight is not None)
+    words: list[str] = []
+    if text or text_file is not None or text_weight is not None:
+        weighted = text_weight is not None
+        words = texts_given(text or [], text_file, photos or [], only_photos=only_photos, weight=weighted)
     strips = open_thumbnails(terminal, hits_file) if thumbnails else None
     names = (frozenset(given or ()) for given in (camera, identity, exclude_camera, exclude_identity))
     found = find(
         paths_given(photos or [], standard_input()),
         index,
-        texts=texts,
+        texts=words,
         text_weight=0.5 if text_weight is None else text_weight,
         run=run,
         model=model,

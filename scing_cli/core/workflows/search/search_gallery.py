@@ -30,8 +30,7 @@ from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.search.match_threshold import MatchRule, Threshold, find_threshold, say_threshold, split
 from scing_cli.core.workflows.search.montage_file import shown_part, write_montage
 from scing_cli.core.workflows.search.moved_images import MovedImages, with_present_paths
-from scing_cli.core.workflows.search.queries import QueryHits, hint_at_boxes, photo_files
-from scing_cli.core.workflows.search.query_vectors import Asked, Query, embed_queries
+from scing_cli.core.workflows.search.queries import Asked, Query, QueryHits, embed_queries, hint_at_boxes, photo_files
 from scing_cli.core.workflows.search.rerank_hits import check_count, reranked_hits
 from scing_cli.core.workflows.search.row_filters import check_filters, report_counts
 from scing_cli.core.workflows.shared.embedder_choice import choose_in_background
