@@ -7,9 +7,9 @@ A model is described by a JSON file in open_clip's format: one that open_clip sh
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import importlib.util
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +21,7 @@ from scing_cli.core.encoders.local_copies import hub_copy, repository_of
 from scing_cli.core.encoders.published_tags import model_of
 from scing_cli.core.encoders.tokenizer import VOCABULARY
 from scing_cli.core.encoders.transformers_config import from_transformers
+from scing_cli.core.encoders.unknown_model import unknown_model
 from scing_cli.core.errors import WeightsError, spelled
 from scing_cli.core.safe_reading import SMALL, check_ordinary, parse_json, read_limited
 
@@ -114,7 +115,7 @@ def find_architecture(name: str) -> Architecture:
         if listed not in files:
             raise WeightsError(f"--model {name}: its copy has no {' or '.join(CONFIG_FILES)}.", FORM)
         return _parse(repository, _read(files[listed]))
-    raise _unknown(name, repository)
+    raise unknown_model(name, known_models())
 
 
 def config_file(name: str) -> Path | None:
@@ -132,22 +133,14 @@ def config_file(name: str) -> Path | None:
     if name in _files():
         return None
     copy = hub_copy(name)
-    if copy is None and not path.is_dir():
+    if copy is None and not os.path.isdir(path):  # noqa: PTH112 - False for a name that is too long for the system
         return None
     folder = copy or path
     found = next((folder / file for file in CONFIG_FILES if (folder / file).is_file()), None)
     if found is None and (copy is None or path.is_dir()):
-        raise WeightsError(f"--model {path}: the folder has no {' or '.join(CONFIG_FILES)}.", FORM)
+        remedy = f"It is a run: --run {path}" if (path / "run.json").is_file() else FORM
+        raise WeightsError(f"--model {path}: the folder has no {' or '.join(CONFIG_FILES)}.", remedy)
     return found
-
-
-def _unknown(name: str, repository: str | None) -> WeightsError:
-    """Return the message for a name that no model has; a repository that is not in the cache may have it."""
-    close = difflib.get_close_matches(name.replace("/", "-"), known_models(), n=4, cutoff=0.5)
-    near = f"Close matches: {', '.join(close)}." if close else f"Known: {', '.join(known_models())}."
-    if repository is not None and not close:
-        near = f"The hub's cache has no copy of it. Fetch one with hf download {repository}."
-    return WeightsError(f"There is no model {name!r}.", f"{near} For your own model: --model FILE.json.")
 
 
 @functools.cache

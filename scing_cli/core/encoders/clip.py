@@ -14,6 +14,7 @@ from torch import Tensor
 
 from scing_cli.core.encoders import hub, weights
 from scing_cli.core.encoders.architecture import Architecture, find_architecture, known_models
+from scing_cli.core.encoders.fetch import UnfetchedError
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.encoders.initial import LOGIT_SCALE, fill_image, fill_text
@@ -230,7 +231,7 @@ def _with_text_tower(found: Named, architecture: Architecture, source: Path, rep
         raise WeightsError(
             f"{source} has an image encoder alone, but training needs CLIP's text tower too, and the weights {tag!r} "
             f"of {architecture.name} cannot be had: {error.what}",
-            error.remedy,
+            error.remedy if isinstance(error, UnfetchedError) else "Give a file of the whole model: --pretrained FILE",
         ) from error
     state = {} if own is None else weights.read_state(own)
     reporter.warn(f"{source} has an image encoder alone: the text tower is that of {architecture.name} ({tag}).")

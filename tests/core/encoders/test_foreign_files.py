@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import re
 import struct
 import zipfile
 from pathlib import Path
@@ -126,7 +127,7 @@ def test_weights_of_another_size_name_the_models_that_fit(tmp_path, sizes, messa
     }
     with pytest.raises(WeightsError, match="does not fit the model") as caught:
         load_image_tower(TINY_MODEL, save(tmp_path / "w.pt", content), reporter=Silent())
-    assert __import__("re").search(message, caught.value.remedy)
+    assert re.search(message, caught.value.remedy)
 
 
 class Caller:

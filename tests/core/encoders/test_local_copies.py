@@ -180,6 +180,18 @@ def test_what_is_not_in_the_cache_is_told_with_its_command():
     assert "Close matches: ViT-B-16-quickgelu" in caught.value.remedy
 
 
+def test_other_things_than_a_model_are_named(tmp_path):
+    with pytest.raises(WeightsError, match="names a weights file, not a model") as caught:
+        find_architecture("runs/a/visual/image_encoder.safetensors")
+    assert "--model NAME --pretrained FILE" in caught.value.remedy
+    (tmp_path / "run.json").touch()
+    with pytest.raises(WeightsError, match="the folder has no") as caught:
+        find_architecture(str(tmp_path))
+    assert f"It is a run: --run {tmp_path}" in caught.value.remedy
+    with pytest.raises(WeightsError, match="There is no model"):
+        find_architecture("a" * 5000)
+
+
 def test_names_that_are_not_repositories(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("a/b").mkdir(parents=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from scing_cli.core.encoders import hub
+from scing_cli.core.encoders.architecture import find_architecture
 from scing_cli.core.errors import ScingError
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel, openvino_cache
@@ -16,6 +17,8 @@ def check_plain(choice: ModelChoice, reporter: Reporter) -> str:
         WeightsError: If the model is unknown, or its weights are not available.
     """
     if choice.model is None or (choice.pretrained is None and not hub.has_own_weights(choice.model)):
+        if choice.model is not None:
+            find_architecture(choice.model)  # an unknown name is the first thing to mend
         raise ScingError(
             f"--model {choice.model} needs --pretrained.",
             "For example: --pretrained openai, --pretrained FILE or --pretrained random",
