@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from open_clip.pretrained import get_pretrained_cfg
@@ -128,14 +127,6 @@ def test_a_file_the_hub_fetched_before(tmp_path, monkeypatch):
     (snapshot.parents[1] / "refs/main").write_text("abc", encoding="utf-8")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     assert hub.find_weights(MODEL, "openai", reporter=Silent()) == snapshot / "open_clip_model.safetensors"
-
-
-def test_what_names_a_file(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    Path("plain").touch()
-    Path("openai").mkdir()
-    assert all(hub.is_file_name(name) for name in ("a.pt", "w/openai", "b.safetensors", "plain"))
-    assert not any(hub.is_file_name(name) for name in ("openai", "laion2b_s34b_b88k", "missing"))
 
 
 class _Server(http.server.BaseHTTPRequestHandler):

@@ -15,7 +15,7 @@ from weight_layouts import CONFIG, SQUARE, save, transformers_names
 from scing_cli.core.encoders import hub
 from scing_cli.core.encoders.architecture import find_architecture
 from scing_cli.core.encoders.clip import load_clip, load_image_tower
-from scing_cli.core.encoders.local_copies import hub_copy, repository_of
+from scing_cli.core.encoders.local_copies import hub_copy, is_file_name, repository_of
 from scing_cli.core.errors import WeightsError
 from scing_cli.core.runtime import Silent
 
@@ -190,6 +190,14 @@ def test_other_things_than_a_model_are_named(tmp_path):
     assert f"It is a run: --run {tmp_path}" in caught.value.remedy
     with pytest.raises(WeightsError, match="There is no model"):
         find_architecture("a" * 5000)
+
+
+def test_what_names_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("plain").touch()
+    Path("openai").mkdir()
+    assert all(is_file_name(name) for name in ("a.pt", "w/openai", "b.safetensors", "plain"))
+    assert not any(is_file_name(name) for name in ("openai", "laion2b_s34b_b88k", "missing"))
 
 
 def test_names_that_are_not_repositories(tmp_path, monkeypatch):
