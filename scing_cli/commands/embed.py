@@ -49,7 +49,7 @@ def embed(
     debug: options.Debug = False,
 ) -> None:
     """Embed images as unit vectors into a FAISS inner-product index with stable ids."""
-    terminal, named = Terminal(as_json=as_json), model_options.camera_names(cameras) if cameras else ()
+    terminal, named = Terminal(as_json=as_json), () if cameras is None else model_options.camera_names(cameras)
     if prune and not append:
         given = {"run": run, "model": model, "pretrained": pretrained, "stride": stride, "data": data, "images": images}
         given |= {"force": force or None, "export": export, "export_format": export_format, "strict": strict or None}

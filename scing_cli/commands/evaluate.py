@@ -48,7 +48,7 @@ def evaluate(
     debug: options.Debug = False,
 ) -> None:
     """Rank the gallery for every query: mAP, mINP, CMC; single query, no re-ranking unless asked for."""
-    terminal, named = Terminal(as_json=as_json), model_options.camera_names(cameras)
+    terminal, named = Terminal(as_json=as_json), () if cameras is None else model_options.camera_names(cameras)
     reranking = _reranking({"k1": k1, "k2": k2, "lambda": lambda_, "yes": yes or None}, rerank)
     if embeddings is not None:
         given: dict[str, object] = {"run": run, "data": data, "index": index, "model": model, "stride": stride}

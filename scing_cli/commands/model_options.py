@@ -64,13 +64,13 @@ PlainCameraFactor = Annotated[
 ]
 
 
-def camera_names(text: str | None) -> tuple[str, ...]:
+def camera_names(text: str) -> tuple[str, ...]:
     """Return the names in the value of `--cameras`.
 
-    >>> camera_names("1, 2,door"), camera_names(None)
-    (('1', '2', 'door'), ())
+    >>> camera_names("1, 2,door")
+    ('1', '2', 'door')
     """
-    return () if text is None else tuple(name.strip() for name in text.split(","))
+    return tuple(name.strip() for name in text.split(","))
 
 
 def given(**values: object) -> dict[str, object]:

@@ -65,9 +65,14 @@ def weights_in(folder: Path) -> Path | None:
     """Return the first of `FOLDER_FILES` in a folder, or a run's image encoder; None if there is none.
 
     Raises:
-        WeightsError: If it is a link to a place outside the folder.
+        WeightsError: If it is a link to a place outside the folder, or the weights are in several files.
     """
     found = next((folder / name for name in (*FOLDER_FILES, _IN_A_RUN) if (folder / name).is_file()), None)
+    if found is None and (parts := sorted(each.name for each in folder.glob("*.index.json"))):
+        raise WeightsError(
+            f"{folder} has its weights in several files ({parts[0]} lists them), which cannot be read.",
+            "Save them as one file, such as model.safetensors, with the program that wrote them.",
+        )
     if found is not None and _leads_outside(found):
         raise WeightsError(
             f"{found} is a link to {found.resolve()}, outside its folder: it was not opened.",

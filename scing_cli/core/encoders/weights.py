@@ -73,7 +73,8 @@ def read_weights(path: Path) -> Named:
         raise without_tensors(path, found)
     layout, tensors, _ = clip_names(given)
     foreign = not layout and not any(name.startswith("visual.") for name in tensors)
-    if foreign or appearance(tensors).startswith("a CLIP"):
+    plain = any(name.startswith("visual.transformer.") for name in tensors)
+    if foreign or (not plain and appearance(tensors)):  # CLIPs with a ResNet have names of a plain CLIP too
         raise not_a_clip(path, given, archive=archive)
     return Named(layout, _floats(path, tensors), openai=has_sizes(given) or archive)
 

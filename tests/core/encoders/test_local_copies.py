@@ -192,6 +192,15 @@ def test_other_things_than_a_model_are_named(tmp_path):
         find_architecture("a" * 5000)
 
 
+def test_weights_in_several_files_are_named(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    (tmp_path / "model.safetensors.index.json").write_text("{}")
+    (tmp_path / "model-00001-of-00002.safetensors").touch()
+    for model, pretrained in ((str(tmp_path), None), (TINY_MODEL, str(tmp_path))):
+        with pytest.raises(WeightsError, match=r"in several files \(model\.safetensors\.index\.json lists them\)"):
+            hub.locate(model, pretrained, reporter=Silent())
+
+
 def test_what_names_a_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("plain").touch()
