@@ -19,7 +19,7 @@ from scing_cli.core.errors import DataError, spelled
 
 SPLITS = ("train", "val", "query", "gallery")
 COLUMNS = ("path", "identity", "camera", "split", "caption")
-_JUNK = re.compile(r"\s*-0*1(?:\.0*)?\s*")
+_JUNK = re.compile(r"\s*(?:00)?-0*1(?:\.0*)?\s*")
 UNREADABLE = "unreadable_reason"
 """An extra column that `prepare` writes: why an image cannot be read. Such rows stay in the file, but are not used."""
 
@@ -119,8 +119,10 @@ class Manifest:
 def is_junk(identity: str) -> bool:
     """Return whether an identity is -1, which marks junk in the field's data sets; -01 and -1.0 are the same number.
 
-    >>> is_junk("-1"), is_junk(" -1.0 "), is_junk("1"), is_junk("-10")
-    (True, True, False, False)
+    MARS writes it with four signs, 00-1.
+
+    >>> is_junk("-1"), is_junk(" -1.0 "), is_junk("00-1"), is_junk("1"), is_junk("-10")
+    (True, True, True, False, False)
     """
     return _JUNK.fullmatch(identity) is not None
 

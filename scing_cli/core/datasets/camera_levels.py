@@ -79,9 +79,10 @@ def find_cameras(files: Iterable[Levels]) -> Cameras:
     names = [stated(levels[-1], levels[0]) for levels in files]
     sure = sum(name.sure for name in names) > len(files) / 2 or _recur(files, names)
     if sum(bool(name.camera) for name in names) <= len(files) / 2:
-        return Cameras(found.names, doubt=found.doubt, notes=_notes(files, found))
+        some = () if found.names else _perhaps([levels for levels, name in zip(files, names, strict=True) if name.sure])
+        return Cameras(found.names, doubt=found.doubt, notes=(*_notes(files, found), *some))
     clash = _clash(files, names, found)
-    if sure and not (found.named and found.names) and (clash or not found.names):
+    if sure and not (found.named and found.names) and (clash or found.doubt or not found.names):
         return Cameras(by_file=True, notes=(_from_files(files),))
     notes = _notes(files, found) if sure or found.names else (*_notes(files, found), *_perhaps(files))
     return Cameras(found.names, doubt=clash or found.doubt, notes=notes)
@@ -202,7 +203,8 @@ def _notes(files: Sequence[Levels], found: CameraFolders) -> tuple[str, ...]:
         more = "" if found.names else " A CSV can name the cameras."
         notes.append(f"Folders inside that are not named like cameras are not used: {listed(sorted(unused))}.{more}")
     people = sorted({levels[0] for levels in files})
-    if found.names and not found.named and not are_people(people) and people_below_cameras(files):
+    words = all(re.search(r"[^\W\d_]{2}", name) for name in found.names) and not are_people(people)
+    if found.names and not found.named and words and people_below_cameras(files):
         notes.append("If the outer folders are cameras, and those inside are people: --layout camera-folders.")
     return tuple(notes)
 
@@ -246,7 +248,9 @@ def _from_files(files: Sequence[Levels]) -> str:
 
 
 def _perhaps(files: Sequence[Levels]) -> tuple[str, ...]:
-    """Return a note on file names that may state cameras, but are not read."""
-    example = next(levels[-1] for levels in files if stated(levels[-1], levels[0]).camera)
-    what = f"The file names may state cameras, such as {spelled(example)}, but they are not read."
+    """Return a note on file names that may state cameras, but are not read; none without such files."""
+    example = next((levels[-1] for levels in files if stated(levels[-1], levels[0]).camera), None)
+    if example is None:
+        return ()
+    what = f"Some file names may state cameras, such as {spelled(example)}, but they are not read."
     return (f"{what} Without cameras, the evaluation leaves out no gallery image. A CSV can name the cameras.",)

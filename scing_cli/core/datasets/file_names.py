@@ -16,7 +16,9 @@ _CAMERA = re.compile(
     r"|(?<![A-Za-z0-9])c([0-9]{1,4})(?=[stf][0-9])",
     re.IGNORECASE,
 )
-_MARS = re.compile(r"([0-9]{4})C([0-9])T[0-9]+F[0-9]", re.IGNORECASE)
+_MARS = re.compile(r"([0-9]{4}|00-1)C([0-9])T[0-9]+F[0-9]", re.IGNORECASE)
+_DATE = re.compile(r"(?<![0-9])(?:19|20)[0-9]{2}([-_.]?)(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12][0-9]|3[01])(?![0-9])")
+_WITH_NUMBER = re.compile(r"([0-9]{3,})[_-][0-9]{1,2}")
 _PERSON = f"(?:{'|'.join(sorted({*PEOPLE, 'p'}, key=len, reverse=True))})[ _-]?"
 _NUMBER_FIRST = re.compile(rf"(?:{_PERSON})?(-?[0-9]+)(?:[_-][a-z]?[0-9]+)*[_-]", re.IGNORECASE)
 _TOKEN = re.compile(rf"({_PERSON})?([0-9]+)(?=[^0-9])", re.IGNORECASE)
@@ -87,6 +89,18 @@ def plain_number(name: str) -> str:
     ('7', 'a', '')
     """
     return name.casefold().lstrip("0")
+
+
+def person_part(folder: str) -> str:
+    """Return the name of a folder without the camera, date or number of a sequence in it; empty if it has none.
+
+    >>> [person_part(name) for name in ("anna_cam1", "c02-ben", "anna 2024-01-31", "001_02", "cam1", "anna")]
+    ['anna', 'ben', 'anna', '001', '', '']
+    """
+    if fields := _WITH_NUMBER.fullmatch(folder):
+        return fields[1]
+    found = _CAMERA.search(folder) or _DATE.search(folder)
+    return f"{folder[: found.start()]} {folder[found.end() :]}".strip(" _-.") if found else ""
 
 
 def doubt_file_names(files: Sequence[Sequence[str]]) -> str:

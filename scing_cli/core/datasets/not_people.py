@@ -6,11 +6,12 @@ import dataclasses
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from scing_cli.core.datasets.camera_levels import Levels, find_cameras
-from scing_cli.core.datasets.file_names import doubt_file_names
+from scing_cli.core.datasets.file_names import doubt_file_names, person_part
 from scing_cli.core.datasets.folder_names import (
     IDENTITY_NUMBER,
     are_days_of,
@@ -38,6 +39,12 @@ IDENTITY_AND_CAMERA = re.compile(
 """File names that start with identity and camera: 0001_c1 (Market-1501), 0001_1_c1 (LTCC), 0001C1T0001F001 (MARS)."""
 IDENTITY_AND_COUNT = re.compile("(0[0-9]{2,5})[_-][0-9]")
 """File names that may start with an identity: 0001_01. If most numbers recur in a folder, they do not count frames."""
+
+
+KINDS: Mapping[str, Callable[[str], bool]] = MappingProxyType(
+    {"times": is_time, "groups": is_group, "places": is_place, "views": is_aspect, "folders of images": is_holder}
+)
+"""What folders may be named like instead of people, the first kind that fits."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -115,9 +122,10 @@ def _doubt_names(seen: dict[str, Listing], inner: Counter[str]) -> Doubt | None:
         if names and all(map(of_kind, names)):
             what = f"{_listed(names)} named like {_kinds(names, kind)}{' of images' if kind == 'folder' else ''}"
             return Doubt(what, ("images",))
-    if alike := _same_person(names):
-        what = f"{_listed(alike)} named as 0001_c1 (identity, camera), with the same identity"
-        return Doubt(what, ("images",))
+    if alike := _alike(names, _identity):
+        return Doubt(f"{_listed(alike)} named as 0001_c1 (identity, camera), with the same identity", ("images",))
+    if sum(bool(person_part(name)) for name in names) > len(names) / 2 and (alike := _alike(names, person_part)):
+        return Doubt(f"{_listed(alike)} named like one person at several cameras or times", ("images",))
     return None
 
 
@@ -125,17 +133,21 @@ def _doubt_kinds(folder: Path, seen: dict[str, Listing], inner: Counter[str]) ->
     """Return a doubt if most of the subfolders are named like times, groups or places, or numbered like these."""
     names, recurring = list(seen), _recurring(inner)
     may_be_cameras = recurring and _is_grid(seen.values(), inner)
-    for kind, of_kind in (("time", is_time), ("group", is_group), ("place", is_place), ("view", is_aspect)):
-        found = [name for name in names if of_kind(name)]
-        if len(found) > max(1, len(names) / 2):
-            layouts = ("camera-folders", "images") if may_be_cameras and kind == "place" else ("images",)
-            return Doubt(f"{_listed(found)} named like {kind}s{recurring}", layouts)
+    kinds = {name: kind for name in names if (kind := _kind(name))}
+    if len(kinds) > max(1, len(names) / 2):
+        which = " or ".join(dict.fromkeys(kinds.values()))
+        layouts = ("camera-folders", "images") if may_be_cameras and which == "places" else ("images",)
+        return Doubt(f"{_listed(list(kinds))} named like {which}{recurring}", layouts)
     if are_days_of(folder.name, names) or (recurring and may_be_times(names)):
         return Doubt(f"{_listed(names)} named like times{recurring}", ("images",))
     if recurring and (stem := common_stem(names)):
         layouts = ("camera-folders", "images") if may_be_cameras and not is_aside(names[0]) else ("images",)
         return Doubt(f"{_listed(names)} numbered and not named like people ({spelled(stem)}){recurring}", layouts)
     return None
+
+
+def _kind(name: str) -> str:
+    return next((kind for kind, of_kind in KINDS.items() if of_kind(name)), "")
 
 
 def _doubt_inner(seen: dict[str, Listing], inner: Counter[str]) -> Doubt | None:
@@ -186,13 +198,19 @@ def _is_grid(listings: Iterable[Listing], inner: Counter[str]) -> bool:
     return plain and shared > len(inner) / 2 and not any(listing.images for listing in listings)
 
 
-def _same_person(folders: Sequence[str]) -> list[str]:
-    """Return the first folders that name one identity and several cameras."""
+def _alike(folders: Sequence[str], person_of: Callable[[str], str]) -> list[str]:
+    """Return the first folders whose names name the same person."""
     alike: dict[str, list[str]] = {}
     for name in folders:
-        if fields := IDENTITY_AND_CAMERA.match(name):
-            alike.setdefault(fields[fields.lastindex or 0], []).append(name)
+        if person := person_of(name):
+            alike.setdefault(person, []).append(name)
     return next((names for names in alike.values() if len(names) > 1), [])
+
+
+def _identity(folder: str) -> str:
+    """Return the identity in front of a folder's camera; empty if it has none."""
+    fields = IDENTITY_AND_CAMERA.match(folder)
+    return fields[fields.lastindex or 0] if fields else ""
 
 
 def _doubt_files(name: str, listing: Listing) -> Doubt | None:

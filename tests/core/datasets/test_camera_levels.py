@@ -163,7 +163,19 @@ def test_levels_that_cannot_be_told_are_refused(touch, paths: list[str], seen: s
 def test_numbers_that_may_be_cameras_are_said(touch) -> None:
     data = read_data(touch(*(f"{who}/c{n}.jpg" for who in ("anna", "ben") for n in "123")))
     assert {row.camera for row in data.manifest} == {""}
-    assert any(note.startswith("The file names may state cameras, such as c1.jpg, but") for note in data.notes)
+    assert any(note.startswith("Some file names may state cameras, such as c1.jpg, but") for note in data.notes)
+
+
+def test_a_few_file_names_with_cameras_are_said(touch) -> None:
+    data = read_data(touch("anna/anna_c1_1.jpg", "anna/2.jpg", "anna/3.jpg", "ben/1.jpg"))
+    assert {row.camera for row in data.manifest} == {""}
+    assert any(note.startswith("Some file names may state cameras, such as anna_c1_1.jpg") for note in data.notes)
+
+
+def test_the_junk_of_mars_is_junk(touch) -> None:
+    data = read_data(touch(*(f"train/{who}/{who}C{c}T0001F001.jpg" for who in ("0001", "0002", "00-1") for c in "12")))
+    assert {(row.identity, row.camera) for row in data.manifest} == {(w, c) for w in ("0001", "0002") for c in "12"}
+    assert data.junk == 2
 
 
 def test_one_stray_folder_is_not_a_camera(touch) -> None:

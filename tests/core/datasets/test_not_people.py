@@ -35,6 +35,8 @@ GROUPS = {
     "sessions": ("Session A", "Session B"),
     "parts of a folder of a camera": ("100CANON", "101CANON"),
     "views": ("face", "body"),
+    "images and views": ("images", "masks"),
+    "several kinds": ("Monday", "door", "batch 1"),
 }
 PLACES = {
     "places": ("door", "yard", "hall", "gate"),
@@ -101,6 +103,10 @@ def test_rooms_of_uneven_depth_are_refused(touch) -> None:
         [f"{folder}/{who}_{n}.jpg" for folder in ("x", "y") for who in PEOPLE for n in (1, 2)],
         [f"{folder}/id{who}_{n}.jpg" for folder in ("x", "y") for who in (1, 2) for n in (1, 2)],
         [f"T000{track}/0001C{camera}T0001F001.jpg" for track, camera in ((1, 1), (2, 2))],
+        [f"{who}_cam{c}/{n}.jpg" for who in PEOPLE for c in "12" for n in "12"],
+        [f"c{c}-{who}/{n}.jpg" for who in PEOPLE for c in "12" for n in "12"],
+        [f"{who} 2024-01-0{day}/{n}.jpg" for who in PEOPLE for day in "12" for n in "12"],
+        [f"00{who}_0{k}/{n}.jpg" for who in "12" for k in "12" for n in "12"],
         ["Photos/2024/01/IMG_1.jpg", "Photos/2024/02/IMG_2.jpg"],
     ],
 )
@@ -123,6 +129,11 @@ def test_folders_of_files_of_several_people_are_refused(touch, paths: list[str])
         (
             ["April/1.jpg", "Anna/1.jpg", "Carl Hall/1.jpg", "May/2.jpg", "Ben/1.jpg"],
             {"April", "Anna", "Carl Hall", "May", "Ben"},
+        ),
+        ([f"{who} (1)/{n}.jpg" for who in PEOPLE for n in "12"], {f"{who} (1)" for who in PEOPLE}),
+        (
+            [f"{who}_c{c}/{n}.jpg" for who, c in zip(PEOPLE, "123", strict=True) for n in "12"],
+            {"anna_c1", "ben_c2", "carl_c3"},
         ),
         ([f"class_{who}/0{n}.jpg" for who in "12" for n in "12"], {"class_1", "class_2"}),
         ([f"track_{who}/frame_000{n}.jpg" for who in "12" for n in "12"], {"track_1", "track_2"}),
