@@ -20,6 +20,7 @@ from scing_cli.core.datasets.folder_names import (
     is_place,
     listed,
     looks_like_camera,
+    may_be_several,
 )
 from scing_cli.core.errors import spelled
 
@@ -203,8 +204,9 @@ def _notes(files: Sequence[Levels], found: CameraFolders) -> tuple[str, ...]:
         more = "" if found.names else " A CSV can name the cameras."
         notes.append(f"Folders inside that are not named like cameras are not used: {listed(sorted(unused))}.{more}")
     people = sorted({levels[0] for levels in files})
-    words = all(re.search(r"[^\W\d_]{2}", name) for name in found.names) and not are_people(people)
-    if found.names and not found.named and words and people_below_cameras(files):
+    words = all(re.search(r"[^\W\d_]{2}", name) for name in found.names)
+    plain = not are_people(people) and not any(map(may_be_several, people))
+    if found.names and not found.named and words and plain and people_below_cameras(files):
         notes.append("If the outer folders are cameras, and those inside are people: --layout camera-folders.")
     return tuple(notes)
 

@@ -9,7 +9,7 @@ from scing_cli.core.manifest import SPLITS
 
 SPLIT_NAMES: Mapping[str, str] = MappingProxyType(
     {
-        **{name: name for name in SPLITS},
+        **dict(zip(SPLITS, SPLITS, strict=True)),
         "training": "train",
         "valid": "val",
         "validation": "val",
