@@ -116,7 +116,9 @@ def _in_folders(files: Sequence[Levels]) -> CameraFolders:
         return CameraFolders(doubt=doubt)
     if all(IDENTITY_NUMBER.fullmatch(name) for name in first) and are_people([person for person, _, _ in chosen]):
         return CameraFolders()  # tracks of one person
-    return CameraFolders(first, doubt=_below(chosen, sure=False))
+    if named:  # next to cam1, a folder of one person is not a camera
+        chosen = [entry for entry in chosen if entry[2] in named or len(people[entry[2]]) > 1]
+    return CameraFolders(frozenset(name for _, _, name in chosen), doubt=_below(chosen, sure=False))
 
 
 def _are_stray(files: Sequence[Levels]) -> bool:

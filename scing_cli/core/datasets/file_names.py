@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from scing_cli.core.datasets.folder_names import is_aside, is_camera, is_holder, is_place, is_time, listed
+from scing_cli.core.datasets.folder_names import is_aside, is_camera, is_holder, is_part, is_place, is_time, listed
 from scing_cli.core.datasets.folder_words import PEOPLE
 from scing_cli.core.errors import spelled
 
@@ -193,7 +193,7 @@ def _first_word(stem: str) -> str:
     word = found[1]
     if word.isupper() or word.lower() in _DEVICES:
         return ""
-    plain = not any(says(word) for says in (is_aside, is_holder, is_place, is_time)) and not is_camera(f"{word}1")
+    plain = not any(says(word) for says in (is_aside, is_holder, is_part, is_place)) and not is_camera(f"{word}1")
     return word.casefold() if plain else ""
 
 
@@ -207,11 +207,8 @@ def _counted(files: Sequence[Sequence[str]]) -> str:
         for name in names:
             if fields := _DIGITS.fullmatch(name):
                 groups.setdefault(fields[1], []).append(int(fields[2]))
-        if (
-            len(groups) < 2
-            or sum(map(len, groups.values())) <= len(names) / 2
-            or len({len(name) for name in names}) > 1
-        ):
+        recurring = sum(len(group) for group in groups.values() if len(group) > 1)  # 000, 100, 200 are single frames
+        if len(groups) < 2 or recurring <= len(names) / 2 or len(set(map(len, names))) > 1:
             continue
         if all(min(group) < 2 and max(group) < len(group) + min(group) <= MOST_COUNTED for group in groups.values()):
             some = " and ".join(next(name for name in names if name.startswith(group)) for group in list(groups)[:2])

@@ -90,7 +90,7 @@ PLACES = frozenset(
         *("loc", "place", "area", "zone", "store", "shop", "mall", "checkout", "aisle", "desk", "cafeteria", "canteen"),
         *("library", "gym", "campus", "bridge", "tunnel", "square", "plaza", "park", "terrace", "porch", "driveway"),
         *("warehouse", "airport", "terminal", "inside", "outside", "indoor", "indoors", "outdoor", "outdoors", "lab"),
-        *("cctv", "webcam", "gopro", "dashcam", "doorbell"),
+        *("cctv", "webcam", "gopro", "dashcam", "bodycam", "doorbell", "drone", "phone", "iphone", "laptop", "tablet"),
     }
 )
 """Words for places where cameras may be, and for cameras in a place."""

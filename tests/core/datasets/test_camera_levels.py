@@ -166,6 +166,13 @@ def test_numbers_that_may_be_cameras_are_said(touch) -> None:
     assert any(note.startswith("Some file names may state cameras, such as c1.jpg, but") for note in data.notes)
 
 
+def test_a_folder_of_one_person_next_to_cameras_is_not_a_camera(touch) -> None:
+    data = read_data(touch(*(f"{who}/cam{n}/1.jpg" for who in ("anna", "ben") for n in "12"), "anna/notes/1.jpg"))
+    assert {(row.identity, row.camera) for row in data.manifest if "notes" in row.path} == {("anna", "")}
+    assert {row.camera for row in data.manifest} == {"cam1", "cam2", ""}
+    assert "Folders inside that are not named like cameras are not used: notes." in data.notes
+
+
 def test_a_few_file_names_with_cameras_are_said(touch) -> None:
     data = read_data(touch("anna/anna_c1_1.jpg", "anna/2.jpg", "anna/3.jpg", "ben/1.jpg"))
     assert {row.camera for row in data.manifest} == {""}

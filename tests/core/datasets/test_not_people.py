@@ -130,6 +130,11 @@ def test_folders_of_files_of_several_people_are_refused(touch, paths: list[str])
             ["April/1.jpg", "Anna/1.jpg", "Carl Hall/1.jpg", "May/2.jpg", "Ben/1.jpg"],
             {"April", "Anna", "Carl Hall", "May", "Ben"},
         ),
+        ([f"{who}/{part}_{n}.jpg" for who in PEOPLE for part in ("query", "gallery") for n in "12"], set(PEOPLE)),
+        ([f"{who}/person_{n}.jpg" for who in PEOPLE for n in "12"], set(PEOPLE)),
+        ([f"{who}/00{hundred}00.jpg" for who in PEOPLE for hundred in range(4)], set(PEOPLE)),
+        ([f"{who}/{frame:05}.jpg" for who in PEOPLE for frame in range(150)], set(PEOPLE)),
+        (["anna/iphone/1.jpg", "ben/webcam/1.jpg", "carl/1.jpg"], set(PEOPLE)),
         ([f"{who} (1)/{n}.jpg" for who in PEOPLE for n in "12"], {f"{who} (1)" for who in PEOPLE}),
         (
             [f"{who}_c{c}/{n}.jpg" for who, c in zip(PEOPLE, "123", strict=True) for n in "12"],
