@@ -2,11 +2,12 @@
 
 import sys
 
-from scing_cli.environment import make_usable
+from scing_cli.environment import make_usable, start_in_utf8
 
 
 def main() -> None:
     """Run the command line; Ctrl-C during its import exits without a traceback too."""
+    start_in_utf8()
     warnings = make_usable()
     try:
         from scing_cli.app import main as run

@@ -23,7 +23,9 @@ from scing_cli.commands import completion, console
 from scing_cli.commands.failures import print_failure, print_usage_error
 from scing_cli.commands.typed import OnceCommand, completed, typed_command
 from scing_cli.core.errors import WRITE_REMEDY, InterruptionError, ScingError, spelled
+from scing_cli.environment import output_is_lost
 
+LOST_REMEDY = "Leave it open, or send it to a file or to the null device. Files that the command writes are there."
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 # disk full, quota exceeded, file too large, read-only file system
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
@@ -178,6 +180,9 @@ def main(warnings: Sequence[str] = ()) -> None:
         app(prog_name=completion.PROGRAM)
     except SystemExit as end:  # raised by Typer: 0 at the end, 2 for a usage error, 130 on Ctrl-C, without a message
         code = end.code
+        if not code and output_is_lost():
+            console.show_error(f"Standard output is closed: the result was not printed.\n{LOST_REMEDY}")
+            code = 2
     except InterruptionError as stop:
         _ignore_signals()
         code = 128 + (signals[-1] if signals else stop.number)

@@ -42,6 +42,19 @@ def make_usable() -> list[str]:
     return [warning for name in THREAD_VARIABLES if (warning := _check_threads(name))]
 
 
+def start_in_utf8() -> None:
+    """Start this process again with file names in UTF-8 if Python would read them as ASCII; otherwise return.
+
+    That happens where the locale is C and Python's remedies are turned off. What is printed stays in the encoding of
+    the terminal.
+    """
+    if sys.getfilesystemencoding().lower() not in {"ascii", "us-ascii", "ansi_x3.4-1968"} or not sys.executable:
+        return
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    environ = {"PYTHONIOENCODING": f"{encoding}:surrogateescape", **os.environ, "PYTHONUTF8": "1"}
+    os.execve(sys.executable, [sys.executable, "-X", "utf8=1", *sys.orig_argv[1:]], environ)  # noqa: S606
+
+
 def most_threads() -> int:
     """Return the largest number of threads that is not taken for a mistake."""
     return max(LEAST_LIMIT, LIMIT_PER_CORE * (os.cpu_count() or 1))
@@ -61,6 +74,11 @@ def _open_streams() -> None:
                 os.close(null)
         if stream is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123 - until the end
+
+
+def output_is_lost() -> bool:
+    """Return whether standard output was closed when this process began, so that nothing could be printed."""
+    return getattr(sys.stdout, "name", None) == os.devnull
 
 
 def _is_closed(number: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import signal
@@ -96,11 +97,40 @@ CLOSED = {"out": ">&-", "err": "2>&-", "all": "<&- >&- 2>&-", "err read-only": "
 
 @pytest.mark.parametrize("which", CLOSED)
 @pytest.mark.skipif(sys.platform == "win32", reason="the shell's closed streams are POSIX's")
-def test_closed_streams_stop_nothing_and_nothing_is_written_into_a_file(crops, which):
+def test_closed_streams_stop_no_work_and_nothing_is_written_into_a_file(crops, which):
     command = f'"{sys.executable}" -m scing_cli prepare "{crops}" --layout images --output m.csv {CLOSED[which]}'
     ended = subprocess.run(["sh", "-c", command], check=False, timeout=HANG, capture_output=True)
-    assert ended.returncode == 0, ended.stderr
+    lost = ">&-" in CLOSED[which].split()  # what should be printed has no place
+    assert ended.returncode == (2 if lost else 0), ended.stderr
+    assert (b"Error: Standard output is closed" in ended.stderr) == (which == "out")
     assert len(Path("m.csv").read_text(encoding="utf-8").splitlines()) == 5
+
+
+@pytest.mark.parametrize(
+    "words", ["--version", "--help", "evaluate --help", "--show-completion bash", "prepare {} --json"]
+)
+@pytest.mark.skipif(sys.platform == "win32", reason="the shell's closed streams are POSIX's")
+def test_whatever_has_no_place_to_be_printed_is_an_error(crops, words):
+    given = words.format(f'"{crops}" --layout images -o m.csv')
+    ended = subprocess.run(
+        ["sh", "-c", f'"{sys.executable}" -m scing_cli {given} >&-'], check=False, timeout=HANG, capture_output=True
+    )
+    assert (ended.returncode, b"Standard output is closed" in ended.stderr) == (2, True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the C locale is POSIX's")
+def test_names_beyond_ascii_are_read_in_the_c_locale_without_pythons_remedies(crops):
+    Path("fö").mkdir()
+    shutil.copy(crops / NAMES[0], "fö/ä.jpg")
+    Path("fö.csv").write_text("path,identity\nfö/ä.jpg,ünal\n", encoding="utf-8")
+    odd = dict(os.environ, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0", PYTHONIOENCODING="")
+    for source, rest in (("fö", ["--layout", "images"]), ("fö.csv", [])):
+        command = [sys.executable, "-m", "scing_cli", "prepare", source, *rest, "--output", "ö.csv", "--json"]
+        ended = subprocess.run(command, check=False, timeout=HANG, capture_output=True, text=True, env=odd)
+        assert ended.returncode == 0, ended.stderr
+        told = json.loads(ended.stdout)
+        assert (told["unreadable"], told["manifest"]) == ([], "ö.csv")
+        Path("ö.csv").unlink()
 
 
 def test_without_a_home_folder_the_caches_are_elsewhere(crops):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _state = {"debug": False}
 PLAIN_INTERVAL = 10.0  # seconds between progress lines where there is no terminal
+NARROWEST = 8  # characters of a column of words
 LISTED = 10  # lines of a list
 LONGEST = 5000  # characters of a line; the middle of longer ones is left out
 MOST_LINES = 60  # lines of an error
@@ -173,14 +174,39 @@ class Terminal:
     def table(
         self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, words: Sequence[str] = ()
     ) -> None:
-        """Print a table. Columns named in `words` are aligned left, the others, which have numbers, right."""
+        """Print a table. Columns named in `words` are aligned left, the others, which have numbers, right.
+
+        Figures and the headings above them are never broken: a terminal that is too narrow gets one figure a line.
+        """
         table = Table(title=_plain(title), title_justify="left", title_style="bold", header_style="bold")
         for column in columns:
-            table.add_column(_plain(column), justify="left" if column in words else "right", overflow="fold")
+            if column in words:
+                table.add_column(_plain(column), overflow="fold", min_width=NARROWEST)
+            else:
+                table.add_column(_plain(column), justify="right", no_wrap=True)
         for row in rows:
             table.add_row(*(_plain(str(cell)) for cell in row))
+        figures = [place for place, column in enumerate(columns) if column not in words]
+        widths = [max(map(len, map(str, (columns[place], *(row[place] for row in rows))))) for place in figures]
+        borders = 3 * len(columns) + 1
+        fits = sum(widths) + NARROWEST * (len(columns) - len(figures)) + borders <= self.stdout.width
         with standard_output():
-            self.stdout.print(table)
+            if fits:
+                self.stdout.print(table)
+            else:
+                self._print_rows(title, columns, rows, words)
+
+    def _print_rows(
+        self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], words: Sequence[str]
+    ) -> None:
+        """Print a table that is too wide for the terminal with one figure a line, below the words of its row."""
+        self.stdout.print(_plain(title), style="bold")
+        for row in rows:
+            cells = list(zip(columns, map(str, row), strict=True))
+            self.stdout.print(_plain(", ".join(cell for column, cell in cells if column in words)), overflow="fold")
+            for column, cell in cells:
+                if cell and column not in words:
+                    self.stdout.print(_plain(f"  {column} {cell}"), soft_wrap=True)
 
     def course(self, title: str, fit: Fit) -> None:
         """Print a training stage's figures in the first and the last epoch, and its speed."""

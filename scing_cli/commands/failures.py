@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from typing import Any
 
 from scing_cli.commands.console import Terminal
 from scing_cli.core.errors import spelled
 
+_MEANS_JSON = re.compile(r"--?js\w*(=|$)", re.IGNORECASE)  # no other option begins so
+
 
 def wants_json(arguments: list[str]) -> bool:
-    """Return whether `--json` is among the arguments of a command line, before `--`.
+    """Return whether `--json` is among the arguments of a command line, before `--`, also if it is misspelt.
 
-    >>> wants_json(["embed", "--json"]), wants_json(["search", "--", "--json"])
-    (True, False)
+    >>> wants_json(["embed", "--json"]), wants_json(["search", "--", "--json"]), wants_json(["embed", "--jso=1"])
+    (True, False, True)
     """
-    return "--json" in arguments[: arguments.index("--") if "--" in arguments else None]
+    return any(map(_MEANS_JSON.match, arguments[: arguments.index("--") if "--" in arguments else None]))
 
 
 def print_failure(kind: str, what: str, remedy: str, code: int) -> None:

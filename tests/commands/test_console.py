@@ -253,3 +253,15 @@ def test_durations(seconds, shown):
 )
 def test_rates(done, seconds, shown):
     assert console._rate(done, seconds) == shown
+
+
+@pytest.mark.parametrize("width", [20, 30, 35, 40, 60, 120])
+def test_no_figure_of_a_table_is_broken_at_any_width(monkeypatch, capsys, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    columns = ["part", "identities", "published", "images", "published"]
+    rows = [["train", "1,041", "1,041", "32,621", "32,621"], ["a part with a long name", "3,060", "", "82,161", ""]]
+    Terminal(as_json=False).table("MSMT17", columns, rows, words=("part",))
+    shown = capsys.readouterr().out
+    for figure in ("1,041", "32,621", "3,060", "82,161", "identities", "published", "images"):
+        assert figure in shown
+    assert max(map(len, shown.splitlines())) <= width

@@ -74,3 +74,12 @@ def test_names_are_escaped(scing, tmp_path, monkeypatch):
         told = scing(*command, "--json")
         assert "\x1b" not in told.out
         assert json.loads(told.out)["exit_code"] == 2
+
+
+@pytest.mark.parametrize("flag", ["--jso", "--js", "--json=1", "--JSON", "-json"])
+@pytest.mark.parametrize("command", COMMON)
+def test_a_misspelt_flag_fails_as_one_object_too(scing, command, flag):
+    told = scing(command, flag)
+    assert told.code == 2
+    assert set(told.json) == {"error", "what", "remedy", "exit_code"}
+    assert flag.split("=")[0].lstrip("-")[:1] in told.json["what"]

@@ -132,7 +132,7 @@ def test_a_ranking_is_drawn_with_frames_where_people_are_known(gallery, photos) 
     framed = scing.draw_hits(photos, hits, identities=["0007", "0007", "0007"])
     assert plain.mode == framed.mode == "RGB"
     assert plain.tobytes() != framed.tobytes()
-    with pytest.raises(scing.ScingError, match="more than 1 queries"):
+    with pytest.raises(scing.ScingError, match="more than 1 query"):
         scing.draw_hits(photos[0], hits)
 
 

@@ -7,7 +7,7 @@ import csv
 import dataclasses
 import posixpath
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import MappingProxyType
 from typing import TextIO
@@ -16,6 +16,7 @@ from scing_cli.core.datasets.column_names import other_names, renaming
 from scing_cli.core.datasets.dataset import DataSet, raise_faults
 from scing_cli.core.datasets.disk_names import samples_on_disk
 from scing_cli.core.datasets.foreign_paths import why_foreign, with_local_paths
+from scing_cli.core.datasets.split_words import SplitWords
 from scing_cli.core.errors import DataError, counted, share, spelled
 from scing_cli.core.layouts import Parts
 from scing_cli.core.manifest import COLUMNS, SPLITS, Manifest, Sample, display_name
@@ -68,14 +69,15 @@ def read_rows(source: Path) -> DataSet:
         DataError: If the file is not a UTF-8 CSV, lacks `path`, has no row, or has faulty rows; the message lists them.
     """
     table = read_table(source, needed=("path",))
-    faults = [*table.faults, *_faults(table)]
+    words = SplitWords(row.get("split", "") for _, row in table.rows)
+    faults = [*table.faults, *_faults(table, words)]
     raise_faults(source, faults, f"Correct these rows. Splits are {', '.join(SPLITS)}, or empty.")
     if not table.rows:
         raise DataError(f"{source} has a header but no rows.", "Add one row per image.")
     extra_columns = [name for name in table.header if name and name not in COLUMNS]
     samples = tuple(
         Sample(
-            **{name: row.get(name, "") for name in COLUMNS} | {"split": _split(row)},
+            **{name: row.get(name, "") for name in COLUMNS} | {"split": words.split(row.get("split", ""))},
             extra=tuple((name, row[name]) for name in extra_columns),
         )
         for _, row in table.rows
@@ -84,7 +86,7 @@ def read_rows(source: Path) -> DataSet:
     repeated = len(samples) - len(rows)
     note = f"{counted(repeated, 'repeated row is', 'repeated rows are')} counted once."
     manifest = Manifest(source.parent, rows, display_name(source))
-    notes = (*([note] if repeated else ()), *renaming(table.header), *_notes(rows), *_path_notes(rows))
+    notes = (*([note] if repeated else ()), *renaming(table.header), *words.notes(), *_notes(rows), *_path_notes(rows))
     return DataSet(manifest, "csv", notes=notes)
 
 
@@ -188,24 +190,19 @@ def _table(header: tuple[str, ...], fields: Iterator[tuple[int, list[str]]]) -> 
     return Table(header, tuple(rows), tuple(faults))
 
 
-def _faults(table: Table) -> Iterator[tuple[int, str]]:
+def _faults(table: Table, words: SplitWords) -> Iterator[tuple[int, str]]:
     """Yield the faults of rows that have the right number of fields."""
     first: dict[tuple[str, str], tuple[int, dict[str, str]]] = {}
     for line, row in table.rows:
-        path, split = row["path"], _split(row)
+        path, split = row["path"], words.split(row.get("split", ""))
         if not path:
             yield line, "the path is empty"
         if split and split not in SPLITS:
-            yield line, f"the split {row['split']!r} is unknown"
+            yield line, f"the split {row['split']!r} is unknown{words.hint(row['split'])}"
         earlier, same = first.setdefault((path, split), (line, row))
         if path and row != same:
             where = f"the split {split}" if split else "no split"
             yield line, f"{path!r} is already in {where}, with other fields, in line {earlier}"
-
-
-def _split(row: Mapping[str, str]) -> str:
-    """Return a row's split; case and surrounding spaces do not matter."""
-    return row.get("split", "").strip().lower()
 
 
 def _notes(samples: tuple[Sample, ...]) -> Iterator[str]:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from scing_cli.core.embeddings import Vectors
-from scing_cli.core.errors import DataError
+from scing_cli.core.errors import DataError, counted
 from scing_cli.core.figures import ranked_montage
 from scing_cli.core.imagefile import read_image
 from scing_cli.core.index import GalleryIndex, Hit, Row, RowFilter, check_complete
@@ -177,7 +177,8 @@ def draw_hits(images: Pictures, hits: Sequence[HitRecord], *, identities: Sequen
     several = as_pictures(images)
     if any(not 0 <= hit.query < len(several) for hit in hits):
         raise DataError(
-            f"There are hits of more than {len(several)} queries.", "Give the images that were searched for."
+            f"There are hits of more than {counted(len(several), 'query', 'queries')}.",
+            "Give the images that were searched for.",
         )
     queries = [
         (_shown(image), image.name if isinstance(image, Path) else f"query {n}") for n, image in enumerate(several)

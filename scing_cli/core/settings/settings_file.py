@@ -6,11 +6,12 @@ A file may have the tables `[data]`, `[train-prompts]` and `[train-visual]`. A k
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from scing_cli.core.errors import SettingError, spelled
 from scing_cli.core.safe_reading import read_limited
@@ -25,6 +26,8 @@ TABLES: Mapping[str, type[Settings]] = {
     "train-prompts": PromptSettings,
     "train-visual": VisualSettings,
 }
+_TYPES: Mapping[type, tuple[type, ...]] = {bool: (bool,), int: (int,), float: (int, float), str: (str,)}
+_NAMES: Mapping[type, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 Kind = TypeVar("Kind", bound=Settings)
 
 
@@ -70,7 +73,34 @@ def read_config(source: Path | None) -> dict[str, dict[str, Any]]:
             single = [entry for entry in error.errors(include_url=False) if entry["loc"]]
             if single:
                 raise _setting_error(kind, single, f"{source}, [{name}]: ") from None
+        _check_types(kind, tables[name], f"{source}, [{name}]: ")
     return tables
+
+
+def _check_types(kind: type[Settings], table: Mapping[str, Any], where: str) -> None:
+    """Check that values that can be read have the type of their setting too: "1" is not a number, and true is not 1.
+
+    Raises:
+        SettingError: For the first value of another type.
+    """
+    for key, value in table.items():
+        field = kind.model_fields[key.replace("-", "_")]
+        alone: Any = Annotated[field.annotation, field]
+        read = TypeAdapter[Any](alone).validate_python(value)
+        first = read[0] if isinstance(read, tuple) and read else read
+        if not _is_of_type(value, read):
+            reason = f"must be {_NAMES[type(first)]}{', without quotes' if isinstance(value, str) else ''}"
+            shown = json.dumps(value, ensure_ascii=False)
+            raise SettingError(f"{where}{key} = {spelled(shown)}: {reason}.")
+
+
+def _is_of_type(value: Any, read: Any) -> bool:
+    """Return whether a value of a file has the type of what it was read as; one value may stand for a list of one."""
+    if isinstance(value, list):
+        return isinstance(read, tuple) and all(map(_is_of_type, value, read))
+    if isinstance(read, tuple):
+        return all(_is_of_type(value, each) for each in read)
+    return type(value) in _TYPES.get(type(read), (type(value),))
 
 
 def _is_table(value: Any) -> bool:

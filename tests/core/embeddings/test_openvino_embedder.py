@@ -188,7 +188,7 @@ def test_a_tower_without_finite_vectors_gets_no_copy(tmp_path: Path, files: list
     with torch.no_grad():
         broken.proj.fill_(float("nan"))
     assert not make_openvino_model(tmp_path / "made", broken, "d", files, reporter=reporter)
-    assert "vectors are not finite" in reporter.warnings[0]
+    assert "not finite" in reporter.warnings[0]
     assert not list(tmp_path.iterdir())
 
 

@@ -254,9 +254,9 @@ def test_no_valid_query_because_of_other_people_does_not_blame_cameras() -> None
 def test_vectors_that_are_not_finite_are_named(bad: float) -> None:
     good, broken = (side(unit(np.eye(5)), list("abcde")) for _ in range(2))
     broken.vectors[3, 1] = bad
-    with pytest.raises(DataError, match="1 of 5 gallery vectors are not finite: rows 3 "):
+    with pytest.raises(DataError, match="1 of 5 gallery vectors is not finite: rows 3 "):
         evaluate(good, broken, protocol="market")
-    with pytest.raises(DataError, match="1 of 5 query vectors are not finite: rows 3 "):
+    with pytest.raises(DataError, match="1 of 5 query vectors is not finite: rows 3 "):
         evaluate(broken, good, protocol="market")
 
 

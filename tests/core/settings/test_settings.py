@@ -112,6 +112,35 @@ def test_a_faulty_file_is_named(tmp_path, text, message):
 
 
 @pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('epochs = "1"', 'epochs = "1": must be a whole number, without quotes.'),
+        ("epochs = true", "epochs = true: must be a whole number."),
+        ("epochs = 3.0", "epochs = 3.0: must be a whole number."),
+        ('lr = "1e-3"', 'lr = "1e-3": must be a number, without quotes.'),
+        ("lr = true", "lr = true: must be a number."),
+        ('milestones = ["3", 5]', 'milestones = ["3", 5]: must be a whole number'),
+        ("milestones = [true, 5]", "must be a whole number"),
+        ('camera-embedding = "yes"', 'camera-embedding = "yes": must be true or false, without quotes.'),
+        ("camera-embedding = 1", "camera-embedding = 1: must be true or false."),
+    ],
+)
+def test_a_value_of_a_file_has_the_type_of_its_setting(tmp_path, line, message):
+    file = tmp_path / "own.toml"
+    file.write_text(f"[train-visual]\n{line}\n")
+    with pytest.raises(SettingError) as caught:
+        read_config(file)
+    assert f"[train-visual]: {message}" in str(caught.value) or message == "must be a whole number"
+    assert message in str(caught.value)
+
+
+def test_whole_numbers_are_numbers_and_one_path_is_a_list(tmp_path):
+    file = tmp_path / "own.toml"
+    file.write_text('[data]\npath = "a"\ninclude-val = true\n[train-visual]\nlr = 1\nmilestones = [3]\n')
+    assert read_config(file)["train-visual"] == {"lr": 1, "milestones": [3]}
+
+
+@pytest.mark.parametrize(
     ("text", "options"),
     [
         ("batch-size = 6", {"instances": 3}),
