@@ -33,7 +33,7 @@ PlainStatistics = Annotated[
     str,
     typer.Option(
         "--statistics",
-        help="Pixel mean and deviation of --model: as stated with it, 0.5, CLIP's own, or ImageNet's.",
+        help="Pixel mean and deviation of --model: as stated with it, 0.5, CLIP's own, or (of a file) ImageNet's.",
         metavar="auto|half|clip|imagenet",
         rich_help_panel=MODEL,
     ),

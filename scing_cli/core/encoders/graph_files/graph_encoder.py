@@ -85,7 +85,7 @@ def open_graph_file(path: Path, *, statistics: str = "auto", interpolation: str 
 
     Args:
         path: An `.onnx` file, or the `.xml` of an IR with its `.bin` next to it.
-        statistics: `auto` for what the file states, else ImageNet's; or a name of `STATISTICS`.
+        statistics: `auto` for what the file states, else ImageNet's; or a name of `GRAPH_STATISTICS`.
         interpolation: `auto` for what the file states, else bilinear; or a name of `INTERPOLATIONS`.
 
     Raises:

@@ -26,6 +26,8 @@ KEYS = (
     *("descriptor", "output", "digest", "made_by"),
 )
 Channels = tuple[float, float, float]
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+GRAPH_STATISTICS = {**STATISTICS, "imagenet": IMAGENET}
 UNCHANGED: tuple[Channels, Channels] = ((0.0, 0.0, 0.0), (1 / BYTES, 1 / BYTES, 1 / BYTES))  # 0 to 255 stays so
 
 
@@ -61,7 +63,7 @@ def prepare(
         facts: The graph's.
         image: Its input.
         source: Its file.
-        statistics: `auto`, or a name of `STATISTICS`.
+        statistics: `auto`, or a name of `GRAPH_STATISTICS`.
         interpolation: `auto`, or a name of `INTERPOLATIONS`.
 
     Raises:
@@ -69,7 +71,7 @@ def prepare(
         WeightsError: If a statement cannot be used, contradicts the graph, or lacks a size that the graph leaves free.
     """
     for option, value, known in (
-        ("--statistics", statistics, (AUTO, *STATISTICS)),
+        ("--statistics", statistics, (AUTO, *GRAPH_STATISTICS)),
         ("--interpolation", interpolation, (AUTO, *INTERPOLATIONS)),
     ):
         if value not in known:
@@ -161,8 +163,8 @@ def _side(said: Mapping[str, Any], name: str, fixed: int | None, source: Path) -
 def _statistics(said: Mapping[str, Any], statistics: str, scale: float, *, bgr: bool) -> tuple[Channels, Channels]:
     """Return mean and deviation of red, green and blue on a scale of 0 to 1."""
     if statistics != AUTO:
-        return STATISTICS[statistics]
-    mean, std = STATISTICS["imagenet"] if scale == 1 else UNCHANGED
+        return GRAPH_STATISTICS[statistics]
+    mean, std = IMAGENET if scale == 1 else UNCHANGED
     return _channels(said.get("mean"), mean, scale, bgr=bgr), _channels(said.get("std"), std, scale, bgr=bgr)
 
 

@@ -39,8 +39,8 @@ class ModelChoice:
         pretrained: Weights of `model`; None only if they ship with this package.
         stride: Step between patches in pixels; None for the model's own.
         seed: Seed of the weights `random`.
-        statistics: Pixel statistics: `half`, `clip` (R11), `imagenet`, or `auto` for what the model's folder or file
-            states, else `half` for a CLIP, `imagenet` for a file.
+        statistics: Pixel statistics: `half`, `clip` (R11), `imagenet` (only of a file), or `auto` for what the model's
+            folder or file states, else `half` for a CLIP, `imagenet` for a file.
         interpolation: `bicubic`, `bilinear`, or `auto` for what the model's folder or file states, else `bicubic` for a
             CLIP, `bilinear` for a file.
         cameras: Names of the camera vectors of `pretrained`, in their order; without names they are left out.

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from graph_models import DIM, HEIGHT, WIDTH, as_ir, export, osnet, reference
 
-from scing_cli.core.encoders.geometry import IMAGENET_MEAN, IMAGENET_STD
 from scing_cli.core.encoders.graph_files.engines import OnnxRuntimeEngine
 from scing_cli.core.encoders.graph_files.graph_encoder import (
     AT_ONCE,
@@ -21,6 +20,7 @@ from scing_cli.core.encoders.graph_files.graph_encoder import (
     open_graph_file,
     unit_length,
 )
+from scing_cli.core.encoders.graph_files.preparation import IMAGENET
 from scing_cli.core.errors import DataError, WeightsError
 
 onnx = pytest.importorskip("onnx")
@@ -54,7 +54,7 @@ def write(target: Path, nodes: Any, *, weights: Any = (), shape: Any = ("b", 3, 
 
 
 def test_vectors_are_those_of_torch(encoder: Path) -> None:
-    np.testing.assert_allclose(vectors(encoder), reference(osnet(), PIXELS, IMAGENET_MEAN, IMAGENET_STD), atol=1e-5)
+    np.testing.assert_allclose(vectors(encoder), reference(osnet(), PIXELS, *IMAGENET), atol=1e-5)
     half = (0.5, 0.5, 0.5)
     np.testing.assert_allclose(vectors(encoder, statistics="half"), reference(osnet(), PIXELS, half, half), atol=1e-5)
 

@@ -11,9 +11,9 @@ import pytest
 
 from scing_cli.core.artifacts.schemas import GraphStatement
 from scing_cli.core.batches import normalise
-from scing_cli.core.encoders.geometry import IMAGENET_MEAN, IMAGENET_STD, STATISTICS
+from scing_cli.core.encoders.geometry import STATISTICS
 from scing_cli.core.encoders.graph_files.graph_facts import GraphFacts, ImageInput
-from scing_cli.core.encoders.graph_files.preparation import KEYS, Preparation, prepare
+from scing_cli.core.encoders.graph_files.preparation import IMAGENET, KEYS, Preparation, prepare
 from scing_cli.core.errors import SettingError, WeightsError
 
 IMAGE = ImageInput("f32", None, 64, 32, channels_last=False)
@@ -41,7 +41,7 @@ def test_the_keys_are_those_of_the_schema() -> None:
 
 def test_what_is_assumed_is_said(prepared: Any) -> None:
     found = prepared()
-    assert (found.geometry.mean, found.geometry.std) == (IMAGENET_MEAN, IMAGENET_STD)
+    assert (found.geometry.mean, found.geometry.std) == IMAGENET
     assert (found.geometry.height, found.geometry.width, found.geometry.interpolation) == (64, 32, "bilinear")
     assert found.assumed == ("ImageNet's mean and deviation", "range 0 to 1", "RGB", "bilinear")
     whole = {**HALF, "range": 1, "channels": "rgb", "interpolation": "bicubic", "format": 1, "output": "o"}
@@ -129,7 +129,7 @@ def test_a_wrong_statement_is_refused(prepared: Any, where: str, stated: Any, re
 
 
 def test_null_states_nothing(prepared: Any) -> None:
-    assert prepared({"mean": None, "height": None, "range": None}).geometry.mean == IMAGENET_MEAN
+    assert prepared({"mean": None, "height": None, "range": None}).geometry.mean == IMAGENET[0]
 
 
 def test_unknown_options_are_refused(prepared: Any) -> None:
