@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from fixtures import own_table, put
+from graph_models import export, osnet
 from guide import (
     GUIDE,
     LINKING,
@@ -73,6 +74,7 @@ def reader(scing, world, finished, tmp_path, monkeypatch):
         shutil.copytree(ROOT / "examples", "examples")
         shutil.copy(min((world / "query").glob("*.jpg")), "photo.jpg")
         Image.new("RGB", (720, 360), "gray").save("street.jpg")
+        export(Path("encoder.onnx"), osnet())
         own_table(Path())
         if trained:
             shutil.copytree(finished, "runs/Market-1501")

@@ -49,7 +49,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def gallery(trained: Path, world: Path) -> Path:
     """An index next to the encoder that made it."""
     index = trained.with_name("gallery.faiss")
-    choice = scing_cli.ModelChoice(model=str(trained))
+    choice = scing_cli.ModelChoice(model=trained)
     scing_cli.embed(choice, scing_cli.GalleryChoice(data=world), output=index, reporter=Silent())
     return index
 
@@ -222,7 +222,7 @@ def test_saliency_and_other_models_of_a_search_are_refused(scing, gallery, train
 
 
 def test_the_library_opens_it(trained, gallery, photo) -> None:
-    model = scing_cli.load_model(model=str(trained), reporter=Silent())
+    model = scing_cli.load_model(model=trained, reporter=Silent())
     vectors = model.embed([photo, Image.open(photo)])
     assert vectors.shape == (2, model.width) == (2, DIM)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)

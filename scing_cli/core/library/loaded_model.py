@@ -6,6 +6,7 @@ Legend: N images, D width of the descriptor.
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -116,18 +117,18 @@ class Model:
 def load_model(
     run: StrPath | None = None,
     *,
-    model: str | None = None,
+    model: StrPath | None = None,
     pretrained: str | None = None,
     index: StrPath | None = None,
     descriptor: str = "projected",
     machine: Machine | None = None,
     reporter: Reporter = LIBRARY_REPORTER,
 ) -> Model:
-    """Open the model of a run, a plain CLIP, or the model that an index names.
+    """Open the model of a run, a plain CLIP, an encoder as ONNX or OpenVINO IR, or the model that an index names.
 
     Args:
         run: A run folder; with `model` and `index` None too, the newest finished run in `./runs`.
-        model: A plain CLIP's name, such as `scing-tiny`.
+        model: A plain CLIP's name, such as `scing-tiny`, or an `.onnx` or `.xml` file.
         pretrained: Its weights: a tag, a file or `random`.
         index: An index; its descriptor is used too.
         descriptor: `projected` or `concat` (R10).
@@ -143,7 +144,8 @@ def load_model(
             raise SettingError("Both an index and a model were named.", "Name one: index=, run= or model=.")
         file = as_path(index)
         return named_model(read_stamp(file), file, machine or Machine(), reporter)
-    opened = open_model(ModelChoice(run=as_path(run), model=model, pretrained=pretrained), reporter=reporter)
+    name = None if model is None else os.fspath(model)
+    opened = open_model(ModelChoice(run=as_path(run), model=name, pretrained=pretrained), reporter=reporter)
     return Model(opened, machine or Machine(), descriptor, reporter)
 
 

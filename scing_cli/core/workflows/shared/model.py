@@ -60,6 +60,8 @@ class ModelChoice:
     def __post_init__(self) -> None:
         paths_in_place(self, "run")
         object.__setattr__(self, "cameras", tuple(self.cameras))  # an index's stamp has a list
+        if isinstance(self.model, os.PathLike):
+            object.__setattr__(self, "model", os.fspath(self.model))
         if self.run is not None and self.model is not None:
             raise SettingError(
                 "--run and --model were both given.", "Use --run for a trained model, --model for a plain one."
