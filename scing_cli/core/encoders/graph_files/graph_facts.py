@@ -10,6 +10,7 @@ from scing_cli.core.errors import WeightsError, spelled
 KEY = "scing"  # of the metadata that describe an encoder
 ELEMENTS = ("f32", "f16", "u8")  # types of an input that are supported
 CHANNELS = 3
+LARGEST_BATCH = 256  # images, if the graph fixes their number
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def image_input(facts: GraphFacts, source: Path) -> ImageInput:
     """Return the only input of an image encoder.
 
     Raises:
-        WeightsError: If there is another number of inputs, or it does not read images.
+        WeightsError: If there is another number of inputs, or it does not read images, or too many at once.
     """
     remedy = "Export an image encoder alone: one input, (B, 3, H, W) or (B, H, W, 3), of float32, float16 or uint8."
     if len(facts.inputs) != 1:
@@ -98,5 +99,7 @@ def image_input(facts: GraphFacts, source: Path) -> ImageInput:
         raise refusal(
             source, f"its input {spelled(only.name)} is not an image: ({listed}) of {spelled(only.element)}", remedy
         )
+    if shape[0] is not None and shape[0] > LARGEST_BATCH:
+        raise refusal(source, f"it reads {shape[0]:,} images at once; at most {LARGEST_BATCH} are supported", remedy)
     height, width = shape[1:3] if last else shape[2:4]
     return ImageInput(only.element, shape[0], height, width, last)

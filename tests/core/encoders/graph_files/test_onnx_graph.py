@@ -188,6 +188,7 @@ def test_garbage_is_refused(content: bytes) -> None:
         ((("x", 7, ["b", 3, 64, 32]),), r"is not an image: \(\?, 3, 64, 32\) of i64"),
         ((("x", FLOAT, ["b", 1, 64, 32]),), r"is not an image: \(\?, 1, 64, 32\) of f32"),
         ((("x", FLOAT, None),), r"its input x is not an image"),
+        ((("x", FLOAT, [10**9, 3, 64, 32]),), r"it reads 1,000,000,000 images at once; at most 256"),
     ],
 )
 def test_only_one_image_is_an_input(inputs: Any, reason: str) -> None:
