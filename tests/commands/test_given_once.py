@@ -15,7 +15,7 @@ REPEATED = {
     "train-visual": set(),
     "embed": {"--data", "--images"},
     "evaluate": {"--data"},
-    "search": {"--camera", "--exclude-camera", "--identity", "--exclude-identity"},
+    "search": {"--camera", "--exclude-camera", "--identity", "--exclude-identity", "--text"},
 }
 
 

@@ -6,7 +6,7 @@ import difflib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from scing_cli.core.datasets.folder_names import SPLIT_NAMES
+from scing_cli.core.datasets.folder_words import SPLIT_NAMES
 from scing_cli.core.errors import counted, spelled
 from scing_cli.core.manifest import SPLITS
 
