@@ -11,7 +11,7 @@ from scing_cli.core.datasets.folder_words import PEOPLE
 from scing_cli.core.errors import spelled
 
 _CAMERA = re.compile(
-    r"(?<![A-Za-z0-9])(?:c|(cam|camera)[ _-]?)([0-9]{1,4})(?![A-Za-z0-9])"
+    r"(?<![A-Za-z0-9])(?:c|ch|(cam|camera|channel)[ _-]?)([0-9]{1,4})(?![A-Za-z0-9])"
     r"|(?<![A-Za-z0-9])(?:cam|camera)[ _-]?([a-z])(?![A-Za-z0-9])"
     r"|(?<![A-Za-z0-9])c([0-9]{1,4})(?=[stf][0-9])",
     re.IGNORECASE,
@@ -67,7 +67,7 @@ def stated(name: str, folder: str = "") -> Stated:
         return Stated("", "", sure=False)
     before = stem[: found.start()]
     number = _NUMBER_FIRST.fullmatch(before)
-    identity = number[1] if number and not is_time(number[1]) else ""
+    identity = number[1] if number and not (is_time(number[1]) or _DATE.match(before)) else ""
     if folder and before.strip(" _-").casefold() == folder.casefold():
         identity = folder
     return Stated(identity, found[2] or found[3] or found[4], sure=bool(identity or found[1] or found[3]))
@@ -180,6 +180,8 @@ def _recurs(token: str, found: Mapping[str, int], alone: bool) -> bool:
 def _first_token(name: str) -> str:
     """Return the number at the beginning of a file's name, or the word that may be a person's name; or nothing."""
     stem = name.rpartition(".")[0]
+    if _DATE.match(stem):
+        return ""
     if number := _TOKEN.match(stem):
         return "" if is_time(number[2]) else number[0].casefold()
     return "" if _CAMERA.match(stem) else _first_word(stem)

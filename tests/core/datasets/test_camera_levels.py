@@ -19,7 +19,14 @@ ASIDE = st.sampled_from(
     ]
 )
 SURE = st.sampled_from(
-    ["{who}_c{cam}_{n}", "{who}_C{cam}_F{n}", "{who}_cam{cam}_{n}", "x_cam{cam}-{n}", "camera_{cam}_{n}"]
+    [
+        "{who}_c{cam}_{n}",
+        "{who}_C{cam}_F{n}",
+        "{who}_cam{cam}_{n}",
+        "x_cam{cam}-{n}",
+        "2024-01-0{n}_cam{cam}",
+        "camera_{cam}_{n}",
+    ]
 )
 NUMBERS = st.integers(1, 999).map("{:04}".format)
 
@@ -183,6 +190,15 @@ def test_the_junk_of_mars_is_junk(touch) -> None:
     data = read_data(touch(*(f"train/{who}/{who}C{c}T0001F001.jpg" for who in ("0001", "0002", "00-1") for c in "12")))
     assert {(row.identity, row.camera) for row in data.manifest} == {(w, c) for w in ("0001", "0002") for c in "12"}
     assert data.junk == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["c{}_{}", "C{}-{}", "ch0{}_{}", "c{}s1_{}", "frame_{1}_c{0}", "camera 0{} ({})", "cam{}-{}"]
+)
+def test_cameras_of_any_spelling_that_recur_are_read(touch, name: str) -> None:
+    files = [f"{who}/{name.format(c, n)}.jpg" for who in ("anna", "ben") for c in "12" for n in ("001", "002")]
+    cameras = {row.camera.lstrip("0") for row in read_data(touch(*files)).manifest}
+    assert cameras == {"1", "2"}
 
 
 def test_one_stray_folder_is_not_a_camera(touch) -> None:
