@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from scing_cli.core.errors import counted
 
 if TYPE_CHECKING:
     from scing_cli.core.datasets.inspect import Spread
+    from scing_cli.core.datasets.published_counts import PartCount
     from scing_cli.core.workflows.prepare.prepare_data import Preparation
 
 
@@ -31,6 +32,7 @@ def payload(report: Preparation) -> dict[str, Any]:
         "identical": found.identical,
         "dropped": [dataclasses.asdict(fault) for fault in report.dropped],
         "unreadable": [dataclasses.asdict(fault) for fault in found.unreadable],
+        "unreadable_parts": _unreadable(report),
         "passed_over": [dataclasses.asdict(entry) for entry in report.passed_over],
         "suffixes": dict(report.suffixes),
         "notes": report.notes,
@@ -43,21 +45,13 @@ def payload(report: Preparation) -> dict[str, Any]:
 
 def show(report: Preparation, source: Path, terminal: Terminal) -> None:
     """Print the report: a table of the parts next to the published counts, then one line per finding."""
-    known = report.published.parts if report.published else {}
-    columns, rows = ["identities", "images", "cameras"], []
-    parts = {**report.parts, "no split": report.unsplit} if report.unsplit.images else report.parts
-    for part, counts in parts.items():
-        if not counts.images and report.unsplit.images:
-            continue
-        cells = [f"{count:,}" for count in dataclasses.astuple(counts)]
-        published = [f"{count:,}" for count in dataclasses.astuple(known[part])] if part in known else ["", "", ""]
-        pairs = zip(cells, published, strict=True)
-        rows.append([part, *(cell for pair in pairs for cell in (pair if known else pair[:1]))])
-    if known:
-        columns = [name for column in columns for name in (column, "published")]
+    known, bad = report.published.parts if report.published else {}, _unreadable(report)
+    columns, rows = _table(report, known, bad)
     terminal.table(f"{source} ({report.layout})", ["part", *columns], rows, words=("part",))
     if report.published:
         terminal.say(f"Published: {report.published.name} ({report.published.source}).")
+    if bad and known:
+        terminal.say(f"Unreadable among these images: {', '.join(f'{part} {count:,}' for part, count in bad.items())}.")
     for line in (*_figures(report), *report.notes):
         terminal.say(line)
     if report.passed_over:
@@ -79,6 +73,34 @@ def show(report: Preparation, source: Path, terminal: Terminal) -> None:
         terminal.say(f"Sheet: {report.sheet}")
     if report.next_command:
         terminal.say(f"Next: {report.next_command}")
+
+
+def _table(
+    report: Preparation, known: Mapping[str, PartCount], bad: Mapping[str, int]
+) -> tuple[list[str], list[list[str]]]:
+    """Return the columns after `part` and the rows: with the published counts, or with unreadable images apart."""
+    columns = ["identities", "images", "cameras"]
+    rows: list[list[str]] = []
+    parts = {**report.parts, "no split": report.unsplit} if report.unsplit.images else report.parts
+    for part, counts in parts.items():
+        if not counts.images and report.unsplit.images:
+            continue
+        cells = [f"{count:,}" for count in dataclasses.astuple(counts)]
+        published = [f"{count:,}" for count in dataclasses.astuple(known[part])] if part in known else ["", "", ""]
+        pairs = zip(cells, published, strict=True)
+        rows.append([part, *(cell for pair in pairs for cell in (pair if known else pair[:1]))])
+        if bad and not known:
+            rows[-1][2:3] = [f"{counts.images - bad.get(part, 0):,}", f"{bad.get(part, 0):,}"]
+    if bad and not known:
+        columns.insert(2, "unreadable")
+    if known:
+        columns = [name for column in columns for name in (column, "published")]
+    return columns, rows
+
+
+def _unreadable(report: Preparation) -> dict[str, int]:
+    """Return the number of unreadable images of each part that has some."""
+    return {part or "no split": count for part, count in report.unreadable_parts.items() if count}
 
 
 def _held_out(report: Preparation) -> dict[str, int] | None:

@@ -122,6 +122,17 @@ def test_the_command_after_any_data_works_as_it_is_printed(scing, here, name):
         run_printed(scing, again)
 
 
+def test_after_people_without_a_split_comes_the_command_that_divides_them(scing, here):
+    for person in range(6):
+        for camera in (1, 2):
+            put(here / "people" / f"person {person}" / f"{camera}.jpg", person, camera)
+    shown = scing("prepare", "people")
+    told = shlex.split(shown.out.rpartition("Next: ")[2])
+    assert told == ["scing", "prepare", "people", "--output", "people-split.csv", "--hold-out", "0.3"]
+    again = scing(*told[1:], "--json")
+    assert shlex.split(again.json["next"])[:2] == ["scing", "train-prompts"]
+
+
 def test_too_few_people_to_divide_are_told_instead_of_a_command_that_fails(scing, here):
     data = FIXTURES["folders of people"].write(here / "three")
     assert "--hold-out needs at least 4 people, 2 for training and 2 for testing; three has 3." in " ".join(

@@ -233,6 +233,7 @@ def test_a_sheet_of_no_readable_image_is_not_drawn(scing, here):
     assert "No image can be read: sheet.png was not drawn." in result.err
     assert "separate folders by /" in " ".join(result.json["notes"])
     assert result.json["next"] is None
-    assert "The only image cannot be read: nothing can be trained, embedded or evaluated." in result.err
+    told = "The only image cannot be read: nothing can be trained, embedded or evaluated."
+    assert told in " ".join(result.json["notes"])
     assert "Next:" not in scing("prepare", "mine.csv").out
     assert not Path("sheet.png").exists()

@@ -198,3 +198,23 @@ def test_data_that_lose_more_than_a_tenth_are_not_trained_on(own_world, here, sc
     assert (said.code, said.out) == (2, "")
     assert "3 of 18 images of the split train cannot be read, more than a tenth:" in said.err
     assert not list(here.iterdir())
+
+
+@pytest.mark.parametrize("split", ["train", "query", "gallery"])
+def test_prepare_counts_unreadable_images_of_each_part_apart(scing, own_world, tmp_path, monkeypatch, split):
+    monkeypatch.chdir(tmp_path)
+    folder = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}[split]
+    images = sorted((own_world / folder).glob("*.jpg"))
+    images[0].write_bytes(images[0].read_bytes()[:300])
+    told = scing("prepare", own_world, "--json").json
+    assert told["unreadable_parts"] == {split: 1}
+    shown = scing("prepare", own_world).out
+    (row,) = [line.replace("│", " ").split() for line in shown.splitlines() if split in line and "│" in line]
+    assert row[2:4] == [str(len(images) - 1), "1"]
+
+
+def test_embed_says_which_images_it_does_not_take(scing, own_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    part = scing("embed", "--run", own_run)
+    assert "Only the split gallery is embedded, 18 of 54 images. For others: --split train|query|all" in part.err
+    assert "Only the split" not in scing("embed", "--run", own_run, "--split", "all", "-o", "all.faiss").err

@@ -148,7 +148,12 @@ def gallery_rows(run: Run | None, gallery: GalleryChoice, reporter: Reporter) ->
         images = folders[0] if len(folders) == 1 else _joint_folders(folders)
         return images.manifest, images
     data = open_data(run, gallery.data, layout=gallery.layout, split=gallery.split, reporter=reporter)
-    return data.manifest.part(gallery.split), data
+    rows = data.manifest.part(gallery.split)
+    if len(rows) < len(data.manifest):
+        others = "|".join([*(split for split in data.manifest.splits() if split != gallery.split), "all"])
+        share = f"{len(rows):,} of {counted(len(data.manifest), 'image')}"
+        reporter.note(f"Only the split {gallery.split} is embedded, {share}. For others: --split {others}")
+    return rows, data
 
 
 def _joint_folders(folders: Sequence[DataSet]) -> DataSet:

@@ -14,6 +14,7 @@ from scing_cli.core.manifest import Manifest
 
 PLAIN_MODEL = ("--model", "ViT-B-16-quickgelu", "--pretrained", "openai")
 INDEX = Path("gallery.faiss")
+CHECK_PATHS = "Check that the paths are right, relative to the file that lists them, and that their disk is mounted."
 
 
 def next_command(manifest: Manifest, data: Path, *, unlabelled: bool) -> str | None:
@@ -38,8 +39,10 @@ def next_command(manifest: Manifest, data: Path, *, unlabelled: bool) -> str | N
     return shlex.join(["scing", "embed", *what, *model, *output])
 
 
-def nothing_to_evaluate(manifest: Manifest, command: list[str], *, seed: int) -> str:
-    """Return a note on data with people but without queries, and the command that divides the people; or an empty text.
+def nothing_to_evaluate(manifest: Manifest, command: list[str], *, seed: int) -> tuple[str, str]:
+    """Return a note on data with people but without queries, and the command that divides the people.
+
+    Both are empty if there are queries or no people; the command alone, if the people cannot be divided.
 
     Args:
         manifest: The rows, without unreadable images.
@@ -47,13 +50,28 @@ def nothing_to_evaluate(manifest: Manifest, command: list[str], *, seed: int) ->
         seed: The seed of that command.
     """
     if not manifest.identities() or {"val", "query", "gallery"}.intersection(manifest.splits()):
-        return ""
+        return "", ""
     said = "Nothing can be evaluated yet: no image is a query."
     try:
         divide_people(manifest, EXAMPLE, seed=seed)
     except DataError as error:
-        return f"{said} {error.what}"
-    return f"{said} To hold out some people for testing: {shlex.join([*command, '--hold-out', str(EXAMPLE)])}"
+        return f"{said} {error.what}", ""
+    divide = shlex.join([*command, "--hold-out", str(EXAMPLE)])
+    return f"{said} To hold out some people for testing: {divide}", divide
+
+
+def nothing_usable(readable: Manifest, manifest: Manifest) -> str:
+    """Return a note that no image can be read, so that no command can follow; empty if one can.
+
+    Args:
+        readable: The rows, without unreadable images.
+        manifest: All rows.
+    """
+    if len(readable):
+        return ""
+    files = len({row.path for row in manifest})
+    images = "The only image cannot" if files == 1 else f"None of the {files:,} images can"
+    return f"{images} be read: nothing can be trained, embedded or evaluated. {CHECK_PATHS}"
 
 
 def _passes(check: Callable[[Manifest], None], manifest: Manifest) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -31,10 +32,8 @@ from scing_cli.core.runtime import Reporter, default_workers
 from scing_cli.core.synthetic import write_world
 from scing_cli.core.workflows.prepare.clashes import warn_of_clashes
 from scing_cli.core.workflows.prepare.counts_check import near_none, report_differences
-from scing_cli.core.workflows.prepare.next_step import next_command, nothing_to_evaluate
+from scing_cli.core.workflows.prepare.next_step import next_command, nothing_to_evaluate, nothing_usable
 from scing_cli.core.workflows.prepare.sheet_images import data_sheet
-
-CHECK_PATHS = "Check that the paths are right, relative to the file that lists them, and that their disk is mounted."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +52,7 @@ class Preparation:
         passed_over: Entries of the data's folders that are neither images nor folders to enter, counted.
         suffixes: The number of image files of each suffix, the most frequent first.
         inspection: Images that cannot be decoded, sizes, and identical files.
+        unreadable_parts: The number of rows of each part whose images cannot be decoded; empty text: without a split.
         notes: Notes of the reader.
         manifest: The written manifest; unreadable rows are listed with their reason.
         sheet: The written contact sheet, if requested.
@@ -71,6 +71,7 @@ class Preparation:
     passed_over: tuple[PassedOver, ...]
     suffixes: Mapping[str, int]
     inspection: Inspection
+    unreadable_parts: Mapping[str, int]
     notes: tuple[str, ...]
     manifest: Path
     sheet: Path | None
@@ -205,12 +206,11 @@ def prepare(
             sheet = None
     apart = target.with_name(f"{target.stem}-split.csv")  # the manifest that is written now stays
     again = _command(source, layout=layout, include_val=include_val, output=apart, seed=seed)
-    undivided = nothing_to_evaluate(readable, again, seed=seed)
+    undivided, divide = nothing_to_evaluate(readable, again, seed=seed)
     as_read = not unreadable and hold_out is None and layout == "auto" and not include_val
-    following = next_command(
+    following = divide or next_command(
         readable, source if as_read else target, unlabelled=as_read and source.is_dir() and data.layout == "images"
     )
-    _warn_if_unusable(readable, manifest, reporter)
     write_manifest(_marked(manifest, inspection.unreadable), target)
     return Preparation(
         layout=data.layout,
@@ -224,20 +224,13 @@ def prepare(
         passed_over=data.passed,
         suffixes=count_suffixes(manifest),
         inspection=inspection,
-        notes=(*data.notes, *([undivided] if undivided else [])),
+        unreadable_parts=Counter(row.split for row in manifest if row.path in unreadable),
+        notes=tuple(filter(None, (*data.notes, undivided, nothing_usable(readable, manifest)))),
         manifest=target,
         sheet=sheet,
         held_out=held_out,
         next_command=following,
     )
-
-
-def _warn_if_unusable(readable: Manifest, manifest: Manifest, reporter: Reporter) -> None:
-    """Warn if no image can be read: then no command can follow."""
-    if not len(readable):
-        files = len({row.path for row in manifest})
-        images = "The only image cannot" if files == 1 else f"None of the {files:,} images can"
-        reporter.warn(f"{images} be read: nothing can be trained, embedded or evaluated. {CHECK_PATHS}")
 
 
 def _command(source: Path, *, layout: str, include_val: bool, output: Path | None, seed: int) -> list[str]:
