@@ -43,14 +43,17 @@ def read_data(
     location = locate(path, layout=layout)
     data: DataSet = importlib.import_module(LAYOUTS[location.layout].module).read(location.root, location.parts)
     data = _without_junk(_without_system_files(_without_marks(data, keep=keep_unreadable)))
+    unused: tuple[str, ...] = ()
     if include_val:
+        if "val" not in data.manifest.splits():
+            unused = ("--include-val has no effect: there is no split val.",)
         data = dataclasses.replace(data, manifest=trained_on_val(data.manifest))
     moved = () if location.root == path else (f"Read from {location.root}.",)
     folders = [folder for folders in location.parts.values() for folder in folders]
     return dataclasses.replace(
         data,
         layout=location.layout,
-        notes=(*moved, *data.notes, *overlaps(data.manifest)),
+        notes=(*moved, *data.notes, *unused, *overlaps(data.manifest)),
         warnings=(*data.warnings, *spelling_notes(data.manifest), *missing_notes(data.manifest)),
         passed=(*passed_over(location.root, folders, known=(CAPTIONS,)), *data.passed) if folders else data.passed,
     )

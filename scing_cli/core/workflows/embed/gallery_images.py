@@ -42,6 +42,13 @@ class GalleryChoice:
             raise SettingError(
                 "--data and --images were both given.", "--images takes a plain folder, --data a data set."
             )
+        if self.images is not None and self.layout not in ("auto", "images"):
+            raise SettingError("--layout has no effect with --images.", "Use --data to read a data set by its layout.")
+        if self.images is not None and self.split not in ("gallery", "all"):
+            raise SettingError(
+                "--split has no effect with --images: every image is embedded.",
+                "Leave --split out, or use --data to read a data set.",
+            )
 
 
 def folder_data(folder: Path, *, reporter: Reporter) -> DataSet:

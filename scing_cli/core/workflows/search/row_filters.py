@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
 
 from scing_cli.core.errors import SettingError, counted, spelled
-from scing_cli.core.index import Row, RowFilter
+from scing_cli.core.index import Row, RowFilter, read_index_rows
 from scing_cli.core.runtime import Reporter
 
 SHOWN = 20  # names listed in a message; of more, similar ones come first
 
 
-def check_filters(rows: Sequence[Row], allowed: RowFilter, *, allow_missing: bool, reporter: Reporter) -> None:
-    """Check that the index has the cameras and identities that the filters name.
+def check_filters(
+    rows: Sequence[Row], allowed: RowFilter, *, grouped: bool = False, allow_missing: bool, reporter: Reporter
+) -> None:
+    """Check that the index has the cameras and identities that the filters name, and identities to group rows by.
 
     Args:
         rows: The rows of the index.
         allowed: The filters.
+        grouped: Whether each identity is to be one hit.
         allow_missing: Whether missing names only give warnings.
         reporter: Receives the warnings.
 
@@ -25,10 +29,25 @@ def check_filters(rows: Sequence[Row], allowed: RowFilter, *, allow_missing: boo
         SettingError: If names are missing and that is not allowed; the message says which ones the index has.
     """
     faults = list(_missing(rows, allowed))
+    if grouped and not any(row.identity for row in rows):
+        faults.append("--group identity: the index's rows have no identity, so that each row is a hit of its own.")
     if faults and not allow_missing:
-        raise SettingError("\n".join(faults), "Correct the name; or add --allow-missing if it may be missing.")
+        raise SettingError(
+            "\n".join(faults), "Correct it or leave it out; or add --allow-missing if the index may lack it."
+        )
     for fault in faults:
         reporter.warn(fault)
+
+
+def check_index_filters(
+    index: Path, allowed: RowFilter, *, grouped: bool, allow_missing: bool, reporter: Reporter
+) -> None:
+    """Check the filters of an index file, as `check_filters` does; without any, its rows are not read."""
+    if allowed or grouped:
+        rows = read_index_rows(index)
+        check_filters(rows, allowed, grouped=grouped, allow_missing=allow_missing, reporter=reporter)
+    elif allow_missing:
+        reporter.note("--allow-missing has no effect: no filter is given.")
 
 
 def _missing(rows: Sequence[Row], allowed: RowFilter) -> Iterator[str]:

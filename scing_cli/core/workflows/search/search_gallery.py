@@ -20,7 +20,6 @@ from scing_cli.core.index import (
     best_of_each,
     check_complete,
     file_keys,
-    read_index_rows,
     read_stamp,
 )
 from scing_cli.core.manifest import Sample
@@ -32,7 +31,7 @@ from scing_cli.core.workflows.search.montage_file import shown_part, write_monta
 from scing_cli.core.workflows.search.moved_images import MovedImages, with_present_paths
 from scing_cli.core.workflows.search.queries import Asked, Query, QueryHits, embed_queries, hint_at_boxes, photo_files
 from scing_cli.core.workflows.search.rerank_hits import check_count, reranked_hits
-from scing_cli.core.workflows.search.row_filters import check_filters, report_counts
+from scing_cli.core.workflows.search.row_filters import check_index_filters, report_counts
 from scing_cli.core.workflows.shared.embedder_choice import choose_in_background
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel, open_model, reopen_model
@@ -134,8 +133,8 @@ def search(
     moved = MovedImages(Path(data)) if data is not None else None
     check_complete(index)
     stamp, allowed = read_stamp(index), allowed or RowFilter()
-    if allowed:  # before the model is loaded
-        check_filters(read_index_rows(index), allowed, allow_missing=allow_missing, reporter=reporter)
+    # before the model is loaded
+    check_index_filters(index, allowed, grouped=each_identity_once, allow_missing=allow_missing, reporter=reporter)
     wanted = wanted or MatchRule()
     texts = _checked_texts(texts, stamp, photos=bool(files), rerank=rerank, wanted=wanted)
     opened_model = _model(

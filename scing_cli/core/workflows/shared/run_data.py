@@ -15,7 +15,7 @@ from scing_cli.core.datasets.passed_over import report_passed
 from scing_cli.core.datasets.reading import overlaps
 from scing_cli.core.datasets.spelling import spelling_notes
 from scing_cli.core.datasets.table import read_rows
-from scing_cli.core.errors import DataError, RunError, counted, spelled
+from scing_cli.core.errors import DataError, RunError, SettingError, counted, spelled
 from scing_cli.core.index import file_keys
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.paths import StrPath, as_paths, check_once
@@ -225,6 +225,7 @@ def open_data(
 
     Raises:
         DataError: If neither is given, or a data set lacks the split.
+        SettingError: If there is a layout, but no data set.
     """
     moved = _moved_rows(run, as_paths(path)) if run is not None and path is not None else None
     if path is not None and moved is None:
@@ -235,6 +236,8 @@ def open_data(
             trained=False,
             check=lambda source: source.manifest.part(split),
         )
+    if layout != "auto":
+        raise SettingError("--layout has no effect without --data.", "Name the data set with --data, or leave it out.")
     if run is None:
         raise DataError("A plain --model has no data of its own.", "Give the data: --data DIR or --data FILE.csv")
     manifest = moved or run_manifest(run)
