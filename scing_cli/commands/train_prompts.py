@@ -85,6 +85,7 @@ def train_prompts(
         "steps": report.fit.steps,
         "seconds": round(report.fit.seconds, 1),
         "left_out": [dataclasses.asdict(fault) for fault in report.left_out],
+        "passed_over": [dataclasses.asdict(entry) for entry in report.passed_over],
     }
     if not terminal.result(payload):
         people = counted(report.identities, "identity", "identities")

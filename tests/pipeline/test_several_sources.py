@@ -34,6 +34,7 @@ def test_two_data_sets_through_all_commands(scing, here):
     done = scing("train-prompts", "--data", "a", "--data", "b/a", *MODEL, *SHORT, "--run", "r", "--json")
     assert done.code == 0, done.err
     assert (done.json["identities"], done.json["images"]) == (6, 15)
+    assert {entry["reason"] for entry in done.json["passed_over"]} >= {"system file or folder"}
     info = json.loads(Path("r/run.json").read_text())
     assert info["identities"] == [*(f"a-2/person {n}" for n in (1, 2, 3)), *(f"a/000{n}" for n in (1, 2, 3))]
     assert info["data"]["sources"] == ["a", "b/a"]

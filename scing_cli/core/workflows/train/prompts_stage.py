@@ -11,6 +11,7 @@ from scing_cli.core.artifacts import Run
 from scing_cli.core.datasets import DataSet, check_training
 from scing_cli.core.datasets.dataset import Dropped
 from scing_cli.core.datasets.left_out import LeftOut, announce_left_out, report_left_out
+from scing_cli.core.datasets.passed_over import PassedOver
 from scing_cli.core.layouts import LAYOUTS
 from scing_cli.core.manifest import Manifest, labels, with_own_paths, write_manifest
 from scing_cli.core.paths import StrPath, as_path, as_paths
@@ -45,6 +46,7 @@ class PromptsReport:
         trainable: Trained parameters per module.
         frozen: Frozen parameters per module.
         left_out: Training images that cannot be read, with the reasons; the run is without them.
+        passed_over: What was passed over in the data's folders.
     """
 
     run: Run
@@ -54,6 +56,7 @@ class PromptsReport:
     trainable: Mapping[str, int]
     frozen: Mapping[str, int]
     left_out: tuple[Dropped, ...] = ()
+    passed_over: tuple[PassedOver, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +153,7 @@ def train_prompts(
                 report = _train(open_or_create(target, info), inputs, settings, session, reporter)
             listing = report.run.left_out("prompts")
             report_left_out(left_out.dropped(), total, reporter, what="training image", target=listing)
-            return dataclasses.replace(report, left_out=left_out.dropped())
+            return dataclasses.replace(report, left_out=left_out.dropped(), passed_over=source.passed)
 
 
 def _check_source(source: DataSet) -> None:
