@@ -54,9 +54,8 @@ def train_prompts(
     terminal = Terminal(as_json=as_json)
     check_method(settings)
     check_exist(as_paths(source.path))  # before missing weights are reported
-    hub.locate(
-        settings.model, settings.pretrained, reporter=terminal
-    )  # reports missing weights before torch is imported
+    # reports missing weights before torch is imported
+    hub.locate(settings.model, settings.pretrained, reporter=terminal)
     from scing_cli.core.workflows.shared.machine import Machine
     from scing_cli.core.workflows.train.prompts_stage import train_prompts as train
 
@@ -88,7 +87,7 @@ def train_prompts(
         "passed_over": [dataclasses.asdict(entry) for entry in report.passed_over],
     }
     if not terminal.result(payload):
-        people = counted(report.identities, "identity", "identities")
-        terminal.course(f"Stage 1: {people}, {counted(report.images, 'image')}", report.fit)
+        counts = counted(report.identities, "identity", "identities"), counted(report.images, "image")
+        terminal.course(f"Stage 1: {', '.join(counts)}", report.fit)
         terminal.say(f"Run: {report.run.path}")
         terminal.say(f"Next: {shlex.join(['scing', 'train-visual', '--run', str(report.run.path)])}")
