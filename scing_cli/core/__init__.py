@@ -8,7 +8,7 @@ Data flows down this list. A file imports only from the entries above its own::
     layouts                                 the table of all layouts
     datasets                                a folder in some layout -> Manifest
     batches                                 Manifest -> pixels on the device
-    encoders                                CLIP's two towers; the image tower as an OpenVINO or ONNX model
+    encoders                                CLIP's two towers, also as OpenVINO or ONNX models; any encoder as ONNX
     methods                                 trainable parameters and their losses
     training                                one loop for every stage and method
     embeddings                              encoder + files -> unit vectors
