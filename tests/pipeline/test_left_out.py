@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 from pathlib import Path
 
@@ -218,3 +219,54 @@ def test_embed_says_which_images_it_does_not_take(scing, own_run, tmp_path, monk
     part = scing("embed", "--run", own_run)
     assert "Only the split gallery is embedded, 18 of 54 images. For others: --split train|query|all" in part.err
     assert "Only the split" not in scing("embed", "--run", own_run, "--split", "all", "-o", "all.faiss").err
+
+
+class Spoiling(Silent):
+    """A reporter that damages a file at the first note that starts with some words: after the images were checked."""
+
+    def __init__(self, words: str, file: Path, kind: str) -> None:
+        self.words, self.file, self.kind = words, file, kind
+        self.warnings: list[str] = []
+
+    def note(self, text: str) -> None:
+        if text.startswith(self.words) and not self.done():
+            spoil(self.file, self.kind)
+
+    def done(self) -> bool:
+        return not self.file.is_file() or self.file.stat().st_size < 200 or self.file.read_bytes()[:2] != b"\xff\xd8"
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+@pytest.mark.parametrize("kind", ["gone", "text"])
+@pytest.mark.parametrize("words", ["Run folder", "Trainable"])  # before the images are encoded, and before the steps
+def test_an_image_damaged_during_a_training_has_the_pixels_of_the_next_one_of_its_person(world, tmp_path, words, kind):
+    from scing_cli.core.settings import PromptSettings, VisualSettings
+    from scing_cli.core.workflows.train.prompts_stage import train_prompts
+    from scing_cli.core.workflows.train.visual_stage import train_visual
+
+    few = {"epochs": 2, "batch_size": 16, "lr": 1e-3}
+    found = {}
+    for name in ("expected", "found"):
+        data = Path(shutil.copytree(world, tmp_path / name))
+        own = sorted((data / "bounding_box_train").glob("0002_*.jpg"))
+        reporters = [Silent(), Silent()]
+        if name == "expected":
+            own[0].write_bytes(own[1].read_bytes())
+        else:
+            reporters = [Spoiling(words, own[0], kind), Spoiling("Trainable", own[0], kind)]
+        prompts = PromptSettings(model=TINY_MODEL, pretrained="random", **few)
+        run = tmp_path / f"run-{name}"
+        first = train_prompts(data, prompts, run=run, machine=EXACT, reporter=reporters[0])
+        if name == "found":
+            assert [Path(fault.path).name for fault in first.left_out] == [own[0].name]
+            own[0].unlink(missing_ok=True)
+            shutil.copy(world / "bounding_box_train" / own[0].name, own[0])
+        second = train_visual(VisualSettings(**few), run=run, machine=EXACT, reporter=reporters[1])
+        if name == "found":
+            assert [Path(fault.path).name for fault in second.left_out] == [own[0].name]
+            assert re.search(r"1 of \d+ images cannot be read", " ".join(reporters[1].warnings))
+        found[name] = (run / "visual" / "image_encoder.safetensors").read_bytes()
+    if words == "Run folder":  # else its own vector was computed before
+        assert found["found"] == found["expected"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from scing_cli.core.batches.loader import ImageLoader
+from scing_cli.core.batches.pixels import Pixels
 from scing_cli.core.runtime import free_memory, to_device
 
 SHARE = 4  # images are cached if they take at most 1 / SHARE of the free memory
@@ -20,10 +21,18 @@ class DeviceImageCache:
         loader: Decodes the images.
         device: Device of the batches.
         available: Bytes available for the cache; None for a share of the device's free memory.
+        load: Loads batches of rows; None for the loader's `batches`.
     """
 
-    def __init__(self, loader: ImageLoader, device: torch.device, *, available: int | None = None) -> None:
-        self.loader = loader
+    def __init__(
+        self,
+        loader: ImageLoader,
+        device: torch.device,
+        *,
+        available: int | None = None,
+        load: Callable[[Sequence[Sequence[int]]], Iterator[tuple[list[int], Pixels]]] | None = None,
+    ) -> None:
+        self.load = load or loader.batches
         self.device = device
         shape = (len(loader.files), 3, loader.height, loader.width)
         size = len(loader.files) * 3 * loader.height * loader.width
@@ -44,9 +53,9 @@ class DeviceImageCache:
             ImageError: If a file of a batch cannot be decoded; the message gives the file.
         """
         if self.cached is None:
-            yield from ((rows, to_device(pixels, self.device)) for rows, pixels in self.loader.batches(batch_rows))
+            yield from ((rows, to_device(pixels, self.device)) for rows, pixels in self.load(batch_rows))
             return
-        for rows, (new, pixels) in zip(batch_rows, self.loader.batches(self._missing(batch_rows)), strict=True):
+        for rows, (new, pixels) in zip(batch_rows, self.load(self._missing(batch_rows)), strict=True):
             if new:
                 self.cached.index_copy_(0, to_device(new, self.device), to_device(pixels, self.device))
                 for row in new:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -76,7 +76,11 @@ class ImageLoader:
         self.ahead = ahead
 
     def batches(
-        self, batch_rows: Iterable[Sequence[int]], *, left_out: LeftOut | None = None
+        self,
+        batch_rows: Iterable[Sequence[int]],
+        *,
+        left_out: LeftOut | None = None,
+        others: Callable[[int], Iterable[int]] | None = None,
     ) -> Iterator[tuple[list[int], Pixels]]:
         """Decode batches in the given order.
 
@@ -86,12 +90,15 @@ class ImageLoader:
             batch_rows: The row numbers of each batch, for example from `sequential` or `identity_batches`.
             left_out: Receives the files that cannot be decoded; their rows are missing from the batches, and a batch
                 without any other row is skipped. None to raise for the first one.
+            others: Returns the rows whose pixels may take the place of those of a row that is left out, the first that
+                can be decoded; then no row is missing.
 
         Yields:
             The row numbers, and their pixels: shape (B, 3, height, width), uint8.
 
         Raises:
-            ImageError: If a file of a batch cannot be decoded, unless it is left out; the message gives the file.
+            ImageError: If a file of a batch cannot be decoded, unless it is left out; the message gives the file. With
+                `others`, if none of them can be decoded either.
         """
         pool = ThreadPoolExecutor(self.workers, thread_name_prefix="decode")
         waiting: deque[_Pending] = deque()
@@ -99,9 +106,9 @@ class ImageLoader:
             for rows in batch_rows:
                 waiting.append(self._start(pool, rows))
                 if len(waiting) > self.ahead:
-                    yield from self._finished(waiting.popleft(), left_out)
+                    yield from self._finished(waiting.popleft(), left_out, others)
             while waiting:
-                yield from self._finished(waiting.popleft(), left_out)
+                yield from self._finished(waiting.popleft(), left_out, others)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -125,7 +132,19 @@ class ImageLoader:
     def _decode(self, file: Path, target: Pixels) -> None:
         resize(read_image(file), self.height, self.width, self.interpolation, into=target)
 
-    def _finished(self, pending: _Pending, left_out: LeftOut | None) -> Iterator[tuple[list[int], Pixels]]:
+    def _decode_other(self, rows: Iterable[int], target: Pixels, error: ImageError) -> None:
+        """Decode the first row that can be decoded; raise the error of the row that they replace if none can."""
+        for row in rows:
+            try:
+                self._decode(self.files[row], target)
+            except ImageError:
+                continue
+            return
+        raise ImageError(error.what, f"No other image of this person can be read. {UNREADABLE_REMEDY}") from error
+
+    def _finished(
+        self, pending: _Pending, left_out: LeftOut | None, others: Callable[[int], Iterable[int]] | None
+    ) -> Iterator[tuple[list[int], Pixels]]:
         """Wait for a batch and yield it without the rows that are left out; nothing if no row is left."""
         errors: dict[int, ImageError] = {}
         for job in pending.jobs:
@@ -134,7 +153,9 @@ class ImageLoader:
             if left_out is None:
                 raise ImageError(error.what, UNREADABLE_REMEDY) from error
             left_out.add(self.files[pending.rows[place]], error)
-        if not errors:
+            if others is not None:
+                self._decode_other(others(pending.rows[place]), pending.pixels[place], error)
+        if not errors or others is not None:
             yield pending.rows, pending.pixels
         elif len(errors) < len(pending.rows):
             kept = [place for place in range(len(pending.rows)) if place not in errors]

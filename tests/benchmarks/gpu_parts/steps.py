@@ -30,7 +30,7 @@ from scing_cli.core.methods.stage1 import PromptTuning
 from scing_cli.core.methods.stage2 import tune_visual
 from scing_cli.core.runtime import choose_precision
 from scing_cli.core.settings import PromptSettings, Schedule, VisualSettings
-from scing_cli.core.workflows.train.stage import make_batches
+from scing_cli.core.workflows.train.training_images import make_batches
 
 BANK = 8
 EQUAL = 1e-3  # relative, of losses in float32: the kernels of a GPU add in other orders

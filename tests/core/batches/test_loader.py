@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from scing_cli.core.batches import ImageLoader, resize, sequential, shares
+from scing_cli.core.datasets.left_out import LeftOut
 from scing_cli.core.errors import ImageError, SettingError
 from scing_cli.core.imagefile import read_image
 
@@ -82,6 +83,25 @@ def test_an_unreadable_image_is_named_with_what_to_do(files: list[Path], tmp_pat
     assert "run scing prepare, which marks such images with the reason in its manifest" in caught.value.remedy
     assert not decoding()
     assert next(batches, None) is None
+
+
+def test_others_take_the_place_of_an_unreadable_image(files: list[Path], tmp_path: Path) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_text("no picture")
+    several = [files[0], broken, broken, files[3], files[4]]
+    left_out = LeftOut()
+    plan = [[0, 1, 3], [1], [2]]
+    found = list(loader(several).batches(plan, left_out=left_out, others=lambda row: [2, 4, 3] if row == 1 else [3]))
+    expected = [[0, 4, 3], [4], [3]]
+    assert [rows for rows, _ in found] == plan
+    for (_, pixels), rows in zip(found, expected, strict=True):
+        for row, image in zip(rows, pixels, strict=True):
+            np.testing.assert_array_equal(image, resize(read_image(several[row]), 32, 16))
+    assert [fault.path for fault in left_out.dropped()] == [str(broken)]
+    with pytest.raises(ImageError, match=r"broken\.png .*\nNo other image of this person can be read"):
+        list(loader(several).batches([[1]], left_out=LeftOut(), others=lambda row: [2]))
+    with pytest.raises(ImageError, match=r"broken\.png"):
+        list(loader(several).batches([[1]], left_out=LeftOut(strict=True), others=lambda row: [3]))
 
 
 def test_closing_early_leaves_no_thread(files: list[Path]) -> None:

@@ -16,7 +16,7 @@ from scing_cli.core.methods import Similarity, load_method
 from scing_cli.core.runtime import Silent, choose_precision
 from scing_cli.core.settings import PromptSettings, VisualSettings
 from scing_cli.core.training import LearningRate, MetricsLog, Trainer
-from scing_cli.core.workflows.train.stage import make_batches
+from scing_cli.core.workflows.train.training_images import make_batches
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 PEOPLE, EACH, BATCH, INSTANCES = 6, 4, 8, 2

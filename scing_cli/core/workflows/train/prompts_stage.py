@@ -61,7 +61,7 @@ class PromptsReport:
 
 @dataclasses.dataclass(frozen=True)
 class _Stage1Input:
-    """Data, classes of the training images, and the frozen CLIP on the device."""
+    """Data, classes of the training images, the frozen CLIP on the device, and the images that cannot be read."""
 
     manifest: Manifest
     part: Manifest
@@ -69,6 +69,7 @@ class _Stage1Input:
     clip: ClipModel
     digest: str
     embedder: TorchEmbedder
+    left_out: LeftOut
 
 
 def train_prompts(
@@ -139,7 +140,7 @@ def train_prompts(
         from scing_cli.core.encoders.compiled import compile_advice
 
         with memory, compile_advice():
-            inputs = _read_input(manifest, settings, machine, reporter)
+            inputs = _read_input(manifest, settings, machine, left_out, reporter)
             training = Unfinished(
                 target,
                 "prompts",
@@ -199,7 +200,9 @@ def _train(
     return PromptsReport(opened, len(inputs.part.identities()), len(inputs.part), fit, trainable, frozen)
 
 
-def _read_input(manifest: Manifest, settings: PromptSettings, machine: Machine, reporter: Reporter) -> _Stage1Input:
+def _read_input(
+    manifest: Manifest, settings: PromptSettings, machine: Machine, left_out: LeftOut, reporter: Reporter
+) -> _Stage1Input:
     from scing_cli.core.encoders.clip import load_clip
     from scing_cli.core.encoders.encoder_file import encoder_digest
 
@@ -218,16 +221,17 @@ def _read_input(manifest: Manifest, settings: PromptSettings, machine: Machine, 
     embedder = machine.embedder(clip.image, precision=precision)
     clip.text.to(device)
     part = manifest.part("train")
-    return _Stage1Input(manifest, part, labels(part, part.identities()), clip, digest, embedder)
+    return _Stage1Input(manifest, part, labels(part, part.identities()), clip, digest, embedder, left_out)
 
 
 def _task(inputs: _Stage1Input, settings: PromptSettings, reporter: Reporter) -> PromptTask:
     import torch
 
     from scing_cli.core.methods import load_method
+    from scing_cli.core.workflows.train.training_images import encode
 
     embedder = inputs.embedder
-    vectors = embedder.files(inputs.part.files(), unit=False, reporter=reporter, text="encode train")
+    vectors = encode(inputs.part, embedder, left_out=inputs.left_out, reporter=reporter)
     task = load_method(settings.method).prompt_task(
         settings,
         clip=inputs.clip,
@@ -241,12 +245,11 @@ def _task(inputs: _Stage1Input, settings: PromptSettings, reporter: Reporter) ->
 
 
 def _batches(inputs: _Stage1Input, *, images: bool) -> Batches:
-    from scing_cli.core.workflows.train.stage import make_batches
+    from scing_cli.core.workflows.train.training_images import make_batches
 
-    embedder = inputs.embedder
-    return make_batches(
-        inputs.part, inputs.clip.image.geometry, device=embedder.device, workers=embedder.workers, images=images
-    )
+    embedder, geometry = inputs.embedder, inputs.clip.image.geometry
+    device, workers, left_out = embedder.device, embedder.workers, inputs.left_out
+    return make_batches(inputs.part, geometry, device=device, workers=workers, images=images, left_out=left_out)
 
 
 def _save(folder: Path, task: PromptTask, inputs: _Stage1Input, settings: PromptSettings) -> None:

@@ -1,22 +1,18 @@
-"""Shared parts of both training stages: batches, the training itself, and the evaluation of the dry run."""
+"""Shared parts of both training stages: the training itself, and the evaluation of the dry run."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
-
 from scing_cli.core.artifacts import Run
-from scing_cli.core.batches import ImageLoader, identity_batches, normalise, random_batches
-from scing_cli.core.batches.image_cache import DeviceImageCache
+from scing_cli.core.batches import identity_batches, random_batches
 from scing_cli.core.datasets.left_out import LeftOut
 from scing_cli.core.embeddings import Embedder
-from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.evaluation import Scores
 from scing_cli.core.manifest import Manifest
-from scing_cli.core.methods import Batch, Batches, Task
+from scing_cli.core.methods import Batches, Task
 from scing_cli.core.runtime import Reporter, Silent
 from scing_cli.core.settings import Schedule
 from scing_cli.core.training import Fit, LearningRate, MetricsLog, Trainer
@@ -26,29 +22,6 @@ from scing_cli.core.workflows.train.run_lock import DRY_RUN
 from scing_cli.core.workflows.train.session import TrainingSession
 
 FEW = 8  # queries of the dry run
-
-
-def make_batches(part: Manifest, geometry: Geometry, *, device: torch.device, workers: int, images: bool) -> Batches:
-    """Return a function from lists of training rows to batches on the device, with pixels if `images` is true."""
-    loader = ImageLoader(
-        part.files(),
-        height=geometry.height,
-        width=geometry.width,
-        interpolation=geometry.interpolation,
-        workers=workers,
-    )
-    # on a CPU, decoding costs little next to a step, and a cache would take main memory
-    available = 0 if device.type == "cpu" else None
-    cache = DeviceImageCache(loader, device, available=available) if images else None
-
-    def batches_of(batch_rows: Sequence[Sequence[int]]) -> Iterator[Batch]:
-        if cache is None:
-            yield from (Batch(rows, None) for rows in batch_rows)
-            return
-        for rows, pixels in cache.batches(batch_rows):
-            yield Batch(rows, normalise(pixels, geometry.mean, geometry.std))
-
-    return batches_of
 
 
 def train(

@@ -160,7 +160,7 @@ def train_visual(
             training = _describe(inputs, settings, {**moved, "validate": validate})
             session = TrainingSession(training, minutes=save_minutes, reporter=reporter)
             with session.running(resume=resume):
-                report = _train(inputs, settings, session, reporter)
+                report = _train(inputs, settings, session, left_out, reporter)
             scores = _validate(inputs, validation, reporter) if validation is not None else None
             report_left_out(left_out.dropped(), total, reporter, target=opened.left_out("visual"))
             return dataclasses.replace(report, validation=scores, left_out=left_out.dropped())
@@ -186,10 +186,11 @@ def _describe(inputs: _Stage2Input, settings: VisualSettings, given: Mapping[str
 
 
 def _train(
-    inputs: _Stage2Input, settings: VisualSettings, session: TrainingSession, reporter: Reporter
+    inputs: _Stage2Input, settings: VisualSettings, session: TrainingSession, left_out: LeftOut, reporter: Reporter
 ) -> VisualReport:
     from scing_cli.core.encoders.encoder_file import save_image_encoder
-    from scing_cli.core.workflows.train.stage import dry_run_evaluation, make_batches, train
+    from scing_cli.core.workflows.train.stage import dry_run_evaluation, train
+    from scing_cli.core.workflows.train.training_images import make_batches
 
     run, encoder, texts = inputs.run, inputs.encoder, inputs.texts
     task, classes = _task(inputs, settings, reporter)
@@ -199,9 +200,8 @@ def _train(
         dry_run_evaluation(inputs.manifest, inputs.machine.embedder(encoder))
         save_image_encoder(folder, encoder, {})
 
-    batches_of = make_batches(
-        inputs.part, encoder.geometry, device=device, workers=inputs.machine.threads(), images=True
-    )
+    part, workers = inputs.part, inputs.machine.threads()
+    batches_of = make_batches(part, encoder.geometry, device=device, workers=workers, images=True, left_out=left_out)
     fit = train(
         task,
         inputs.part,

@@ -1,0 +1,96 @@
+"""The images of a training: as batches of pixels, and as vectors of the frozen encoder."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+
+from scing_cli.core.batches import ImageLoader, normalise
+from scing_cli.core.batches.image_cache import DeviceImageCache
+from scing_cli.core.datasets.left_out import LeftOut
+from scing_cli.core.embeddings import Embedder, Vectors
+from scing_cli.core.encoders.geometry import Geometry
+from scing_cli.core.errors import UNREADABLE_REMEDY, ImageError, spelled
+from scing_cli.core.manifest import Manifest
+from scing_cli.core.methods import Batch, Batches
+from scing_cli.core.runtime import Reporter
+
+
+def others_of(part: Manifest) -> Callable[[int], list[int]]:
+    """Return a function from a training row to the others of its identity: those after it, then those before it."""
+    rows: dict[str, list[int]] = {}
+    for row, sample in enumerate(part):
+        rows.setdefault(sample.identity, []).append(row)
+
+    def others(row: int) -> list[int]:
+        own = rows[part.samples[row].identity]
+        place = own.index(row)
+        return own[place + 1 :] + own[:place]
+
+    return others
+
+
+def make_batches(
+    part: Manifest,
+    geometry: Geometry,
+    *,
+    device: torch.device,
+    workers: int,
+    images: bool,
+    left_out: LeftOut | None = None,
+) -> Batches:
+    """Return a function from lists of training rows to batches on the device, with pixels if `images` is true.
+
+    An image that was sound before the training and cannot be decoded any more has the pixels of the next one of its
+    identity, so that the batches stay as they are planned; it is added to `left_out`. Without that, it is an error.
+    """
+    loader = ImageLoader(
+        part.files(),
+        height=geometry.height,
+        width=geometry.width,
+        interpolation=geometry.interpolation,
+        workers=workers,
+    )
+    # on a CPU, decoding costs little next to a step, and a cache would take main memory
+    available = 0 if device.type == "cpu" else None
+    others = None if left_out is None else others_of(part)
+    load = functools.partial(loader.batches, left_out=left_out, others=others)
+    cache = DeviceImageCache(loader, device, available=available, load=load) if images else None
+
+    def batches_of(batch_rows: Sequence[Sequence[int]]) -> Iterator[Batch]:
+        if cache is None:
+            yield from (Batch(rows, None) for rows in batch_rows)
+            return
+        for rows, pixels in cache.batches(batch_rows):
+            yield Batch(rows, normalise(pixels, geometry.mean, geometry.std))
+
+    return batches_of
+
+
+def encode(part: Manifest, embedder: Embedder, *, left_out: LeftOut, reporter: Reporter) -> Vectors:
+    """Encode the training images; one that cannot be decoded any more gets the vector of the next one of its identity.
+
+    Args:
+        part: N training rows.
+        embedder: The frozen encoder.
+        left_out: Receives the images that cannot be decoded.
+        reporter: Shows the progress.
+
+    Returns:
+        Shape (N, D), float32, not of unit length.
+
+    Raises:
+        ImageError: If no image of an identity can be decoded.
+    """
+    files = part.files()
+    vectors = embedder.files(files, unit=False, reporter=reporter, text="encode train", left_out=left_out)
+    others = others_of(part)
+    for row in (row for row, file in enumerate(files) if file in left_out):
+        other = next((other for other in others(row) if files[other] not in left_out), None)
+        if other is None:
+            what = f"{spelled(files[row])} cannot be read any more, nor any other image of its person."
+            raise ImageError(what, UNREADABLE_REMEDY)
+        vectors[row] = vectors[other]
+    return vectors
