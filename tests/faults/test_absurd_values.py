@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 from artifacts import edit_json, edit_run
 from pipeline.conftest import FAST
-from tiny import TINY_MODEL
+from tiny import TINY_MODEL, tiny_clip
 
 from scing_cli.core.artifacts import with_checksum, write_json
 from scing_cli.core.artifacts.schema_faults import find_fault
 from scing_cli.core.artifacts.schemas import KINDS
+from scing_cli.core.embeddings.openvino_text import make_openvino_text
+from scing_cli.core.encoders.export_facts import export_facts
 from scing_cli.core.runtime import Silent
 from scing_cli.core.settings import PromptSettings
 from scing_cli.core.training import Trainer
@@ -84,10 +86,14 @@ def unfinished(world, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def contents(finished, unfinished) -> dict[str, dict[str, Any]]:
+def contents(finished, unfinished, tmp_path_factory) -> dict[str, dict[str, Any]]:
     """The real content of each kind of file."""
+    clip, folder = tiny_clip(), tmp_path_factory.mktemp("text") / "made"
+    assert make_openvino_text(folder, clip.text, "a" * 64, reporter=Silent())
     found = {kind: json.loads((finished / file).read_text()) for kind, file in FILES.items()}
     found["unfinished training"] = json.loads((unfinished / STATE).read_text())
+    found["OpenVINO text stamp"] = json.loads((folder / "stamp.json").read_text())
+    found["graph statement"] = export_facts(clip.image.geometry, kind="projected", digest="a" * 64, output="vectors")
     return found | {"index stamp": index_stamp(finished.parent / "gallery.faiss")[1]}
 
 

@@ -92,7 +92,7 @@ def test_ctrl_c_says_what_is_kept_and_with_which_command_to_go_on(scing, finishe
     ended = scing(*command)
     assert "are saved in my gallery.unfinished.faiss." in ended.err
     monkeypatch.setattr(loader, "read_image", read)
-    monkeypatch.setattr(embed_gallery, "_rows", interrupted)
+    monkeypatch.setattr(embed_gallery, "gallery_rows", interrupted)
     assert "Interrupted; nothing new is kept, my gallery.unfinished.faiss is unchanged." in scing(*command).err
 
 

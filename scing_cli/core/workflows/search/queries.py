@@ -64,7 +64,7 @@ def photo_files(photos: Sequence[Path], reporter: Reporter) -> tuple[list[Path],
     """
     files: list[Path] = []
     passed: list[PassedOver] = []
-    absent = [photo.as_posix() for photo in photos if not photo.exists()]
+    absent = [photo.as_posix() for photo in photos if not os.path.exists(photo)]  # noqa: PTH110 - False for an impossible name
     on_disk = paths_on_disk(Path(), absent) if absent else {}
     for given in photos:
         photo = Path(on_disk.get(given.as_posix(), given))
