@@ -12,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
 from tiny import TINY_MODEL
 
 import scing_cli
@@ -24,7 +26,7 @@ from scing_cli.core.runtime import Silent
 from scing_cli.core.synthetic import write_world
 
 TEXTS = ["a woman in a red coat with a backpack", "a man in blue trousers"]
-NAMED = "its text tower has random weights, so words mean nothing to it"
+NAMED = "starts from random weights (seed 0): its features are meaningless before training."
 
 
 @pytest.fixture(autouse=True)
@@ -56,8 +58,6 @@ def shipped(tmp_path_factory):
 
 def vectors_of(texts: list[str]) -> np.ndarray:
     """Encode each text alone with the CLIP that the run started from."""
-    import torch
-
     clip, found = load_clip(TINY_MODEL, "random", reporter=Silent()), []
     for text in texts:
         ids = torch.tensor([tokenize(text)])
@@ -225,6 +225,59 @@ def test_a_changed_clip_is_refused(scing, own_run, world, tmp_path):
     assert "is not the model that the prompts of" in result.err
 
 
+def weights(file: Path, **changed: float) -> Path:
+    """Write the small CLIP's weights in open_clip's layout, with a factor for some of the text tower's."""
+    clip = load_clip(TINY_MODEL, "random", reporter=Silent())
+    state = {f"visual.{name}": value for name, value in clip.image.state_dict().items()} | clip.text.state_dict()
+    state = {name: (value * changed.get(name, 1.0)).contiguous() for name, value in state.items()}
+    save_file(state | {"logit_scale": torch.tensor(2.0)}, file)
+    return file
+
+
+def test_words_are_read_by_the_text_tower_of_the_index_s_own_weights(scing, world, tmp_path):
+    """Two files with the same image tower and other text towers; then one is replaced."""
+    first, second = weights(tmp_path / "a.safetensors"), weights(tmp_path / "b.safetensors", positional_embedding=-3.0)
+    found = {}
+    for file in (first, second):
+        model, index = ("--model", TINY_MODEL, "--pretrained", file), ("--output", file.with_suffix(".faiss"))
+        assert scing("embed", *model, "--data", world, *index).code == 0
+        for again in (False, True):
+            options = ("--index", file.with_suffix(".faiss"), "-k", "3", "--json")
+            hits = scing("search", "--text", "a man", *options).json["results"][0]["hits"]
+            found[file.stem, again] = [hit["score"] for hit in hits]
+    np.testing.assert_allclose(found["a", False], found["a", True], atol=2e-3)
+    np.testing.assert_allclose(found["b", False], found["b", True], atol=2e-3)
+    assert np.abs(np.subtract(found["a", True], found["b", True])).max() > 0.01
+    second.replace(first)  # the same image tower: photos find what they found, words are read by what is there now
+    now = scing("search", "--text", "a man", "--index", tmp_path / "a.faiss", "-k", "3", "--json").json["results"][0]
+    np.testing.assert_allclose([hit["score"] for hit in now["hits"]], found["b", False], atol=2e-3)
+
+
+def test_a_runs_text_tower_must_be_the_one_of_its_training(scing, own_run, world, tmp_path):
+    from scing_cli.core.artifacts import read_json, write_json
+
+    index, file = tmp_path / "g.faiss", own_run / "run.json"
+    assert scing("embed", "--run", own_run, "--data", world, "--output", index).code == 0
+    content = read_json(file)
+    content["model"]["text_digest"] = "0" * 64
+    write_json(file, content)
+    result = scing("search", "--text", "a man", "--index", index)
+    assert result.code == 2
+    assert "is not the one that" in result.err
+
+
+def test_a_borrowed_text_tower_is_named_in_every_search(scing, shipped, tmp_path):
+    """Weights of an image encoder alone: the words are read by the text tower of `--model`."""
+    clip = load_clip("scing-tiny", reporter=Silent())
+    file, index = tmp_path / "tower.safetensors", tmp_path / "g.faiss"
+    save_file({name: value.contiguous() for name, value in clip.image.state_dict().items()}, file)
+    data = ("--data", shipped / "people", "--output", index)
+    assert scing("embed", "--model", "scing-tiny", "--pretrained", file, *data).code == 0
+    for _ in range(2):
+        said = scing("search", "--text", "a man", "--index", index, "-k", "1")
+        assert "has an image encoder alone: the text tower is that of scing-tiny" in said.err
+
+
 def test_a_damaged_openvino_model_is_made_again(scing, index, tmp_path):
     options = ("search", "--text", "a man", "--index", index, "-k", "1", "--json")
     first = scing(*options)
@@ -259,8 +312,11 @@ def test_the_library_embeds_texts_and_searches_with_them(shipped, tmp_path):
     report = scing_cli.search([], folder / "gallery.faiss", texts=TEXTS, k=3, reporter=Silent())
     assert [hit.path for hit in hits] == [hit.row.path for own in report.results for hit in own.hits]
     assert [(own.query, own.text, own.label) for own in report.results] == [(None, text, text) for text in TEXTS]
+    assert opened.model.embed_texts([]).shape == (0, opened.width)
     with pytest.raises(scing_cli.ScingError, match="the text is empty"):
         opened.model.embed_texts("")
+    with pytest.raises(scing_cli.ScingError, match="number 2 of 2: None is not a text"):
+        opened.model.embed_texts(["a man", None])
 
 
 def test_the_example_measures_photo_words_and_both(shipped):

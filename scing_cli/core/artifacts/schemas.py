@@ -89,6 +89,7 @@ class ModelEntry(Entry):
     model: PathText
     pretrained: PathText
     digest: Digest
+    text_digest: Digest | None = None
     geometry: GeometryEntry
 
 
@@ -173,6 +174,7 @@ class OpenVinoTextStamp(Entry):
     context_length: Size
     files: OpenVinoFiles
     least_cosine: Annotated[float, Field(ge=-1.001, le=1.001)]
+    warnings: list[Word] = Field(default_factory=list)
 
 
 class GraphStatement(Entry):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from scing_cli.core.runtime import Reporter, default_threads
 if TYPE_CHECKING:
     from scing_cli.core.encoders.text import TextEncoder
 
-REMEDY = "The next search by words makes it again."
+REMEDY = "It is made again."
 PROBES = (  # texts with which a new model is checked
     "a man",
     "a woman in a red coat with a backpack",
@@ -40,6 +40,7 @@ class OpenVinoTextEmbedder(TextEmbedder):
 
     def __init__(self, compiled: Any, stamp: Mapping[str, Any]) -> None:
         super().__init__(width=int(stamp["embed_dim"]), context_length=int(stamp["context_length"]))
+        self.warnings: Sequence[str] = tuple(stamp.get("warnings", ()))
         self._compiled = compiled
 
     def features(self, tokens: Tokens) -> Vectors:
@@ -76,13 +77,16 @@ def load_openvino_text(folder: Path, digest: str) -> OpenVinoTextEmbedder | None
         raise RunError(f"The OpenVINO model of {folder / STAMP} cannot be used: {brief(error)}.", REMEDY) from error
 
 
-def make_openvino_text(folder: Path, tower: TextEncoder, digest: str, *, reporter: Reporter) -> bool:
+def make_openvino_text(
+    folder: Path, tower: TextEncoder, digest: str, *, warnings: Sequence[str] = (), reporter: Reporter
+) -> bool:
     """Make a text tower's OpenVINO model, check it, and move it to its folder; a failure is only a warning.
 
     Args:
         folder: The folder to make; one that exists is replaced.
         tower: The text tower.
         digest: The digest of the CLIP.
+        warnings: What to warn of whenever it is used.
         reporter: Shows why it could not be made.
 
     Returns:
@@ -96,7 +100,7 @@ def make_openvino_text(folder: Path, tower: TextEncoder, digest: str, *, reporte
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
             made = Path(temporary) / "copy"
             made.mkdir()
-            least = _write(made, tower, digest)
+            least = _write(made, tower, digest, warnings)
             if not least >= LEAST_COSINE:  # in this form, NaN is refused as well
                 reporter.warn(
                     f"The OpenVINO model of the text tower was not saved: the cosine of its vectors to the tower's is "
@@ -110,7 +114,7 @@ def make_openvino_text(folder: Path, tower: TextEncoder, digest: str, *, reporte
     return True
 
 
-def _write(folder: Path, tower: TextEncoder, digest: str) -> float:
+def _write(folder: Path, tower: TextEncoder, digest: str, warnings: Sequence[str]) -> float:
     """Write the graph and its stamp; return the smallest cosine of its vectors to the tower's."""
     from scing_cli.core.encoders.openvino_graph import text_graph
     from scing_cli.core.encoders.openvino_runtime import openvino
@@ -122,7 +126,14 @@ def _write(folder: Path, tower: TextEncoder, digest: str) -> float:
     right = TorchTextEmbedder(tower).texts(PROBES)
     least = float((left.astype(np.float64) * right).sum(axis=1).min())
     files = {name: file_digest(folder / name) for name in (GRAPH, WEIGHTS)}
-    stamp = {"format": FORMAT, "digest": digest, "model": tower.config, **facts, "files": files}
+    stamp = {
+        "format": FORMAT,
+        "digest": digest,
+        "model": tower.config,
+        **facts,
+        "files": files,
+        "warnings": [*warnings],
+    }
     write_json(folder / STAMP, {**stamp, "least_cosine": least})
     return least
 

@@ -20,6 +20,7 @@ from scing_cli.core.encoders.openvino_runtime import openvino, ops
 
 Node = Any
 State = Mapping[str, npt.NDArray[np.float32]]
+MVN_WIDTH = 16  # OpenVINO 2026.4 fails in `mvn` over other multiples, on processors without AVX-512
 EPSILON = 1e-5  # of the layer norms, as in open_clip
 QUICK = 1.702  # of QuickGELU, x * sigmoid(1.702 x)
 
@@ -137,8 +138,15 @@ class _Tower:
 
     def norm(self, node: Node, name: str) -> Node:
         """Apply a layer norm over the last axis."""
-        normal = ops.mvn(node, _whole([-1]), True, EPSILON, "inside_sqrt")
-        scaled = ops.multiply(normal, _constant(self.state[name + ".weight"]))
+        weight = self.state[name + ".weight"]
+        if len(weight) % MVN_WIDTH:  # the same, in a form that OpenVINO does not turn into `mvn`
+            centred = ops.subtract(node, ops.reduce_mean(node, _whole([-1]), keep_dims=True))
+            shares = _constant(np.full((len(weight), 1), 1 / len(weight), np.float32))
+            variance = ops.matmul(ops.multiply(centred, centred), shares, transpose_a=False, transpose_b=False)
+            normal = ops.divide(centred, ops.sqrt(ops.add(variance, _constant(np.float32(EPSILON)))))
+        else:
+            normal = ops.mvn(node, _whole([-1]), True, EPSILON, "inside_sqrt")
+        scaled = ops.multiply(normal, _constant(weight))
         return ops.add(scaled, _constant(self.state[name + ".bias"]))
 
     def linear(self, node: Node, name: str) -> Node:

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Iterator
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
-LONGEST_VARINT = 10  # bytes
+LONGEST_VARINT, LONGEST_TAG = 10, 5  # bytes
 MOST_FIELDS = 4_000_000  # of all messages together; a large ONNX model has some 100,000
 
 Value = int | memoryview
@@ -32,7 +32,11 @@ class FieldReader:
             self.left -= 1
             if self.left < 0:
                 raise ValueError(f"it has more than {MOST_FIELDS:,} fields")
+            start = place
             tag, place = _varint(message, place)
+            # Other readers drop what exceeds 32 bits, so such a field would be another one to them.
+            if tag >= 2**32 or place - start > LONGEST_TAG:
+                raise ValueError("a field has a number that is too large")
             number, kind = tag >> 3, tag & 7
             if number == 0:
                 raise ValueError("a field has the number 0")

@@ -55,9 +55,13 @@ def checked_words(texts: Sequence[str]) -> list[str]:
     Raises:
         SettingError: If one is empty, has no word or is not Unicode.
     """
-    found = [" ".join(text.split()) for text in texts]
-    for number, text in enumerate(found, 1):
-        which = "--text" if len(found) == 1 else f"--text, number {number} of {len(found)}"
+    found = []
+    for number, given in enumerate(texts, 1):
+        which = "--text" if len(texts) == 1 else f"--text, number {number} of {len(texts)}"
+        if not isinstance(given, str):
+            raise SettingError(f"{which}: {given!r} is not a text.", 'Describe a person: "a man in a red shirt".')
+        text = " ".join(given.split())
+        found.append(text)
         if not any(letter.isalnum() for letter in text):
             what = f"{spelled(text[:SHOWN])} has no word" if text else "the text is empty"
             raise SettingError(f"{which}: {what}.", 'Describe a person: "a man in a red shirt".')
@@ -98,6 +102,8 @@ def text_vectors(texts: Sequence[str], model: OpenedModel, *, reporter: Reporter
         SettingError: If the model has no text tower.
     """
     embedder = open_text_embedder(model, reporter=reporter)
+    if not texts:
+        return embedder.texts(texts)
     cut = tokens_of(texts, embedder.context_length).cut
     if cut:
         first = spelled(texts[cut[0]][:SHOWN])

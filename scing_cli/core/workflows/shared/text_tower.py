@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scing_cli.core.artifacts import cache_folder
+from scing_cli.core.artifacts import cache_folder, text_digest
+from scing_cli.core.artifacts.known_digests import known_digest
 from scing_cli.core.embeddings.openvino_text import load_openvino_text, make_openvino_text
 from scing_cli.core.embeddings.text_embedder import TextEmbedder, TorchTextEmbedder
+from scing_cli.core.encoders.hub import locate
 from scing_cli.core.errors import RunError, SettingError
-from scing_cli.core.runtime import Reporter
+from scing_cli.core.runtime import Reporter, Silent
 from scing_cli.core.workflows.shared.model import OpenedModel
 from scing_cli.core.workflows.shared.starting_encoder import starting_clip
 
 if TYPE_CHECKING:
     from scing_cli.core.encoders.clip import ClipModel
 
-RANDOM = "random"
 REMEDY = "Restore its weights, or embed the gallery again: scing embed --force, same --output."
 
 
@@ -28,7 +29,7 @@ def open_text_embedder(model: OpenedModel, *, reporter: Reporter) -> TextEmbedde
 
     Args:
         model: The model of the images.
-        reporter: Receives a warning if the model was never trained with words.
+        reporter: Receives the warnings of loading the CLIP, such as random weights, also if a copy is used.
 
     Raises:
         SettingError: If the model has no text tower.
@@ -37,34 +38,87 @@ def open_text_embedder(model: OpenedModel, *, reporter: Reporter) -> TextEmbedde
     """
     if model.engine is not None:
         raise SettingError(f"--text needs a CLIP: {model.label()} has no text encoder.", "Search with a photo.")
-    digest, pretrained, load = _clip_of(model, reporter)
-    if pretrained == RANDOM:
-        reporter.warn(f"{model.label()}: its text tower has random weights, so words mean nothing to it.")
-    folder = _folder(digest)
+    clip = _clip_of(model)
+    key = clip.key(reporter)
+    folder = cache_folder() / "inference-text" / key[:32]
     try:
-        found = load_openvino_text(folder, digest)
+        found = load_openvino_text(folder, key)
     except RunError as error:
         reporter.warn(str(error).replace("\n", " "))
         found = None
     if found is not None:
+        for warning in found.warnings:
+            reporter.warn(warning)
         return found
-    tower = load().text
-    if make_openvino_text(folder, tower, digest, reporter=reporter):
+    listening = _Listening(reporter)
+    tower = clip.load(listening).text
+    if make_openvino_text(folder, tower, key, warnings=listening.warnings, reporter=reporter):
         reporter.note(f"OpenVINO model of the text tower, for searches that start without torch: {folder}")
     return TorchTextEmbedder(tower)
 
 
-def _clip_of(model: OpenedModel, reporter: Reporter) -> tuple[str, str, Callable[[], ClipModel]]:
-    """Return the digest of the CLIP whose text tower belongs to a model, the name of its weights, and its loader."""
-    if (run := model.run) is not None:
-        digest = str(run.info["model"]["digest"])
-        return digest, str(run.info["model"]["pretrained"]), lambda: starting_clip(run, digest, None, reporter)
+@dataclasses.dataclass(frozen=True)
+class _Clip:
+    """The CLIP whose text tower belongs to a model.
 
-    def load() -> ClipModel:
+    Args:
+        digest: The digest of its image encoder.
+        model: Its name.
+        pretrained: The name of its weights.
+        load: Loads it, and checks that it is still the same.
+        seed: The seed of random weights.
+    """
+
+    digest: str
+    model: str
+    pretrained: str
+    load: Callable[[Reporter], ClipModel]
+    seed: int
+
+    def key(self, reporter: Reporter) -> str:
+        """Return a digest of both towers without loading them: of the image encoder's, and of the file of the weights.
+
+        Raises:
+            WeightsError: If that file is gone.
+        """
+        file = locate(self.model, self.pretrained, reporter=reporter)
+        return text_digest(f"{self.digest} {self.seed if file is None else known_digest(file)}")
+
+
+class _Listening(Silent):
+    """Passes warnings and notes on, and keeps the warnings."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self.reporter = reporter
+        self.warnings: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+        self.reporter.warn(text)
+
+    def note(self, text: str) -> None:
+        self.reporter.note(text)
+
+
+def _clip_of(model: OpenedModel) -> _Clip:
+    """Return the CLIP whose text tower belongs to a model."""
+    if (run := model.run) is not None:
+        info = run.info["model"]
+        digest, seed = str(info["digest"]), int(run.prompt_settings()["seed"])
+
+        def start(reporter: Reporter) -> ClipModel:
+            clip = starting_clip(run, digest, None, reporter)
+            _check_words(clip, info.get("text_digest"), model.label())
+            return clip
+
+        return _Clip(digest, str(info["model"]), str(info["pretrained"]), start, seed)
+
+    where = model.where
+
+    def load(reporter: Reporter) -> ClipModel:
         from scing_cli.core.encoders.clip import load_clip
         from scing_cli.core.encoders.encoder_file import encoder_digest
 
-        where = model.where
         options = {name: where[name] for name in ("stride", "seed", "statistics", "interpolation") if name in where}
         clip = load_clip(where["model"], where["pretrained"], reporter=reporter, **options)
         # a model with camera vectors has another digest than the CLIP that it became
@@ -72,8 +126,15 @@ def _clip_of(model: OpenedModel, reporter: Reporter) -> tuple[str, str, Callable
             raise RunError(f"{model.label()} is not the model that made the index any more.", REMEDY)
         return clip
 
-    return model.digest, str(model.where["pretrained"]), load
+    return _Clip(model.digest, str(where["model"]), str(where["pretrained"]), load, int(where.get("seed") or 0))
 
 
-def _folder(digest: str) -> Path:
-    return cache_folder() / "inference-text" / digest[:32]
+def _check_words(clip: ClipModel, digest: str | None, label: str) -> None:
+    """Check that a run's text tower is the one of its training; runs of earlier versions do not say which that was."""
+    from scing_cli.core.encoders.encoder_file import tensors_digest
+
+    if digest is not None and tensors_digest(clip.text.state_dict(), {}) != digest:
+        raise RunError(
+            f"The text encoder of {clip.name} ({clip.pretrained}) is not the one that {label} was trained with.",
+            "Restore the original weights, or train again.",
+        )

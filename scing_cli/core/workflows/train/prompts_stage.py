@@ -262,8 +262,8 @@ def _save(folder: Path, task: PromptTask, inputs: _Stage1Input, settings: Prompt
         model_digest=inputs.digest,
         similarity=settings.similarity,
     )
-    extra = {"method": settings.method, "settings": saved_settings(settings)}
-    save_prompts(folder, task.trainable().state_dict(), texts, extra)
+    stamp = {"method": settings.method, "settings": saved_settings(settings)}
+    save_prompts(folder, task.trainable().state_dict(), texts, stamp)
 
 
 def _parameters(task: PromptTask, clip: ClipModel) -> tuple[dict[str, int], dict[str, int]]:
@@ -278,20 +278,19 @@ def _parameters(task: PromptTask, clip: ClipModel) -> tuple[dict[str, int], dict
 
 
 def _run_info(origin: Mapping[str, Any], inputs: _Stage1Input, settings: PromptSettings) -> dict[str, Any]:
-    clip = inputs.clip
+    from scing_cli.core.encoders.encoder_file import tensors_digest
+
+    clip, manifest = inputs.clip, inputs.manifest
     return {
-        "data": {
-            "root": str(inputs.manifest.root.absolute()),
-            "name": inputs.manifest.name,
-            **origin,
-            "fingerprint": inputs.manifest.fingerprint(),
-        },
+        "data": {"root": str(manifest.root.absolute()), "name": manifest.name, **origin}
+        | {"fingerprint": manifest.fingerprint()},
         "identities": list(inputs.part.identities()),
         "model": {
             "model": clip.name,
             "pretrained": clip.pretrained,
             "geometry": clip.image.geometry.as_dict(),
             "digest": inputs.digest,
+            "text_digest": tensors_digest(clip.text.state_dict(), {}),
         },
         "seed": settings.seed,
         "machine": {"device": inputs.embedder.device.type, "precision": inputs.embedder.precision},

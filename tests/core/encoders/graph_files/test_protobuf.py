@@ -58,6 +58,9 @@ def test_damaged_messages_end_in_a_value_error_or_are_read(fields, place: int, n
         (b"\x0a\x05abc", "it is cut short"),
         (b"\x0a" + b"\xff" * 9 + b"\x01", "it is cut short"),
         (b"\x08" + b"\xff" * 11, "a number is cut short or too long"),
+        # the field 1 to readers that drop bits above 32, and a field 1 in six bytes
+        (varint(1 << 32 | 1 << 3) + b"\x01", "a field has a number that is too large"),
+        (b"\x88\x80\x80\x80\x80\x00\x01", "a field has a number that is too large"),
         (b"\x08", "a number is cut short or too long"),
         (b"\x0b\x0c", "a field has the unknown type 3"),
         (b"\x02\x00", "a field has the number 0"),
