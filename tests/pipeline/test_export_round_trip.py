@@ -9,6 +9,8 @@ import numpy as np
 
 import scing_cli
 
+openvino = pytest.importorskip("scing_cli.core.encoders.openvino_runtime", exc_type=ImportError).openvino
+
 
 @pytest.mark.parametrize("kind", ["projected", "concat"])
 def test_an_exported_file_gives_the_runs_vectors_and_ranking(scing, finished, world, tmp_path, monkeypatch, kind):
@@ -18,6 +20,8 @@ def test_an_exported_file_gives_the_runs_vectors_and_ranking(scing, finished, wo
     exact = scing_cli.Machine(device="cpu", precision="fp32")
     run = scing_cli.load_model(finished, descriptor=kind, machine=exact).embed(photos)
     np.testing.assert_allclose(scing_cli.load_model(model="encoder.onnx").embed(photos), run, atol=1e-4)
+    openvino.save_model(openvino.convert_model("encoder.onnx"), "encoder.xml", compress_to_fp16=False)
+    np.testing.assert_allclose(scing_cli.load_model(model="encoder.xml").embed(photos), run, atol=1e-4)
     ranked = []
     for name, model in (("run", ("--run", finished, "--descriptor", kind)), ("file", ("--model", "encoder.onnx"))):
         made = scing("embed", *model, "--images", world / "query", "--output", f"{name}.faiss", "--precision", "fp32")

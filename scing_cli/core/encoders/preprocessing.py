@@ -32,6 +32,7 @@ _RESAMPLING = MappingProxyType({2: "bilinear", 3: "bicubic", "bilinear": "biline
 """Pillow's numbers, which transformers writes, and open_clip's words."""
 
 Channels = tuple[float, float, float]
+Chosen = tuple[bool, bool]  # whether the user has chosen statistics and interpolation
 Size = tuple[int, int]
 
 
@@ -82,7 +83,7 @@ def choose_preprocessing(
         raise SettingError(f"Interpolation {interpolation!r} is unknown.", f"Known: {known}.")
     mean, std = STATISTICS[DEFAULT[0] if statistics == AUTO else statistics]
     how = DEFAULT[1] if interpolation == AUTO else interpolation
-    stated = _stated(name, weights)
+    stated = _stated(name, weights, (statistics != AUTO, interpolation != AUTO))
     if stated is None:
         return Preprocessing(mean, std, how)
     return dataclasses.replace(
@@ -94,34 +95,34 @@ def choose_preprocessing(
     )
 
 
-def _stated(name: str, weights: Path | None) -> Preprocessing | None:
+def _stated(name: str, weights: Path | None, chosen: Chosen) -> Preprocessing | None:
     """Return what the folder of the weights states, else what that of the model states; None if neither does."""
     if weights is not None:
         if weights.name == _OURS and (weights.parent / STAMP).is_file():
-            return _of_stamp(weights.parent / STAMP)
+            return _of_stamp(weights.parent / STAMP, chosen)
         near = next((weights.parent / file for file in CONFIG_FILES if (weights.parent / file).is_file()), None)
-        if near is not None and (found := _of_config(near)) is not None:
+        if near is not None and (found := _of_config(near, chosen)) is not None:
             return found
     config = config_file(name)
-    found = None if config is None else _of_config(config)
+    found = None if config is None else _of_config(config, chosen)
     # The model's own description says which activation is used, not which one weights from elsewhere need.
     return None if found is None else dataclasses.replace(found, quick_gelu=None)
 
 
-def _of_stamp(stamp: Path) -> Preprocessing | None:
+def _of_stamp(stamp: Path, chosen: Chosen) -> Preprocessing | None:
     """Return the geometry in the stamp of an image encoder that this program wrote."""
     content = _read(stamp)
     geometry, model = content.get("geometry"), content.get("model")
     if not isinstance(geometry, Mapping) or not isinstance(model, Mapping):
         return None
     size = _size([geometry.get("height"), geometry.get("width")])
-    found = _pixels(geometry, ("mean", "std", "interpolation"), stamp)
+    found = _pixels(geometry, ("mean", "std", "interpolation"), stamp, chosen)
     return dataclasses.replace(
         found, size=size, exact=size is not None, quick_gelu=_flag(model.get("quick_gelu")), stated_in=stamp
     )
 
 
-def _of_config(config: Path) -> Preprocessing | None:
+def _of_config(config: Path, chosen: Chosen) -> Preprocessing | None:
     """Return what the JSON file of open_clip or transformers states; None if it is another file."""
     content = _read(config)
     vision = content.get("vision_config")
@@ -141,13 +142,18 @@ def _of_config(config: Path) -> Preprocessing | None:
         sizes = [section.get("size"), tower.get("image_size")]
         quick = bool(model.get("quick_gelu", False)) if tower else None
     size = next((size for each in sizes if (size := _size(each)) is not None), None)
-    found = _pixels(section, keys, source)
+    found = _pixels(section, keys, source, chosen)
     exact = size is not None and size[0] != size[1]
     return dataclasses.replace(found, size=size, exact=exact, quick_gelu=quick, stated_in=config)
 
 
-def _pixels(section: Mapping[str, Any], keys: tuple[str, str, str], source: Path) -> Preprocessing:
-    """Return mean, deviation and interpolation under three keys; the defaults without a source if there are none."""
+def _pixels(section: Mapping[str, Any], keys: tuple[str, str, str], source: Path, chosen: Chosen) -> Preprocessing:
+    """Return mean, deviation and interpolation under three keys; the defaults without a source if there are none.
+
+    What the user has chosen is not read: it may be wrong.
+    """
+    unread = {*(keys[:2] if chosen[0] else ()), *(keys[2:] if chosen[1] else ())}
+    section = {key: value for key, value in section.items() if key not in unread}
     mean, std = STATISTICS[DEFAULT[0]]
     return Preprocessing(
         mean=_channels(section, keys[0], mean, source),

@@ -56,7 +56,7 @@ def needs_quick_gelu(file: str, repository: str | None) -> bool | None:
             published = str(each.get("url") or "").rpartition("/")[2]
             hub = str(each.get("hf_hub") or "")
             # OpenAI's files are called as the model, which files of other weights may be called too.
-            if (published == file and not file.startswith(f"{name}.")) or (
+            if (published == file and not file.startswith(name.removesuffix("-quickgelu"))) or (
                 repository and hub.startswith(f"{repository}/")
             ):
                 return bool(each.get(_QUICK))

@@ -215,10 +215,18 @@ def _tensors_of(content: Any) -> Mapping[str, Any]:
         if not isinstance(content, Mapping):
             return {}
         inner = next((content[key] for key in _INNER if isinstance(content.get(key), Mapping)), None)
-        if inner is None or any(isinstance(value, Tensor) for value in content.values()):
+        # a training may have a tensor of its own beside them: its best figure, the state of a random generator
+        own = sum(isinstance(value, Tensor) for value in content.values())
+        if inner is None or own > _count_tensors(inner):
             return content
         content = inner
     return content if isinstance(content, Mapping) else {}
+
+
+def _count_tensors(content: Mapping[str, Any]) -> int:
+    """Return how many tensors a mapping holds; those of an inner one under a key of `_INNER` count for it."""
+    inner = max((_count_tensors(content[key]) for key in _INNER if isinstance(content.get(key), Mapping)), default=0)
+    return max(sum(isinstance(value, Tensor) for value in content.values()), inner)
 
 
 def _check_parts(path: Path) -> None:

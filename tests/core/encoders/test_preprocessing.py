@@ -55,6 +55,16 @@ def test_a_statement_that_cannot_be_used_is_refused(tmp_path, bad):
         choose_preprocessing(open_clip_folder(tmp_path, {"mean": [0.5] * 3, "std": bad}))
 
 
+def test_what_the_user_chooses_need_not_be_stated_well(tmp_path):
+    bad = open_clip_folder(tmp_path, {"mean": [124, 117, 104], "std": [1, 2, 3], "interpolation": "bilinear"})
+    found = choose_preprocessing(bad, "clip")
+    assert (found.mean, found.std, found.interpolation) == (CLIP_MEAN, CLIP_STD, "bilinear")
+    other = open_clip_folder(tmp_path, {"mean": [0.1] * 3, "std": [0.2] * 3, "interpolation": "lanczos"})
+    assert choose_preprocessing(other, interpolation="bicubic").mean == (0.1, 0.1, 0.1)
+    with pytest.raises(WeightsError, match="lanczos"):
+        choose_preprocessing(other, "clip")
+
+
 @pytest.mark.parametrize("bad", [0, 9, True, "nearest", [3]])
 def test_an_interpolation_that_is_not_offered_is_refused(tmp_path, bad):
     with pytest.raises(WeightsError, match=r"the interpolation .* is unknown"):

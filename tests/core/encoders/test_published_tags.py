@@ -52,3 +52,11 @@ def test_a_wrong_name_is_refused_before_torch_is_imported(tmp_path, options, mes
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert message in done.stderr
     assert done.returncode == 2, done.stderr
+
+
+def test_a_file_called_like_a_model_may_be_anybodys() -> None:
+    """OpenAI's files are called ViT-B-16.pt, and so may others be; a name that open_clip alone gives is known."""
+    assert {published_tags.needs_quick_gelu(f"{name}.pt", None) for name in ("ViT-B-16", "ViT-L-14-336px", "RN50")} == {
+        None
+    }
+    assert published_tags.needs_quick_gelu("b16_400m.pt", None)

@@ -37,6 +37,8 @@ def with_extras(state):
         "optimizer": torch.optim.AdamW([torch.nn.Parameter(torch.ones(2))]).state_dict(),
         "seen": {1, 2},
         "model_state_dict": {f"module.{name}": tensor for name, tensor in state.items()},
+        "best_acc1": torch.tensor(0.7),
+        "rng_state": torch.get_rng_state(),
     }
 
 

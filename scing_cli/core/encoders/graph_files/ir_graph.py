@@ -77,7 +77,9 @@ class _Reader:
             self.layer(values)
         elif tag == "data" and self._kind:
             self.data(*self._kind[-1], values)
-        elif self.place == ["net", "rt_info", KEY]:
+        elif self.place == ["net", "rt_info", KEY] or (
+            self.place == ["net", "rt_info", "framework", KEY] and self.statement is None  # converted from ONNX
+        ):
             self.statement = values.get("value")
 
     def end(self, tag: str) -> None:
