@@ -99,6 +99,7 @@ def _show(report: EmbedReport, terminal: Terminal) -> None:
     if terminal.result(payload):
         return
     counts = f", {report.replaced:,} had changed and were replaced" if report.replaced else ""
+    counts += f", {report.relabelled:,} relabelled" if report.relabelled else ""
     counts += f", {report.skipped:,} were there already" if report.skipped else ""
     counts += f", {report.removed:,} removed because their files are missing" if report.removed else ""
     counts += f", {len(report.left_out):,} left out" if report.left_out else ""

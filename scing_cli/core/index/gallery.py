@@ -157,6 +157,20 @@ class GalleryIndex:
         if changed:
             tune(self._store)
 
+    def relabel(self, labels: Mapping[int, tuple[str, str]]) -> None:
+        """Give rows other labels; ids and vectors stay. The disk changes only with `write`.
+
+        Args:
+            labels: Identity and camera by id.
+
+        Raises:
+            ValueError: If an id is unknown.
+        """
+        if unknown := labels.keys() - self._rows.keys():
+            raise ValueError(f"no rows {sorted(unknown)}")
+        for number, (identity, camera) in labels.items():
+            self._rows[number] = self._rows[number]._replace(identity=identity, camera=camera)
+
     def name_model(self, model: Mapping[str, Any]) -> None:
         """Say where the encoder is now, as in `Stamp.model`. The disk changes only with `write`."""
         self._stamp = dataclasses.replace(self._stamp, model=model)

@@ -27,7 +27,13 @@ from scing_cli.core.paths import StrPath, as_path, as_paths, check_once
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.embed.embed_report import EmbedReport, report_of
-from scing_cli.core.workflows.embed.gallery_images import GalleryChoice, NewImages, find_new_images, folder_data
+from scing_cli.core.workflows.embed.gallery_images import (
+    GalleryChoice,
+    NewImages,
+    find_new_images,
+    folder_data,
+    warn_of_mixed_labels,
+)
 from scing_cli.core.workflows.embed.partial_index import MINUTES, PartialIndex, PartialWriter
 from scing_cli.core.workflows.embed.prune import drop_missing
 from scing_cli.core.workflows.shared.embedder_choice import Crops, choose_embedder
@@ -61,7 +67,8 @@ def embed(
         choice: Which model.
         gallery: Which images; an image that is listed twice is embedded once.
         output: The index to write.
-        append: Add new and changed images to an index of the same model, which stays locked until the end.
+        append: Add new and changed images to an index of the same model, which stays locked until the end; images
+            that have not changed get the labels that they have now.
         prune: With `append`: also drop all rows whose files are missing.
         force: Replace an existing index.
         index_type: auto (by the number of vectors), flat, ivf or hnsw; `append` never changes the type.
@@ -102,24 +109,34 @@ def embed(
     with lock if append else unlocked:
         base = _base(output, model, embedder, index_type) if append and output.exists() else None
         gone = drop_missing(base, reporter) if base is not None and prune else 0
-        new = find_new_images(base, manifest, workers=machine.threads(), left_out=left_out, reporter=reporter)
+        new = find_new_images(
+            base,
+            manifest,
+            with_camera=bool(model.cameras),
+            workers=machine.threads(),
+            left_out=left_out,
+            reporter=reporter,
+        )
         seen_by = [cameras[file] for file in new.files] if model.cameras else None
         partial = _partial(output, model, embedder)
         writer = PartialWriter(partial, new.entries, cameras=seen_by, minutes=save_minutes, reporter=reporter)
         with writer.save_if_interrupted():
             new, vectors = new.readable(writer.embed(embedder, new.files, left_out=left_out), left_out)
             left_out.check_not_all(manifest.files())
+            if base is not None:
+                warn_of_mixed_labels(base, new, reporter)
             index = _joined(base, new, vectors, model, output, descriptor=descriptor, kind=index_type)
             with unlocked if append else lock:
                 if base is None:
                     _check_free(output, force=force)
-                if new.files or gone:
+                if new.files or gone or new.labels:
                     with writer.committing():
                         index.write(output, locked=True)
     added = len(new.files) - new.replaced
-    skipped = len(manifest) - len(new.files) - len(left_out)
+    skipped = len(manifest) - len(new.files) - len(new.labels) - len(left_out)
     report_left_out(left_out.dropped(), len(manifest), reporter, target=list_beside(output))
     counts = {"added": added, "replaced": new.replaced, "skipped": skipped, "removed": gone}
+    counts["relabelled"] = len(new.labels)
     return report_of(output, index, model.label(), passed_over=whole.passed, left_out=left_out.dropped(), **counts)
 
 
@@ -223,6 +240,8 @@ def _joined(
         )
     if new.stale:
         base.remove(new.stale)
+    for labels in new.labels:
+        base.relabel(labels)
     base.add(vectors, new.entries)
     base.name_model(model.seen_from(output))
     return base

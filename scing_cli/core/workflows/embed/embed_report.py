@@ -27,6 +27,7 @@ class EmbedReport:
         kind: The index type.
         recall: Recall@10 compared with a flat index; None for a flat index.
         passed_over: What was passed over in the folders of images.
+        relabelled: Images that have not changed, but whose rows got another identity or camera.
         left_out: Images that cannot be read, with the reasons. If they have rows in the index, these are former ones.
         example: One of its images.
     """
@@ -44,6 +45,7 @@ class EmbedReport:
     example: Path
     passed_over: tuple[PassedOver, ...] = ()
     left_out: tuple[Dropped, ...] = ()
+    relabelled: int = 0
 
 
 def report_of(

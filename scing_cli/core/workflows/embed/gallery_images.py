@@ -12,7 +12,7 @@ from scing_cli.core.datasets.left_out import LeftOut, unreadable
 from scing_cli.core.datasets.listing import find_images
 from scing_cli.core.datasets.passed_over import passed_text, report_passed
 from scing_cli.core.embeddings import Vectors
-from scing_cli.core.errors import DataError, ImageError, SettingError, counted, spelled
+from scing_cli.core.errors import DataError, ImageError, SettingError, counted, share, spelled
 from scing_cli.core.imagefile import REMEDY
 from scing_cli.core.index import Entry, GalleryIndex, Row, entry_of, file_keys, file_state
 from scing_cli.core.manifest import Manifest, Sample, display_name, is_text
@@ -83,11 +83,13 @@ class NewImages:
         files: The image files.
         entries: Their entries.
         former: For each file, the ids of rows that show former contents of it.
+        labels: New identity and camera of rows whose files have not changed, by id, for each such file.
     """
 
     files: Sequence[Path]
     entries: Sequence[Entry]
     former: Sequence[Sequence[int]]
+    labels: Sequence[Mapping[int, tuple[str, str]]] = ()
 
     @property
     def stale(self) -> list[int]:
@@ -105,19 +107,27 @@ class NewImages:
         if len(kept) == len(self.files):
             return self, vectors
         files, entries, former = ([values[i] for i in kept] for values in (self.files, self.entries, self.former))
-        return NewImages(files, entries, former), vectors[kept]  # type: ignore[arg-type]  # mypy joins the three types
+        return NewImages(files, entries, former, self.labels), vectors[kept]  # type: ignore[arg-type]  # three types
 
 
 def find_new_images(
-    base: GalleryIndex | None, manifest: Manifest, *, workers: int, left_out: LeftOut, reporter: Reporter
+    base: GalleryIndex | None,
+    manifest: Manifest,
+    *,
+    with_camera: bool = False,
+    workers: int,
+    left_out: LeftOut,
+    reporter: Reporter,
 ) -> NewImages:
-    """Return the images that are new or have changed since the index was written.
+    """Return the images that are new or have changed since the index was written, and the labels that have.
 
-    An image with the size and time of its row counts as unchanged; of all others the digests are compared.
+    An image with the size and time of its row counts as unchanged; of all others the digests are compared. An image
+    without a label keeps that of its row.
 
     Args:
         base: The index; None for a new one.
         manifest: The images.
+        with_camera: Whether a vector depends on the camera, so that another camera makes another vector.
         workers: Threads that compute digests.
         left_out: Receives the files whose bytes cannot be read.
         reporter: Shows the progress.
@@ -129,28 +139,69 @@ def find_new_images(
             known.setdefault(key, []).append(row)
     files = manifest.files()
     former = [known.get(key, []) for key in file_keys(files)]
-    candidates = [i for i, file in enumerate(files) if not _unchanged(file, former[i])]
+    samples = [_labelled(sample, rows) for sample, rows in zip(manifest, former, strict=True)]
+    seen = [
+        not with_camera or sample.camera in {row.camera for row in rows}
+        for sample, rows in zip(samples, former, strict=True)
+    ]
+    candidates = [i for i, file in enumerate(files) if not (seen[i] and _unchanged(file, former[i]))]
     # Digests are computed before the images are decoded: if a file changes in between, the next append finds it.
     entries = in_threads(
-        lambda i: _entry(files[i], manifest.samples[i]),
+        lambda i: _entry(files[i], samples[i]),
         candidates,
         workers=workers,
         reporter=reporter,
         text="digests",
     )
-    added = _changed(dict(zip(candidates, entries, strict=True)), files, former, left_out)
-    return NewImages([files[i] for i in added], list(added.values()), [[row.id for row in former[i]] for i in added])
+    same = [{row.digest for row in former[i]} if seen[i] else set() for i in range(len(files))]
+    added = _changed(dict(zip(candidates, entries, strict=True)), files, same, left_out)
+    labels = [
+        changed
+        for i, rows in enumerate(former)
+        if i not in added and files[i] not in left_out and (changed := _new_labels(samples[i], rows))
+    ]
+    rows_of = [[row.id for row in former[i]] for i in added]
+    return NewImages([files[i] for i in added], list(added.values()), rows_of, labels)
+
+
+def warn_of_mixed_labels(base: GalleryIndex, new: NewImages, reporter: Reporter) -> None:
+    """Warn if images without identities are added to an index of labelled ones, or the other way round."""
+    stale = set(new.stale)
+    rows = [row for row in base.rows() if row.id not in stale]
+    named, added = sum(bool(row.identity) for row in rows), sum(bool(entry.identity) for entry in new.entries)
+    if not (new.entries and ((named and not added) or (added == len(new.entries) and named < len(rows)))):
+        return
+    without = len(rows) - named + len(new.entries) - added
+    have = share(without, len(rows) + len(new.entries), "row", "has", "have")
+    reporter.warn(
+        f"{have} no identity now: in evaluate --index they match no query, and search filters by identity pass them "
+        "over. Embed them with labels, or into an index of their own."
+    )
+
+
+def _labelled(sample: Sample, former: Sequence[Row]) -> Sample:
+    """Return a sample with the labels of its last row where it has none itself."""
+    if not former:
+        return sample
+    last = former[-1]
+    return dataclasses.replace(sample, identity=sample.identity or last.identity, camera=sample.camera or last.camera)
+
+
+def _new_labels(sample: Sample, rows: Sequence[Row]) -> dict[int, tuple[str, str]]:
+    """Return the labels of a sample for those of its rows that have others."""
+    own = (sample.identity, sample.camera)
+    return {row.id: own for row in rows if (row.identity, row.camera) != own}
 
 
 def _changed(
-    entries: Mapping[int, Entry | ImageError], files: Sequence[Path], former: Sequence[Sequence[Row]], left_out: LeftOut
+    entries: Mapping[int, Entry | ImageError], files: Sequence[Path], same: Sequence[set[str]], left_out: LeftOut
 ) -> dict[int, Entry]:
-    """Return the entries whose digests differ from those of their former rows."""
+    """Return the entries whose digests are not among those of the rows that show the same."""
     changed = {}
     for i, entry in entries.items():
         if isinstance(entry, ImageError):
             left_out.add(files[i], entry)
-        elif entry.digest not in {row.digest for row in former[i]}:
+        elif entry.digest not in same[i]:
             changed[i] = entry
     return changed
 
