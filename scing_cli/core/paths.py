@@ -71,6 +71,21 @@ def check_once(paths: Sequence[Path], option: str) -> None:
             raise SettingError(f"{option} {spelled(path)} was given twice.", "Name each one once.")
 
 
+def file_keys(files: Iterable[Path]) -> list[str]:
+    """Return one key per image file, equal for equal files: the absolute path with links of folders resolved.
+
+    A link to an image is not resolved, because a data set may consist of links into one store.
+    """
+    folders: dict[str, str] = {}
+    keys = []
+    for file in files:
+        folder, name = os.path.split(file)  # faster than pathlib, which matters for many files
+        if folder not in folders:
+            folders[folder] = os.path.realpath(folder)
+        keys.append(os.path.join(folders[folder], name))  # noqa: PTH118
+    return keys
+
+
 def paths_in_place(settings: Any, *names: str) -> None:
     """Turn fields of a frozen dataclass that were given as `str` into `Path`; for its `__post_init__`."""
     for name in names:

@@ -139,7 +139,7 @@ def test_an_image_named_twice_is_embedded_once(scing, crops):
     Path("mine.csv").write_text("path\n" + "".join(rows))
     result = scing("embed", *MODEL, "--data", "mine.csv", "--split", "all", "--json")
     assert (result.json["added"], result.json["count"]) == (5, 5)
-    assert "5 rows repeat an image" in result.err
+    assert "5 rows repeat an image under another spelling of its path: counted once." in result.err
     again = scing("embed", *MODEL, "--images", crops, "--append", "--json").json
     assert (again["added"], again["skipped"]) == (0, 5)
 

@@ -13,13 +13,14 @@ from types import MappingProxyType
 from typing import TextIO
 
 from scing_cli.core.datasets.column_names import other_names, renaming
-from scing_cli.core.datasets.dataset import DataSet, raise_faults
+from scing_cli.core.datasets.dataset import SHOWN_FAULTS, DataSet, raise_faults
 from scing_cli.core.datasets.disk_names import samples_on_disk
 from scing_cli.core.datasets.foreign_paths import why_foreign, with_local_paths
 from scing_cli.core.datasets.split_words import SplitWords
 from scing_cli.core.errors import DataError, counted, share, spelled
 from scing_cli.core.layouts import Parts
 from scing_cli.core.manifest import COLUMNS, SPLITS, Manifest, Sample, display_name
+from scing_cli.core.paths import file_keys
 from scing_cli.core.safe_reading import check_ordinary
 
 LONGEST = 2**20  # characters of a line
@@ -45,18 +46,56 @@ class Table:
 def read(source: Path, _parts: Parts = MappingProxyType({})) -> DataSet:
     """Read a CSV manifest; paths are relative to its folder.
 
-    A path gets the spelling on disk where the two differ only in Unicode form or case. Rows with web addresses or paths
-    of Windows are dropped.
+    A path gets the spelling on disk where the two differ only in Unicode form or case. A file has one path, the first
+    of its spellings, and one row in each split. Rows with web addresses or paths of Windows are dropped.
 
     Returns:
         What `read_rows` returns, with these paths.
 
     Raises:
-        DataError: Like `read_rows`, or if no row is left.
+        DataError: Like `read_rows`, if no row is left, or if rows of one file in one split differ.
     """
     data = with_local_paths(read_rows(source), source)
     samples, notes = samples_on_disk(data.manifest.root, data.manifest.samples)
-    return data.with_rows(samples, notes)
+    samples, merged = _merged(source, data.manifest.root, samples)
+    return data.with_rows(samples, (*notes, *merged))
+
+
+def _merged(source: Path, root: Path, samples: tuple[Sample, ...]) -> tuple[tuple[Sample, ...], tuple[str, ...]]:
+    """Give rows of one file the path of the first, count equal rows once, and return a note if there are any.
+
+    Raises:
+        DataError: If rows of one file in one split have different fields.
+    """
+    keys = file_keys(root / sample.path for sample in samples)
+    if len(set(keys)) == len({sample.path for sample in samples}):
+        return samples, ()
+    path_of: dict[str, str] = {}
+    first: dict[tuple[str, str], tuple[str, Sample]] = {}
+    faults = []
+    for key, sample in zip(keys, samples, strict=True):
+        row = dataclasses.replace(sample, path=path_of.setdefault(key, sample.path))
+        spelling, earlier = first.setdefault((key, row.split), (sample.path, row))
+        if earlier != row:
+            other = _difference(earlier, row)
+            faults.append(f"  {spelled(spelling)} and {spelled(sample.path)} are one file, {other}")
+    if faults:
+        more = [f"  ... and {len(faults) - SHOWN_FAULTS} more"] if len(faults) > SHOWN_FAULTS else []
+        what = f"{source} has rows of one file that differ:\n" + "\n".join([*faults[:SHOWN_FAULTS], *more])
+        raise DataError(what, "Correct these rows, or leave one of each out.")
+    rows = tuple(row for _, row in first.values())
+    if len(rows) == len(samples):
+        return rows, ()
+    count = counted(len(samples) - len(rows), "row repeats an image", "rows repeat an image")
+    return rows, (f"{count} under another spelling of its path: counted once.",)
+
+
+def _difference(one: Sample, other: Sample) -> str:
+    """Return the first field in which two rows of a file differ, with both values."""
+    pairs = [(name, getattr(one, name), getattr(other, name)) for name in COLUMNS]
+    pairs += [(name, dict(one.extra)[name], value) for name, value in other.extra]
+    name, first, second = next(pair for pair in pairs if pair[1] != pair[2])
+    return f"with the {name} {spelled(first)!r} and {spelled(second)!r}"
 
 
 def read_rows(source: Path) -> DataSet:

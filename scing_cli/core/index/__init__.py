@@ -11,7 +11,8 @@ from scing_cli.core.index.disk import (
 from scing_cli.core.index.gallery import GalleryIndex
 from scing_cli.core.index.index_stamp import Stamp, read_stamp
 from scing_cli.core.index.kinds import KINDS, choose_kind
-from scing_cli.core.index.rows import Entry, Hit, Row, RowFilter, best_of_each, entry_of, file_keys, file_state
+from scing_cli.core.index.rows import Entry, Hit, Row, RowFilter, best_of_each, entry_of, file_state
+from scing_cli.core.paths import file_keys
 
 __all__ = [
     "KINDS",

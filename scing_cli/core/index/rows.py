@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -81,21 +80,6 @@ def file_state(file: Path) -> tuple[int, int]:
     """
     status = file.stat()
     return status.st_size, min(status.st_mtime_ns, LATEST)
-
-
-def file_keys(files: Iterable[Path]) -> list[str]:
-    """Return one key per image file, equal for equal files: the absolute path with links of folders resolved.
-
-    A link to an image is not resolved, because a data set may consist of links into one store.
-    """
-    folders: dict[str, str] = {}
-    keys = []
-    for file in files:
-        folder, name = os.path.split(file)  # faster than pathlib, which matters for many files
-        if folder not in folders:
-            folders[folder] = os.path.realpath(folder)
-        keys.append(os.path.join(folders[folder], name))  # noqa: PTH118
-    return keys
 
 
 def write_rows(target: Path, rows: Iterable[Row]) -> str:

@@ -155,6 +155,36 @@ def test_a_row_that_stands_twice_counts_once(tmp_path: Path) -> None:
     assert data.notes == ("1 repeated row is counted once.",)
 
 
+SPELLINGS = st.sampled_from(["a/x.jpg", "./a/x.jpg", "a//x.jpg", "a/../a/x.jpg", "linked/x.jpg", "{root}/a/x.jpg"])
+
+
+@settings(max_examples=20)
+@given(paths=st.lists(SPELLINGS, min_size=2, max_size=4, unique=True), splits=st.lists(st.sampled_from(SPLITS)))
+def test_a_file_under_several_spellings_of_its_path_counts_once_in_each_split(paths, splits, tmp_path_factory) -> None:
+    root = tmp_path_factory.mktemp("spelled")
+    (root / "a").mkdir()
+    (root / "linked").symlink_to("a")
+    named = [(path.format(root=root), (*splits, *SPLITS * 2)[place]) for place, path in enumerate(paths)]
+    rows = "".join(f"{path},anna,{split}\n" for path, split in named)
+    file = root / "m.csv"
+    file.write_text(f"path,identity,split\n{rows}b.jpg,anna,query\n")
+    data = read_data(file)
+    kept = list(dict.fromkeys((named[0][0], "anna", split) for _, split in named))
+    assert [(row.path, row.identity, row.split) for row in data.manifest] == [*kept, ("b.jpg", "anna", "query")]
+    said = [note for note in data.notes if "under another spelling of its path: counted once." in note]
+    assert [int(note.split()[0]) for note in said] == ([len(named) - len(kept)] if len(kept) < len(named) else [])
+
+
+def test_rows_of_a_file_under_two_spellings_must_agree(tmp_path: Path) -> None:
+    file = tmp_path / "m.csv"
+    file.write_text("path,identity,note\nx.jpg,anna,1\n./x.jpg,ben,1\n./y.jpg,ben,1\ny.jpg,ben,2\n")
+    with pytest.raises(DataError) as caught:
+        read_data(file)
+    assert "x.jpg and ./x.jpg are one file, with the identity 'anna' and 'ben'" in caught.value.what
+    assert "./y.jpg and y.jpg are one file, with the note '1' and '2'" in caught.value.what
+    assert "leave one of each out" in caught.value.remedy
+
+
 def test_paths_that_lead_out_of_the_folder_are_read_and_told(tmp_path: Path) -> None:
     away = tmp_path / "away"
     away.mkdir()
