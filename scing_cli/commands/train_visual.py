@@ -78,11 +78,14 @@ def train_visual(
         "seconds": round(report.fit.seconds, 1),
         "left_out": [dataclasses.asdict(fault) for fault in report.left_out],
         "validation": report.validation.summary() if report.validation else None,
+        "cautions": [caution.summary() for caution in report.cautions],
     }
     if not terminal.result(payload):
         people = counted(report.identities, "identity", "identities")
         terminal.course(f"Stage 2: {people}, {counted(report.images, 'image')}", report.fit)
         if report.validation:
             terminal.scores("Validation, last epoch", [("", report.validation)])
+            if report.cautions:
+                terminal.say("The validation shows people of the training: its figures are too good.")
         terminal.say(f"Run: {report.run.path}")
         terminal.say(f"Next: {embed_command(report.run)}")

@@ -137,6 +137,27 @@ def test_a_run_that_trained_on_the_queries_people_says_so_by_itself(scing, here)
         assert "unseen people" not in shown.err
 
 
+@pytest.mark.parametrize("people", [3, 0])
+def test_a_validation_on_people_of_the_training_says_so(scing, here, people):
+    rows = []
+    for person in range(6):
+        for number in range(4):
+            draw(here / f"{person}-{number}.png", 10 * person + number)
+            split = "val" if (number > 1 if person < people else person > 2) else "train"
+            rows.append((f"{person}-{number}.png", f"p{person}", number % 2, split))
+    write(here / "m.csv", rows)
+    note = "3 identities are in train and in val: scores of train-visual --validate are not those of unseen people."
+    assert (note in scing("prepare", "m.csv").out) == bool(people)
+    fast = ("--epochs", "1", "--batch-size", "4", "--instances", "2", "--run", "run")
+    assert scing("train-prompts", "--data", "m.csv", *MODEL, *fast).code == 0
+    shown = scing("train-visual", *fast, "--validate", "--as", "shown")
+    told = scing("train-visual", *fast, "--validate", "--json")
+    assert kinds(told.json) == ({"trained-on": 6} if people else {})
+    text = "Warning: 6 of 18 queries show people of the training, such as p0: a run separates"
+    assert shown.err.count(text) == told.err.count(text) == bool(people)
+    assert ("The validation shows people of the training: its figures are too good." in shown.out) == bool(people)
+
+
 def test_the_report_says_it_before_everything_else(scing, here):
     assert scing("evaluate", *MODEL, "--data", copied(here), "--output", "report").code == 0
     page = Page((here / "report" / "report.html").read_text(encoding="utf-8"))

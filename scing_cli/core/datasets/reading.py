@@ -102,7 +102,7 @@ def _without_marks(data: DataSet, *, keep: bool) -> DataSet:
 
 
 def overlaps(manifest: Manifest) -> Iterator[str]:
-    """Yield notes on identities that are both in training and in the test."""
+    """Yield notes on identities that are both in training and in the validation or the test."""
     known: dict[str, set[str]] = {split: set() for split in SPLITS}
     for sample in manifest:
         if sample.split and sample.identity:
@@ -111,6 +111,10 @@ def overlaps(manifest: Manifest) -> Iterator[str]:
     if shared:
         people = counted(len(shared), "identity is", "identities are")
         yield f"{people} in train and in query: their scores are not those of unseen people."
+    validated = known["train"] & known["val"]
+    if validated:
+        people = counted(len(validated), "identity is", "identities are")
+        yield f"{people} in train and in val: scores of train-visual --validate are not those of unseen people."
     distractors = (known["train"] & known["gallery"]) - shared
     if distractors:
         people = counted(len(distractors), "identity is", "identities are")

@@ -15,9 +15,9 @@ from scing_cli.core.evaluation.truth import find_truth
 from scing_cli.core.index import file_keys
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import Reporter
-from scing_cli.core.workflows.evaluate.ranked import Caution
 from scing_cli.core.workflows.shared.equal_files import digests_of, of_one_size
 from scing_cli.core.workflows.shared.run_data import run_manifest, same_rows
+from scing_cli.core.workflows.shared.scoring import Caution, trained_on
 
 
 def of_copies(
@@ -78,15 +78,7 @@ def of_training(run: Run | None, whole: Manifest, query: Manifest, reporter: Rep
         people.update(run.identities)
     own = zip(file_keys(query.files()), query, strict=True)
     met = [row.identity for key, row in own if key in trained or (row.identity and row.identity in people)]
-    if not met:
-        return ()
-    such = f", such as {spelled(met[0])}" if met[0] else ""
-    shows = "query shows people" if len(query) == 1 else "queries show people"
-    text = (
-        f"{len(met):,} of {len(query):,} {shows} of the training{such}: a run separates the people that it was trained "
-        "on too well."
-    )
-    return (Caution("trained-on", text, len(met)),)
+    return trained_on(met, len(query))
 
 
 def _ranked_copies(

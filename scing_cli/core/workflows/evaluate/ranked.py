@@ -16,6 +16,7 @@ from scing_cli.core.evaluation.cost import Cost, reranking_cost
 from scing_cli.core.evaluation.products import Products
 from scing_cli.core.evaluation.tables import PublishedRow
 from scing_cli.core.runtime import Reporter
+from scing_cli.core.workflows.shared.scoring import Caution
 
 NUMBERS = ("mAP", "mINP", "rank1", "rank5", "rank10", "queries", "valid_queries")
 PUBLISHED = ("table", "row", "mAP", "rank1", "source", "note")
@@ -34,25 +35,6 @@ class Reranked:
         """Return the figures and the settings, ready for JSON."""
         settings = {"k1": self.settings.k1, "k2": self.settings.k2, "lambda": self.settings.lambda_}
         return {name: getattr(self.scores, name) for name in NUMBERS[:5]} | settings
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Caution:
-    """One reason why figures are better than they should be.
-
-    Args:
-        kind: `copies`, `trained-on` or `no-camera`.
-        text: The sentence for people.
-        count: How many queries it concerns.
-    """
-
-    kind: str
-    text: str
-    count: int
-
-    def summary(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
-        return dataclasses.asdict(self)
 
 
 @dataclasses.dataclass(frozen=True)

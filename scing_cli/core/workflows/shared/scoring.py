@@ -2,14 +2,56 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
 from scing_cli.core.datasets.checks import check_evaluation, gallery_of
 from scing_cli.core.embeddings import Embedder
+from scing_cli.core.errors import spelled
 from scing_cli.core.evaluation import Labels, Scores, Side, evaluate
 from scing_cli.core.index import file_keys
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.pairs import Rows
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.shared.vectors import embed_files
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Caution:
+    """One reason why figures are better than they should be.
+
+    Args:
+        kind: `copies`, `trained-on` or `no-camera`.
+        text: The sentence for people.
+        count: How many queries it concerns.
+    """
+
+    kind: str
+    text: str
+    count: int
+
+    def summary(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+        return dataclasses.asdict(self)
+
+
+def trained_on(people: Sequence[str], queries: int) -> tuple[Caution, ...]:
+    """Return the caution that queries show people of the training; none without such queries.
+
+    Args:
+        people: The identity of each such query; empty where unknown.
+        queries: The number of all queries.
+    """
+    if not people:
+        return ()
+    such = f", such as {spelled(people[0])}" if people[0] else ""
+    shows = "query shows people" if queries == 1 else "queries show people"
+    text = (
+        f"{len(people):,} of {queries:,} {shows} of the training{such}: a run separates the people that it was trained "
+        "on too well."
+    )
+    return (Caution("trained-on", text, len(people)),)
 
 
 def sides(manifest: Manifest, split: str) -> tuple[Manifest, Manifest]:

@@ -17,7 +17,7 @@ from scing_cli.core.encoders import hub
 from scing_cli.core.errors import RunError
 from scing_cli.core.evaluation import Scores
 from scing_cli.core.manifest import Manifest, labels
-from scing_cli.core.paths import StrPath, as_path
+from scing_cli.core.paths import StrPath, as_path, file_keys
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter, choose_precision, memory_advice
 from scing_cli.core.settings import VisualSettings, check_used, given_settings, saved_settings
@@ -25,7 +25,7 @@ from scing_cli.core.settings.schedule_settings import MINUTES
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.readable import readable_rows
 from scing_cli.core.workflows.shared.run_data import run_manifest
-from scing_cli.core.workflows.shared.scoring import score_parts, sides
+from scing_cli.core.workflows.shared.scoring import Caution, score_parts, sides, trained_on
 from scing_cli.core.workflows.shared.starting_encoder import starting_encoder
 from scing_cli.core.workflows.train.run_lock import lock_run
 from scing_cli.core.workflows.train.session import TrainingSession
@@ -65,6 +65,7 @@ class VisualReport:
         digest: Digest of the trained encoder.
         validation: Scores on the split `val`; None if not requested.
         left_out: Images that cannot be read, with the reasons: of the training, and with a validation of `val`.
+        cautions: Why the scores of the validation are better than they should be.
     """
 
     run: Run
@@ -75,6 +76,7 @@ class VisualReport:
     digest: str
     validation: Scores | None
     left_out: tuple[Dropped, ...] = ()
+    cautions: tuple[Caution, ...] = ()
 
 
 def train_visual(
@@ -163,7 +165,10 @@ def train_visual(
                 report = _train(inputs, settings, session, left_out, reporter)
             scores = _validate(inputs, validation, reporter) if validation is not None else None
             report_left_out(left_out.dropped(), total, reporter, target=opened.left_out("visual"))
-            return dataclasses.replace(report, validation=scores, left_out=left_out.dropped())
+            cautions = _cautions(validation, inputs.part) if validation is not None else ()
+            for caution in cautions:
+                reporter.warn(caution.text)
+            return dataclasses.replace(report, validation=scores, left_out=left_out.dropped(), cautions=cautions)
 
 
 def _describe(inputs: _Stage2Input, settings: VisualSettings, given: Mapping[str, Any]) -> Unfinished:
@@ -272,3 +277,11 @@ def _validate(inputs: _Stage2Input, validation: Manifest, reporter: Reporter) ->
     """Evaluate the last epoch on the split `val`."""
     queries, gallery = sides(validation, "val")
     return score_parts(queries, gallery, inputs.machine.embedder(inputs.encoder), protocol="auto", reporter=reporter)
+
+
+def _cautions(validation: Manifest, trained: Manifest) -> tuple[Caution, ...]:
+    """Return the caution that the split `val` shows people, or images, of the training."""
+    queries, files = validation.part("val"), set(file_keys(trained.files()))
+    people = set(trained.identities())
+    rows = zip(file_keys(queries.files()), queries, strict=True)
+    return trained_on([row.identity for key, row in rows if row.identity in people or key in files], len(queries))
