@@ -8,6 +8,7 @@ import shutil
 
 import numpy as np
 import pytest
+from artifacts import edit_run
 from pages import Page
 from PIL import Image
 from pipeline.conftest import MODEL
@@ -115,6 +116,38 @@ def test_strangers_of_the_same_names_are_not_taken_for_them(scing, own_run, here
 
     write_world(here / "other", identities=4, cameras=2, images_per_camera=1, seed=77, workers=2)
     assert kinds(scing("evaluate", "--run", own_run, "--data", "other", "--split", "train", "--json").json) == {}
+
+
+@pytest.mark.parametrize("how", ["copied", "renamed", "moved"])
+def test_people_of_the_training_are_recognised_at_another_place(scing, own_run, own_world, here, how):
+    if how == "moved":
+        edit_run(own_run, lambda info: info["data"].update(root=str(own_world)))
+    place = own_world.rename(own_world.with_name("elsewhere"))
+    rows = []
+    for number, file in enumerate(sorted((place / "bounding_box_train").glob("*.jpg"))[:-1]):
+        path = file.rename(place / f"{number}.jpg") if how == "renamed" else file
+        rows.append((path.relative_to(place), file.name[:4], file.name[6], "gallery" if "c1" in file.name else "query"))
+    told = scing("evaluate", "--run", own_run, "--data", write(place / "m.csv", rows), "--json").json
+    assert kinds(told) == {"trained-on": told["queries"]}
+
+
+def test_other_images_of_the_folder_that_was_trained_on_show_the_same_people(scing, here):
+    for person in range(3):
+        (here / "crops" / f"p{person}").mkdir(parents=True)
+        for number in range(4):
+            draw(here / "crops" / f"p{person}" / f"{number}.png", 10 * person + number)
+    (here / "lists").mkdir()
+    fast = ("--epochs", "1", "--batch-size", "4", "--instances", "2", "--run", "run")
+    for file, numbers, parts in (("m.csv", (0, 1), ("train", "train")), ("lists/t.csv", (2, 3), ("query", "gallery"))):
+        rows = [
+            (here / "crops" / f"p{person}" / f"{number}.png", f"p{person}", number % 2, part)
+            for person in range(3)
+            for number, part in zip(numbers, parts, strict=True)
+        ]
+        write(here / file, rows)
+    assert scing("train-prompts", "--data", "m.csv", *MODEL, *fast).code == 0
+    assert scing("train-visual", *fast).code == 0
+    assert kinds(scing("evaluate", "--run", "run", "--data", "lists/t.csv", "--json").json) == {"trained-on": 3}
 
 
 def test_a_run_that_trained_on_the_queries_people_says_so_by_itself(scing, here):

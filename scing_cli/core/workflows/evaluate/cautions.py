@@ -52,16 +52,20 @@ def of_copies(
     return (Caution("copies", text, len(pairs)),)
 
 
-def of_training(run: Run | None, whole: Manifest, query: Manifest, reporter: Reporter) -> tuple[Caution, ...]:
+def of_training(
+    run: Run | None, whole: Manifest, query: Manifest, *, workers: int, reporter: Reporter
+) -> tuple[Caution, ...]:
     """Return the caution that the run was trained on people of the queries.
 
-    People of two data sets may have the same name: they are compared by their images, and by name only if both data
-    sets are in one folder.
+    People of two data sets may have the same name: they are compared by their images, and by name only where both data
+    sets are in one folder. Images are the same if they are one file or have the same bytes; if those of the training
+    are gone, if path and identity are equal.
 
     Args:
         run: The run; None for a plain model.
         whole: The data that is evaluated.
         query: Its queries.
+        workers: Threads that read files.
         reporter: Receives a note if the run's rows cannot be read.
     """
     if run is None:
@@ -71,14 +75,43 @@ def of_training(run: Run | None, whole: Manifest, query: Manifest, reporter: Rep
     except ScingError as error:
         reporter.note(f"{error.what} Whether the run was trained on the queries' people is not known.")
         return ()
-    trained = set(file_keys(saved.part("train").files()))
-    keys = file_keys(whole.files())
-    people = {row.identity for key, row in zip(keys, whole, strict=True) if key in trained}
-    if same_rows(saved, whole) or os.path.realpath(saved.root) == os.path.realpath(whole.root):
-        people.update(run.identities)
-    own = zip(file_keys(query.files()), query, strict=True)
-    met = [row.identity for key, row in own if key in trained or (row.identity and row.identity in people)]
+    train = saved.part("train")
+    keys, own = file_keys(whole.files()), file_keys(query.files())
+    trained = set(file_keys(train.files()))
+    if trained.isdisjoint(keys):
+        trained = _copied(train, whole, workers=workers, reporter=reporter)
+    people = {row.identity for key, row in zip(keys, whole, strict=True) if key in trained} - {""}
+    named = same_rows(saved, whole) or os.path.realpath(saved.root) == os.path.realpath(whole.root)
+    folder = os.path.join(_common_folder(train), "")  # noqa: PTH118 - with a slash at its end
+    known = set(run.identities)
+    met = [
+        row.identity
+        for key, row in zip(own, query, strict=True)
+        if key in trained or row.identity in people or (row.identity in known and (named or key.startswith(folder)))
+    ]
     return trained_on(met, len(query))
+
+
+def _common_folder(train: Manifest) -> str:
+    """Return the real path of the smallest folder that has all training images, wherever their list is."""
+    folders = {os.path.dirname(key) for key in file_keys(train.files())}  # noqa: PTH120 - for every image
+    try:
+        return os.path.commonpath(folders)
+    except ValueError:  # on several Windows drives
+        return os.path.realpath(train.root)
+
+
+def _copied(train: Manifest, whole: Manifest, *, workers: int, reporter: Reporter) -> set[str]:
+    """Return the keys of the images that are copies of training images, at whatever place; see `of_training`."""
+    files, others = train.files(), whole.files()
+    read = digests_of(of_one_size(files, others), workers=workers, reporter=reporter)
+    digests = {read.get(file, "") for file in files} - {""}
+    gone = {(row.path, row.identity) for row, file in zip(train, files, strict=True) if not os.path.lexists(file)}
+    return {
+        key
+        for key, row, file in zip(file_keys(others), whole, others, strict=True)
+        if read.get(file, "") in digests or (row.identity and (row.path, row.identity) in gone)
+    }
 
 
 def _ranked_copies(

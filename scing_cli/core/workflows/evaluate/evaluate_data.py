@@ -199,10 +199,10 @@ def _score(model: OpenedModel, source: DataSet, settings: _Settings) -> Evaluati
     )
     no_match = tuple((query.names[number], reason) for number, reason in scores.lost.why)
     left_out = {part: found.dropped() for part, found in lost.items() if len(found)}
-    run = model.run.path if model.run else None
+    run, threads = model.run.path if model.run else None, settings.machine.threads()
     cautions = (
-        *of_copies(query, gallery, chosen.name, known=known, workers=settings.machine.threads(), reporter=reporter),
-        *of_training(model.run, manifest, manifest.part(split), reporter),
+        *of_copies(query, gallery, chosen.name, known=known, workers=threads, reporter=reporter),
+        *of_training(model.run, manifest, manifest.part(split), workers=threads, reporter=reporter),
         *without_cameras(chosen, query, gallery),
     )
     report = EvaluationReport(
@@ -236,7 +236,6 @@ def _score(model: OpenedModel, source: DataSet, settings: _Settings) -> Evaluati
         index=index.name if index else "",
         precision=embedder.precision,
     )
-    threads = settings.machine.threads()
     return write_report(
         settings.output, report, (query, gallery), subject, products=products, workers=threads, reporter=reporter
     )
