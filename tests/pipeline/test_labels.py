@@ -84,3 +84,25 @@ def test_saved_arrays_are_compared_too(scing, here, gallery_camera):
     assert "'0' and '000' (and 2 more such groups) are counted as different people" in evaluated.err
     assert "3 queries do not match the gallery images under the other spelling" in evaluated.err
     assert "are counted as different cameras, but are spelled nearly alike" in evaluated.err
+
+
+def test_saved_arrays_say_what_a_table_says_and_which_queries_are_copied(scing, here):
+    vectors = np.random.default_rng(0).standard_normal((6, 8)).astype(np.float32)
+    names = np.array(["nan", "None", "unknown", "1E+15", "anna", "ben"])
+    arrays = {"query": vectors, "gallery": vectors, "query_identity": names, "gallery_identity": names}
+    np.savez("a.npz", **arrays)
+    evaluated = scing("evaluate", "--embeddings", "a.npz", "--json")
+    for name, what in (
+        ("nan", "other programs"),
+        ("None", "other programs"),
+        ("unknown", "several"),
+        ("1E+15", "sheet"),
+    ):
+        assert what in evaluated.err.partition(f"2 rows have the identity {name},")[2][:60]
+    assert [(caution["kind"], caution["count"]) for caution in evaluated.json["cautions"]] == [
+        ("copies", 6),
+        ("no-camera", 6),
+    ]
+    assert "(same vector and identity), such as query 0 and gallery 0" in evaluated.err
+    np.savez("b.npz", **arrays, query_camera=np.arange(6), gallery_camera=np.arange(6))
+    assert "true match" in scing("evaluate", "--embeddings", "b.npz").err

@@ -48,13 +48,14 @@ def read_data(
         if "val" not in data.manifest.splits():
             unused = ("--include-val has no effect: there is no split val.",)
         data = dataclasses.replace(data, manifest=trained_on_val(data.manifest))
+    missing = missing_notes(data.manifest, several=location.layout == "csv")
     moved = () if location.root == path else (f"Read from {location.root}.",)
     folders = [folder for folders in location.parts.values() for folder in folders]
     return dataclasses.replace(
         data,
         layout=location.layout,
         notes=(*moved, *data.notes, *unused, *overlaps(data.manifest)),
-        warnings=(*data.warnings, *spelling_notes(data.manifest), *missing_notes(data.manifest)),
+        warnings=(*data.warnings, *spelling_notes(data.manifest), *missing),
         passed=(*passed_over(location.root, folders, known=(CAPTIONS,)), *data.passed) if folders else data.passed,
     )
 

@@ -32,7 +32,7 @@ class Labelled(Protocol):
 
 
 _CAMERA = re.compile(r"(?:camera|cam|c)[\s_.-]*(?=[0-9])")
-_NUMBER = re.compile(r"([0-9]+)(?:\.0+)?")
+_NUMBER = re.compile(r"([0-9]+)(?:\.0+|,0{1,2})?")  # 1,000 is a thousand
 _SPACE = re.compile(r"\s+")
 
 
@@ -41,6 +41,8 @@ def identity_key(name: str) -> str:
 
     >>> identity_key("0001"), identity_key(" 1"), identity_key("Ben  K."), identity_key("Ame\u0301lie") == "amélie"
     ('1', '1', 'ben k.', True)
+    >>> identity_key("12.0"), identity_key("12,0"), identity_key("12,000")
+    ('12', '12', '12,000')
     """
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     text = _SPACE.sub(" ", text).strip()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.shared.equal_files import digests_of, of_one_size
 from scing_cli.core.workflows.shared.run_data import run_manifest, same_rows
 from scing_cli.core.workflows.shared.scoring import Caution, trained_on
+
+BLOCK = 4096  # rows that are read at once
 
 
 def of_copies(
@@ -50,6 +53,39 @@ def of_copies(
         "a copy is the first hit of any model."
     )
     return (Caution("copies", text, len(pairs)),)
+
+
+def of_equal_vectors(query: Side, gallery: Side, protocol: str) -> tuple[Caution, ...]:
+    """Return the caution that the gallery has the vector of a query, of the same person, and the protocol ranks it.
+
+    Args:
+        query: The queries.
+        gallery: The gallery.
+        protocol: The protocol in use.
+    """
+    digests = {("query", number): digest for number, digest in enumerate(_vector_digests(query))}
+    there = set(digests.values())
+    rows = enumerate(_vector_digests(gallery))
+    digests |= {("gallery", number): digest for number, digest in rows if digest in there}
+    pairs = _ranked_copies(copies(digests), query, gallery, protocol)
+    if not pairs:
+        return ()
+    first, second = query.names[min(pairs)], gallery.names[pairs[min(pairs)]]
+    lie = "query lies" if len(pairs) == 1 else "queries lie"
+    text = (
+        f"{len(pairs):,} {lie} in the gallery as copies (same vector and identity), such as {first} and {second}: a "
+        "copy is the first hit of any model."
+    )
+    return (Caution("copies", text, len(pairs)),)
+
+
+def _vector_digests(side: Side) -> Iterator[str]:
+    """Yield a digest of each row's identity and vector; empty for an unknown person."""
+    for start in range(0, len(side), BLOCK):
+        block = np.ascontiguousarray(side.vectors[start : start + BLOCK])
+        for vector, identity in zip(block, side.identities[start : start + BLOCK], strict=True):
+            named = identity.encode("utf-8", "surrogateescape") + b"\0" + vector.tobytes()
+            yield hashlib.sha256(named).hexdigest() if identity else ""
 
 
 def of_training(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from scing_cli.core.datasets.missing_values import word_notes
 from scing_cli.core.datasets.spelling import side_notes
 from scing_cli.core.errors import counted
 from scing_cli.core.evaluation import Reranking, SavedPart, Side, read_saved
 from scing_cli.core.paths import StrPath, as_path
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
+from scing_cli.core.workflows.evaluate.cautions import of_equal_vectors
 from scing_cli.core.workflows.evaluate.ranked import EvaluationReport, check_cost, rank_sides, without_cameras
 
 
@@ -45,7 +47,11 @@ def evaluate_saved(
             reporter.note(f"{counted(part.junk, f'{side} row')} of identity -1 (junk): left out.")
         if part.changed:
             reporter.note(f"{counted(part.changed, f'{side} vector')} made unit length.")
-    for warning in side_notes(*parts):
+    identities, cameras = (
+        [*one, *other]
+        for one, other in ((parts[0].identities, parts[1].identities), (parts[0].cameras, parts[1].cameras))
+    )
+    for warning in (*side_notes(*parts), *word_notes(identities, "identity"), *word_notes(cameras, "camera")):
         reporter.warn(warning)
     query, gallery = (_side(part, name) for part, name in zip(parts, ("query", "gallery"), strict=True))
     if reranking is not None:
@@ -62,7 +68,7 @@ def evaluate_saved(
         None,
         lost,
         reranked=reranked,
-        cautions=without_cameras(chosen, query, gallery),
+        cautions=(*of_equal_vectors(query, gallery, chosen.name), *without_cameras(chosen, query, gallery)),
     )
     if output is None:
         return report

@@ -243,6 +243,7 @@ def open_data(
     manifest = moved or run_manifest(run)
     if moved:
         reporter.note(f"The data of {run.path}: its images are read from {spelled(moved.root)}.")
-    for warning in (*spelling_notes(manifest), *missing_notes(manifest)):
+    own_layout = str(run.info["data"].get("layout", "csv"))
+    for warning in (*spelling_notes(manifest), *missing_notes(manifest, several=own_layout == "csv")):
         reporter.warn(warning)
-    return DataSet(manifest, str(run.info["data"].get("layout", "csv")))
+    return DataSet(manifest, own_layout)
