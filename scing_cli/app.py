@@ -21,7 +21,7 @@ from typer.core import TyperCommand, TyperGroup
 from scing_cli import __version__
 from scing_cli.commands import completion, console
 from scing_cli.commands.failures import print_failure, print_usage_error
-from scing_cli.commands.typed import OnceCommand, completed, typed_command
+from scing_cli.commands.typed import OnceCommand, completed, path_parameters, typed_command
 from scing_cli.core.errors import WRITE_REMEDY, InterruptionError, ScingError, spelled
 from scing_cli.environment import output_is_lost
 
@@ -71,7 +71,9 @@ class _LazyCommand(TyperCommand):
         function = getattr(importlib.import_module(f"scing_cli.commands.{name}"), name)
         single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
         single.command(self.name, cls=OnceCommand, epilog=f"Example: {self.example}")(typed_command(function))
-        return typer.main.get_command(single)
+        command = typer.main.get_command(single)
+        vars(command)["paths"] = path_parameters(function)
+        return command
 
 
 class _Commands(TyperGroup):

@@ -24,6 +24,8 @@ from scing_cli.core.paths import check_local
 
 Command = Callable[..., None]
 NOUNS = {int: "a whole number", float: "a number"}
+PLACES = frozenset({"--model", "--pretrained"})  # options that take a path or a name
+EMPTY_REMEDY = "Is a variable of the shell not set? Name a path, or leave it out."
 REMEDY = "It takes one value: leave out what does not apply."
 
 
@@ -47,6 +49,16 @@ def typed_command(command: Command) -> Command:
     run.__annotations__ = {each.name: each.annotation for each in parameters}
     vars(run)["__signature__"] = signature.replace(parameters=parameters)  # Typer reads it
     return run
+
+
+def path_parameters(command: Command) -> frozenset[str]:
+    """Return the names of a command's parameters that are a path, or several."""
+
+    def is_path(annotation: Any) -> bool:
+        return annotation is Path or any(map(is_path, get_args(annotation)))
+
+    parameters = inspect.signature(command, eval_str=True).parameters.values()
+    return frozenset(each.name for each in parameters if is_path(each.annotation))
 
 
 def read_number(option: str, text: object, kind: type, *, least: float | None, most: float | None) -> object:
@@ -135,22 +147,35 @@ def _range(option: OptionInfo) -> str:
 
 
 class OnceCommand(TyperCommand):
-    """A command that refuses an option given twice; otherwise the last value would replace the first silently."""
+    """A command that refuses an option given twice, of which the last value would win silently, and empty paths."""
+
+    paths: frozenset[str] = frozenset()
+    """The names of the parameters that are paths."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the options.
 
         Raises:
-            SettingError: If an option that takes one value was given twice, or a flag both on and off.
+            SettingError: If an option that takes one value was given twice, or a flag both on and off, or a path is
+                empty: as `Path` it would be the current folder.
         """
         given = list(args)  # the parser removes what it reads
         rest = super().parse_args(ctx, args)
         if not ctx.resilient_parsing:
-            self._check_once(ctx, given)
+            values, _, order = self.make_parser(ctx).parse_args(args=given.copy())
+            self._check_once(order, given)
+            self._check_not_empty(values)
         return rest
 
-    def _check_once(self, ctx: Any, given: Sequence[str]) -> None:
-        _, _, order = self.make_parser(ctx).parse_args(args=list(given))
+    def _check_not_empty(self, values: Mapping[str, Any]) -> None:
+        for param in self.params:
+            found = values.get(str(param.name))
+            named = param.name in self.paths or not PLACES.isdisjoint(param.opts)
+            if named and "" in (found if isinstance(found, list | tuple) else [found]):
+                option = param.opts[0] if param.param_type_name == "option" else str(param.metavar or param.name)
+                raise SettingError(f"{option}: the path is empty.", EMPTY_REMEDY)
+
+    def _check_once(self, order: Iterable[Any], given: Sequence[str]) -> None:
         counts: Counter[Any] = Counter(order)
         for param in (param for param, times in counts.items() if times > 1 and not may_repeat(param)):
             if not param.is_flag:

@@ -25,11 +25,13 @@ def as_path(value: StrPath | None) -> Path | None:
     """Return a path as a `Path`; None stays None.
 
     Raises:
-        DataError: If it is a URL.
+        DataError: If it is empty or a URL.
 
     >>> as_path("a.jpg") == Path("a.jpg"), as_path(None)
     (True, None)
     """
+    if value == "":
+        raise DataError("The path is empty.", "Name a path, or leave it out.")
     return None if value is None else check_local(Path(value))
 
 

@@ -79,3 +79,19 @@ def test_a_flag_may_repeat_but_not_with_its_opposite(name):
 def test_a_value_that_reads_like_the_option_is_a_value():
     context = parse("embed", "--output=--output", "--run", "--run")
     assert (str(context.params["output"]), str(context.params["run"])) == ("--output", "--run")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_path_is_refused_when_it_is_empty(name):
+    """As with a variable of the shell that is not set: an empty `Path` would be the current folder."""
+    paths = _LazyCommand(name, *COMMANDS[name]).load().paths
+    params = [param for param in parse_params(name) if param.name in paths]
+    assert params
+    needed = NEEDED.get(name, [])
+    for param in params:
+        option = param.opts[0] if param.param_type_name == "option" else param.metavar
+        forms = [[""]] if option == param.metavar else [[*needed, f"{option}="], [*needed, option, ""]]
+        for words in forms:
+            with pytest.raises(SettingError) as caught:
+                _LazyCommand(name, *COMMANDS[name]).load().make_context(name, words)
+            assert caught.value.what == f"{option}: the path is empty."

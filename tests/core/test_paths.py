@@ -21,10 +21,16 @@ def test_a_url_is_refused_and_named_as_it_was_given(url):
 
 
 @pytest.mark.parametrize(
-    "name", ["a.jpg", "http", "https:", "c:/a.jpg", "weights:1/a.pt", "data/https:/a.jpg", "-", ""]
+    "name", ["a.jpg", "http", "https:", "c:/a.jpg", "weights:1/a.pt", "data/https:/a.jpg", "-", "."]
 )
 def test_other_names_pass(name):
     assert as_path(name) == Path(name)
+
+
+def test_an_empty_path_is_not_the_current_folder():
+    for read in (as_path, as_paths):
+        with pytest.raises(DataError, match="The path is empty"):
+            read("")
 
 
 def test_a_folder_of_that_name_passes(tmp_path, monkeypatch):
