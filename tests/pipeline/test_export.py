@@ -8,11 +8,14 @@ import shutil
 import sys
 from pathlib import Path
 
+import graph_models
 import numpy as np
 import pytest
+import torch
 from core.encoders.test_weight_names import SQUARE
 from pipeline.conftest import MODEL
 from pipeline.elsewhere import ONNX, OPEN_CLIP, TRANSFORMERS, vectors_elsewhere
+from safetensors.torch import save_file
 
 import scing_cli
 
@@ -170,8 +173,9 @@ def test_a_former_export_is_replaced_only_with_force(scing, finished, here, name
     assert again.code == 2
     assert f"{name} is there already. Replace it with --force, or name another --export." in again.err
     assert {file: file.read_bytes() for file in before} == before
-    for file in before:
-        file.write_bytes(b"damaged")
+    for file, content in before.items():
+        file.write_bytes(content.replace(b"bicubic", b"bicublc"))  # the facts remain
+        assert file.read_bytes() != content
     assert scing(*command, "--force").code == 0
     assert {file: file.read_bytes() for file in before} == before
     assert [file.name for file in here.iterdir()] == [name]
@@ -187,6 +191,46 @@ def test_force_replaces_nothing_but_an_export(scing, finished, here):
     assert "file is not a folder; open_clip is a folder." in scing(*command, "file").err
     assert "folder.onnx is a folder; onnx is a file." in scing(*command, "folder.onnx").err
     assert Path("mine", "thesis.txt").read_text() == "years"
+
+
+def save_tensors(path, metadata=None):
+    save_file({"visual.proj": torch.zeros(2, 2)}, path, metadata=metadata)
+
+
+FOREIGN = {
+    "a transformers folder": {"config.json": "{}", "preprocessor_config.json": "{}", "model.safetensors": None},
+    "an open_clip folder": {"open_clip_config.json": '{"model_cfg": {}}', "open_clip_model.safetensors": None},
+    "weights alone": {"model.safetensors": None},
+    "weights with a word of their own": {"model.safetensors": {"scing": '{"range": 1}'}},
+    "pixels alone": {"preprocessor_config.json": "{}"},
+    "damaged": {"config.json": "[", "model.safetensors": {"scing": "["}},
+}
+
+
+@pytest.mark.parametrize("case", FOREIGN)
+def test_force_keeps_the_models_of_other_programs(scing, finished, here, case):
+    Path("mine").mkdir()
+    for name, content in FOREIGN[case].items():
+        if isinstance(content, str):
+            Path("mine", name).write_text(content)
+        else:
+            save_tensors(Path("mine", name), content)
+    before = {file: file.read_bytes() for file in Path("mine").iterdir()}
+    refused = scing("embed", "--run", finished, "--force", "--export", "mine")
+    assert refused.code == 2
+    assert "mine is not an export of scing" in refused.err
+    assert "--force does not replace it. Name another folder." in refused.err
+    assert {file: file.read_bytes() for file in Path("mine").iterdir()} == before
+
+
+@needs_onnx
+def test_force_keeps_an_encoder_of_another_program(scing, finished, here):
+    for stated in (None, {"range": 255, "made_by": "torchreid"}):
+        graph_models.export(Path("osnet.onnx"), graph_models.osnet(), stated=stated)
+        before = Path("osnet.onnx").read_bytes()
+        refused = scing("embed", "--run", finished, "--force", "--export", "osnet.onnx")
+        assert "osnet.onnx is not an export of scing: --force does not replace it. Name another file." in refused.err
+        assert Path("osnet.onnx").read_bytes() == before
 
 
 def test_without_images_drawn_people_are_compared(scing, here):

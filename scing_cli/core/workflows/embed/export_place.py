@@ -8,7 +8,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from scing_cli.core.encoders.export_facts import KEY
 from scing_cli.core.errors import WRITE_REMEDY, ScingError, SettingError, one_line, spelled
+from scing_cli.core.safe_reading import MOST, SMALL, check_ordinary, parse_json, read_limited
 
 ONNX, OPEN_CLIP, TRANSFORMERS = "onnx", "open_clip", "transformers"
 EXPORT_FORMATS = (ONNX, OPEN_CLIP, TRANSFORMERS)
@@ -21,6 +23,8 @@ OWN_FILES = frozenset(
         "model.safetensors",
     }
 )
+_WITHOUT_FACTS = frozenset({"preprocessor_config.json"})  # transformers does not pass on other keys of it
+_LARGEST = 2**31 - 1  # bytes of an ONNX file
 # Names of single files in formats that are not written; a folder of such a name would only confuse.
 _OTHERS = frozenset({".bin", ".ckpt", ".engine", ".json", ".pb", ".pt", ".pth", ".safetensors", ".tflite", ".xml"})
 
@@ -75,19 +79,61 @@ def check_target(target: Path, chosen: str, *, force: bool) -> None:
 
 
 def _check_replaceable(target: Path, chosen: str) -> None:
-    """Check that `--force` replaces nothing but a file by a file, or an exported folder by another one."""
+    """Check that `--force` replaces nothing but a file by a file, or a folder by another one, that scing exported."""
     is_folder = target.is_dir() and not target.is_symlink()
     if is_folder == (chosen == ONNX):
         kinds = ("a folder", "a file") if is_folder else ("not a folder", "a folder")
         raise ScingError(f"{spelled(target)} is {kinds[0]}; {chosen} is {kinds[1]}.", "Name another --export.")
     if not is_folder:
+        if not _is_exported(target):
+            raise ScingError(
+                f"{spelled(target)} is not an export of scing: --force does not replace it.", "Name another file."
+            )
         return
-    others = sorted({file.name for file in target.iterdir()} - OWN_FILES)
-    if others:
+    files = sorted(target.iterdir())
+    if others := [file.name for file in files if file.name not in OWN_FILES]:
         raise ScingError(
             f"{spelled(target)} holds other files, such as {spelled(others[0])}: --force does not replace it.",
             "Name another folder.",
         )
+    # Models of other programs have files of the same names.
+    stating = [file for file in files if file.name not in _WITHOUT_FACTS]
+    if files and not (stating and all(map(_is_exported, stating))):
+        raise ScingError(
+            f"{spelled(target)} is not an export of scing: --force does not replace it.", "Name another folder."
+        )
+
+
+def _is_exported(file: Path) -> bool:
+    """Return whether a file has the facts that `export_facts` wrote into it."""
+    try:
+        check_ordinary(file)
+        return _has_facts(_stated(file))
+    except (OSError, ValueError, ScingError):
+        return False
+
+
+def _stated(file: Path) -> object:
+    """Return what is under the key `scing` of a configuration, a safetensors file or an ONNX file."""
+    if file.suffix == ".json":
+        content = parse_json(read_limited(file, SMALL))
+        return content.get(KEY) if isinstance(content, dict) else None
+    if file.suffix == ".safetensors":
+        with file.open("rb") as stream:
+            size = int.from_bytes(stream.read(8), "little")
+            header = parse_json(stream.read(min(size, MOST)))
+        metadata = header.get("__metadata__") if isinstance(header, dict) else None
+        text = metadata.get(KEY) if isinstance(metadata, dict) else None
+    else:
+        from scing_cli.core.encoders.graph_files.onnx_graph import read_onnx
+
+        text = read_onnx(read_limited(file, _LARGEST), file).statement
+    return parse_json(text.encode()) if isinstance(text, str) else None
+
+
+def _has_facts(facts: object) -> bool:
+    """Return whether these are facts of an export; who wrote an encoder may state its preparation alone."""
+    return isinstance(facts, dict) and "digest" in facts and str(facts.get("made_by")).startswith("scing ")
 
 
 @contextlib.contextmanager
