@@ -36,6 +36,7 @@ DTYPES = {
     "BoolStorage": torch.bool,
 }
 DEEPEST = 64  # levels of nested modules
+MOST_SIGNS = 2**23  # characters of all tensors' names; CLIP's have 40,000
 
 
 def is_archive(path: Path) -> bool:
@@ -76,7 +77,7 @@ def read_archive(path: Path) -> dict[str, Tensor]:
     """
     try:
         with zipfile.ZipFile(path) as container:
-            return dict(_tensors(Reader(container, top_folder(container)).load(), "", DEEPEST))
+            return dict(_tensors(Reader(container, top_folder(container)).load(), "", DEEPEST, Names()))
     except Exception as error:  # an untrusted file can make the zip and pickle readers raise almost anything
         raise WeightsError(
             f"{path} cannot be read as a TorchScript archive: {error or type(error).__name__}.",
@@ -189,13 +190,38 @@ def _whole_numbers(values: object) -> tuple[int, ...]:
     raise pickle.UnpicklingError("a tensor whose shape does not consist of whole numbers")
 
 
-def _tensors(module: object, prefix: str, deepest: int) -> Iterator[tuple[str, Tensor]]:
+class Names:
+    """Joins the names of nested modules, up to a limit: shared modules have as many names as there are ways to them."""
+
+    def __init__(self) -> None:
+        self._left = MOST_SIGNS
+
+    def join(self, prefix: str, name: object) -> str:
+        """Return the dotted name of a module's member.
+
+        Args:
+            prefix: The module's name, with a trailing dot.
+            name: The member's name.
+
+        Raises:
+            UnpicklingError: If it is not a text, or the names so far are too long.
+        """
+        if not isinstance(name, str):
+            raise pickle.UnpicklingError("a module has a member whose name is not a text")
+        self._left -= len(prefix) + len(name) + 1
+        if self._left < 0:
+            raise pickle.UnpicklingError("its modules contain each other too often")
+        return f"{prefix}{name}"
+
+
+def _tensors(module: object, prefix: str, deepest: int, names: Names) -> Iterator[tuple[str, Tensor]]:
     """Yield the tensors of nested modules with their dotted names."""
     if deepest == 0:
         raise pickle.UnpicklingError("its modules are nested too deeply")
     state = module.state if isinstance(module, Inert) else None
     for name, value in state.items() if isinstance(state, dict) else ():
+        full = names.join(prefix, name)
         if isinstance(value, Tensor):
-            yield f"{prefix}{name}", value
+            yield full, value
         elif isinstance(value, Inert):
-            yield from _tensors(value, f"{prefix}{name}.", deepest - 1)
+            yield from _tensors(value, f"{full}.", deepest - 1, names)

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-from scing_cli.core.encoders.archive import DEEPEST, DTYPES, Inert, Reader, top_folder
+from scing_cli.core.encoders.archive import DEEPEST, DTYPES, Inert, Names, Reader, top_folder
 
 _PARAMETERS = frozenset({"torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state"})
 # Calls that training checkpoints contain. None of them is made: their results are inert objects.
@@ -46,7 +46,7 @@ def read_checkpoint(path: Path) -> Any:
         BadZipFile: If it is not a zip.
     """
     with zipfile.ZipFile(path) as container:
-        return _plain(_CheckpointReader(container, top_folder(container)).load(), DEEPEST)
+        return _Converter().plain(_CheckpointReader(container, top_folder(container)).load(), DEEPEST)
 
 
 class _Lossy(Inert):
@@ -102,20 +102,32 @@ def _parameter(data: object, *_rest: object) -> object:
     return data
 
 
-def _plain(content: Any, deepest: int) -> Any:
-    """Return containers and tensors; a module as the dictionary of its tensors, other objects as None."""
-    if deepest == 0:
-        raise pickle.UnpicklingError("it is nested too deeply")
-    if isinstance(content, dict):
-        return {key: _plain(value, deepest - 1) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_plain(value, deepest - 1) for value in content]
-    if isinstance(content, Inert):
-        return dict(_module_tensors(content, "", deepest - 1)) or None
-    return content
+class _Converter:
+    """Converts the content of a checkpoint to plain containers. An object that occurs often is converted once."""
+
+    def __init__(self) -> None:
+        self._done: dict[int, Any] = {}
+        self._names = Names()
+
+    def plain(self, content: Any, deepest: int) -> Any:
+        """Return containers and tensors; a module as the dictionary of its tensors, other objects as None."""
+        if deepest == 0:
+            raise pickle.UnpicklingError("it is nested too deeply")
+        if not isinstance(content, dict | list | tuple | Inert):
+            return content
+        if id(content) not in self._done:
+            self._done[id(content)] = self._converted(content, deepest - 1)
+        return self._done[id(content)]
+
+    def _converted(self, content: Any, deepest: int) -> Any:
+        if isinstance(content, dict):
+            return {key: self.plain(value, deepest) for key, value in content.items()}
+        if isinstance(content, Inert):
+            return dict(_module_tensors(content, "", deepest, self._names)) or None
+        return [self.plain(value, deepest) for value in content]
 
 
-def _module_tensors(module: object, prefix: str, deepest: int) -> Iterator[tuple[str, Tensor]]:
+def _module_tensors(module: object, prefix: str, deepest: int, names: Names) -> Iterator[tuple[str, Tensor]]:
     """Yield the tensors of a stored torch module with their dotted names."""
     if deepest == 0:
         raise pickle.UnpicklingError("its modules are nested too deeply")
@@ -123,7 +135,8 @@ def _module_tensors(module: object, prefix: str, deepest: int) -> Iterator[tuple
     for part in ("_parameters", "_buffers", "_modules"):
         members = state.get(part)
         for name, value in members.items() if isinstance(members, dict) else ():
+            full = names.join(prefix, name)
             if isinstance(value, Tensor):
-                yield f"{prefix}{name}", value
+                yield full, value
             elif part == "_modules":
-                yield from _module_tensors(value, f"{prefix}{name}.", deepest - 1)
+                yield from _module_tensors(value, f"{full}.", deepest - 1, names)

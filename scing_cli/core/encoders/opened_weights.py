@@ -159,6 +159,6 @@ def _remedy(architecture: Architecture) -> str:
 def _trained_stride(architecture: Architecture, found: Named, size: Size) -> int | None:
     """Return the stride that an image tower of re-identification was trained with; None for the patch's side."""
     positions = found.state.get("visual.positional_embedding")
-    if found.layout not in (CLIP_REID, TOWER) or positions is None:
+    if found.layout not in (CLIP_REID, TOWER) or positions is None or positions.ndim != 2:
         return None
     return stride_of(len(positions), architecture.native, size, architecture.patch)

@@ -54,6 +54,9 @@ def clip_names(found: Mapping[str, Tensor]) -> Named:
 
     Args:
         found: Named tensors of a file.
+
+    Raises:
+        ValueError: If tensors are not plain arrays, or do not fit together.
     """
     tensors = {name: tensor for name, tensor in found.items() if not _is_extra(name)}
     for layout, anchor in _ANCHORS.items():
@@ -61,8 +64,26 @@ def clip_names(found: Mapping[str, Tensor]) -> Named:
         if prefix is None or (layout == TOWER and f"{prefix}class_embedding" not in tensors):
             continue
         own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-        return Named(layout, _CONVERT[layout](own))
+        check_arrays(own)
+        return Named(layout, _checked_cameras(_CONVERT[layout](own)))
     return Named("", tensors)
+
+
+def check_arrays(tensors: Mapping[str, Tensor]) -> None:
+    """Check that tensors have their numbers in memory, one after the other.
+
+    Raises:
+        ValueError: If one does not, such as a sparse or quantized tensor; the message names it.
+    """
+    for name, tensor in tensors.items():
+        kinds = {
+            "nested": tensor.is_nested,
+            "quantized": tensor.is_quantized,
+            "without numbers": tensor.is_meta,
+            "sparse": tensor.layout != torch.strided,
+        }
+        if kind := next((kind for kind, found in kinds.items() if found), None):
+            raise ValueError(f"{name} is {kind}")
 
 
 def has_sizes(found: Mapping[str, Tensor]) -> bool:
@@ -106,6 +127,13 @@ def _clip_reid(state: State) -> State:
     return {**image, **({f"visual.{CAMERAS}": state["cv_embed"]} if "cv_embed" in state else {})}
 
 
+def _checked_cameras(state: State) -> State:
+    vectors = state.get(f"visual.{CAMERAS}")
+    if vectors is not None and vectors.ndim != 2:
+        raise ValueError(f"its camera vectors have shape {tuple(vectors.shape)}, which is not one row per camera")
+    return state
+
+
 def _transformers(state: State) -> State:
     """Rename, join the weights of queries, keys and values, and transpose the projections."""
     result: State = {}
@@ -114,9 +142,14 @@ def _transformers(state: State) -> State:
             block, kind = split.groups()
             joined = [state.get(f"{block}self_attn.{part}_proj.{kind}") for part in "qkv"]
             known = [part for part in joined if part is not None]
-            result[f"{_renamed(block)}attn.in_proj_{kind}"] = torch.cat(known)
+            shapes = [tuple(part.shape) for part in known]
+            if len(set(shapes)) > 1 or not shapes[0]:
+                raise ValueError(f"the {kind}s of {block}self_attn have shapes {', '.join(map(str, shapes))}")
+            result[f"{_renamed(block)}attn.in_proj_{kind}"] = torch.cat(
+                [part.float() if part.is_floating_point() else part for part in known]
+            )
         elif _KEY_OR_VALUE.fullmatch(name) is None:
-            result[_renamed(name)] = tensor.T if name in _TRANSPOSED else tensor
+            result[_renamed(name)] = tensor.T if name in _TRANSPOSED and tensor.ndim == 2 else tensor
     return {name: tensor.contiguous() for name, tensor in result.items()}
 
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from scing_cli.core.encoders.archive import is_archive, read_archive
 from scing_cli.core.encoders.checkpoint import read_checkpoint
 from scing_cli.core.encoders.foreign_files import appearance, fitting_models, not_a_clip, told_by_start, without_tensors
-from scing_cli.core.encoders.weight_names import Named, clip_names, has_sizes
+from scing_cli.core.encoders.weight_names import Named, check_arrays, clip_names, has_sizes
 from scing_cli.core.errors import WeightsError, one_line, spelled
 
 __all__ = ["TowerStates", "fill", "is_archive", "read_state", "read_weights", "split_state"]
@@ -71,7 +71,10 @@ def read_weights(path: Path) -> Named:
     given = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
     if not given:
         raise without_tensors(path, found)
-    layout, tensors, _ = clip_names(given)
+    try:
+        layout, tensors, _ = clip_names(given)
+    except ValueError as error:
+        raise _not_weights(path, error) from error
     foreign = not layout and not any(name.startswith("visual.") for name in tensors)
     plain = any(name.startswith("visual.transformer.") for name in tensors)
     if foreign or (not plain and appearance(tensors)):  # CLIPs with a ResNet have names of a plain CLIP too
@@ -90,11 +93,14 @@ def _floats(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             f"{path} contains weights that are not floating-point numbers: {', '.join(odd[:_SHOWN])}.", _AGAIN
         )
     try:
+        check_arrays(tensors)
         return {name: tensor.to(torch.float32) for name, tensor in tensors.items()}
-    except RuntimeError as error:  # torch raises this for dtypes that it cannot convert, such as quantized ones
-        raise WeightsError(
-            f"{path} contains tensors that are not weights: {one_line(error)}.", "Use another file."
-        ) from error
+    except (RuntimeError, ValueError) as error:  # torch raises RuntimeError for dtypes that it cannot convert
+        raise _not_weights(path, error) from error
+
+
+def _not_weights(path: Path, error: Exception) -> WeightsError:
+    return WeightsError(f"{path} contains tensors that are not weights: {one_line(error)}.", "Use another file.")
 
 
 def _read(path: Path, *, archive: bool) -> Mapping[str, Any]:

@@ -97,6 +97,19 @@ def _touch(trace: Path) -> str:
     return f"__import__('pathlib').Path({str(trace)!r}).touch()"
 
 
+class _Module:
+    """A module whose members are its attributes."""
+
+
+def test_modules_that_contain_each_other_too_often_are_refused(tmp_path):
+    module = _Module()
+    for _ in range(40):
+        module, inner = _Module(), module
+        vars(module).update(a=inner, b=inner)
+    with pytest.raises(WeightsError, match="its modules contain each other too often"):
+        read_state(_archive(tmp_path / "knot.pt", pickle.dumps(module)))
+
+
 @pytest.mark.parametrize("protocol", [0, 1, 2, 4])
 @pytest.mark.parametrize("how", ["system", "eval", "exec", "nested"])
 def test_hostile_archive_runs_nothing(tmp_path, how, protocol):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
+import warnings
 
+import numpy as np
 import pytest
 import torch
 from oracles.openclip import twin
 from safetensors.torch import save_file
 from tiny import TINY_MODEL, tiny_clip
 
-from scing_cli.core.encoders.clip import load_clip
+from scing_cli.core.encoders.clip import load_clip, load_image_tower
 from scing_cli.core.encoders.position import resize_positions
 from scing_cli.core.encoders.weights import read_state
 from scing_cli.core.errors import WeightsError
@@ -154,6 +157,99 @@ def test_a_file_without_tensors(tmp_path):
     for content in ({"epoch": 3}, [1, 2], {"state_dict": {}}):
         with pytest.raises(WeightsError, match="does not contain named tensors"):
             read_state(tmp_path / save(tmp_path / "w.pt", content))
+
+
+def knot(form, ways=2, deep=40):
+    """Objects that contain each other: there are `ways ** deep` ways to the inmost one."""
+    content = torch.nn.Linear(1, 1) if form == "modules" else {}
+    for _ in range(deep):
+        inner = content
+        content = torch.nn.Module() if form == "modules" else [inner] * ways
+        if form == "modules":
+            content._modules = {str(way): inner for way in range(ways)}
+        if form == "dictionaries":
+            content = {str(way): inner for way in range(ways)}
+    return content
+
+
+@pytest.mark.parametrize("form", ["lists", "dictionaries"])
+def test_what_contains_each_other_is_read_once(tmp_path, state, form):
+    content = {"state_dict": state, "best": np.float64(1), "more": knot(form)}
+    found = read_state(tmp_path / save(tmp_path / "w.pt", content))
+    assert {"visual.conv1.weight", "logit_scale"} <= set(found)
+    content["more"].append(content["more"]) if form == "lists" else content["more"].update(again=content["more"])
+    with pytest.raises(WeightsError, match="nested too deeply"):
+        read_state(tmp_path / save(tmp_path / "w.pt", content))
+
+
+def test_modules_that_contain_each_other_too_often_are_refused(tmp_path, state):
+    content = {"state_dict": state, "best": np.float64(1), "more": knot("modules")}
+    with pytest.raises(WeightsError, match="its modules contain each other too often"):
+        read_state(tmp_path / save(tmp_path / "w.pt", content))
+    content["more"] = knot("modules", deep=3)  # as a network with shared parts has them
+    assert (
+        read_state(tmp_path / save(tmp_path / "w.pt", content)).keys()
+        == read_state(tmp_path / save(tmp_path / "plain.pt", state)).keys()
+    )
+
+
+def odd(kind):
+    """A tensor that is not a plain array, or has another shape than its neighbours."""
+    plain = torch.zeros(4, 4)
+    with warnings.catch_warnings(action="ignore"):  # torch is about to remove some of these
+        make = {
+            "sparse": plain.to_sparse,
+            "quantized": lambda: torch.quantize_per_tensor(plain, 1.0, 0, torch.qint8),
+            "without numbers": lambda: plain.to("meta"),
+            "nested": lambda: torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)]),
+            "(4, 5)": lambda: torch.zeros(4, 5),
+            "()": lambda: torch.zeros(()),
+            "(4, 4, 4)": lambda: torch.zeros(4, 4, 4),
+        }
+        return make[kind]()
+
+
+ATTENTION = "vision_model.encoder.layers.0.self_attn"
+
+
+@pytest.mark.parametrize("layout", ["transformers", "clip"])
+@pytest.mark.parametrize("kind", ["sparse", "quantized", "without numbers", "nested"])
+def test_tensors_that_are_not_arrays_are_refused_by_name(tmp_path, kind, layout):
+    content, name = {"visual.conv1.weight": odd(kind)}, "visual.conv1.weight"
+    if layout == "transformers":
+        name = f"{ATTENTION}.k_proj.weight"
+        content = attention(odd(kind))
+    with pytest.raises(WeightsError, match=f"contains tensors that are not weights: {name} is {kind}") as failure:
+        read_state(tmp_path / save(tmp_path / "w.pt", content))
+    assert failure.value.remedy == "Use another file."
+
+
+def attention(keys):
+    parts = {f"{ATTENTION}.{part}_proj.weight": torch.zeros(4, 4) for part in "qv"}
+    patches = {"vision_model.embeddings.patch_embedding.weight": torch.zeros(4, 3, 8, 8)}
+    return {**patches, **parts, f"{ATTENTION}.k_proj.weight": keys}
+
+
+@pytest.mark.parametrize("name", ["w.safetensors", "w.pt"])
+@pytest.mark.parametrize("shape", ["(4, 5)", "()", "(4, 4, 4)"])
+def test_queries_keys_and_values_of_other_shapes_are_refused(tmp_path, name, shape):
+    shapes = re.escape(f"the weights of {ATTENTION} have shapes (4, 4), {shape}, (4, 4)")
+    with pytest.raises(WeightsError, match=shapes):
+        read_state(tmp_path / save(tmp_path / name, attention(odd(shape))))
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (2, 2, 2)])
+def test_a_projection_that_is_not_a_matrix_does_not_fit(tmp_path, shape):
+    content = attention(torch.zeros(4, 4)) | {"visual_projection.weight": torch.zeros(shape)}
+    file = save(tmp_path / "w.safetensors", content)
+    with warnings.catch_warnings(action="error"), pytest.raises(WeightsError, match="does not fit the model"):
+        load_image_tower(TINY_MODEL, file)
+
+
+def test_camera_vectors_that_are_not_rows_are_refused(tmp_path):
+    content = {"image_encoder.conv1.weight": torch.zeros(4, 3, 8, 8), "cv_embed": torch.zeros(())}
+    with pytest.raises(WeightsError, match=r"its camera vectors have shape \(\), which is not one row per camera"):
+        read_state(tmp_path / save(tmp_path / "w.pt", content))
 
 
 def test_a_file_that_is_not_there(tmp_path):
