@@ -4,6 +4,7 @@ UNREADABLE_REMEDY = (
     "Repair or remove it. Or run scing prepare, which marks such images with the reason in its manifest, and pass "
     "that manifest with --data (add --split all if its rows have no split)."
 )
+INDEX_AGAIN = "scing embed --force, with the options of before: --output, --run or --model, --images or --data."
 WRITE_REMEDY = "Make room there, or choose another folder. The previous file is unchanged."
 
 

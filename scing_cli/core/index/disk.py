@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from scing_cli.core.artifacts import acquire_lock, checked_once, lock_holder, release_lock, replacing
-from scing_cli.core.errors import WRITE_REMEDY, IndexFileError, counted, spelled
+from scing_cli.core.errors import INDEX_AGAIN, WRITE_REMEDY, IndexFileError, counted, spelled
 from scing_cli.core.index.index_stamp import REMEDY, SUFFIX, Stamp, append_stamp, check_vectors, read_stamp, rows_file
 from scing_cli.core.index.kinds import KINDS
 from scing_cli.core.index.rows import Row, read_rows, write_rows
@@ -181,9 +181,7 @@ def _rows(path: Path, stamp: Stamp) -> list[Row]:
     try:
         return read_rows(source, digest=stamp.rows_digest)
     except FileNotFoundError:
-        remedy = (
-            f"Bring {source.name} back (it moves with {path.name}), or embed again: scing embed --force, same --output."
-        )
+        remedy = f"Bring {source.name} back (it moves with {path.name}), or embed again: {INDEX_AGAIN}"
         raise IndexFileError(f"{path} is unusable without its rows: {source} is missing.", remedy) from None
     except IndexFileError as error:
         raise IndexFileError(f"{path}: {error.what}", REMEDY) from error

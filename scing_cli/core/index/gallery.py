@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scing_cli.core.errors import DataError, IndexFileError, SettingError, share, spelled
+from scing_cli.core.errors import INDEX_AGAIN, DataError, IndexFileError, SettingError, share, spelled
 from scing_cli.core.index.disk import check_name, commit, load, write_lock
 from scing_cli.core.index.index_stamp import Stamp, read_stamp
 from scing_cli.core.index.kinds import KINDS, choose_kind
@@ -271,14 +271,14 @@ class GalleryIndex:
             raise IndexFileError(
                 f"{self._name} holds the descriptor {own.descriptor}, {own.width} wide; {name} was asked for "
                 f"{descriptor}, {width} wide.",
-                f"Use --descriptor {own.descriptor}, or embed the gallery again: scing embed --force, same --output.",
+                f"Use --descriptor {own.descriptor}, or embed the gallery again: {INDEX_AGAIN}",
             )
         ours = f"visual {own.model_digest[:8]}…, {own.descriptor}, {own.width} wide"
         theirs = f"visual {digest[:8]}…, {descriptor}, {width} wide"
         made_by = f"Use the model that made it: {own.made_by()}, or embed" if own.made_by() else "Embed"
         raise IndexFileError(
             f"{self._name} was made by another model ({ours}) than {name} ({theirs}).",
-            f"{made_by} the gallery again: scing embed --force, same --output.",
+            f"{made_by} the gallery again: {INDEX_AGAIN}",
         )
 
     @property
@@ -289,7 +289,7 @@ class GalleryIndex:
         if vectors.ndim != 2 or vectors.shape[1] != self.width:
             raise IndexFileError(
                 f"{self._name} holds vectors {self.width} wide; these are {vectors.shape[-1]} wide.",
-                "Use the model and descriptor that made it, or embed again: scing embed --force, same --output.",
+                f"Use the model and descriptor that made it, or embed again: {INDEX_AGAIN}",
             )
 
     def _check_unchanged(self, path: Path) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from scing_cli.core.artifacts import FORMAT, check_content, checked_json, checked_once, file_digest, with_checksum
-from scing_cli.core.errors import IndexFileError, RunError, spelled
+from scing_cli.core.errors import INDEX_AGAIN, IndexFileError, RunError, spelled
 from scing_cli.core.safe_reading import SMALL, check_ordinary
 
 MAGIC = b"SCINGidx"
@@ -27,7 +27,7 @@ TAIL = 16  # bytes: the JSON's length and MAGIC
 PART = 2**20  # bytes, read at a time
 SUFFIX = ".faiss"
 METRIC = "inner product"
-REMEDY = "Embed the gallery again: scing embed --force, same --output."
+REMEDY = f"Embed the gallery again: {INDEX_AGAIN}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,7 +37,8 @@ class Stamp:
     Args:
         model_digest: Digest of the image encoder.
         model: Where to find the encoder: `{"run": absolute path, "relative_run": path seen from the index's folder}`
-            (older indexes have no relative path), or `{"model": name, "pretrained": weights, ...}`.
+            (older indexes have no relative path), or `{"model": name, "pretrained": weights, ...}`, for files also
+            with `relative_model` and `relative_pretrained`.
         descriptor: The descriptor of the vectors: `projected` or `concat`.
         width: D, the width of the vectors.
         count: Number of vectors.

@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scing_cli.core.artifacts import file_digest, with_checksum
-from scing_cli.core.errors import DataError, IndexFileError, ScingError, SettingError
+from scing_cli.core.errors import INDEX_AGAIN, DataError, IndexFileError, ScingError, SettingError
 from scing_cli.core.index import Entry, GalleryIndex, RowFilter, disk, entry_of, file_keys, index_stamp, read_stamp
 from scing_cli.core.index.nearest import nearest
 from scing_cli.core.index.store import Store
@@ -254,7 +254,7 @@ def test_an_index_of_faiss_alone_is_refused(tmp_path: Path) -> None:
     faiss.write_index(faiss.IndexFlatIP(4), str(path))
     with pytest.raises(IndexFileError, match="was not written by scing") as caught:
         GalleryIndex.read(path)
-    assert caught.value.remedy == "Embed the gallery again: scing embed --force, same --output."
+    assert caught.value.remedy == f"Embed the gallery again: {INDEX_AGAIN}"
 
 
 @pytest.mark.parametrize("keep", [0.1, 0.5, 0.9, 0.999])
@@ -368,7 +368,8 @@ def test_another_model_is_refused_with_both_named(written: Path) -> None:
     )
     assert caught.value.remedy == (
         "Use the model that made it: --model ViT-B-16-quickgelu --pretrained openai, "
-        "or embed the gallery again: scing embed --force, same --output."
+        "or embed the gallery again: scing embed --force, with the options of before: "
+        "--output, --run or --model, --images or --data."
     )
 
 
