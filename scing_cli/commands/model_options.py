@@ -20,7 +20,7 @@ PlainModel = Annotated[
 ]
 MovedModel = Annotated[
     Path | None,
-    typer.Option("--model", help="The .onnx or .xml file that made the index, if it was moved.", metavar="FILE"),
+    typer.Option("--model", help="The model that made the index, without a run, if it was moved.", metavar="PLACE"),
 ]
 PlainPretrained = Annotated[
     str | None,

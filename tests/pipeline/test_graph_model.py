@@ -215,7 +215,8 @@ def test_saliency_and_other_models_of_a_search_are_refused(scing, gallery, train
     assert f"--saliency needs a CLIP: {trained} is a finished graph" in drawn.err
     named = scing("search", photo, "--index", gallery, "--model", "scing-tiny")
     assert named.code == 2
-    assert "--model scing-tiny: a search takes an .onnx or .xml file here" in named.err
+    assert f"--model scing-tiny: {gallery} was not made by the model that you name, but by {trained}." in named.err
+    assert f"Leave --model out. If {trained} was moved, name its new place." in named.err
     both = scing("search", photo, "--index", gallery, "--model", trained, "--run", finished)
     assert both.code == 2
     assert "--run and --model were both given." in both.err

@@ -203,6 +203,7 @@ class IndexModel(Entry):
     run: PathText | None = None
     relative_run: PathText | None = None
     relative_model: PathText | None = None
+    relative_pretrained: PathText | None = None
     model: PathText | None = None
     pretrained: PathText | None = None
     stride: Side | None = None

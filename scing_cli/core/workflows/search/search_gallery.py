@@ -99,7 +99,7 @@ def search(
         texts: Descriptions of people, each a query; with photos only one, which is joined with each photo.
         text_weight: The weight of the words that are joined with a photo, from 0 to 1.
         run: The run with the model; None for the model that the index names.
-        model: The file that made the index, an encoder as ONNX or OpenVINO IR, if it was moved.
+        model: The place of the CLIP, ONNX file or IR that made the index, if it was moved.
         data: The folder that has the gallery's images now, if they were moved.
         k: Hits per photo.
         box: X, Y, W, H of the person in every photo, in pixels.
@@ -197,9 +197,9 @@ def _model(
     if run is not None:
         model = open_model(ModelChoice(run=run), reporter=reporter)
     elif file is not None:
-        from scing_cli.core.workflows.shared.graph_model import moved_file
+        from scing_cli.core.workflows.search.moved_model import open_moved
 
-        model = reopen_model(moved_file(stamp.model, file), stamp.model_digest, source=source, reporter=reporter)
+        model = open_moved(stamp, file, source=source, reporter=reporter)
     else:
         model = reopen_model(stamp.model, stamp.model_digest, source=source, reporter=reporter)
     if saliency and model.engine is not None:

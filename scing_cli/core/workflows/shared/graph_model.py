@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from scing_cli.core.embeddings.graph_embedder import GraphEmbedder
 from scing_cli.core.encoders.graph_files.graph_encoder import GraphFile, load_graph_encoder, open_graph_file
-from scing_cli.core.encoders.graph_names import is_graph_file
-from scing_cli.core.errors import IndexFileError, ScingError, SettingError, spelled
+from scing_cli.core.errors import INDEX_AGAIN, IndexFileError, ScingError, SettingError, spelled
 from scing_cli.core.runtime import Reporter, cpu_has_bf16
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import RELATIVE_FILE, ModelChoice, OpenedModel
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
     from scing_cli.core.encoders.image import ImageEncoder
 
 REMEDY = (
-    "Give the file that made it, where it is now: scing search --model FILE. "
-    "Or embed the gallery again: scing embed --force, same --output."
+    f"Give the file that made it, where it is now: scing search --model FILE. Or embed the gallery again: {INDEX_AGAIN}"
 )
 
 
@@ -66,21 +64,6 @@ def reopen_graph_model(where: Mapping[str, Any], digest: str, source: Path) -> O
             "next to it, has changed."
         )
     raise IndexFileError(f"{source} was not made by the model that was found: {' '.join(faults)}", REMEDY)
-
-
-def moved_file(where: Mapping[str, Any], file: Path) -> dict[str, Any]:
-    """Return an index's `Stamp.model` with another place of the file that made it; its other options stay.
-
-    Raises:
-        SettingError: If the file is not an encoder as ONNX or OpenVINO IR.
-    """
-    if not is_graph_file(file.name):
-        raise SettingError(
-            f"--model {file}: a search takes an .onnx or .xml file here, if the one that made the index was moved.",
-            "Leave --model out: the index names its model. Or give its run: --run DIR.",
-        )
-    options = {name: where[name] for name in ("statistics", "interpolation") if name in where}
-    return {"model": str(file.absolute()), **options}
 
 
 def _opened(file: GraphFile, options: Mapping[str, str]) -> OpenedModel:

@@ -10,11 +10,12 @@ import functools
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from scing_cli.core.artifacts import VISUAL_REMEDY, Run, cache_folder, check_provenance, choose_run, open_run
 from scing_cli.core.encoders.graph_names import is_graph_file
-from scing_cli.core.errors import IndexFileError, RunError, ScingError, SettingError
+from scing_cli.core.errors import INDEX_AGAIN, IndexFileError, RunError, ScingError, SettingError
 from scing_cli.core.manifest import relative_path
 from scing_cli.core.paths import paths_in_place
 from scing_cli.core.runtime import Reporter
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from scing_cli.core.workflows.shared.machine import Machine
 
 RELATIVE, RELATIVE_FILE = "relative_run", "relative_model"
+# Keys of `Stamp.model` that may name files, and of their paths relative to the index's folder.
+FILES: Mapping[str, str] = MappingProxyType({"model": RELATIVE_FILE, "pretrained": "relative_pretrained"})
 LARGEST_STRIDE = 64  # pixels
 LARGEST_FACTOR = 100
 
@@ -147,12 +150,12 @@ class OpenedModel:
         return self.engine(machine)
 
     def seen_from(self, index: Path) -> dict[str, Any]:
-        """Return `where`, and for a run or a file also its path relative to the folder of an index (`Stamp.model`)."""
-        if self.engine is not None:
-            return {**self.where, RELATIVE_FILE: relative_path(index.parent, Path(self.where["model"]))}
-        if self.run is None:
-            return dict(self.where)
-        return {**self.where, RELATIVE: relative_path(index.parent, self.run.path)}
+        """Return `where`, and for a run or files also the path relative to the folder of an index (`Stamp.model`)."""
+        if self.run is not None:
+            return {**self.where, RELATIVE: relative_path(index.parent, self.run.path)}
+        files = {FILES[key]: Path(self.where[key]) for key in files_of_model(self.where)}
+        near = {key: Path(relative_path(index.parent, file.parent), file.name) for key, file in files.items()}
+        return {**self.where, **{key: path.as_posix() for key, path in near.items()}}
 
     def label(self) -> str:
         """Return the name for messages."""
@@ -188,9 +191,7 @@ def reopen_model(where: Mapping[str, Any], digest: str, *, source: Path, reporte
     Raises:
         IndexFileError: If the model does not exist any more or has changed.
     """
-    remedy = (
-        "Give the model that made it: --run FOLDER. Or embed the gallery again: scing embed --force, same --output."
-    )
+    remedy = f"Give the model that made it: --run FOLDER. Or embed the gallery again: {INDEX_AGAIN}"
     try:
         if near := _near(where, digest, source):
             if near.path.resolve() != Path(where["run"]).resolve():
@@ -199,9 +200,7 @@ def reopen_model(where: Mapping[str, Any], digest: str, *, source: Path, reporte
         if "run" in where:
             run = open_run(Path(where["run"]))
             run.need("visual")
-            opened = _trained(run)
-            _check_same(opened.digest, digest, opened.label(), source, remedy)
-            return opened
+            return _checked(_trained(run), digest, source, remedy)
     except RunError as error:
         raise IndexFileError(
             f"{source} was made by a model that cannot be used: {error.what}", f"{error.remedy}\n{remedy}"
@@ -212,23 +211,36 @@ def reopen_model(where: Mapping[str, Any], digest: str, *, source: Path, reporte
         return reopen_graph_model(where, digest, source)
     if "model" not in where:
         raise IndexFileError(f"{source} does not say which model made it.", remedy)
-    known = {field.name for field in dataclasses.fields(ModelChoice)}
-    choice = ModelChoice(**{name: value for name, value in where.items() if name in known})
+    found = _found(where, source, reporter)
 
     def load() -> ImageEncoder:
-        from scing_cli.core.workflows.shared.plain_model import open_plain_model
+        from scing_cli.core.workflows.shared.plain_model import load_again
 
-        opened = open_plain_model(choice, reporter)
-        _check_same(opened.digest, digest, opened.label(), source, remedy)
-        return opened.encoder
+        return load_again((found, where), digest, source=source, reporter=reporter)
 
-    return OpenedModel(digest, where, None, choice.cameras, (openvino_cache(digest),), load)
+    return OpenedModel(digest, found, None, tuple(where.get("cameras") or ()), (openvino_cache(digest),), load)
+
+
+def files_of_model(where: Mapping[str, Any]) -> list[str]:
+    """Return the keys of `Stamp.model` that name files: of a plain CLIP its JSON file, its weights, both or none."""
+    return [key for key in FILES if Path(where.get(key) or "").is_absolute()]
+
+
+def _found(where: Mapping[str, Any], source: Path, reporter: Reporter) -> dict[str, Any]:
+    """Return `Stamp.model` with the files of a plain CLIP that lie where they lay, seen from the index."""
+    found = dict(where)
+    for key in files_of_model(where):
+        near = Path(os.path.normpath(source.parent.resolve() / (where.get(FILES[key]) or "")))
+        if near.is_file() and near.resolve() != Path(where[key]).resolve():
+            found[key] = near.as_posix()
+            reporter.note(f"The index's model was found at {near}.")
+    return found
 
 
 def _near(where: Mapping[str, Any], digest: str, source: Path) -> Run | None:
     """Return the run that lies where an index's run lay, seen from the index, if it has the model of the index.
 
-    A copied folder with run and index uses its own run, and one that was moved needs no other path.
+    A copied folder with run and index uses its own run; a moved one needs no other path.
     """
     if not isinstance(relative := where.get(RELATIVE), str) or "run" not in where:
         return None
@@ -239,12 +251,11 @@ def _near(where: Mapping[str, Any], digest: str, source: Path) -> Run | None:
         return None
 
 
-def _check_same(found: str, expected: str, label: str, source: Path, remedy: str) -> None:
-    if found != expected:
-        raise IndexFileError(
-            f"{source} was made by another model (visual {expected[:8]}…) than {label} has (visual {found[:8]}…).",
-            remedy,
-        )
+def _checked(opened: OpenedModel, expected: str, source: Path, remedy: str) -> OpenedModel:
+    if (found := opened.digest) == expected:
+        return opened
+    theirs = f"{opened.label()} has (visual {found[:8]}…)"
+    raise IndexFileError(f"{source} was made by another model (visual {expected[:8]}…) than {theirs}.", remedy)
 
 
 def _trained(run: Run) -> OpenedModel:

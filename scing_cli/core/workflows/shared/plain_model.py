@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 from scing_cli.core.encoders import hub
 from scing_cli.core.encoders.architecture import find_architecture
-from scing_cli.core.errors import ScingError
+from scing_cli.core.errors import INDEX_AGAIN, IndexFileError, ScingError
 from scing_cli.core.runtime import Reporter
-from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel, openvino_cache
+from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel, files_of_model, openvino_cache
+
+if TYPE_CHECKING:
+    from scing_cli.core.encoders.image import ImageEncoder
+
+MOVED = (
+    "Give its folder or its weights file, where it is now: scing search --model PLACE. "
+    f"Or embed the gallery again: {INDEX_AGAIN}"
+)
 
 
 def check_plain(choice: ModelChoice, reporter: Reporter) -> str:
@@ -46,3 +59,36 @@ def open_plain_model(choice: ModelChoice, reporter: Reporter) -> OpenedModel:
     image = loaded.image
     digest = encoder_digest(image)
     return OpenedModel(digest, where, None, choice.cameras, (openvino_cache(digest),), lambda: image)
+
+
+def load_again(places: Sequence[Mapping[str, Any]], digest: str, *, source: Path, reporter: Reporter) -> ImageEncoder:
+    """Load the plain model that made an index.
+
+    Args:
+        places: The index's `Stamp.model` with the places where the files may be, the preferred ones first.
+        digest: The digest that the model must have.
+        source: The index.
+        reporter: Receives notes and warnings.
+
+    Raises:
+        IndexFileError: If the model does not exist any more or has changed, at every place.
+    """
+    known = {field.name for field in dataclasses.fields(ModelChoice)}
+    choices = [ModelChoice(**{name: each[name] for name in each if name in known}) for each in places]
+    faults = []
+    for choice in dict.fromkeys(choices):
+        try:
+            opened = open_plain_model(choice, reporter)
+        except ScingError as error:
+            remedy = (
+                MOVED if files_of_model(places[0]) else f"{error.remedy}\nOr embed the gallery again: {INDEX_AGAIN}"
+            )
+            what = f"{source} was made by a model that cannot be used: {error.what}"
+        else:
+            if opened.digest == digest:
+                return opened.encoder
+            theirs = f"{opened.label()} has (visual {opened.digest[:8]}…)"
+            what = f"{source} was made by another model (visual {digest[:8]}…) than {theirs}."
+            remedy = MOVED if files_of_model(places[0]) else f"Embed the gallery again: {INDEX_AGAIN}"
+        faults.append(IndexFileError(what, remedy))
+    raise faults[0]
