@@ -28,7 +28,8 @@ def main() -> None:
     parser.add_argument("--model")
     parser.add_argument("--weights", default="0.25,0.5,0.75", help="weights of the words, from 0 to 1")
     given = parser.parse_args()
-    model = scing.load_model(given.run, model=given.model)
+    machine = scing.Machine(precision="fp32")  # as in `scing evaluate`
+    model = scing.load_model(given.run, model=given.model, machine=machine)
     manifest = scing.read_data(given.data).manifest
     query, gallery = manifest.part("query"), manifest.part("gallery")
     with (given.data / "captions.csv").open(encoding="utf-8", newline="") as file:
