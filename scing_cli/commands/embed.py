@@ -98,10 +98,9 @@ def _show(report: EmbedReport, terminal: Terminal) -> None:
     payload.pop("example")
     if terminal.result(payload):
         return
-    counts = f", {report.replaced:,} had changed and were replaced" if report.replaced else ""
-    counts += f", {report.relabelled:,} relabelled" if report.relabelled else ""
-    counts += f", {report.skipped:,} were there already" if report.skipped else ""
-    counts += f", {report.removed:,} removed because their files are missing" if report.removed else ""
+    done = {"had changed and were replaced": report.replaced, "relabelled": report.relabelled}
+    done |= {"were there already": report.skipped, "removed because their files are missing": report.removed}
+    counts = "".join(f", {count:,} {what}" for what, count in done.items() if count)
     counts += f", {len(report.left_out):,} left out" if report.left_out else ""
     holds = f"it holds {report.count:,} of width {report.width}"
     terminal.say(f"{report.index}: {counted(report.added, 'row')} added{counts}; {holds}.")

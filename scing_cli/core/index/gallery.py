@@ -14,18 +14,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scing_cli.core.errors import INDEX_AGAIN, DataError, IndexFileError, SettingError, share, spelled
+from scing_cli.core.errors import INDEX_AGAIN, DataError, IndexFileError, SettingError
 from scing_cli.core.index.disk import check_name, commit, load, write_lock
 from scing_cli.core.index.index_stamp import Stamp, read_stamp
 from scing_cli.core.index.kinds import KINDS, choose_kind
 from scing_cli.core.index.nearest import nearest
 from scing_cli.core.index.rows import Entry, Hit, Row, RowFilter, best_of_each
-from scing_cli.core.index.store import Store
+from scing_cli.core.index.store import Store, check_unit
 from scing_cli.core.index.tuning import measured_recall, tune
 
 Vectors = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
-LENGTH_TOLERANCE = 1e-3
 
 
 class GalleryIndex:
@@ -129,7 +128,7 @@ class GalleryIndex:
         if len(vectors) != len(entries):
             raise ValueError(f"{len(vectors)} vectors, {len(entries)} images")
         self._check_width(vectors)
-        _check_unit(vectors, [entry.path for entry in entries])
+        check_unit(vectors, [entry.path for entry in entries])
         first = self._stamp.next_id
         ids = range(first, first + len(entries))
         retrained = False
@@ -215,7 +214,7 @@ class GalleryIndex:
         if k < 1:
             raise SettingError(f"-k {k}: at least one row must be asked for.")
         self._check_width(vectors)
-        _check_unit(vectors, [f"query {i}" for i in range(len(vectors))])
+        check_unit(vectors, [f"query {i}" for i in range(len(vectors))])
         ids = np.array([row.id for row in self._rows.values() if allowed(row)], np.int64) if allowed else None
         there = len(self) if ids is None else len(ids)
         queries = np.ascontiguousarray(vectors, dtype=np.float32)
@@ -298,16 +297,3 @@ class GalleryIndex:
             return
         if read_stamp(path) != self._committed:
             raise IndexFileError(f"{path} was changed by another process after it was read.", "Run the command again.")
-
-
-def _check_unit(vectors: Vectors, names: Sequence[str]) -> None:
-    """Raise a DataError for vectors that are not finite or not of unit length; the message names the first."""
-    lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))
-    wrong = np.flatnonzero(~(np.abs(lengths - 1) <= LENGTH_TOLERANCE))  # also where a length is NaN
-    if len(wrong):
-        first = int(wrong[0])
-        raise DataError(
-            f"{share(len(wrong), len(vectors), 'vector', 'is', 'are')} not finite or not of unit length; "
-            f"the first is of {spelled(names[first])} (length {lengths[first]:.4g}).",
-            "A model whose training diverged gives such vectors: check its losses in metrics.jsonl.",
-        )

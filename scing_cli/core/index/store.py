@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import abc
 import importlib
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from scing_cli.core.errors import DataError, share, spelled
+
 Vectors = npt.NDArray[np.float32]
+LENGTH_TOLERANCE = 1e-3
 IntArray = npt.NDArray[np.int64]
 
 
@@ -159,3 +163,24 @@ def maps(index: Any, kind: type) -> bool:
 def is_inner_product(index: Any) -> bool:
     """Return whether a faiss index compares by inner product."""
     return bool(index.metric_type == faiss.METRIC_INNER_PRODUCT)
+
+
+def check_unit(vectors: Vectors, names: Sequence[str]) -> None:
+    """Check vectors before they are stored.
+
+    Args:
+        vectors: Shape (N, D).
+        names: Names of their images, for messages.
+
+    Raises:
+        DataError: If one is not finite or not of unit length; the message names the first.
+    """
+    lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))
+    wrong = np.flatnonzero(~(np.abs(lengths - 1) <= LENGTH_TOLERANCE))  # also where a length is NaN
+    if len(wrong):
+        first = int(wrong[0])
+        raise DataError(
+            f"{share(len(wrong), len(vectors), 'vector', 'is', 'are')} not finite or not of unit length; "
+            f"the first is of {spelled(names[first])} (length {lengths[first]:.4g}).",
+            "A model whose training diverged gives such vectors: check its losses in metrics.jsonl.",
+        )
