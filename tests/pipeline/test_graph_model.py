@@ -16,7 +16,7 @@ from patience import HANG
 from PIL import Image
 
 import scing_cli
-from scing_cli.core.errors import IndexFileError, SettingError
+from scing_cli.core.errors import DataError, IndexFileError, SettingError
 from scing_cli.core.index import GalleryIndex, read_stamp
 from scing_cli.core.runtime import Silent
 
@@ -207,6 +207,42 @@ def test_options_of_a_clip_are_refused(scing, world, trained, tmp_path, options,
     assert found.code == 2
     assert reason in found.err
     assert not index.exists()
+
+
+@pytest.mark.parametrize("number", [0.0, float("nan")])
+def test_images_without_a_vector_are_named_with_what_to_do(scing, photo, tmp_path, number) -> None:
+    """The graph gives nothing for black images."""
+    import onnx
+    from onnx import helper
+
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["mean"], axes=[2, 3], keepdims=0),
+        helper.make_node("ReduceMax", ["mean"], ["most"], axes=[1], keepdims=1),
+        helper.make_node("Greater", ["most", "low"], ["light"]),
+        helper.make_node("Where", ["light", "mean", "number"], ["y"]),
+    ]
+    weights = {"low": np.float32(0.1), "number": np.float32(number)}
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", 1, ("b", 3, HEIGHT, WIDTH))],
+        [helper.make_tensor_value_info("y", 1, None)],
+        [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    model.metadata_props.add(key="scing", value=json.dumps({"mean": [0.0] * 3, "std": [1.0] * 3}))
+    encoder, crops = tmp_path / "sight.onnx", tmp_path / "crops"
+    encoder.write_bytes(model.SerializeToString())
+    crops.mkdir()
+    shutil.copy(photo, crops / "a.jpg")
+    Image.new("RGB", (WIDTH, HEIGHT)).save(crops / "black.png")
+    found = scing("embed", "--images", crops, "--model", encoder, "--output", tmp_path / "g.faiss")
+    assert found.code == 2
+    assert f"1 vector is zero or not finite, of {crops / 'black.png'}." in found.err
+    assert "sight.onnx cannot describe such images: leave them out, or use another encoder." in found.err
+    with pytest.raises(DataError, match="A vector is zero or not finite") as failure:
+        scing_cli.load_model(model=encoder, reporter=Silent()).embed([Image.new("RGB", (9, 9))])
+    assert "sight.onnx cannot describe such images" in failure.value.remedy
 
 
 def test_saliency_and_other_models_of_a_search_are_refused(scing, gallery, trained, finished, photo, tmp_path) -> None:

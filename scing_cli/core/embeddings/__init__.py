@@ -45,6 +45,7 @@ class Embedder(abc.ABC):
     """
 
     engine: str
+    unusable, remedy = "not finite", "Use --precision fp32, or train again."  # of vectors that cannot be compared
 
     def __init__(
         self,
@@ -136,8 +137,20 @@ class Embedder(abc.ABC):
             if missing:
                 vectors[missing] = 0.0
                 advance(len(missing))
-        check_finite(vectors, files)
+        self.check_finite(vectors, files)
         return vectors
+
+    def check_finite(self, vectors: Vectors, files: Sequence[Path]) -> None:
+        """Check that all vectors are finite.
+
+        Raises:
+            DataError: If some are not; the message lists their first files.
+        """
+        broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+        if len(broken):
+            names = ", ".join(spelled(files[row]) for row in broken[:5])
+            vectors_are = counted(len(broken), "vector is", "vectors are")
+            raise DataError(f"{vectors_are} {self.unusable}, of {names}.", self.remedy)
 
     def images(self, images: Iterable[Image.Image]) -> Vectors:
         """Embed decoded RGB images: (N, D) float32, unit length."""
@@ -157,19 +170,6 @@ class Embedder(abc.ABC):
             images = counted(without, "image is", "images are")
             reporter.warn(f"{images} not from a camera of the model's training: no camera vector is added.")
         return rows
-
-
-def check_finite(vectors: Vectors, files: Sequence[Path]) -> None:
-    """Check that all vectors are finite.
-
-    Raises:
-        DataError: If some are not; the message lists their first files.
-    """
-    broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-    if len(broken):
-        names = ", ".join(spelled(files[row]) for row in broken[:5])
-        vectors_are = counted(len(broken), "vector is", "vectors are")
-        raise DataError(f"{vectors_are} not finite, of {names}.", "Use --precision fp32, or train again.")
 
 
 def image_batches(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+import numpy as np
+
 from scing_cli.core.batches import Pixels
 from scing_cli.core.embeddings import CameraRows, Embedder, Vectors
 from scing_cli.core.encoders.graph_files.graph_encoder import AT_ONCE, GraphEncoder, unit_length
@@ -18,6 +20,8 @@ class GraphEmbedder(Embedder):
         workers: As for `Embedder`.
     """
 
+    unusable = "zero or not finite"
+
     def __init__(self, encoder: GraphEncoder, *, batch_size: int, workers: int) -> None:
         super().__init__(
             geometry=encoder.file.preparation.geometry,
@@ -31,10 +35,18 @@ class GraphEmbedder(Embedder):
         )
         self.engine = encoder.engine
         self.encoder = encoder
+        lossy = "" if encoder.precision == "fp32" else "Use --precision fp32. Or: "
+        self.remedy = (
+            f"{lossy}{encoder.file.path.name} cannot describe such images: leave them out, or use another encoder."
+        )
 
     def stream(
         self, batches: Iterable[tuple[list[int], Pixels, CameraRows | None]], *, unit: bool = True
     ) -> Iterator[tuple[list[int], Vectors]]:
-        """Embed batches as `Embedder.stream` describes."""
+        """Embed batches as `Embedder.stream` describes; a vector of zeros has no direction, so it becomes NaN."""
         for rows, vectors in self.encoder.stream((rows, pixels) for rows, pixels, _ in batches):
-            yield rows, unit_length(vectors) if unit else vectors
+            if unit:
+                zero = ~vectors.any(axis=1, keepdims=True)
+                yield rows, np.where(zero, np.float32(np.nan), unit_length(vectors))
+            else:
+                yield rows, vectors

@@ -90,7 +90,8 @@ class Model:
             rows = [row for row, image in enumerate(several) if not isinstance(image, Path)]
             vectors[rows] = self._embedder.images(image for image in several if not isinstance(image, Path))
         if not np.isfinite(vectors).all():
-            raise DataError("A vector is not finite.", 'Load the model with precision="fp32".')
+            remedy = 'Load the model with precision="fp32".' if self._opened.engine is None else self._embedder.remedy
+            raise DataError(f"A vector is {self._embedder.unusable}.", remedy)
         return vectors
 
     def embed_texts(self, texts: str | Sequence[str]) -> Vectors:

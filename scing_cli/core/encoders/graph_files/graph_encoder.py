@@ -6,7 +6,6 @@ Legend: B batch, H x W pixels, D width of the vectors.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
@@ -41,6 +40,8 @@ LARGEST = 2**31 - 1  # bytes: protobuf's own limit
 FORM = 1  # grows whenever the same file gives other vectors than before
 LONGEST_REASON = 300  # characters
 AT_ONCE = 16  # images per batch: larger batches are not faster
+MOST_ALONE, MOST_PROBED = 16, 256  # images that a probe encodes alone; the same with repeats in fixed batches
+SAME = 1e-6  # largest difference between unit vectors that are the same number for number
 APART = MappingProxyType({"fp32": 1e-3, "bf16": 2e-2})  # largest difference between unit vectors of the same image
 _ONE_BY_ONE = "Export it with a free batch size (dynamic_axes of torch.onnx.export), or for batches of one image."
 _AGAIN = "Export the encoder again; see models.md of the guide."
@@ -185,27 +186,63 @@ class GraphEncoder:
         return vectors
 
     def _probed(self) -> int:
-        """Return D, after checking with noise that the vectors can be used."""
-        noise = np.random.default_rng(0).integers(0, 256, (2, 3, *self.file.size), np.uint8)
-        vectors = self._encode(noise[:1])
+        """Return D, after checking with drawn images that the vectors can be used."""
+        vectors = self._encode(_drawn(1, self.file.size))
         if not np.isfinite(vectors).all():
             raise GraphError("it gives numbers that are not finite", _AGAIN)
-        check = functools.partial(self._is_steady, noise, vectors)
-        if not checked_once(self.file.path, f"batches of {self.file.digest} by {self.engine} {self.precision}", check):
-            raise GraphError("it gives other vectors for two images at once than for each alone", _ONE_BY_ONE)
+        fact = f"batches of {self._batch} of {self.file.digest} by {self.engine} {self.precision}"
+        if not checked_once(self.file.path, fact, self._is_steady):
+            raise GraphError(
+                f"it gives other vectors for {self._batch} images at once than for each alone", _ONE_BY_ONE
+            )
         return int(vectors.shape[1])
 
-    def _is_steady(self, noise: Pixels, first: Floats) -> bool:
-        """Return whether two images at once get the same vectors as each alone."""
+    def _is_steady(self) -> bool:
+        """Return whether a whole batch of images gets the same vectors as each alone.
+
+        Raises:
+            GraphError: If a batch does not run, or different images get the same vector.
+        """
+        images = _drawn(max(self._batch, 2), self.file.size)
         try:
-            together = self._encode(noise)
+            together = self._encode(images)
         except GraphError:
             raise
         except Exception as error:
-            raise GraphError(f"it takes one image, but not two at once ({_reason(error)})", _ONE_BY_ONE) from error
-        apart = np.concatenate([first, self._encode(noise[1:])])
-        difference = np.abs(unit_length(together) - unit_length(apart)).max()
-        return bool(difference <= APART[self.precision])
+            raise GraphError(
+                f"it takes one image, but not {self._batch} at once ({_reason(error)})", _ONE_BY_ONE
+            ) from error
+        most = min(MOST_ALONE, max(2, MOST_PROBED // (self.file.image.batch or 1)))
+        rows = np.unique(np.linspace(0, len(images) - 1, most).astype(int))
+        apart = np.concatenate([self._encode(images[row : row + 1]) for row in rows])
+        _check_telling(np.concatenate([together, apart]))
+        return bool(np.abs(unit_length(together[rows]) - unit_length(apart)).max() <= APART[self.precision])
+
+
+def _drawn(count: int, size: tuple[int, int]) -> Pixels:
+    """Return (count, 3, H, W) images for a probe: noise, and the last of several is a pattern of bright colours."""
+    images = np.random.default_rng(0).integers(0, 256, (count, 3, *size), np.uint8)
+    if count > 1:
+        rows, columns = np.indices(size)
+        images[-1, 0] = 255 * rows // size[0]
+        images[-1, 1] = 255 * columns // size[1]
+        images[-1, 2] = 255 * (rows * 4 // size[0] % 2)
+    return images
+
+
+def _check_telling(vectors: Floats) -> None:
+    """Check the vectors of clearly different images, (B, D).
+
+    Raises:
+        GraphError: If they are not finite, zero, or all the same.
+    """
+    if not np.isfinite(vectors).all():
+        raise GraphError("it gives numbers that are not finite", _AGAIN)
+    if not vectors.any():
+        raise GraphError("it gives zero for every image", _AGAIN)
+    unit = unit_length(vectors)
+    if np.abs(unit - unit[0]).max() <= SAME:
+        raise GraphError("it gives the same vector for different images", _AGAIN)
 
 
 def load_graph_encoder(file: GraphFile, *, precision: str = "fp32") -> GraphEncoder:
@@ -213,7 +250,7 @@ def load_graph_encoder(file: GraphFile, *, precision: str = "fp32") -> GraphEnco
 
     Raises:
         WeightsError: If neither is installed, the engine cannot run the graph, its output is not one vector per
-            image, the vectors are not finite, or they depend on the other images of a batch.
+            image, the vectors are not finite, zero or all the same, or they depend on the other images of a batch.
     """
     try:
         return GraphEncoder(file, _engine(file, precision), precision)

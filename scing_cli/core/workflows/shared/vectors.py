@@ -11,7 +11,7 @@ import numpy as np
 
 from scing_cli.core.batches import Pixels, resize, sequential, shares
 from scing_cli.core.datasets.left_out import LeftOut
-from scing_cli.core.embeddings import Embedder, Take, Vectors, check_finite
+from scing_cli.core.embeddings import Embedder, Take, Vectors
 from scing_cli.core.errors import ImageError
 from scing_cli.core.imagefile import crop_box, read_image
 from scing_cli.core.runtime import Reporter, memory_advice, staying
@@ -122,5 +122,5 @@ def _boxed(
                 advance(len(rows))
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-    check_finite(vectors, files)
+    embedder.check_finite(vectors, files)
     return vectors

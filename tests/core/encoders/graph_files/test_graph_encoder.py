@@ -135,22 +135,40 @@ CENTRED = [
     ("ReduceMean", ["d"], ["e"], {"axes": [2, 3], "keepdims": 0}),
     ("Add", ["e", "one"], ["y"], {}),
 ]
+LARGE = [  # only batches of more than two images change it
+    ("Shape", ["x"], ["s"], {"start": 0, "end": 1}),
+    ("Greater", ["s", "two"], ["g"], {}),
+    ("Cast", ["g"], ["f"], {"to": FLOAT}),
+    ("ReduceMean", ["x"], ["a"], {"axes": [0], "keepdims": 1}),
+    ("Mul", ["a", "f"], ["b"], {}),
+    ("Sub", ["x", "b"], ["d"], {}),
+    ("ReduceMean", ["d"], ["e"], {"axes": [2, 3], "keepdims": 0}),
+    ("Add", ["e", "one"], ["y"], {}),
+]
+LARGE_WEIGHTS = {"two": np.int64([2]), "one": np.float32([1, 2, 3])}
 FAULTS = {
-    "depends on the batch": (CENTRED, {"one": np.float32([1, 2, 3])}, "other vectors for two images at once"),
+    "depends on the batch": (CENTRED, {"one": np.float32([1, 2, 3])}, "other vectors for 16 images at once"),
     "one vector for all": (
         [MEAN, ("Reshape", ["m", "s"], ["y"], {})],
         {"s": np.int64([1, -1])},
-        "it gives 1 vectors for 2 images",
+        "it gives 1 vectors for 16 images",
     ),
     "two images do not run": (
         [MEAN, ("Reshape", ["m", "s"], ["y"], {})],
         {"s": np.int64([1, 3])},
-        "it takes one image, but not two at once",
+        "it takes one image, but not 16 at once",
     ),
     "not finite": (
         [MEAN, ("Sub", ["m", "large"], ["n"], {}), ("Log", ["n"], ["y"], {})],
         {"large": np.float32([1e6] * 3)},
         "it gives numbers that are not finite",
+    ),
+    "depends on large batches": (LARGE, LARGE_WEIGHTS, "other vectors for 16 images at once"),
+    "zero": ([MEAN, ("Mul", ["m", "zero"], ["y"], {})], {"zero": np.float32(0)}, "it gives zero for every image"),
+    "constant": (
+        [MEAN, ("Mul", ["m", "zero"], ["n"], {}), ("Add", ["n", "one"], ["y"], {})],
+        {"zero": np.float32(0), "one": np.float32([1, 2, 3])},
+        "it gives the same vector for different images",
     ),
     "unknown operator": ([("NoSuchOperator", ["x"], ["y"], {})], {}, r"it does not run \(.*NoSuchOperator"),
 }
@@ -166,6 +184,19 @@ def test_graphs_without_sound_vectors_are_refused(tmp_path: Path, case: str, eng
     path = write(tmp_path / "encoder.onnx", nodes, weights=weights)
     with pytest.raises(WeightsError, match=f"encoder.onnx cannot be used: .*{reason}"):
         vectors(path)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_fixed_batch_is_probed_whole(tmp_path: Path, batch: int) -> None:
+    """Its last image gets no part of the others, and different images get different vectors."""
+    path, constants = tmp_path / "encoder.onnx", {"one": np.float32([1, 2, 3]), "zero": np.float32(0)}
+    shape = (batch, 3, HEIGHT, WIDTH)
+    if batch > 1:
+        with pytest.raises(WeightsError, match="it gives other vectors for 4 images at once than for each alone"):
+            vectors(write(path, LARGE, weights=LARGE_WEIGHTS, shape=shape))
+    constant = [MEAN, ("Mul", ["m", "zero"], ["n"], {}), ("Add", ["n", "one"], ["y"], {})]
+    with pytest.raises(WeightsError, match="it gives the same vector for different images"):
+        vectors(write(path, constant, weights=constants, shape=shape))
 
 
 def test_the_digest_is_of_all_that_the_vectors_depend_on(tmp_path: Path, encoder: Path) -> None:
