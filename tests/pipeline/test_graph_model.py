@@ -197,6 +197,8 @@ def test_stage_2_does_not_start_from_a_graph(scing, own_run, world) -> None:
     [
         (("--pretrained", "openai"), "--pretrained has no effect with --model"),
         (("--stride", "12"), "--stride has no effect with --model"),
+        (("--cameras", "1,2"), "--cameras has no effect with --model"),
+        (("--camera-factor", "2"), "--camera-factor has no effect with --model"),
         (("--descriptor", "concat"), "--descriptor concat needs a CLIP"),
         (("--statistics", "mean"), "--statistics 'mean' is unknown. Known: auto, half, clip, imagenet."),
     ],

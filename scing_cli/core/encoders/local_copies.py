@@ -73,7 +73,7 @@ def weights_in(folder: Path) -> Path | None:
             f"{folder} has its weights in several files ({parts[0]} lists them), which cannot be read.",
             "Save them as one file, such as model.safetensors, with the program that wrote them.",
         )
-    if found is not None and _leads_outside(found):
+    if found is not None and leads_outside(found, folder):
         raise WeightsError(
             f"{found} is a link to {found.resolve()}, outside its folder: it was not opened.",
             f"If you trust this file, name it: --pretrained {found.resolve()}",
@@ -118,8 +118,13 @@ def is_place(pretrained: str) -> bool:
     return is_file_name(pretrained) or hub_copy(pretrained) is not None
 
 
-def _leads_outside(file: Path) -> bool:
-    """Return whether a file is a link out of its folder; in the hub's cache, out of its repository's folder."""
-    folder = file.parent.resolve()
+def leads_outside(file: Path, named: Path) -> bool:
+    """Return whether a file is outside a folder, links followed; in the hub's cache, outside its repository's folder.
+
+    Args:
+        file: A file in the folder, or in a folder in it.
+        named: The folder that the user named, which may be a link.
+    """
+    folder = named.resolve()
     root = folder.parents[1] if folder.parent.name == _COMMITS else folder
     return not file.resolve().is_relative_to(root)

@@ -232,3 +232,21 @@ def test_weights_outside_the_folder_are_not_opened(tmp_path, name):
     (folder / name).unlink()
     (folder / name).symlink_to("real.bin")
     assert hub.locate(str(folder), None, reporter=Silent()) == folder / name
+
+
+def test_linked_folders_and_configurations_that_lead_out_are_not_opened(tmp_path):
+    folder, elsewhere = tmp_path / "folder", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.mkdir()
+    (elsewhere / "image_encoder.safetensors").write_bytes(b"secret")
+    (folder / "visual").symlink_to(elsewhere)
+    with pytest.raises(WeightsError, match=r"is a link to .*elsewhere/image_encoder\.safetensors, outside its folder"):
+        load_clip(TINY_MODEL, str(folder), reporter=Silent())
+    (elsewhere / "config.json").write_text(json.dumps(CONFIG))
+    (folder / "config.json").symlink_to(elsewhere / "config.json")
+    with pytest.raises(WeightsError, match=r"is a link to .*elsewhere/config\.json, outside its folder"):
+        find_architecture(str(folder))
+    (tmp_path / "link").symlink_to(elsewhere)  # the folder that was named may be a link
+    assert find_architecture(str(tmp_path / "link")).image.width == find_architecture(str(elsewhere)).image.width
+    with pytest.raises(WeightsError, match=r"--model .*gone: there is no such folder"):
+        find_architecture(str(tmp_path / "gone"))

@@ -128,10 +128,10 @@ def output_index(outputs: Sequence[Sequence[str]], shapes: Sequence[tuple[int, .
     >>> output_index([["map"], ["vector"]], [(1, 8, 4, 2), (1, 8)], None)
     1
     """
-    listed = ", ".join(f"{spelled(names[0])} {shape}" for names, shape in zip(outputs, shapes, strict=True))
+    listed = ", ".join(f"'{spelled(names[0])}' {shape}" for names, shape in zip(outputs, shapes, strict=True))
     named = [number for number, names in enumerate(outputs) if wanted in names]
     if wanted is not None and not named:
-        raise GraphError(f"it has no output {spelled(wanted)}; it has {listed}", OUTPUT_REMEDY)
+        raise GraphError(f"it has no output '{spelled(wanted)}'; it has {listed}", OUTPUT_REMEDY)
     flat = [number for number, shape in enumerate(shapes) if len(shape) == 2]
     chosen = named or ([0] if len(outputs) == 1 else flat)
     if len(chosen) != 1:

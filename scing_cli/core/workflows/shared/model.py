@@ -75,17 +75,24 @@ class ModelChoice:
             "--statistics": self.statistics != "auto",
             "--interpolation": self.interpolation != "auto",
             "--cameras": bool(self.cameras),
+            "--camera-factor": self.camera_factor != 1,
         }
         for option, given in chosen.items():
-            if given and self.model is None:
+            if given and self.model is None and option != "--camera-factor":
                 raise SettingError(
                     f"{option} needs --model: a run has its own.",
                     "For example: --model ViT-B-16-quickgelu --pretrained openai",
                 )
-        for option in ("--pretrained", "--stride"):
+        fixed = {
+            "--pretrained": "the file has its weights and its size",
+            "--stride": "the file has its weights and its size",
+            "--cameras": "its only input is an image",
+            "--camera-factor": "its only input is an image",
+        }
+        for option, reason in fixed.items():
             if self.model is not None and is_graph_file(self.model) and chosen[option]:
                 raise SettingError(
-                    f"{option} has no effect with --model {self.model}: the file has its weights and its size.",
+                    f"{option} has no effect with --model {self.model}: {reason}.",
                     f"Leave {option} out.",
                 )
         if self.stride is not None and not 1 <= self.stride <= LARGEST_STRIDE:

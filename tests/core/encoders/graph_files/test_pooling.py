@@ -46,7 +46,7 @@ def test_one_of_several_outputs_is_chosen() -> None:
     assert output_index(outputs[:1], shapes[:1], None) == 0
     assert output_index(outputs, shapes, "features") == 0
     assert output_index(outputs, shapes, "logits") == 2
-    with pytest.raises(GraphError, match=r"several outputs, and nothing states which one to use: map \(1, 8, 4, 2\)"):
+    with pytest.raises(GraphError, match=r"several outputs, and nothing states which one to use: 'map' \(1, 8, 4, 2\)"):
         output_index(outputs, shapes, None)
-    with pytest.raises(GraphError, match="it has no output other"):
+    with pytest.raises(GraphError, match="it has no output 'other'; it has 'map'"):
         output_index(outputs, shapes, "other")
