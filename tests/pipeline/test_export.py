@@ -18,6 +18,9 @@ from pipeline.elsewhere import ONNX, OPEN_CLIP, TRANSFORMERS, vectors_elsewhere
 from safetensors.torch import save_file
 
 import scing_cli
+from scing_cli.core.artifacts import write_text
+from scing_cli.core.errors import ScingError
+from scing_cli.core.workflows.embed.export_place import replacing_folder
 
 FOLDER = {"open_clip_config.json", "open_clip_model.safetensors"}
 needs_onnx = pytest.mark.skipif(
@@ -231,6 +234,17 @@ def test_force_keeps_an_encoder_of_another_program(scing, finished, here):
         refused = scing("embed", "--run", finished, "--force", "--export", "osnet.onnx")
         assert "osnet.onnx is not an export of scing: --force does not replace it. Name another file." in refused.err
         assert Path("osnet.onnx").read_bytes() == before
+
+
+def test_a_file_that_cannot_be_written_is_named_by_its_later_place(here):
+    def write():
+        with replacing_folder(Path("clip"), force=False) as made:
+            (made / "config.json").mkdir()
+            write_text(made / "config.json", "{}")
+
+    with pytest.raises(ScingError, match=r"^Cannot write clip/config\.json: Is a directory"):
+        write()
+    assert list(here.iterdir()) == []
 
 
 def test_without_images_drawn_people_are_compared(scing, here):

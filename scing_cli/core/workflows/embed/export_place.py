@@ -151,7 +151,10 @@ def replacing_folder(target: Path, *, force: bool) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as temporary:
             made, former = Path(temporary) / "made", Path(temporary) / "former"
             made.mkdir()  # with the permissions of a usual folder
-            yield made
+            try:
+                yield made
+            except ScingError as error:  # it names a file of the temporary folder
+                raise type(error)(error.what.replace(str(made), spelled(target)), error.remedy) from error
             check_target(target, OPEN_CLIP, force=force)
             if target.exists():
                 target.rename(former)
