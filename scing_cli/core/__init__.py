@@ -11,7 +11,7 @@ Data flows down this list. A file imports only from the entries above its own::
     encoders                                CLIP's two towers, also as OpenVINO or ONNX models; any encoder as ONNX
     methods                                 trainable parameters and their losses
     training                                one loop for every stage and method
-    embeddings                              encoder + files -> unit vectors
+    embeddings                              encoder + files or texts -> unit vectors
     pairs                                   exact scores of single pairs
     index                                   vectors + rows -> a searchable file
     evaluation                              CMC, mAP, mINP; re-ranking; thresholds; the gap; the paper's tables
