@@ -92,7 +92,7 @@ def find_cameras(files: Iterable[Levels]) -> Cameras:
 def _in_folders(files: Sequence[Levels]) -> CameraFolders:
     """Return which of the folders inside people's are cameras, by their names and by who shares them."""
     middle = [(levels[0], [name for name in levels[1:-1] if not is_aside(name)]) for levels in files]
-    middle = [(person, names) for person, names in middle if names]
+    middle = _below_constant([(person, names) for person, names in middle if names])
     if not middle:
         return CameraFolders()
     named = _named([names for _, names in middle])
@@ -119,6 +119,20 @@ def _in_folders(files: Sequence[Levels]) -> CameraFolders:
     if named:  # next to cam1, a folder of one person is not a camera
         chosen = [entry for entry in chosen if entry[2] in named or len(people[entry[2]]) > 1]
     return CameraFolders(frozenset(name for _, _, name in chosen), doubt=_below(chosen, sure=False))
+
+
+def _below_constant(middle: Sequence[tuple[str, list[str]]]) -> list[tuple[str, list[str]]]:
+    """Return the folders inside people's, without first levels that are one and the same folder in all of them.
+
+    Such a folder is a camera only if it is named like one, or numbered in the folders of numbered people.
+    """
+    while len({names[0] for _, names in middle}) == 1 < len({person for person, _ in middle}):
+        name = middle[0][1][0]
+        numbered = SHORT_NUMBER.fullmatch(name) and all(IDENTITY_NUMBER.fullmatch(person) for person, _ in middle)
+        if numbered or looks_like_camera([name]):
+            break
+        middle = [(person, names[1:]) for person, names in middle if len(names) > 1]
+    return list(middle)
 
 
 def _are_stray(files: Sequence[Levels]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -23,11 +24,16 @@ _PERSON = f"(?:{'|'.join(sorted({*PEOPLE, 'p'}, key=len, reverse=True))})[ _-]?"
 _NUMBER_FIRST = re.compile(rf"(?:{_PERSON})?(-?[0-9]+)(?:[_-][a-z]?[0-9]+)*[_-]", re.IGNORECASE)
 _TOKEN = re.compile(rf"({_PERSON})?([0-9]+)(?=[^0-9])", re.IGNORECASE)
 _WORD_FIRST = re.compile(r"([^\W\d_]{2,})(?=[^\n]*[0-9])")
+_NUMBER_NUMBER = re.compile(rf"({_PERSON})?([0-9]+)(?:_|-(?![0-5][0-9]$))[0-9]+", re.IGNORECASE)
+_NAME_NUMBER = re.compile(r"[^\W\d_]{2,}(?:[ _.,(-][^\n]*)?[0-9]+\)?")
+_NAME = re.compile(r"[^\W\d_]{2,}(?:[ _.,-]+[^\W\d_]+){0,3}")
 _DIGITS = re.compile(r"(0[0-9]{2,4})([0-9]{3}|[0-9]{2})\.[A-Za-z0-9]+")
 MOST_COUNTED = 50  # pictures of one person that are counted in two or three digits after the person's number
 _DEVICES = frozenset(
     {
         *("dji", "dsc", "dscf", "dscn", "gopr", "img", "mvimg", "pict", "pxl", "screenshot", "whatsapp"),
+        *("video", "foto", "fotos", "bild", "scan", "snap", "snapshot", "box", "det", "file", "untitled", "copy"),
+        *("still", "capture", "pic", "mask", "flip", "aug", "sample", "rec", "selfie", "camera", "crop", "thumb"),
         *("phone", "iphone", "mobile", "tablet", "ipad", "laptop", "canon", "nikon", "sony", "pixel", "samsung"),
     }
 )
@@ -109,7 +115,54 @@ def doubt_file_names(files: Sequence[Sequence[str]]) -> str:
     Args:
         files: The levels of each file: the folder that may be a person's, the folders inside, the file's name.
     """
-    return next((doubt for doubt in (_shared_numbers(files), _shared_tokens(files), _counted(files)) if doubt), "")
+    ways = (_shared_numbers, _shared_tokens, _several_people, _counted)
+    return next((doubt for way in ways if (doubt := way(files))), "")
+
+
+def mixed_folders(files: Sequence[Sequence[str]]) -> dict[str, list[str]]:
+    """Return the folders most of whose files begin with names of several people, as anna_1 and ben_1, and these names.
+
+    A name counts if several files of the folder begin with it. Numbers count if they do not number sessions or
+    cameras: those recur in other folders, or run from 0 or 1.
+
+    Args:
+        files: The levels of each file: the folder that may be a person's, the folders inside, the file's name.
+    """
+    tokens: dict[str, Counter[str]] = {}
+    for levels in files:
+        tokens.setdefault(levels[0], Counter())[_name_before_number(levels[-1], levels[0])] += 1
+    holders = Counter(token for found in tokens.values() for token in found)
+    mixed = {}
+    for folder, found in tokens.items():
+        names = sorted(token for token, count in found.items() if token and count > 1)
+        if len(names) < 2 or 2 * sum(found[name] for name in names) <= found.total():
+            continue
+        numbers = sorted(int(name) for name in names if name.isdecimal())
+        in_turn = numbers in (list(range(len(numbers))), list(range(1, len(numbers) + 1)))
+        if numbers and (in_turn or 2 * sum(holders[name] > 1 for name in names) >= len(names)):
+            continue
+        mixed[folder] = names
+    return mixed
+
+
+def people_in_names(files: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield a note on files without numbers that may be named by people, and one on such names in several folders.
+
+    Args:
+        files: The levels of each file: the folder that may be a person's, the folders inside, the file's name.
+    """
+    named = [(levels[0], levels[-1]) for levels in files if _may_be_name(levels[-1], levels[0])]
+    folders: dict[str, set[str]] = {}
+    for folder, name in named:
+        folders.setdefault(name, set()).add(folder)
+    if len(folders) < 2 or 2 * len(named) <= len(files):
+        return
+    again = sorted(name for name, found in folders.items() if len(found) > 1)
+    more = f" The same names are in several folders: {listed(again)}." if again else ""
+    yield (
+        f"The files may be named by people, one image each, such as {' and '.join(map(spelled, list(folders)[:2]))}. "
+        f"If so, the folders are not people, and a CSV can name them.{more}"
+    )
 
 
 def other_identities(files: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -117,7 +170,7 @@ def other_identities(files: Sequence[Sequence[str]]) -> Iterator[str]:
     named = [(levels, stated(levels[-1]).identity) for levels in files if levels[0].isdecimal()]
     named = [(levels, identity) for levels, identity in named if identity]
     others = ["/".join(levels) for levels, identity in named if not same_number(levels[0], identity)]
-    if others and len(others) < len(named) / 2:
+    if others:
         yield (
             f"{len(others):,} of {len(files):,} file names begin with another identity than their folder's, such as "
             f"{spelled(others[0])}: the folder is used."
@@ -165,6 +218,35 @@ def _shared_tokens(files: Sequence[Sequence[str]]) -> str:
         return ""
     where = spelled(files[0][0]) if alone else "several of them"
     return f"the files in {where} begin with the same names ({listed(recurring)}), as those of several people do"
+
+
+def _several_people(files: Sequence[Sequence[str]]) -> str:
+    """Return a doubt if at least half of the folders have several files of several names."""
+    mixed = mixed_folders(files)
+    if not mixed or 2 * len(mixed) < len({levels[0] for levels in files}):
+        return ""
+    folder, names = next(iter(mixed.items()))
+    return f"the files in {spelled(folder)} begin with several names ({listed(names)}), as those of several people do"
+
+
+def _name_before_number(file: str, folder: str) -> str:
+    """Return the name in front of a file's number, as in anna_1 and 1001_0001; empty if it may not be a person's."""
+    stem = file.rpartition(".")[0]
+    if _DATE.match(stem) or _CAMERA.match(stem):
+        return ""
+    if number := _NUMBER_NUMBER.fullmatch(stem):
+        plain = is_time(number[2]) or same_number(number[2], folder)
+        return "" if plain else (number[1] or "").casefold() + number[2]
+    token = _first_word(stem) if _NAME_NUMBER.match(stem) else ""
+    return "" if token in folder.casefold() else token
+
+
+def _may_be_name(file: str, folder: str) -> bool:
+    """Return whether a file is named by words that may be a person's name, and that are not those of its folder."""
+    stem = file.rpartition(".")[0]
+    if not _NAME.fullmatch(stem) or (len(folder) > 1 and folder.casefold() in stem.casefold()):
+        return False
+    return bool(_first_word(f"{stem}1")) and not any(says(stem) for says in (is_aside, is_holder, is_place))
 
 
 def _recurs(token: str, found: Mapping[str, int], alone: bool) -> bool:

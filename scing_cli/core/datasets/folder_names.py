@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from scing_cli.core.datasets.folder_words import (
     ASPECTS,
+    DEVICES,
     FURTHER,
     GROUPS,
     HOLDERS,
@@ -22,11 +23,11 @@ from scing_cli.core.datasets.folder_words import (
     TRACKS,
     WHERE,
 )
+from scing_cli.core.datasets.name_words import named_of, plain, words
 from scing_cli.core.errors import DataError, spelled
 from scing_cli.core.layouts import Parts
 from scing_cli.core.manifest import SPLITS
 
-_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
 _MONTH, _DAY = "(?:0[1-9]|1[0-2])", "(?:0[1-9]|[12][0-9]|3[01])"
 _DATE = re.compile(rf"(?:19|20)[0-9]{{2}}(?:([-_.]?){_MONTH}\1{_DAY}|[-_.]{_MONTH})")
 _MOMENT = re.compile(
@@ -36,10 +37,21 @@ _MOMENT = re.compile(
 )
 _YEAR = re.compile("(?:19[89]|20[0-4])[0-9]")
 _SHORT_DATE = re.compile(rf"{_YEAR.pattern}|[0-4][0-9]{_MONTH}{_DAY}|{_DAY}{_MONTH}[0-4][0-9]")
+_INNER_DATE = rf"(?:19|20)[0-9]{{2}}([-_.]?){_MONTH}\1{_DAY}|{_DAY}([-_.]){_MONTH}\2(?:(?:19|20)[0-9]{{2}}|[0-9]{{2}})"
+_DATED = re.compile(rf"(?:.*\s)?(?:{_INNER_DATE})(?:\s.*)?|{_YEAR.pattern} +[^\W\d_].*")
 _DCF = re.compile("[1-9][0-9]{2}[A-Z_]{5}")  # folders that digital cameras make, such as 100CANON
 _NUMBERED = re.compile(r"(.*?[^\W\d_][^\d_]*?)[ _-]*(?:[0-9]+|(?<=[ _-])[A-Za-z])")
-_SURE_CAMERA = re.compile(r"(?:cam|camera)(?:[ _-]?(?:[0-9]{1,4}|[a-z])|[_-].+)", re.IGNORECASE)
-_CAMERA = re.compile(r"c[0-9]{1,3}|(?:ch|channel|view)[ _-]?[0-9]{1,3}", re.IGNORECASE)
+_SURE_CAMERA = re.compile(
+    r"(?:cam|camera|kamera|camara|telecamera|videocamera|摄像头|摄像机|相机|监控)(?:[ _-]?(?:[0-9]{1,4}|[a-z])|[_-].+)"
+    r"|(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?:[ _-].*)?"  # the address of a recorder's camera
+    r"|(?:[0-9a-f]{2}[-_]){5}[0-9a-f]{2}",
+    re.IGNORECASE,
+)
+_CAMERA = re.compile(
+    r"c[0-9]{1,3}|(?:ch|channel|view|kanal|canal|canale|通道)[ _-]?[0-9]{1,3}"
+    r"|(?:c|d|ch)[0-9]{1,3}[_-](?:19|20)[0-9]{6}(?:[_-]?[0-9]+)*",  # with the day, as recorders name folders
+    re.IGNORECASE,
+)
 _TRACK = re.compile("[ts][0-9]{1,5}", re.IGNORECASE)
 IDENTITY_NUMBER = re.compile(r"0[0-9]{2,}|[0-9]{3,}")
 """Folder names such as 0001, with which people are numbered; cameras have shorter ones."""
@@ -52,8 +64,8 @@ def is_part(name: str) -> bool:
     >>> [name for name in ("bbox_train", "image_query", "Test", "query3", "train driver", "anna") if is_part(name)]
     ['bbox_train', 'image_query', 'Test', 'query3']
     """
-    words = _words(name)
-    return bool(PARTS & words) and words <= PARTS | HOLDERS | FURTHER
+    found = words(name)
+    return bool(PARTS & found) and found <= PARTS | HOLDERS | FURTHER
 
 
 def is_holder(name: str) -> bool:
@@ -62,8 +74,8 @@ def is_holder(name: str) -> bool:
     >>> [name for name in ("images_labeled", "RGB", "imgs", "crops 2", "person 1") if is_holder(name)]
     ['images_labeled', 'RGB', 'imgs', 'crops 2']
     """
-    words = _words(name)
-    return bool(HOLDERS & words) and words <= HOLDERS | FURTHER
+    found = words(name)
+    return bool(HOLDERS & found) and found <= HOLDERS | FURTHER
 
 
 def is_date(name: str) -> bool:
@@ -82,8 +94,17 @@ def is_time(name: str) -> bool:
     >>> [name for name in ("Monday", "day 2", "Jan 2024", "2024-01-05_1200", "31.12.2024", "Mona") if is_time(name)]
     ['Monday', 'day 2', 'Jan 2024', '2024-01-05_1200', '31.12.2024']
     """
-    words = _words(name)
-    return is_date(name) or _MOMENT.fullmatch(name) is not None or (bool(words) and words <= TIMES)
+    found = words(name)
+    return is_date(name) or _MOMENT.fullmatch(name) is not None or (bool(found) and found <= TIMES)
+
+
+def is_dated(name: str) -> bool:
+    """Return whether a folder's name has a date that is apart from other words, or a year in front of such.
+
+    >>> [name for name in ("15.03.2023 Ausflug", "Party 2023-03-15", "2023 Rome", "anna_20230315") if is_dated(name)]
+    ['15.03.2023 Ausflug', 'Party 2023-03-15', '2023 Rome']
+    """
+    return is_time(name) or _DATED.fullmatch(name) is not None
 
 
 def may_be_times(names: Sequence[str]) -> bool:
@@ -111,7 +132,16 @@ def is_group(name: str) -> bool:
     >>> [name for name in ("fold1", "batch_2", "Session A", "group", "anna") if is_group(name)]
     ['fold1', 'batch_2', 'Session A', 'group']
     """
-    return _DCF.fullmatch(name) is not None or _named_of(name, GROUPS, FURTHER)
+    return _DCF.fullmatch(name) is not None or named_of(name, GROUPS, FURTHER)
+
+
+def is_of_device(name: str) -> bool:
+    """Return whether a folder is named like those that phones and computers make for pictures.
+
+    >>> [name for name in ("WhatsApp Images", "Camera", "Screenshots", "camera 1", "anna") if is_of_device(name)]
+    ['WhatsApp Images', 'Camera', 'Screenshots']
+    """
+    return not is_camera(name) and named_of(name, DEVICES, HOLDERS | FURTHER)
 
 
 def is_place(name: str) -> bool:
@@ -120,7 +150,7 @@ def is_place(name: str) -> bool:
     >>> [name for name in ("door", "front door", "Floor 1", "room A", "north", "anna") if is_place(name)]
     ['door', 'front door', 'Floor 1', 'room A']
     """
-    return _named_of(name, PLACES, WHERE)
+    return named_of(name, PLACES, WHERE)
 
 
 def is_camera(name: str) -> bool:
@@ -128,8 +158,10 @@ def is_camera(name: str) -> bool:
 
     >>> [name for name in ("cam1", "Camera B", "c1", "anna") if is_camera(name)]
     ['cam1', 'Camera B']
+    >>> [name for name in ("Kamera 1", "caméra2", "摄像头1", "192.168.0.64", "camilla") if is_camera(name)]
+    ['Kamera 1', 'caméra2', '摄像头1', '192.168.0.64']
     """
-    return _SURE_CAMERA.fullmatch(name) is not None
+    return _SURE_CAMERA.fullmatch(plain(name)) is not None
 
 
 def is_aside(name: str) -> bool:
@@ -138,9 +170,9 @@ def is_aside(name: str) -> bool:
     >>> [name for name in ("face", "2024-01-01", "track 7", "T0001", "RGB", "session1", "door") if is_aside(name)]
     ['face', '2024-01-01', 'track 7', 'T0001', 'RGB', 'session1']
     """
-    if is_time(name) or is_group(name) or is_holder(name) or _TRACK.fullmatch(name):
+    if is_dated(name) or is_group(name) or is_holder(name) or _TRACK.fullmatch(name):
         return True
-    return is_aspect(name) or _named_of(name, TRACKS, FURTHER)
+    return is_aspect(name) or named_of(name, TRACKS, FURTHER)
 
 
 def is_aspect(name: str) -> bool:
@@ -149,7 +181,7 @@ def is_aspect(name: str) -> bool:
     >>> [name for name in ("face", "front view", "old", "track 1", "anna") if is_aspect(name)]
     ['face', 'front view', 'old']
     """
-    return _named_of(name, ASPECTS, FURTHER | {"view"})
+    return named_of(name, ASPECTS, FURTHER | {"view"})
 
 
 def common_stem(names: Sequence[str]) -> str:
@@ -161,7 +193,7 @@ def common_stem(names: Sequence[str]) -> str:
     found = [_NUMBERED.fullmatch(name) for name in names]
     stems = {fields[1].casefold().strip(" _-") if fields else "" for fields in found}
     stem = stems.pop() if len(stems) == 1 and len(names) > 1 else ""
-    return "" if len(stem) < 2 or _words(stem) & PEOPLE else stem
+    return "" if len(stem) < 2 or words(stem) & PEOPLE else stem
 
 
 def listed(names: Sequence[str]) -> str:
@@ -180,7 +212,7 @@ def are_people(names: Sequence[str]) -> bool:
     >>> are_people(["person_1", "person_2"]), are_people(["0001", "0002"]), are_people(["anna", "1"])
     (True, True, False)
     """
-    return all(IDENTITY_NUMBER.fullmatch(name) or _words(name) & PEOPLE for name in names)
+    return all(IDENTITY_NUMBER.fullmatch(name) or words(name) & PEOPLE for name in names)
 
 
 def may_be_several(name: str) -> bool:
@@ -189,7 +221,7 @@ def may_be_several(name: str) -> bool:
     >>> [name for name in ("unknown", "Monday", "batch 2", "hall", "anna") if may_be_several(name)]
     ['unknown', 'Monday', 'batch 2', 'hall']
     """
-    return any(says(name) for says in (is_time, is_group, is_place, is_aspect, is_holder))
+    return any(says(name) for says in (is_dated, is_group, is_place, is_aspect, is_holder, is_of_device))
 
 
 def looks_like_camera(names: Sequence[str]) -> bool:
@@ -198,7 +230,7 @@ def looks_like_camera(names: Sequence[str]) -> bool:
     >>> looks_like_camera(["c01", "door"]), looks_like_camera(["c01", "anna"])
     (True, False)
     """
-    return all(is_camera(name) or is_place(name) or _CAMERA.fullmatch(name) for name in names)
+    return all(is_camera(name) or is_place(name) or _CAMERA.fullmatch(plain(name)) for name in names)
 
 
 def named_cameras(names: Iterable[str]) -> list[str]:
@@ -210,8 +242,8 @@ def named_cameras(names: Iterable[str]) -> list[str]:
     (['cam_a', 'cam_b'], ['c01', 'c02'], [])
     """
     names = list(names)
-    sure = [name for name in names if _SURE_CAMERA.fullmatch(name)]
-    if all(name in sure or _CAMERA.fullmatch(name) for name in names):
+    sure = [name for name in names if is_camera(name)]
+    if all(name in sure or _CAMERA.fullmatch(plain(name)) for name in names):
         return names
     return sure if len(sure) > 1 else []
 
@@ -238,16 +270,3 @@ def split_parts(names: Iterable[str]) -> Parts:
                 f"The folders {' and '.join(folders)} both name the split {split}.", "Keep one of them there."
             )
     return {split: tuple(folders) for split, folders in found.items() if folders}
-
-
-def _named_of(name: str, words: frozenset[str], further: frozenset[str]) -> bool:
-    """Return whether a name has one of some words, and none but these, further ones and single letters."""
-    found = _words(name)
-    return bool(words & found) and all(word in words or word in further or len(word) == 1 for word in found)
-
-
-def _words(name: str) -> frozenset[str]:
-    """Return the words of a name in lower case, without numbers; empty if it has signs other than ` _-.`."""
-    if _WORD.sub("", name).strip(" _-."):
-        return frozenset()
-    return frozenset(word.lower() for word in _WORD.findall(name) if not word.isdecimal())

@@ -20,13 +20,25 @@ SPLIT_NAMES: Mapping[str, str] = MappingProxyType(
     }
 )
 """Folder names that name a split, in lower case. `test` is the gallery where a folder holds the queries."""
-PARTS = frozenset({*SPLIT_NAMES, "test", "testing", "trainval", "trainset", "testset", "valset", "eval", "evaluation"})
-"""Words for the parts of a data set."""
+PARTS = frozenset(
+    {
+        *(*SPLIT_NAMES, "test", "testing", "trainval", "trainset", "testset", "valset", "eval", "evaluation"),
+        *("trainingsdaten", "trainingsset", "trainingssatz", "testdaten", "testsatz", "validierung", "abfrage"),
+        *("validierungsdaten", "abfragen", "anfrage", "anfragen", "galerie", "entrainement", "apprentissage"),
+        *("requete", "requetes", "entrenamiento", "consulta", "consultas", "galeria", "prueba", "pruebas"),
+        *("validacion", "addestramento", "allenamento", "convalida", "validazione", "interrogazione", "galleria"),
+        *("训练", "训练集", "测试", "测试集", "验证", "验证集", "查询", "查询集", "图库", "图库集"),
+    }
+)
+"""Words for the parts of a data set, without accents: in English, German, French, Spanish, Italian and Chinese."""
+LETTERS_OF_PARTS = frozenset({"q", "g", "t"})
+"""Letters for query, gallery and train; they count only next to each other."""
 HOLDERS = frozenset(
     {
         *("image", "images", "img", "imgs", "picture", "pictures", "photo", "photos", "crop", "crops", "cropped"),
         *("frame", "frames", "data", "dataset", "datasets", "people", "persons", "identities", "ids"),
         *("jpg", "jpeg", "png", "bmp", "labeled", "labelled", "detected", "raw"),
+        *("foto", "fotos", "bild", "bilder", "imagen", "imagenes", "immagine", "immagini", "照片", "图片", "图像"),
         *("rgb", "ir", "nir", "ni", "tir", "ti", "th", "vis", "visible", "infrared", "thermal", "near"),
     }
 )
@@ -34,7 +46,7 @@ HOLDERS = frozenset(
 FURTHER = frozenset(
     {
         *("all", "bounding", "bbox", "box", "boxes", "list", "lists", "mask", "multi", "new", "set", "sets"),
-        *("split", "splits", "v"),
+        *("split", "splits", "v", "from"),
     }
 )
 """Words that may be next to the others."""
@@ -51,6 +63,9 @@ TIMES = frozenset(
         *("agosto", "septiembre", "octubre", "noviembre", "diciembre", "tag", "woche", "monat", "jour", "semaine"),
         *("day", "days", "week", "weeks", "month", "months", "year", "years", "hour", "date", "today", "yesterday"),
         *("morning", "noon", "afternoon", "evening", "night", "spring", "summer", "autumn", "fall", "winter"),
+        *("kw", "marz", "fevrier", "aout", "decembre", "miercoles", "sabado", "lunedi", "martedi", "mercoledi"),
+        *("giovedi", "venerdi", "sabato", "domenica", "gennaio", "febbraio", "aprile", "maggio", "giugno", "luglio"),
+        *("settembre", "ottobre", "dicembre", "fruhling", "sommer", "herbst", "ete", "hiver", "verano", "invierno"),
     }
 )
 """Words for times."""
@@ -58,6 +73,8 @@ GROUPS = frozenset(
     {
         *("batch", "batches", "chunk", "fold", "folds", "group", "part", "session", "sessions", "shard", "split"),
         *("subset", "experiment", "exp", "trial", "round", "visit", "recording", "collection", "volume", "set"),
+        *("predict", "prediction", "predictions", "detect", "detection", "detections", "inference", "runs"),
+        *("result", "results", "output", "outputs"),
     }
 )
 """Words for portions of a collection."""
@@ -68,6 +85,43 @@ TRACKS = frozenset(
     }
 )
 """Words for recordings of one person."""
+RECORDINGS = frozenset(
+    {
+        *("video", "videos", "vid", "clip", "clips", "recording", "recordings", "footage", "movie", "film", "stream"),
+        *("seq", "sequence", "sequences", "aufnahme", "aufnahmen", "mp", "avi", "mkv", "mov"),
+    }
+)
+"""Words for recordings in which several people may be."""
+VERSIONS = frozenset(
+    {"backup", "backups", "current", "previous", "before", "after", "vorher", "nachher", "avant", "apres"}
+)
+"""Words for states of a whole collection."""
+DEVICES = frozenset(
+    {
+        *(
+            "whatsapp",
+            "whats",
+            "app",
+            "telegram",
+            "signal",
+            "instagram",
+            "facebook",
+            "messenger",
+            "snapchat",
+            "screenshot",
+            "dcim",
+        ),
+        *("screenshots", "bildschirmfotos", "download", "downloads", "camera", "roll", "saved", "bluetooth", "sent"),
+    }
+)
+"""Words in the names of the folders that phones and computers make for pictures."""
+OBJECTS = frozenset(
+    {
+        *("person", "pedestrian", "human", "vehicle", "car", "truck", "bus", "bicycle", "bike", "motorcycle"),
+        *("backpack", "handbag", "suitcase", "dog", "cat"),
+    }
+)
+"""Words for kinds of objects, after which detectors name folders of crops."""
 ASPECTS = frozenset(
     {
         *("face", "faces", "head", "heads", "body", "bodies", "full", "fullbody", "whole", "upper", "lower", "half"),
@@ -90,6 +144,21 @@ PLACES = frozenset(
         *("loc", "place", "area", "zone", "store", "shop", "mall", "checkout", "aisle", "desk", "cafeteria", "canteen"),
         *("library", "gym", "campus", "bridge", "tunnel", "square", "plaza", "park", "terrace", "porch", "driveway"),
         *("warehouse", "airport", "terminal", "inside", "outside", "indoor", "indoors", "outdoor", "outdoors", "lab"),
+        *(
+            "eingang",
+            "ausgang",
+            "kasse",
+            "tur",
+            "tor",
+            "flur",
+            "hof",
+            "lager",
+            "parkplatz",
+            "treppe",
+            "keller",
+            "halle",
+        ),
+        *("entree", "sortie", "couloir", "caisse", "entrada", "salida", "pasillo", "caja", "ingresso", "uscita"),
         *("cctv", "webcam", "gopro", "dashcam", "bodycam", "doorbell", "drone", "phone", "iphone", "laptop", "tablet"),
     }
 )
@@ -107,3 +176,5 @@ PEOPLE = frozenset(
     }
 )
 """Words for people and other things that have an identity."""
+SETS = frozenset({"class", "cluster", "label", "name", "object", "obj"})
+"""Those of them that may also mean several people."""

@@ -7,14 +7,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from scing_cli.core.datasets.camera_levels import Cameras, find_cameras
 from scing_cli.core.datasets.caption_file import join_captions
+from scing_cli.core.datasets.collection_names import copied_folders
 from scing_cli.core.datasets.dataset import DataSet, Dropped, Entry, folder_levels, gather
-from scing_cli.core.datasets.file_names import other_identities
+from scing_cli.core.datasets.file_names import mixed_folders, other_identities, people_in_names
 from scing_cli.core.datasets.folder_names import listed, may_be_several
 from scing_cli.core.datasets.listing import list_folder, walk_images
 from scing_cli.core.datasets.market import NAME
@@ -53,9 +54,14 @@ def read(root: Path, parts: Parts) -> DataSet:
     files = placed(root, parts)
     people = [file.levels for file in files if file.split and len(file.levels) > 1]
     cameras = find_cameras(people)
-    data = read_placed(root, parts, (_entry(file, cameras) for file in files), lambda rows: _people(rows, cameras))
+    mixed = mixed_folders(people)
+    data = read_placed(
+        root, parts, (_entry(file, cameras) for file in files), lambda rows: _people(rows, cameras, mixed)
+    )
+    data = data.with_rows(data.manifest.samples, tuple(people_in_names(people)))
+    copies = copied_folders(sorted({levels[0] for levels in people}))
     doubt = (f"{cameras.doubt[:1].upper()}{cameras.doubt[1:]}.",) if cameras.doubt else ()
-    return dataclasses.replace(data, warnings=(*doubt, *other_identities(people)))
+    return dataclasses.replace(data, warnings=(*doubt, *copies, *other_identities(people)))
 
 
 def placed(root: Path, parts: Parts) -> list[Placed]:
@@ -99,7 +105,7 @@ def _entry(file: Placed, cameras: Cameras) -> Entry:
     return Sample(file.path, identity=file.levels[0], camera=cameras.of(file.levels), split=file.split)
 
 
-def _people(samples: tuple[Sample, ...], found: Cameras) -> Iterator[str]:
+def _people(samples: tuple[Sample, ...], found: Cameras, mixed: Collection[str]) -> Iterator[str]:
     """Yield notes on what was read as people and as cameras."""
     known = [sample for sample in samples if not is_junk(sample.identity)]
     people = {sample.identity for sample in known} - {""}
@@ -108,7 +114,7 @@ def _people(samples: tuple[Sample, ...], found: Cameras) -> Iterator[str]:
         seen = f", and their subfolders as {counted(len(cameras), 'camera')}" if cameras and found.folders else ""
         yield f"{counted(len(people), 'folder is read as a person', 'folders are read as one person each')}{seen}."
         yield from found.notes
-        if several := sorted(filter(may_be_several, people)):
+        if several := sorted(name for name in people if name in mixed or may_be_several(name)):
             yield f"Some of them may hold images of several people: {listed(several)}."
         elif len(people) == 1:
             yield "If it holds images of several people, a CSV can name them."

@@ -27,6 +27,8 @@ SYSTEM = frozenset(
     )
 )
 """Names of files and folders that file systems, network drives and file managers make, in lower case."""
+THUMBNAILS = frozenset({"thumb", "thumbs", "thumbnail", "thumbnails", "_thumb", "_thumbs", "_thumbnails"})
+"""Names of folders with small copies of the images next to them, in lower case; a list may name what is in them."""
 SYSTEM_STARTS = ("._", "thumbs.db:")
 _IN_PATH = re.compile(
     rf"(?:^|/)((?:{'|'.join(map(re.escape, SYSTEM))})(?=/|$)|(?:{'|'.join(map(re.escape, SYSTEM_STARTS))})[^/]*)",
@@ -84,7 +86,7 @@ def _passed(entry: os.DirEntry[str]) -> Passed | None:
     """Return why an entry is passed over; None for an image and for a folder to enter."""
     name = entry.name
     lower = name.casefold()
-    if lower in SYSTEM or lower.startswith(SYSTEM_STARTS):
+    if lower in SYSTEM or lower.startswith(SYSTEM_STARTS) or (lower in THUMBNAILS and _is(entry.is_dir)):
         return Passed(Reason.SYSTEM, name, _system_kind(name))
     if name.startswith("."):
         return Passed(Reason.HIDDEN, name)

@@ -2,8 +2,8 @@
 
 A file name such as `0001_c1s1_001051_00.jpg` or `0005_c2_f0046985.jpg` starts with the identity, then the camera.
 Identity -1 marks junk, which is counted and left out. Identity 0 marks distractors, people without a number, if it is
-only in the gallery. If it is in another part too, it is a person: some data sets number people from 0. A `captions.csv`
-in the root is joined.
+only in Market-1501's gallery. Elsewhere it is a person: some data sets number people from 0. A `captions.csv` in the
+root is joined.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from scing_cli.core.datasets.listing import Listing, list_folder
 from scing_cli.core.layouts import Parts
 from scing_cli.core.manifest import Sample
 
+MARKET_GALLERY = ("bounding_box_test",)
+"""The only folder in which identity 0 marks distractors."""
 NAME = re.compile(r"(-?[0-9]+)_c([0-9]+)")
 
 
@@ -39,7 +41,7 @@ def read(root: Path, parts: Parts) -> DataSet:
     entries = [entry for where, listing in listings.items() for entry in _entries(*where, listing)]
     data = gather(root, entries)
     samples, notes = join_captions(root, data.manifest.samples)
-    return data.with_rows(samples, (*notes, *_zero_note(samples), *_folder_notes(listings)))
+    return data.with_rows(samples, (*notes, *_zero_note(samples, parts), *_folder_notes(listings)))
 
 
 def _entries(split: str, folder: str, listing: Listing) -> Iterator[Entry]:
@@ -55,7 +57,7 @@ def _entries(split: str, folder: str, listing: Listing) -> Iterator[Entry]:
             yield Sample(path=path, identity=fields[1], camera=fields[2], split=split)
 
 
-def _zero_note(samples: tuple[Sample, ...]) -> Iterator[str]:
+def _zero_note(samples: tuple[Sample, ...], parts: Parts) -> Iterator[str]:
     """Yield which reading of identity 0 was taken, and how to have the other one."""
     count = Counter(sample.split for sample in samples if sample.identity.strip("0") == "")
     name = next((sample.identity for sample in samples if sample.identity.strip("0") == ""), "")
@@ -65,6 +67,8 @@ def _zero_note(samples: tuple[Sample, ...]) -> Iterator[str]:
             f"Identity {name} is read as a person, since it is in {' and '.join(elsewhere)}. In Market-1501 it marks "
             "distractors: if it does here, move its images out of every part but the gallery."
         )
+    elif count and parts.get("gallery") != MARKET_GALLERY:
+        yield f"Identity {name} is read as a person: it marks distractors only in Market-1501's layout."
     elif count:
         yield (
             f"Identity {name} is read as distractors, since it is only in the gallery ({count['gallery']:,}). "

@@ -11,6 +11,13 @@ from pathlib import Path
 from types import MappingProxyType
 
 from scing_cli.core.datasets.camera_levels import Levels, find_cameras
+from scing_cli.core.datasets.collection_names import (
+    are_surely_people,
+    is_object,
+    is_recording,
+    is_version,
+    named_parts,
+)
 from scing_cli.core.datasets.file_names import doubt_file_names, person_part
 from scing_cli.core.datasets.folder_names import (
     IDENTITY_NUMBER,
@@ -19,8 +26,10 @@ from scing_cli.core.datasets.folder_names import (
     is_aside,
     is_aspect,
     is_date,
+    is_dated,
     is_group,
     is_holder,
+    is_of_device,
     is_part,
     is_place,
     is_time,
@@ -42,7 +51,15 @@ IDENTITY_AND_COUNT = re.compile("(0[0-9]{2,5})[_-][0-9]")
 
 
 KINDS: Mapping[str, Callable[[str], bool]] = MappingProxyType(
-    {"times": is_time, "groups": is_group, "places": is_place, "views": is_aspect, "folders of images": is_holder}
+    {
+        "times": is_dated,
+        "groups": is_group,
+        "states of a collection": is_version,
+        "places": is_place,
+        "views": is_aspect,
+        "folders of images": is_holder,
+        "folders of a device": is_of_device,
+    }
 )
 """What folders may be named like instead of people, the first kind that fits."""
 
@@ -69,8 +86,7 @@ def doubt_people(folder: Path) -> Doubt | None:
         DataError: If a folder cannot be listed.
     """
     names = list_folder(folder).folders
-    parts = [name for name in names if is_part(name)]
-    if parts:
+    if parts := named_parts(names):
         return Doubt(f"{_listed(parts)} named like {_kinds(parts, 'part')} of a data set", ("images",))
     seen = {name: look_into(folder / name) for name in names[:LOOKED_INTO] if holds_images(folder, name)}
     inner = Counter(itertools.chain.from_iterable(listing.folders for listing in seen.values()))
@@ -86,7 +102,32 @@ def doubt_people(folder: Path) -> Doubt | None:
             return doubt
     if doubt := _doubt_kinds(folder, seen, inner):
         return doubt
-    return None if _named_after(seen, inside) else _doubt_inner(seen, inner) or _doubt_deeper(seen, inside)
+    if _named_after(seen, inside):
+        return None
+    return _doubt_constant(folder, seen) or _doubt_inner(seen, inner) or _doubt_deeper(seen, inside)
+
+
+def _doubt_constant(folder: Path, seen: dict[str, Listing]) -> Doubt | None:
+    """Return a doubt about folders that each hold one folder of the same name, and in it perhaps several people."""
+    below, level = seen, ""
+    while len(seen) > 1 and (name := _constant(below.values())):
+        if is_object(name):
+            return Doubt(f"the only folder inside each of them is {spelled(name)}, a kind of objects", ("images",))
+        level += f"/{name}"
+        below = {outer: look_into(Path(f"{folder / outer}{level}")) for outer in seen}
+    inner = Counter(itertools.chain.from_iterable(listing.folders for listing in below.values()))
+    shared = sorted(name for name, count in inner.items() if count > 1 and not is_aside(name))
+    if not level or are_surely_people(seen) or not shared or looks_like_camera(shared):
+        return None
+    what = f"folders of the same names ({listed(shared)}) are in the folder {spelled(level[1:])} inside several of them"
+    return Doubt(what, ("images",))
+
+
+def _constant(listings: Iterable[Listing]) -> str:
+    """Return the name of the only entry of all these folders, unless it is that of a camera or part; or nothing."""
+    names = {listing.folders[0] if len(listing.folders) == 1 and not listing.images else "" for listing in listings}
+    name = names.pop() if len(names) == 1 else ""
+    return "" if is_part(name) or looks_like_camera([name]) else name
 
 
 def _named_after(seen: dict[str, Listing], inside: dict[str, Listing]) -> bool:
@@ -132,6 +173,12 @@ def _doubt_names(seen: dict[str, Listing], inner: Counter[str]) -> Doubt | None:
 def _doubt_kinds(folder: Path, seen: dict[str, Listing], inner: Counter[str]) -> Doubt | None:
     """Return a doubt if most of the subfolders are named like times, groups or places, or numbered like these."""
     names, recurring = list(seen), _recurring(inner)
+    if objects := [name for name in names if is_object(name)]:
+        return Doubt(f"{_listed(objects)} named like {_kinds(objects, 'kind')} of objects", ("images",))
+    if len(names) > 1 and inner and all(map(is_recording, names)) and not looks_like_camera(sorted(inner)):
+        return Doubt(
+            f"{_listed(names)} named like recordings, with further folders ({listed(sorted(inner))})", ("images",)
+        )
     may_be_cameras = recurring and _is_grid(seen.values(), inner)
     kinds = {name: kind for name in names if (kind := _kind(name))}
     if len(kinds) > max(1, len(names) / 2):
@@ -157,16 +204,30 @@ def _doubt_inner(seen: dict[str, Listing], inner: Counter[str]) -> Doubt | None:
         what = f"the folders inside them are named like parts of a data set ({listed(parts)})"
         return Doubt(what, ("images",))
     shared = sorted(name for name, count in inner.items() if count > 1)
-    if not shared or all(is_aside(name) or looks_like_camera([name]) for name in shared) or named_cameras(inner):
+    if named_cameras(inner) or not (unclear := [name for name in shared if not _is_clear(name, seen)]):
         return None
     numbered, numbered_outside = (all(map(IDENTITY_NUMBER.fullmatch, names)) for names in (shared, seen))
     if numbered_outside and not numbered:
         return None
-    if len(shared) <= len(inner) / 2 or (len(shared) <= len(seen) and numbered == numbered_outside):
+    few = len(shared) <= len(inner) / 2 or (len(shared) <= len(seen) and numbered == numbered_outside)
+    beside = any(listing.folders and listing.images for listing in seen.values())
+    worded = len(inner) > 1 and any(re.search(r"[^\W\d_]", name) for name in unclear)
+    if few and (beside or not worded or are_surely_people(seen)):
         return None
     same = f"folders of the same names ({listed(shared)}) are inside several of them"
-    layouts = ("camera-folders", "images") if _is_grid(seen.values(), inner) else ("images",)
+    may_be_cameras = _is_grid(seen.values(), inner) or (few and len(unclear) == len(shared))
+    layouts = ("camera-folders", "images") if may_be_cameras else ("images",)
     return Doubt(f"{same}, as people are inside folders of cameras", layouts)
+
+
+def _is_clear(name: str, outer: Iterable[str]) -> bool:
+    """Return whether a folder in several others is named like a camera, or like neither a camera nor a person.
+
+    Names such as s01 number the sessions of people, or the subjects in other folders.
+    """
+    if re.fullmatch("s[0-9]+", name, re.IGNORECASE):
+        return are_surely_people(outer)
+    return is_aside(name) or looks_like_camera([name])
 
 
 def _recurring(inner: Counter[str]) -> str:

@@ -207,7 +207,32 @@ def test_one_stray_folder_is_not_a_camera(touch) -> None:
     assert "Folders inside that are not named like cameras are not used: zip. A CSV can name the cameras." in data.notes
 
 
-def test_the_other_reading_of_folders_without_telling_names_is_said(touch) -> None:
-    data = read_data(touch(*(f"{who}/{where}/1.jpg" for who in ("anna", "ben", "carl") for where in ("alpha", "beta"))))
+def test_words_that_people_share_are_refused_with_both_readings(touch) -> None:
+    root = touch(*(f"{who}/{where}/1.jpg" for who in ("anna", "ben", "carl") for where in ("alpha", "beta")))
+    with pytest.raises(DataError, match=r"the same names \(alpha, beta\) are inside several of them") as caught:
+        read_data(root)
+    assert "--layout camera-folders" in caught.value.remedy
+    data = read_data(root, layout="identity-folders")
     assert {row.camera for row in data.manifest} == {"alpha", "beta"}
     assert data.notes[-1] == "If the outer folders are cameras, and those inside are people: --layout camera-folders."
+    other = read_data(root, layout="camera-folders")
+    assert set(other.manifest.identities()) == {"alpha", "beta"}
+
+
+@pytest.mark.parametrize("people", [("0001", "0002"), ("person_1", "person_2")])
+def test_words_inside_folders_that_are_surely_people_are_cameras(people, tmp_path) -> None:
+    paths = [f"{who}/{where}/1.jpg" for who in people for where in ("alpha", "beta")]
+    assert labels(make(tmp_path, paths)) == {(who, where) for who in people for where in ("alpha", "beta")}
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    people=st.lists(st.sampled_from(["anna", "ben", "carl", "person 3"]), min_size=2, max_size=3, unique=True),
+    level=st.sampled_from(["crops", "out", "xyz", "stuff/more", "frames/xyz"]),
+    cameras=st.sampled_from([(), ("cam1", "cam2"), ("door", "yard")]),
+)
+def test_one_folder_that_all_people_have_is_not_a_camera(people, level, cameras, tmp_path_factory) -> None:
+    paths = [f"{who}/{level}/{camera}/{n}.jpg" for who in people for camera in cameras or [""] for n in (1, 2)]
+    root = make(tmp_path_factory.mktemp("constant"), paths)
+    assert labels(root) == {(who, camera) for who in people for camera in cameras or [""]}
+    assert any(f"not used: {level.partition('/')[0]}" in note for note in read_data(root).notes)

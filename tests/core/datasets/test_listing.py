@@ -163,3 +163,10 @@ def test_known_lists_of_a_layout_are_not_counted(touch) -> None:
     root = touch("anna/1.jpg", "anna/notes.csv")
     (root / "captions.csv").write_text("path,caption\nanna/1.jpg,A woman in red.\n")
     assert passed_text(read_data(root).passed) == "Passed over: other file: 1 .csv."
+
+
+@pytest.mark.parametrize("name", ["thumbs", "Thumbs", "_thumbs", "thumbnails", ".thumb"])
+def test_folders_of_small_copies_are_passed_over_and_counted(touch, name: str) -> None:
+    data = read_data(touch("anna/1.jpg", f"anna/{name}/1.jpg", "ben/1.jpg", f"{name}/anna/1.jpg"))
+    assert [row.path for row in data.manifest] == ["anna/1.jpg", "ben/1.jpg"]
+    assert sum(entry.count for entry in data.passed) == 2

@@ -242,3 +242,11 @@ def test_captions_without_their_column_are_refused(make_market) -> None:
     (root / "captions.csv").write_text("path,text\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"captions\.csv has no column `caption`; its columns are: 'path', 'text'"):
         read_data(root)
+
+
+@pytest.mark.parametrize("folders", [("image_train", "image_query", "image_test"), ("train", "query", "gallery")])
+def test_identity_0_marks_distractors_only_in_the_gallery_of_market1501(touch, folders: tuple[str, str, str]) -> None:
+    train, query, gallery = folders
+    data = read_data(touch(f"{train}/0001_c1_1.jpg", f"{query}/0002_c1_1.jpg", f"{gallery}/0000_c2_1.jpg"))
+    assert "0000" in data.manifest.identities()
+    assert "Identity 0000 is read as a person: it marks distractors only in Market-1501's layout." in data.notes

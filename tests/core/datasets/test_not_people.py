@@ -27,6 +27,9 @@ TIMES = {
     "dates that end with the year": ("31.01.2024", "01.02.2024"),
     "moments": ("2024-01-01_1200", "2024-01-01T13-30-00"),
     "times of the day": ("morning", "evening"),
+    "dates with other words": ("15.03.2023 Ausflug", "Party 2023-03-16"),
+    "years and words": ("2023 Rome", "2024 Oslo"),
+    "calendar weeks": ("KW12", "KW 13"),
     "dates and others": ("2024-01-01", "2024-01-02", "rest"),
 }
 GROUPS = {
@@ -36,12 +39,26 @@ GROUPS = {
     "parts of a folder of a camera": ("100CANON", "101CANON"),
     "views": ("face", "body"),
     "images and views": ("images", "masks"),
+    "runs of a detector": ("predict", "predict2", "predict3"),
+    "states": ("backup", "current"),
+    "before and after": ("before", "after"),
+    "albums": ("Photos from 2021", "Photos from 2022"),
+    "German albums": ("Fotos 2020", "Fotos 2021"),
+    "folders of a phone": ("WhatsApp Images", "Camera", "Screenshots", "Download"),
+    "German parts": ("Trainingsdaten", "Testdaten", "Validierung"),
+    "French parts": ("entraînement", "requête"),
+    "Spanish parts": ("entrenamiento", "consulta", "galería"),
+    "Chinese parts": ("训练集", "测试集"),
+    "letters of parts": ("q", "g"),
+    "kinds of objects": ("person", "car"),
     "several kinds": ("Monday", "door", "batch 1"),
 }
 PLACES = {
     "places": ("door", "yard", "hall", "gate"),
     "numbered places": ("site 1", "site 2"),
     "floors": ("floor 1", "floor 2"),
+    "German places": ("Eingang", "Ausgang", "Tür"),
+    "French places": ("entrée", "sortie"),
 }
 NUMBERED = {"runs": ("run_a", "run_b"), "years": ("2022", "2023"), "short dates": ("240131", "240201")}
 
@@ -174,3 +191,121 @@ def test_recurring_people_never_become_cameras(kind, people, above, ragged, tmp_
             file.touch()
     with pytest.raises(DataError, match="is not read as one folder per person"):
         read_data(root)
+
+
+CAMERAS = st.builds(
+    "{}{}{}".format,
+    st.sampled_from(["Kamera", "kamera", "caméra", "cámara", "camara", "Telecamera", "摄像头", "相机"]),
+    st.sampled_from(["", " ", "_", "-"]),
+    st.integers(1, 99),
+) | st.builds("192.168.{}.{}".format, st.integers(0, 255), st.integers(1, 254))
+
+
+@settings(deadline=None, max_examples=40)
+@given(cameras=st.lists(CAMERAS, min_size=2, max_size=4, unique_by=str.casefold))
+def test_cameras_in_other_languages_are_cameras(cameras, tmp_path_factory) -> None:
+    base = tmp_path_factory.mktemp("cameras")
+    for folder, who in itertools.product(cameras, PEOPLE):
+        for file in (base / "images" / folder / f"{who}.jpg", base / "people" / folder / who / "1.jpg"):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+    with pytest.raises(DataError, match="named like cameras"):
+        read_data(base / "images")
+    rows = read_data(base / "people").manifest
+    assert {(row.identity, row.camera) for row in rows} == set(itertools.product(PEOPLE, cameras))
+
+
+def test_days_of_a_recorder_are_cameras(touch) -> None:
+    assert "named like cameras" in refused(touch("D01_20230101/1.jpg", "D02_20230101/1.jpg")).what
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        [f"video_{v}/crops/{t}/frame_1.jpg" for v in "ab" for t in (1, 2, 3)],
+        [f"video{v}/track_{t}/1.jpg" for v in "12" for t in (1, 2, 3, 4)],
+        [f"xyz{v}/crops/{t}/1.jpg" for v in "ab" for t in (1, 2)],
+        [f"xyz{v}/crops/person/1.jpg" for v in "ab"],
+        ["predict/crops/person/1.jpg"],
+        [f"{place}/s0{who}/1.jpg" for place in ("5a", "5b") for who in (1, 2, 3)],
+        ["Meier/Anna/1.jpg", "Meier/Ben/1.jpg", "Otto/Cleo/1.jpg", "Otto/Anna/1.jpg"],
+    ],
+)
+def test_tracks_and_people_inside_folders_are_not_cameras(touch, paths: list[str]) -> None:
+    refused(touch(*paths))
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    outer=st.lists(st.sampled_from(["Berlin", "Hamburg", "5a", "5b", "red", "Haus A"]), min_size=2, unique=True),
+    people=st.integers(1, 4),
+    name=st.sampled_from(["p{}", "{}_x", "child {}", "Team{}"]),
+)
+def test_words_that_recur_inside_folders_are_refused_however_few(outer, people, name, tmp_path_factory) -> None:
+    root = tmp_path_factory.mktemp("few")
+    for folder, who in itertools.product(outer, range(1, people + 2)):
+        (root / folder / name.format(who)).mkdir(parents=True)
+        (root / folder / name.format(who) / "1.jpg").touch()
+    assert "camera-folders" in refused(root).remedy
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    people=st.lists(
+        st.sampled_from(["anna", "ben", "Meier, Carl", "Dora_Ost", "1001", "1003", "p7", "p12"]),
+        min_size=4,
+        max_size=8,
+        unique=True,
+    ),
+    folders=st.sampled_from([("5a", "5b"), ("Team Red", "Team Blue"), ("Haus X", "Haus Y")]),
+    sign=st.sampled_from(["_", "-"]),
+    counts=st.integers(2, 3),
+)
+def test_folders_of_several_files_of_several_people_are_refused(
+    people, folders, sign, counts, tmp_path_factory
+) -> None:
+    root = tmp_path_factory.mktemp("mixed")
+    for place, who in enumerate(people):
+        folder = root / folders[place % 2]
+        folder.mkdir(exist_ok=True)
+        for number in range(100, 100 + counts):
+            (folder / f"{who}{sign}{number}.jpg").touch()
+    assert "begin with" in refused(root).what
+
+
+def test_numbers_of_sessions_times_and_views_are_not_people(touch) -> None:
+    names = ["1_1", "1_2", "2_1", "2_2"], ["12-30", "12-40", "13-30", "13-50"], ["img_1", "img_2", "video_1", "video_2"]
+    root = touch(*(f"{who}/{name}.jpg" for who, files in zip(PEOPLE, names, strict=True) for name in files))
+    assert set(read_data(root).manifest.identities()) == set(PEOPLE)
+
+
+def test_one_folder_with_files_of_several_people_is_named(touch) -> None:
+    files = [f"team/{who}_{n}.jpg" for who in ("dora", "emil") for n in "12"]
+    notes = read_data(touch("anna/1.jpg", "ben/1.jpg", "carl/1.jpg", *files)).notes
+    assert "Some of them may hold images of several people: team." in notes
+
+
+def test_files_named_by_people_are_noted(touch) -> None:
+    data = read_data(touch(*(f"{folder}/{who}.jpg" for folder in ("Class 1", "Class 2") for who in ("anna", "ben"))))
+    (note,) = [note for note in data.notes if note.startswith("The files may be named by people")]
+    assert "such as anna.jpg and ben.jpg." in note
+    assert note.endswith("The same names are in several folders: anna.jpg, ben.jpg.")
+
+
+@pytest.mark.parametrize("name", ["{}", "IMG_{}", "front", "image"])
+def test_other_files_are_not_noted_as_named_by_people(touch, name: str) -> None:
+    notes = read_data(touch(*(f"{who}/{name.format(n)}.jpg" for who in PEOPLE for n in "12"))).notes
+    assert not any("named by people" in note for note in notes)
+
+
+@pytest.mark.parametrize("copy", ["anna (1)", "anna - Kopie", "anna copy", "anna - Copy (2)", "Anna - Copie"])
+def test_copies_of_folders_are_warned_of(touch, copy: str) -> None:
+    data = read_data(touch("anna/1.jpg", f"{copy}/1.jpg", "ben/1.jpg"))
+    assert len(data.manifest.identities()) == 3
+    (warning,) = [text for text in data.warnings if "named like one folder and its copies" in text]
+    assert copy in warning
+
+
+def test_files_that_state_another_identity_than_their_folder_are_warned_of(touch) -> None:
+    root = touch(*(f"{part}/0001/0002_c{c}s1_1.jpg" for part in ("query", "gallery") for c in "12"))
+    assert any(text.startswith("4 of 4 file names begin with another identity") for text in read_data(root).warnings)
