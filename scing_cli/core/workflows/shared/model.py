@@ -218,7 +218,9 @@ def reopen_model(where: Mapping[str, Any], digest: str, *, source: Path, reporte
         return reopen_graph_model(where, digest, source)
     if "model" not in where:
         raise IndexFileError(f"{source} does not say which model made it.", remedy)
-    found = _found(where, source, reporter)
+    from scing_cli.core.workflows.shared.plain_model import find_files
+
+    found = find_files(where, source, reporter)
 
     def load() -> ImageEncoder:
         from scing_cli.core.workflows.shared.plain_model import load_again
@@ -231,17 +233,6 @@ def reopen_model(where: Mapping[str, Any], digest: str, *, source: Path, reporte
 def files_of_model(where: Mapping[str, Any]) -> list[str]:
     """Return the keys of `Stamp.model` that name files: of a plain CLIP its JSON file, its weights, both or none."""
     return [key for key in FILES if Path(where.get(key) or "").is_absolute()]
-
-
-def _found(where: Mapping[str, Any], source: Path, reporter: Reporter) -> dict[str, Any]:
-    """Return `Stamp.model` with the files of a plain CLIP that lie where they lay, seen from the index."""
-    found = dict(where)
-    for key in files_of_model(where):
-        near = Path(os.path.normpath(source.parent.resolve() / (where.get(FILES[key]) or "")))
-        if near.is_file() and near.resolve() != Path(where[key]).resolve():
-            found[key] = near.as_posix()
-            reporter.note(f"The index's model was found at {near}.")
-    return found
 
 
 def _near(where: Mapping[str, Any], digest: str, source: Path) -> Run | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from scing_cli.core.encoders import hub
 from scing_cli.core.encoders.architecture import find_architecture
 from scing_cli.core.errors import INDEX_AGAIN, IndexFileError, ScingError
 from scing_cli.core.runtime import Reporter
-from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel, files_of_model, openvino_cache
+from scing_cli.core.workflows.shared.model import FILES, ModelChoice, OpenedModel, files_of_model, openvino_cache
 
 if TYPE_CHECKING:
     from scing_cli.core.encoders.image import ImageEncoder
@@ -92,3 +93,14 @@ def load_again(places: Sequence[Mapping[str, Any]], digest: str, *, source: Path
             remedy = MOVED if files_of_model(places[0]) else f"Embed the gallery again: {INDEX_AGAIN}"
         faults.append(IndexFileError(what, remedy))
     raise faults[0]
+
+
+def find_files(where: Mapping[str, Any], source: Path, reporter: Reporter) -> dict[str, Any]:
+    """Return `Stamp.model` with the files of a plain CLIP that lie where they lay, seen from the index."""
+    found = dict(where)
+    for key in files_of_model(where):
+        near = Path(os.path.normpath(source.parent.resolve() / (where.get(FILES[key]) or "")))
+        if near.is_file() and near.resolve() != Path(where[key]).resolve():
+            found[key] = near.as_posix()
+            reporter.note(f"The index's model was found at {near}.")
+    return found
