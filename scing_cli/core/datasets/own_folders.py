@@ -49,11 +49,23 @@ def find_own(path: Path, layout: str) -> Location:
         if parts := split_parts(list_folder(folder).folders):
             return _split(path, folder, parts)
     listing = list_folder(path)
-    if table_names(listing) or next(walk_images(path, "."), None) is None:
+    if next(walk_images(path, "."), None) is None:
         raise no_known_layout(path)
+    if table_names(listing):
+        return _beside_table(path, listing)
     if listing.images and not any(map(is_part, listing.folders)):
         return Location(path, "images", {"": (".",)})
     return _people(people_root(path))
+
+
+def _beside_table(path: Path, listing: Listing) -> Location:
+    """Return the location of folders of people with a CSV next to them; the CSV of other images is meant itself."""
+    if listing.images or len(listing.folders) < 2:
+        raise no_known_layout(path)
+    try:
+        return _people(path)
+    except DataError:
+        raise no_known_layout(path) from None
 
 
 def flat_parts(folder: Path) -> Parts | None:

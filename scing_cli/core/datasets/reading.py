@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from scing_cli.core.datasets.caption_file import CAPTIONS
 from scing_cli.core.datasets.dataset import DataSet, Dropped
 from scing_cli.core.datasets.detection import locate
-from scing_cli.core.datasets.listing import passed_over, system_part
+from scing_cli.core.datasets.listing import list_folder, passed_over, system_part
+from scing_cli.core.datasets.location import Location
 from scing_cli.core.datasets.missing_values import missing_notes
 from scing_cli.core.datasets.passed_over import count_passed
 from scing_cli.core.datasets.spelling import spelling_notes
-from scing_cli.core.errors import counted
+from scing_cli.core.datasets.unknown_layout import table_names
+from scing_cli.core.errors import counted, spelled
 from scing_cli.core.layouts import LAYOUTS
 from scing_cli.core.manifest import SPLITS, UNREADABLE, Manifest, Sample, is_junk
 from scing_cli.core.paths import StrPath, as_path
@@ -54,10 +56,18 @@ def read_data(
     return dataclasses.replace(
         data,
         layout=location.layout,
-        notes=(*moved, *data.notes, *unused, *overlaps(data.manifest)),
+        notes=(*moved, *data.notes, *_unread_table(location), *unused, *overlaps(data.manifest)),
         warnings=(*data.warnings, *spelling_notes(data.manifest), *missing),
         passed=(*passed_over(location.root, folders, known=(CAPTIONS,)), *data.passed) if folders else data.passed,
     )
+
+
+def _unread_table(location: Location) -> Iterator[str]:
+    """Yield a note on a CSV next to folders of people."""
+    if location.layout == "identity-folders":
+        for name in table_names(list_folder(location.root))[:1]:
+            table = spelled(location.root / name)
+            yield f"{spelled(name)} next to the folders is not read; --data {table} reads it instead of the folders."
 
 
 def trained_on_val(manifest: Manifest) -> Manifest:

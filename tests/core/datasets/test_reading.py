@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from scing_cli.core.datasets import read_data
+from scing_cli.core.errors import DataError
 from scing_cli.core.layouts import LAYOUTS
 
 
@@ -34,6 +37,23 @@ def test_val_is_for_training_too_where_asked(tmp_path: Path) -> None:
     file.write_text("path,identity,split\na.jpg,a,train\nb.jpg,b,val\nc.jpg,c,query\n")
     assert [row.split for row in read_data(file).manifest] == ["train", "val", "query"]
     assert [row.split for row in read_data(file, include_val=True).manifest] == ["train", "train", "query"]
+
+
+def test_a_table_next_to_folders_of_people_is_noted_and_not_read(tmp_path: Path) -> None:
+    for name in ("anna", "ben"):
+        for number in (1, 2):
+            file = tmp_path / "people" / name / f"{number}.jpg"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+    table = tmp_path / "people" / "labels.csv"
+    table.write_text("path,identity\nanna/1.jpg,x\n")
+    data = read_data(tmp_path / "people")
+    assert (data.layout, data.manifest.identities()) == ("identity-folders", ("anna", "ben"))
+    assert f"labels.csv next to the folders is not read; --data {table} reads it instead of the folders." in data.notes
+    (tmp_path / "people" / "loose.jpg").touch()
+    with pytest.raises(DataError) as caught:
+        read_data(tmp_path / "people")
+    assert f"Did you mean {table}?" in caught.value.remedy
 
 
 def test_reading_imports_no_torch() -> None:
