@@ -211,7 +211,7 @@ def _doubt_inner(seen: dict[str, Listing], inner: Counter[str]) -> Doubt | None:
         return None
     few = len(shared) <= len(inner) / 2 or (len(shared) <= len(seen) and numbered == numbered_outside)
     beside = any(listing.folders and listing.images for listing in seen.values())
-    worded = len(inner) > 1 and any(re.search(r"[^\W\d_]", name) for name in unclear)
+    worded = len(inner) > 1 and any(re.search(r"[^\W\d_]", name) and len(name) > 1 for name in unclear)
     if few and (beside or not worded or are_surely_people(seen)):
         return None
     same = f"folders of the same names ({listed(shared)}) are inside several of them"

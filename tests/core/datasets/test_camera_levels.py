@@ -219,6 +219,12 @@ def test_words_that_people_share_are_refused_with_both_readings(touch) -> None:
     assert set(other.manifest.identities()) == {"alpha", "beta"}
 
 
+@pytest.mark.parametrize("names", ["12", "AB"])
+def test_short_numbers_and_letters_that_people_share_are_cameras(touch, names: str) -> None:
+    root = touch(*(f"{who}/{where}/1.jpg" for who in ("anna", "ben", "carl") for where in names))
+    assert labels(root) == {(who, where) for who in ("anna", "ben", "carl") for where in names}
+
+
 @pytest.mark.parametrize("people", [("0001", "0002"), ("person_1", "person_2")])
 def test_words_inside_folders_that_are_surely_people_are_cameras(people, tmp_path) -> None:
     paths = [f"{who}/{where}/1.jpg" for who in people for where in ("alpha", "beta")]
