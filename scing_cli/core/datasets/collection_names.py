@@ -10,7 +10,7 @@ from scing_cli.core.datasets.folder_words import FURTHER, LETTERS_OF_PARTS, OBJE
 from scing_cli.core.datasets.name_words import named_of, words
 from scing_cli.core.errors import counted, spelled
 
-_COPY = re.compile(r"(?:(?:[ _-]+(?:copy|kopie|copie|copia|副本))|\s*\([0-9]{1,3}\))+", re.IGNORECASE)
+_COPY = re.compile(r"(?:[ _-]+(?:copy|kopie|copie|copia|副本)|\s*\([0-9]{1,3}\))+$", re.IGNORECASE)
 
 
 def named_parts(names: Sequence[str]) -> list[str]:
@@ -67,7 +67,7 @@ def copied_folders(names: Iterable[str]) -> Iterator[str]:
     """
     groups: dict[str, list[str]] = {}
     for name in names:
-        found = re.search(rf"{_COPY.pattern}$", name, re.IGNORECASE)
+        found = _COPY.search(name)
         groups.setdefault((name[: found.start()] if found else name).casefold(), []).append(name)
     copied = [alike for alike in groups.values() if len({name.casefold() for name in alike}) > 1]
     if copied:
