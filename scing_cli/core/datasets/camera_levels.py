@@ -25,6 +25,7 @@ from scing_cli.core.datasets.folder_names import (
 from scing_cli.core.errors import spelled
 
 SHORT_NUMBER = re.compile("[0-9]{1,2}")
+SUBJECT = re.compile("s[0-9]+", re.IGNORECASE)  # of a study, or a session of one person
 Levels = Sequence[str]
 """A person's folder, the folders inside, and the file's name."""
 
@@ -236,7 +237,9 @@ def people_below_cameras(files: Sequence[Levels]) -> bool:
     cameras: dict[str, set[str]] = {}
     people: dict[str, set[str]] = {}
     for levels in files:
-        if len(levels) < 3 or is_aside(levels[1]) or looks_like_camera([levels[1]]):
+        if len(levels) < 3 or looks_like_camera([levels[1]]):
+            return False
+        if is_aside(levels[1]) and not SUBJECT.fullmatch(levels[1]):
             return False
         said = stated(levels[-1], levels[1])
         if said.camera:

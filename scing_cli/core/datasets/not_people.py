@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from scing_cli.core.datasets.camera_levels import Levels, find_cameras
+from scing_cli.core.datasets.camera_levels import SUBJECT, Levels, find_cameras
 from scing_cli.core.datasets.collection_names import (
     are_surely_people,
     is_object,
@@ -215,7 +215,8 @@ def _doubt_inner(seen: dict[str, Listing], inner: Counter[str]) -> Doubt | None:
     if few and (beside or not worded or are_surely_people(seen)):
         return None
     same = f"folders of the same names ({listed(shared)}) are inside several of them"
-    may_be_cameras = _is_grid(seen.values(), inner) or (few and len(unclear) == len(shared))
+    may_be_cameras = _is_grid(seen.values(), inner) or all(map(SUBJECT.fullmatch, shared))
+    may_be_cameras = may_be_cameras or (few and len(unclear) == len(shared))
     layouts = ("camera-folders", "images") if may_be_cameras else ("images",)
     return Doubt(f"{same}, as people are inside folders of cameras", layouts)
 
@@ -225,7 +226,7 @@ def _is_clear(name: str, outer: Iterable[str]) -> bool:
 
     Names such as s01 number the sessions of people, or the subjects in other folders.
     """
-    if re.fullmatch("s[0-9]+", name, re.IGNORECASE):
+    if SUBJECT.fullmatch(name):
         return are_surely_people(outer)
     return is_aside(name) or looks_like_camera([name])
 
