@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     Figures = Scores | PublishedRow
 
 _state = {"debug": False}
+PIPE_CLOSED = 141  # 128 + SIGPIPE, as shells report it
 PLAIN_INTERVAL = 10.0  # seconds between progress lines where there is no terminal
 NARROWEST = 8  # characters of a column of words
 LISTED = 10  # lines of a list
@@ -72,6 +74,17 @@ def show_interruption(message: str) -> None:
             stderr.print(_plain(line))
 
 
+class Output(Console):
+    """Standard output. If the program that reads it has ended, as `head` does, so does this one, as SIGPIPE would."""
+
+    def on_broken_pipe(self) -> None:
+        """End the program; what is not written yet goes nowhere."""
+        self.quiet = True
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        raise SystemExit(PIPE_CLOSED)
+
+
 class Terminal:
     """The reporter of a command, which also prints its result.
 
@@ -81,7 +94,7 @@ class Terminal:
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
-        self.stdout = Console(highlight=False)
+        self.stdout = Output(highlight=False)
         self.stderr = Console(stderr=True, highlight=False)
 
     def note(self, text: str) -> None:

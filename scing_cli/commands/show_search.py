@@ -108,7 +108,7 @@ def print_hits(title: str, hits: Sequence[Mapping[str, Any]], console: Console) 
     widest = [max(map(cell_len, column)) for column in zip(COLUMNS, *rows, strict=True)]
     others = FRAME + sum(widest[:-1])
     if not is_terminal(console):
-        console = Console(file=console.file, width=others + widest[-1], highlight=False, soft_wrap=True)
+        console = type(console)(file=console.file, width=others + widest[-1], highlight=False, soft_wrap=True)
     room = console.width - others
     with standard_output():
         console.print(Text(fitting(title, console), style="bold"), soft_wrap=True)

@@ -202,3 +202,19 @@ def test_the_copy_keeps_map_within_a_tenth_of_a_point(tmp_path, monkeypatch):
     assert 40 < exact.mAP < 95
     assert abs(exact.mAP - quick.mAP) <= 0.1
     assert abs(exact.mINP - quick.mINP) <= 0.2
+
+
+@pytest.mark.parametrize("command", ["search", "prepare"])
+def test_a_reader_that_has_gone_ends_a_command_as_sigpipe_does(command, world, finished, tmp_path):
+    """As in `scing search ... | head -1`."""
+    photo, index = min((world / "query").glob("*.jpg")), finished.parent / "gallery.faiss"
+    words = {"search": (photo, "--index", index, "-k", "50"), "prepare": (world, "--output", tmp_path / "m.csv")}[
+        command
+    ]
+    reading, writing = os.pipe()
+    os.close(reading)
+    started = [sys.executable, "-m", "scing_cli", command, *map(str, words)]
+    ended = subprocess.run(started, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert ended.returncode == 141, ended.stderr
+    assert b"Traceback" not in ended.stderr

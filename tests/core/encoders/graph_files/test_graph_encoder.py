@@ -243,3 +243,23 @@ def test_missing_and_absurd_files(tmp_path: Path, encoder: Path) -> None:
         stream.truncate(LARGEST + 1)  # sparse: it takes no room
     with pytest.raises(WeightsError, match="has 2,147,483,648 bytes; at most 2,147,483,647 are read"):
         open_graph_file(tmp_path / "large.onnx")
+
+
+@pytest.mark.parametrize("suffix", [".bin", ".json"])
+def test_a_file_next_to_a_graph_is_not_a_link_to_a_place_outside(encoder: Path, tmp_path: Path, suffix: str) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    ir = as_ir(encoder, folder / "ir.xml")
+    beside, elsewhere = ir.with_suffix(suffix), tmp_path / f"elsewhere{suffix}"
+    elsewhere.write_bytes(beside.read_bytes() if beside.exists() else b"{}")
+    beside.unlink(missing_ok=True)
+    beside.symlink_to(elsewhere)
+    with pytest.raises(WeightsError, match=r"is a link to .*outside its folder: it was not opened"):
+        open_graph_file(ir)
+    linked = tmp_path / "links" / "ir.xml"  # links to all files of one folder are sound
+    linked.parent.mkdir()
+    beside.unlink()
+    elsewhere.rename(beside)
+    for file in folder.iterdir():
+        linked.with_suffix(file.suffix).symlink_to(file)
+    assert open_graph_file(linked).digest == open_graph_file(ir).digest
