@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from scing_cli.core.artifacts import acquire_lock, checked_once, lock_holder, release_lock, replacing
+from scing_cli.core.artifacts import acquire_lock, checked_once, file_digest, lock_holder, release_lock, replacing
 from scing_cli.core.errors import INDEX_AGAIN, WRITE_REMEDY, IndexFileError, counted, spelled
 from scing_cli.core.index.index_stamp import REMEDY, SUFFIX, Stamp, append_stamp, check_vectors, read_stamp, rows_file
 from scing_cli.core.index.kinds import KINDS
@@ -175,13 +175,25 @@ def _load(path: Path, stamp: Stamp) -> tuple[Store, list[Row]]:
     return store, rows
 
 
+def _has_digest(file: Path, digest: str) -> bool:
+    try:
+        return file_digest(file) == digest
+    except OSError:
+        return False
+
+
 def _rows(path: Path, stamp: Stamp) -> list[Row]:
     """Read the rows that belong to a stamp."""
     source = rows_file(path, stamp.generation)
     try:
         return read_rows(source, digest=stamp.rows_digest)
     except FileNotFoundError:
-        remedy = f"Bring {source.name} back (it moves with {path.name}), or embed again: {INDEX_AGAIN}"
+        others = sorted(path.parent.glob(f"*.rows-{stamp.generation}"))
+        found = next((other for other in others if _has_digest(other, stamp.rows_digest)), None)
+        bring = (
+            f"Bring {source.name} back" if found is None else f"Copy {spelled(found.name)} to {spelled(source.name)}"
+        )
+        remedy = f"{bring} (it moves with {path.name}), or embed again: {INDEX_AGAIN}"
         raise IndexFileError(f"{path} is unusable without its rows: {source} is missing.", remedy) from None
     except IndexFileError as error:
         raise IndexFileError(f"{path}: {error.what}", REMEDY) from error

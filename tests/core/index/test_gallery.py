@@ -7,6 +7,7 @@ import doctest
 import errno
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -548,3 +549,19 @@ def test_a_file_that_was_found_finite_is_not_summed_again(written: Path, monkeyp
     index.write(written)
     GalleryIndex.read(written)
     assert len(calls) == 2
+
+
+def test_an_index_that_was_renamed_alone_names_its_rows(written: Path) -> None:
+    """The remedy works as it is printed; the rows of another index of that generation are not named."""
+    renamed = written.with_name("other.faiss")
+    written.rename(renamed)
+    (rows,) = written.parent.glob("*.rows-*")
+    wrong = rows.with_name(f"a{rows.suffix}")
+    wrong.write_bytes(b"of another index")
+    with pytest.raises(IndexFileError, match=f"Copy {re.escape(rows.name)} to other{re.escape(rows.suffix)}"):
+        GalleryIndex.read(renamed)
+    rows.rename(rows.with_name(f"other{rows.suffix}"))
+    assert len(GalleryIndex.read(renamed)) > 0
+    rows.with_name(f"other{rows.suffix}").unlink()
+    with pytest.raises(IndexFileError, match=r"Bring other\.rows-\d+ back"):
+        GalleryIndex.read(renamed)
