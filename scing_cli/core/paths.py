@@ -11,6 +11,13 @@ from typing import Any, overload
 
 from scing_cli.core.errors import DataError, SettingError, spelled
 
+OTHER_KINDS = frozenset(
+    {
+        *(".xlsx", ".xls", ".ods", ".json", ".parquet", ".npz", ".npy", ".html", ".pdf", ".faiss"),
+        *(".jpg", ".jpeg", ".png", ".webp"),
+    }
+)
+"""Suffixes of files that are not CSV, in lower case."""
 StrPath = str | os.PathLike[str]
 URL = re.compile(r"(https?|ftps?|sftp|ssh|s3|gs|hf|file|data):(?=/)", re.IGNORECASE)
 
@@ -107,3 +114,18 @@ def check_not_empty(folder: Path, remedy: str) -> None:
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         if next(entries, None) is None:
             raise DataError(f"{spelled(folder)} is empty.", remedy)
+
+
+def check_csv_name(target: Path, option: str) -> None:
+    """Check that the name of a CSV file to write is not that of another kind of file.
+
+    Raises:
+        SettingError: If its suffix is that of a spreadsheet, a picture or other data.
+
+    >>> check_csv_name(Path("hits.csv"), "--csv")
+    """
+    if target.suffix.lower() in OTHER_KINDS:
+        raise SettingError(
+            f"{option} {spelled(target)}: a CSV file is written, not a {target.suffix.lower()} file.",
+            f"Name it {spelled(target.with_suffix('.csv').name)}.",
+        )

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from scing_cli.core.errors import DataError
-from scing_cli.core.paths import as_path, as_paths, check_local, check_not_empty
+from scing_cli.core.errors import DataError, SettingError
+from scing_cli.core.paths import as_path, as_paths, check_csv_name, check_local, check_not_empty
 
 URLS = ["https://host/a.jpg", "HTTP://host/a.jpg", "s3://bucket/crops/", "file:///data/a.jpg", "ftp://host/a"]
 
@@ -46,3 +46,14 @@ def test_only_a_folder_without_entries_is_empty(tmp_path):
     check_not_empty(tmp_path / "none", "Fill it.")
     (tmp_path / ".hidden").touch()
     check_not_empty(tmp_path, "Fill it.")
+
+
+@pytest.mark.parametrize("name", ["hits.xlsx", "a.JPG", "x/rows.json", "g.faiss"])
+def test_a_table_is_not_called_like_another_kind_of_file(name: str) -> None:
+    with pytest.raises(SettingError, match=r"--csv .*: a CSV file is written, not a \.\w+ file\.\nName it \w+\.csv\."):
+        check_csv_name(Path(name), "--csv")
+
+
+@pytest.mark.parametrize("name", ["hits.csv", "hits.tsv", "hits.txt", "hits", "2024.05.01", "-"])
+def test_other_names_of_tables_are_free(name: str) -> None:
+    check_csv_name(Path(name), "--csv")

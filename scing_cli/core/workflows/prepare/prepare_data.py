@@ -26,7 +26,7 @@ from scing_cli.core.datasets.reading import trained_on_val
 from scing_cli.core.errors import DataError, SettingError, counted, spelled
 from scing_cli.core.figures import check_picture, write_picture
 from scing_cli.core.manifest import UNREADABLE, Manifest, display_name, write_manifest
-from scing_cli.core.paths import StrPath, as_path
+from scing_cli.core.paths import StrPath, as_path, check_csv_name
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter, default_workers
 from scing_cli.core.synthetic import write_world
@@ -168,9 +168,10 @@ def prepare(
     threads = _threads(workers)
     if sheet is not None:
         check_picture(sheet, option="--sheet")
+    target = _target(source, output)
+    check_csv_name(target, "--output")
     data = read_data(source, layout=layout, include_val=include_val, keep_unreadable=True)
     _check_not_empty(source, data)
-    target = _target(source, output)
     if target.exists() and target.resolve() == source.resolve():
         raise DataError(f"{target} is the source file itself.", "Choose another file with --output.")
     # These checks come before opening images, which may take minutes.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from scing_cli.core.artifacts import csv_text, replacing
 from scing_cli.core.errors import SettingError, spelled
+from scing_cli.core.paths import check_csv_name
 from scing_cli.core.runtime import standard_output
 from scing_cli.core.workflows.search.queries import QueryHits
 
@@ -32,6 +33,7 @@ def check_hits_file(target: Path, *, as_json: bool) -> None:
         if as_json:
             raise SettingError("--csv -: standard output is taken by --json.", "Name a file, or leave --json out.")
         return
+    check_csv_name(target, "--csv")
     if target.is_dir():
         raise SettingError(f"--csv {target} is a folder.", "Name a file in it.")
     parent = next(folder for folder in target.absolute().parents if folder.exists())
