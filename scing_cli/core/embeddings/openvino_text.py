@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scing_cli.core.artifacts import FORMAT, STAMP, check_content, checked_once, file_digest, read_json, write_json
+from scing_cli.core.artifacts import FORMAT, STAMP, file_digest, write_json
 from scing_cli.core.embeddings import Vectors
 from scing_cli.core.embeddings.openvino_embedder import LEAST_COSINE, put_folder, sweep_temporary
 from scing_cli.core.embeddings.text_embedder import TextEmbedder, Tokens, TorchTextEmbedder
-from scing_cli.core.encoders.openvino_model import GRAPH, WEIGHTS, brief, openvino_installed
-from scing_cli.core.errors import RunError, ScingError
+from scing_cli.core.encoders.openvino_model import GRAPH, WEIGHTS, brief, open_stamped, openvino_installed
+from scing_cli.core.errors import ScingError
 from scing_cli.core.runtime import Reporter, default_threads
 
 if TYPE_CHECKING:
@@ -61,20 +61,13 @@ def load_openvino_text(folder: Path, digest: str) -> OpenVinoTextEmbedder | None
     Raises:
         RunError: If the model is damaged.
     """
-    if not openvino_installed() or not (folder / STAMP).exists():
-        return None
-    stamp = read_json(folder / STAMP, remedy=REMEDY)
-    if stamp.get("digest") != digest:
-        return None
-    check_content("OpenVINO text stamp", stamp, folder / STAMP, remedy=REMEDY)
-    try:
-        for name in (GRAPH, WEIGHTS):
-            file, expected = folder / name, str(stamp["files"][name])
-            if not checked_once(file, expected, lambda: file_digest(file) == expected):  # noqa: B023
-                raise RunError(f"{file} does not match {STAMP} next to it: the digests differ.", REMEDY)
-        return OpenVinoTextEmbedder(_compiled(folder), stamp)
-    except (OSError, ImportError, RuntimeError) as error:
-        raise RunError(f"The OpenVINO model of {folder / STAMP} cannot be used: {brief(error)}.", REMEDY) from error
+    return open_stamped(
+        folder,
+        digest,
+        "OpenVINO text stamp",
+        lambda stamp: OpenVinoTextEmbedder(_compiled(folder), stamp),
+        remedy=REMEDY,
+    )
 
 
 def make_openvino_text(

@@ -28,6 +28,7 @@ GRAPH, WEIGHTS = "encoder.xml", "encoder.bin"
 REMEDY = "scing embed makes it again; until then torch is used, which takes longer to start."
 Floats = npt.NDArray[np.float32]
 Tag = TypeVar("Tag")
+Made = TypeVar("Made")
 Result = TypeVar("Result")
 
 
@@ -107,7 +108,7 @@ def write_openvino_model(folder: Path, state: Mapping[str, Floats], facts: Mappi
     write_json(folder / STAMP, stamp | {"files": {name: file_digest(folder / name) for name in (GRAPH, WEIGHTS)}})
 
 
-def read_stamp(folder: Path) -> dict[str, Any] | None:
+def read_stamp(folder: Path, *, remedy: str = REMEDY) -> dict[str, Any] | None:
     """Return the stamp of an OpenVINO model; None if there is no stamp.
 
     Raises:
@@ -115,7 +116,7 @@ def read_stamp(folder: Path) -> dict[str, Any] | None:
     """
     if not (folder / STAMP).exists():
         return None
-    return read_json(folder / STAMP, remedy=REMEDY)
+    return read_json(folder / STAMP, remedy=remedy)
 
 
 def has_openvino_model(folder: Path, digest: str) -> bool:
@@ -149,20 +150,41 @@ def load_openvino_model(folder: Path, digest: str, *, in_flight: int = 1) -> Ope
     Raises:
         RunError: If the model is damaged.
     """
+    return open_stamped(folder, digest, "OpenVINO stamp", lambda stamp: _compiled(folder, stamp, in_flight))
+
+
+def open_stamped(
+    folder: Path, digest: str, kind: str, compile_graph: Callable[[Mapping[str, Any]], Made], *, remedy: str = REMEDY
+) -> Made | None:
+    """Compile the graph in a folder after its stamp and files were checked.
+
+    Args:
+        folder: The model's folder.
+        digest: The digest that the stamp must have; a model of another digest is ignored.
+        kind: The stamp's schema, a key of `schemas.KINDS`.
+        compile_graph: Returns the model for the stamp.
+        remedy: What to do if it is damaged.
+
+    Returns:
+        The model; None if there is none with this digest, or OpenVINO is not installed.
+
+    Raises:
+        RunError: If the model is damaged.
+    """
     if not openvino_installed():
         return None
-    stamp = read_stamp(folder)
+    stamp = read_stamp(folder, remedy=remedy)
     if stamp is None or stamp.get("digest") != digest:
         return None
-    check_content("OpenVINO stamp", stamp, folder / STAMP, remedy=REMEDY)
+    check_content(kind, stamp, folder / STAMP, remedy=remedy)
     try:
         for name in (GRAPH, WEIGHTS):
             file, expected = folder / name, str(stamp["files"][name])
             if not checked_once(file, expected, lambda: file_digest(file) == expected):  # noqa: B023
-                raise RunError(f"{file} does not match {STAMP} next to it: the digests differ.", REMEDY)
-        return _compiled(folder, stamp, in_flight)
+                raise RunError(f"{file} does not match {STAMP} next to it: the digests differ.", remedy)
+        return compile_graph(stamp)
     except (OSError, ImportError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, SettingError) as error:
-        raise RunError(f"The OpenVINO model of {folder / STAMP} cannot be used: {brief(error)}.", REMEDY) from error
+        raise RunError(f"The OpenVINO model of {folder / STAMP} cannot be used: {brief(error)}.", remedy) from error
 
 
 def _compiled(folder: Path, stamp: Mapping[str, Any], in_flight: int) -> OpenVinoModel:
