@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -44,15 +44,7 @@ def of_copies(
     digests = {("query", number): read.get(file, "") for number, file in enumerate(query.files)}
     digests |= {("gallery", row): digest for row, digest in enumerate(rows)}
     pairs = _ranked_copies(copies(digests), query, gallery, protocol)
-    if not pairs:
-        return ()
-    first, second = query.names[min(pairs)], gallery.names[pairs[min(pairs)]]
-    lie = "query lies" if len(pairs) == 1 else "queries lie"
-    text = (
-        f"{len(pairs):,} {lie} in the gallery as copies (same bytes), such as {spelled(first)} and {spelled(second)}: "
-        "a copy is the first hit of any model."
-    )
-    return (Caution("copies", text, len(pairs)),)
+    return _copies_caution(pairs, query, gallery, "same bytes")
 
 
 def of_equal_vectors(query: Side, gallery: Side, protocol: str) -> tuple[Caution, ...]:
@@ -68,13 +60,18 @@ def of_equal_vectors(query: Side, gallery: Side, protocol: str) -> tuple[Caution
     rows = enumerate(_vector_digests(gallery))
     digests |= {("gallery", number): digest for number, digest in rows if digest in there}
     pairs = _ranked_copies(copies(digests), query, gallery, protocol)
+    return _copies_caution(pairs, query, gallery, "same vector and identity")
+
+
+def _copies_caution(pairs: Mapping[int, int], query: Side, gallery: Side, same: str) -> tuple[Caution, ...]:
+    """Return the caution for queries with the gallery rows that are their copies; none without such pairs."""
     if not pairs:
         return ()
     first, second = query.names[min(pairs)], gallery.names[pairs[min(pairs)]]
     lie = "query lies" if len(pairs) == 1 else "queries lie"
     text = (
-        f"{len(pairs):,} {lie} in the gallery as copies (same vector and identity), such as {first} and {second}: a "
-        "copy is the first hit of any model."
+        f"{len(pairs):,} {lie} in the gallery as copies ({same}), such as {spelled(first)} and {spelled(second)}: "
+        "a copy is the first hit of any model."
     )
     return (Caution("copies", text, len(pairs)),)
 
