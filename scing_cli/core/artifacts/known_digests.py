@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from scing_cli.core.artifacts.decoded_images import SIZE, file_key
-from scing_cli.core.artifacts.files import cache_folder, file_digest, replacing
+from scing_cli.core.artifacts.files import cache_folder, replacing
 from scing_cli.core.errors import ScingError
 from scing_cli.core.safe_reading import MOST, check_ordinary, read_limited
 
@@ -51,20 +51,6 @@ class KnownDigests:
             content[start : start + SIZE]: content[start + SIZE : start + SIZE + DIGEST]
             for start in range(0, whole, SIZE + DIGEST)
         }
-
-
-def known_digest(file: Path) -> str:
-    """Return the SHA-256 of a file's bytes, read again only if the file has changed.
-
-    Raises:
-        OSError: If the file cannot be read.
-    """
-    known, key = KnownDigests(), key_of(file)
-    found = known.get(key) if key else ""
-    if not found:
-        found = file_digest(file)
-        known.add({key: found} if key else {})
-    return found
 
 
 def key_of(file: Path) -> bytes:

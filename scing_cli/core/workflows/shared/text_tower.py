@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from scing_cli.core.artifacts import cache_folder, text_digest
-from scing_cli.core.artifacts.known_digests import known_digest
+from scing_cli.core.artifacts.known_digests import key_of
 from scing_cli.core.embeddings.openvino_text import load_openvino_text, make_openvino_text
 from scing_cli.core.embeddings.text_embedder import TextEmbedder, TorchTextEmbedder
 from scing_cli.core.encoders.hub import locate
-from scing_cli.core.errors import RunError, SettingError
+from scing_cli.core.errors import INDEX_AGAIN, RunError, SettingError
 from scing_cli.core.runtime import Reporter, Silent
 from scing_cli.core.workflows.shared.model import OpenedModel
 from scing_cli.core.workflows.shared.starting_encoder import starting_clip
@@ -19,7 +19,7 @@ from scing_cli.core.workflows.shared.starting_encoder import starting_clip
 if TYPE_CHECKING:
     from scing_cli.core.encoders.clip import ClipModel
 
-REMEDY = "Restore its weights, or embed the gallery again: scing embed --force, same --output."
+REMEDY = f"Restore its weights, or embed the gallery again: {INDEX_AGAIN}"
 
 
 def open_text_embedder(model: OpenedModel, *, reporter: Reporter) -> TextEmbedder:
@@ -76,13 +76,13 @@ class _Clip:
     seed: int
 
     def key(self, reporter: Reporter) -> str:
-        """Return a digest of both towers without loading them: of the image encoder's, and of the file of the weights.
+        """Return a key of both towers without loading them: of the image encoder's digest and the weights file's state.
 
         Raises:
             WeightsError: If that file is gone.
         """
         file = locate(self.model, self.pretrained, reporter=reporter)
-        return text_digest(f"{self.digest} {self.seed if file is None else known_digest(file)}")
+        return text_digest(f"{self.digest} {self.seed if file is None else key_of(file).hex()}")
 
 
 class _Listening(Silent):
