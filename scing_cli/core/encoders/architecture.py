@@ -17,7 +17,7 @@ from typing import Any
 
 from scing_cli.core.encoders.geometry import LARGEST_SIDE
 from scing_cli.core.encoders.graph_names import refuse_graph_file
-from scing_cli.core.encoders.local_copies import hub_copy, leads_outside, repository_of
+from scing_cli.core.encoders.local_copies import hub_copy, refuse_outside, repository_of
 from scing_cli.core.encoders.published_tags import model_of
 from scing_cli.core.encoders.tokenizer import VOCABULARY
 from scing_cli.core.encoders.transformers_config import from_transformers
@@ -142,11 +142,8 @@ def config_file(name: str) -> Path | None:
     if found is None and (copy is None or path.is_dir()):
         remedy = f"It is a run: --run {path}" if (path / "run.json").is_file() else FORM
         raise WeightsError(f"--model {path}: the folder has no {' or '.join(CONFIG_FILES)}.", remedy)
-    if found is not None and leads_outside(found, folder):
-        raise WeightsError(
-            f"{found} is a link to {found.resolve()}, outside its folder: it was not opened.",
-            "If you trust this file, copy it into the folder.",
-        )
+    if found is not None:
+        refuse_outside(found, folder)
     return found
 
 

@@ -11,7 +11,7 @@ import os
 import re
 from pathlib import Path
 
-from scing_cli.core.errors import WeightsError
+from scing_cli.core.errors import WeightsError, spelled
 from scing_cli.core.paths import check_local
 
 SUFFIXES = (".safetensors", ".pt", ".bin", ".pth")
@@ -73,11 +73,8 @@ def weights_in(folder: Path) -> Path | None:
             f"{folder} has its weights in several files ({parts[0]} lists them), which cannot be read.",
             "Save them as one file, such as model.safetensors, with the program that wrote them.",
         )
-    if found is not None and leads_outside(found, folder):
-        raise WeightsError(
-            f"{found} is a link to {found.resolve()}, outside its folder: it was not opened.",
-            f"If you trust this file, name it: --pretrained {found.resolve()}",
-        )
+    if found is not None:
+        refuse_outside(found, folder, remedy=f"If you trust this file, name it: --pretrained {found.resolve()}")
     return found
 
 
@@ -116,6 +113,22 @@ def is_file_name(pretrained: str) -> bool:
 def is_place(pretrained: str) -> bool:
     """Return whether `--pretrained` is a path or a repository in the hub's cache, not a tag or `random`."""
     return is_file_name(pretrained) or hub_copy(pretrained) is not None
+
+
+def refuse_outside(file: Path, *named: Path, remedy: str = "If you trust this file, copy it into the folder.") -> None:
+    """Check that a file lies in one of some folders, links followed.
+
+    Args:
+        file: The file; it need not exist.
+        named: The folders, as for `leads_outside`.
+        remedy: What to do with a link to a place outside.
+
+    Raises:
+        WeightsError: If it is a link to a place outside.
+    """
+    if all(leads_outside(file, folder) for folder in named):
+        what = f"{spelled(file)} is a link to {spelled(file.resolve())}, outside its folder: it was not opened."
+        raise WeightsError(what, remedy)
 
 
 def leads_outside(file: Path, named: Path) -> bool:

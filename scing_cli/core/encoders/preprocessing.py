@@ -21,6 +21,7 @@ from typing import Any
 from scing_cli.core.artifacts import STAMP
 from scing_cli.core.encoders.architecture import CONFIG_FILES, config_file
 from scing_cli.core.encoders.geometry import INTERPOLATIONS, LARGEST_SIDE, STATISTICS
+from scing_cli.core.encoders.local_copies import refuse_outside
 from scing_cli.core.errors import SettingError, WeightsError
 from scing_cli.core.safe_reading import SMALL, check_ordinary, parse_json, read_limited
 
@@ -101,6 +102,8 @@ def _stated(name: str, weights: Path | None, chosen: Chosen) -> Preprocessing | 
         if weights.name == _OURS and (weights.parent / STAMP).is_file():
             return _of_stamp(weights.parent / STAMP, chosen)
         near = next((weights.parent / file for file in CONFIG_FILES if (weights.parent / file).is_file()), None)
+        if near is not None:
+            refuse_outside(near, near.parent)
         if near is not None and (found := _of_config(near, chosen)) is not None:
             return found
     config = config_file(name)
@@ -128,6 +131,7 @@ def _of_config(config: Path, chosen: Chosen) -> Preprocessing | None:
     vision = content.get("vision_config")
     if isinstance(vision, Mapping):
         given = config.parent / STATEMENT
+        refuse_outside(given, config.parent)
         section: Any = _read(given) if given.is_file() else {}
         source, keys = (given if section else config), ("image_mean", "image_std", "resample")
         sizes = [section.get("crop_size"), section.get("size"), vision.get("image_size")]

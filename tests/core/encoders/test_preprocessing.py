@@ -84,3 +84,19 @@ def test_a_plain_name_is_what_the_user_chooses(statistics, interpolation):
     assert (found.mean, found.std) == STATISTICS["half" if statistics == "auto" else statistics]
     assert found.interpolation == ("bicubic" if interpolation == "auto" else interpolation)
     assert CLIP_STD != HALF
+
+
+@pytest.mark.parametrize("name", ["preprocessor_config.json", "open_clip_config.json"])
+def test_a_statement_outside_the_folder_is_not_read(tmp_path, name):
+    """Next to a model's description, and next to weights."""
+    folder, weights = tmp_path / "model", tmp_path / "model" / "weights.pt"
+    folder.mkdir()
+    weights.touch()
+    if name == "preprocessor_config.json":
+        transformers_folder(folder, {"image_mean": [0.5] * 3})
+    else:
+        open_clip_folder(folder, {"mean": [0.5] * 3})
+    (folder / name).rename(tmp_path / name)
+    (folder / name).symlink_to(tmp_path / name)
+    with pytest.raises(WeightsError, match="outside its folder: it was not opened"):
+        choose_preprocessing(str(folder), weights=weights)

@@ -30,7 +30,8 @@ from scing_cli.core.encoders.graph_files.graph_facts import GraphError, ImageInp
 from scing_cli.core.encoders.graph_files.ir_graph import read_ir
 from scing_cli.core.encoders.graph_files.onnx_graph import read_onnx
 from scing_cli.core.encoders.graph_files.pooling import Floats, pool
-from scing_cli.core.encoders.graph_files.preparation import Preparation, check_inside, prepare
+from scing_cli.core.encoders.graph_files.preparation import Preparation, prepare
+from scing_cli.core.encoders.local_copies import refuse_outside
 from scing_cli.core.encoders.openvino_model import openvino_installed
 from scing_cli.core.errors import ScingError, WeightsError, spelled
 from scing_cli.core.paths import check_local
@@ -97,7 +98,7 @@ def open_graph_file(path: Path, *, statistics: str = "auto", interpolation: str 
     content = _read(path, "Give the path of the file: --model FILE.onnx or FILE.xml.")
     weights = None
     if path.suffix.lower() == ".xml":
-        check_inside(path.with_suffix(".bin"), path)
+        refuse_outside(path.with_suffix(".bin"), path.parent, path.resolve().parent)
         weights = _read(path.with_suffix(".bin"), f"The weights of {path.name} belong next to it: copy them too.")
         facts = read_ir(content, len(weights), path)
     else:

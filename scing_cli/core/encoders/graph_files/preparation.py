@@ -15,7 +15,7 @@ from typing import Any
 from scing_cli.core.artifacts import FORMAT, check_content
 from scing_cli.core.encoders.geometry import INTERPOLATIONS, STATISTICS, Geometry
 from scing_cli.core.encoders.graph_files.graph_facts import GraphFacts, ImageInput, refusal
-from scing_cli.core.encoders.local_copies import leads_outside
+from scing_cli.core.encoders.local_copies import refuse_outside
 from scing_cli.core.errors import RunError, SettingError, WeightsError, one_line, spelled
 from scing_cli.core.safe_reading import SMALL, check_ordinary, parse_json, read_limited
 
@@ -113,7 +113,7 @@ def statements(facts: GraphFacts, source: Path) -> dict[str, Any]:
         said |= _checked(facts.statement.encode(), source, "Its metadata are wrong: export the encoder again.")
     beside = source.with_suffix(".json")
     remedy = "Mend that file, or rename it if it is about something else."
-    check_inside(beside, source)
+    refuse_outside(beside, source.parent, source.resolve().parent)  # the graph may be a link itself
     try:
         check_ordinary(beside)
         content = read_limited(beside, SMALL)
@@ -122,23 +122,6 @@ def statements(facts: GraphFacts, source: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise WeightsError(f"{spelled(beside)} cannot be read: {one_line(error)}.", remedy) from error
     return said | _checked(content, beside, remedy)
-
-
-def check_inside(beside: Path, source: Path) -> None:
-    """Check that a file next to a graph is no link to a place outside the graph's folder.
-
-    Args:
-        beside: The file; it need not exist.
-        source: The graph, which may be a link itself.
-
-    Raises:
-        WeightsError: If it is such a link.
-    """
-    if leads_outside(beside, source.parent) and leads_outside(beside, source.resolve().parent):
-        raise WeightsError(
-            f"{spelled(beside)} is a link to {spelled(beside.resolve())}, outside its folder: it was not opened.",
-            "If you trust this file, copy it into the folder.",
-        )
 
 
 def _checked(content: bytes, source: Path, remedy: str) -> dict[str, Any]:
