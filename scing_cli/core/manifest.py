@@ -22,6 +22,8 @@ COLUMNS = ("path", "identity", "camera", "split", "caption")
 _JUNK = re.compile(r"\s*(?:00)?-0*1(?:\.0*)?\s*")
 UNREADABLE = "unreadable_reason"
 """An extra column that `prepare` writes: why an image cannot be read. Such rows stay in the file, but are not used."""
+CAPTION_COLUMN = re.compile(r"caption(?:_([2-9]|[1-9][0-9]+))?")
+"""The names of the columns of captions: caption, caption_2, caption_3 and so on."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,7 +36,8 @@ class Sample:
         camera: The camera; empty where unknown.
         split: One of `SPLITS`, or empty.
         caption: A description of this image, or empty.
-        extra: Additional columns of the CSV, as (name, value) pairs.
+        extra: Additional columns of the CSV, as (name, value) pairs. Those named caption_2, caption_3 and so on are
+            further descriptions.
     """
 
     path: str
@@ -43,6 +46,19 @@ class Sample:
     split: str = ""
     caption: str = ""
     extra: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def captions(self) -> tuple[str, ...]:
+        """All descriptions of this image that have a letter or a sign, in the order of the numbers of their columns."""
+        further = [(int(found[1]), text) for name, text in self.extra if (found := CAPTION_COLUMN.fullmatch(name))]
+        return tuple(text for text in (self.caption, *(text for _, text in sorted(further))) if text.strip())
+
+    def with_captions(self, captions: Sequence[str]) -> Sample:
+        """Return the row with these descriptions instead of its own."""
+        first, *further = captions or [""]
+        named = tuple((f"caption_{number}", text) for number, text in enumerate(further, 2))
+        others = tuple(pair for pair in self.extra if not CAPTION_COLUMN.fullmatch(pair[0]))
+        return dataclasses.replace(self, caption=first, extra=(*named, *others))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

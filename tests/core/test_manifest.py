@@ -46,6 +46,21 @@ def test_a_part_without_rows_names_the_parts_there_are() -> None:
         mine(*ROWS).part("Query")
 
 
+def test_captions_are_in_the_order_of_their_columns() -> None:
+    row = Sample("a.jpg", caption="one", extra=(("caption_10", "ten"), ("weather", "rain"), ("caption_2", "two")))
+    assert row.captions == ("one", "two", "ten")
+    assert Sample("a.jpg", extra=(("caption_2", "two"), ("caption_3", " "), ("caption_1", "x"))).captions == ("two",)
+    assert Sample("a.jpg").captions == ()
+
+
+@given(st.lists(st.text(min_size=1).filter(str.strip), max_size=12))
+def test_captions_that_are_set_are_the_captions(captions: list[str]) -> None:
+    row = Sample("a.jpg", caption="old", extra=(("caption_2", "old"), ("weather", "rain")))
+    changed = row.with_captions(captions)
+    assert changed.captions == tuple(captions)
+    assert (changed.path, dict(changed.extra)["weather"]) == ("a.jpg", "rain")
+
+
 def test_files_start_from_the_root_unless_absolute(tmp_path: Path) -> None:
     absolute = str(tmp_path / "x.jpg")
     manifest = mine(ROWS[0], Sample(absolute))

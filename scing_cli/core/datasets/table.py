@@ -19,7 +19,7 @@ from scing_cli.core.datasets.foreign_paths import why_foreign, with_local_paths
 from scing_cli.core.datasets.split_words import SplitWords
 from scing_cli.core.errors import DataError, counted, share, spelled
 from scing_cli.core.layouts import Parts
-from scing_cli.core.manifest import COLUMNS, SPLITS, Manifest, Sample, display_name
+from scing_cli.core.manifest import CAPTION_COLUMN, COLUMNS, SPLITS, Manifest, Sample, display_name
 from scing_cli.core.paths import file_keys
 from scing_cli.core.safe_reading import check_ordinary
 
@@ -134,7 +134,7 @@ def read_table(source: Path, *, needed: Iterable[str]) -> Table:
 
     Fields are separated by commas, semicolons or tabs. A first line such as `sep=;`, which some spreadsheets write,
     selects the delimiter; otherwise it is the first one that finds the needed columns in the header. Case and
-    surrounding spaces do not matter in names of `COLUMNS`. Blank lines are skipped.
+    surrounding spaces do not matter in names of `COLUMNS` and of further captions. Blank lines are skipped.
 
     Raises:
         DataError: If the file cannot be read, is not UTF-8 text or lacks a column; the message names its columns.
@@ -177,7 +177,7 @@ def _delimiter(stream: TextIO, needed: Iterable[str]) -> tuple[str, bool]:
 def _known(name: str) -> str:
     """Return the standard form of a column's name; case and surrounding spaces do not matter."""
     known = name.strip().lower()
-    return known if known in COLUMNS else name
+    return known if known in COLUMNS or CAPTION_COLUMN.fullmatch(known) else name
 
 
 def _rows(stream: TextIO, delimiter: str) -> Iterator[tuple[int, list[str]]]:
