@@ -144,7 +144,7 @@ def _training_log(run: Run) -> dict[str, Any]:
     rows = [json.loads(line) for line in run.metrics.read_text(encoding="utf-8").splitlines()]
     last = {row["stage"]: row for row in rows}
     found = {name: last[stage][name] for stage, names in LOGGED.items() for name in names if name in last[stage]}
-    texts = functional.normalize(load_texts(run.prompts).vectors, dim=1)
+    texts = functional.normalize(load_texts(run.stage("prompts")).vectors, dim=1)
     cosines = (texts @ texts.T)[~torch.eye(len(texts), dtype=torch.bool)]
     logs = {**found, "text_cosine": float(cosines.mean())}
     return {"seconds": round(sum(row["seconds"] for row in rows)), "logs": logs}

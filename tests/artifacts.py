@@ -43,7 +43,7 @@ def write_sealed(file: Path, content: Mapping[str, Any]) -> None:
 def edit_run(folder: Path, change: Change) -> dict[str, Any]:
     """Change a run's run.json, as if it had been made so: its stages still belong to it."""
     content = edit_json(folder / "run.json", change)
-    for stage in (Run(folder, {}).prompts, Run(folder, {}).visual):
+    for stage in (Run(folder, {}).stage("prompts"), Run(folder, {}).stage("visual")):
         if (stage / "stamp.json").exists():
             edit_json(stage / "stamp.json", lambda stamp, stage=stage: stamp.update(run_id(stage)))
     return content

@@ -18,12 +18,13 @@ from collections.abc import Callable
 
 import torch
 from measuring import in_turns, line, options, seconds, settle
-from stage2 import IDENTITIES, INSTANCES, SCALE, TINY, trainer_of
+from stage2 import IDENTITIES, INSTANCES, TINY, inputs_of, trainer_of
 from torch.nn import functional
 
 from scing_cli.core.encoders import compiled
 from scing_cli.core.encoders.clip import ClipModel, load_clip
-from scing_cli.core.methods import Batch, Similarity, Task, load_method
+from scing_cli.core.methods import Batch, StageInputs, Task, load_method
+from scing_cli.core.methods.stage2 import tune_visual
 from scing_cli.core.runtime import DEVICES, choose_device, choose_precision, device_name
 from scing_cli.core.settings import PromptSettings, VisualSettings
 
@@ -35,21 +36,15 @@ Make = Callable[..., Task]
 
 def prompts(clip: ClipModel, features: torch.Tensor, labels: torch.Tensor, precision: str, *, given: bool) -> Task:
     settings = PromptSettings(model="-", views=f"bank:{BANK}", compile=given)
-    task = load_method("scing").prompt_task(settings, clip=clip, features=features, labels=labels, precision=precision)
+    first, _ = load_method("scing").stages
+    task = first.build(settings, StageInputs(clip, labels, precision, features=features))
     task.perturbation.views.features = features[:, None].repeat(1, BANK, 1)
     return task
 
 
 def visual(clip: ClipModel, features: torch.Tensor, labels: torch.Tensor, precision: str, *, given: bool) -> Task:
-    return load_method("scing").visual_task(
-        VisualSettings(compile=given),
-        encoder=clip.image,
-        texts=functional.normalize(features[::INSTANCES], dim=1),
-        similarity=Similarity("cosine", SCALE),
-        labels=labels,
-        cameras=None,
-        precision=precision,
-    )
+    texts = functional.normalize(features[::INSTANCES], dim=1)
+    return tune_visual(VisualSettings(compile=given), inputs_of(clip, texts, labels, precision))
 
 
 class Side:
@@ -65,7 +60,7 @@ class Side:
         features = torch.randn(IDENTITIES * INSTANCES, clip.image.embed_dim, generator=draw)
         labels = torch.arange(len(features), device=device) // INSTANCES
         self.task = make(clip, features.to(device), labels, precision, given=given)
-        self.batch = Batch(range(batch), pixels.to(device))
+        self.batch = Batch(range(batch), {"pixels": pixels.to(device)})
         self.steps = 1 if device.type == "cpu" else 20
         settings = VisualSettings(lr=5e-5, weight_decay=5e-4)
         self.trainer = trainer_of(self.task, settings, plan=[self.batch.rows], batches_of=lambda plan: [self.batch])

@@ -28,7 +28,7 @@ from torch.nn import functional
 
 from scing_cli.core.encoders.clip import ClipModel, load_clip
 from scing_cli.core.encoders.image import ImageFeatures
-from scing_cli.core.methods import load_method
+from scing_cli.core.methods import StageInputs, load_method
 from scing_cli.core.methods.perturbed_views import FreshViews
 from scing_cli.core.methods.prompts import AFTER, BEFORE
 from scing_cli.core.methods.stage1 import PromptTuning
@@ -127,13 +127,10 @@ class Stage1:
             batch_size=size.batch,
             instances=size.instances,
         )
-        self.task = load_method("scing").prompt_task(
-            settings,
-            clip=clip,
-            features=torch.randn(count, clip.image.embed_dim, generator=draw).to(device),
-            labels=torch.arange(size.people, device=device).repeat_interleave(size.instances),
-            precision=precision,
-        )
+        first, _ = load_method("scing").stages
+        features = torch.randn(count, clip.image.embed_dim, generator=draw).to(device)
+        labels = torch.arange(size.people, device=device).repeat_interleave(size.instances)
+        self.task = first.build(settings, StageInputs(clip, labels, precision, features=features))
         if usual:
             self.task = UsualTuning(self.task)
         self.rows = list(range(size.batch))
@@ -162,7 +159,7 @@ class Stage1:
         return float(self.task.prompts.tokens.detach()[0, 0, 0])
 
     def loss(self) -> Tensor:
-        batch = Batch(self.rows, self.pixels if self.task.reads_images else None)
+        batch = Batch(self.rows, {"pixels": self.pixels} if self.task.reads else {})
         return self.task.losses(batch, (0, "train-prompts", 0, 0)).total()
 
     def encode(self) -> float:

@@ -11,6 +11,7 @@ before any step, our losses in float32 without augmentation must be the usual wa
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,9 +22,10 @@ from open_clip.transformer import LayerNorm, QuickGELU, VisionTransformer
 from torch import Tensor
 from torch.nn import functional as F
 
-from scing_cli.core.encoders.clip import load_clip
+from scing_cli.core.encoders.clip import ClipModel, load_clip
 from scing_cli.core.encoders.image import ImageEncoder
-from scing_cli.core.methods import Batch, Batches, Similarity, Task
+from scing_cli.core.methods import Batch, Batches, StageInputs, Task
+from scing_cli.core.methods.prompts_file import IdentityTexts
 from scing_cli.core.methods.stage2 import VisualTuning, tune_visual
 from scing_cli.core.runtime import Silent, choose_precision
 from scing_cli.core.settings import Schedule, VisualSettings
@@ -43,7 +45,8 @@ class Ground:
 
     def __init__(self, model: str, batch: int, device: torch.device = CPU) -> None:
         draw = torch.Generator().manual_seed(0)
-        self.encoder = load_clip(model, "random").image.to(device)
+        self.clip = load_clip(model, "random")
+        self.encoder = self.clip.image.to(device)
         shape = (batch, 3, self.encoder.geometry.height, self.encoder.geometry.width)
         self.pixels = torch.randn(shape, generator=draw).to(device)
         self.labels = torch.arange(batch, device=device) // INSTANCES
@@ -52,15 +55,14 @@ class Ground:
     def task(self, precision: str, *, augmented: bool) -> VisualTuning:
         """Build our stage 2 on a copy of the tower."""
         chances = {} if augmented else {"flip": 0.0, "erase": 0.0, "crop": 0.0}
-        return tune_visual(
-            VisualSettings(**chances),
-            encoder=copy.deepcopy(self.encoder),
-            texts=self.texts,
-            similarity=Similarity("cosine", SCALE),
-            labels=self.labels,
-            cameras=None,
-            precision=precision,
-        )
+        clip = dataclasses.replace(self.clip, image=copy.deepcopy(self.encoder))
+        return tune_visual(VisualSettings(**chances), inputs_of(clip, self.texts, self.labels, precision))
+
+
+def inputs_of(clip: ClipModel, texts: Tensor, labels: Tensor, precision: str) -> StageInputs:
+    """Return the inputs of stage 2 with texts (K, D) of unit length."""
+    earlier = IdentityTexts(texts, tuple(map(str, range(len(texts)))), SCALE, "")
+    return StageInputs(clip, labels, precision, earlier=earlier)
 
 
 def open_clips(encoder: ImageEncoder) -> VisionTransformer:
@@ -129,7 +131,9 @@ def apart(ground: Ground, tower: VisionTransformer) -> float:
     """Return how far our losses are from the usual way's before any step, relative to them."""
     with torch.no_grad():
         expected = usual_losses(tower, ground.pixels, ground.texts, ground.labels)
-    terms = ground.task("fp32", augmented=False).losses(Batch(range(len(ground.labels)), ground.pixels), (0, "x", 0, 0))
+    terms = ground.task("fp32", augmented=False).losses(
+        Batch(range(len(ground.labels)), {"pixels": ground.pixels}), (0, "x", 0, 0)
+    )
     pairs = zip(terms.terms.values(), expected, strict=True)
     return max(abs(float(found.detach()) - float(known)) / abs(float(known)) for found, known in pairs)
 
@@ -146,7 +150,7 @@ def main() -> None:
         raise SystemExit(f"the losses of both ways are {far:.1g} apart: not equal")
     settings = VisualSettings()
     usual = torch.optim.Adam(tower.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
-    batch = Batch(range(size), ground.pixels)
+    batch = Batch(range(size), {"pixels": ground.pixels})
     name = f"a step of stage 2, {'a tiny model' if given.quick else 'ViT-B/16 256x128'}, batches of {size}"
     for precision in dict.fromkeys((choose_precision("auto", torch.device("cpu"), auto="bf16"), "fp32")):
         step = our_step(ground.task(precision, augmented=True), batch)

@@ -25,8 +25,8 @@ import functools
 
 from torch import nn
 
-from scing_cli.core.methods.stage1 import tune_prompts
-from scing_cli.core.methods.stage2 import tune_visual as visual_task
+from scing_cli.core.methods.stage1 import identity_stage, tune_prompts
+from scing_cli.core.methods.stage2 import VISUAL_STAGE
 
 
 class Narrow(nn.Module):
@@ -39,9 +39,12 @@ class Narrow(nn.Module):
         return self.up(self.down(features).relu())[:, None, :]
 
 
-def prompt_task(settings, **given):
+def prompts(settings, inputs):
     visual = functools.partial(Narrow, width=settings.toy_width)
-    return tune_prompts(settings, visual=visual, perturbation=None, **given)
+    return tune_prompts(settings, inputs, visual=visual, perturbation=None)
+
+
+stages = (identity_stage(prompts), VISUAL_STAGE)
 """
 
 

@@ -338,7 +338,7 @@ def test_without_a_cache_checks_are_made_each_time(tmp_path: Path, monkeypatch: 
 def test_a_stage_belongs_to_the_run_that_it_was_made_in(tmp_path: Path) -> None:
     settings = {"train-prompts": {"lr": 1}, "train-visual": {"lr": 2}}
     run = artifacts.create_run(tmp_path / "run", {**INFO, "settings": settings})
-    stamps = {folder: artifacts.run_id(folder) for folder in (run.prompts, run.visual)}
+    stamps = {folder: artifacts.run_id(folder) for folder in (run.stage("prompts"), run.stage("visual"))}
     assert len({mark["run"] for mark in stamps.values()}) == 2
     for folder, stamp in stamps.items():
         artifacts.check_provenance(folder, {**stamp, "more": 1}, remedy="")
@@ -346,13 +346,15 @@ def test_a_stage_belongs_to_the_run_that_it_was_made_in(tmp_path: Path) -> None:
             artifacts.check_provenance(folder, {}, remedy="Restore it.")
         assert caught.value.remedy == "Restore it."
     changed = artifacts.update_run(run, {"settings": settings | {"train-visual": {"lr": 3}}, "more": 1})
-    artifacts.check_provenance(changed.prompts, stamps[run.prompts], remedy="")  # stage 1 is as it was
+    artifacts.check_provenance(
+        changed.stage("prompts"), stamps[run.stage("prompts")], remedy=""
+    )  # stage 1 is as it was
     with pytest.raises(RunError, match="belong to different runs"):
-        artifacts.check_provenance(changed.visual, stamps[run.visual], remedy="")
+        artifacts.check_provenance(changed.stage("visual"), stamps[run.stage("visual")], remedy="")
     another = artifacts.create_run(tmp_path / "another", {**INFO, "settings": settings})
     with pytest.raises(RunError, match="belong to different runs"):
-        artifacts.check_provenance(another.prompts, stamps[run.prompts], remedy="")
+        artifacts.check_provenance(another.stage("prompts"), stamps[run.stage("prompts")], remedy="")
     moved = tmp_path / "alone" / "visual"
     moved.mkdir(parents=True)
     assert artifacts.run_id(moved) == artifacts.run_id(tmp_path / "dry run") == {}
-    artifacts.check_provenance(moved, stamps[run.visual], remedy="")
+    artifacts.check_provenance(moved, stamps[run.stage("visual")], remedy="")

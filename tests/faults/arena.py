@@ -41,7 +41,7 @@ from scing_cli.core.workflows.search.match_threshold import MatchRule, find_thre
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import ModelChoice, open_model, reopen_model
 from scing_cli.core.workflows.shared.run_data import open_data, run_manifest
-from scing_cli.core.workflows.shared.starting_encoder import starting_encoder
+from scing_cli.core.workflows.shared.starting_encoder import starting_clip
 from scing_cli.core.workflows.train.prompts_stage import train_prompts
 from scing_cli.core.workflows.train.visual_stage import train_visual
 
@@ -127,10 +127,10 @@ class Arena:
     def train_visual(self) -> Any:
         """As stage 2 begins."""
         run = choose_run(self.run, stage="prompts")
-        texts = load_texts(run.prompts)
+        texts = load_texts(run.stage("prompts"))
         check_identities(texts, run.identities, where=str(run.path))
         manifest = run_manifest(run)
-        encoder = starting_encoder(run, texts, None, Silent())
+        encoder = starting_clip(run, texts.model_digest, None, Silent()).image
         facts = dataclasses.replace(texts, vectors=texts.vectors.tolist())
         return facts, manifest, encoder_digest(encoder), run.info["settings"]["train-prompts"]
 

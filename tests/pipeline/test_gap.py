@@ -59,7 +59,7 @@ def embedded(encoder, run, *, cameras=False):
 def expected(vectors, run):
     """Return the oracle's numbers of a run's training images."""
     opened = open_run(run)
-    texts = load_file(opened.prompts / "prompts.safetensors")["identity_texts"]
+    texts = load_file(opened.stage("prompts") / "prompts.safetensors")["identity_texts"]
     own = labels(run_manifest(opened).part("train"), opened.identities)
     return pytest.approx(oracle.gap(vectors, texts.tolist(), own), abs=1e-6)
 
@@ -119,9 +119,9 @@ def test_an_encoder_that_knows_cameras_is_told_them(finished, own_run):
 
 def test_texts_of_any_length_are_compared_by_their_direction(finished, own_run):
     run = open_run(own_run)
-    stamp = json.loads((run.prompts / "stamp.json").read_text(encoding="utf-8"))
-    texts = load_file(run.prompts / "prompts.safetensors")["identity_texts"] * torch.arange(1, 7)[:, None]
-    save_prompts(run.prompts, {}, IdentityTexts(texts, run.identities, 1.0, stamp["model_digest"], "dot"), {})
+    stamp = json.loads((run.stage("prompts") / "stamp.json").read_text(encoding="utf-8"))
+    texts = load_file(run.stage("prompts") / "prompts.safetensors")["identity_texts"] * torch.arange(1, 7)[:, None]
+    save_prompts(run.stage("prompts"), {}, IdentityTexts(texts, run.identities, 1.0, stamp["model_digest"], "dot"), {})
     long, unit = (measure_gaps([folder])[0] for folder in (own_run, finished))
     assert numbers(long.numbers()) == pytest.approx(numbers(unit.numbers()), abs=1e-6)
     assert long.plane.texts == pytest.approx(unit.plane.texts, abs=1e-5)

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from built import prompt_task_of
 from devices import needs_gpu
 from tiny import FROM_NOTHING, TINY_MODEL
 
@@ -14,7 +15,7 @@ from scing_cli.core.batches import ImageLoader, identity_batches, normalise, seq
 from scing_cli.core.datasets import read_data
 from scing_cli.core.encoders.clip import load_clip
 from scing_cli.core.manifest import labels as classes_of
-from scing_cli.core.methods import Batch, load_method
+from scing_cli.core.methods import Batch
 from scing_cli.core.runtime import Silent
 from scing_cli.core.settings import PromptSettings
 
@@ -38,17 +39,17 @@ class Ground:
 
     def task(self, **changes):
         settings = self.settings.model_validate({**self.settings.model_dump(), **changes})
-        return load_method("scing").prompt_task(
-            settings, clip=self.clip, features=self.features, labels=self.labels, precision="fp32"
+        return prompt_task_of(
+            "scing", settings, clip=self.clip, features=self.features, labels=self.labels, precision="fp32"
         )
 
     def train(self, task, steps, key):
-        task.prepare(lambda plan: (Batch(rows, self.pixels[rows]) for rows in plan), Silent())
+        task.prepare(lambda plan: (Batch(rows, {"pixels": self.pixels[rows]}) for rows in plan), Silent())
         optimiser = torch.optim.Adam(task.trainable().parameters(), lr=3e-3)
         contrast = []
         for step in range(steps):
             rows = identity_batches(self.labels.tolist(), identities=4, instances=4, key=(key, step))[0]
-            losses = task.losses(Batch(rows, self.pixels[rows]), (0, key, 0, step))
+            losses = task.losses(Batch(rows, {"pixels": self.pixels[rows]}), (0, key, 0, step))
             optimiser.zero_grad(set_to_none=True)
             losses.total().backward()
             optimiser.step()
@@ -62,7 +63,9 @@ class Ground:
         for key in HELD_OUT:
             first, second = (
                 task.texts(self.labels, part)[0]
-                for part in task.perturbation(Batch(range(len(self.pixels)), self.pixels), key).split(len(self.pixels))
+                for part in task.perturbation(Batch(range(len(self.pixels)), {"pixels": self.pixels}), key).split(
+                    len(self.pixels)
+                )
             )
             cosines.append((first * second).sum(1).mean())
         return float(torch.stack(cosines).mean())

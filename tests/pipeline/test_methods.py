@@ -43,7 +43,7 @@ def test_dot_products_reach_from_the_features_of_stage_1_to_the_losses_of_stage_
     command = (*("64" if word == "16" else word for word in command), *given)
     assert scing(*command).code == 0
     run = open_run(Path("run"))
-    texts = load_texts(run.prompts)
+    texts = load_texts(run.stage("prompts"))
     assert texts.similarity == "dot"
     assert float((texts.vectors.norm(dim=1) - 1).abs().min()) > 0.05
     part = run_manifest(run).part("train")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -20,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from tiny import TINY_MODEL, tiny_clip
 
 from scing_cli.core.artifacts import acquire_lock
-from scing_cli.core.methods import prompts_file
+from scing_cli.core.methods import scing as scing_method
 from scing_cli.core.settings import VisualSettings
 from scing_cli.core.training import MetricsLog
 from scing_cli.core.workflows.train import unfinished
@@ -187,15 +188,15 @@ def test_resume_takes_up_validation_and_device(scing, world, here, stop_at):
 def test_the_look_and_the_training_are_under_one_lock(scing, own_run, monkeypatch, here):
     """Else who looked first could train over what another has made meanwhile."""
     shutil.rmtree(own_run / "visual")
-    real, refused = prompts_file.load_texts, []
+    (first, second), refused = scing_method.stages, []
 
     def load(folder):
         with pytest.raises(RunLockedError):
             workflow.train_visual(VisualSettings(epochs=1, batch_size=16), run=own_run)
         refused.append(folder)
-        return real(folder)
+        return first.load(folder)
 
-    monkeypatch.setattr(prompts_file, "load_texts", load)
+    monkeypatch.setattr(scing_method, "stages", (dataclasses.replace(first, load=load), second))
     assert scing("train-visual", *FAST, "--run", own_run).code == 0
     assert len(refused) == 1
     before = encoder(own_run)

@@ -45,7 +45,7 @@ def _write(run: Run, target: Path, info: dict[str, Any]) -> Run:
     """Write the new run next to its place, and rename it."""
     temporary = target.parent / f".{target.name}.{secrets.token_hex(4)}.part"
     try:
-        shutil.copytree(run.prompts, temporary / run.prompts.name)
+        shutil.copytree(run.stage("prompts"), temporary / run.stage("prompts").name)
         for file in SHARED:
             if (run.path / file).is_file():
                 shutil.copy2(run.path / file, temporary / file)

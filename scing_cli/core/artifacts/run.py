@@ -45,20 +45,14 @@ class Run:
     path: Path
     info: Mapping[str, Any]
 
-    @property
-    def prompts(self) -> Path:
-        """The folder of stage 1: the prompts and w_k."""
-        return self.path / "prompts"
-
-    @property
-    def visual(self) -> Path:
-        """The folder of stage 2: the image encoder."""
-        return self.path / "visual"
+    def stage(self, name: str) -> Path:
+        """Return the folder of a stage: `prompts` for the result of stage 1, `visual` for the encoders of stage 2."""
+        return self.path / name
 
     @property
     def inference(self) -> Path:
         """The folder of the image encoder's OpenVINO model; it need not exist."""
-        return self.visual / "inference"
+        return self.stage("visual") / "inference"
 
     @property
     def manifest(self) -> Path:
@@ -99,7 +93,7 @@ class Run:
 
     def has(self, stage: str) -> bool:
         """Return whether the stage `prompts` or `visual` is complete."""
-        return (self.path / stage / STAMP).is_file()
+        return (self.stage(stage) / STAMP).is_file()
 
     def visual_stamp(self) -> dict[str, Any]:
         """Return the stamp of the trained image encoder; it contains at least `digest` and `model`.
@@ -107,8 +101,9 @@ class Run:
         Raises:
             RunError: If it is missing or damaged.
         """
-        stamp = read_json(self.visual / STAMP, remedy=VISUAL_REMEDY)
-        check_content("visual stamp", stamp, self.visual / STAMP, remedy=VISUAL_REMEDY)
+        source = self.stage("visual") / STAMP
+        stamp = read_json(source, remedy=VISUAL_REMEDY)
+        check_content("visual stamp", stamp, source, remedy=VISUAL_REMEDY)
         return stamp
 
     def need(self, stage: str) -> None:

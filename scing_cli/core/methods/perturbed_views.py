@@ -17,7 +17,7 @@ from scing_cli.core.batches import random_batches
 from scing_cli.core.batches.augment import Augmentation
 from scing_cli.core.encoders.attention import RunBlock
 from scing_cli.core.encoders.image import ImageEncoder, ImageFeatures
-from scing_cli.core.methods.task import Batch, Batches, Cached, Key, not_cached
+from scing_cli.core.methods.task import IMAGES, NOTHING, PIXELS, Batch, Batches, Cached, Key, not_cached
 from scing_cli.core.runtime import Advance, Reporter, autocast, generator, to_device
 
 LARGE = 100e6  # bytes: the note names the memory of a bank from this size on
@@ -59,7 +59,7 @@ class ViewEncoder:
 class Views(Protocol):
     """Source of two perturbed views of each image of a batch."""
 
-    reads_images: bool
+    reads: frozenset[str]
 
     def prepare(self, batches_of: Batches, images: int, reporter: Reporter, cached: Cached = not_cached) -> None:
         """Do the work that is needed once, before the first step.
@@ -76,7 +76,7 @@ class Views(Protocol):
         """Return the features of two views of each image, before dropout.
 
         Args:
-            batch: Of B rows; with pixels if `reads_images` is true.
+            batch: Of B rows; with the inputs that `reads` names.
             key: All random draws are a function of it.
 
         Returns:
@@ -92,7 +92,7 @@ class FreshViews:
         encode: Perturbs and encodes.
     """
 
-    reads_images = True
+    reads = IMAGES
 
     def __init__(self, encode: ViewEncoder) -> None:
         self.encode = encode
@@ -106,8 +106,6 @@ class FreshViews:
         Raises:
             ValueError: If the batch has no pixels.
         """
-        if batch.pixels is None:
-            raise ValueError("fresh views need pixels, and this batch has none")
         return self.encode(batch.pixels, (*key, 1), (*key, 2))
 
 
@@ -121,7 +119,7 @@ class ViewBank:
         seed: First part of every draw's key.
     """
 
-    reads_images = False
+    reads = NOTHING
 
     def __init__(self, encode: ViewEncoder, *, views: int, batch_size: int, seed: int) -> None:
         self.encode = encode
@@ -154,7 +152,7 @@ class ViewBank:
         # an occlusion is filled from another image of the batch, so every view gets a shuffle of its own
         batch_rows = random_batches(images, size=self.batch_size, key=(*key, "shuffle"))
         for number, batch in enumerate(batches_of(batch_rows)):
-            if batch.pixels is None:
+            if PIXELS not in batch.inputs:
                 raise ValueError("a bank of views needs pixels, and this batch has none")
             features[to_device(list(batch.rows), device)] = self.encode(batch.pixels, (*key, number))
             advance(len(batch.rows))

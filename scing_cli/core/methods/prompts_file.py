@@ -23,7 +23,9 @@ from scing_cli.core.artifacts import (
     run_id,
     write_json,
 )
+from scing_cli.core.encoders.encoder_file import tensors_digest
 from scing_cli.core.errors import RunError, spelled
+from scing_cli.core.methods.stages import Stage1Result
 
 WEIGHTS = "prompts.safetensors"
 TEXTS = "identity_texts"
@@ -46,6 +48,14 @@ class IdentityTexts:
     logit_scale: float
     model_digest: str
     similarity: str = "cosine"
+
+    def digest(self) -> str:
+        """Return the digest of the texts."""
+        return tensors_digest({"texts": self.vectors}, {})
+
+    def summary(self) -> str:
+        """Return what stage 2 uses as it is, in words."""
+        return f"{len(self.identities)} identity texts of width {self.vectors.shape[1]}"
 
 
 def save_prompts(folder: Path, weights: Mapping[str, Tensor], texts: IdentityTexts, extra: Mapping[str, Any]) -> None:
@@ -101,16 +111,16 @@ def load_texts(folder: Path) -> IdentityTexts:
     return IdentityTexts(vectors, identities, float(stamp["logit_scale"]), str(stamp["model_digest"]), similarity)
 
 
-def check_identities(texts: IdentityTexts, identities: tuple[str, ...], *, where: str) -> None:
+def check_identities(earlier: Stage1Result, identities: tuple[str, ...], *, where: str) -> None:
     """Check that prompts belong to the identities to train on.
 
     Raises:
         RunError: Naming the identities that only one of them has.
     """
-    if texts.identities == identities:
+    if earlier.identities == identities:
         return
-    only_prompts = sorted(set(texts.identities) - set(identities))
-    only_data = sorted(set(identities) - set(texts.identities))
+    only_prompts = sorted(set(earlier.identities) - set(identities))
+    only_data = sorted(set(identities) - set(earlier.identities))
     parts = [
         f"{len(names)} only in {side} ({', '.join(map(spelled, names[:5]))}{', …' if len(names) > 5 else ''})"
         for names, side in ((only_prompts, "the prompts"), (only_data, "the data"))

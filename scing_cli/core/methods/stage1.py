@@ -5,6 +5,9 @@ Shapes: B batch, N training images, K identities, D joint width, d text token, M
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -15,7 +18,9 @@ from scing_cli.core.encoders.compiled import CompiledBlock
 from scing_cli.core.methods.losses import Similarity, consistency, single_contrast, supervised_contrast
 from scing_cli.core.methods.perturbed_views import Perturbation
 from scing_cli.core.methods.prompts import PromptLearner, VisualPrompt
-from scing_cli.core.methods.task import Batch, Batches, Cached, Key, Losses, not_cached
+from scing_cli.core.methods.prompts_file import IdentityTexts, load_texts, save_prompts
+from scing_cli.core.methods.stages import Origin, PromptStage, PromptTask, StageInputs
+from scing_cli.core.methods.task import NOTHING, Batch, Batches, Cached, Key, Losses, not_cached
 from scing_cli.core.runtime import Reporter, autocast, draw_seed, seeded, to_device
 from scing_cli.core.settings import PromptSettings
 
@@ -62,7 +67,7 @@ class PromptTuning:
         self.contrast = contrast
         self.precision = precision
         self.run = run
-        self.reads_images = perturbation is not None and perturbation.views.reads_images
+        self.reads = NOTHING if perturbation is None else perturbation.views.reads
 
     def prepare(self, batches_of: Batches, reporter: Reporter, cached: Cached = not_cached) -> None:
         """Fill the bank of perturbed views, if there is one (`ViewBank`)."""
@@ -141,11 +146,8 @@ class PromptTuning:
 
 def tune_prompts(
     settings: PromptSettings,
+    inputs: StageInputs,
     *,
-    clip: ClipModel,
-    features: Tensor,
-    labels: Tensor,
-    precision: str,
     visual: VisualPrompt | None,
     perturbation: Perturbation | None,
 ) -> PromptTuning:
@@ -153,13 +155,16 @@ def tune_prompts(
 
     Args:
         settings: Checked settings; their seed initialises the prompts.
-        clip: Both encoders, on the training device.
-        features: V of every training image as the tower returns it, (N, D), without augmentation.
-        labels: (N,) classes 0..K-1; each class gets a prompt.
-        precision: Of the towers (R17).
+        inputs: Both encoders, V of every training image, and the classes 0..K-1; each class gets a prompt.
         visual: Builds the module of the visual part (`PromptLearner`); None for prompts without one.
         perturbation: Computes V' and V'' for the consistency loss; None to leave the loss out.
+
+    Raises:
+        ValueError: If the inputs have no V.
     """
+    clip, labels, features = inputs.clip, inputs.labels, inputs.features
+    if features is None:
+        raise ValueError("stage 1 needs the features of all training images")
     with seeded(draw_seed(settings.seed, "train-prompts", "initialisation")):
         identities = int(labels.max()) + 1
         prompts = PromptLearner(clip=clip, identities=identities, tokens=settings.tokens, visual=visual)
@@ -171,6 +176,22 @@ def tune_prompts(
         similarity=Similarity(settings.similarity, clip.logit_scale),
         perturbation=perturbation,
         contrast=settings.contrast,
-        precision=precision,
+        precision=inputs.precision,
         run=CompiledBlock() if settings.compile else None,
     )
+
+
+def identity_stage(build: Callable[[PromptSettings, StageInputs], PromptTask]) -> PromptStage:
+    """Return a stage 1 that learns prompts of identities; its result is the texts w_k of all identities."""
+    return PromptStage(build, _save, load_texts, reads_features=True)
+
+
+def _save(folder: Path, task: PromptTuning, settings: PromptSettings, origin: Origin) -> None:
+    texts = IdentityTexts(
+        vectors=task.identity_texts(kind=settings.identity_text),
+        identities=origin.identities,
+        logit_scale=origin.logit_scale,
+        model_digest=origin.model_digest,
+        similarity=settings.similarity,
+    )
+    save_prompts(folder, task.trainable().state_dict(), texts, origin.extra)

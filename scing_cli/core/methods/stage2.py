@@ -14,7 +14,9 @@ from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.methods.augmentation import augmentation_of
 from scing_cli.core.methods.losses import Similarity
 from scing_cli.core.methods.objectives import Objective, build_objective
-from scing_cli.core.methods.task import Batch, Key, Losses
+from scing_cli.core.methods.prompts_file import IdentityTexts
+from scing_cli.core.methods.stages import StageInputs, VisualStage
+from scing_cli.core.methods.task import IMAGES, Batch, Key, Losses
 from scing_cli.core.runtime import autocast, to_device
 from scing_cli.core.settings import VisualSettings
 
@@ -33,7 +35,7 @@ class VisualTuning:
     """
 
     name = "train-visual"
-    reads_images = True
+    reads = IMAGES
 
     def __init__(
         self,
@@ -61,8 +63,6 @@ class VisualTuning:
 
     def losses(self, batch: Batch, key: Key) -> Losses:
         """Return the loss terms of a batch."""
-        if batch.pixels is None:
-            raise ValueError("stage 2 reads images: the batch has no pixels")
         rows = to_device(list(batch.rows), self.labels.device)
         cameras = None if self.cameras is None else self.cameras[rows]
         with autocast(batch.pixels.device, self.precision):
@@ -71,34 +71,31 @@ class VisualTuning:
         return result
 
 
-def tune_visual(
-    settings: VisualSettings,
-    *,
-    encoder: ImageEncoder,
-    texts: Tensor,
-    similarity: Similarity,
-    labels: Tensor,
-    cameras: Tensor | None,
-    precision: str,
-) -> VisualTuning:
+def tune_visual(settings: VisualSettings, inputs: StageInputs) -> VisualTuning:
     """Build stage 2 on the texts that stage 1 saved.
 
     Args:
         settings: Checked settings; they choose the losses.
-        encoder: All its parameters are trained; on the training device.
-        texts: w_k as stage 1 saved them, (K, D), on the device.
-        similarity: How stage 1 compared the texts with images.
-        labels: (N,) classes of the training images.
-        cameras: (N,) rows of their camera vectors in the encoder (R15); None for an encoder without them.
-        precision: Of the tower (R17).
+        inputs: All parameters of its image encoder are trained; the result of stage 1 is `IdentityTexts`.
+
+    Raises:
+        TypeError: If the inputs have another result of stage 1.
     """
-    objective = build_objective(settings, encoder=encoder, texts=texts, similarity=similarity)
+    encoder, texts, device = inputs.clip.image, inputs.earlier, inputs.labels.device
+    if not isinstance(texts, IdentityTexts):
+        raise TypeError(f"stage 2 needs the texts of identities, not {texts!r}")
+    similarity, vectors = Similarity(texts.similarity, texts.logit_scale), texts.vectors
+    vectors = vectors if vectors.is_meta else vectors.to(device)
+    objective = build_objective(settings, encoder=encoder, texts=vectors, similarity=similarity)
     return VisualTuning(
         encoder=encoder,
-        objective=objective.to(texts.device),
-        labels=labels,
-        cameras=cameras,
+        objective=objective.to(vectors.device),
+        labels=inputs.labels,
+        cameras=inputs.cameras,
         augmentation=augmentation_of(settings, encoder.geometry, occlusion=settings.occlusion),
-        precision=precision,
+        precision=inputs.precision,
         run=CompiledBlock() if settings.compile else None,
     )
+
+
+VISUAL_STAGE = VisualStage(tune_visual)

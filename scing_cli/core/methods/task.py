@@ -9,6 +9,9 @@ from typing import Protocol
 from torch import Tensor, nn
 
 Key = tuple[int | str, ...]
+PIXELS = "pixels"
+NOTHING: frozenset[str] = frozenset()
+IMAGES = frozenset({PIXELS})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,11 +20,23 @@ class Batch:
 
     Args:
         rows: Row numbers in the training part, length B.
-        pixels: (B, 3, H, W) float32 on the device, normalised and not augmented; None if the task reads no images.
+        inputs: What the task reads of these rows, by name, on the device: `pixels` is (B, 3, H, W) float32, normalised
+            and not augmented.
     """
 
     rows: Sequence[int]
-    pixels: Tensor | None
+    inputs: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
+
+    @property
+    def pixels(self) -> Tensor:
+        """The images of the rows.
+
+        Raises:
+            ValueError: If the batch has none.
+        """
+        if PIXELS not in self.inputs:
+            raise ValueError("these losses need pixels, and this batch has none")
+        return self.inputs[PIXELS]
 
 
 Batches = Callable[[Sequence[Sequence[int]]], Iterable[Batch]]  # lists of training rows -> their batches, in order
@@ -53,10 +68,15 @@ class Losses:
 
 
 class Task(Protocol):
-    """One stage of one method: what is trained, and with which losses."""
+    """One stage of one method: what is trained, and with which losses.
+
+    Args:
+        name: Of the stage.
+        reads: Names of the inputs that each batch must have.
+    """
 
     name: str
-    reads_images: bool
+    reads: frozenset[str]
 
     def trainable(self) -> nn.Module:
         """Return the module to train: those of its parameters that require a gradient."""

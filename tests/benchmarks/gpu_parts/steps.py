@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 import measuring
 import torch
 from stage1 import UsualTuning
-from stage2 import SCALE, apart, open_clips, trainer_of
 from stage2 import Ground as VisualGround
+from stage2 import apart, inputs_of, open_clips, trainer_of
 from torch import Tensor
 
 from gpu_parts import usual
@@ -25,9 +25,10 @@ from gpu_parts.ground import Figure, Ground, text_operations
 from gpu_parts.limits import guarded
 from scing_cli.core.batches import identity_batches
 from scing_cli.core.manifest import labels as classes_of
-from scing_cli.core.methods import Batch, Batches, Similarity, Task, load_method
+from scing_cli.core.methods import Batch, Batches, StageInputs, Task, load_method
 from scing_cli.core.methods.stage1 import PromptTuning
 from scing_cli.core.methods.stage2 import tune_visual
+from scing_cli.core.methods.task import IMAGES
 from scing_cli.core.runtime import choose_precision
 from scing_cli.core.settings import PromptSettings, Schedule, VisualSettings
 from scing_cli.core.workflows.train.training_images import make_batches
@@ -63,7 +64,7 @@ class Ours:
             ground.clip.image.geometry,
             device=ground.device,
             workers=ground.cores,
-            images=self.task.reads_images,
+            reads=self.task.reads,
         )
         count = dict(ground.sizes.steps)[settings.batch_size]
         self.plan = planned(ground, settings, self.task.name)[:count]
@@ -118,28 +119,19 @@ def classes(ground: Ground) -> Tensor:
 def visual(ground: Ground, batch: int, *, compiled: bool = False) -> Ours:
     """Return our stage 2 in bf16 on a copy of the tower."""
     settings = VisualSettings(batch_size=batch, compile=compiled)
-    task = tune_visual(
-        settings,
-        encoder=copy.deepcopy(ground.clip.image),
-        texts=usual.unit(ground.sizes.people, ground.clip.image.embed_dim, ground.device),
-        similarity=Similarity("cosine", SCALE),
-        labels=classes(ground),
-        cameras=None,
-        precision="bf16",
-    )
+    clip = dataclasses.replace(ground.clip, image=copy.deepcopy(ground.clip.image))
+    texts = usual.unit(ground.sizes.people, clip.image.embed_dim, ground.device)
+    task = tune_visual(settings, inputs_of(clip, texts, classes(ground), "bf16"))
     return Ours(ground, task, settings, 3 * ground.image_operations)
 
 
 def prompts(ground: Ground, batch: int, views: str, precision: str = "bf16", *, compiled: bool = False) -> PromptTuning:
     """Return our stage 1; a bank is filled with random features, which are looked up as fast as others."""
     count, width = len(ground.part), ground.clip.image.embed_dim
-    task = load_method("scing").prompt_task(
-        prompt_settings(batch, views, compiled=compiled),
-        clip=copy.deepcopy(ground.clip),
-        features=usual.unit(count, width, ground.device),
-        labels=classes(ground),
-        precision=precision,
-    )
+    first, _ = load_method("scing").stages
+    features = usual.unit(count, width, ground.device)
+    inputs = StageInputs(copy.deepcopy(ground.clip), classes(ground), precision, features=features)
+    task = first.build(prompt_settings(batch, views, compiled=compiled), inputs)
     if views != "fresh":
         task.perturbation.views.features = torch.randn(count, BANK, width, device=ground.device)
     return task
@@ -205,13 +197,13 @@ def prompt_losses(ground: Ground, batch: int) -> Iterator[Figure]:
     settings, key = prompt_settings(batch, "fresh"), (0, "train-prompts", 0, 0)
     plan = planned(ground, settings, "train-prompts")[:1]
     (given,) = make_batches(
-        ground.part, ground.clip.image.geometry, device=ground.device, workers=ground.cores, images=True
+        ground.part, ground.clip.image.geometry, device=ground.device, workers=ground.cores, reads=IMAGES
     )(plan)
     image = ours.perturbation.views.encode.image
     seen = torch.cat([image(given.pixels, *key, view) for view in (1, 2)])
     with torch.no_grad():
         found, known = (
-            float(each.losses(Batch(given.rows, pixels), key).total())
+            float(each.losses(Batch(given.rows, {"pixels": pixels}), key).total())
             for each, pixels in ((ours, given.pixels), (task, seen))
         )
     yield losses_apart("stage 1", abs(found - known) / abs(known))

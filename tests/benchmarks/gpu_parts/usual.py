@@ -95,7 +95,7 @@ class SeenViews:
         tower: The frozen image tower.
     """
 
-    reads_images = True
+    reads = frozenset({"pixels"})
 
     def __init__(self, tower: ImageTower) -> None:
         self.tower = tower
@@ -163,7 +163,7 @@ def prompts_step(ground: Ground, task: UsualTuning, *, plain: bool = True) -> St
     numbers = iter(range(1_000_000))
 
     def loss(pixels: Tensor, rows: Tensor) -> Tensor:
-        return task.losses(Batch(rows.tolist(), pixels), (0, "train-prompts", 0, next(numbers))).total()
+        return task.losses(Batch(rows.tolist(), {"pixels": pixels}), (0, "train-prompts", 0, next(numbers))).total()
 
     return scaled_step(ground, list(task.trainable().parameters()), loss, plain=plain)
 

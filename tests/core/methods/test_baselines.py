@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from built import prompt_task_of, visual_task_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import clip_reid as oracle
@@ -15,7 +16,7 @@ from tiny import tiny_clip
 
 from scing_cli.core.batches.augment import Augmentation
 from scing_cli.core.encoders.image import ImageFeatures
-from scing_cli.core.methods import Similarity, load_method
+from scing_cli.core.methods import Similarity
 from scing_cli.core.methods.cocoop import MetaNet
 from scing_cli.core.methods.losses import batch_hard_triplet
 from scing_cli.core.methods.objectives import build_objective
@@ -37,7 +38,7 @@ def double(tensor):
 
 def prompt_task(clip, method, features, **options):
     chosen = PromptSettings(method=method, model="test", pretrained="random", **options)
-    return load_method(method).prompt_task(chosen, clip=clip, features=features, labels=LABELS, precision="fp32")
+    return prompt_task_of(method, chosen, clip=clip, features=features, labels=LABELS, precision="fp32")
 
 
 @pytest.mark.parametrize("method", ["clip-reid", "cocoop", "scing"])
@@ -55,7 +56,7 @@ def test_clip_reids_contrast_takes_raw_dot_products_at_temperature_1(method):
     texts = double(clip.text(embeddings, task.prompts.end))
     images, labels = double(features[rows]), LABELS[rows].tolist()
     expected = oracle.contrast(images, texts, labels) + oracle.contrast(texts, images, labels)
-    found = task.losses(Batch(rows, None), (0, "train-prompts", 0, 0))
+    found = task.losses(Batch(rows), (0, "train-prompts", 0, 0))
     assert set(found.terms) == {"contrast"}
     assert float(found.total().detach()) == pytest.approx(expected, rel=1e-5)
     assert abs(float(np.linalg.norm(texts[0])) - 1) > 0.1  # raw, so their length counts
@@ -211,12 +212,13 @@ def test_every_method_starts_from_the_same_tokens():
 
 @pytest.mark.parametrize("method", ["clip-reid", "cocoop"])
 def test_the_baselines_read_no_image_in_stage_1(method):
-    assert not prompt_task(tiny_clip(), method, vectors(6, seed=1)).reads_images
+    assert not prompt_task(tiny_clip(), method, vectors(6, seed=1)).reads
 
 
 def test_clip_reids_augmentation_pads_and_crops_every_image():
     clip = tiny_clip()
-    task = load_method("clip-reid").visual_task(
+    task = visual_task_of(
+        "clip-reid",
         VisualSettings(crop=1.0),
         encoder=clip.image,
         texts=vectors(3, seed=2),
@@ -236,9 +238,9 @@ def test_under_dot_products_pdca_still_compares_directions():
             value.copy_(torch.randn_like(value) * 0.3)
     pixels = torch.randn(6, 3, 32, 16, generator=torch.Generator().manual_seed(2))
     key = (0, "train-prompts", 0, 0)
-    views = task.perturbation(Batch(list(range(6)), pixels), key)
+    views = task.perturbation(Batch(list(range(6)), {"pixels": pixels}), key)
     triple = [double(task.texts(LABELS, part)[0]) for part in (task.conditions, views[:6], views[6:])]
-    found = task.losses(Batch(list(range(6)), pixels), key).terms["consistency"]
+    found = task.losses(Batch(list(range(6)), {"pixels": pixels}), key).terms["consistency"]
     assert float(found.detach()) == pytest.approx(0.7 * paper.consistency_loss(*triple), rel=1e-4)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from built import prompt_task_of, visual_task_of
 from tiny import tiny_clip
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch.nn import functional as F
 
 from scing_cli.core.encoders import compiled
-from scing_cli.core.methods import Batch, Similarity, load_method
+from scing_cli.core.methods import Batch, Similarity
 from scing_cli.core.runtime import Silent
 from scing_cli.core.settings import PromptSettings, VisualSettings
 
@@ -40,7 +41,8 @@ def deep_clip():
 
 def prompts(method, **settings):
     clip = deep_clip()
-    return load_method(method).prompt_task(
+    return prompt_task_of(
+        method,
         PromptSettings(model="-", batch_size=4, instances=2, **settings),
         clip=clip,
         features=drawn(IMAGES, clip.image.embed_dim),
@@ -51,7 +53,8 @@ def prompts(method, **settings):
 
 def visual(**settings):
     clip = deep_clip()
-    return load_method("scing").visual_task(
+    return visual_task_of(
+        "scing",
         VisualSettings(batch_size=4, instances=2, **settings),
         encoder=clip.image,
         texts=F.normalize(drawn(PEOPLE, clip.image.embed_dim), dim=1),
@@ -63,7 +66,7 @@ def visual(**settings):
 
 
 def batch(rows=ROWS):
-    return Batch(rows, drawn(len(rows), 3, 32, 16))
+    return Batch(rows, {"pixels": drawn(len(rows), 3, 32, 16)})
 
 
 def results(task, rows=ROWS):

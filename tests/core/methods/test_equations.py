@@ -206,8 +206,8 @@ def test_equation_16_the_sum_of_stage_1(clip, banked):
     encode = ViewEncoder(clip.image, Augmentation(occlusion=0.5, padding=2), "fp32")
     source = ViewBank(encode, views=3, batch_size=2, seed=0) if banked else FreshViews(encode)
     one = task(clip, prompts, labels, features, perturbation=Perturbation(source, 0.5, 0.7))
-    one.prepare(lambda plan: [Batch(rows, pixels[rows]) for rows in plan], Silent())
-    batch = Batch([0, 1, 2, 3], None if banked else pixels)
+    one.prepare(lambda plan: [Batch(rows, {"pixels": pixels[rows]}) for rows in plan], Silent())
+    batch = Batch([0, 1, 2, 3], {} if banked else {"pixels": pixels})
     result = one.losses(batch, (0, "train-prompts", 0, 0))
     views = one.perturbation(batch, (0, "train-prompts", 0, 0))
     texts = [one.texts(labels, part)[0].detach().double().numpy() for part in (features, views[:4], views[4:])]
@@ -277,7 +277,7 @@ def test_equation_20_the_sum_of_stage_2(clip):
         augmentation=Augmentation(flip=0, erase=0, crop=0),
         precision="fp32",
     )
-    result = task.losses(Batch([3, 0, 1], pixels[[3, 0, 1]]), (0, "train-visual", 0, 0))
+    result = task.losses(Batch([3, 0, 1], {"pixels": pixels[[3, 0, 1]]}), (0, "train-visual", 0, 0))
     state = double(clip.image.state_dict())
     images = [
         oracle.unit(clip_oracle.encode_image(one, state, patch=8, stride=8, heads=2, quick=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from built import prompt_task_of, visual_task_of
 from tiny import tiny_clip
 
 from scing_cli.core.errors import SettingError
@@ -22,13 +23,12 @@ def normals(*shape, seed=0):
 
 def prompt_task(clip, method, **options):
     settings = PromptSettings(method=method, model="test", pretrained="random", **options)
-    return load_method(method).prompt_task(
-        settings, clip=clip, features=normals(6, 16), labels=LABELS, precision="fp32"
-    )
+    return prompt_task_of(method, settings, clip=clip, features=normals(6, 16), labels=LABELS, precision="fp32")
 
 
 def visual_task(clip, method, texts, cameras=None, **options):
-    return load_method(method).visual_task(
+    return visual_task_of(
+        method,
         VisualSettings(**options),
         encoder=clip.image,
         texts=texts,
@@ -44,8 +44,8 @@ def step_twice(task):
     rows = list(range(6))
     for step in range(2):
         optimiser.zero_grad(set_to_none=True)
-        pixels = normals(6, 3, 32, 16) if task.reads_images else None
-        task.losses(Batch(rows, pixels), (0, "test", 0, step)).total().backward()
+        inputs = {"pixels": normals(6, 3, 32, 16)} if task.reads else {}
+        task.losses(Batch(rows, inputs), (0, "test", 0, step)).total().backward()
         optimiser.step()
 
 
@@ -130,7 +130,7 @@ def test_camera_vectors_are_learnt_for_known_cameras_and_are_added_to_them_alone
     assert same.tolist() == [False, False, True, False, True, False]
     assert torch.equal(encoder(pixels).projected, plain)
     task = visual_task(clip, "scing", normals(3, 16), cameras=places)
-    task.losses(Batch(list(range(6)), pixels), KEY).total().backward()
+    task.losses(Batch(list(range(6)), {"pixels": pixels}), KEY).total().backward()
     assert encoder.camera_embedding.grad.any(dim=1).tolist() == [True, True, False]  # nobody was seen by c
 
 

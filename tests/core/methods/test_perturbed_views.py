@@ -8,12 +8,13 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from built import prompt_task_of
 from oracles.augment import augment
 from tiny import tiny_clip
 
 from scing_cli.core.batches import random_batches
 from scing_cli.core.batches.augment import Augmentation
-from scing_cli.core.methods import load_method, perturbed_views
+from scing_cli.core.methods import perturbed_views
 from scing_cli.core.methods.perturbed_views import FreshViews, Perturbation, ViewBank, ViewEncoder
 from scing_cli.core.methods.task import Batch
 from scing_cli.core.runtime import Silent, generator
@@ -22,7 +23,7 @@ from scing_cli.core.settings import PromptSettings
 IMAGES, SEED = 7, 5
 EVERYTHING = Augmentation(occlusion=0.5, padding=2, black=(-1.0, -0.5, 0.5))
 LABELS = torch.tensor([0, 0, 1, 1, 2, 2, 2])
-ALL = Batch(list(range(IMAGES)), None)
+ALL = Batch(list(range(IMAGES)))
 
 
 def pixels():
@@ -30,7 +31,7 @@ def pixels():
 
 
 def batches_of(plan):
-    return (Batch(rows, pixels()[rows]) for rows in plan)
+    return (Batch(rows, {"pixels": pixels()[rows]}) for rows in plan)
 
 
 def bank(clip, count=3, precision="fp32", batch_size=3, reporter=None):
@@ -42,7 +43,7 @@ def bank(clip, count=3, precision="fp32", batch_size=3, reporter=None):
 def stage1(clip, **options):
     settings = PromptSettings(model="test", pretrained="random", batch_size=4, instances=2, **options)
     features = torch.randn(IMAGES, 16, generator=torch.Generator().manual_seed(2))
-    return load_method("scing").prompt_task(settings, clip=clip, features=features, labels=LABELS, precision="fp32")
+    return prompt_task_of("scing", settings, clip=clip, features=features, labels=LABELS, precision="fp32")
 
 
 def one_by_one(clip, count, batch_size):
@@ -81,7 +82,7 @@ def test_both_kinds_of_views_are_one_perturbation_and_one_encoder():
     clip = tiny_clip()
     for precision in ("fp32", "bf16"):
         encode = ViewEncoder(clip.image, EVERYTHING, precision)
-        fresh = FreshViews(encode).pair(Batch(ALL.rows, pixels()), (0, "test", 0, 0))
+        fresh = FreshViews(encode).pair(Batch(ALL.rows, {"pixels": pixels()}), (0, "test", 0, 0))
         alone = [encode(pixels(), (0, "test", 0, 0, view)) for view in (1, 2)]
         torch.testing.assert_close(fresh, torch.cat(alone), atol=2e-6 if precision == "fp32" else 2e-2, rtol=0)
         assert fresh.dtype == torch.float32
@@ -101,7 +102,7 @@ def test_each_step_draws_two_different_views_and_every_pair_comes(count):
     rows = [2, 5, 2, 0]
     pairs = set()
     for step in range(400):
-        first, second = source.pair(Batch(rows, None), (0, "test", 0, step)).view(2, len(rows)).long()
+        first, second = source.pair(Batch(rows), (0, "test", 0, step)).view(2, len(rows)).long()
         assert (first // count).tolist() == (second // count).tolist() == rows
         assert (first != second).all()
         pairs |= set(zip((first % count).tolist(), (second % count).tolist(), strict=True))
@@ -132,7 +133,7 @@ def test_with_a_bank_the_image_tower_runs_before_training_alone():
     sizes = []
     clip.image.register_forward_hook(lambda _, given, __: sizes.append(len(given[0])))
     task = stage1(clip, views="bank:3")
-    assert not task.reads_images
+    assert not task.reads
     assert sizes == []
     task.prepare(batches_of, Silent())
     assert sizes == [4, 3] * 3
@@ -151,7 +152,7 @@ def test_fresh_views_run_the_image_tower_once_a_step():
     task.prepare(batches_of, Silent())
     assert sizes == []
     for step in range(3):
-        task.losses(Batch(ALL.rows, pixels()), (0, "train-prompts", 0, step))
+        task.losses(Batch(ALL.rows, {"pixels": pixels()}), (0, "train-prompts", 0, step))
     assert sizes == [2 * IMAGES] * 3
 
 
@@ -162,7 +163,7 @@ def test_fresh_views_have_keys_of_their_step_and_number():
     key = (0, "train-prompts", 2, 9)
     expected = torch.cat([clip.image(image(pixels(), *key, view)).projected for view in (1, 2)])
     torch.testing.assert_close(
-        task.perturbation.views.pair(Batch(ALL.rows, pixels()), key), expected, atol=2e-6, rtol=0
+        task.perturbation.views.pair(Batch(ALL.rows, {"pixels": pixels()}), key), expected, atol=2e-6, rtol=0
     )
 
 
@@ -200,4 +201,4 @@ def test_what_is_missing_is_told(kind, message):
         task.losses(ALL, (0, "train-prompts", 0, 0))
     if kind != "fresh":
         with pytest.raises(ValueError, match="needs pixels"):
-            task.prepare(lambda plan: [Batch(rows, None) for rows in plan], Silent())
+            task.prepare(lambda plan: [Batch(rows) for rows in plan], Silent())

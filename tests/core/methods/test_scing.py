@@ -7,12 +7,13 @@ import functools
 import numpy as np
 import pytest
 import torch
+from built import prompt_task_of, visual_task_of
 from oracles import method as oracle
 from tiny import tiny_clip
 from torch.nn import functional as F
 
 from scing_cli.core.batches.augment import Augmentation
-from scing_cli.core.methods import Similarity, load_method
+from scing_cli.core.methods import Similarity
 from scing_cli.core.methods.perturbed_views import FreshViews, Perturbation, ViewEncoder
 from scing_cli.core.methods.prompts import PromptLearner
 from scing_cli.core.methods.scing import SelectiveVisualPrompt
@@ -39,12 +40,13 @@ def features(size=6, seed=1):
 def prompt_task(clip, precision="fp32", **options):
     settings = PromptSettings(model="test", pretrained="random", **options)
     given = {"clip": clip, "features": features(), "labels": LABELS, "precision": precision}
-    return load_method("scing").prompt_task(settings, **given)
+    return prompt_task_of("scing", settings, **given)
 
 
 def visual_task(clip, precision="fp32", **options):
     texts = features(3, seed=2)
-    return load_method("scing").visual_task(
+    return visual_task_of(
+        "scing",
         VisualSettings(**options),
         encoder=clip.image,
         texts=texts,
@@ -76,7 +78,7 @@ def train_two_steps(task, with_pixels=True):
     optimiser = torch.optim.Adam(task.trainable().parameters(), lr=1e-3)
     for step in range(2):
         optimiser.zero_grad(set_to_none=True)
-        batch = Batch(list(range(6)), pixels() if with_pixels else None)
+        batch = Batch(list(range(6)), {"pixels": pixels()} if with_pixels else {})
         task.losses(batch, (0, "test", 0, step)).total().backward()
         optimiser.step()
 
@@ -114,13 +116,13 @@ def test_stage_2_gradients_reach_exactly_the_image_encoder():
 @pytest.mark.parametrize("options", [{"consistency_weight": 0.0}, {"consistency": False}])
 def test_without_consistency_no_image_is_read(options):
     task = prompt_task(tiny_clip(), **options)
-    assert not task.reads_images
+    assert not task.reads
     train_two_steps(task, with_pixels=False)
-    assert set(task.losses(Batch([0, 1, 2], None), KEY).terms) == {"contrast"}
+    assert set(task.losses(Batch([0, 1, 2]), KEY).terms) == {"contrast"}
 
 
 def views_of(task, key):
-    return task.perturbation(Batch(list(range(6)), pixels()), key)
+    return task.perturbation(Batch(list(range(6)), {"pixels": pixels()}), key)
 
 
 def test_views_are_two_fresh_draws_of_the_key_alone():
@@ -168,7 +170,7 @@ def test_identity_texts_follow_reading_6(kind):
 
 
 def test_the_triplets_active_share_is_logged():
-    figures = visual_task(tiny_clip()).losses(Batch(list(range(6)), pixels()), KEY).figures
+    figures = visual_task(tiny_clip()).losses(Batch(list(range(6)), {"pixels": pixels()}), KEY).figures
     assert 0 <= float(figures["active_share"]) <= 1
 
 
@@ -192,7 +194,7 @@ def test_outside_the_towers_everything_is_float32_under_bf16(build):
     totals = []
     for precision in ("fp32", "bf16"):
         task = build(tiny_clip(), precision=precision)
-        losses = task.losses(Batch(list(range(6)), pixels()), KEY)
+        losses = task.losses(Batch(list(range(6)), {"pixels": pixels()}), KEY)
         assert {term.dtype for term in losses.terms.values()} == {torch.float32}
         totals.append(float(losses.total().detach()))
     assert totals[0] != totals[1]

@@ -10,13 +10,14 @@ import contextlib
 
 import pytest
 import torch
+from built import prompt_task_of, visual_task_of
 from tiny import tiny_clip
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from scing_cli.core.batches import normalise
-from scing_cli.core.methods import Batch, Similarity, load_method
+from scing_cli.core.methods import Batch, Similarity
 from scing_cli.core.settings import PromptSettings, VisualSettings
 
 GPU = torch.device("cuda")
@@ -92,9 +93,7 @@ def moved(task, twin):
 def stage1(views):
     settings = PromptSettings(model="test", pretrained="random", batch_size=COUNT, instances=2, views=views)
     features, labels = torch.randn(COUNT, WIDTH), torch.arange(COUNT) // 2
-    task = load_method("scing").prompt_task(
-        settings, clip=tiny_clip(), features=features, labels=labels, precision="bf16"
-    )
+    task = prompt_task_of("scing", settings, clip=tiny_clip(), features=features, labels=labels, precision="bf16")
     if settings.bank_views:
         task.perturbation.views.features = torch.randn(COUNT, settings.bank_views, WIDTH)
     return task
@@ -103,7 +102,8 @@ def stage1(views):
 def stage2(loss):
     encoder = tiny_clip().image
     encoder.learn_cameras(["1", "2"], 0)
-    return load_method("scing").visual_task(
+    return visual_task_of(
+        "scing",
         VisualSettings(batch_size=COUNT, instances=2, stage2_loss=loss, occlusion=0.5),
         encoder=encoder,
         texts=F.normalize(torch.randn(PEOPLE, WIDTH), dim=1),
@@ -125,7 +125,7 @@ STAGES = {
 def losses_of(task):
     """Compute the losses of a batch whose bytes lie on the GPU."""
     pixels = torch.zeros(COUNT, 3, *SIZE, dtype=torch.uint8, device=GPU)
-    batch = Batch(list(range(COUNT)), normalise(pixels, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)))
+    batch = Batch(list(range(COUNT)), {"pixels": normalise(pixels, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))})
     return task.losses(batch, (0, task.name, 0, 0))
 
 

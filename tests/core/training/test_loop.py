@@ -20,7 +20,7 @@ class Line:
     """Fit y = 2 x: the smallest task there is; `break_at` makes a term infinite at that key."""
 
     name = "line"
-    reads_images = False
+    reads = frozenset()
 
     def __init__(self, break_at=None):
         torch.manual_seed(0)
@@ -44,7 +44,7 @@ class Line:
 def trainer(task, tmp_path, **changes):
     options = {
         "batch_sampler": lambda _epoch: PLAN,
-        "batches_of": lambda plan: (Batch(rows, None) for rows in plan),
+        "batches_of": lambda plan: (Batch(rows) for rows in plan),
         "rate": LearningRate(0.05, (400,)),
         "weight_decay": 0.0,
         "seed": 7,
@@ -95,7 +95,7 @@ def test_the_dry_run_sees_one_step_and_leaves_no_trace(tmp_path):
     plain = trainer(other, tmp_path)
     optimiser = torch.optim.Adam(other.module.parameters(), lr=0.05)
     for step, rows in enumerate(PLAN):
-        plain._gradients(Batch(rows, None), (7, "line", 0, step), optimiser)
+        plain._gradients(Batch(rows), (7, "line", 0, step), optimiser)
         optimiser.step()
     assert torch.equal(task.module.weight, other.module.weight)
 
@@ -167,7 +167,7 @@ def test_a_second_try_replaces_the_metrics_of_its_own_stage_only(tmp_path):
 
 def test_gradient_norms_are_those_of_each_term_alone():
     task = Line()
-    losses = task.losses(Batch([1, 3], None), (0,))
+    losses = task.losses(Batch([1, 3]), (0,))
     norms = gradient_norms(losses.terms, task.module)
     for name, term in losses.terms.items():
         gradients = torch.autograd.grad(term, list(task.module.parameters()), retain_graph=True, allow_unused=True)
@@ -192,7 +192,7 @@ def test_its_steps_are_adams_and_the_same_each_time(tmp_path):
         trail = []
         for step in range(6):
             optimiser.zero_grad()
-            task.losses(Batch([step, step + 1], None), (7, "line", 0, step)).total().backward()
+            task.losses(Batch([step, step + 1]), (7, "line", 0, step)).total().backward()
             trail.append((task.module.weight.item(), task.module.weight.grad.item()))
             optimiser.step()
         return trail, task.module.weight.item()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from built import prompt_task_of, visual_task_of
 from devices import needs_gpu
 from PIL import Image
 from tiny import tiny_clip
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 
 from scing_cli.core.batches import identity_batches
 from scing_cli.core.manifest import Manifest, Sample
-from scing_cli.core.methods import Similarity, load_method
+from scing_cli.core.methods import Similarity
 from scing_cli.core.runtime import Silent, choose_precision
 from scing_cli.core.settings import PromptSettings, VisualSettings
 from scing_cli.core.training import LearningRate, MetricsLog, Trainer
@@ -42,23 +43,24 @@ def unit(*shape):
     return F.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(1)), dim=1)
 
 
-def feed_of(part, device, *, images=True):
-    return make_batches(part, tiny_clip().image.geometry, device=device, workers=1, images=images)
+def feed_of(part, device, *, reads=frozenset({"pixels"})):
+    return make_batches(part, tiny_clip().image.geometry, device=device, workers=1, reads=reads)
 
 
 def build(part, given, device, precision, **chances):
     """Return a stage's task and its batches."""
     clip, labels = tiny_clip(), torch.tensor(LABELS, device=device)
-    method, options = load_method("scing"), {"batch_size": BATCH, "instances": INSTANCES, **given, **chances}
+    method, options = "scing", {"batch_size": BATCH, "instances": INSTANCES, **given, **chances}
     if "views" in given:
         settings = PromptSettings(model="test", pretrained="random", **options)
         for tower in (clip.image, clip.text):
             tower.to(device)
         features = unit(len(LABELS), 16).to(device)
-        task = method.prompt_task(settings, clip=clip, features=features, labels=labels, precision=precision)
+        task = prompt_task_of(method, settings, clip=clip, features=features, labels=labels, precision=precision)
         task.prepare(feed_of(part, device), Silent())
     else:
-        task = method.visual_task(
+        task = visual_task_of(
+            method,
             VisualSettings(**options),
             encoder=clip.image.to(device),
             texts=unit(PEOPLE, 16).to(device),
@@ -67,7 +69,7 @@ def build(part, given, device, precision, **chances):
             cameras=None,
             precision=precision,
         )
-    return task, feed_of(part, device, images=task.reads_images)
+    return task, feed_of(part, device, reads=task.reads)
 
 
 def plan(epoch):

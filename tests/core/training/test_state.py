@@ -37,7 +37,7 @@ class Normalised:
     """A task with batch normalisation, whose buffers change in the forward pass; `hook` is called at (key, place)."""
 
     name = "small"
-    reads_images = False
+    reads = frozenset()
 
     def __init__(self, hook=lambda key, place: None):
         torch.manual_seed(0)
@@ -63,7 +63,7 @@ def train(folder, task, *, minutes=0.0, reporter=None, facts=FACTS, keep=True, r
         trainer = Trainer(
             task,
             batch_sampler=lambda epoch: PLANS[epoch],
-            batches_of=lambda plan: (Batch(rows, None) for rows in plan),
+            batches_of=lambda plan: (Batch(rows) for rows in plan),
             rate=LearningRate(0.01, (1,)),
             bias_factor=2.0,
             weight_decay=1e-3,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 
-from scing_cli.core.methods.stage1 import tune_prompts
-from scing_cli.core.methods.stage2 import tune_visual as visual_task
+from scing_cli.core.methods.stage1 import identity_stage, tune_prompts
+from scing_cli.core.methods.stage2 import VISUAL_STAGE
 
-__all__ = ["prompt_task", "visual_task"]
+__all__ = ["stages"]
 
-prompt_task = functools.partial(tune_prompts, visual=None, perturbation=None)
+stages = (identity_stage(functools.partial(tune_prompts, visual=None, perturbation=None)), VISUAL_STAGE)

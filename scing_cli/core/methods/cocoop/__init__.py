@@ -8,27 +8,18 @@ from __future__ import annotations
 
 import functools
 
-from torch import Tensor
-
-from scing_cli.core.encoders.clip import ClipModel
 from scing_cli.core.methods.cocoop.meta_net import MetaNet
-from scing_cli.core.methods.stage1 import PromptTuning, tune_prompts
-from scing_cli.core.methods.stage2 import tune_visual as visual_task
+from scing_cli.core.methods.stage1 import PromptTuning, identity_stage, tune_prompts
+from scing_cli.core.methods.stage2 import VISUAL_STAGE
+from scing_cli.core.methods.stages import StageInputs
 from scing_cli.core.settings import PromptSettings
 
-__all__ = ["MetaNet", "prompt_task", "visual_task"]
+__all__ = ["MetaNet", "stages"]
 
 
-def prompt_task(
-    settings: PromptSettings, *, clip: ClipModel, features: Tensor, labels: Tensor, precision: str
-) -> PromptTuning:
-    """Build stage 1."""
-    return tune_prompts(
-        settings,
-        clip=clip,
-        features=features,
-        labels=labels,
-        precision=precision,
-        visual=functools.partial(MetaNet, tokens=settings.tokens),
-        perturbation=None,
-    )
+def _prompts(settings: PromptSettings, inputs: StageInputs) -> PromptTuning:
+    visual = functools.partial(MetaNet, tokens=settings.tokens)
+    return tune_prompts(settings, inputs, visual=visual, perturbation=None)
+
+
+stages = (identity_stage(_prompts), VISUAL_STAGE)

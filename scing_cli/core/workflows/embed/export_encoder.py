@@ -177,7 +177,7 @@ def _whole_clip(choice: ModelChoice, run: Run | None, reporter: Reporter) -> Cli
     try:
         if run is not None:
             run.need("prompts")
-            return starting_clip(run, load_texts(run.prompts).model_digest, None, Silent())
+            return starting_clip(run, load_texts(run.stage("prompts")).model_digest, None, Silent())
         options = {each: getattr(choice, each) for each in ("stride", "seed", "statistics", "interpolation")}
         return load_clip(str(choice.model), choice.pretrained, reporter=reporter, **options)
     except ScingError as error:

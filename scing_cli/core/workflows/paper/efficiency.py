@@ -12,7 +12,8 @@ import torch
 from scing_cli.core.encoders.clip import ClipModel, empty_clip
 from scing_cli.core.errors import SettingError
 from scing_cli.core.evaluation.tables import PublishedRow, read_tables
-from scing_cli.core.methods import Similarity, Task, load_method
+from scing_cli.core.methods import StageInputs, Task, load_method
+from scing_cli.core.methods.prompts_file import IdentityTexts
 from scing_cli.core.settings import METHODS, PromptSettings, VisualSettings
 from scing_cli.core.workflows.evaluate.published import rows_of
 from scing_cli.core.workflows.paper.flops import forward_flops, hooked_flops
@@ -177,18 +178,12 @@ def _tasks(method: str, clip: ClipModel, setting: Setting) -> tuple[Task, Task]:
     vectors = torch.empty(setting.identities, clip.image.embed_dim, device="meta")  # (K, D)
     prompts = PromptSettings(method=method, model=setting.model, stride=setting.stride)
     visual = VisualSettings(stage2_loss="clip-reid", camera_embedding=setting.cameras > 0)
-    build = load_method(method)
-    first = build.prompt_task(prompts, clip=clip, features=vectors, labels=labels, precision="fp32")
-    second = build.visual_task(
-        visual,
-        encoder=clip.image,
-        texts=vectors,
-        similarity=Similarity(prompts.similarity, clip.logit_scale),
-        labels=labels,
-        cameras=labels % setting.cameras if setting.cameras else None,
-        precision="fp32",
-    )
-    return first, second
+    first, second = load_method(method).stages
+    given = StageInputs(clip, labels, "fp32", features=vectors)
+    texts = IdentityTexts(vectors, tuple(map(str, range(setting.identities))), clip.logit_scale, "", prompts.similarity)
+    cameras = labels % setting.cameras if setting.cameras else None
+    later = dataclasses.replace(given, features=None, cameras=cameras, earlier=texts)
+    return first.build(prompts, given), second.build(visual, later)
 
 
 def _count(module: torch.nn.Module, *, trainable: bool = False) -> int:

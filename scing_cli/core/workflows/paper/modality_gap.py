@@ -26,7 +26,7 @@ from scing_cli.core.workflows.paper.gap_plot import GapPanel, Plane, gap_picture
 from scing_cli.core.workflows.paper.gap_statistics import ModalityGap, modality_gap, unit_rows
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.run_data import run_manifest
-from scing_cli.core.workflows.shared.starting_encoder import starting_encoder
+from scing_cli.core.workflows.shared.starting_encoder import starting_clip
 from scing_cli.core.workflows.shared.vectors import embed_files
 
 IMAGES = 2000
@@ -109,11 +109,11 @@ def measure_gaps(
     for label, given in zip(run_labels([given.run for given in inputs]), inputs, strict=True):
         key = (given.texts.model_digest, tuple(given.part.files()))
         if key not in embedded:
-            encoder = starting_encoder(given.run, given.texts, pretrained, reporter)
+            encoder = starting_clip(given.run, given.texts.model_digest, pretrained, reporter).image
             embedded[key] = _embed(given, encoder, machine, reporter, f"{label}, after stage 1")
         rows.append(_row(label, given, 1, embedded[key]))
         if given.run.has("visual"):
-            encoder = load_image_encoder(given.run.visual)[0]
+            encoder = load_image_encoder(given.run.stage("visual"))[0]
             rows.append(_row(label, given, 2, _embed(given, encoder, machine, reporter, f"{label}, after stage 2")))
     return tuple(rows)
 
@@ -143,7 +143,7 @@ def _method(run: Run) -> str:
 
 
 def _read_input(run: Run, data: Path | None, images: int, seed: int) -> _GapInput:
-    texts = load_texts(run.prompts)
+    texts = load_texts(run.stage("prompts"))
     check_identities(texts, run.identities, where=str(run.path))
     part = run_manifest(run, moved_to=data).part("train")
     rows = torch.randperm(len(part), generator=generator(seed, "gap"))[:images].sort().values.tolist()

@@ -258,15 +258,16 @@ def _checked(opened: OpenedModel, expected: str, source: Path, remedy: str) -> O
 
 def _trained(run: Run) -> OpenedModel:
     stamp = run.visual_stamp()
-    check_provenance(run.visual, stamp, remedy=VISUAL_REMEDY)
+    folder = run.stage("visual")
+    check_provenance(folder, stamp, remedy=VISUAL_REMEDY)
     cameras = tuple(map(str, stamp["model"].get("cameras") or ()))
 
     def load() -> ImageEncoder:
         from scing_cli.core.encoders.encoder_file import load_image_encoder
 
-        encoder, loaded = load_image_encoder(run.visual)
+        encoder, loaded = load_image_encoder(folder)
         if loaded["digest"] != stamp["digest"]:
-            raise RunError(f"{run.visual} was replaced while it was in use.", "Run the command again.")
+            raise RunError(f"{folder} was replaced while it was in use.", "Run the command again.")
         return encoder
 
     where, digest = {"run": str(run.path.absolute())}, stamp["digest"]

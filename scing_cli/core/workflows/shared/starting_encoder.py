@@ -1,4 +1,4 @@
-"""Opens the CLIP that a run started from: its image encoder starts stage 2, its text tower reads words."""
+"""Opens the CLIP that a run started from: stage 2 starts from its encoders, and its text tower reads words."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from scing_cli.core.runtime import Reporter
 
 if TYPE_CHECKING:
     from scing_cli.core.encoders.clip import ClipModel
-    from scing_cli.core.encoders.image import ImageEncoder
-    from scing_cli.core.methods.prompts_file import IdentityTexts
 
 
 def starting_clip(run: Run, digest: str, pretrained: str | None, reporter: Reporter) -> ClipModel:
@@ -48,19 +46,3 @@ def starting_clip(run: Run, digest: str, pretrained: str | None, reporter: Repor
             "Give the original weights: --pretrained FILE. Or start over: scing train-prompts --data DIR",
         )
     return clip
-
-
-def starting_encoder(run: Run, texts: IdentityTexts, pretrained: str | None, reporter: Reporter) -> ImageEncoder:
-    """Return the frozen image encoder of stage 1, from which stage 2 starts.
-
-    Args:
-        run: The run.
-        texts: The result of the run's stage 1.
-        pretrained: New location of the weights, if they have moved.
-        reporter: Shows the progress of a download.
-
-    Raises:
-        RunError: As for `starting_clip`.
-        WeightsError: As for `starting_clip`.
-    """
-    return starting_clip(run, texts.model_digest, pretrained, reporter).image

@@ -30,7 +30,7 @@ from scing_cli.core.workflows.train.visual_choice import PLANNED
 if TYPE_CHECKING:  # torch is imported inside functions: what is refused is refused before
     from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
     from scing_cli.core.encoders.clip import ClipModel
-    from scing_cli.core.methods import Batches, PromptTask
+    from scing_cli.core.methods import Batches, Origin, PromptStage, PromptTask
     from scing_cli.core.training import Fit
 
 
@@ -61,8 +61,9 @@ class PromptsReport:
 
 @dataclasses.dataclass(frozen=True)
 class _Stage1Input:
-    """Data, classes of the training images, the frozen CLIP on the device, and the images that cannot be read."""
+    """The stage, data, classes of the training rows, the frozen CLIP on the device, and images that cannot be read."""
 
+    stage: PromptStage
     manifest: Manifest
     part: Manifest
     classes: Sequence[int]
@@ -172,16 +173,18 @@ def _digest(clip: ClipModel) -> str:
 def _train(
     opened: Run, inputs: _Stage1Input, settings: PromptSettings, session: TrainingSession, reporter: Reporter
 ) -> PromptsReport:
+    from scing_cli.core.methods.task import IMAGES
     from scing_cli.core.workflows.train.stage import dry_run_evaluation, train
 
     manifest = inputs.manifest
     reporter.note(f"Run folder: {opened.path}")
     write_manifest(manifest, opened.manifest, relative_to=manifest.root)
     task = _task(inputs, settings, reporter)
-    task.prepare(_batches(inputs, images=True), reporter, session.checkpoints.cached)
+    task.prepare(_batches(inputs, reads=IMAGES), reporter, session.checkpoints.cached)
+    origin = _origin(inputs, settings)
 
     def dry_run(folder: Path) -> None:
-        _save(folder, task, inputs, settings)
+        inputs.stage.save(folder, task, settings, origin)
         dry_run_evaluation(manifest, inputs.embedder)
 
     fit = train(
@@ -189,13 +192,13 @@ def _train(
         inputs.part,
         inputs.classes,
         settings,
-        batches_of=_batches(inputs, images=task.reads_images),
+        batches_of=_batches(inputs, reads=task.reads),
         run=opened,
         session=session,
         reporter=reporter,
         dry_run=dry_run,
     )
-    _save(opened.prompts, task, inputs, settings)
+    inputs.stage.save(opened.stage("prompts"), task, settings, origin)
     trainable, frozen = _parameters(task, inputs.clip)
     return PromptsReport(opened, len(inputs.part.identities()), len(inputs.part), fit, trainable, frozen)
 
@@ -205,6 +208,7 @@ def _read_input(
 ) -> _Stage1Input:
     from scing_cli.core.encoders.clip import load_clip
     from scing_cli.core.encoders.encoder_file import encoder_digest
+    from scing_cli.core.methods import load_method
 
     device = machine.torch_device()
     clip = load_clip(
@@ -221,49 +225,40 @@ def _read_input(
     embedder = machine.embedder(clip.image, precision=precision)
     clip.text.to(device)
     part = manifest.part("train")
-    return _Stage1Input(manifest, part, labels(part, part.identities()), clip, digest, embedder, left_out)
+    stage, _ = load_method(settings.method).stages
+    return _Stage1Input(stage, manifest, part, labels(part, part.identities()), clip, digest, embedder, left_out)
 
 
 def _task(inputs: _Stage1Input, settings: PromptSettings, reporter: Reporter) -> PromptTask:
     import torch
 
-    from scing_cli.core.methods import load_method
+    from scing_cli.core.methods import StageInputs
     from scing_cli.core.workflows.train.training_images import encode
 
-    embedder = inputs.embedder
-    vectors = encode(inputs.part, embedder, left_out=inputs.left_out, reporter=reporter)
-    task = load_method(settings.method).prompt_task(
-        settings,
-        clip=inputs.clip,
-        features=torch.from_numpy(vectors).to(embedder.device),
-        labels=torch.tensor(inputs.classes, device=embedder.device),
-        precision=embedder.precision,
-    )
+    embedder, features = inputs.embedder, None
+    if inputs.stage.reads_features:
+        vectors = encode(inputs.part, embedder, left_out=inputs.left_out, reporter=reporter)
+        features = torch.from_numpy(vectors).to(embedder.device)
+    classes = torch.tensor(inputs.classes, device=embedder.device)
+    task = inputs.stage.build(settings, StageInputs(inputs.clip, classes, embedder.precision, features=features))
     for kind, counts in zip(("Trainable", "Frozen"), _parameters(task, inputs.clip), strict=True):
         reporter.note(f"{kind} parameters: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
     return task
 
 
-def _batches(inputs: _Stage1Input, *, images: bool) -> Batches:
+def _batches(inputs: _Stage1Input, *, reads: frozenset[str]) -> Batches:
     from scing_cli.core.workflows.train.training_images import make_batches
 
     embedder, geometry = inputs.embedder, inputs.clip.image.geometry
     device, workers, left_out = embedder.device, embedder.workers, inputs.left_out
-    return make_batches(inputs.part, geometry, device=device, workers=workers, images=images, left_out=left_out)
+    return make_batches(inputs.part, geometry, device=device, workers=workers, reads=reads, left_out=left_out)
 
 
-def _save(folder: Path, task: PromptTask, inputs: _Stage1Input, settings: PromptSettings) -> None:
-    from scing_cli.core.methods.prompts_file import IdentityTexts, save_prompts
+def _origin(inputs: _Stage1Input, settings: PromptSettings) -> Origin:
+    from scing_cli.core.methods import Origin
 
-    texts = IdentityTexts(
-        vectors=task.identity_texts(kind=settings.identity_text),
-        identities=inputs.part.identities(),
-        logit_scale=inputs.clip.logit_scale,
-        model_digest=inputs.digest,
-        similarity=settings.similarity,
-    )
-    stamp = {"method": settings.method, "settings": saved_settings(settings)}
-    save_prompts(folder, task.trainable().state_dict(), texts, stamp)
+    extra = {"method": settings.method, "settings": saved_settings(settings)}
+    return Origin(inputs.part.identities(), inputs.digest, inputs.clip.logit_scale, extra)
 
 
 def _parameters(task: PromptTask, clip: ClipModel) -> tuple[dict[str, int], dict[str, int]]:

@@ -15,6 +15,7 @@ from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.errors import UNREADABLE_REMEDY, ImageError, spelled
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.methods import Batch, Batches
+from scing_cli.core.methods.task import PIXELS
 from scing_cli.core.runtime import Reporter
 
 
@@ -38,10 +39,10 @@ def make_batches(
     *,
     device: torch.device,
     workers: int,
-    images: bool,
+    reads: frozenset[str],
     left_out: LeftOut | None = None,
 ) -> Batches:
-    """Return a function from lists of training rows to batches on the device, with pixels if `images` is true.
+    """Return a function from lists of training rows to batches on the device, with the inputs that a task reads.
 
     An image that was sound before the training and cannot be decoded any more has the pixels of the next one of its
     identity, so that the batches stay as they are planned; it is added to `left_out`. Without that, it is an error.
@@ -57,14 +58,14 @@ def make_batches(
     available = 0 if device.type == "cpu" else None
     others = None if left_out is None else others_of(part)
     load = functools.partial(loader.batches, left_out=left_out, others=others)
-    cache = DeviceImageCache(loader, device, available=available, load=load) if images else None
+    cache = DeviceImageCache(loader, device, available=available, load=load) if PIXELS in reads else None
 
     def batches_of(batch_rows: Sequence[Sequence[int]]) -> Iterator[Batch]:
         if cache is None:
-            yield from (Batch(rows, None) for rows in batch_rows)
+            yield from (Batch(rows) for rows in batch_rows)
             return
         for rows, pixels in cache.batches(batch_rows):
-            yield Batch(rows, normalise(pixels, geometry.mean, geometry.std))
+            yield Batch(rows, {PIXELS: normalise(pixels, geometry.mean, geometry.std)})
 
     return batches_of
 

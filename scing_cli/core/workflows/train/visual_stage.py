@@ -26,7 +26,7 @@ from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.readable import readable_rows
 from scing_cli.core.workflows.shared.run_data import run_manifest
 from scing_cli.core.workflows.shared.scoring import Caution, score_parts, sides, trained_on
-from scing_cli.core.workflows.shared.starting_encoder import starting_encoder
+from scing_cli.core.workflows.shared.starting_encoder import starting_clip
 from scing_cli.core.workflows.train.run_lock import lock_run
 from scing_cli.core.workflows.train.session import TrainingSession
 from scing_cli.core.workflows.train.unfinished import Unfinished, machine_of, read_unfinished
@@ -34,22 +34,28 @@ from scing_cli.core.workflows.train.visual_checks import check_validation, train
 from scing_cli.core.workflows.train.visual_choice import branched, choose_visual_run, existing_branch
 
 if TYPE_CHECKING:  # torch is imported inside functions: what is refused is refused before
+    from scing_cli.core.encoders.clip import ClipModel
     from scing_cli.core.encoders.image import ImageEncoder
-    from scing_cli.core.methods import Task
-    from scing_cli.core.methods.prompts_file import IdentityTexts
+    from scing_cli.core.methods import Stage1Result, Task, VisualStage
     from scing_cli.core.training import Fit
 
 
 @dataclasses.dataclass(frozen=True)
 class _Stage2Input:
-    """The run, its rows and texts, and the encoder to train, on the device."""
+    """The stage, the run, its rows and what stage 1 saved, and the CLIP whose encoders are trained, on the device."""
 
+    stage: VisualStage
     run: Run
     manifest: Manifest
     part: Manifest
-    texts: IdentityTexts
-    encoder: ImageEncoder
+    earlier: Stage1Result
+    clip: ClipModel
     machine: Machine
+
+    @property
+    def encoder(self) -> ImageEncoder:
+        """The image encoder."""
+        return self.clip.image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +139,7 @@ def train_visual(
             raise RunError(
                 f"{opened.path} already has a trained image encoder.",
                 f"Train another one from the same stage 1: scing train-visual --run {shlex.quote(str(opened.path))} "
-                f"--as NAME. Or remove {opened.visual}.",
+                f"--as NAME. Or remove {opened.stage('visual')}.",
             )
         left_out, manifest = LeftOut(strict=strict), run_manifest(opened, moved_to=data)
         if validate:
@@ -147,17 +153,21 @@ def train_visual(
         announce_left_out(len(left_out), total, reporter)
         cameras = training_cameras(manifest.part("train"), reporter) if settings.camera_embedding else ()
         from scing_cli.core.encoders.compiled import compile_advice
-        from scing_cli.core.methods.prompts_file import check_identities, load_texts
+        from scing_cli.core.methods import load_method
+        from scing_cli.core.methods.prompts_file import check_identities
 
-        texts = load_texts(opened.prompts)
-        check_identities(texts, opened.identities, where=str(opened.path))
+        first, stage = load_method(opened.prompt_settings()["method"]).stages
+        earlier = first.load(opened.stage("prompts"))
+        check_identities(earlier, opened.identities, where=str(opened.path))
         machine = dataclasses.replace(machine, batch_size=settings.batch_size)
         memory = memory_advice("a smaller --batch-size, --precision bf16, --device cpu")
         with memory, compile_advice():
-            encoder = starting_encoder(opened, texts, pretrained, reporter).to(machine.torch_device())
+            clip = starting_clip(opened, earlier.model_digest, pretrained, reporter)
+            for name in ("image", "text"):  # on the device meta, a tower that is not trained takes no memory
+                getattr(clip, name).to(machine.torch_device() if name in stage.towers else "meta")
             if settings.camera_embedding:
-                encoder.learn_cameras(cameras, settings.seed)
-            inputs = _Stage2Input(opened, manifest, manifest.part("train"), texts, encoder, machine)
+                clip.image.learn_cameras(cameras, settings.seed)
+            inputs = _Stage2Input(stage, opened, manifest, manifest.part("train"), earlier, clip, machine)
             moved = {"data": str(data.absolute()) if data is not None else None, "pretrained": pretrained}
             training = _describe(inputs, settings, {**moved, "validate": validate})
             session = TrainingSession(training, minutes=save_minutes, reporter=reporter)
@@ -173,8 +183,6 @@ def train_visual(
 
 def _describe(inputs: _Stage2Input, settings: VisualSettings, given: Mapping[str, Any]) -> Unfinished:
     """Describe this training; it resumes an unfinished one with the same facts."""
-    from scing_cli.core.encoders.encoder_file import tensors_digest
-
     device = inputs.machine.torch_device()
     return Unfinished(
         inputs.run.path,
@@ -182,8 +190,8 @@ def _describe(inputs: _Stage2Input, settings: VisualSettings, given: Mapping[str
         facts={
             "settings": saved_settings(settings),
             "data": inputs.manifest.fingerprint(),
-            "model": inputs.texts.model_digest,
-            "prompts": tensors_digest({"texts": inputs.texts.vectors}, {}),
+            "model": inputs.earlier.model_digest,
+            "prompts": inputs.earlier.digest(),
         },
         given={"settings": given_settings(settings), "device": inputs.machine.device, **given},
         machine=machine_of(device.type, choose_precision(settings.precision, device, auto="bf16"), inputs.part),
@@ -197,7 +205,7 @@ def _train(
     from scing_cli.core.workflows.train.stage import dry_run_evaluation, train
     from scing_cli.core.workflows.train.training_images import make_batches
 
-    run, encoder, texts = inputs.run, inputs.encoder, inputs.texts
+    run, encoder = inputs.run, inputs.encoder
     task, classes = _task(inputs, settings, reporter)
     device = inputs.machine.torch_device()
 
@@ -206,7 +214,9 @@ def _train(
         save_image_encoder(folder, encoder, {})
 
     part, workers = inputs.part, inputs.machine.threads()
-    batches_of = make_batches(part, encoder.geometry, device=device, workers=workers, images=True, left_out=left_out)
+    batches_of = make_batches(
+        part, encoder.geometry, device=device, workers=workers, reads=task.reads, left_out=left_out
+    )
     fit = train(
         task,
         inputs.part,
@@ -222,9 +232,10 @@ def _train(
     if inputs.manifest.root != Path(run.info["data"]["root"]):  # the data were moved: later commands find them
         changes["data"] = {**run.info["data"], "root": str(inputs.manifest.root.absolute())}
     run = update_run(run, changes)
-    digest = save_image_encoder(run.visual, encoder, {"started_from": texts.model_digest})
+    digest = save_image_encoder(run.stage("visual"), encoder, {"started_from": inputs.earlier.model_digest})
     _export_openvino(inputs, digest, reporter)
-    return VisualReport(run, len(texts.identities), len(inputs.part), _parameters(task), fit, digest, None)
+    counts = _parameters(task, inputs.stage)
+    return VisualReport(run, len(run.identities), len(inputs.part), counts, fit, digest, None)
 
 
 def _export_openvino(inputs: _Stage2Input, digest: str, reporter: Reporter) -> None:
@@ -244,32 +255,31 @@ def _export_openvino(inputs: _Stage2Input, digest: str, reporter: Reporter) -> N
 def _task(inputs: _Stage2Input, settings: VisualSettings, reporter: Reporter) -> tuple[Task, list[int]]:
     import torch
 
-    from scing_cli.core.methods import Similarity, load_method
+    from scing_cli.core.methods import StageInputs
 
-    device, texts, encoder = inputs.machine.torch_device(), inputs.texts, inputs.encoder
-    classes = labels(inputs.part, texts.identities)
+    device, encoder = inputs.machine.torch_device(), inputs.encoder
+    classes = labels(inputs.part, inputs.run.identities)
     cameras = [sample.camera for sample in inputs.part]
-    task = load_method(inputs.run.prompt_settings()["method"]).visual_task(
-        settings,
-        encoder=encoder,
-        texts=texts.vectors.to(device),
-        similarity=Similarity(texts.similarity, texts.logit_scale),
+    given = StageInputs(
+        inputs.clip,
         labels=torch.tensor(classes, device=device),
-        cameras=encoder.camera_rows(cameras) if encoder.cameras else None,
         precision=choose_precision(settings.precision, device, auto="bf16"),
+        cameras=encoder.camera_rows(cameras) if encoder.cameras else None,
+        earlier=inputs.earlier,
     )
-    counts = ", ".join(f"{name} {count:,}" for name, count in _parameters(task).items())
+    task = inputs.stage.build(settings, given)
+    counts = ", ".join(f"{name} {count:,}" for name, count in _parameters(task, inputs.stage).items())
     reporter.note(f"Trainable parameters: {counts}")
-    reporter.note(f"Frozen: {len(texts.identities)} identity texts of width {texts.vectors.shape[1]}")
+    reporter.note(f"Frozen: {inputs.earlier.summary()}")
     return task, classes
 
 
-def _parameters(task: Task) -> dict[str, int]:
-    """Count the trainable parameters of the image encoder, and of the heads of the losses if there are any."""
-    counts = {"image encoder": 0, "heads": 0}
+def _parameters(task: Task, stage: VisualStage) -> dict[str, int]:
+    """Count the trainable parameters of each encoder, and of the heads of the losses if there are any."""
+    counts = dict.fromkeys(stage.parts.values(), 0)
     for name, value in task.trainable().named_parameters():
         if value.requires_grad:
-            counts["image encoder" if name.startswith("encoder.") else "heads"] += value.numel()
+            counts[stage.parts[name.partition(".")[0]]] += value.numel()
     return {name: count for name, count in counts.items() if count}
 
 

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from built import prompt_task_of, visual_task_of
 from patience import HANG
 from tiny import TINY_MODEL, tiny_clip
 
 from scing_cli.core.errors import SettingError
-from scing_cli.core.methods import Batch, Similarity, Task, load_method
+from scing_cli.core.methods import Batch, Similarity, Task
 from scing_cli.core.runtime import device_name
 from scing_cli.core.settings import METHODS, PromptSettings, VisualSettings
 from scing_cli.core.workflows.paper import efficiency, throughput
@@ -73,7 +74,7 @@ def moments(task: Task) -> int:
     """Numbers that Adam keeps a moment of after one step: those that the losses reach."""
     optimiser = torch.optim.Adam(task.trainable().parameters())
     pixels = torch.randn(6, 3, 32, 16, generator=torch.Generator().manual_seed(0))
-    task.losses(Batch(range(6), pixels), (0, "test", 0, 0)).total().backward()
+    task.losses(Batch(range(6), {"pixels": pixels}), (0, "test", 0, 0)).total().backward()
     optimiser.step()
     return sum(state["exp_avg"].numel() for state in optimiser.state.values())
 
@@ -83,16 +84,16 @@ def test_a_small_model_with_weights_trains_as_many(method: str) -> None:
     cost = count_costs(SMALL).methods[method]
     clip = tiny_clip(stride=4)
     labels, vectors = torch.arange(3).repeat(2), torch.randn(6, 16, generator=torch.Generator().manual_seed(1))
-    build = load_method(method)
     prompts = PromptSettings(method=method)
-    first = build.prompt_task(prompts, clip=clip, features=vectors, labels=labels, precision="fp32")
+    first = prompt_task_of(method, prompts, clip=clip, features=vectors, labels=labels, precision="fp32")
     assert moments(first) == cost.stage1
     whole = dict(clip.text.state_dict())
     del whole["token_embedding.weight"]
     assert sum(tensor.numel() for tensor in whole.values()) == cost.parts.text_encoder
     assert sum(tensor.numel() for tensor in clip.image.state_dict().values()) == cost.parts.image_encoder
     clip.image.learn_cameras(["a", "b"], 0)
-    second = build.visual_task(
+    second = visual_task_of(
+        method,
         VisualSettings(stage2_loss="clip-reid"),
         encoder=clip.image,
         texts=vectors[:3],
