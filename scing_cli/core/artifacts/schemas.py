@@ -59,7 +59,20 @@ class GeometryEntry(Entry):
         return self
 
 
-class TowerEntry(Entry):
+class PromptedEntry(Entry):
+    """Sizes of a tower's deep prompts: both or neither."""
+
+    prompt_tokens: Size | None = None
+    prompt_depth: Size | None = None
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> Self:
+        if (self.prompt_tokens is None) != (self.prompt_depth is None):
+            raise ValueError("prompt_tokens and prompt_depth belong together")
+        return self
+
+
+class TowerEntry(PromptedEntry):
     """Sizes of an image tower: its `config`."""
 
     width: Size
@@ -157,7 +170,7 @@ class OpenVinoStamp(Entry):
     crops: Count | None = None
 
 
-class TextTowerEntry(Entry):
+class TextTowerEntry(PromptedEntry):
     """Sizes of a text tower."""
 
     layers: Annotated[int, Field(ge=1, le=256)]

@@ -114,7 +114,7 @@ def _write(folder: Path, tower: TextEncoder, digest: str, warnings: Sequence[str
 
     state = {name: value.detach().float().cpu().numpy() for name, value in tower.state_dict().items()}
     openvino.save_model(text_graph(state, tower.config), folder / GRAPH, compress_to_fp16=True)
-    facts = {"embed_dim": tower.embed_dim, "context_length": tower.context_length}
+    facts = {"embed_dim": tower.embed_dim, "context_length": tower.longest}
     left = OpenVinoTextEmbedder(_compiled(folder), facts).texts(PROBES)
     right = TorchTextEmbedder(tower).texts(PROBES)
     least = float((left.astype(np.float64) * right).sum(axis=1).min())

@@ -7,51 +7,21 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from scing_cli.core.embeddings import Vectors
-from scing_cli.core.encoders.tokenizer import END, tokenize
+from scing_cli.core.encoders.tokenizer import Tokens, tokens_of
 from scing_cli.core.errors import DataError, spelled
 
 if TYPE_CHECKING:
     from scing_cli.core.encoders.text import TextEncoder
 
+__all__ = ["TextEmbedder", "Tokens", "TorchTextEmbedder", "tokens_of"]
+
 AT_ONCE = 64  # texts per batch
 SHOWN = 60  # characters of a text that a message quotes
-
-
-class Tokens(NamedTuple):
-    """Texts as token ids.
-
-    Args:
-        ids: Shape (Q, T), int64; after a text's end token 0.
-        ends: Shape (Q,), int64: the place of each end token, counted from 0.
-        cut: Numbers of the texts that were longer than the tower's context.
-    """
-
-    ids: npt.NDArray[np.int64]
-    ends: npt.NDArray[np.int64]
-    cut: Sequence[int]
-
-
-def tokens_of(texts: Sequence[str], context_length: int) -> Tokens:
-    """Return the token ids of texts; a text that is too long loses its last words.
-
-    Args:
-        texts: At least one.
-        context_length: Most tokens of a text, with its start and its end.
-    """
-    found = [tokenize(text) for text in texts]
-    cut = [number for number, ids in enumerate(found) if len(ids) > context_length]
-    for number in cut:
-        found[number] = [*found[number][: context_length - 1], END]
-    ids = np.zeros((len(found), max(map(len, found))), np.int64)
-    for number, own in enumerate(found):
-        ids[number, : len(own)] = own
-    return Tokens(ids, np.array([len(own) - 1 for own in found], np.int64), cut)
 
 
 class TextEmbedder(abc.ABC):
@@ -59,7 +29,7 @@ class TextEmbedder(abc.ABC):
 
     Args:
         width: D.
-        context_length: Most tokens of a text, with its start and its end.
+        context_length: Most tokens of a text, with its start and its end; the tower's deep prompts do not count.
     """
 
     def __init__(self, *, width: int, context_length: int) -> None:
@@ -102,7 +72,7 @@ class TorchTextEmbedder(TextEmbedder):
     """
 
     def __init__(self, tower: TextEncoder) -> None:
-        super().__init__(width=tower.embed_dim, context_length=tower.context_length)
+        super().__init__(width=tower.embed_dim, context_length=tower.longest)
         self._tower = tower
 
     def features(self, tokens: Tokens) -> Vectors:

@@ -6,7 +6,7 @@ Legend: B batch, H x W' pixels, h x w patches, W width of the tower, D width of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from open_clip.transformer import LayerNorm, QuickGELU, Transformer
@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from scing_cli.core.encoders.attention import RunBlock, layer_norm
 from scing_cli.core.encoders.camera_embedding import camera_rows
+from scing_cli.core.encoders.deep_prompts import PromptedTower
 from scing_cli.core.encoders.geometry import Geometry, check_descriptor
 from scing_cli.core.encoders.last_block import LastBlock, dense_block, last_block, read_blocks
 from scing_cli.core.runtime import draw_seed
@@ -34,11 +35,12 @@ class ImageFeatures(NamedTuple):
     previous: Tensor
 
 
-class ImageEncoder(nn.Module):
+class ImageEncoder(PromptedTower):
     """A vision transformer whose class token is projected into the joint space (Eq. 7).
 
     Patches may overlap (R15) and the image need not be square. With stride = patch and CLIP's own image size, the
-    result equals open_clip's `encode_image`. The weights are not initialized; `clip.load_clip` fills them.
+    result equals open_clip's `encode_image`. The weights are not initialized; `clip.load_clip` fills them. Deep prompts
+    stand between the class token and the patches (`deep_prompts`).
 
     Args:
         geometry: Image size, patches and pixel statistics.
@@ -49,7 +51,11 @@ class ImageEncoder(nn.Module):
         mlp_ratio: Hidden width of the blocks' MLPs, as a multiple of W.
         quick_gelu: Whether the MLPs use x * sigmoid(1.702 x), as OpenAI's weights need.
         cameras: Names of the cameras that have a vector (R15); `learn_cameras` adds such vectors.
+        prompt_tokens: Deep prompts per block, 0 for none; `learn_prompts` adds such prompts.
+        prompt_depth: Number of blocks that have prompts of their own, 0 for none.
     """
+
+    kind = "image"
 
     def __init__(
         self,
@@ -62,13 +68,15 @@ class ImageEncoder(nn.Module):
         mlp_ratio: float = 4.0,
         quick_gelu: bool = False,
         cameras: Sequence[str] = (),
+        prompt_tokens: int = 0,
+        prompt_depth: int = 0,
     ) -> None:
         super().__init__()
         self.geometry = geometry
         self.width = width
         self.embed_dim = embed_dim
         self.cameras: tuple[str, ...] = ()
-        self.config: dict[str, Any] = {
+        self.config = {
             "width": width,
             "layers": layers,
             "heads": heads,
@@ -92,6 +100,8 @@ class ImageEncoder(nn.Module):
         self.proj = nn.Parameter(torch.empty(width, embed_dim))
         if cameras:
             self._name_cameras(cameras)
+        if prompt_tokens or prompt_depth:
+            self._reserve_prompts(prompt_tokens, prompt_depth)
 
     def learn_cameras(self, names: Sequence[str], seed: int) -> None:
         """Add a trainable vector for each camera (SIE, R15), with initial values from N(0, 0.02) as in CLIP-ReID.
@@ -121,6 +131,10 @@ class ImageEncoder(nn.Module):
         self.cameras = tuple(names)
         self.config["cameras"] = list(names)
         self.camera_embedding = nn.Parameter(torch.empty(len(names), self.width))
+
+    def most_prompts(self) -> int:
+        """Return the largest number of prompts per block: as many as an image has patches."""
+        return len(self.positional_embedding) - 1
 
     def camera_rows(self, names: Sequence[str]) -> Tensor:
         """Return the row of each camera's vector, (B,) int64; -1 for a camera without a vector."""
@@ -171,7 +185,7 @@ class ImageEncoder(nn.Module):
         self, pixels: Tensor, cameras: Tensor | None, last: LastBlock, run: RunBlock | None = None
     ) -> ImageFeatures:
         tokens = layer_norm(self.ln_pre, self.tokens(pixels, cameras))  # (B, 1 + h * w, W)
-        read = read_blocks(self.transformer.resblocks, tokens, 0, last, causal=False, run=run)
+        read = read_blocks(self.transformer.resblocks, tokens, 0, last, causal=False, run=run, prompts=self.prompts)
         cls = self.ln_post(read.final)
         return ImageFeatures(cls=cls, projected=cls @ self.proj, previous=read.previous)
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from scing_cli.core.encoders.attention import RunBlock, layer_norm, run_block
+from scing_cli.core.encoders.deep_prompts import put_prompts
 
 Positions = int | Tensor  # one position for all rows, or (B,) int64
 
@@ -91,21 +92,27 @@ def read_blocks(
     *,
     causal: bool,
     run: RunBlock | None = None,
+    prompts: Tensor | None = None,
 ) -> Read:
     """Run a stack of blocks: all but the last for every token.
 
+    Deep prompts are put in after the first token of each row (`deep_prompts`).
+
     Args:
         blocks: At least one.
-        tokens: Shape (B, T, W).
-        positions: As for `last_block`.
+        tokens: Shape (B, T, W), without prompts.
+        positions: As for `last_block`; they count the prompts.
         last: Runs the last block.
         causal: As for `last_block`; it applies to every block.
         run: Runs the other blocks; None for `run_block`.
+        prompts: Shape (J, n, W), for the first J blocks; None for no prompts.
     """
     *first, final = blocks
-    mask = causal_mask(tokens.shape[1], tokens) if causal else None
-    for block in first:
-        tokens = (run or run_block)(block, tokens, mask)
+    added = 0 if prompts is None else prompts.shape[1]
+    mask = causal_mask(added + tokens.shape[1], tokens) if causal else None
+    for number, block in enumerate(first):
+        tokens = (run or run_block)(block, put_prompts(tokens, prompts, number), mask)
+    tokens = put_prompts(tokens, prompts, len(first))
     return Read(_at(tokens, positions), last(final, tokens, positions, causal=causal))
 
 

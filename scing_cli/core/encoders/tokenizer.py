@@ -13,7 +13,10 @@ import itertools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from scing_cli.core.errors import WeightsError
 
@@ -47,6 +50,37 @@ def tokenize(text: str) -> list[int]:
         else:
             found += [ids[part] for part in _parts("".join(letters[byte] for byte in word.encode()), ranks)]
     return [*found, END]
+
+
+class Tokens(NamedTuple):
+    """Texts as token ids.
+
+    Args:
+        ids: Shape (Q, T), int64; after a text's end token 0.
+        ends: Shape (Q,), int64: the place of each end token, counted from 0.
+        cut: Numbers of the texts that were longer than the tower's context.
+    """
+
+    ids: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+    cut: Sequence[int]
+
+
+def tokens_of(texts: Sequence[str], context_length: int) -> Tokens:
+    """Return the token ids of texts; a text that is too long loses its last words.
+
+    Args:
+        texts: At least one.
+        context_length: Most tokens of a text, with its start and its end.
+    """
+    found = [tokenize(text) for text in texts]
+    cut = [number for number, ids in enumerate(found) if len(ids) > context_length]
+    for number in cut:
+        found[number] = [*found[number][: context_length - 1], END]
+    ids = np.zeros((len(found), max(map(len, found))), np.int64)
+    for number, own in enumerate(found):
+        ids[number, : len(own)] = own
+    return Tokens(ids, np.array([len(own) - 1 for own in found], np.int64), cut)
 
 
 def _words(text: str) -> list[str]:

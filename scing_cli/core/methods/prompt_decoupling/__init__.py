@@ -1,0 +1,1 @@
+"""Prompt Decoupling: text-to-image re-identification with deep prompts in both towers (PD1-PD15)."""
