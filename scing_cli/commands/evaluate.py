@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from scing_cli.commands import model_options, options
+from scing_cli.commands import caption_options, model_options, options
 from scing_cli.commands.console import Terminal
 from scing_cli.commands.option_checks import check_machine, not_with, only_with
 from scing_cli.commands.show_evaluate import show
@@ -24,6 +24,8 @@ def evaluate(
     interpolation: model_options.PlainInterpolation = "auto",
     cameras: model_options.PlainCameras = None,
     camera_factor: model_options.PlainCameraFactor = 1.0,
+    queries: caption_options.Queries = "images",
+    direction: caption_options.Direction = None,
     split: options.QuerySplit = "query",
     data: options.SeveralData = None,
     layout: options.Layout = "auto",
@@ -60,7 +62,14 @@ def evaluate(
         from scing_cli.core.workflows.evaluate.evaluate_saved import evaluate_saved
 
         report = evaluate_saved(
-            embeddings, protocol=protocol, reranking=reranking, yes=yes, output=output, reporter=terminal
+            embeddings,
+            queries=queries,
+            direction=direction,
+            protocol=protocol,
+            reranking=reranking,
+            yes=yes,
+            output=output,
+            reporter=terminal,
         )
         _show([report], "query", list_lost, terminal)
         return
@@ -74,6 +83,8 @@ def evaluate(
         ModelChoice(run, model, pretrained, stride, seed, statistics, interpolation, named, camera_factor),
         data or [None],
         split=split,
+        queries=queries,
+        direction=direction,
         layout=layout,
         index=index,
         protocol=protocol,

@@ -23,10 +23,10 @@ def show(reports: Sequence[EvaluationReport], split: str, *, list_lost: bool, te
         for line in _lines(report):
             terminal.say(f"{name}{line}")
         if list_lost:
-            from scing_cli.core.evaluation import REASONS
+            from scing_cli.core.evaluation import reason_of
 
             for query, reason in report.lost:
-                terminal.say(f"  {query} {REASONS[reason][0]}")
+                terminal.say(f"  {query} {reason_of(reason, 1, report.gallery_of())}")
 
 
 def _rows(report: EvaluationReport, named: bool) -> Iterator[tuple[str, Figures]]:
@@ -42,6 +42,8 @@ def _lines(report: EvaluationReport) -> Iterator[str]:
     queries = counted(scores.queries, "query", "queries")
     are = agreeing(scores.valid_queries, "is", "are")
     yield f"{scores.valid_queries:,} of {queries} {are} valid, {counted(report.gallery, 'gallery row')}."
+    if report.words:
+        yield from report.words.lines()
     if line := report.left_out_line():
         yield line
     if not any(caution.kind == "no-camera" for caution in report.cautions):  # it names the protocol
@@ -55,8 +57,7 @@ def _lines(report: EvaluationReport) -> Iterator[str]:
         yield f"Published: {'; '.join(f'Table {row.table}, {row.row}{note}' for row, note in notes)}."
     if report.published_note:
         yield report.published_note
-    if report.lost:
-        lost = counted(scores.lost.total, "query has", "queries have")
-        yield f"{lost} no true match left: {scores.lost.reasons()}."
+    if line := report.lost_line():
+        yield line
     if report.output:
         yield f"Report: {report.output / 'report.html'}"

@@ -38,7 +38,7 @@ def rank_one(
     scored = sorted((-similarity(query, row), n) for n, row in enumerate(gallery))
     matches = []
     for _, n in scored:
-        if key != "" and keys[n] == key:
+        if key != "" and keys[n] == key and protocol != "text":
             continue
         same_person = identity != "" and identities[n] == identity
         same_camera = camera != "" and cameras[n] == camera

@@ -16,6 +16,8 @@ from scing_cli.core.encoders.tokenizer import Tokens, tokens_of
 from scing_cli.core.errors import DataError, spelled
 
 if TYPE_CHECKING:
+    import torch
+
     from scing_cli.core.encoders.text import TextEncoder
 
 __all__ = ["TextEmbedder", "Tokens", "TorchTextEmbedder", "tokens_of"]
@@ -65,21 +67,28 @@ class TextEmbedder(abc.ABC):
 
 
 class TorchTextEmbedder(TextEmbedder):
-    """Embeds with a text tower, in float32 on the CPU.
+    """Embeds with a text tower in torch.
 
     Args:
-        tower: The text tower, in evaluation mode.
+        tower: The text tower, in evaluation mode, on `device`.
+        device: The tower's device; None for the CPU.
+        precision: fp32 or bf16.
     """
 
-    def __init__(self, tower: TextEncoder) -> None:
+    def __init__(self, tower: TextEncoder, *, device: torch.device | None = None, precision: str = "fp32") -> None:
         super().__init__(width=tower.embed_dim, context_length=tower.longest)
         self._tower = tower
+        self._device = device
+        self._precision = precision
 
     def features(self, tokens: Tokens) -> Vectors:
         """Return the text tower's output, shape (Q, D), float32, not of unit length."""
         import torch
 
-        with torch.inference_mode():
-            embedded = self._tower.embed(torch.from_numpy(tokens.ids))
-            found: Vectors = self._tower(embedded, tokens.ends.tolist()).float().numpy()
+        from scing_cli.core.runtime import autocast
+
+        device = self._device or torch.device("cpu")
+        with torch.inference_mode(), autocast(device, self._precision):
+            embedded = self._tower.embed(torch.from_numpy(tokens.ids).to(device))
+            found: Vectors = self._tower(embedded, tokens.ends.tolist()).float().cpu().numpy()
         return found

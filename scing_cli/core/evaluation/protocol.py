@@ -2,7 +2,8 @@
 
 `market`: rows of the query's identity **and** its camera are left out of the ranking. `no-camera`: nothing is left out.
 An identity that is unknown (an empty text) matches nothing, not even another unknown one; a camera that is unknown is
-never the same camera. Under both protocols, a row that is the query's own image is left out.
+never the same camera. Under both protocols, a row that is the query's own image is left out. `text`: for captions and
+images; nothing is left out, not even the image that a caption describes.
 """
 
 from __future__ import annotations
@@ -21,16 +22,24 @@ class Protocol:
     Args:
         summary: What it does, for help texts.
         same_camera_counts: Whether a row of the query's identity seen by the query's camera is a true hit.
+        own_image_counts: Whether a row with the query's own key is ranked.
     """
 
     summary: str
     same_camera_counts: bool
+    own_image_counts: bool = False
 
 
+TEXT = "text"
 PROTOCOLS: Mapping[str, Protocol] = types.MappingProxyType(
     {
         "market": Protocol("rows of the query's own identity and camera are left out", same_camera_counts=False),
         "no-camera": Protocol("nothing is left out: for data without cameras", same_camera_counts=True),
+        TEXT: Protocol(
+            "nothing is left out, not even the image that a caption describes: for words and images",
+            same_camera_counts=True,
+            own_image_counts=True,
+        ),
     }
 )
 
@@ -44,7 +53,7 @@ class Choice:
 
 
 def choose_protocol(name: str, query_cameras: Sequence[str], gallery_cameras: Sequence[str]) -> Choice:
-    """Return the protocol of `auto`, `market` or `no-camera`.
+    """Return the protocol of `auto`, or the one that is named.
 
     `auto` takes `no-camera` where one side names no camera, or both together name just one: a same-camera filter would
     then take every true match away, or none.

@@ -98,13 +98,14 @@ class SavedPart:
     changed: int
 
 
-def read_saved(path: Path) -> tuple[SavedPart, SavedPart]:
+def read_saved(path: Path, *, cameras: bool = True) -> tuple[SavedPart, SavedPart]:
     """Read queries and gallery; nothing is unpickled.
 
     Gallery and query rows of identity -1 are junk, as in the field's data sets, and are left out.
 
     Args:
         path: An .npz file, or a folder of .npy files.
+        cameras: Whether the cameras are read, if there are any: captions have none.
 
     Raises:
         DataError: If the arrays cannot be read, one is missing or of the wrong kind or length, or a vector is all zeros
@@ -115,6 +116,8 @@ def read_saved(path: Path) -> tuple[SavedPart, SavedPart]:
     if missing:
         has = ", ".join(map(spelled, sorted(arrays))) or "nothing"
         raise DataError(f"{path} lacks the array {missing[0]}; it has: {has}.", REMEDY)
+    if not cameras:
+        arrays = {name: array for name, array in arrays.items() if name not in OPTIONAL}
     given = [name for name in OPTIONAL if name in arrays]
     if len(given) == 1:
         raise DataError(f"{path} has {given[0]}, but not the other side's cameras.", "Save both of them, or neither.")
@@ -143,6 +146,8 @@ def _file(path: Path) -> Mapping[str, Any]:
 
 def _folder(path: Path) -> Mapping[str, Any]:
     check_not_empty(path, REMEDY)
+    if (path / "report.json").is_file():
+        raise DataError(f"{path} is a report or a run: it has no vectors.", REMEDY)
     arrays: dict[str, Any] = {file.stem: None for file in path.glob("*.npy")}
     for name in (*NEEDED, *OPTIONAL):
         file = path / f"{name}.npy"

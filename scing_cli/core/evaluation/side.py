@@ -44,11 +44,13 @@ class Side(Labels):
         keys: N texts that say which image each row is, such as its path; empty where unknown. Optional.
         names: N texts: what people call each image. Optional.
         files: N paths of the images. Optional: vectors may come without pictures.
+        texts: N captions, if the rows are captions; `names` are then the names of their images.
     """
 
     vectors: Rows
     names: Sequence[str] = dataclasses.field(default=(), kw_only=True)
     files: Sequence[Path] = dataclasses.field(default=(), kw_only=True)
+    texts: Sequence[str] = dataclasses.field(default=(), kw_only=True)
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -66,7 +68,7 @@ class Side(Labels):
         """
         labels = {
             name: [values[row] for row in numbers] if (values := getattr(self, name)) else ()
-            for name in ("identities", "cameras", "keys", "names", "files")
+            for name in ("identities", "cameras", "keys", "names", "files", "texts")
         }
         return Side(_PickedRows(self.vectors, numbers), **labels)
 

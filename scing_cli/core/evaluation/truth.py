@@ -61,14 +61,32 @@ class Lost:
         """Number of queries without a true match."""
         return self.unknown + self.absent + self.same_camera + self.itself
 
-    def reasons(self) -> str:
+    def reasons(self, of: str = "image") -> str:
         """Say how many queries each reason took; empty where none is lost.
+
+        Args:
+            of: What the gallery's rows are: `image` or `caption`.
 
         >>> Lost(unknown=0, absent=2, same_camera=1).reasons()
         '2 have no image of their identity in the gallery, 1 has true matches from its own camera only'
         """
-        counts = ((one, many, getattr(self, name)) for name, (one, many) in REASONS.items())
-        return ", ".join(f"{count} {one if count == 1 else many}" for one, many, count in counts if count)
+        counts = ((name, getattr(self, name)) for name in REASONS)
+        return ", ".join(f"{count} {reason_of(name, count, of)}" for name, count in counts if count)
+
+
+def reason_of(name: str, count: int, of: str = "image") -> str:
+    """Return why queries have no true match, as the end of a sentence.
+
+    Args:
+        name: A key of `REASONS`.
+        count: How many queries.
+        of: What the gallery's rows are: `image` or `caption`.
+
+    >>> reason_of("absent", 1, "caption")
+    'has no caption of its identity in the gallery'
+    """
+    one, many = REASONS[name]
+    return (one if count == 1 else many).replace("image", of)
 
 
 class Truth:
@@ -107,13 +125,14 @@ class Truth:
         return np.union1d(same, itself) if len(itself) else same
 
 
-def checked_truth(query: Labels, gallery: Labels, protocol: str) -> tuple[str, Truth]:
+def checked_truth(query: Labels, gallery: Labels, protocol: str, of: str = "image") -> tuple[str, Truth]:
     """Choose the protocol and find the true hits of each query; at least one query must have one.
 
     Args:
         query: The labels of Q queries.
         gallery: The labels of N gallery rows.
         protocol: A name in `PROTOCOLS`, or `auto`.
+        of: What the gallery's rows are, for messages: `image` or `caption`.
 
     Returns:
         The name of the chosen protocol, and the truth under it.
@@ -131,14 +150,14 @@ def checked_truth(query: Labels, gallery: Labels, protocol: str) -> tuple[str, T
     if lost.same_camera:
         remedy = "If the cameras are not real ones, leave nothing out: --protocol no-camera."
     raise DataError(
-        f"None of the {lost.total} queries has a true match under the protocol {name}: {lost.reasons()}.", remedy
+        f"None of the {lost.total} queries has a true match under the protocol {name}: {lost.reasons(of)}.", remedy
     )
 
 
 def find_truth(query: Labels, gallery: Labels, *, protocol: str) -> Truth:
     """Find the rows of each query's identity, and those of them that are true hits under the protocol.
 
-    A row with the query's key is the query's own image: neither a true hit nor a false one.
+    A row with the query's key is the query's own image: neither a true hit nor a false one, except under `text`.
 
     Args:
         query: The labels of Q queries.
@@ -146,7 +165,8 @@ def find_truth(query: Labels, gallery: Labels, *, protocol: str) -> Truth:
         protocol: A name in `PROTOCOLS`.
     """
     same = _rows_of(query.identities, gallery.identities)
-    itself = _rows_of(query.keys, gallery.keys) or [NOTHING] * len(same)
+    own_counts = PROTOCOLS[protocol].own_image_counts
+    itself = ([] if own_counts else _rows_of(query.keys, gallery.keys)) or [NOTHING] * len(same)
     known = {camera: code for code, camera in enumerate(dict.fromkeys(gallery.cameras)) if camera}
     if PROTOCOLS[protocol].same_camera_counts:
         known = {}

@@ -31,4 +31,4 @@ def test_a_named_protocol_is_taken(name: str) -> None:
 def test_an_unknown_protocol_lists_the_known() -> None:
     with pytest.raises(SettingError, match="--protocol 'cuhk' is unknown") as caught:
         choose_protocol("cuhk", [], [])
-    assert caught.value.remedy == "Known: auto, market, no-camera."
+    assert caught.value.remedy == "Known: auto, market, no-camera, text."

@@ -5,17 +5,27 @@ from __future__ import annotations
 from scing_cli.core.datasets.missing_values import word_notes
 from scing_cli.core.datasets.spelling import side_notes
 from scing_cli.core.errors import counted
-from scing_cli.core.evaluation import Reranking, SavedPart, Side, read_saved
+from scing_cli.core.evaluation import TEXT, Choice, Reranking, SavedPart, Side, read_saved
 from scing_cli.core.paths import StrPath, as_path
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.evaluate.cautions import of_equal_vectors
-from scing_cli.core.workflows.evaluate.ranked import EvaluationReport, check_cost, rank_sides, without_cameras
+from scing_cli.core.workflows.evaluate.ranked import (
+    EvaluationReport,
+    check_cost,
+    lost_queries,
+    rank_sides,
+    without_cameras,
+)
+from scing_cli.core.workflows.evaluate.word_counts import check_words
+from scing_cli.core.workflows.shared.scoring import Caution
 
 
 def evaluate_saved(
     source: StrPath,
     *,
+    queries: str = "images",
+    direction: str | None = None,
     protocol: str = "auto",
     reranking: Reranking | None = None,
     yes: bool = False,
@@ -26,7 +36,10 @@ def evaluate_saved(
 
     Args:
         source: An .npz file, or a folder of .npy files.
-        protocol: auto, market or no-camera.
+        queries: `images`, or `text` if one side is of captions: then nothing is left out, and cameras are not read.
+        direction: With `text`: `text-to-image` (the usual one) if the queries are captions, `image-to-text` if the
+            gallery is.
+        protocol: auto, market or no-camera; for words `auto` alone, which is then `text`.
         reranking: How to re-rank, if the figures with it are wanted too.
         yes: Whether that may take long.
         output: A folder for a report, if one is wanted.
@@ -34,14 +47,17 @@ def evaluate_saved(
 
     Raises:
         DataError: If the arrays cannot be used, or no query has a true match left.
-        SettingError: If re-ranking would take long, and that was not agreed to; or the folder holds other files.
+        SettingError: If re-ranking would take long, and that was not agreed to; or the folder holds other files; or
+            words cannot be compared so.
     """
     source, output = as_path(source), as_path(output)
+    direction = check_words(queries, direction, protocol, {"--rerank": reranking is not None})
+    protocol = TEXT if direction else protocol
     if output is not None:
         from scing_cli.core.workflows.evaluate.report import check_folder
 
         check_folder(output)
-    parts = read_saved(source)
+    parts = read_saved(source, cameras=not direction)
     for part, side in zip(parts, ("query", "gallery"), strict=True):
         if part.junk:
             reporter.note(f"{counted(part.junk, f'{side} row')} of identity -1 (junk): left out.")
@@ -57,7 +73,6 @@ def evaluate_saved(
     if reranking is not None:
         check_cost(reranking, (len(query), len(gallery), gallery.width), yes=yes, reporter=reporter)
     chosen, scores, reranked = rank_sides(query, gallery, protocol, reporter, reranking=reranking)
-    lost = tuple((query.names[place], reason) for place, reason in scores.lost.why)
     rows = len(gallery.identities)
     report = EvaluationReport(
         scores,
@@ -66,15 +81,20 @@ def evaluate_saved(
         source.name,
         "saved embeddings",
         None,
-        lost,
+        lost_queries(query, scores),
         reranked=reranked,
-        cautions=(*of_equal_vectors(query, gallery, chosen.name), *without_cameras(chosen, query, gallery)),
+        cautions=() if direction else _cautions(query, gallery, chosen),
+        direction=direction,
     )
     if output is None:
         return report
     from scing_cli.core.workflows.evaluate.report import Subject, write_report
 
     return write_report(output, report, (query, gallery), Subject(), reporter=reporter)
+
+
+def _cautions(query: Side, gallery: Side, chosen: Choice) -> tuple[Caution, ...]:
+    return (*of_equal_vectors(query, gallery, chosen.name), *without_cameras(chosen, query, gallery))
 
 
 def _side(part: SavedPart, name: str) -> Side:

@@ -10,12 +10,13 @@ from typing import Any
 
 from scing_cli.core.datasets.dataset import Dropped
 from scing_cli.core.errors import SettingError, agreeing, counted
-from scing_cli.core.evaluation import Choice, Reranking, Scores, Side, choose_protocol
+from scing_cli.core.evaluation import TEXT, Choice, Reranking, Scores, Side, choose_protocol
 from scing_cli.core.evaluation import evaluate as rank
 from scing_cli.core.evaluation.cost import Cost, reranking_cost
 from scing_cli.core.evaluation.products import Products
 from scing_cli.core.evaluation.tables import PublishedRow
 from scing_cli.core.runtime import Reporter
+from scing_cli.core.workflows.evaluate.word_counts import DIRECTIONS, REASON, WordCounts
 from scing_cli.core.workflows.shared.scoring import Caution
 
 NUMBERS = ("mAP", "mINP", "rank1", "rank5", "rank10", "queries", "valid_queries")
@@ -55,6 +56,8 @@ class EvaluationReport:
         output: Where the report was written, if one was requested.
         left_out: By split, the images that cannot be read, with the reasons; the scores are of the others.
         cautions: What flatters the figures.
+        direction: `text-to-image` or `image-to-text`; empty where images are compared with images.
+        words: What was counted of captions; None for images alone, and for vectors of another program.
     """
 
     scores: Scores
@@ -70,6 +73,8 @@ class EvaluationReport:
     output: Path | None = None
     left_out: Mapping[str, tuple[Dropped, ...]] = dataclasses.field(default_factory=dict)
     cautions: tuple[Caution, ...] = ()
+    direction: str = ""
+    words: WordCounts | None = None
 
     def summary(self, *, list_lost: bool) -> dict[str, Any]:
         """Return it ready for JSON.
@@ -79,6 +84,10 @@ class EvaluationReport:
         """
         figures = {name: getattr(self.scores, name) for name in NUMBERS} | {"gallery": self.gallery}
         figures |= {"protocol": self.protocol.name, "protocol_reason": self.protocol.reason}
+        if self.direction:
+            figures["direction"] = self.direction
+        if self.words:
+            figures |= self.words.summary()
         figures |= {"data": self.data, "run": str(self.run) if self.run else None, "model": self.model}
         figures["published"] = [{name: getattr(row, name) for name in PUBLISHED} for row in self.published]
         figures["cautions"] = [caution.summary() for caution in self.cautions]
@@ -94,6 +103,17 @@ class EvaluationReport:
         if self.output:
             figures["report"] = str(self.output)
         return figures
+
+    def gallery_of(self) -> str:
+        """Return what the rows of the gallery are: `image` or `caption`."""
+        return DIRECTIONS[self.direction] if self.direction else "image"
+
+    def lost_line(self) -> str:
+        """Return a sentence about the queries without a true match; empty if there are none."""
+        if not self.lost:
+            return ""
+        lost = counted(self.scores.lost.total, "query has", "queries have")
+        return f"{lost} no true match left: {self.scores.lost.reasons(self.gallery_of())}."
 
     def left_out_line(self) -> str:
         """Return a sentence about the images that were left out; empty if there are none."""
@@ -135,13 +155,25 @@ def rank_sides(
 ) -> tuple[Choice, Scores, Reranked | None]:
     """Choose the protocol, rank, and re-rank if requested."""
     chosen = choose_protocol(protocol, query.cameras, gallery.cameras)
+    if chosen.name == TEXT:
+        chosen = Choice(TEXT, REASON)
     ranked = functools.partial(rank, query, gallery, protocol=chosen.name, products=products, reporter=reporter)
     plain = ranked()
     return chosen, plain, Reranked(reranking, ranked(reranking=reranking)) if reranking is not None else None
 
 
+def lost_queries(query: Side, scores: Scores) -> tuple[tuple[str, str], ...]:
+    """Return the queries without a true match, and why; a caption is named by its image and its words."""
+    return tuple(
+        (f"{query.names[number]}: {query.texts[number]}" if query.texts else query.names[number], reason)
+        for number, reason in scores.lost.why
+    )
+
+
 def without_cameras(chosen: Choice, query: Side, gallery: Side) -> tuple[Caution, ...]:
-    """Return the caution that images of the query's own camera count as hits; nothing where they are left out."""
+    """Return the caution that images of the query's own camera count as hits; none for words."""
+    if chosen.name == TEXT:
+        return ()
     if chosen.name == "market" and any(query.cameras) and any(gallery.cameras):
         return ()
     reason = "no camera is known of one side" if chosen.name == "market" else chosen.reason

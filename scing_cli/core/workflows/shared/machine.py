@@ -11,8 +11,10 @@ from scing_cli.core.runtime import PRECISIONS, choose_device, choose_precision, 
 if TYPE_CHECKING:
     import torch
 
+    from scing_cli.core.embeddings.text_embedder import TextEmbedder
     from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
     from scing_cli.core.encoders.image import ImageEncoder
+    from scing_cli.core.encoders.text import TextEncoder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,3 +70,11 @@ class Machine:
             batch_size=self.batch_size,
             workers=self.threads(),
         )
+
+    def text_embedder(self, tower: TextEncoder) -> TextEmbedder:
+        """Return a torch embedder of texts on the device; in float32 unless the user chose another precision."""
+        from scing_cli.core.embeddings.text_embedder import TorchTextEmbedder
+
+        device = self.torch_device()
+        precision = choose_precision(self.precision, device, auto="fp32")
+        return TorchTextEmbedder(tower.to(device), device=device, precision=precision)

@@ -18,17 +18,23 @@ from scing_cli.core.workflows.shared.starting_encoder import starting_clip
 
 if TYPE_CHECKING:
     from scing_cli.core.encoders.clip import ClipModel
+    from scing_cli.core.workflows.shared.machine import Machine
 
 REMEDY = f"Restore its weights, or embed the gallery again: {INDEX_AGAIN}"
 
 
-def open_text_embedder(model: OpenedModel, *, reporter: Reporter) -> TextEmbedder:
+def open_text_embedder(
+    model: OpenedModel, *, machine: Machine | None = None, option: str = "--text", reporter: Reporter
+) -> TextEmbedder:
     """Return the embedder of texts whose vectors can be compared with a model's.
 
     Stage 2 of every method moves the image encoder towards texts of CLIP's text tower, which stays as it is.
 
     Args:
         model: The model of the images.
+        machine: For an embedder in torch on its device, in its precision; None for one that starts quickly, in
+            OpenVINO where there is a copy, on the CPU.
+        option: The option that needs it, for messages.
         reporter: Receives the warnings of loading the CLIP, such as random weights, also if a copy is used.
 
     Raises:
@@ -36,9 +42,10 @@ def open_text_embedder(model: OpenedModel, *, reporter: Reporter) -> TextEmbedde
         RunError: If the CLIP that a run started from is not the same any more.
         WeightsError: If its weights are not available.
     """
-    if model.engine is not None:
-        raise SettingError(f"--text needs a CLIP: {model.label()} has no text encoder.", "Search with a photo.")
+    check_text_tower(model, option)
     clip = _clip_of(model)
+    if machine is not None:
+        return machine.text_embedder(clip.load(reporter).text)
     key = clip.key(reporter)
     folder = cache_folder() / "inference-text" / key[:32]
     try:
@@ -55,6 +62,20 @@ def open_text_embedder(model: OpenedModel, *, reporter: Reporter) -> TextEmbedde
     if make_openvino_text(folder, tower, key, warnings=listening.warnings, reporter=reporter):
         reporter.note(f"OpenVINO model of the text tower, for searches that start without torch: {folder}")
     return TorchTextEmbedder(tower)
+
+
+def check_text_tower(model: OpenedModel, option: str) -> None:
+    """Refuse a model that cannot read words, before anything is embedded.
+
+    Args:
+        model: The model of the images.
+        option: The option that needs a text tower.
+
+    Raises:
+        SettingError: If the model has no text tower.
+    """
+    if model.engine is not None:
+        raise SettingError(f"{option} needs a CLIP: {model.label()} has no text encoder.", "Use photos.")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,6 @@ from typing import Any
 from PIL import Image
 
 from scing_cli.core.artifacts import Run
-from scing_cli.core.errors import counted
 from scing_cli.core.evaluation import CameraPair
 from scing_cli.core.evaluation.rates import OperatingPoint, four_digits
 from scing_cli.core.evaluation.sampling import Estimate
@@ -54,13 +53,11 @@ def ranking(findings: Findings) -> Section:
 
 def attention(findings: Findings) -> list[str]:
     """Return what the page opens with: what flatters the figures, and the images and queries that are not in them."""
-    scores = findings.report.scores
     texts = [caution.text for caution in findings.report.cautions]
     if line := findings.report.left_out_line():
         texts.append(f"{line} They are listed in {LEFT_OUT}.")
-    if scores.lost.total:
-        lost = counted(scores.lost.total, "query has", "queries have")
-        texts.append(f"{lost} no true match left: {scores.lost.reasons()}.")
+    if line := findings.report.lost_line():
+        texts.append(line)
     return texts
 
 
