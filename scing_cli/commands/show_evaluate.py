@@ -43,7 +43,8 @@ def _lines(report: EvaluationReport) -> Iterator[str]:
     are = agreeing(scores.valid_queries, "is", "are")
     yield f"{scores.valid_queries:,} of {queries} {are} valid, {counted(report.gallery, 'gallery row')}."
     if report.words:
-        yield from report.words.lines()
+        yield report.words.line()
+        yield from report.words.faults()
     if line := report.left_out_line():
         yield line
     if not any(caution.kind == "no-camera" for caution in report.cautions):  # it names the protocol

@@ -17,17 +17,18 @@ LARGEST, SMALLEST = 22, 11  # font sizes in pixels
 MARGIN = 10
 
 
-def words_picture(text: str, size: tuple[int, int] = SIZE) -> Image.Image:
+def words_picture(text: str, size: tuple[int, int] = SIZE, *, top: int = 0) -> Image.Image:
     """Draw a text in the largest letters with which it fits; a text that is too long is cut.
 
     Args:
         text: Any text.
         size: Width and height, in pixels.
+        top: Height that stays free at the top, for what a montage draws there, in pixels.
 
     Returns:
         An RGB picture.
     """
-    width, height = size[0] - 2 * MARGIN, size[1] - 2 * MARGIN
+    width, height = size[0] - 2 * MARGIN, size[1] - top - 2 * MARGIN
     for letter in range(LARGEST, SMALLEST - 1, -1):
         lines = list(_lines(text, width, letter))
         room = max(height // (letter + 4), 1)
@@ -37,7 +38,7 @@ def words_picture(text: str, size: tuple[int, int] = SIZE) -> Image.Image:
         lines = [*lines[: room - 1], f"{lines[room - 1]} ..."]
     picture = Image.new("RGB", size, FILL)
     draw = ImageDraw.Draw(picture)
-    top = (size[1] - len(lines) * (letter + 4)) // 2
+    top += (size[1] - top - len(lines) * (letter + 4)) // 2
     for number, line in enumerate(lines):
         shown, letters = fit(line, width, letter)
         place = (MARGIN, top + number * (letter + 4))

@@ -45,12 +45,15 @@ class WordCounts:
             "captions_cut": self.cut,
         }
 
-    def lines(self) -> Iterator[str]:
-        """Yield a sentence for each number that is worth saying."""
+    def line(self) -> str:
+        """Return a sentence about what is compared."""
         captions, images = counted(self.captions, "caption"), counted(self.images, "image")
         without = self.images - self.with_captions
-        have = f"{without:,} of them {agreeing(without, 'has', 'have')} no caption" if without else "each has a caption"
-        yield f"{captions} and {images}; {have}."
+        have = f"{without:,} of them {agreeing(without, 'has', 'have')} no caption" if without else "all have captions"
+        return f"{captions} and {images}; {have}."
+
+    def faults(self) -> Iterator[str]:
+        """Yield a sentence about captions that are left out, and one about those that are cut."""
         if self.without_words:
             are = agreeing(self.without_words, "has", "have")
             yield f"{counted(self.without_words, 'caption')} {are} no word: left out."

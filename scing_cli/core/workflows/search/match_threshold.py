@@ -64,7 +64,9 @@ class Threshold:
         return dataclasses.asdict(self)
 
 
-def find_threshold(wanted: MatchRule, model: OpenedModel, stamp: Stamp, index: Path) -> Threshold | None:
+def find_threshold(
+    wanted: MatchRule, model: OpenedModel, stamp: Stamp, index: Path, *, words: bool = False
+) -> Threshold | None:
     """Return the requested threshold; None if there is none.
 
     Args:
@@ -72,16 +74,19 @@ def find_threshold(wanted: MatchRule, model: OpenedModel, stamp: Stamp, index: P
         model: The model of the search.
         stamp: The index's.
         index: Where it lies, for messages.
+        words: Whether the queries are words; their scores are lower than those of photos.
 
     Raises:
-        SettingError: If there is no report of the model that made the index, or it does not measure the rate.
+        SettingError: If there is no report of the model that made the index, or it does not measure the rate, or it
+            measured photos where words are searched, or words where photos are.
         RunError: If a report that was named cannot be read.
     """
     if wanted.false_match_rate is None:
         return None if wanted.threshold is None else Threshold(wanted.threshold)
-    remedy = _remedy(model, stamp)
+    remedy = _remedy(model, stamp, words=words)
     file, content = _report(wanted, model.run, index, remedy)
     _check_model(content, file, stamp, index, remedy)
+    _check_queries(content, file, remedy, words=words)
     try:
         score = _score(content, wanted.false_match_rate)
         part = "" if content["split"] == "query" else f" ({content['split']})"
@@ -105,10 +110,11 @@ def _report(wanted: MatchRule, run: Run | None, index: Path, remedy: str) -> tup
     return file, content
 
 
-def _remedy(model: OpenedModel, stamp: Stamp) -> str:
+def _remedy(model: OpenedModel, stamp: Stamp, *, words: bool) -> str:
     named = f"--run {model.run.path}" if model.run is not None else stamp.made_by()
     kind = "" if stamp.descriptor == "projected" else f" --descriptor {stamp.descriptor}"
-    then = "then search again" + (" with --report report" if model.run is None else "")
+    kind += " --queries text" if words else ""
+    then = "then search again" + (" with --report report" if words or model.run is None else "")
     return f"Make one: scing evaluate {named}{kind} --data DIR --output report\n{then}; or name a score: --threshold."
 
 
@@ -118,6 +124,16 @@ def _check_model(content: Mapping[str, Any], file: Path, stamp: Stamp, index: Pa
     kind = content.get("descriptor")
     if kind != stamp.descriptor:
         raise SettingError(f"{file} is of the descriptor {spelled(kind)}; {index} holds {stamp.descriptor}.", remedy)
+
+
+def _check_queries(content: Mapping[str, Any], file: Path, remedy: str, *, words: bool) -> None:
+    """Refuse a report of photos for words and one of words for photos: words score lower than photos."""
+    measured = content.get("direction", "")
+    if words and measured != "text-to-image":
+        what = "photos among captions" if measured else "photos; scores of words are lower"
+        raise SettingError(f"{file} was measured with {what}.", remedy)
+    if measured and not words:
+        raise SettingError(f"{file} was measured with words; scores of photos are higher.", remedy)
 
 
 def _score(content: Mapping[str, Any], rate: float) -> float:

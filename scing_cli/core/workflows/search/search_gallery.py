@@ -138,7 +138,14 @@ def search(
     wanted = wanted or MatchRule()
     texts = _checked_texts(texts, stamp, photos=bool(files), rerank=rerank, wanted=wanted)
     opened_model = _model(
-        stamp, index, run, file=as_path(model), saliency=saliency is not None, wanted=wanted, reporter=reporter
+        stamp,
+        index,
+        run,
+        file=as_path(model),
+        saliency=saliency is not None,
+        wanted=wanted,
+        words=bool(texts),
+        reporter=reporter,
     )
     # The model loads in a thread while this one reads the index.
     kind, count = stamp.descriptor, len(files)
@@ -150,7 +157,7 @@ def search(
         hint_at_boxes(files, rows, reporter)
     left_out, asked = LeftOut(strict=strict), Asked(files, texts, text_weight, box, join)
     embedded = embed_queries(asked, opened, opened_model, ready, left_out=left_out, reporter=reporter)
-    threshold = find_threshold(wanted, opened_model, opened.stamp, index)
+    threshold = find_threshold(wanted, opened_model, opened.stamp, index, words=bool(texts))
     hits = _hits(opened, embedded.vectors, k, allowed, once=each_identity_once, rerank=rerank, reporter=reporter)
     if threshold is not None:
         say_threshold(threshold, left, differs=_differs(join, opened_model), reporter=reporter)
@@ -189,6 +196,7 @@ def _model(
     file: Path | None,
     saliency: bool,
     wanted: MatchRule,
+    words: bool,
     reporter: Reporter,
 ) -> OpenedModel:
     """Open the run's model, else the file, else the model that the index names; check what is wanted of it."""
@@ -208,7 +216,7 @@ def _model(
             "Leave --saliency out; --montage draws the ranking without heat maps.",
         )
     if model.digest == stamp.model_digest:
-        find_threshold(wanted, model, stamp, source)
+        find_threshold(wanted, model, stamp, source, words=words)
     return model
 
 

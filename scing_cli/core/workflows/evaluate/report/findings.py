@@ -80,6 +80,7 @@ class Findings:
             place = int(wrong.rows[number])
             yield {
                 "query": name,
+                **({"caption": self.query.texts[number]} if self.query.texts else {}),
                 "identity": self.query.identities[number],
                 "camera": self.query.cameras[number],
                 "average_precision": float(single.average_precision[number]) if valid else "",
@@ -87,6 +88,11 @@ class Findings:
                 "matches": int(single.matches[number]),
                 "ignored": len(self.truth.never_false(number)) - len(self.truth.hits(number)),
                 "best_wrong": self.gallery.names[place] if place >= 0 else "",
+                **(
+                    {"best_wrong_caption": self.gallery.texts[place] if place >= 0 else ""}
+                    if self.gallery.texts
+                    else {}
+                ),
                 "best_wrong_identity": self.gallery.identities[place] if place >= 0 else "",
                 "best_wrong_score": float(wrong.scores[number]) if place >= 0 else "",
                 "lost": why.get(number, ""),

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from scing_cli.core.artifacts import Run
 from scing_cli.core.evaluation import CameraPair
 from scing_cli.core.evaluation.rates import OperatingPoint, four_digits
@@ -17,16 +15,16 @@ from scing_cli.core.figures.report.charts import cmc_chart, roc_chart, score_cha
 from scing_cli.core.figures.report.page import Block, Cell, Chart, Facts, Picture, Section, Table, Text
 from scing_cli.core.safe_reading import check_ordinary, read_limited
 from scing_cli.core.workflows.evaluate.report.findings import Findings
+from scing_cli.core.workflows.evaluate.report.ranking_pictures import RankingPicture
 
 TRAINED_ON = ("name", "layout", "include_val", "fingerprint")  # not where it lies: a report is passed on
 LARGEST = 1e30  # of a loss: more is damage, and no chart can show it
 BINS = 128
 LEFT_OUT = "left-out.csv"
 CAMERAS_SHOWN = 12  # a table of more is too wide for a page: it is in report.json
-Montage = tuple[Image.Image, Image.Image]
 SPREAD = "How the scores of each kind of pairs are spread."
 ROC = "ROC: the true-match rate over the false-match rate."
-SHOWN_RANKINGS = "The {} queries by average precision (AP), with their nearest images that the protocol counts."
+SHOWN_RANKINGS = "The {} queries by average precision (AP), with their nearest {}s that the protocol counts."
 TERMS = {
     "train-prompts": ("contrast", "consistency"),
     "train-visual": ("identity", "triplet", "image_to_text"),
@@ -41,6 +39,7 @@ def ranking(findings: Findings) -> Section:
         rows.append(_measures("re-ranked", report.reranked.scores))
     rows += [(f"published, Table {row.table}", row.mAP, None, row.rank1, None, None) for row in report.published]
     blocks: list[Block] = [
+        *([Text(report.words.line())] if report.words else []),
         Chart(cmc_chart(scores.cmc), "CMC: the share of queries with a true hit at rank k or before."),
         Table(("", "mAP", "mINP", "rank-1", "rank-5", "rank-10"), rows, "In percent"),
     ]
@@ -54,6 +53,8 @@ def ranking(findings: Findings) -> Section:
 def attention(findings: Findings) -> list[str]:
     """Return what the page opens with: what flatters the figures, and the images and queries that are not in them."""
     texts = [caution.text for caution in findings.report.cautions]
+    if findings.report.words:
+        texts += findings.report.words.faults()
     if line := findings.report.left_out_line():
         texts.append(f"{line} They are listed in {LEFT_OUT}.")
     if line := findings.report.lost_line():
@@ -133,16 +134,22 @@ def _cell(pair: CameraPair) -> str:
     return "" if pair.mAP is None else f"{pair.mAP:.1f} ({pair.valid_queries:,})"
 
 
-def pictures(heading: str, montages: Mapping[str, Montage], names: Sequence[str]) -> Section:
+def pictures(heading: str, montages: Mapping[str, RankingPicture], names: Sequence[str], of: str) -> Section:
     """Return the rankings of some groups of queries, such as the worst ones, by average precision.
 
     Args:
         heading: The section's heading.
-        montages: For a light and for a dark page, by group; a group without queries is missing.
+        montages: By group; a group without queries is missing.
         names: The groups.
+        of: What the rows of the gallery are: `image` or `caption`.
     """
-    drawn = [(name, montages[name]) for name in names if name in montages]
-    return Section(heading, [Picture(light, SHOWN_RANKINGS.format(name), dark) for name, (light, dark) in drawn])
+    blocks: list[Block] = []
+    for name in (name for name in names if name in montages):
+        drawn = montages[name]
+        blocks.append(Picture(drawn.light, SHOWN_RANKINGS.format(name, of), drawn.dark))
+        if drawn.words:
+            blocks.append(Facts(f"captions of the {name} queries", drawn.words))
+    return Section(heading, blocks)
 
 
 def training(run: Run | None) -> Section:

@@ -5,30 +5,23 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
-import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-from PIL import Image
 
 from scing_cli import __version__
 from scing_cli.core.artifacts import FORMAT, REPORT_KIND, Run, csv_text, json_text, read_json, replacing, write_json
 from scing_cli.core.errors import RunError, ScingError, SettingError
 from scing_cli.core.evaluation import Side
 from scing_cli.core.evaluation.products import Products
-from scing_cli.core.figures import DARK, PAGE_LAYOUT, MontageHit, ranked_montage
 from scing_cli.core.figures.report.page import Page, render_page
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.evaluate.ranked import EvaluationReport
 from scing_cli.core.workflows.evaluate.report import sections
 from scing_cli.core.workflows.evaluate.report.findings import Findings, Subject, gather
-from scing_cli.core.workflows.shared.pictures import digest_of, read_picture, who
-from scing_cli.core.workflows.shared.vectors import in_threads
+from scing_cli.core.workflows.evaluate.report.ranking_pictures import RankingPicture, draw_rankings
 
-TITLE = "The {} queries and their nearest images, best first"
-GONE = Image.new("RGB", (1, 2), "white")  # in the place of a query's picture that cannot be read
 FILES = ("report.html", "queries.csv", "report.json")
 
 
@@ -91,7 +84,7 @@ def write_report(
         ScingError: If the folder cannot be written.
     """
     findings = gather(report, sides, subject, products=products, reporter=reporter)
-    page = _page(findings, _montages(findings, workers, reporter))
+    page = _page(findings, draw_rankings(findings, workers, reporter))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -101,7 +94,9 @@ def write_report(
     _write(folder, {"report.json": json_text(content), "report.html": page, "queries.csv": _queries(findings), **lists})
     if not lists:
         (folder / sections.LEFT_OUT).unlink(missing_ok=True)  # of a former report
-    if subject.run is not None:
+    if subject.run is not None and report.direction:
+        reporter.note("The run keeps no thresholds of words: name this report with --report.")
+    elif subject.run is not None:
         _keep(subject.run, subject.split, content, reporter)
     return dataclasses.replace(report, output=folder)
 
@@ -150,59 +145,7 @@ def _write(folder: Path, texts: Mapping[str, str]) -> None:
             temporary.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
 
 
-def _montages(findings: Findings, workers: int, reporter: Reporter) -> Mapping[str, sections.Montage]:
-    """Draw the worst, the median and the best rankings, light and dark; nothing where there are no pictures."""
-    query, gallery = findings.query, findings.gallery
-    if not (query.files and gallery.files):
-        return {}
-    groups = {name: numbers for name, numbers in findings.extremes().items() if numbers}
-    rankings = findings.rankings([number for numbers in groups.values() for number in numbers])
-    shown = [query.files[number] for number in rankings]
-    shown += [gallery.files[row] for ranking in rankings.values() for row, _ in ranking]
-    files = list(dict.fromkeys(shown))
-    read = in_threads(read_picture, files, workers=workers, reporter=reporter, text="read pictures")
-    pictures = dict(zip(files, read, strict=True))
-    found = in_threads(digest_of, files, workers=workers, reporter=reporter, text="digests")
-    read_files: dict[str, Any] = {"pictures": pictures, "digests": dict(zip(files, found, strict=True))}
-    montages, precision = {}, findings.report.scores.per_query.average_precision
-    for name, numbers in groups.items():
-        asked = [(pictures[query.files[number]] or GONE, _named(query, number)) for number in numbers]
-        notes = [f"Query, AP {100 * precision[number]:.1f}" for number in numbers]
-        hits = [
-            [_hit(findings, number, row, score, **read_files) for row, score in rankings[number]] for number in numbers
-        ]
-        drawn = functools.partial(
-            ranked_montage, asked, hits, title=TITLE.format(name), notes=notes, layout=PAGE_LAYOUT
-        )
-        montages[name] = drawn(), drawn(palette=DARK)
-    return montages
-
-
-def _named(query: Side, number: int) -> Sequence[str]:
-    """Return the lines below a query: identity and camera, and the file's name."""
-    person = who(query.identities[number], query.cameras[number])
-    return [*filter(None, [person]), Path(query.names[number]).name]
-
-
-def _hit(
-    findings: Findings,
-    number: int,
-    row: int,
-    score: float,
-    *,
-    pictures: Mapping[Path, Image.Image | None],
-    digests: Mapping[Path, str],
-) -> MontageHit:
-    query, gallery = findings.query, findings.gallery
-    asked, shown = digests[query.files[number]], digests[gallery.files[row]]
-    copy = " same bytes" if asked and asked == shown else ""
-    identity = gallery.identities[row]
-    verdict = identity == query.identities[number] if identity else None
-    caption = [f"{score:.3f}{copy}", who(identity, gallery.cameras[row]), Path(gallery.names[row]).name]
-    return MontageHit(pictures[gallery.files[row]], caption, verdict)
-
-
-def _page(findings: Findings, montages: Mapping[str, sections.Montage]) -> str:
+def _page(findings: Findings, montages: Mapping[str, RankingPicture]) -> str:
     report, scores, run = findings.report, findings.report.scores, findings.subject.run
     figures = {
         "mAP": f"{scores.mAP:.2f}",
@@ -212,15 +155,16 @@ def _page(findings: Findings, montages: Mapping[str, sections.Montage]) -> str:
         "gallery rows": f"{report.gallery:,}",
     }
     parts = (
-        sections.pictures("Worst queries", montages, ["worst"]),
+        sections.pictures("Worst queries", montages, ["worst"], report.gallery_of()),
         sections.ranking(findings),
         sections.thresholds(findings),
-        sections.pictures("Median and best queries", montages, ["median", "best"]),
+        sections.pictures("Median and best queries", montages, ["median", "best"], report.gallery_of()),
         sections.cameras(findings),
         sections.training(run),
         sections.settings(findings),
     )
-    subtitle = f"{report.model}, protocol {report.protocol.name}, scing {__version__}"
+    protocol = f"{report.protocol.name}, {report.direction}" if report.direction else report.protocol.name
+    subtitle = f"{report.model}, protocol {protocol}, scing {__version__}"
     files = (*FILES[1:], *((sections.LEFT_OUT,) if report.left_out else ()))
     cautions = sections.attention(findings)
     return render_page(Page(f"{report.data}: evaluation", subtitle, figures, parts, files, cautions))
