@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def show(reports: Sequence[EvaluationReport], split: str, *, list_lost: bool, terminal: Terminal) -> None:
     """Print one table of all evaluations with published figures, then the protocol and notes of each."""
     several = len(reports) > 1
-    title = split if several else f"{reports[0].data}, {split}"
+    title = ", ".join(filter(None, ("" if several else reports[0].data, split, reports[0].direction)))
     terminal.scores(f"{title}: {reports[0].model}", [row for report in reports for row in _rows(report, several)])
     for report in reports:
         name = f"{report.data}: " if several else ""

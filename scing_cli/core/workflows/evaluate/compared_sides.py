@@ -13,6 +13,7 @@ from scing_cli.core.datasets.checks import gallery_of
 from scing_cli.core.datasets.left_out import LeftOut
 from scing_cli.core.datasets.spelling import side_notes
 from scing_cli.core.embeddings import Embedder
+from scing_cli.core.embeddings.text_embedder import TextEmbedder
 from scing_cli.core.errors import counted
 from scing_cli.core.evaluation import Side
 from scing_cli.core.index import GalleryIndex, check_complete, file_keys
@@ -24,7 +25,6 @@ from scing_cli.core.workflows.evaluate.vector_cache import cached_side
 from scing_cli.core.workflows.evaluate.word_counts import WordCounts
 from scing_cli.core.workflows.shared.model import OpenedModel
 from scing_cli.core.workflows.shared.scoring import side_of, sides
-from scing_cli.core.workflows.shared.text_tower import open_text_embedder
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -50,11 +50,12 @@ class Compared:
     words: WordCounts | None = None
 
 
-def compare(model: OpenedModel, source: DataSet, asked: Request) -> Compared:
+def compare(model: OpenedModel, tower: TextEmbedder | None, source: DataSet, asked: Request) -> Compared:
     """Embed both sides, or take the vectors that are kept.
 
     Args:
         model: The model.
+        tower: Embeds captions; None to compare images with images.
         source: The data set.
         asked: Which sides.
 
@@ -62,8 +63,8 @@ def compare(model: OpenedModel, source: DataSet, asked: Request) -> Compared:
         ImageError: If no image of a side can be read, or with `strict` if one cannot.
         IndexFileError: If the index is of another model.
     """
-    if asked.direction:
-        return _words(model, source.manifest, asked)
+    if tower is not None:
+        return _words(model, tower, source.manifest, asked)
     names = dict.fromkeys((asked.split, gallery_of(asked.split)))
     left_out = {part: LeftOut(strict=asked.strict) for part in names}
     if asked.index is not None:
@@ -106,7 +107,7 @@ def _both(
     return query, cached_side(manifest, other, model, embedder, reporter, left_out=left_out[other])
 
 
-def _words(model: OpenedModel, manifest: Manifest, asked: Request) -> Compared:
+def _words(model: OpenedModel, tower: TextEmbedder, manifest: Manifest, asked: Request) -> Compared:
     """Return captions and images as the two sides, in the direction that was asked for."""
     images, reporter = images_of_test(manifest, asked.split), asked.reporter
     embedder = asked.embedder(model, "projected")
@@ -120,7 +121,6 @@ def _words(model: OpenedModel, manifest: Manifest, asked: Request) -> Compared:
         ]
         pictures, images = _joined(images, parts)
     captions = captions_of(images, asked.split)
-    tower = open_text_embedder(model, machine=asked.machine, option="--queries text", reporter=reporter)
     texts, cut = embed_captions(captions, tower, reporter)
     for warning in side_notes(texts, pictures):
         reporter.warn(warning)

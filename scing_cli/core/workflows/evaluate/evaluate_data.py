@@ -8,10 +8,11 @@ from pathlib import Path
 
 from scing_cli.core.datasets import DataSet
 from scing_cli.core.datasets.left_out import report_left_out
+from scing_cli.core.embeddings.text_embedder import TextEmbedder
 from scing_cli.core.errors import SettingError
 from scing_cli.core.evaluation import Reranking
 from scing_cli.core.paths import StrPath, as_path, check_once
-from scing_cli.core.reporting import LIBRARY_REPORTER
+from scing_cli.core.reporting import LIBRARY_REPORTER, Once
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.evaluate.cautions import of_copies, of_training
 from scing_cli.core.workflows.evaluate.compared_sides import compare
@@ -143,20 +144,22 @@ def evaluate_on(
     sources = [open_data(run, path, layout=layout, reporter=reporter) for path in data]
     for source in sources:
         asked.check_data(source)
-    model = trained or open_model(choice, reporter=reporter)
+    opening = Once(reporter)  # both towers of a model have the same warnings
+    model = trained or open_model(choice, reporter=opening)
     if reranking is not None and index is None:
         width = asked.embedder(model, descriptor).width
         for source in sources:
             asked.check_cost(*sides(source.manifest, split), width)
-    reports = [_score(model, source, asked) for source in sources]
+    tower = asked.text_embedder(model, opening)
+    reports = [_score(model, tower, source, asked) for source in sources]
     if len({report.data for report in reports}) < len(reports):  # folders of one name
         reports = [dataclasses.replace(own, data=str(path)) for own, path in zip(reports, data, strict=True)]
     return reports
 
 
-def _score(model: OpenedModel, source: DataSet, asked: Request) -> EvaluationReport:
+def _score(model: OpenedModel, tower: TextEmbedder | None, source: DataSet, asked: Request) -> EvaluationReport:
     reporter, split, manifest = asked.reporter, asked.split, source.manifest
-    found = compare(model, source, asked)
+    found = compare(model, tower, source, asked)
     query, gallery = found.query, found.gallery
     device = asked.machine.torch_device()
     products = None

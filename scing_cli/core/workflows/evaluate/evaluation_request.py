@@ -8,6 +8,7 @@ from pathlib import Path
 
 from scing_cli.core.datasets import DataSet
 from scing_cli.core.embeddings import Embedder
+from scing_cli.core.embeddings.text_embedder import TextEmbedder
 from scing_cli.core.encoders.geometry import check_descriptor
 from scing_cli.core.errors import SettingError
 from scing_cli.core.evaluation import TEXT, Reranking
@@ -22,7 +23,7 @@ from scing_cli.core.workflows.shared.embedder_choice import choose_embedder
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import OpenedModel
 from scing_cli.core.workflows.shared.scoring import labels_of, sides
-from scing_cli.core.workflows.shared.text_tower import check_text_tower
+from scing_cli.core.workflows.shared.text_tower import check_text_tower, open_text_embedder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +94,21 @@ class Request:
         if self.machine.precision == "bf16":
             return choose_embedder(model, self.machine, kind=kind, reporter=self.reporter)
         return model.embedder(self.machine, kind=kind)
+
+    def text_embedder(self, model: OpenedModel, reporter: Reporter) -> TextEmbedder | None:
+        """Return what embeds captions, in torch as the images; None if there are none to embed.
+
+        Args:
+            model: The model of the images.
+            reporter: Receives the warnings of loading the text tower.
+
+        Raises:
+            SettingError: If the model has no text tower.
+            RunError: If the text tower is not the one that belongs to a run.
+        """
+        if not self.direction:
+            return None
+        return open_text_embedder(model, machine=self.machine, option="--queries text", reporter=reporter)
 
     def check_cost(self, query: Sized, gallery: Sized, width: int) -> None:
         """Look at what a re-ranking will take, if there is to be one."""
