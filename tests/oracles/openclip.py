@@ -9,7 +9,7 @@ from scing_cli.core.encoders.clip import ClipModel
 
 
 def twin(clip: ClipModel) -> CLIP:
-    """Return open_clip's CLIP with the same weights; our towers must have stride = patch."""
+    """Return open_clip's CLIP with the same weights but no deep prompts; our towers must have stride = patch."""
     geometry, image, text = clip.image.geometry, clip.image.config, clip.text
     blocks = [module for module in text.modules() if isinstance(module, torch.nn.MultiheadAttention)]
     model = CLIP(
@@ -33,5 +33,6 @@ def twin(clip: ClipModel) -> CLIP:
     state = {f"visual.{name}": tensor for name, tensor in clip.image.state_dict().items()}
     state |= text.state_dict()
     state["logit_scale"] = torch.tensor(clip.logit_scale).log()
-    model.load_state_dict({name: tensor.clone() for name, tensor in state.items()})
+    prompts = ("prompts", "visual.prompts")
+    model.load_state_dict({name: tensor.clone() for name, tensor in state.items() if name not in prompts})
     return model.eval()

@@ -183,19 +183,20 @@ def _named_vectors(opened: Opened, vectors: Tensor | None, cameras: Sequence[str
     return vectors
 
 
-def empty_clip(name: str, *, stride: int | None = None) -> ClipModel:
+def empty_clip(name: str, *, stride: int | None = None, size: tuple[int, int] | None = None) -> ClipModel:
     """Build a CLIP model without weights on torch's device `meta`, to count parameters and operations.
 
     Args:
         name: As for `load_clip`.
         stride: As for `load_clip`.
+        size: As for `load_clip`.
 
     Raises:
         WeightsError: If the model is unknown.
-        SettingError: If the stride is invalid.
+        SettingError: If stride or size are invalid.
     """
     architecture = find_architecture(name)
-    image, text = _towers(architecture, make_geometry(architecture, stride, None, choose_preprocessing(name)))
+    image, text = _towers(architecture, make_geometry(architecture, stride, size, choose_preprocessing(name)))
     return ClipModel(image.eval(), text.eval(), LOGIT_SCALE, architecture.name, "", tokenize)
 
 

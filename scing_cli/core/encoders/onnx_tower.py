@@ -22,6 +22,7 @@ from scing_cli.core.encoders.geometry import Geometry, check_descriptor
 State = Mapping[str, npt.NDArray[np.float32]]
 OPSET, IR_VERSION = 17, 8  # the first opset with LayerNormalization, and the format that came with it
 INPUT, OUTPUT = "images", "vectors"
+LAST = np.iinfo(np.int64).max  # ends a slice at the end of the axis
 EPSILON = 1e-5  # of the layer norms, as in open_clip
 QUICK = 1.702  # of QuickGELU, x * sigmoid(1.702 x)
 SHORTEST = 1e-12  # lower limit of a descriptor's length, as in torch's `normalize`
@@ -48,6 +49,7 @@ def image_onnx(state: State, geometry: Geometry, model: Mapping[str, Any], *, ki
     tokens = tower.norm(tower.tokens(INPUT, geometry), "ln_pre")
     layers = int(model["layers"])
     for number in range(layers):
+        tokens = tower.prompted(tokens, number)
         tokens = tower.block(tokens, f"transformer.resblocks.{number}.", last=number == layers - 1)
     graph = tower.graph
     cls = tower.norm(graph.add("Squeeze", tokens, graph.whole(1)), "ln_post")
@@ -121,6 +123,19 @@ class _Tower:
         table = state["positional_embedding"].copy()
         table[0] += state["class_embedding"]
         return add("Add", padded, self.graph.constant(table[None], "positional_embedding"))
+
+    def prompted(self, tokens: str, number: int) -> str:
+        """Put the deep prompts of a block after the class token, as `deep_prompts.put_prompts` does."""
+        if "prompts" not in self.state or number >= len(self.state["prompts"]):
+            return tokens
+        add, whole = self.graph.add, self.graph.whole
+        own = self.state["prompts"][number]  # (p, W)
+        rows = np.concatenate((np.zeros_like(own[:1]), own))
+        first = add("Pad", add("Gather", tokens, whole(0), axis=1), whole(0, 0, 0, 0, len(own), 0))
+        start = 1 if number == 0 else 1 + len(own)
+        rest = add("Slice", tokens, whole(start), whole(LAST), whole(1))
+        put = add("Add", first, self.graph.constant(rows[None], f"prompts.{number}"))
+        return add("Concat", put, rest, axis=1)
 
     def block(self, tokens: str, name: str, *, last: bool) -> str:
         """Run a residual attention block on (B, 1 + n, W); the last block returns only the class token."""

@@ -21,6 +21,7 @@ from scing_cli.core.encoders.openvino_runtime import openvino, ops
 Node = Any
 State = Mapping[str, npt.NDArray[np.float32]]
 MVN_WIDTH = 16  # OpenVINO 2026.4 fails in `mvn` over other multiples, on processors without AVX-512
+LAST = np.iinfo(np.int64).max  # ends a slice at the end of the axis
 EPSILON = 1e-5  # of the layer norms, as in open_clip
 QUICK = 1.702  # of QuickGELU, x * sigmoid(1.702 x)
 
@@ -51,6 +52,7 @@ def image_graph(state: State, geometry: Geometry, model: Mapping[str, Any]) -> o
     tokens = tower.norm(tower.tokens(pixels, first, geometry), "ln_pre")
     layers = int(model["layers"])
     for number in range(layers):
+        tokens = tower.prompted(tokens, number)
         tokens = tower.block(tokens, f"transformer.resblocks.{number}.", last=number == layers - 1)
     cls = tower.norm(ops.squeeze(tokens, _whole(1)), "ln_post")
     projected = ops.matmul(cls, _constant(state["proj"]), transpose_a=False, transpose_b=False)
@@ -66,18 +68,23 @@ def text_graph(state: State, model: Mapping[str, Any]) -> openvino.Model:
         model: Its `layers`, `heads` and `quick_gelu`.
 
     Returns:
-        A graph with two inputs: `ids`, (B, T) int64, and `ends`, (B,) int64, the place of each text's end token from 0
-        on. Ids after it have no effect. The output is `projected`, (B, D), not of unit length.
+        A graph with two inputs: `ids`, (B, T) int64, and `ends`, (B,) int64, the place of each text's end token in
+        `ids` from 0 on. Ids after it have no effect. The output is `projected`, (B, D), not of unit length.
     """
     tower = _Tower(state, int(model["heads"]), quick_gelu=bool(model["quick_gelu"]))
     ids, ends = (ops.parameter(shape, np.int64, name=name) for shape, name in (([-1, -1], "ids"), ([-1], "ends")))
     length = ops.slice(ops.shape_of(ids), *(_whole([value]) for value in (1, 2, 1, 0)))
-    positions = ops.slice(_constant(state["positional_embedding"]), _whole([0]), length, _whole([1]), _whole([0]))
+    table = state["positional_embedding"]
+    if prompts := tower.prompt_tokens:  # words stand after the prompts
+        table, ends_of = np.concatenate((table[:1], table[1 + prompts :])), ops.add(ends, _whole(prompts))
+    else:
+        ends_of = ends
+    positions = ops.slice(_constant(table), _whole([0]), length, _whole([1]), _whole([0]))
     tokens = ops.add(ops.gather(_constant(state["token_embedding.weight"]), ids, _whole(0)), positions)
     for number in range(int(model["layers"])):
-        tokens = tower.block(tokens, f"transformer.resblocks.{number}.", causal=True)
+        tokens = tower.block(tower.prompted(tokens, number), f"transformer.resblocks.{number}.", causal=True)
     # The layer norm treats each token alone, so that of the end tokens is enough.
-    last = tower.norm(ops.gather(tokens, ends, _whole(1), batch_dims=1), "ln_final")
+    last = tower.norm(ops.gather(tokens, ends_of, _whole(1), batch_dims=1), "ln_final")
     projected = ops.matmul(last, _constant(state["text_projection"]), transpose_a=False, transpose_b=False)
     return _named(openvino.Model([ops.result(projected, name="projected")], [ids, ends], "text encoder"))
 
@@ -103,6 +110,19 @@ class _Tower:
         self.state = state
         self.heads = heads
         self.quick_gelu = quick_gelu
+        self.prompt_tokens = state["prompts"].shape[1] if "prompts" in state else 0
+
+    def prompted(self, tokens: Node, number: int) -> Node:
+        """Put the deep prompts of a block after the first token, as `deep_prompts.put_prompts` does."""
+        if not self.prompt_tokens or number >= len(self.state["prompts"]):
+            return tokens
+        added = self.prompt_tokens
+        # A row of zeros per prompt takes the prompts, so no node depends on the batch size.
+        rows = np.concatenate((np.zeros_like(self.state["prompts"][number][:1]), self.state["prompts"][number]))
+        first = ops.pad(_first_token(tokens), _whole([0, 0, 0]), _whole([0, added, 0]), "constant")
+        start = 1 if number == 0 else 1 + added
+        rest = ops.slice(tokens, *(_whole(value) for value in ([start], [LAST], [1], [1])))
+        return ops.concat([ops.add(first, _constant(rows[None])), rest], 1)
 
     def tokens(self, pixels: Node, first: Node, geometry: Geometry) -> Node:
         """Embed the patches and add the class token, (1 or B, 1, W), and position embeddings: (B, 1 + n, W)."""

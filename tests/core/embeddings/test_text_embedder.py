@@ -42,6 +42,13 @@ def clip() -> ClipModel:
 
 
 @pytest.fixture(scope="module")
+def prompted() -> ClipModel:
+    clip = tiny_clip()
+    clip.text.learn_prompts(4, 1, 0)
+    return spread_out(clip)
+
+
+@pytest.fixture(scope="module")
 def folder(clip: ClipModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("scing_cli.core.encoders.openvino_runtime", exc_type=ImportError)
     made = tmp_path_factory.mktemp("cache") / "text"
@@ -74,6 +81,24 @@ def test_the_vectors_are_those_of_open_clip(clip: ClipModel, request: pytest.Fix
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
     # OpenVINO's weights are stored in half precision
     np.testing.assert_allclose(found, by_open_clip(clip, TEXTS), atol=1e-5 if engine == "torch" else 2e-3)
+
+
+def test_the_openvino_model_has_the_prompts(prompted: ClipModel, tmp_path: Path) -> None:
+    pytest.importorskip("scing_cli.core.encoders.openvino_runtime", exc_type=ImportError)
+    assert prompted.text.prompts is not None
+    torch_embedder = TorchTextEmbedder(prompted.text)
+    assert torch_embedder.context_length == 73
+    vectors = []
+    for number, depth in enumerate((1, 2)):
+        prompted.text.set_prompts(prompted.text.prompts[:1].expand(depth, -1, -1))
+        assert make_openvino_text(tmp_path / str(number), prompted.text, DIGEST, reporter=Silent())
+        embedder = load_openvino_text(tmp_path / str(number), DIGEST)
+        assert embedder is not None
+        assert embedder.context_length == 73
+        vectors.append(embedder.texts(TEXTS))
+        assert (vectors[-1] * torch_embedder.texts(TEXTS)).sum(axis=1).min() > 0.999
+        np.testing.assert_allclose(vectors[-1], torch_embedder.texts(TEXTS), atol=2e-3)
+    assert np.abs(vectors[0] - vectors[1]).max() > 1e-3
 
 
 def test_more_texts_than_a_batch_are_the_texts_one_by_one(clip: ClipModel) -> None:

@@ -29,6 +29,10 @@ TOWERS = {
     "overlapping patches": (Geometry(40, 24, 8, 5), {"mlp_ratio": 2.0}),
     "one block": (Geometry(16, 16, 16, 16), {"layers": 1}),
     "cameras": (Geometry(32, 16, 8, 8), {"cameras": ("1", "2", "yard")}),
+    "a prompt in the first block": (Geometry(32, 16, 8, 8), {"prompt_tokens": 1, "prompt_depth": 1}),
+    "prompts in some blocks": (Geometry(32, 16, 8, 8), {"prompt_tokens": 4, "prompt_depth": 2}),
+    "prompts in all blocks": (Geometry(40, 24, 8, 5), {"prompt_tokens": 3, "prompt_depth": 3}),
+    "one block with prompts": (Geometry(16, 16, 8, 8), {"layers": 1, "prompt_tokens": 2, "prompt_depth": 1}),
 }
 
 
@@ -38,6 +42,8 @@ def tower(name: str, seed: int = 0) -> ImageEncoder:
     fill_image(encoder, seed)
     if encoder.cameras:
         encoder.learn_cameras(encoder.cameras, seed)
+    if encoder.prompts is not None:
+        encoder.learn_prompts(encoder.prompt_tokens, len(encoder.prompts), seed)
     with torch.no_grad():  # norms, biases and cameras that a mistake would show in
         for number, value in enumerate(encoder.parameters()):
             value.add_(0.05 * torch.randn(value.shape, generator=torch.Generator().manual_seed(number)))

@@ -43,13 +43,14 @@ def check_packages() -> None:
         )
 
 
-def check_holds(chosen: str, geometry: Geometry, *, cameras: bool, kind: str) -> None:
+def check_holds(chosen: str, geometry: Geometry, *, cameras: bool, prompts: bool, kind: str) -> None:
     """Check that a format can hold an encoder.
 
     Args:
         chosen: The format.
         geometry: The encoder's geometry.
         cameras: Whether the encoder has camera vectors.
+        prompts: Whether the encoder has deep prompts.
         kind: The descriptor.
 
     Raises:
@@ -62,6 +63,8 @@ def check_holds(chosen: str, geometry: Geometry, *, cameras: bool, kind: str) ->
         )
     if chosen == ONNX:
         return
+    if prompts:
+        raise _cannot(chosen, "the deep prompts of this encoder", "ONNX: --export NAME.onnx")
     height, width = geometry.height, geometry.width
     if geometry.stride != geometry.patch:
         raise _cannot(chosen, f"patches that overlap (--stride {geometry.stride})", "ONNX: --export NAME.onnx")

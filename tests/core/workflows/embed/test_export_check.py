@@ -9,8 +9,10 @@ import pytest
 from core.encoders.test_openvino_model import arrays, tower
 
 from scing_cli.core.encoders.clip import empty_clip
+from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.errors import ScingError, SettingError
 from scing_cli.core.workflows.embed import export_check
+from scing_cli.core.workflows.embed.export_place import ONNX, OPEN_CLIP, TRANSFORMERS
 
 
 def unit(count, seed=0):
@@ -41,6 +43,16 @@ def test_a_model_that_is_too_large_for_one_file_is_refused():
     with pytest.raises(SettingError, match=r"2\.4 GB of weights; an ONNX file holds less than 2 GB"):
         export_check.check_size(empty_clip("ViT-H-14").image)
     export_check.check_size(empty_clip("ViT-L-14").image)
+
+
+def test_folders_of_other_programs_cannot_hold_deep_prompts():
+    geometry = Geometry(32, 32, 8, 8)
+    for chosen in (OPEN_CLIP, TRANSFORMERS):
+        with pytest.raises(SettingError) as refused:
+            export_check.check_holds(chosen, geometry, cameras=False, prompts=True, kind="projected")
+        assert refused.value.what == f"--export-format {chosen} cannot hold the deep prompts of this encoder."
+        assert refused.value.remedy == "Use ONNX: --export NAME.onnx."
+    export_check.check_holds(ONNX, geometry, cameras=False, prompts=True, kind="concat")
 
 
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
