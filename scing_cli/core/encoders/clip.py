@@ -242,11 +242,14 @@ def _with_text_tower(found: Named, architecture: Architecture, source: Path, rep
 def _fill(
     image: ImageEncoder, text: TextEncoder | None, found: Named, architecture: Architecture, source: Path
 ) -> None:
-    """Fill one tower or both; the positions are resized to the image tower's grid."""
+    """Fill one tower or both, with deep prompts if there are any; positions are resized to the image tower's grid."""
     parts = weights.split_state(found.state)
     positions = parts.image.get("positional_embedding")
     if positions is not None and positions.ndim == 2:
         native = (architecture.native[0] // architecture.patch, architecture.native[1] // architecture.patch)
         source_of = source_grid(len(positions), native, image.geometry.grid)
         parts.image["positional_embedding"] = resize_positions(positions, source_of, image.geometry.grid)
+    image.expect_prompts(parts.image.get("prompts"))
+    if text is not None:
+        text.expect_prompts(parts.text.get("prompts"))
     weights.fill(image, text, parts, source)

@@ -17,6 +17,7 @@ Legend: B batch, T tokens, J prompted blocks, n prompts per block, W width of th
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import torch
@@ -89,6 +90,12 @@ class PromptedTower(nn.Module):
             raise ValueError(f"prompts of shape {tuple(prompts.shape)}; this tower takes (J, n, {self.width})")
         self._reserve_prompts(prompts.shape[1], prompts.shape[0])
         self.prompts = nn.Parameter(prompts.detach().to(self.positional_embedding.device, torch.float32))
+
+    def expect_prompts(self, found: Tensor | None) -> None:
+        """Make room for the prompts of a weights file, if it has some that fit this tower."""
+        if found is not None:
+            with contextlib.suppress(SettingError, ValueError):  # what does not fit is named with the other tensors
+                self.set_prompts(found)
 
     @property
     def prompt_tokens(self) -> int:

@@ -12,16 +12,17 @@ import torch
 from artifacts import edit_json
 from oracles.openclip import twin
 from oracles.prompted import encode_image, encode_text
+from safetensors.torch import save_file
 from tiny import TINY_MODEL, spread_out, tiny_clip
 
 from scing_cli.core.artifacts import STAMP
 from scing_cli.core.encoders.attention import run_block
-from scing_cli.core.encoders.clip import ClipModel, empty_clip, load_clip
+from scing_cli.core.encoders.clip import ClipModel, empty_clip, load_clip, load_image_tower
 from scing_cli.core.encoders.encoder_file import encoder_digest, load_image_encoder, save_image_encoder
 from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.encoders.text import TextEncoder
 from scing_cli.core.encoders.tokenizer import tokens_of
-from scing_cli.core.errors import RunError, SettingError
+from scing_cli.core.errors import RunError, SettingError, WeightsError
 
 BLOCKS = 3
 CAPTIONS = ["", "coat", " ".join(["red coat"] * 15), "coat " * 74, "coat " * 200, "a man in black"]
@@ -183,6 +184,25 @@ def test_towers_are_rebuilt_saved_and_copied_with_their_prompts(file: str, tmp_p
     assert not torch.allclose(other.image(pixels()).cls, clip.image(pixels()).cls)
     other.image.set_prompts(clip.image.prompts)
     assert torch.equal(other.image(pixels()).cls, clip.image(pixels()).cls)
+
+
+def test_a_towers_weights_file_brings_its_prompts(file: str, tmp_path: Path) -> None:
+    clip = prompted(file, 4, 2)
+    save_image_encoder(tmp_path, clip.image, {})
+    weights = str(tmp_path / "image_encoder.safetensors")
+    image = load_image_tower(file, weights).image
+    assert image.config == clip.image.config
+    assert torch.equal(image(pixels()).cls, clip.image(pixels()).cls)
+    whole = {**clip.text.state_dict(), "logit_scale": torch.tensor(4.6)}
+    whole |= {f"visual.{name}": value for name, value in clip.image.state_dict().items()}
+    save_file(whole, tmp_path / "clip.safetensors")
+    both = load_clip(file, str(tmp_path / "clip.safetensors"))
+    assert encoder_digest(both.image) == encoder_digest(clip.image)
+    assert torch.equal(texts_of(both.text, CAPTIONS), texts_of(clip.text, CAPTIONS))
+    for wrong in (torch.zeros(2, 4, 5), torch.zeros(BLOCKS + 1, 4, 32), torch.zeros(3)):
+        save_file({**whole, "visual.prompts": wrong}, tmp_path / "wrong.safetensors")
+        with pytest.raises(WeightsError, match=r"visual\.prompts is unexpected"):
+            load_clip(file, str(tmp_path / "wrong.safetensors"))
 
 
 @pytest.mark.parametrize(
