@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+from captioned import CAPTIONED, CAPTIONED_PARTS, ENTRIES, write_list
 from PIL import Image
 
 Counts = tuple[int, int, int]  # identities, images, cameras
@@ -189,6 +191,14 @@ def occluded_market(folder: Path) -> Path:
     return folder
 
 
+def captioned(folder: Path, name: str) -> Path:
+    """Write a data set with captions: its list, and the images that it names."""
+    _, inside, field = CAPTIONED[name]
+    for shade, entry in enumerate(ENTRIES[name]()):
+        put(folder / inside / entry[field], entry["id"], shade % 12)
+    return write_list(folder, name, ENTRIES[name]())
+
+
 MARKET = {"train": (3, 9, 3), "query": (2, 4, 2), "gallery": (3, 5, 3)}
 MSMT = {"train": (3, 9, 3), "val": (3, 3, 1), "query": (2, 4, 2), "gallery": (2, 4, 2)}
 FIXTURES: Mapping[str, Fixture] = {
@@ -270,5 +280,14 @@ FIXTURES: Mapping[str, Fixture] = {
     "folders of cameras": Fixture(
         "camera-folders", camera_folders, {"train": (3, 6, 2), "query": (0, 0, 0), "gallery": (0, 0, 0)}
     ),
+    **{
+        name: Fixture(
+            name.lower(),
+            functools.partial(captioned, name=name),
+            parts,
+            protocol="market" if parts["train"][2] else "no-camera",
+        )
+        for name, parts in CAPTIONED_PARTS.items()
+    },
     "images": Fixture("images", images, {"train": (0, 0, 0), "query": (0, 0, 0), "gallery": (0, 0, 0)}),
 }

@@ -21,11 +21,11 @@ def payload(report: Preparation) -> dict[str, Any]:
     found = report.inspection
     return {
         "layout": report.layout,
-        "parts": {name: dataclasses.asdict(part) for name, part in report.parts.items()},
-        "unsplit": dataclasses.asdict(report.unsplit),
-        "published": dataclasses.asdict(report.published) if report.published else None,
+        "parts": {name: _counts(part, report) for name, part in report.parts.items()},
+        "unsplit": _counts(report.unsplit, report),
+        "published": _published(report),
         "junk": report.junk,
-        "distractors": dataclasses.asdict(report.distractors),
+        "distractors": _counts(report.distractors, report),
         "cameras_per_identity": {name: dataclasses.asdict(each) for name, each in report.cameras_per_identity.items()},
         "width": dataclasses.asdict(found.widths) if found.widths else None,
         "height": dataclasses.asdict(found.heights) if found.heights else None,
@@ -39,13 +39,28 @@ def payload(report: Preparation) -> dict[str, Any]:
         "manifest": str(report.manifest),
         "sheet": str(report.sheet) if report.sheet else None,
         "held_out": _held_out(report),
+        **({"captions": dataclasses.asdict(report.captions)} if report.captions else {}),
         "next": report.next_command,
     }
 
 
+def _counts(part: PartCount, report: Preparation) -> dict[str, int]:
+    """Return the counts of a part; those of captions only where the data has some."""
+    counts = dataclasses.asdict(part)
+    return counts if report.captions else {name: count for name, count in counts.items() if name != "captions"}
+
+
+def _published(report: Preparation) -> dict[str, Any] | None:
+    if report.published is None:
+        return None
+    parts = {name: _counts(part, report) for name, part in report.published.parts.items()}
+    return {**dataclasses.asdict(report.published), "parts": parts}
+
+
 def show(report: Preparation, source: Path, terminal: Terminal) -> None:
     """Print the report: a table of the parts next to the published counts, then one line per finding."""
-    known, bad = report.published.parts if report.published else {}, _unreadable(report)
+    published, bad = report.published.parts if report.published else {}, _unreadable(report)
+    known = {part: count for part, count in published.items() if part in report.parts}
     columns, rows = _table(report, known, bad)
     terminal.table(f"{source} ({report.layout})", ["part", *columns], rows, words=("part",))
     if report.published:
@@ -79,14 +94,14 @@ def _table(
     report: Preparation, known: Mapping[str, PartCount], bad: Mapping[str, int]
 ) -> tuple[list[str], list[list[str]]]:
     """Return the columns after `part` and the rows: with the published counts, or with unreadable images apart."""
-    columns = ["identities", "images", "cameras"]
+    columns = ["identities", "images", "cameras", *(["captions"] if report.captions else [])]
     rows: list[list[str]] = []
     parts = {**report.parts, "no split": report.unsplit} if report.unsplit.images else report.parts
     for part, counts in parts.items():
         if not counts.images and report.unsplit.images:
             continue
-        cells = [f"{count:,}" for count in dataclasses.astuple(counts)]
-        published = [f"{count:,}" for count in dataclasses.astuple(known[part])] if part in known else ["", "", ""]
+        cells = [f"{getattr(counts, column):,}" for column in columns]
+        published = [f"{getattr(known[part], column):,}" if part in known else "" for column in columns]
         pairs = zip(cells, published, strict=True)
         rows.append([part, *(cell for pair in pairs for cell in (pair if known else pair[:1]))])
         if bad and not known:

@@ -23,12 +23,15 @@ class Variant:
         absent: Folders that must not exist in the root.
         names: A pattern for the beginning of most image names, for folders with generic names. These folders must have
             no subfolders.
+        lists: Names of lists of images with captions, of which the root must have at least one. The folders need not
+            exist: the reader says which images are missing. `ANY_LIST` is a list of any name; its folders must exist.
     """
 
     parts: Parts
     files: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
     names: str = ""
+    lists: tuple[str, ...] = ()
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -59,8 +62,10 @@ class LayoutSpec:
     signature: str = ""
 
 
+ANY_LIST = "*.json"
 _HERE = "scing_cli.core.datasets."
 _MARKET = "-?[0-9]+_c[0-9]"
+_IMAGES = {"train": ("imgs",), "val": ("imgs",), "gallery": ("imgs",)}
 _LISTS = ("list_train.txt", "list_query.txt", "list_gallery.txt")
 
 LAYOUTS: Mapping[str, LayoutSpec] = MappingProxyType(
@@ -113,6 +118,26 @@ LAYOUTS: Mapping[str, LayoutSpec] = MappingProxyType(
                 for train, test in (("train", "test"), ("mask_train_v2", "mask_test_v2"))
             ),
             signature="[0-9]{4}_[0-9]{3}_[0-9]{2}_[0-9]{4}(morning|noon|afternoon)",
+        ),
+        "cuhk-pedes": LayoutSpec(
+            "CUHK-PEDES: images with captions, listed in reid_raw.json next to the folder imgs",
+            _HERE + "cuhk_pedes",
+            (Variant(_IMAGES, lists=("reid_raw.json", "caption_all.json")),),
+        ),
+        "icfg-pedes": LayoutSpec(
+            "ICFG-PEDES: images with captions, listed in ICFG-PEDES.json next to the folder imgs",
+            _HERE + "icfg_pedes",
+            (Variant(_IMAGES, lists=("ICFG-PEDES.json", "ICFG_PEDES.json")),),
+        ),
+        "rstpreid": LayoutSpec(
+            "RSTPReid: images with captions, listed in data_captions.json next to the folder imgs",
+            _HERE + "rstpreid",
+            (Variant(_IMAGES, lists=("data_captions.json",)),),
+        ),
+        "ufine6926": LayoutSpec(
+            "UFine6926, UFine3C: images with captions, listed in one JSON of any name next to the folder images",
+            _HERE + "ufine6926",
+            (Variant(dict.fromkeys(("train", "val", "gallery"), ("images",)), lists=(ANY_LIST,)),),
         ),
         "csv": LayoutSpec(
             "a CSV file with the column path; optional: identity, camera, split, caption", _HERE + "table"

@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 import stat
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 MOST = 2**27  # bytes; a run.json with a million identities takes a quarter of this
 SMALL = 2**20  # bytes; model descriptions and index stamps take a thousandth of this
 SHOWN = 50  # characters of a key that a message quotes
+_SPACE = re.compile(r"[ \t\n\r]*")
 
 
 def check_ordinary(source: Path) -> None:
@@ -75,6 +77,49 @@ def parse_json(content: bytes) -> Any:
         )
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def json_items(content: bytes) -> Iterator[Any]:
+    """Yield the items of a JSON array one by one, so that what is not needed of each need not stay in memory.
+
+    Args:
+        content: UTF-8 JSON, with or without a byte order mark; otherwise like `parse_json`.
+
+    Raises:
+        ValueError: If the content is not such an array; the message names the item, counted from 1.
+
+    >>> list(json_items(b'[1, {"a": []}]'))
+    [1, {'a': []}]
+    """
+    text = content.decode("utf-8-sig")
+    decoder = json.JSONDecoder(parse_constant=_number, parse_float=_number, object_pairs_hook=_object)
+    place = _after_space(text, 0)
+    if text[place : place + 1] != "[":
+        raise ValueError("it is not a list")
+    place, number = _after_space(text, place + 1), 0
+    while text[place : place + 1] != "]" or number:
+        number += 1
+        try:
+            item, place = decoder.raw_decode(text, place)
+        except RecursionError:
+            raise ValueError(f"entry {number}: it is nested too deeply") from None
+        except ValueError as error:
+            raise ValueError(f"entry {number}: {error}") from error
+        yield item
+        place = _after_space(text, place)
+        mark = text[place : place + 1]
+        if mark == "]":
+            break
+        if mark != ",":
+            raise ValueError(f"after entry {number} {'it ends' if not mark else f'is {mark!r}, not a comma'}")
+        place = _after_space(text, place + 1)
+    if _after_space(text, place + 1) < len(text):
+        raise ValueError("there is more after the end of the list")
+
+
+def _after_space(text: str, place: int) -> int:
+    found = _SPACE.match(text, place)
+    return found.end() if found else place
 
 
 def _number(text: str) -> float:

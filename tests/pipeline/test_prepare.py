@@ -81,7 +81,7 @@ def test_a_new_world_of_the_same_name_replaces_the_old_ones_manifest(scing, here
     draw = ("prepare", "crowd", "--synthetic", "--cameras", "2", "--images-per-camera", "1", "--json", "--identities")
     assert scing(*draw, "3").code == 0
     Path("crowd").rename("old")
-    assert scing(*draw, "2").json["parts"]["train"] == {"identities": 2, "images": 4, "cameras": 2}
+    assert scing(*draw, "2").json["parts"]["train"] == {"identities": 2, "images": 4, "cameras": 2, "captions": 4}
 
 
 @pytest.mark.parametrize(
@@ -139,8 +139,8 @@ def test_the_common_options_are_taken(scing, world, here):
 
 def test_the_options_of_a_world_keep_their_defaults(scing, here):
     parts = scing("prepare", "crowd", "--synthetic", "--identities", "2", "--json").json["parts"]
-    assert parts["train"] == {"identities": 2, "images": 2 * 4 * 2, "cameras": 4}
-    assert parts["query"] == {"identities": 2, "images": 2 * 4, "cameras": 4}
+    assert parts["train"] == {"identities": 2, "images": 2 * 4 * 2, "cameras": 4, "captions": 2 * 4 * 2}
+    assert parts["query"] == {"identities": 2, "images": 2 * 4, "cameras": 4, "captions": 2 * 4}
 
 
 def make_files(root, name):

@@ -55,6 +55,12 @@ def check_evaluation(manifest: Manifest, split: str = "query") -> None:
     Raises:
         DataError: If a part has no row, or no known identity is in both.
     """
+    if split == "query" and is_tested_by_words(manifest):
+        raise DataError(
+            f"{spelled(manifest.name)} has no image in the split 'query': its queries are the captions of the gallery.",
+            "To search by them: scing evaluate --queries text. To search each gallery image among the others: "
+            "--split gallery.",
+        )
     parts = {name: manifest.part(name) for name in (split, gallery_of(split))}
     known = {name: set(part.identities()) for name, part in parts.items()}
     for name, identities in known.items():
@@ -68,6 +74,12 @@ def check_evaluation(manifest: Manifest, split: str = "query") -> None:
             f"{spelled(manifest.name)} has no identity that is in both splits {' and '.join(map(repr, known))}.",
             "A query is scored by the gallery images of the same person: check the columns identity and split.",
         )
+
+
+def is_tested_by_words(manifest: Manifest) -> bool:
+    """Return whether the captions of a data set's gallery are its only queries: no image is one."""
+    splits = {row.split for row in manifest}
+    return "query" not in splits and any(row.captions for row in manifest if row.split == "gallery")
 
 
 def _labels_remedy(manifest: Manifest) -> str:

@@ -92,11 +92,18 @@ def folder_levels(path: str, folder: str) -> list[str]:
     return (path if folder == "." else path.removeprefix(f"{folder}/")).split("/")
 
 
-def raise_faults(source: Path, faults: Sequence[tuple[int, str]], remedy: str) -> None:
-    """Raise one DataError that lists the first faults of a file with their line numbers; return if there are none."""
+def raise_faults(source: Path, faults: Sequence[tuple[int, str]], remedy: str, *, unit: str = "line") -> None:
+    """Raise one DataError that lists the first faults of a file with their numbers; return if there are none.
+
+    Args:
+        source: The file.
+        faults: The number of the line, or of another unit, and what is wrong with it.
+        remedy: What to do next.
+        unit: What the numbers count.
+    """
     if not faults:
         return
-    shown = [f"  line {line}: {what}" for line, what in sorted(faults)[:SHOWN_FAULTS]]
+    shown = [f"  {unit} {number}: {what}" for number, what in sorted(faults)[:SHOWN_FAULTS]]
     if len(faults) > SHOWN_FAULTS:
         shown.append(f"  ... and {len(faults) - SHOWN_FAULTS} more")
     count = "one fault" if len(faults) == 1 else f"{len(faults)} faults"

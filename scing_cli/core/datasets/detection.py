@@ -5,18 +5,19 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
+from scing_cli.core.datasets.caption_lists import lists_in, names_in
 from scing_cli.core.datasets.disk_names import did_you_mean
 from scing_cli.core.datasets.folder_names import is_part
 from scing_cli.core.datasets.image_names import names_match
 from scing_cli.core.datasets.listing import list_folder
 from scing_cli.core.datasets.location import Location
 from scing_cli.core.datasets.own_folders import find_own, flat_parts
-from scing_cli.core.datasets.unknown_layout import PARTS_NAMES, SHOWN, TELLING, needed_markers, unknown_remedy
+from scing_cli.core.datasets.unknown_layout import HOLDING, PARTS_NAMES, SHOWN, TELLING, needed_markers, unknown_remedy
 from scing_cli.core.datasets.wrapping import LOOKED_INTO, wrapped_folders
 from scing_cli.core.errors import DataError, ImageError, spelled
 from scing_cli.core.image_formats import IMAGE_SUFFIXES
 from scing_cli.core.imagefile import image_size
-from scing_cli.core.layouts import LAYOUTS, Variant
+from scing_cli.core.layouts import ANY_LIST, LAYOUTS, Variant
 from scing_cli.core.paths import check_not_empty
 
 STRIP = 3  # times wider than high: several pictures side by side
@@ -72,7 +73,8 @@ def locate(path: Path, *, layout: str = "auto") -> Location:
 def _check_not_part(path: Path, names: list[str]) -> None:
     """Raise if the folder is a part of a data set, such as DIR/query: it would be read as unlabelled images."""
     parent = path.absolute().parent
-    known = path.name in TELLING | PARTS_NAMES and _marked(parent, names) is not None
+    whole = _marked(parent, names) if path.name in TELLING | PARTS_NAMES | HOLDING else None
+    known = whole is not None and (path.name not in HOLDING or (path.name,) in whole.parts.values())
     if known or (is_part(path.name) and not list_folder(path).folders and flat_parts(parent)):
         raise DataError(f"{path} is a part of the data set {parent}.", "Pass that folder instead.")
 
@@ -112,6 +114,8 @@ def _file(path: Path, layout: str) -> Location:
         raise DataError(f"--layout csv needs a file; {path} is a folder.", leave)
     if layout not in ("auto", "csv"):
         raise DataError(f"--layout {layout} needs a folder; {path} is a file.", leave)
+    if path.suffix.lower() == ".json":
+        raise DataError(f"{path} is a JSON file, not a data set.", "Pass the folder that has it, or a CSV file.")
     if path.suffix.lower() in IMAGE_SUFFIXES:
         raise DataError(f"{path} is an image, not a data set.", "Pass its folder, or a CSV file.")
     return Location(path, "csv", {})
@@ -139,6 +143,8 @@ def _marked(path: Path, names: list[str]) -> Location | None:
 
 
 def _fits(path: Path, variant: Variant) -> bool:
+    if variant.lists:
+        return _has_list(path, variant)
     if not all((path / folder).is_dir() for folder in variant.folders):
         return False
     if not all((path / file).is_file() for file in variant.files):
@@ -146,6 +152,14 @@ def _fits(path: Path, variant: Variant) -> bool:
     if any((path / folder).is_dir() for folder in variant.absent):
         return False
     return not variant.names or all(_is_flat(path / folder, variant.names) for folder in variant.folders)
+
+
+def _has_list(path: Path, variant: Variant) -> bool:
+    """Return whether a folder has a list of images with captions; of one whose name is not known, exactly one."""
+    if ANY_LIST in variant.lists:
+        return len(lists_in(path)) == 1
+    names = names_in(path)
+    return any(name in names and (path / name).is_file() for name in variant.lists)
 
 
 def _is_flat(folder: Path, names: str) -> bool:

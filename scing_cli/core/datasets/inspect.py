@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 from scing_cli.core.artifacts import DecodedImages, file_digest
+from scing_cli.core.datasets.captioned_counts import CAPTIONED, compare_captioned
 from scing_cli.core.datasets.copies import copies
 from scing_cli.core.datasets.dataset import Dropped
-from scing_cli.core.datasets.published_counts import PartCount
+from scing_cli.core.datasets.published_counts import Comparison, PartCount, compare
+from scing_cli.core.datasets.reading import trained_on_val
 from scing_cli.core.errors import ImageError, spelled
 from scing_cli.core.imagefile import read_image
-from scing_cli.core.manifest import SPLITS, Manifest
+from scing_cli.core.manifest import SPLITS, Manifest, Sample
 from scing_cli.core.runtime import Reporter
 
 AHEAD = 32  # images queued per thread; few, so that an interrupted check stops soon
@@ -99,8 +101,7 @@ def count_distractors(manifest: Manifest) -> PartCount:
     """Count the gallery rows of people without a query, including unknown people."""
     queried = {sample.identity for sample in manifest if sample.split == "query"} - {""}
     rows = [sample for sample in manifest if sample.split == "gallery" and sample.identity not in queried]
-    people, cameras = ({getattr(row, field) for row in rows} - {""} for field in ("identity", "camera"))
-    return PartCount(len(people), len(rows), len(cameras))
+    return _count(rows)
 
 
 def cameras_per_identity(manifest: Manifest) -> dict[str, Spread]:
@@ -120,7 +121,7 @@ def count_suffixes(manifest: Manifest) -> dict[str, int]:
 
 
 def count_parts(manifest: Manifest) -> dict[str, PartCount]:
-    """Count identities, images and cameras of train, val (where there is one), query and gallery.
+    """Count identities, images, cameras and captions of train, val (where there is one), query and gallery.
 
     Rows without a split are not counted. A part without rows counts zero.
     """
@@ -128,10 +129,20 @@ def count_parts(manifest: Manifest) -> dict[str, PartCount]:
 
 
 def count_rows(manifest: Manifest, split: str) -> PartCount:
-    """Count identities, images and cameras of a split; the empty split selects rows without one."""
-    rows = [sample for sample in manifest if sample.split == split]
+    """Count identities, images, cameras and captions of a split; the empty split selects rows without one."""
+    return _count([sample for sample in manifest if sample.split == split])
+
+
+def compare_counts(manifest: Manifest, *, layout: str) -> Comparison | None:
+    """Compare the counts of a data set with the published ones; None if no published data set is close."""
+    if any(published.layout == layout for published in CAPTIONED.values()):
+        return compare_captioned(count_parts(manifest), _count(list(manifest)), layout=layout)
+    return compare(count_parts(trained_on_val(manifest)), layout=layout)
+
+
+def _count(rows: Sequence[Sample]) -> PartCount:
     people, cameras = ({getattr(row, field) for row in rows} - {""} for field in ("identity", "camera"))
-    return PartCount(len(people), len(rows), len(cameras))
+    return PartCount(len(people), len(rows), len(cameras), sum(len(row.captions) for row in rows))
 
 
 def _counts(manifest: Manifest) -> Iterator[tuple[str, PartCount]]:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from scing_cli.core.layouts import LAYOUTS
 
 PARTS = ("train", "query", "gallery")
-COUNTED = ("identities", "images", "cameras")
+COUNTED = ("identities", "images", "cameras", "captions")
 IMAGES_NEAR = 0.02  # relative difference; beyond it, the data is considered different
 IDENTITIES_NEAR = 0.1
 
@@ -22,11 +22,13 @@ class PartCount:
         identities: Known identities; the distractors' 0000 counts as one, as in published counts.
         images: All rows.
         cameras: Known cameras.
+        captions: Captions of all images; of published counts 0 if none are known.
     """
 
     identities: int
     images: int
     cameras: int
+    captions: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,8 +39,8 @@ class Published:
         layout: Its layout, a key of `LAYOUTS`.
         parts: Counts of train, query and gallery.
         source: The source of the counts, and their reliability.
-        unsure: The counts without a source: identities, images or cameras of all parts, or of one part, such as
-            `gallery.identities`.
+        unsure: The counts without a source: identities, images, cameras or captions of all parts, or of one part,
+            such as `gallery.identities`.
     """
 
     layout: str
@@ -196,9 +198,20 @@ def compare(parts: Mapping[str, PartCount], *, layout: str = "") -> Comparison |
 
 def difference(name: str, part: str, found: PartCount) -> Difference | None:
     """Return how a part differs from that of a published data set; None if all counts agree."""
-    published = PUBLISHED[name]
-    counts, known = map(dataclasses.asdict, (found, published.parts[part]))
-    wrong = [what for what in COUNTED if counts[what] != known[what]]
+    return part_difference(PUBLISHED[name], part, found, PUBLISHED[name].parts[part])
+
+
+def part_difference(published: Published, part: str, found: PartCount, expected: PartCount) -> Difference | None:
+    """Return how a part differs from its published counts; None if all agree.
+
+    Args:
+        published: The data set, which says which of its counts have no source.
+        part: The part's name.
+        found: The counts of the data.
+        expected: The published counts.
+    """
+    counts, known = map(dataclasses.asdict, (found, expected))
+    wrong = [what for what in COUNTED if counts[what] != known[what] and (what != "captions" or known[what])]
     if not wrong:
         return None
     text = ", ".join(f"{counts[what]:,} {what} (published: {known[what]:,})" for what in wrong)

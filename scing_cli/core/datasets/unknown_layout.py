@@ -11,7 +11,7 @@ from scing_cli.core.datasets.listing import Listing, list_folder, passed_over
 from scing_cli.core.datasets.passed_over import passed_text
 from scing_cli.core.datasets.wrapping import DEPTH, LOOKED_INTO
 from scing_cli.core.errors import DataError, spelled
-from scing_cli.core.layouts import LAYOUTS, LayoutSpec, Variant
+from scing_cli.core.layouts import ANY_LIST, LAYOUTS, LayoutSpec, Variant
 from scing_cli.core.manifest import SPLITS
 
 EMBED_REMEDY = (
@@ -26,12 +26,17 @@ TELLING = (
         name
         for spec in LAYOUTS.values()
         for variant in spec.variants
-        for marker in (*variant.folders, *variant.files)
-        for name in marker.split("/")
+        for marker in (*(variant.lists or variant.folders), *variant.files)
+        for name in marker.lower().split("/")
     )
     - PARTS_NAMES
+    - {ANY_LIST}
 )
-"""Names that only known data sets have."""
+"""Names that only known data sets have, in lower case."""
+HOLDING = frozenset(
+    name for spec in LAYOUTS.values() for variant in spec.variants if variant.lists for name in variant.folders
+)
+"""Folders of images next to a list; other folders have such names too."""
 
 
 def no_known_layout(path: Path) -> DataError:
@@ -68,7 +73,7 @@ def _nearly(path: Path) -> str:
     """Return a line about the layout that lacks exactly one marker and whose other folders fit; empty if none does."""
     for name, spec in LAYOUTS.items():
         for variant in spec.variants:
-            missing = _missing(path, variant)
+            missing = [] if variant.lists else _missing(path, variant)
             if len(missing) == 1 and _others_fit(path, spec, variant):
                 return f"\nFor {name}, only {missing[0]} is missing."
     return ""
@@ -92,7 +97,8 @@ def _markers(variant: Variant) -> Iterator[tuple[str, str]]:
 
 
 def _existing(path: Path, variant: Variant) -> dict[str, bool]:
-    return {
+    lists = {" or ".join(variant.lists): any((path / name).is_file() for name in variant.lists)}
+    return (lists if variant.lists else {}) | {
         name: (path / name).is_dir() if kind == "folder" else (path / name).is_file()
         for name, kind in _markers(variant)
     }

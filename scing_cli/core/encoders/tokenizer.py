@@ -83,6 +83,23 @@ def tokens_of(texts: Sequence[str], context_length: int) -> Tokens:
     return Tokens(ids, np.array([len(own) - 1 for own in found], np.int64), cut)
 
 
+def count_tokens(text: str) -> int:
+    """Return the number of tokens of a text, as `tokenize` gives them; words that were met before are known.
+
+    >>> count_tokens("A photo of a person.")
+    8
+    """
+    return 2 + sum(map(_tokens_of, _words(text)))
+
+
+@functools.lru_cache(2**16)
+def _tokens_of(word: str) -> int:
+    if word in SPECIAL:
+        return 1
+    letters = _letters()
+    return len(_parts("".join(letters[byte] for byte in word.encode()), _vocabulary()[1]))
+
+
 def _words(text: str) -> list[str]:
     """Return the words, numbers and signs of a text, repaired and in lower case."""
     if _PLAIN.fullmatch(text):

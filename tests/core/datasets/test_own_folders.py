@@ -48,7 +48,6 @@ ELSEWHERE = {
         ["images_labeled/1_001_1_01.png", "images_labeled/1_002_1_01.png", "images_detected/1_001_1_01.png"],
         "images_detected, images_labeled are named like folders of images",
     ),
-    "CUHK-PEDES": (["imgs/CUHK01/0001001.png", "imgs/Market/1.jpg", "reid_raw.json"], "imgs is named like a folder of"),
     "CUHK-PEDES, its images": (
         ["cam_a/000_45.bmp", "cam_b/1.jpg", "Market/1.jpg"],
         "cam_a, cam_b are named like cameras",

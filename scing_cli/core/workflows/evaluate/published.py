@@ -7,9 +7,8 @@ from typing import Any
 
 from scing_cli.core.artifacts import Run
 from scing_cli.core.datasets import DataSet
-from scing_cli.core.datasets.inspect import count_parts, count_rows
-from scing_cli.core.datasets.published_counts import Comparison, PartCount, compare, difference, trained_on
-from scing_cli.core.datasets.reading import trained_on_val
+from scing_cli.core.datasets.inspect import compare_counts, count_rows
+from scing_cli.core.datasets.published_counts import Comparison, PartCount, difference, trained_on
 from scing_cli.core.errors import ScingError
 from scing_cli.core.evaluation.tables import PublishedRow, read_tables
 from scing_cli.core.settings import METHODS
@@ -28,7 +27,7 @@ def published_rows(run: Run, data: DataSet, *, protocol: str) -> PublishedRows:
         data: What it was evaluated on; where it looks like no published data set, nothing is said.
         protocol: Which protocol it was evaluated with.
     """
-    found = compare(count_parts(trained_on_val(data.manifest)), layout=data.layout)
+    found = compare_counts(data.manifest, layout=data.layout)
     if found is None:
         return (), ""
     try:

@@ -8,12 +8,15 @@ from pathlib import Path
 
 from scing_cli.core.artifacts import choose_run
 from scing_cli.core.datasets import check_evaluation, check_training
+from scing_cli.core.datasets.checks import is_tested_by_words
 from scing_cli.core.datasets.hold_out import EXAMPLE, divide_people
 from scing_cli.core.errors import DataError, RunError
 from scing_cli.core.manifest import Manifest
 
 PLAIN_MODEL = ("--model", "ViT-B-16-quickgelu", "--pretrained", "openai")
+BY_WORDS = ("--method", "prompt-decoupling")
 INDEX = Path("gallery.faiss")
+WORDS = "No image is a query. The captions of the gallery are: scing evaluate --queries text searches it by them."
 CHECK_PATHS = "Check that the paths are right, relative to the file that lists them, and that their disk is mounted."
 
 
@@ -30,8 +33,11 @@ def next_command(manifest: Manifest, data: Path, *, unlabelled: bool) -> str | N
     if not len(manifest):
         return None
     if _passes(check_training, manifest):
-        return shlex.join(["scing", "train-prompts", "--data", str(data)])
+        method = BY_WORDS if is_tested_by_words(manifest) else ()
+        return shlex.join(["scing", "train-prompts", *method, "--data", str(data)])
     model = () if _is_trained() else PLAIN_MODEL
+    if is_tested_by_words(manifest):
+        return shlex.join(["scing", "evaluate", "--queries", "text", "--data", str(data), *model])
     if _passes(check_evaluation, manifest):
         return shlex.join(["scing", "evaluate", "--data", str(data), *model])
     what = ("--images", str(data)) if unlabelled else ("--data", str(data), "--split", "all")
@@ -42,13 +48,16 @@ def next_command(manifest: Manifest, data: Path, *, unlabelled: bool) -> str | N
 def nothing_to_evaluate(manifest: Manifest, command: list[str], *, seed: int) -> tuple[str, str]:
     """Return a note on data with people but without queries, and the command that divides the people.
 
-    Both are empty if there are queries or no people; the command alone, if the people cannot be divided.
+    If the test is by words, the note says so, and there is no command. Both are empty if there are queries or no
+    people; the command alone, if the people cannot be divided.
 
     Args:
         manifest: The rows, without unreadable images.
         command: The words of the `prepare` command that read this data.
         seed: The seed of that command.
     """
+    if is_tested_by_words(manifest):
+        return WORDS, ""
     if not manifest.identities() or {"val", "query", "gallery"}.intersection(manifest.splits()):
         return "", ""
     said = "Nothing can be evaluated yet: no image is a query."

@@ -13,6 +13,7 @@ from scing_cli.core.datasets.inspect import (
     Inspection,
     Spread,
     cameras_per_identity,
+    compare_counts,
     count_distractors,
     count_parts,
     count_rows,
@@ -21,8 +22,7 @@ from scing_cli.core.datasets.inspect import (
 )
 from scing_cli.core.datasets.overwrite import check_overwrite
 from scing_cli.core.datasets.passed_over import PassedOver, is_loss, passed_text
-from scing_cli.core.datasets.published_counts import Comparison, PartCount, compare
-from scing_cli.core.datasets.reading import trained_on_val
+from scing_cli.core.datasets.published_counts import Comparison, PartCount
 from scing_cli.core.errors import DataError, SettingError, counted, spelled
 from scing_cli.core.figures import check_picture, write_picture
 from scing_cli.core.manifest import UNREADABLE, Manifest, display_name, write_manifest
@@ -30,6 +30,7 @@ from scing_cli.core.paths import StrPath, as_path, check_csv_name
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter, default_workers
 from scing_cli.core.synthetic import write_world
+from scing_cli.core.workflows.prepare.caption_check import CaptionCounts, check_captions
 from scing_cli.core.workflows.prepare.clashes import warn_of_clashes
 from scing_cli.core.workflows.prepare.counts_check import near_none, report_differences
 from scing_cli.core.workflows.prepare.next_step import next_command, nothing_to_evaluate, nothing_usable
@@ -42,7 +43,7 @@ class Preparation:
 
     Args:
         layout: The layout of the data.
-        parts: Identities, images and cameras of each part; unreadable images are included.
+        parts: Identities, images, cameras and captions of each part; unreadable images are included.
         unsplit: The same counts for rows without a split.
         published: The matching published data set, if any.
         junk: The number of files that the data set itself marks as junk.
@@ -57,6 +58,7 @@ class Preparation:
         manifest: The written manifest; unreadable rows are listed with their reason.
         sheet: The written contact sheet, if requested.
         held_out: How the people were divided, if requested.
+        captions: Captions that are missing or too long; None for data without captions.
         next_command: The command that usually follows; None if no image can be read.
     """
 
@@ -76,6 +78,7 @@ class Preparation:
     manifest: Path
     sheet: Path | None
     held_out: HeldOut | None
+    captions: CaptionCounts | None
     next_command: str | None
 
 
@@ -181,7 +184,7 @@ def prepare(
     if hold_out is not None:
         divide_people(manifest, hold_out, seed=seed)
     else:
-        published = compare(count_parts(trained_on_val(manifest)), layout=data.layout)
+        published = compare_counts(manifest, layout=data.layout)
     if published is None and hold_out is None:
         data = dataclasses.replace(data, notes=(*data.notes, *near_none(data.layout)))
     report_differences(source, published, strict=strict, reporter=reporter)
@@ -196,6 +199,7 @@ def prepare(
     warn_of_clashes(manifest, inspection, reporter)
     for warning in data.warnings:
         reporter.warn(warning)
+    captions = check_captions(manifest, reporter)
     if strict:
         _check_faultless(source, data, inspection.unreadable)
     readable = dataclasses.replace(manifest, samples=tuple(row for row in manifest if row.path not in unreadable))
@@ -230,6 +234,7 @@ def prepare(
         manifest=target,
         sheet=sheet,
         held_out=held_out,
+        captions=captions,
         next_command=following,
     )
 
