@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from scing_cli.core.datasets.caption_file import MOST_CAPTIONS
 from scing_cli.core.errors import spelled
+from scing_cli.core.manifest import is_text
 
 LONGEST = 20_000  # characters of a text; with all its captions, an entry still fits into a line of a CSV
 SHOWN = 60  # characters of a value that a message quotes
@@ -17,6 +18,8 @@ SHOWN = 60  # characters of a value that a message quotes
 def _text(value: str) -> str:
     if "\0" in value:
         raise ValueError("has a NUL character")
+    if not is_text(value):
+        raise ValueError("has half a Unicode character")
     if len(value) > LONGEST:
         raise ValueError(f"has {len(value):,} characters; at most {LONGEST:,} are read")
     return value
@@ -91,8 +94,6 @@ def _reason(error: ValidationError) -> str:
         return f"{where} {first['msg'].removeprefix('Value error, ')}"
     if kind == "too_long":
         return f"it has {len(first['input']):,} captions; at most {MOST_CAPTIONS} are read"
-    if kind == "string_unicode":
-        return f"{where} has a character that is not Unicode text"
     wanted = "a number or a text" if field == "id" else "a list of texts" if kind == "list_type" else "a text"
     return f"{where} is {_shown(first['input'])}, not {wanted}"
 

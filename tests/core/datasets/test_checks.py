@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scing_cli.core.datasets.checks import check_evaluation, check_training
+from scing_cli.core.datasets.checks import check_evaluation, check_training, is_tested_by_words
 from scing_cli.core.errors import DataError
 from scing_cli.core.manifest import Manifest, Sample
 
@@ -75,3 +75,17 @@ def test_an_unknown_split_lists_the_known() -> None:
         DataError, match=r"(?s)The split 'test' is unknown.*Known splits: train, val, query, gallery, all"
     ):
         check_evaluation(manifest(("1", "query")), "test")
+
+
+def test_queries_that_are_captions_are_named_with_the_way_to_search_by_them() -> None:
+    samples = tuple(Sample(f"{number}.jpg", "1", split="gallery", caption="A man.") for number in range(2))
+    data = Manifest(Path("data"), samples, "mine")
+    assert is_tested_by_words(data)
+    with pytest.raises(DataError) as caught:
+        check_evaluation(data)
+    assert caught.value.what == "mine has no image in the split 'query': its queries are the captions of the gallery."
+    assert "scing evaluate --queries text" in caught.value.remedy
+    check_evaluation(data, "gallery")
+    assert not is_tested_by_words(manifest(("1", "gallery")))
+    query = Sample("q.jpg", "1", split="query", caption="A man.")
+    assert not is_tested_by_words(Manifest(Path("data"), (*samples, query), "mine"))

@@ -1,0 +1,117 @@
+"""Data sets with captions through the command line: what `prepare` counts and says, and what the commands do then."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from captioned import CAPTIONED, ENTRIES
+from fixtures import FIXTURES
+from pipeline.conftest import MODEL
+from pipeline.test_refused import refuse
+
+
+@pytest.fixture(scope="module", params=CAPTIONED)
+def captioned(request, tmp_path_factory) -> tuple[str, Path]:
+    return request.param, FIXTURES[request.param].write(tmp_path_factory.mktemp("captioned") / "data")
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_prepare_counts_captions_and_writes_them(scing, captioned, here):
+    name, data = captioned
+    told = scing("prepare", data, "--json")
+    entries = ENTRIES[name]()
+    wanted = {"train": 0, "val": 0, "query": 0, "gallery": 0}
+    for entry in entries:
+        split = {"train": "train", "test": "gallery"}.get(entry["split"].lower(), "val")
+        wanted[split] += len(entry["captions"])
+    assert {part: counts["captions"] for part, counts in told.json["parts"].items()} == {
+        part: count for part, count in wanted.items() if count or part != "val"
+    }
+    cut = 20 if name == "UFine6926" else 0
+    assert told.json["captions"] == {"images_without": 0, "captions_cut": cut}
+    assert ("20 of 20 captions have more than CLIP's 77 tokens (up to " in told.err) == bool(cut)
+    published = "UFine3C" if name == "UFine6926" else name
+    assert told.json["published"]["name"] == published
+    sure = f"This is not {published} as published" in told.err
+    assert sure == (name != "CUHK-PEDES")
+    assert told.json["next"] == f"scing train-prompts --method prompt-decoupling --data {data}"
+    with Path(told.json["manifest"]).open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row, entry in zip(rows, entries, strict=True):
+        texts = [row["caption"], *(row.get(f"caption_{number}", "") for number in range(2, 9))]
+        assert [text for text in texts if text] == entry["captions"]
+
+
+def test_the_table_has_captions_and_the_note_says_how_to_search_by_them(scing, captioned, here, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    name, data = captioned
+    shown = scing("prepare", data).out
+    heading = next(line for line in shown.splitlines() if "identities" in line)
+    assert "captions" in heading
+    assert ("published" in heading) == (name != "UFine6926")
+    assert "No image is a query. The captions of the gallery are: scing evaluate --queries text" in shown
+
+
+def test_an_evaluation_of_images_names_the_one_by_words(scing, captioned, here):
+    _, data = captioned
+    refuse(
+        scing("evaluate", *MODEL, "--data", data),
+        "data has no image in the split 'query': its queries are the captions of the gallery.",
+        "scing evaluate --queries text",
+        "--split gallery",
+    )
+
+
+def test_images_without_a_caption_and_missing_ones_are_counted_once(scing, here):
+    data = FIXTURES["CUHK-PEDES"].write(here / "data")
+    shutil.rmtree(data / "imgs" / "Market")
+    entries = json.loads((data / "reid_raw.json").read_text())
+    entries[0]["captions"] = []
+    entries[4]["captions"] = [" "]
+    entries.append({**entries[5], "file_path": "../../secret.jpg"})
+    (data / "reid_raw.json").write_text(json.dumps(entries))
+    told = scing("prepare", data, "--json")
+    assert told.err.count("2 of 12 images are missing of those that reid_raw.json names: Market 2 of 2.") == 1
+    assert told.err.count("2 of 10 images have no caption: they have no use in a training on captions") == 1
+    assert told.json["captions"]["images_without"] == 2
+    assert [dropped["path"] for dropped in told.json["dropped"]] == ["../../secret.jpg"]
+    assert told.json["parts"]["gallery"]["images"] == 2
+    refuse(scing("prepare", data, "--strict", "--output", "other.csv"), "--strict: 0 unreadable and 1 dropped files")
+
+
+def test_data_without_captions_have_no_counts_of_them(scing, here):
+    told = scing("prepare", FIXTURES["Market-1501"].write(here / "data"), "--json").json
+    assert "captions" not in told
+    assert all("captions" not in counts for counts in told["parts"].values())
+
+
+def test_a_test_by_words_alone_is_evaluated_next(scing, here):
+    data = FIXTURES["UFine6926"].write(here / "data")
+    entries = [{**entry, "split": "test"} for entry in ENTRIES["UFine6926"]()]
+    (data / "UFine6926.json").write_text(json.dumps(entries))
+    told = scing("prepare", data, "--json").json["next"]
+    assert told.startswith(f"scing evaluate --queries text --data {data} --model ")
+
+
+def test_joint_data_keep_captions_and_keep_people_apart(scing, here):
+    for name in ("CUHK-PEDES", "RSTPReid"):
+        FIXTURES[name].write(here / name)
+    batch = ("--epochs", "1", "--batch-size", "4", "--instances", "2")
+    both = ("--data", "CUHK-PEDES", "--data", "RSTPReid")
+    told = scing("train-prompts", *both, *MODEL, *batch, "--run", "run", "--json").json
+    assert (told["images"], told["identities"]) == (15, 6)
+    with Path("run/manifest.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["caption"] for row in rows] == [
+        entry["captions"][0] for name in ("CUHK-PEDES", "RSTPReid") for entry in ENTRIES[name]()
+    ]
+    assert {row["identity"].partition("/")[0] for row in rows} == {"CUHK-PEDES", "RSTPReid"}
