@@ -27,11 +27,6 @@ def _filter(name: str, *, text: str) -> Any:
     return typer.Option(name, help=text, metavar="NAME", rich_help_panel="Which rows")
 
 
-def _synthetic(name: str, *, text: str, least: int | None = None, most: int | None = None) -> Any:
-    """Declare an option that needs `--synthetic`. Its value is None if it is not given; `text` names the default."""
-    return typer.Option(name, help=text, min=least, max=most, rich_help_panel="With --synthetic", show_default=False)
-
-
 def _reranked(name: str, *, text: str) -> Any:
     """Declare an option that needs `--rerank`. Its value is None if it is not given; `text` names the default."""
     return typer.Option(name, help=text, rich_help_panel=RERANKING, show_default=False)
@@ -104,29 +99,6 @@ Strict = Annotated[
 StrictImages = Annotated[
     bool,
     typer.Option("--strict", help="Stop at the first image that cannot be read; by default such images are left out."),
-]
-Synthetic = Annotated[bool, typer.Option("--synthetic", help="Create a synthetic data set in DIR first.")]
-Identities = Annotated[
-    int | None, _synthetic("--identities", text="People in the training split (default: 32).", least=2)
-]
-TestIdentities = Annotated[
-    int | None, _synthetic("--test-identities", text="Other people, in the test split (default: as many).", least=1)
-]
-Cameras = Annotated[int | None, _synthetic("--cameras", text="Number of cameras (default: 4).", least=1)]
-ImagesPerCamera = Annotated[
-    int | None, _synthetic("--images-per-camera", text="Images of each person by each camera (default: 2).", least=1)
-]
-OccludedQueries = Annotated[
-    bool | None, _synthetic("--occluded-queries", text="Hide 30-60 % of the body in every query.")
-]
-OccludedTraining = Annotated[
-    float | None,
-    _synthetic(
-        "--occluded-training",
-        text="Do the same in this share of the training images, 0 to 1 (default: 0).",
-        least=0,
-        most=1,
-    ),
 ]
 
 # runs and models

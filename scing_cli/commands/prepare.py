@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scing_cli.commands import options
+from scing_cli.commands import options, world_options
 from scing_cli.commands.console import Terminal
 from scing_cli.commands.option_checks import check_machine, not_with, only_with
 from scing_cli.commands.show_prepare import payload, show
@@ -17,13 +17,14 @@ def prepare(
     sheet: options.Sheet = None,
     hold_out: options.HoldOut = None,
     strict: options.Strict = False,
-    synthetic: options.Synthetic = False,
-    identities: options.Identities = None,
-    test_identities: options.TestIdentities = None,
-    cameras: options.Cameras = None,
-    images_per_camera: options.ImagesPerCamera = None,
-    occluded_queries: options.OccludedQueries = None,
-    occluded_training: options.OccludedTraining = None,
+    synthetic: world_options.Synthetic = False,
+    identities: world_options.Identities = None,
+    test_identities: world_options.TestIdentities = None,
+    cameras: world_options.Cameras = None,
+    images_per_camera: world_options.ImagesPerCamera = None,
+    occluded_queries: world_options.OccludedQueries = None,
+    occluded_training: world_options.OccludedTraining = None,
+    wording: world_options.Wording = None,
     device: options.UnusedDevice = "auto",
     precision: options.UnusedPrecision = "auto",
     seed: options.Seed = 0,
@@ -43,6 +44,7 @@ def prepare(
             "images_per_camera": images_per_camera,
             "occluded_queries": occluded_queries,
             "occluded_training": occluded_training,
+            "wording": wording,
         },
     )
     if synthetic:

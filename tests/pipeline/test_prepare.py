@@ -98,6 +98,7 @@ def test_a_new_world_of_the_same_name_replaces_the_old_ones_manifest(scing, here
         (("--images-per-camera", "1", "--cameras", "4"), ("--cameras, --images-per-camera", "--synthetic")),
         (("--occluded-queries",), ("--occluded-queries", "--synthetic")),
         (("--occluded-training", "0.5"), ("--occluded-training", "--synthetic")),
+        (("--wording", "unmet"), ("--wording", "--synthetic")),
         (("--layout", "duke"), ("'duke'", "market1501")),
     ],
 )
@@ -109,6 +110,13 @@ def test_option_values(scing, world, here, options, parts):
 @pytest.mark.parametrize("workers", ["-1", "0"])
 def test_a_world_needs_workers_too(scing, here, workers):
     refuse(scing("prepare", "crowd", "--synthetic", "--workers", workers), f"--workers {workers}: must be at least 1.")
+    nothing_in(here)
+
+
+@pytest.mark.parametrize("wording", ["odd", "", "Unmet"])
+def test_a_world_has_one_of_two_wordings(scing, here, wording):
+    draw = ("prepare", "crowd", "--synthetic", "--wording", wording)
+    refuse(scing(*draw), f"--wording {wording}: not a wording.", "Give one of: usual, unmet.")
     nothing_in(here)
 
 

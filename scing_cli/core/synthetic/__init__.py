@@ -8,7 +8,7 @@ The modules import from left to right:
 
 ```text
 dice -> palette -> wardrobe -> people -> rig -> textures, head, gear -> figure \
-                                canvas -> scenes, occluders -> cameras, captions -> views -> world
+        canvas -> scenes, occluders -> cameras; wording -> unmet -> captions -> views -> plan -> worker -> world
 ```
 """
 

@@ -26,6 +26,7 @@ class Settings:
     seed: int
     test_identities: int
     occluded_training: float = 0.0
+    wording: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,9 +69,9 @@ def plan(settings: Settings) -> Iterator[Shot]:
                     yield Shot(folder, identity, person, number, camera, index, occluded)
 
 
-def draw_shot(folder: Path, seed: int, shot: Shot) -> str:
-    """Write one image into the folder of the data set and return its caption."""
-    key = ("world", seed, shot.identity, shot.camera_number, shot.index)
-    result = render_view(shot.person, shot.camera, *key, occluded=shot.occluded)
+def draw_shot(folder: Path, settings: Settings, shot: Shot) -> list[str]:
+    """Write one image into the folder of the data set and return its captions."""
+    key = ("world", settings.seed, shot.identity, shot.camera_number, shot.index)
+    result = render_view(shot.person, shot.camera, *key, occluded=shot.occluded, wording=settings.wording)
     (folder / shot.path).write_bytes(result.jpeg)
-    return result.caption
+    return [caption.text for caption in result.captions]

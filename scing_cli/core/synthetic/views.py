@@ -12,7 +12,7 @@ from PIL import Image
 
 from scing_cli.core.synthetic.cameras import Camera, compress, develop
 from scing_cli.core.synthetic.canvas import HEIGHT, SCALE, SIZE, WIDTH, Canvas, Part
-from scing_cli.core.synthetic.captions import Seen, write_caption
+from scing_cli.core.synthetic.captions import Caption, Seen, write_captions
 from scing_cli.core.synthetic.dice import around, between, chance, dice, pick
 from scing_cli.core.synthetic.figure import draw_figure
 from scing_cli.core.synthetic.occluders import THINGS, Layer, cover, draw_thing, passer_by, slide_in
@@ -26,19 +26,27 @@ _TRIES = 12  # things to try in front of the person before a plain wall
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Rendering:
-    """One image with its caption.
+    """One image with its captions.
 
     Args:
         jpeg: Content of the JPEG file: RGB, 64 pixels wide, 128 high.
-        caption: A sentence about what this image shows.
-        named: The phrases of the attributes that the caption names; at least three.
+        captions: Sentences about what this image shows; each has the phrases of the attributes that it names.
         hidden: Share of the person's pixels that something in front hides.
     """
 
     jpeg: bytes
-    caption: str
-    named: tuple[str, ...]
+    captions: tuple[Caption, ...]
     hidden: float
+
+    @property
+    def caption(self) -> str:
+        """The first caption."""
+        return self.captions[0].text
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The phrases of the attributes that the first caption names; at least three."""
+        return self.captions[0].named
 
 
 def render(person: Person, camera: Camera, *key: int | str) -> tuple[Image.Image, str]:
@@ -53,8 +61,10 @@ def render(person: Person, camera: Camera, *key: int | str) -> tuple[Image.Image
     return Image.open(io.BytesIO(result.jpeg)).convert("RGB"), result.caption
 
 
-def render_view(person: Person, camera: Camera, *key: int | str, occluded: bool = False) -> Rendering:
-    """Return one image of a person as a JPEG file, with its caption and the hidden share of the body.
+def render_view(
+    person: Person, camera: Camera, *key: int | str, occluded: bool = False, wording: str = ""
+) -> Rendering:
+    """Return one image of a person as a JPEG file, with its captions and the hidden share of the body.
 
     Args:
         person: The person to draw.
@@ -62,6 +72,8 @@ def render_view(person: Person, camera: Camera, *key: int | str, occluded: bool 
         key: Together with person and camera, decides the image.
         occluded: True if something must hide 30-60 % of the body. Otherwise something stands in front in the share
             `camera.occluded` of the images, and seldom hides more than a third.
+        wording: `usual` or `unmet` for two captions in this wording; empty for one in the usual wording. The image
+            does not depend on it.
     """
     rng = dice(*key, "view")
     canvas = Canvas(paint_scene(camera.scene, dice(*key, "scene")))
@@ -78,10 +90,10 @@ def render_view(person: Person, camera: Camera, *key: int | str, occluded: bool 
     shown = _shown(canvas)
     hidden = 1 - int(shown.sum()) / max(1, int(body.sum()))
     seen = Seen(_count_parts(canvas), pose.yaw, camera.clarity)
-    caption, named = write_caption(person, seen, dice(*key, "words"))
+    captions = write_captions(person, seen, *key, wording=wording)
     light = dice(*key, "light")
     image = develop(canvas.picture, Image.fromarray(shown.astype(np.uint8) * 255), camera, light)
-    return Rendering(compress(image, camera, light), caption, named, hidden)
+    return Rendering(compress(image, camera, light), captions, hidden)
 
 
 def _draw_pose(camera: Camera, rng: np.random.Generator) -> Pose:

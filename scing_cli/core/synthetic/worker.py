@@ -25,8 +25,8 @@ from scing_cli.core.synthetic.plan import Settings, draw_shot, plan
 WORTH_PROCESSES = 200  # images; for fewer, starting processes takes longer than drawing
 
 
-def draw_all(folder: Path, settings: Settings, count: int, workers: int) -> Iterator[str]:
-    """Draw all images of a data set into `folder`; yield their captions in the order of `plan`.
+def draw_all(folder: Path, settings: Settings, count: int, workers: int) -> Iterator[list[str]]:
+    """Draw all images of a data set into `folder`; yield the captions of each in the order of `plan`.
 
     Args:
         folder: Folder of the data set; the folders of its parts must exist.
@@ -38,7 +38,7 @@ def draw_all(folder: Path, settings: Settings, count: int, workers: int) -> Iter
         ScingError: If a process fails; the message ends with the last line of its standard error.
     """
     if workers < 2 or count < WORTH_PROCESSES or not sys.executable:
-        yield from (draw_shot(folder, settings.seed, shot) for shot in plan(settings))
+        yield from (draw_shot(folder, settings, shot) for shot in plan(settings))
         return
     with contextlib.ExitStack() as stack:
         # One file per process, so that their error messages do not mix.
@@ -46,7 +46,7 @@ def draw_all(folder: Path, settings: Settings, count: int, workers: int) -> Iter
         children = [_start(folder, settings, (first, workers), errors[first]) for first in range(workers)]
         try:
             for number in range(count):
-                yield _next_caption(children[number % workers], errors[number % workers])
+                yield _next_captions(children[number % workers], errors[number % workers])
         finally:
             for child in children:
                 child.kill()
@@ -68,10 +68,10 @@ def _start(folder: Path, settings: Settings, turn: tuple[int, int], errors: IO[s
     )
 
 
-def _next_caption(child: subprocess.Popen[str], errors: IO[str]) -> str:
+def _next_captions(child: subprocess.Popen[str], errors: IO[str]) -> list[str]:
     line = child.stdout.readline() if child.stdout else ""
     if line:
-        return str(json.loads(line))
+        return list(json.loads(line))
     child.wait()
     errors.seek(0)
     last = (errors.read().strip().splitlines() or ["no message"])[-1]
@@ -79,13 +79,13 @@ def _next_caption(child: subprocess.Popen[str], errors: IO[str]) -> str:
 
 
 def main(task: str) -> None:
-    """Draw the images of one task and print each caption as a line of JSON."""
+    """Draw the images of one task and print the captions of each image as a line of JSON."""
     content = json.loads(task)
     settings = Settings(**content["settings"])
     first, step = content["turn"]
     for number, shot in enumerate(plan(settings)):
         if number % step == first:
-            sys.stdout.write(json.dumps(draw_shot(Path(content["folder"]), settings.seed, shot)) + "\n")
+            sys.stdout.write(json.dumps(draw_shot(Path(content["folder"]), settings, shot)) + "\n")
             sys.stdout.flush()
 
 

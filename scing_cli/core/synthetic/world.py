@@ -3,7 +3,7 @@
 ```text
 FOLDER/bounding_box_train/0001_c1s1_000001_00.jpg   identities 1 .. N
 FOLDER/query/, FOLDER/bounding_box_test/            identities from N + 1 on: other people, the same cameras
-FOLDER/captions.csv                                 path, caption: one row per image
+FOLDER/captions.csv                                 path, caption: one row per image, or two where a wording is named
 ```
 """
 
@@ -20,6 +20,7 @@ from scing_cli.core.artifacts import acquire_lock, lock_holder, release_lock
 from scing_cli.core.errors import DataError, ScingError, SettingError
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter, default_workers
+from scing_cli.core.synthetic.captions import WORDINGS
 from scing_cli.core.synthetic.plan import FOLDERS, GALLERY, QUERY, TRAIN, Settings, plan
 from scing_cli.core.synthetic.worker import draw_all
 
@@ -45,6 +46,7 @@ def write_world(
     images_per_camera: int = 2,
     occluded_queries: bool = False,
     occluded_training: float = 0.0,
+    wording: str | None = None,
     seed: int = 0,
     workers: int | None = None,
     reporter: Reporter = LIBRARY_REPORTER,
@@ -61,6 +63,8 @@ def write_world(
         occluded_queries: Whether something hides 30-60 % of the body in every query. All other images stay the same.
         occluded_training: Share of training images, 0 to 1, in which something hides 30-60 % of the body. All other
             images stay the same.
+        wording: `usual` or `unmet` for two different captions per image in this wording; by default one in the usual
+            wording. `scing-tiny` has not met the words and sentences of `unmet`. Images do not depend on it.
         seed: Decides all random draws.
         workers: Number of processes; the default depends on the number of cores.
         reporter: Receives the progress.
@@ -69,7 +73,7 @@ def write_world(
         The counts of what was written.
 
     Raises:
-        SettingError: If a number is too small, or the share is outside 0 to 1.
+        SettingError: If a number is too small, the share is outside 0 to 1, or the wording is unknown.
         DataError: If `folder` is not a folder or is not empty; nothing is changed.
         ScingError: If the data set cannot be written; nothing is left behind.
     """
@@ -77,6 +81,8 @@ def write_world(
     _check(identities=identities, test_identities=tested, cameras=cameras, images_per_camera=images_per_camera)
     if not 0 <= occluded_training <= 1:
         raise SettingError(f"--occluded-training {occluded_training}: not a share.", "Give a number from 0 to 1.")
+    if wording is not None and wording not in WORDINGS:
+        raise SettingError(f"--wording {wording}: not a wording.", f"Give one of: {', '.join(WORDINGS)}.")
     target = folder.absolute()
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise DataError(f"{folder} is not a folder.", "Name a new folder for the synthetic data set.")
@@ -85,7 +91,9 @@ def write_world(
             raise DataError(
                 f"{folder} is not empty.", "Name a new folder for the synthetic data set, or empty this one."
             )
-        settings = Settings(identities, cameras, images_per_camera, occluded_queries, seed, tested, occluded_training)
+        settings = Settings(
+            identities, cameras, images_per_camera, occluded_queries, seed, tested, occluded_training, wording or ""
+        )
         return _write(target, settings, workers or default_workers(), reporter)
     except OSError as error:
         raise ScingError(
@@ -123,8 +131,8 @@ def _draw(target: Path, settings: Settings, workers: int, reporter: Reporter) ->
         paths = [shot.path for shot in plan(settings)]
         captions = []
         with reporter.progress("drawing", len(paths)) as advance:
-            for caption in draw_all(temporary, settings, len(paths), workers):
-                captions.append(caption)
+            for told in draw_all(temporary, settings, len(paths), workers):
+                captions.append(told)
                 advance(1)
         _write_captions(temporary / "captions.csv", paths, captions)
         shutil.copymode(temporary / QUERY, temporary)  # mkdtemp gives access to this user alone
@@ -137,8 +145,8 @@ def _draw(target: Path, settings: Settings, workers: int, reporter: Reporter) ->
     return WorldCounts(settings.identities, settings.test_identities, settings.cameras, *counts)
 
 
-def _write_captions(target: Path, paths: list[str], captions: list[str]) -> None:
+def _write_captions(target: Path, paths: list[str], captions: list[list[str]]) -> None:
     with target.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(("path", "caption"))
-        writer.writerows(zip(paths, captions, strict=True))
+        writer.writerows((path, text) for path, texts in zip(paths, captions, strict=True) for text in texts)

@@ -91,6 +91,7 @@ def draw_world(
     images_per_camera: int = 2,
     occluded_queries: bool = False,
     occluded_training: float = 0.0,
+    wording: str | None = None,
     seed: int = 0,
     output: StrPath | None = None,
     workers: int | None = None,
@@ -106,6 +107,7 @@ def draw_world(
         images_per_camera: Images of each person from each camera.
         occluded_queries: Whether an object hides part of the body in every query.
         occluded_training: The share of training images with such an object, 0 to 1.
+        wording: `usual` or `unmet` for two captions per image in this wording; by default one in the usual wording.
         seed: Selects the data set.
         output: The manifest that `prepare` will write; checked before drawing starts.
         workers: Processes that draw.
@@ -113,7 +115,7 @@ def draw_world(
 
     Raises:
         DataError: If the folder is not empty, or the manifest's path is occupied by another file.
-        SettingError: If a number is too small, or the share is outside 0 to 1.
+        SettingError: If a number is too small, the share is outside 0 to 1, or the wording is unknown.
     """
     folder, output = as_path(folder), as_path(output)
     threads = _threads(workers)
@@ -126,6 +128,7 @@ def draw_world(
         images_per_camera=images_per_camera,
         occluded_queries=occluded_queries,
         occluded_training=occluded_training,
+        wording=wording,
         seed=seed,
         workers=threads,
         reporter=reporter,
