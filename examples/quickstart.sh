@@ -13,7 +13,12 @@ fi
 mkdir -p "$folder"
 cd "$folder"
 
-say() { printf '\n\033[1m$ %s\033[0m\n' "$*" >&2; "$@"; }
+say() {
+  local shown='$' word
+  for word; do case $word in *' '*) shown+=" \"$word\"" ;; *) shown+=" $word" ;; esac; done
+  printf '\n\033[1m%s\033[0m\n' "$shown" >&2
+  "$@"
+}
 
 synthetic=(--synthetic --identities 256 --test-identities 48 --cameras 4 --images-per-camera 2 --occluded-training 0.5)
 say scing prepare plain "${synthetic[@]}"
@@ -33,6 +38,8 @@ say scing search "${photos[0]}" --index gallery.faiss --exclude-camera 1 --monta
 python "$examples/table.py" "48 drawn people that neither training met, 4 cameras, seed 0" \
   "zero-shot, plain queries=zero-shot-plain.json" "stage 1 + 2, plain queries=trained-plain.json" \
   "zero-shot, occluded queries=zero-shot-occluded.json" "stage 1 + 2, occluded queries=trained-occluded.json"
+say scing search --text "a person in a black and yellow hoodie and beige trousers with a navy backpack" \
+  --index gallery.faiss --montage words.png
 printf '\nDrawn people are not photographs: the table shows that all steps work, not how good SCING is on real data.\n'
-printf 'Everything is in %s\nThe ranking: %s/ranking.png\n' "$PWD" "$PWD"
+printf 'Everything is in %s\nThe rankings: %s/ranking.png (a photo), %s/words.png (words)\n' "$PWD" "$PWD" "$PWD"
 printf 'To continue: cd %s && scing evaluate --output report\n' "$folder"

@@ -220,7 +220,7 @@ def test_every_option_in_the_pages_exists(scing):
 
 
 def test_the_quickstart_runs_all_six_commands(tmp_path):
-    """The script itself, its numbers made smaller: it ends with the table and the picture."""
+    """The script itself, its numbers made smaller: it ends with the table and a search by words."""
     script = (ROOT / "examples" / "quickstart.sh").read_text()
     for pattern, value in (
         (r"--identities \d+ --test-identities \d+", "--identities 4"),
@@ -242,6 +242,10 @@ def test_the_quickstart_runs_all_six_commands(tmp_path):
         assert row in done.stdout
     assert done.stdout.count("mAP") == 1
     assert (tmp_path / "out" / "ranking.png").exists()
+    last = done.stderr.rpartition("$ scing ")[2]
+    words = re.match(r'search --text "([^"]+)" --index gallery.faiss --montage words.png', last)[1]
+    assert words in done.stdout.partition("stage 1 + 2, occluded")[2]
+    assert (tmp_path / "out" / "words.png").exists()
     again = subprocess.run(
         ["bash", "quickstart.sh", "out"], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
