@@ -5,6 +5,7 @@ A tower's prompts come as one (n, W) tensor per prompted block: J of them, none 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -28,7 +29,7 @@ def encode_image(model: CLIP, image: Tensor, prompts: Sequence[Tensor]) -> Tenso
 def encode_text(model: CLIP, text: str, prompts: Sequence[Tensor], masked: Sequence[int] = ()) -> Tensor:
     """One text -> the projected end token, (D,); `masked` are the numbers of words that "jekyll" replaces."""
     count = len(prompts[0]) if len(prompts) else 0
-    words = SimpleTokenizer().encode(text)[: LENGTH - count - 2]
+    words = _tokenizer().encode(text)[: LENGTH - count - 2]
     for number in masked:
         words[number] = 49405
     ids = [START, *words, END, *([0] * (LENGTH - count - 2 - len(words)))]
@@ -39,6 +40,11 @@ def encode_text(model: CLIP, text: str, prompts: Sequence[Tensor], masked: Seque
     mask = torch.full((LENGTH, LENGTH), float("-inf"), dtype=torch.float64).triu(1)
     outputs = _through(model.transformer.resblocks, tokens[:1], tokens[1:], prompts, mask=mask)
     return model.ln_final(outputs[1 + count + len(words)]) @ model.text_projection
+
+
+@functools.cache
+def _tokenizer() -> SimpleTokenizer:
+    return SimpleTokenizer()
 
 
 def _through(blocks, first, rest, prompts, *, mask):
