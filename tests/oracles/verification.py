@@ -35,7 +35,7 @@ def cosine(a: np.ndarray, b: np.ndarray) -> np.float32:
 def counts_for(case: dict, protocol: str, i: int, n: int) -> bool:
     """Whether a row stands in a query's ranking at all."""
     keys = case.get("query_keys"), case.get("gallery_keys")
-    if keys[0] and keys[0][i] != "" and keys[0][i] == keys[1][n]:
+    if protocol != "text" and keys[0] and keys[0][i] != "" and keys[0][i] == keys[1][n]:
         return False
     same = case["query_identities"][i] == case["gallery_identities"][n] != ""
     seen = case["query_cameras"][i]

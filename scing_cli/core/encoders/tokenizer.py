@@ -26,6 +26,7 @@ START, END = VOCABULARY - 2, VOCABULARY - 1
 FILE = "bpe_simple_vocab_16e6.txt.gz"
 SPECIAL = {"<start_of_text>": START, "<end_of_text>": END}
 LAST = "</w>"  # ends the last part of a word
+WORDS_KEPT = 16384
 _PLAIN = re.compile(r"[ -%'-~]*")  # printable ASCII without `&`: nothing to repair
 _PLAIN_WORDS = re.compile(r"<start_of_text>|<end_of_text>|'s|'t|'re|'ve|'m|'ll|'d|[a-z]+|[0-9]|[^\sa-z0-9]+")
 
@@ -41,14 +42,9 @@ def tokenize(text: str) -> list[int]:
     >>> tokenize("A photo of a person.")
     [49406, 320, 1125, 539, 320, 2533, 269, 49407]
     """
-    ids, ranks = _vocabulary()
-    letters = _letters()
     found = [START]
     for word in _words(text):
-        if word in SPECIAL:  # written out in the text
-            found.append(SPECIAL[word])
-        else:
-            found += [ids[part] for part in _parts("".join(letters[byte] for byte in word.encode()), ranks)]
+        found += _ids(word)
     return [*found, END]
 
 
@@ -83,21 +79,14 @@ def tokens_of(texts: Sequence[str], context_length: int) -> Tokens:
     return Tokens(ids, np.array([len(own) - 1 for own in found], np.int64), cut)
 
 
-def count_tokens(text: str) -> int:
-    """Return the number of tokens of a text, as `tokenize` gives them; words that were met before are known.
-
-    >>> count_tokens("A photo of a person.")
-    8
-    """
-    return 2 + sum(map(_tokens_of, _words(text)))
-
-
-@functools.lru_cache(2**16)
-def _tokens_of(word: str) -> int:
-    if word in SPECIAL:
-        return 1
+@functools.lru_cache(WORDS_KEPT)
+def _ids(word: str) -> Sequence[int]:
+    """Return the token ids of a word; those of many captions are the same few thousand."""
+    if word in SPECIAL:  # written out in the text
+        return (SPECIAL[word],)
+    ids, ranks = _vocabulary()
     letters = _letters()
-    return len(_parts("".join(letters[byte] for byte in word.encode()), _vocabulary()[1]))
+    return tuple(ids[part] for part in _parts("".join(letters[byte] for byte in word.encode()), ranks))
 
 
 def _words(text: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from open_clip.tokenizer import SimpleTokenizer
 
@@ -23,6 +23,7 @@ def theirs(text: str) -> list[int]:
     return [reference.sot_token_id, *reference.encode(text), reference.eot_token_id]
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(), st.text(st.characters(max_codepoint=127)), st.lists(st.sampled_from(WORDS)).map(" ".join)))
 @example("")
 @example("coat " * 300)

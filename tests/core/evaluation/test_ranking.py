@@ -102,7 +102,7 @@ def cases(draw: st.DrawFn) -> dict:
 @settings(deadline=None, max_examples=250)
 @given(
     case=cases(),
-    protocol=st.sampled_from(["market", "no-camera"]),
+    protocol=st.sampled_from(["market", "no-camera", "text"]),
     block=st.integers(1, 12),
     gallery_block=st.sampled_from([1, 2, 3, 7, 16, 64]),
     offset=st.integers(0, 63),
@@ -196,6 +196,15 @@ def test_the_querys_own_image_is_neither_a_match_nor_a_distractor(protocol: str)
     assert unnamed.per_query.matches[0] == 2
     empty = of_case(evaluate, **run, query_keys=[""], gallery_keys=[""] * 3, gallery_identities=["a", "b", "a"])
     assert empty.per_query.matches[0] == 2
+
+
+def test_for_words_the_image_that_a_caption_describes_is_the_target() -> None:
+    run = {"query": unit([[1, 0]]), "gallery": unit([[1, 0], [1, 0.1]]), "query_identities": ["a"]}
+    run |= {"gallery_identities": ["a", "b"], "query_cameras": ["1"], "gallery_cameras": ["1", "2"]}
+    keys = {"query_keys": ["x.jpg"], "gallery_keys": ["x.jpg", "y.jpg"]}
+    assert of_case(evaluate, **run, **keys, protocol="text").mAP == 100
+    with pytest.raises(DataError, match="1 has no image of its identity in the gallery but itself"):
+        of_case(evaluate, **run, **keys, protocol="no-camera")
 
 
 def test_a_part_searched_in_itself_counts_the_others_only() -> None:

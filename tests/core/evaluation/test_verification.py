@@ -139,7 +139,7 @@ def assert_equals_oracle(found: Verification, case: dict, protocol: str) -> None
 @settings(deadline=None, max_examples=60)
 @given(
     case=cases(),
-    protocol=st.sampled_from(["market", "no-camera"]),
+    protocol=st.sampled_from(["market", "no-camera", "text"]),
     block=st.integers(1, 12),
     gallery_block=st.sampled_from([1, 3, 7, 64]),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from scing_cli.core.encoders.tokenizer import count_tokens
+from scing_cli.core.encoders.tokenizer import tokenize
 from scing_cli.core.errors import WeightsError, agreeing, share
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import Reporter
@@ -42,7 +42,7 @@ def check_captions(manifest: Manifest, reporter: Reporter) -> CaptionCounts | No
         reporter.warn(f"{rows} no caption: {use} no use in a training on captions, and no query in a test by words.")
     texts = [text for some in captions for text in some]
     try:
-        lengths = [count_tokens(text) for text in texts]
+        lengths = [len(tokenize(text)) for text in texts]
     except WeightsError as error:  # CLIP's vocabulary is missing
         reporter.note(f"Whether captions are too long is not known: {error.what}")
         return CaptionCounts(without, 0)
