@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from fixtures import own_table, put
+from fixtures import FIXTURES, own_table, put
 from graph_models import export, osnet
 from guide import (
     GUIDE,
@@ -66,6 +66,7 @@ def reader(scing, world, finished, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         for name in ("Market-1501", "DukeMTMC-reID"):
             shutil.copytree(world, name)
+        FIXTURES["CUHK-PEDES"].write(Path("CUHK-PEDES"))
         shutil.copytree(world / "query", "crops")
         for file in sorted(world.glob("*/*.jpg")):
             person = Path("people", file.name.split("_")[0])
@@ -90,7 +91,7 @@ def run_scing(scing, name, *options):
         options[options.index("--model") + 1], options[options.index("openai")] = TINY_MODEL, "random"
     if name == "train-prompts" and "examples/configs" in " ".join(options):
         options += ["--stride", "4"]
-    small = DRAWN if "--synthetic" in options else SMALL.get(name, ())
+    small = DRAWN if "--synthetic" in options else MODEL if "direct" in options else SMALL.get(name, ())
     for option in small[::2]:  # in place of the page's own value
         if option in options:
             place = options.index(option)
@@ -277,7 +278,7 @@ def test_the_library_walks_the_same_road(world, tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["quickstart.sh", "python_api.py", "table.py", "pretrain_tiny_clip.py", "modality_gap.py"],
+    ["quickstart.sh", "python_api.py", "table.py", "pretrain_tiny_clip.py", "modality_gap.py", "text_to_image.py"],
 )
 def test_examples_name_no_place_of_one_machine(name):
     assert not re.search(r"/(work|home|root|tmp)/", (ROOT / "examples" / name).read_text())
