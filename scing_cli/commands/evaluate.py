@@ -49,9 +49,11 @@ def evaluate(
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Rank the gallery for every query: mAP, mINP, CMC; single query, no re-ranking unless asked for."""
+    """Rank the gallery for every query, a photo or a caption: mAP, mINP, CMC; no re-ranking unless asked for."""
     terminal, named = Terminal(as_json=as_json), () if cameras is None else model_options.camera_names(cameras)
     reranking = _reranking({"k1": k1, "k2": k2, "lambda": lambda_, "yes": yes or None}, rerank)
+    asked: dict[str, Any] = {"queries": queries, "direction": direction, "protocol": protocol, "reranking": reranking}
+    asked |= {"yes": yes, "output": output, "reporter": terminal}
     if embeddings is not None:
         given: dict[str, object] = {"run": run, "data": data, "index": index, "model": model, "stride": stride}
         given |= {"pretrained": pretrained, "statistics": statistics, "interpolation": interpolation}
@@ -61,16 +63,7 @@ def evaluate(
         check_machine(device, precision, workers, batch_size)
         from scing_cli.core.workflows.evaluate.evaluate_saved import evaluate_saved
 
-        report = evaluate_saved(
-            embeddings,
-            queries=queries,
-            direction=direction,
-            protocol=protocol,
-            reranking=reranking,
-            yes=yes,
-            output=output,
-            reporter=terminal,
-        )
+        report = evaluate_saved(embeddings, **asked)
         _show([report], "query", list_lost, terminal)
         return
     from scing_cli.core.workflows.evaluate.evaluate_data import evaluate_on
@@ -83,18 +76,12 @@ def evaluate(
         ModelChoice(run, model, pretrained, stride, seed, statistics, interpolation, named, camera_factor),
         data or [None],
         split=split,
-        queries=queries,
-        direction=direction,
         layout=layout,
         index=index,
-        protocol=protocol,
         descriptor=descriptor,
-        reranking=reranking,
-        yes=yes,
-        output=output,
         strict=strict,
         machine=Machine(device, precision, workers, batch_size),
-        reporter=terminal,
+        **asked,
     )
     _show(reports, split, list_lost, terminal)
 
