@@ -44,7 +44,7 @@ COMMANDS = {  # name: (summary for the top help, equal to the first line of the 
     ),
     "embed": ("Embed images as unit vectors into a FAISS inner-product index with stable ids.", "scing embed"),
     "evaluate": (
-        "Rank the gallery for every query: mAP, mINP, CMC; single query, no re-ranking unless asked for.",
+        "Rank the gallery for every query, a photo or a caption: mAP, mINP, CMC; no re-ranking unless asked for.",
         "scing evaluate --split query",
     ),
     "search": (
