@@ -115,3 +115,20 @@ def test_joint_data_keep_captions_and_keep_people_apart(scing, here):
         entry["captions"][0] for name in ("CUHK-PEDES", "RSTPReid") for entry in ENTRIES[name]()
     ]
     assert {row["identity"].partition("/")[0] for row in rows} == {"CUHK-PEDES", "RSTPReid"}
+
+
+def test_images_of_market1501_in_cuhk_pedes_are_recognised_by_their_bytes(scing, here):
+    """CUHK-PEDES has a folder of Market-1501's images: a run that was trained on it has seen people of that test."""
+    market, data = FIXTURES["Market-1501"].write(here / "Market-1501"), FIXTURES["CUHK-PEDES"].write(here / "data")
+    entries = json.loads((data / "reid_raw.json").read_text())
+    for number, image in enumerate(sorted((market / "query").glob("0011_*.jpg"))):
+        path = f"Market/{number}.jpg"
+        shutil.copy(image, data / "imgs" / path)
+        entries.append({**entries[0], "file_path": path, "id": 11})
+    (data / "reid_raw.json").write_text(json.dumps(entries))
+    batch = ("--epochs", "1", "--batch-size", "4", "--instances", "2")
+    assert scing("train-prompts", "--data", data, *MODEL, *batch, "--run", "run").code == 0
+    assert scing("train-visual", "--run", "run", *batch, "--warmup-epochs", 0).code == 0
+    told = scing("evaluate", "--run", "run", "--data", market, "--json")
+    assert {caution["kind"]: caution["count"] for caution in told.json["cautions"]} == {"trained-on": 2}
+    assert "2 of 4 queries show people of the training, such as 0011" in told.err

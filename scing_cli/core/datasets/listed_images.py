@@ -110,7 +110,8 @@ def _rows(source: Path, kind: ImageList) -> tuple[tuple[Sample, ...], list[Dropp
             faults.append((number, f"{spelled(entry.path)!r} is in entry {earlier} already, with other fields"))
         repeated += earlier != number
         blank += (earlier == number) * (len(entry.captions) - len(row.captions))
-    raise_faults(source, faults, f"Correct these entries, or copy the file again. {CSV}", unit="entry")
+    stopped = "Reading stopped there. " if len(faults) == MOST_FAULTS else ""
+    raise_faults(source, faults, f"{stopped}Correct these entries, or copy the file again. {CSV}", unit="entry")
     return tuple(row for _, row in first.values()), dropped, list(_notes(repeated, blank))
 
 

@@ -25,6 +25,7 @@ from scing_cli.core.safe_reading import check_ordinary
 
 LONGEST = 2**20  # characters of a line
 DELIMITERS = (",", ";", "\t")
+FURTHER_CAPTIONS = ": write further captions of an image into the columns caption_2, caption_3 of its row"
 COLUMNS_REMEDY = f"Columns read here: {', '.join(COLUMNS)}; only path is needed; additional columns are kept."
 
 
@@ -241,7 +242,9 @@ def _faults(table: Table, words: SplitWords) -> Iterator[tuple[int, str]]:
         earlier, same = first.setdefault((path, split), (line, row))
         if path and row != same:
             where = f"the split {split}" if split else "no split"
-            yield line, f"{path!r} is already in {where}, with other fields, in line {earlier}"
+            other = {name for name in row if row[name] != same[name]}
+            hint = "" if any(CAPTION_COLUMN.fullmatch(name) is None for name in other) else FURTHER_CAPTIONS
+            yield line, f"{path!r} is already in {where}, with other fields, in line {earlier}{hint}"
 
 
 def _notes(samples: tuple[Sample, ...]) -> Iterator[str]:

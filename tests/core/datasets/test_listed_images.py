@@ -142,7 +142,9 @@ def test_faults_are_listed_with_the_number_of_the_entry(tmp_path: Path) -> None:
 
 
 def test_very_many_faults_end_the_reading(tmp_path: Path) -> None:
-    assert "has 1000 faults" in refused(tmp_path / "data", json.dumps([1] * 5_000)).what
+    error = refused(tmp_path / "data", json.dumps([1] * 5_000))
+    assert "has 1000 faults" in error.what
+    assert error.remedy.startswith("Reading stopped there.")
 
 
 def test_an_unknown_split_is_a_fault_where_the_data_set_has_no_such(tmp_path: Path) -> None:

@@ -308,3 +308,15 @@ def test_splits_are_known_in_any_letters_and_names_nearly_alike_are_said(tmp_pat
 def test_a_header_without_path_is_shown_column_by_column(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="its columns are: 'file', 'pid', 'camera'"):
         read_data(table(tmp_path, "file;pid;camera\na.jpg;1;2\n"))
+
+
+@pytest.mark.parametrize(("fields", "hint"), [("a,One", False), ("a,Two", True), ("b,Two", False)])
+def test_further_captions_on_a_line_of_their_own_are_told_where_they_belong(tmp_path: Path, fields, hint) -> None:
+    file = tmp_path / "mine.csv"
+    file.write_text(f"path,identity,caption\na.jpg,a,One\na.jpg,{fields}\n")
+    if fields == "a,One":
+        assert len(read_data(file).manifest) == 1
+        return
+    with pytest.raises(DataError) as caught:
+        read_data(file)
+    assert ("in line 2: write further captions of an image into the columns caption_2" in caught.value.what) == hint
