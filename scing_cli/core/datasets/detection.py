@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
-from scing_cli.core.datasets.caption_lists import lists_in, names_in
 from scing_cli.core.datasets.disk_names import did_you_mean
 from scing_cli.core.datasets.folder_names import is_part
 from scing_cli.core.datasets.image_names import names_match
@@ -156,6 +155,8 @@ def _fits(path: Path, variant: Variant) -> bool:
 
 def _has_list(path: Path, variant: Variant) -> bool:
     """Return whether a folder has a list of images with captions; of one whose name is not known, exactly one."""
+    from scing_cli.core.datasets.caption_lists import lists_in, names_in  # a search needs neither
+
     if ANY_LIST in variant.lists:
         return len(lists_in(path)) == 1
     names = names_in(path)

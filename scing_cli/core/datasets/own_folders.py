@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scing_cli.core.datasets.camera_levels import people_below_cameras
-from scing_cli.core.datasets.caption_lists import check_lists
 from scing_cli.core.datasets.dataset import folder_levels
 from scing_cli.core.datasets.folder_names import is_part, split_parts
 from scing_cli.core.datasets.image_names import names_match
@@ -43,6 +42,8 @@ def find_own(path: Path, layout: str) -> Location:
     """
     if layout != "auto":
         return _named(path, layout)
+    from scing_cli.core.datasets.caption_lists import check_lists  # a search does not need it
+
     for folder in wrapped_folders(path):
         check_lists(folder)
         # Part of a known data set is an error, not a folder of people: otherwise a missing folder would go unnoticed.
