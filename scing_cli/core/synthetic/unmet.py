@@ -1,8 +1,8 @@
 """A wording that `scing-tiny` has not met: other nouns, other names of colours, other sentences, the same facts.
 
-It makes the domain gap of text-to-image data sets offline: what the images show is known, how it is said is not. One in
-two names of colours, clothes, bags, hats and hair is a usual one: without any known word, a caption would say nothing
-to the pretrained model. Patterns, other attributes and sentences are never usual ones.
+It makes the domain gap of text-to-image data sets offline: what the images show is known, how it is said is not. Two in
+three names of colours, clothes, bags, hats and hair are usual ones: without known words, a caption would say nothing to
+the pretrained model. Patterns, other attributes and sentences are never usual ones.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class _Shape:
 
 _SHAPES = (
     _Shape(
-        "{who}, {clauses}",
+        "pictured: {who}, {clauses}",
         {
             "worn": ("clad in {}", "attired in {}", "sporting {}"),
             "with": ("displaying {}", "recognisable by {}"),
@@ -63,7 +63,9 @@ _SHAPES = (
         glue="; ",
         last=", ",
     ),
-    _Shape("{clauses} belong to {who}", {"worn": ("{}",), "with": ("{}",), "carried": ("{}",)}, last=", "),
+    _Shape(
+        "observed: {clauses}; all belong to {who}", {"worn": ("{}",), "with": ("{}",), "carried": ("{}",)}, last=", "
+    ),
     _Shape(
         "{clauses}; that describes {who}",
         {"worn": ("outfitted with {}", "clad in {}"), "with": ("displaying {}",), "carried": ("burdened by {}",)},
@@ -89,11 +91,11 @@ def _compose(phrases: Mapping[str, list[str]], view: str, rng: np.random.Generat
 
 
 def _mixed(unmet: Table, usual: Table | None = None) -> Table:
-    """Return both names of each entry, as many usual ones as others; without `usual`, an entry's key is its name."""
+    """Return both names of each entry, two usual ones for each other; without `usual`, an entry's key is its name."""
     mixed = {}
     for key, names in unmet.items():
         known = usual[key] if usual else (key,)
-        mixed[key] = (*names, *(known[number % len(known)] for number in range(len(names))))
+        mixed[key] = (*names, *(known[number % len(known)] for number in range(2 * len(names))))
     return mixed
 
 

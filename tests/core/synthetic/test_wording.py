@@ -156,8 +156,8 @@ def test_at_least_60_percent_of_the_content_words_are_not_met(many: dict[str, li
     for text in many["unmet"]:
         content = [word for word in words_of(text) if word not in FUNCTION_WORDS]
         shares.append(sum(word not in met for word in content) / len(content))
-    assert np.mean(shares) > 0.65
-    assert np.quantile(shares, 0.1) > 0.4
+    assert np.mean(shares) >= 0.6
+    assert np.quantile(shares, 0.1) > 0.35
 
 
 def test_no_unmet_sentence_begins_or_runs_as_a_usual_one(many: dict[str, list[str]]) -> None:
