@@ -5,6 +5,7 @@ An option that was not given is None: the settings file, then the default of the
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import types
@@ -16,7 +17,8 @@ import typer
 from pydantic.fields import FieldInfo
 
 from scing_cli.commands.option_checks import whole_numbers
-from scing_cli.core.settings.field import PANELS, Setting, option_of
+from scing_cli.core.settings import METHODS
+from scing_cli.core.settings.field import IMAGES, PANELS, Setting, option_of
 from scing_cli.core.settings.schedule_settings import Schedule
 
 Config = Annotated[
@@ -72,7 +74,8 @@ def _parameters(kind: type[Schedule]) -> Iterator[inspect.Parameter]:
 
     def position(entry: tuple[str, Setting]) -> tuple[int, int]:
         name, setting = entry
-        return PANELS.index(setting.panel), -1 if shared.get(name) == setting else fields.index(name)
+        is_shared = shared.get(name) == dataclasses.replace(setting, default_with=())
+        return PANELS.index(setting.panel), -1 if is_shared else fields.index(name)
 
     for name, setting in sorted(kind.described(), key=position):
         field = kind.model_fields[name]
@@ -94,10 +97,10 @@ def _help(setting: Setting, default: object) -> str:
     'M of the L tokens (scing; default: 2).'
     """
     shown = setting.default or _shown(setting, default)
-    if setting.default_with is not None:
-        _, value, other = setting.default_with
-        shown = f"{shown}; {value}: {_shown(setting, other)}"
-    notes = [", ".join(setting.methods), f"default: {shown}" if shown else ""]
+    for _, values, other in setting.default_with:
+        shown = f"{shown}; {', '.join(map(str, values))}: {_shown(setting, other)}"
+    of_rows = [name for name, spec in METHODS.items() if setting.rows == spec.rows != IMAGES]
+    notes = [", ".join(setting.methods or of_rows), f"default: {shown}" if shown else ""]
     note = "; ".join(filter(None, notes))
     return f"{setting.help.removesuffix('.')} ({note})." if note else setting.help
 

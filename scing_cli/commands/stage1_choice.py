@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scing_cli.commands.console import Terminal
-from scing_cli.core.settings import VisualSettings, build_settings
+from scing_cli.core.settings import VisualSettings, build_settings, of_method
 
 
 def chosen_run(
@@ -24,8 +24,9 @@ def chosen_run(
     """
     from scing_cli.core.workflows.train.visual_choice import choose_visual_run, existing_branch, planned_settings
 
-    def build(planned: Mapping[str, Any]) -> VisualSettings:
-        return build_settings(VisualSettings, planned if table is None else table, picked)
+    def build(planned: Mapping[str, Any], method: str) -> VisualSettings:
+        settings = build_settings(VisualSettings, planned if table is None else table, {**picked, "method": method})
+        return of_method(settings, method)
 
     run, name = existing_branch(run, name)
     opened, settings = choose_visual_run(run, build, resume=resume if name is None else False, reporter=terminal)

@@ -11,9 +11,17 @@ from scing_cli.commands import options
 from scing_cli.commands.console import Terminal
 from scing_cli.commands.option_checks import check_exist
 from scing_cli.commands.settings import Config, with_settings
-from scing_cli.core.errors import SettingError, counted
+from scing_cli.commands.show_training import show_course, training_payload
+from scing_cli.core.errors import SettingError
 from scing_cli.core.paths import as_paths
-from scing_cli.core.settings import DataSettings, PromptSettings, build_settings, check_method, read_config
+from scing_cli.core.settings import (
+    DataSettings,
+    PromptSettings,
+    build_settings,
+    check_method,
+    check_planned,
+    read_config,
+)
 
 
 @with_settings(PromptSettings)
@@ -53,6 +61,7 @@ def train_prompts(
         raise SettingError("No data set was given.", "Name a folder or a table: --data DIR or --data FILE.csv")
     terminal = Terminal(as_json=as_json)
     check_method(settings)
+    check_planned(settings.method, tables["train-visual"])
     check_exist(as_paths(source.path))  # before missing weights are reported
     # reports missing weights before torch is imported
     hub.locate(settings.model, settings.pretrained, reporter=terminal)
@@ -74,20 +83,11 @@ def train_prompts(
         reporter=terminal,
     )
     payload = {
-        "run": str(report.run.path),
-        "identities": report.identities,
-        "images": report.images,
-        "trainable": dict(report.trainable),
+        **training_payload(report),
         "frozen": dict(report.frozen),
-        "first_epoch": dict(report.fit.first),
-        "last_epoch": dict(report.fit.last),
-        "steps": report.fit.steps,
-        "seconds": round(report.fit.seconds, 1),
-        "left_out": [dataclasses.asdict(fault) for fault in report.left_out],
         "passed_over": [dataclasses.asdict(entry) for entry in report.passed_over],
     }
     if not terminal.result(payload):
-        counts = counted(report.identities, "identity", "identities"), counted(report.images, "image")
-        terminal.course(f"Stage 1: {', '.join(counts)}", report.fit)
+        show_course("Stage 1", report, terminal)
         terminal.say(f"Run: {report.run.path}")
         terminal.say(f"Next: {shlex.join(['scing', 'train-visual', '--run', str(report.run.path)])}")

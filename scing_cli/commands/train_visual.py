@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,9 @@ from scing_cli.commands import options
 from scing_cli.commands.console import Terminal
 from scing_cli.commands.next_commands import embed_command
 from scing_cli.commands.settings import Config, Validate, with_settings
+from scing_cli.commands.show_training import show_course, training_payload
 from scing_cli.commands.stage1_choice import chosen_run
 from scing_cli.core.artifacts import RUNS
-from scing_cli.core.errors import counted
 from scing_cli.core.settings import VisualSettings, read_config
 
 
@@ -67,22 +66,13 @@ def train_visual(
         reporter=terminal,
     )
     payload = {
-        "run": str(report.run.path),
-        "identities": report.identities,
-        "images": report.images,
-        "trainable": dict(report.trainable),
+        **training_payload(report),
         "digest": report.digest,
-        "first_epoch": dict(report.fit.first),
-        "last_epoch": dict(report.fit.last),
-        "steps": report.fit.steps,
-        "seconds": round(report.fit.seconds, 1),
-        "left_out": [dataclasses.asdict(fault) for fault in report.left_out],
         "validation": report.validation.summary() if report.validation else None,
         "cautions": [caution.summary() for caution in report.cautions],
     }
     if not terminal.result(payload):
-        people = counted(report.identities, "identity", "identities")
-        terminal.course(f"Stage 2: {people}, {counted(report.images, 'image')}", report.fit)
+        show_course("Stage 2", report, terminal)
         if report.validation:
             terminal.scores("Validation, last epoch", [("", report.validation)])
             if report.cautions:

@@ -98,7 +98,7 @@ def test_help_shows_it(scing):
     done = scing("train-prompts", "--help")
     assert "--toy-width" in done.stdout
     assert "Width of the meta-net (toy; default: 3)." in done.stdout
-    assert "One of toy, scing, clip-reid, cocoop (default: scing)." in done.stdout
+    assert "One of toy, scing, clip-reid, cocoop, prompt-decoupling, direct" in done.stdout
 
 
 def test_a_file_or_an_option_sets_it_the_run_names_it_and_the_method_gets_it(scing, place):

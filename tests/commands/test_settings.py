@@ -30,7 +30,7 @@ def options_of(command):
 def test_every_setting_is_an_option_with_its_sentence_its_methods_and_its_default(command):
     kind, options = STAGES[command], options_of(command)
     described = dict(kind.described())
-    assert list(described) == list(kind.model_fields)
+    assert list(described) == [name for name, field in kind.model_fields.items() if not field.exclude]
     for name, setting in described.items():
         option = options[option_of(name, setting).split("/")[0]]
         assert option.name == name
@@ -51,9 +51,12 @@ def test_what_a_setting_says_of_others_is_true(command):
         assert setting.panel in PANELS
         assert set(setting.methods) < set(METHODS)
         assert setting.help.endswith(".")
-        others = [*setting.idle_with, *([setting.default_with[:2]] if setting.default_with else [])]
+        others = [
+            *setting.idle_with,
+            *((other, value) for other, values, _ in setting.default_with for value in values),
+        ]
         for other, value in others:
-            assert other in fields
+            assert other in STAGES[command].model_fields
             assert other != name
             build_settings(STAGES[command], {}, {other: value})
 
@@ -61,12 +64,15 @@ def test_what_a_setting_says_of_others_is_true(command):
 def test_defaults_in_help_are_those_of_the_stage():
     prompts, visual = map(options_of, STAGES)
     assert prompts["--warmup-epochs"].help == "Epochs over which the learning rate rises (default: 0)."
-    assert visual["--warmup-epochs"].help == "Epochs over which the learning rate rises (default: 10)."
+    rises = "Epochs over which the learning rate rises"
+    assert visual["--warmup-epochs"].help == f"{rises} (default: 10; prompt-decoupling, direct: 5)."
     assert prompts["--occlusion"].help == "Probability of occlusion in PDCA's views (scing; default: 0.5)."
     assert visual["--occlusion"].help == "Probability of occlusion; raise it for occluded queries (default: 0)."
     assert visual["--margin"].help == "Margin of the triplet loss (default: 0.2; clip-reid: 0.3)."
     assert visual["--milestones"].help.endswith("(default: 30,50).")
-    assert prompts["--lr"].help == "Learning rate (default: 5e-5)."
+    assert prompts["--lr"].help == "Learning rate (default: 5e-5; prompt-decoupling: 0.0003)."
+    assert visual["--lr"].help == "Learning rate (default: 5e-5; prompt-decoupling, direct: 1e-5)."
+    assert visual["--mask-words"].help.endswith("(prompt-decoupling, direct; default: 0).")
     assert prompts["--warmup-lr"].help.endswith("(default: a tenth of --lr).")
     assert prompts["--gate"].metavar == "channel|token"
     assert prompts["--first-epoch"].metavar == "0|1"

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from pipeline.conftest import finished, own_run, own_world, scing, world
+from pipeline.conftest import both_towers, finished, own_run, own_world, scing, world
 
-__all__ = ["finished", "own_run", "own_world", "scing", "world"]
+__all__ = ["both_towers", "finished", "own_run", "own_world", "scing", "world"]

@@ -17,7 +17,7 @@ from tiny import TINY_MODEL, tiny_clip
 
 from scing_cli.core.artifacts import with_checksum, write_json
 from scing_cli.core.artifacts.schema_faults import find_fault
-from scing_cli.core.artifacts.schemas import KINDS
+from scing_cli.core.artifacts.schema_kinds import KINDS
 from scing_cli.core.embeddings.openvino_text import make_openvino_text
 from scing_cli.core.encoders.export_facts import export_facts
 from scing_cli.core.runtime import Silent
@@ -86,11 +86,13 @@ def unfinished(world, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def contents(finished, unfinished, tmp_path_factory) -> dict[str, dict[str, Any]]:
+def contents(finished, both_towers, unfinished, tmp_path_factory) -> dict[str, dict[str, Any]]:
     """The real content of each kind of file."""
     clip, folder = tiny_clip(), tmp_path_factory.mktemp("text") / "made"
     assert make_openvino_text(folder, clip.text, "a" * 64, reporter=Silent())
     found = {kind: json.loads((finished / file).read_text()) for kind, file in FILES.items()}
+    found["visual stamp"] |= {"text": json.loads((both_towers / FILES["visual stamp"]).read_text())["text"]}
+    found["tower prompts stamp"] = json.loads((both_towers / FILES["prompts stamp"]).read_text())
     found["unfinished training"] = json.loads((unfinished / STATE).read_text())
     found["OpenVINO text stamp"] = json.loads((folder / "stamp.json").read_text())
     found["graph statement"] = export_facts(clip.image.geometry, kind="projected", digest="a" * 64, output="vectors")
@@ -157,7 +159,7 @@ def test_every_value_of_a_run(scing, kind, contents, own_run, world, tmp_path, m
     visual = shutil.copytree(own_run / "visual", tmp_path / "visual")
     if kind == "prompts stamp":
         shutil.rmtree(own_run / "visual")
-    for path in leaves(contents[kind]):
+    for path in leaves(json.loads((own_run / FILES[kind]).read_text())):
         if path[0] == "settings" and dice.random() < 0.6:  # there are many; the schema's own test takes all
             continue
         if kind == "run":
@@ -175,6 +177,24 @@ def test_every_value_of_a_run(scing, kind, contents, own_run, world, tmp_path, m
                 write_json(own_run / stage / "stamp.json", contents[f"{stage} stamp"])
 
 
+@pytest.mark.parametrize("kind", ["visual stamp", "tower prompts stamp"])
+def test_every_value_of_a_run_with_both_encoders(scing, kind, contents, both_towers, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run, dice = Path(shutil.copytree(both_towers, tmp_path / "run")), random.Random(kind)
+    file = FILES[kind.removeprefix("tower ")]
+    whole = json.loads((run / file).read_text())
+    command = ("train-visual", "--run", run, "--epochs", "1", "--as", "again")
+    if kind == "visual stamp":
+        command = ("evaluate", "--run", run, "--queries", "text")
+    for path in leaves(whole):
+        if path[0] == "settings" and dice.random() < 0.8:
+            continue
+        edit_json(run / file, lambda content, path=path: put(content, path, dice.choice(ABSURD)))
+        harmless(scing(*command), "stamp.json", "different identities")
+        write_json(run / file, whole)
+        shutil.rmtree("again", ignore_errors=True)
+
+
 def test_every_value_of_an_unfinished_training(scing, contents, unfinished, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(unfinished, "run")
@@ -187,7 +207,14 @@ def test_every_value_of_an_unfinished_training(scing, contents, unfinished, tmp_
         changed = copy.deepcopy(content)
         put(changed, path, dice.choice(ABSURD))
         write_json(Path("run") / STATE, changed)
-        harmless(scing("train-prompts", "--resume", "--run", "run"), "train-prompts", "--data", "--device", "layout")
+        harmless(
+            scing("train-prompts", "--resume", "--run", "run"),
+            "train-prompts",
+            "--data",
+            "--device",
+            "layout",
+            "data set",
+        )
     shutil.rmtree("run")
     shutil.copytree(unfinished, "run")
     assert scing("train-prompts", "--resume", "--run", "run").code == 0

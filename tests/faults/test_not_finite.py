@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 from tiny import TINY_MODEL, tiny_clip
 
 from scing_cli.core.artifacts import file_digest
-from scing_cli.core.encoders.encoder_file import save_image_encoder
+from scing_cli.core.encoders.encoder_file import save_encoders
 from scing_cli.core.index import GalleryIndex
 
 BAD = (float("nan"), float("inf"), -float("inf"))
@@ -45,7 +45,7 @@ def test_a_run_whose_weights_are_not(scing, bad, own_run, finished, world, tmp_p
     with torch.no_grad():
         clip.image.proj[0, 0] = bad
     shutil.rmtree(own_run / "visual")
-    save_image_encoder(own_run / "visual", clip.image, {})
+    save_encoders(own_run / "visual", clip.image, {})
     photo = min((world / "query").iterdir())
     said = scing("embed", "--run", own_run, "--output", tmp_path / "g.faiss")
     assert refused(said, "not finite", world / "bounding_box_test")
@@ -74,7 +74,7 @@ def test_a_box_names_the_photo(scing, bad, own_run, finished, world, tmp_path):
     with torch.no_grad():
         clip.image.proj.fill_(bad)
     shutil.rmtree(own_run / "visual")
-    digest = save_image_encoder(own_run / "visual", clip.image, {})
+    digest = save_encoders(own_run / "visual", clip.image, {})
     index = forged(finished, tmp_path, model_digest=digest, model={"run": str(own_run)})
     photo = min((world / "query").iterdir())
     for further in ((), ("--box", "0,0,8,8")):

@@ -77,6 +77,21 @@ def finished(world, tmp_path_factory):
     return run
 
 
+@pytest.fixture(scope="session")
+def both_towers(world, tmp_path_factory):
+    """A run of prompt-decoupling through both stages: it has deep prompts and both encoders. Tests copy it."""
+    from scing_cli.core.settings import PromptSettings, VisualSettings
+    from scing_cli.core.workflows.train.prompts_stage import train_prompts
+    from scing_cli.core.workflows.train.visual_stage import train_visual
+
+    run = tmp_path_factory.mktemp("pairs") / "run"
+    settings = {"epochs": 2, "batch_size": 8, "lr": 1e-3}
+    learnt = {"method": "prompt-decoupling", "prompt_tokens": 2, "prompt_depth": 2}
+    train_prompts(world, PromptSettings(model=TINY_MODEL, pretrained="random", **settings, **learnt), run=run)
+    train_visual(VisualSettings(**settings), run=run)
+    return run
+
+
 @pytest.fixture
 def own_run(finished, tmp_path):
     """A copy of the finished run that a test may change."""

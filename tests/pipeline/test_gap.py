@@ -19,7 +19,7 @@ from tiny import tiny_clip
 
 from scing_cli.core.artifacts import open_run
 from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
-from scing_cli.core.encoders.encoder_file import load_image_encoder, save_image_encoder
+from scing_cli.core.encoders.encoder_file import load_image_encoder, save_encoders
 from scing_cli.core.errors import RunError, SettingError
 from scing_cli.core.manifest import labels
 from scing_cli.core.methods.prompts_file import IdentityTexts, save_prompts
@@ -111,7 +111,7 @@ def test_an_encoder_that_knows_cameras_is_told_them(finished, own_run):
     encoder.learn_cameras(run_manifest(open_run(own_run)).part("train").cameras(), 0)
     with torch.no_grad():
         encoder.camera_embedding.mul_(100)
-    save_image_encoder(own_run / "visual", encoder, {})
+    save_encoders(own_run / "visual", encoder, {})
     row = measure_gaps([own_run])[1].numbers()
     assert numbers(row) == expected(embedded(encoder, own_run, cameras=True), own_run)
     assert numbers(row) != expected(embedded(encoder, own_run), own_run)

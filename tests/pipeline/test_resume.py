@@ -20,7 +20,7 @@ from scing_cli.core.encoders import compiled
 from scing_cli.core.methods.perturbed_views import ViewBank
 from scing_cli.core.training import Trainer
 from scing_cli.core.training import state as state_module
-from scing_cli.core.workflows.train import visual_stage as visual_workflow
+from scing_cli.core.workflows.train import stage2_input as visual_workflow
 
 METHODS = {
     "scing": (),
@@ -28,7 +28,9 @@ METHODS = {
     "compiled": ("--compile",),
     "clip-reid": ("--method", "clip-reid"),
     "cocoop": ("--method", "cocoop", "--sampler", "random"),
+    "prompt-decoupling": ("--method", "prompt-decoupling", "--prompt-tokens", "2", "--prompt-depth", "2"),
 }
+OF_PAIRS = {"prompt-decoupling": FAST, "direct": (), "compiled": (*FAST, "--compile")}  # options of stage 1
 LOSSES = {"paper": (), "compiled": ("--compile",), "clip-reid": ("--stage2-loss", "clip-reid", "--camera-embedding")}
 
 
@@ -113,6 +115,28 @@ def test_stage_2_goes_on_by_itself_and_ends_the_same(scing, own_run, stop_at, lo
         json.loads(Path("cut/run.json").read_text())["settings"]
         == json.loads((own_run / "run.json").read_text())["settings"]
     )
+    assert not Path("cut/state").exists()
+
+
+@pytest.mark.parametrize("given", OF_PAIRS)
+def test_stage_2_of_both_encoders_goes_on_by_itself_and_ends_the_same(scing, world, stop_at, given):
+    method, more = ("prompt-decoupling", ("--compile",)) if given == "compiled" else (given, ())
+    made = ("train-prompts", "--data", world, *MODEL, "--method", method, *OF_PAIRS[given], "--run", "whole")
+    assert scing(*made).code == 0
+    shutil.copytree("whole", "cut")
+    command = ("train-visual", *FAST, "--mask-words", "0.3", "--head-lr-factor", "3", *more, "--run")
+    assert scing(*command, "whole").code == 0
+    stop_at(3)
+    stopped = scing(*command, "cut")
+    assert stopped.code == 130
+    assert "Interrupted; saved: 2 steps." in stopped.err
+    assert not Path("cut/visual").exists()
+    stop_at(99)
+    assert scing("train-visual", "--resume", "--run", "cut").code == 0
+    assert encoder("cut") == encoder("whole")
+    text = "visual/text_encoder.safetensors"
+    assert Path("cut", text).read_bytes() == Path("whole", text).read_bytes()
+    assert json.loads(Path("cut/run.json").read_text())["settings"]["train-visual"]["mask-words"] == 0.3
     assert not Path("cut/state").exists()
 
 

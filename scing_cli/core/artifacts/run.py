@@ -55,6 +55,22 @@ class Run:
         return self.stage("visual") / "inference"
 
     @property
+    def text_inference(self) -> Path:
+        """The folder of the OpenVINO model of a text encoder that stage 2 trained; it need not exist."""
+        return self.stage("visual") / "inference-text"
+
+    @property
+    def encoders(self) -> dict[str, str]:
+        """The digests of the trained encoders: `image` and, where stage 2 trained it too, `text`.
+
+        Raises:
+            RunError: If the stamp of stage 2 is missing or damaged.
+        """
+        stamp = self.visual_stamp()
+        text = stamp.get("text")
+        return {"image": str(stamp["digest"]), **({"text": str(text["digest"])} if text else {})}
+
+    @property
     def manifest(self) -> Path:
         """The CSV of the rows that the run was trained on."""
         return self.path / "manifest.csv"
@@ -101,8 +117,7 @@ class Run:
         Raises:
             RunError: If it is missing or damaged.
         """
-        source = self.stage("visual") / STAMP
-        stamp = read_json(source, remedy=VISUAL_REMEDY)
+        stamp = read_json(source := self.stage("visual") / STAMP, remedy=VISUAL_REMEDY)
         check_content("visual stamp", stamp, source, remedy=VISUAL_REMEDY)
         return stamp
 

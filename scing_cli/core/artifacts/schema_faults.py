@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from scing_cli.core.artifacts.schemas import KINDS, Entry
+from scing_cli.core.artifacts.schema_kinds import KINDS
+from scing_cli.core.artifacts.schemas import Entry
 from scing_cli.core.errors import spelled
 from scing_cli.core.settings import PromptSettings, VisualSettings, saved_settings
 from scing_cli.core.settings.field import Settings
@@ -32,20 +33,27 @@ def find_fault(kind: str, content: Mapping[str, Any]) -> str:
         stages = content["settings"]
         for stage, settings in STAGE_SETTINGS.items():
             if not fault and stage in stages:
-                fault = _settings_fault(settings, stages[stage], f"settings.{stage}")
-    if not fault and kind == "prompts stamp" and content.get("settings"):
+                fault = _settings_fault(settings, stages[stage], f"settings.{stage}", _method_of(stages))
+    if not fault and kind in {"prompts stamp", "tower prompts stamp"} and content.get("settings"):
         fault = _settings_fault(PromptSettings, content["settings"], "settings")
     return fault
 
 
-def _settings_fault(kind: type[Settings], values: object, where: str) -> str:
+def _method_of(stages: Mapping[str, Any]) -> str:
+    """Return the method that a run's settings of stage 1 name; stage 2 goes on with it."""
+    first = stages.get("train-prompts")
+    return str(first.get("method", "scing")) if isinstance(first, dict) else "scing"
+
+
+def _settings_fault(kind: type[Settings], values: object, where: str, method: str = "scing") -> str:
     """Return the first fault of saved settings; settings of another version are ignored."""
     if not isinstance(values, dict):
         return f"{where} is {_shown(values)}: must be an object"
-    known = {name.replace("_", "-") for name in kind.model_fields}
+    known = {name.replace("_", "-") for name, field in kind.model_fields.items() if not field.exclude}
     given = {name: value for name, value in values.items() if name in known}
+    further = {"method": method} if kind is VisualSettings else {}
     try:
-        saved = saved_settings(kind.model_validate(given))
+        saved = saved_settings(kind.model_validate({**given, **further}))
     except ValidationError as error:
         return _first(error, where + ".")
     # `model_validate` reads the text "5" as the number 5; the program reads the value as it stands

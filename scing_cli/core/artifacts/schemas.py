@@ -5,8 +5,6 @@ Entries that a schema does not name are ignored: they are of another version.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -14,12 +12,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 LARGEST_SIDE = 4096  # pixels
 LONGEST_PATH = 4096  # characters; no system has longer paths
 NO_ZERO = r"^[^\x00]*$"  # no system has names with a zero byte
-
-
-def _unit_or_bytes(number: float) -> float:
-    if number not in (1.0, 255.0):
-        raise ValueError("must be 1 or 255")
-    return number
 
 
 PathText = Annotated[str, Field(min_length=1, max_length=LONGEST_PATH, pattern=NO_ZERO)]
@@ -84,6 +76,25 @@ class TowerEntry(PromptedEntry):
     cameras: list[str] | None = None
 
 
+class TextSizesEntry(PromptedEntry):
+    """All sizes of a text tower: its `sizes`."""
+
+    width: Size
+    layers: Annotated[int, Field(ge=1, le=256)]
+    heads: Size
+    embed_dim: Size
+    mlp_ratio: Annotated[float, Field(gt=0, le=64)]
+    quick_gelu: bool
+    context_length: Size
+    vocab_size: Annotated[int, Field(ge=1, le=2**20)]
+
+
+def _unit_or_bytes(number: float) -> float:
+    if number not in (1.0, 255.0):
+        raise ValueError("must be 1 or 255")
+    return number
+
+
 class DataEntry(Entry):
     """The data of a run."""
 
@@ -121,8 +132,16 @@ class RunFile(Entry):
     versions: dict[str, Word] = Field(default_factory=dict)
 
 
+class TextEncoderEntry(Entry):
+    """A text tower that stage 2 trained."""
+
+    digest: Digest
+    file_digest: Digest
+    model: TextSizesEntry
+
+
 class VisualStamp(Entry):
-    """The stamp of stage 2, `visual/stamp.json`."""
+    """The stamp of stage 2, `visual/stamp.json`; `text` describes the text tower of a method that trains it."""
 
     digest: Digest
     file_digest: Digest
@@ -132,20 +151,7 @@ class VisualStamp(Entry):
     width: Size
     grid: Annotated[list[Side], Field(min_length=2, max_length=2)]
     started_from: Digest | None = None
-    run: Digest | None = None
-
-
-class PromptsStamp(Entry):
-    """The stamp of stage 1, `prompts/stamp.json`."""
-
-    identities: list[str]
-    logit_scale: Annotated[float, Field(gt=0, le=1e6)]
-    model_digest: Digest
-    similarity: Literal["cosine", "dot"] = "cosine"
-    width: Size
-    file_digest: Digest
-    method: Word = ""
-    settings: dict[str, Any] = Field(default_factory=dict)
+    text: TextEncoderEntry | None = None
     run: Digest | None = None
 
 
@@ -240,54 +246,3 @@ class IndexStamp(Entry):
     rows_digest: Annotated[str, Field(pattern=r"^\w{0,128}$")] = ""
     kind: Word = "flat"
     vectors_digest: Annotated[str, Field(pattern=r"^\w{0,128}$")] = ""
-
-
-class FactsEntry(Entry):
-    """What decides whether a training is the same."""
-
-    settings: dict[str, Any]
-
-
-class MachineEntry(Entry):
-    """The machine on which a training started."""
-
-    device: Word
-    precision: Word
-    threads: Count
-    versions: dict[str, Word]
-    images: Word
-
-
-class UnfinishedGiven(Entry):
-    """What the user gave at the start of an unfinished training."""
-
-    settings: dict[str, Any]
-    path: PathText | Annotated[list[PathText], Field(min_length=2)] | None = None
-    layout: Word = "auto"
-    include_val: bool = Field(default=False, alias="include-val")
-    device: Word = "auto"
-    data: PathText | None = None
-    pretrained: PathText | None = None
-    validate_: bool = Field(default=False, alias="validate")
-
-
-class UnfinishedFile(Entry):
-    """The state of an unfinished training, `state/STAGE.json`."""
-
-    facts: FactsEntry
-    given: UnfinishedGiven
-    machine: MachineEntry
-
-
-KINDS: Mapping[str, type[Entry]] = MappingProxyType(
-    {
-        "run": RunFile,
-        "visual stamp": VisualStamp,
-        "prompts stamp": PromptsStamp,
-        "OpenVINO stamp": OpenVinoStamp,
-        "OpenVINO text stamp": OpenVinoTextStamp,
-        "graph statement": GraphStatement,
-        "index stamp": IndexStamp,
-        "unfinished training": UnfinishedFile,
-    }
-)

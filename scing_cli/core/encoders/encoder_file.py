@@ -1,4 +1,4 @@
-"""Saving and loading an image tower: a safetensors file, and a JSON stamp with its description and digests."""
+"""Saving and loading trained towers: safetensors files, and one JSON stamp with their description and digests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from scing_cli.core.artifacts import (
     FORMAT,
@@ -29,9 +29,11 @@ from scing_cli.core.artifacts import (
 from scing_cli.core.encoders.architecture import check_sizes
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.encoders.image import ImageEncoder
+from scing_cli.core.encoders.text import TextEncoder
 from scing_cli.core.errors import RunError, SettingError, one_line
 
 WEIGHTS = "image_encoder.safetensors"
+TEXT_WEIGHTS = "text_encoder.safetensors"
 
 
 def encoder_digest(encoder: ImageEncoder) -> str:
@@ -57,21 +59,31 @@ def tensors_digest(tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> s
     return digest.hexdigest()
 
 
-def save_image_encoder(folder: Path, encoder: ImageEncoder, extra: Mapping[str, Any]) -> str:
-    """Write an image tower and its stamp.
+def text_encoder_digest(encoder: TextEncoder) -> str:
+    """Return the digest that identifies a trained text tower: of its weights and its sizes."""
+    return tensors_digest(encoder.state_dict(), {"model": encoder.sizes})
+
+
+def save_encoders(
+    folder: Path, encoder: ImageEncoder, extra: Mapping[str, Any], *, text: TextEncoder | None = None
+) -> str:
+    """Write an image tower, a text tower if it was trained too, and their stamp.
 
     Args:
         folder: Target folder; it is created if it is missing.
-        encoder: The tower, on any device.
+        encoder: The image tower, on any device.
         extra: Additional JSON fields of the stamp; they cannot replace the standard fields.
+        text: The text tower, on any device.
 
     Returns:
-        The tower's `encoder_digest`.
+        The image tower's `encoder_digest`.
     """
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
-    digest = state_digest(state, encoder.geometry, encoder.config)
-    with replacing(folder / WEIGHTS) as temporary:
-        save_file(state, temporary)
+    parts: dict[str, Any] = {}
+    if text is not None:
+        file = _write(folder / TEXT_WEIGHTS, text)
+        parts["text"] = {"digest": text_encoder_digest(text), "file_digest": file, "model": text.sizes}
+    file = _write(folder / WEIGHTS, encoder)
+    digest = encoder_digest(encoder)
     # The stamp is written last: it does not match the weights of an interrupted save.
     standard = {
         "format": FORMAT,
@@ -81,7 +93,8 @@ def save_image_encoder(folder: Path, encoder: ImageEncoder, extra: Mapping[str, 
         "embed_dim": encoder.embed_dim,
         "width": encoder.width,
         "digest": digest,
-        "file_digest": file_digest(folder / WEIGHTS),
+        "file_digest": file,
+        **parts,
         **run_id(folder),
     }
     write_json(folder / STAMP, {**standard, **{key: value for key, value in extra.items() if key not in standard}})
@@ -89,12 +102,12 @@ def save_image_encoder(folder: Path, encoder: ImageEncoder, extra: Mapping[str, 
 
 
 def load_image_encoder(folder: Path, *, verify: bool = False) -> tuple[ImageEncoder, dict[str, Any]]:
-    """Load an image tower: float32 as saved, in evaluation mode, on the CPU.
+    """Load the image tower: float32 as saved, in evaluation mode, on the CPU.
 
     Digests are checked once per file (size, modification time and inode); the user's cache records the result.
 
     Args:
-        folder: The folder that `save_image_encoder` wrote to.
+        folder: The folder that `save_encoders` wrote to.
         verify: Whether to check the digests again even if they were checked before.
 
     Returns:
@@ -121,6 +134,39 @@ def load_image_encoder(folder: Path, *, verify: bool = False) -> tuple[ImageEnco
     if not checked_once(folder / WEIGHTS, fact, lambda: encoder_digest(encoder) == stamp.get("digest"), again=verify):
         raise _unfit(folder / WEIGHTS)
     return encoder.eval(), stamp
+
+
+def load_text_encoder(folder: Path) -> TextEncoder:
+    """Load the text tower of a folder that `save_encoders` wrote: float32, in evaluation mode, on the CPU.
+
+    Raises:
+        RunError: As for `load_image_encoder`, or if the folder has no text tower.
+    """
+    stamp = read_json(folder / STAMP, remedy=VISUAL_REMEDY)
+    check_content("visual stamp", stamp, folder / STAMP, remedy=VISUAL_REMEDY)
+    check_provenance(folder, stamp, remedy=VISUAL_REMEDY)
+    if (text := stamp.get("text")) is None:
+        raise RunError(f"{folder} has no text encoder.", VISUAL_REMEDY)
+    state, source = _read(folder / TEXT_WEIGHTS, str(text["file_digest"]), again=False), folder / TEXT_WEIGHTS
+    try:
+        with torch.device("meta"):
+            encoder = TextEncoder(**{name: value for name, value in text["model"].items() if value is not None})
+        encoder.load_state_dict(state, assign=True)
+    except (KeyError, TypeError, ValueError, RuntimeError, SettingError) as error:
+        raise RunError(
+            f"{folder / STAMP} does not describe {TEXT_WEIGHTS} next to it: {one_line(error)}", VISUAL_REMEDY
+        ) from error
+    fact = repr((text["digest"], encoder.sizes))
+    if not checked_once(source, fact, lambda: text_encoder_digest(encoder) == text["digest"], again=False):
+        raise _unfit(source)
+    return encoder.eval()
+
+
+def _write(path: Path, tower: nn.Module) -> str:
+    """Write the tensors of a tower; return the digest of the file."""
+    with replacing(path) as temporary:
+        save_file({name: value.detach().cpu().contiguous() for name, value in tower.state_dict().items()}, temporary)
+    return file_digest(path)
 
 
 def _read(path: Path, digest: str, *, again: bool) -> dict[str, Tensor]:

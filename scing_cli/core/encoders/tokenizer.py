@@ -13,12 +13,13 @@ import itertools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from scing_cli.core.errors import WeightsError
+
+if TYPE_CHECKING:  # names of models are completed without numpy
+    import numpy as np
+    import numpy.typing as npt
 
 VOCABULARY = 49408
 MERGES = VOCABULARY - 2 * 256 - 2  # all but the bytes, the bytes at the end of a word, and the two special tokens
@@ -69,6 +70,8 @@ def tokens_of(texts: Sequence[str], context_length: int) -> Tokens:
         texts: At least one.
         context_length: Most tokens of a text, with its start and its end.
     """
+    import numpy as np
+
     found = [tokenize(text) for text in texts]
     cut = [number for number, ids in enumerate(found) if len(ids) > context_length]
     for number in cut:

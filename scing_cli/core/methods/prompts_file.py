@@ -49,6 +49,10 @@ class IdentityTexts:
     model_digest: str
     similarity: str = "cosine"
 
+    @property
+    def text_digest(self) -> None:
+        """Stage 2 does not start from a text encoder: it has the texts."""
+
     def digest(self) -> str:
         """Return the digest of the texts."""
         return tensors_digest({"texts": self.vectors}, {})
@@ -93,6 +97,10 @@ def load_texts(folder: Path) -> IdentityTexts:
     """
     remedy = "Restore the folder, or run stage 1 again: scing train-prompts --data DIR"
     stamp = read_json(folder / STAMP, remedy=remedy)
+    if "shapes" in stamp:
+        raise RunError(
+            f"{folder} has no texts of identities: its method learns from captions.", "Choose a run of another method."
+        )
     check_content("prompts stamp", stamp, folder / STAMP, remedy=remedy)
     check_provenance(folder, stamp, remedy=remedy)
     source = folder / WEIGHTS

@@ -45,6 +45,11 @@ class Stage1Result(Protocol):
         """Digest of the frozen image encoder, from which stage 2 starts."""
         ...
 
+    @property
+    def text_digest(self) -> str | None:
+        """Digest of the frozen text encoder, if stage 2 starts from it too."""
+        ...
+
     def digest(self) -> str:
         """Return the digest of what stage 2 uses."""
         ...
@@ -61,12 +66,14 @@ class Origin:
     Args:
         identities: Names of the training identities, in the order of their classes.
         model_digest: Digest of the frozen image encoder.
+        text_digest: Digest of the frozen text encoder.
         logit_scale: CLIP's, 1 / tau.
         extra: Further entries of the stamp.
     """
 
     identities: tuple[str, ...]
     model_digest: str
+    text_digest: str
     logit_scale: float
     extra: Mapping[str, Any]
 
@@ -81,16 +88,20 @@ class StageInputs:
         precision: Of the towers (R17).
         features: V of every training image as the tower returns it, (N, D) float32, on the device; None unless the
             stage asks for it.
+        captions: The caption of each row; empty where rows are images.
         cameras: (N,) rows of the encoder's camera vectors (R15), on the device; None for an encoder without them.
         earlier: What stage 1 saved; None in stage 1.
+        note: Shows a message about what the task changes of the settings or the data.
     """
 
     clip: ClipModel
     labels: Tensor
     precision: str
     features: Tensor | None = None
+    captions: Sequence[str] = ()
     cameras: Tensor | None = None
     earlier: Stage1Result | None = None
+    note: Callable[[str], object] = str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,16 +109,18 @@ class PromptStage:
     """Stage 1 of a method, `train-prompts`: both towers are frozen.
 
     Args:
-        build: Makes the task.
-        save: Writes the result of a task to the run's folder of stage 1.
+        build: Makes the task; None if the stage trains nothing.
+        save: Writes the result of a task, or of none, to the run's folder of stage 1.
         load: Reads and checks what `save` wrote.
         reads_features: Whether the task needs V of every training image.
+        parts: The first part of a trained parameter's name -> its name in messages, where the two differ.
     """
 
-    build: Callable[[PromptSettings, StageInputs], PromptTask]
+    build: Callable[[PromptSettings, StageInputs], PromptTask] | None
     save: Callable[[Path, Any, PromptSettings, Origin], None]
     load: Callable[[Path], Stage1Result]
     reads_features: bool = False
+    parts: Mapping[str, str] = dataclasses.field(default_factory=dict)
     name: str = "train-prompts"
 
 

@@ -23,8 +23,15 @@ from scing_cli.core.settings.prompt_settings import (
     unread,
 )
 from scing_cli.core.settings.schedule_settings import Schedule
-from scing_cli.core.settings.settings_file import TABLES, build_settings, given_settings, read_config, saved_settings
-from scing_cli.core.settings.visual_settings import VisualSettings
+from scing_cli.core.settings.settings_file import (
+    TABLES,
+    build_settings,
+    given_settings,
+    of_method,
+    read_config,
+    saved_settings,
+)
+from scing_cli.core.settings.visual_settings import VisualSettings, check_planned
 
 __all__ = [
     "METHODS",
@@ -38,9 +45,11 @@ __all__ = [
     "VisualSettings",
     "build_settings",
     "check_method",
+    "check_planned",
     "check_used",
     "find_method",
     "given_settings",
+    "of_method",
     "read_config",
     "saved_settings",
     "unread",

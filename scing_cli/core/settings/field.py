@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, model_validator
 
 from scing_cli.core.errors import SettingError
 
+IMAGES, PAIRS = "images", "pairs"  # kinds of training rows: an image, or an image with one of its captions
 METHOD, MODEL, SCHEDULE, MACHINE = PANELS = ("Method", "Model", "Schedule", "Machine")
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -29,8 +30,9 @@ class Setting:
         metavar: Placeholder of the value in the help, if it does not follow from the type.
         default: The default in words, if the field's default is None.
         methods: The methods that read the setting; empty if all do.
+        rows: The kind of training rows (`MethodSpec.rows`) for which the setting has a meaning; empty for all.
         idle_with: Pairs of another field and its value with which this setting has no effect.
-        default_with: Another field, its value, and the default of this field with that value.
+        default_with: Other defaults: each is another field, its values, and the default of this field with one of them.
     """
 
     help: str
@@ -39,8 +41,13 @@ class Setting:
     metavar: str = ""
     default: str = ""
     methods: tuple[str, ...] = ()
+    rows: str = ""
     idle_with: tuple[tuple[str, object], ...] = ()
-    default_with: tuple[str, object, object] | None = None
+    default_with: tuple[tuple[str, tuple[object, ...], object], ...] = ()
+
+    def with_default(self, field: str, *values: object, default: object) -> Setting:
+        """Return the setting with another default where another field has one of these values."""
+        return dataclasses.replace(self, default_with=(*self.default_with, (field, values, default)))
 
 
 class Settings(BaseModel):
@@ -53,6 +60,22 @@ class Settings(BaseModel):
         alias_generator=lambda name: name.replace("_", "-"),
         defer_build=True,  # `--help` reads the fields only, and should start fast
     )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _defaults_that_depend(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Fill in defaults that depend on other fields; they do not count as given."""
+        if not isinstance(values, dict):
+            return handler(values)
+        given = {name.replace("-", "_"): value for name, value in values.items()}
+        added: dict[str, Any] = {}
+        for name, setting in cls.described():
+            for other, those, default in setting.default_with if name not in given else ():
+                if given.get(other, added.get(other)) in those:
+                    added[name] = default
+        built = handler(values | {name.replace("_", "-"): value for name, value in added.items()})
+        built.model_fields_set.difference_update(added)
+        return built
 
     @classmethod
     def described(cls) -> Iterator[tuple[str, Setting]]:

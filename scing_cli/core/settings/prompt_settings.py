@@ -9,25 +9,45 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from scing_cli.core.errors import SettingError
 from scing_cli.core.settings.field import (
+    IMAGES,
     METHOD,
     MODEL,
+    PAIRS,
     SCHEDULE,
+    Count,
     Probability,
+    Rate,
     Setting,
+    Settings,
     Weight,
     option_of,
 )
-from scing_cli.core.settings.schedule_settings import Schedule
+from scing_cli.core.settings.schedule_settings import (
+    EPOCHS,
+    FINAL_LR,
+    LR,
+    SHAPE,
+    WEIGHT_DECAY,
+    FinalRate,
+    Schedule,
+    Shape,
+)
+
+if TYPE_CHECKING:
+    from scing_cli.core.settings.visual_settings import VisualSettings
 
 BANK = re.compile(r"bank:([2-9]|[1-5][0-9]|6[0-4])")
+SIZE = re.compile(r"([1-9][0-9]{0,3})x([1-9][0-9]{0,3})")
+DEEP = ("prompt-decoupling",)  # methods with deep prompts
+SEEN = ("scing", *DEEP)  # methods that augment images in stage 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,13 +56,17 @@ class MethodSpec:
 
     Args:
         summary: One line for messages.
-        module: Name of the package in `core/methods`, which has the functions of `Method`.
+        module: Name of the package in `core/methods`, which has the stages of `Method`.
         published: Names of its rows in the paper's tables.
+        rows: What a training row is: one of `images`, or one of `pairs` of an image and a caption.
+        trains_prompts: Whether stage 1 trains anything; if not, it only makes the run.
     """
 
     summary: str
     module: str
     published: tuple[str, ...] = ()
+    rows: str = IMAGES
+    trains_prompts: bool = True
 
 
 METHODS: Mapping[str, MethodSpec] = MappingProxyType(
@@ -52,6 +76,12 @@ METHODS: Mapping[str, MethodSpec] = MappingProxyType(
         ),
         "clip-reid": MethodSpec("each identity's own tokens, the baseline", "clip_reid", ("CLIP-ReID",)),
         "cocoop": MethodSpec("a meta-net adds the image to every token", "cocoop", ("CoCoOp", "CLIP-ReID + metanet")),
+        "prompt-decoupling": MethodSpec(
+            "words and images: deep prompts in both encoders, then both are tuned", "prompt_decoupling", rows=PAIRS
+        ),
+        "direct": MethodSpec(
+            "words and images: both encoders are tuned without prompts", "direct", rows=PAIRS, trains_prompts=False
+        ),
     }
 )
 
@@ -62,9 +92,20 @@ def _known_views(text: str) -> str:
     return text
 
 
+def _known_size(text: str | None) -> str | None:
+    if text is not None and not SIZE.fullmatch(text):
+        raise ValueError("must be a height and a width in pixels, as in 384x128")
+    return text
+
+
 class PromptSettings(Schedule):
     """Settings of stage 1 (`[train-prompts]`): model, prompts and losses."""
 
+    epochs: Annotated[Count, EPOCHS.with_default("method", *DEEP, default=20)] = 120
+    lr: Annotated[Rate, LR.with_default("method", *DEEP, default=3e-4)] = 5e-5
+    weight_decay: Annotated[Weight, WEIGHT_DECAY.with_default("method", *DEEP, default=0.0)] = 5e-4
+    schedule: Annotated[Shape, SHAPE.with_default("method", *DEEP, default="cosine")] = "steps"
+    final_lr: Annotated[FinalRate, FINAL_LR.with_default("method", *DEEP, default=0.0)] = 1e-6
     method: Annotated[str, Setting(f"One of {', '.join(METHODS)}.", METHOD, metavar="NAME")] = "scing"
     model: Annotated[str, Setting("CLIP model to start from.", MODEL, metavar="NAME")] = "ViT-B-16-quickgelu"
     pretrained: Annotated[
@@ -84,11 +125,18 @@ class PromptSettings(Schedule):
         Literal["auto", "bicubic", "bilinear"],
         Setting("Resizing of images: what the model's folder states (else bicubic), or one of these.", MODEL),
     ] = "auto"
+    image_size: Annotated[
+        str | None,
+        AfterValidator(_known_size),
+        Setting(
+            "Height and width of the images in pixels.", MODEL, metavar="HxW", default="256x128, or the model's own"
+        ),
+    ] = None
     gate: Annotated[
         Literal["channel", "token"],
         Setting("SVIP's gate: one value per channel, or per token.", METHOD, methods=("scing",)),
     ] = "channel"
-    tokens: Annotated[int, Field(ge=2, le=32), Setting("L, learnable tokens per identity.", METHOD)] = 4
+    tokens: Annotated[int, Field(ge=2, le=32), Setting("L, learnable tokens per identity.", METHOD, rows=IMAGES)] = 4
     fused_tokens: Annotated[
         int, Field(ge=1, le=31), Setting("M of the L tokens, fused with SVIP's part.", METHOD, methods=("scing",))
     ] = 2
@@ -98,13 +146,15 @@ class PromptSettings(Schedule):
     consistency_weight: Annotated[
         Weight, Setting("Weight of the consistency loss, lambda of Eq. 16.", METHOD, methods=("scing",))
     ] = 1.0
-    contrast: Annotated[Literal["supervised", "infonce"], Setting("Positives of Eq. 1.", METHOD)] = "supervised"
-    similarity: Annotated[Literal["cosine", "dot"], Setting("How the losses compare images and texts.", METHOD)] = (
-        "cosine"
+    contrast: Annotated[Literal["supervised", "infonce"], Setting("Positives of Eq. 1.", METHOD, rows=IMAGES)] = (
+        "supervised"
     )
-    sampler: Annotated[Literal["identity", "random"], Setting("Batches of identities, or of any images.", SCHEDULE)] = (
-        "identity"
-    )
+    similarity: Annotated[
+        Literal["cosine", "dot"], Setting("How the losses compare images and texts.", METHOD, rows=IMAGES)
+    ] = "cosine"
+    sampler: Annotated[
+        Literal["identity", "random"], Setting("Batches of identities, or of any images.", SCHEDULE, rows=IMAGES)
+    ] = "identity"
     views: Annotated[
         str,
         AfterValidator(_known_views),
@@ -122,9 +172,15 @@ class PromptSettings(Schedule):
     occlusion: Annotated[
         Probability, Setting("Probability of occlusion in PDCA's views.", METHOD, methods=("scing",))
     ] = 0.5
-    flip: Annotated[Probability, Setting("Probability of a flip in PDCA's views.", METHOD, methods=("scing",))] = 0.5
-    erase: Annotated[Probability, Setting("Probability of erasing in PDCA's views.", METHOD, methods=("scing",))] = 0.5
-    crop: Annotated[Probability, Setting("Probability of a crop in PDCA's views.", METHOD, methods=("scing",))] = 0.5
+    flip: Annotated[Probability, Setting("Probability of a flip in perturbed images.", METHOD, methods=SEEN)] = 0.5
+    erase: Annotated[Probability, Setting("Probability of erasing in perturbed images.", METHOD, methods=SEEN)] = 0.5
+    crop: Annotated[Probability, Setting("Probability of a crop in perturbed images.", METHOD, methods=SEEN)] = 0.5
+    prompt_tokens: Annotated[
+        int, Field(ge=1, le=64), Setting("Deep prompt tokens per block and encoder.", METHOD, methods=DEEP)
+    ] = 4
+    prompt_depth: Annotated[
+        int, Field(ge=1, le=256), Setting("Blocks that have deep prompts of their own.", METHOD, methods=DEEP)
+    ] = 12
     identity_text: Annotated[
         Literal["mean-condition", "mean-text"],
         Setting("How an identity's text w_k is computed.", METHOD, methods=("scing", "cocoop")),
@@ -140,7 +196,12 @@ class PromptSettings(Schedule):
     @property
     def identity_batches(self) -> bool:
         """True if a batch is made of P identities with K images each."""
-        return self.sampler == "identity"
+        return self.sampler == "identity" and rows_of(self.method) == IMAGES
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width of the images in pixels; None for the model's own."""
+        return parse_size(self.image_size)
 
     @property
     def bank_views(self) -> int | None:
@@ -163,31 +224,66 @@ def find_method(name: str) -> MethodSpec:
     return METHODS[name]
 
 
-def unread(method: str) -> frozenset[str]:
-    """Return the settings of stage 1 that the method does not read, but other methods do.
+def rows_of(method: str) -> str:
+    """Return the kind of a method's training rows; `images` for a method that is not known."""
+    return METHODS[method].rows if method in METHODS else IMAGES
+
+
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """Return height and width of an `image_size`; None for None.
+
+    >>> parse_size("384x128"), parse_size(None)
+    ((384, 128), None)
+    """
+    found = SIZE.fullmatch(text) if text is not None else None
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def unread(method: str, kind: type[Settings] | None = None) -> frozenset[str]:
+    """Return the settings of a stage that the method does not read, but other methods do.
+
+    Args:
+        method: The method.
+        kind: The settings of the stage; None for stage 1.
 
     Raises:
         SettingError: If there is no such method.
 
     >>> sorted(unread("cocoop") & {"gate", "identity_text", "epochs"})
     ['gate']
+    >>> sorted(unread("direct") & {"tokens", "epochs", "stride"})
+    ['epochs', 'tokens']
     """
-    find_method(method)
+    spec, kind = find_method(method), kind or PromptSettings
+    idle = kind is PromptSettings and not spec.trains_prompts
     return frozenset(
-        name for name, setting in PromptSettings.described() if setting.methods and method not in setting.methods
+        name
+        for name, setting in kind.described()
+        if (setting.methods and method not in setting.methods)
+        or setting.rows not in ("", spec.rows)
+        or (idle and setting.panel != MODEL and name not in ("method", "seed"))
     )
 
 
-def check_method(settings: PromptSettings) -> None:
+def check_method(settings: PromptSettings | VisualSettings) -> None:
     """Check that the method reads every setting given by option or file.
 
     Raises:
         SettingError: If it does not; the message names those settings. Or if there is no such method.
     """
-    given = unread(settings.method) & settings.model_fields_set
-    options = [option_of(name, setting) for name, setting in settings.described() if name in given]
+    check_read(settings.method, type(settings), settings.model_fields_set)
+
+
+def check_read(method: str, kind: type[Settings], names: Iterable[str]) -> None:
+    """Check that a method reads these settings of a stage.
+
+    Raises:
+        SettingError: If it does not; the message names them. Or if there is no such method.
+    """
+    given = unread(method, kind) & set(names)
+    options = [option_of(name, setting) for name, setting in kind.described() if name in given]
     if options:
         raise SettingError(
-            f"{', '.join(options)} {'is' if len(options) == 1 else 'are'} not read by --method {settings.method}.",
+            f"{', '.join(options)} {'is' if len(options) == 1 else 'are'} not read by --method {method}.",
             "Leave out what belongs to another method, on the command line and in the --config file.",
         )

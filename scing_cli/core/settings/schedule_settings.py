@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from scing_cli.core.settings.field import (
+    IMAGES,
     MACHINE,
     SCHEDULE,
     Count,
@@ -27,18 +28,24 @@ def _rising(epochs: tuple[int, ...]) -> tuple[int, ...]:
 
 
 Milestones = Annotated[tuple[Count, ...], AfterValidator(_rising)]
-WarmupEpochs = Annotated[
-    int, Field(ge=0, le=1_000_000), Setting("Epochs over which the learning rate rises.", SCHEDULE)
-]
+EpochNumber = Annotated[int, Field(ge=0, le=1_000_000)]
+FinalRate = Annotated[float, Field(ge=0, le=10)]
+Shape = Literal["steps", "cosine"]
+EPOCHS = Setting("Number of epochs.", SCHEDULE)
+LR = Setting("Learning rate.", SCHEDULE)
+WEIGHT_DECAY = Setting("Adam's weight decay, coupled.", SCHEDULE)
+SHAPE = Setting("Learning rate after the warm-up.", SCHEDULE)
+WARMUP_EPOCHS = Setting("Epochs over which the learning rate rises.", SCHEDULE)
+FINAL_LR = Setting("Learning rate at the end of a cosine.", SCHEDULE, idle_with=(("schedule", "steps"),))
 
 
 class Schedule(Settings):
     """Settings of both stages: Adam with coupled weight decay, batches, and the learning rate (paper, 4.2)."""
 
-    epochs: Annotated[Count, Setting("Number of epochs.", SCHEDULE)] = 120
-    lr: Annotated[Rate, Setting("Learning rate.", SCHEDULE)] = 5e-5
-    weight_decay: Annotated[Weight, Setting("Adam's weight decay, coupled.", SCHEDULE)] = 5e-4
-    schedule: Annotated[Literal["steps", "cosine"], Setting("Learning rate after the warm-up.", SCHEDULE)] = "steps"
+    epochs: Annotated[Count, EPOCHS] = 120
+    lr: Annotated[Rate, LR] = 5e-5
+    weight_decay: Annotated[Weight, WEIGHT_DECAY] = 5e-4
+    schedule: Annotated[Shape, SHAPE] = "steps"
     milestones: Annotated[
         Milestones,
         Setting(
@@ -48,7 +55,7 @@ class Schedule(Settings):
             idle_with=(("schedule", "cosine"),),
         ),
     ] = (30, 50)
-    warmup_epochs: WarmupEpochs = 0
+    warmup_epochs: Annotated[EpochNumber, WARMUP_EPOCHS] = 0
     warmup_lr: Annotated[
         Rate | None,
         Setting(
@@ -58,17 +65,15 @@ class Schedule(Settings):
             idle_with=(("warmup_epochs", 0),),
         ),
     ] = None
-    final_lr: Annotated[
-        float,
-        Field(ge=0, le=10),
-        Setting("Learning rate at the end of a cosine.", SCHEDULE, idle_with=(("schedule", "steps"),)),
-    ] = 1e-6
+    final_lr: Annotated[FinalRate, FINAL_LR] = 1e-6
     first_epoch: Annotated[Literal[0, 1], Setting("Number of the first epoch; 1 as in CLIP-ReID's code.", SCHEDULE)] = 0
     bias_lr_factor: Annotated[
         float, Field(gt=0, le=100), Setting("Factor of the learning rate for biases.", SCHEDULE)
     ] = 1.0
     batch_size: Annotated[int, Field(ge=2, le=65_536), Setting("Images in a batch.", SCHEDULE)] = 64
-    instances: Annotated[int, Field(ge=1, le=1024), Setting("Images per identity in a batch.", SCHEDULE)] = 4
+    instances: Annotated[
+        int, Field(ge=1, le=1024), Setting("Images per identity in a batch.", SCHEDULE, rows=IMAGES)
+    ] = 4
     flip: Annotated[Probability, Setting("Probability of a horizontal flip.", SCHEDULE)] = 0.5
     erase: Annotated[Probability, Setting("Probability of random erasing.", SCHEDULE)] = 0.5
     crop: Annotated[Probability, Setting("Probability of a padded random crop.", SCHEDULE)] = 0.5

@@ -16,9 +16,9 @@ from pydantic import TypeAdapter, ValidationError
 from scing_cli.core.errors import SettingError, spelled
 from scing_cli.core.safe_reading import read_limited
 from scing_cli.core.settings.data_settings import DataSettings
-from scing_cli.core.settings.field import Settings
-from scing_cli.core.settings.prompt_settings import PromptSettings
-from scing_cli.core.settings.visual_settings import VisualSettings
+from scing_cli.core.settings.field import Settings, check_used
+from scing_cli.core.settings.prompt_settings import PromptSettings, check_method
+from scing_cli.core.settings.visual_settings import VisualSettings, check_loss
 
 MOST = 2**14  # bytes of a settings file: time to parse a dotted TOML key grows with the square of its parts
 TABLES: Mapping[str, type[Settings]] = {
@@ -66,15 +66,26 @@ def read_config(source: Path | None) -> dict[str, dict[str, Any]]:
     if nested:
         raise SettingError(f"{source} has an unknown entry {nested[0]}.", f"Known tables: [{'], ['.join(TABLES)}].")
     for name, kind in TABLES.items():
-        try:
-            kind.model_validate(_given(tables[name]))
-        except ValidationError as error:
-            # errors without a field come from validators of several values
-            single = [entry for entry in error.errors(include_url=False) if entry["loc"]]
-            if single:
-                raise _setting_error(kind, single, f"{source}, [{name}]: ") from None
-        _check_types(kind, tables[name], f"{source}, [{name}]: ")
+        _check_values(kind, tables[name], f"{source}, [{name}]: ")
     return tables
+
+
+def _check_values(kind: type[Settings], table: Mapping[str, Any], where: str) -> None:
+    """Check the keys of a table, and each value by itself.
+
+    Raises:
+        SettingError: For what is unknown, out of range or of another type.
+    """
+    if kind is VisualSettings and "method" in table:
+        raise SettingError(f"{where}method is a setting of [train-prompts], which stage 2 takes over.", "Leave it out.")
+    try:
+        kind.model_validate(_given(table))
+    except ValidationError as error:
+        # errors without a field come from validators of several values
+        single = [entry for entry in error.errors(include_url=False) if entry["loc"]]
+        if single:
+            raise _setting_error(kind, single, where) from None
+    _check_types(kind, table, where)
 
 
 def _check_types(kind: type[Settings], table: Mapping[str, Any], where: str) -> None:
@@ -133,7 +144,7 @@ def _given(values: Mapping[str, Any]) -> dict[str, Any]:
 def _setting_error(kind: type[Settings], entries: Sequence[Any], where: str = "") -> SettingError:
     """Return an error that lists all faults found by pydantic."""
     unknown = any(entry["type"] == "extra_forbidden" for entry in entries)
-    known = ", ".join(field.replace("_", "-") for field in kind.model_fields)
+    known = ", ".join(name.replace("_", "-") for name, field in kind.model_fields.items() if not field.exclude)
     return SettingError(where + "\n".join(map(_fault, entries)), f"Known settings here: {known}." if unknown else "")
 
 
@@ -177,6 +188,25 @@ def _limit(value: Any) -> str:
 def saved_settings(settings: Settings) -> dict[str, Any]:
     """Return settings as JSON-ready values, keyed by option name."""
     return settings.model_dump(mode="json", by_alias=True)
+
+
+def of_method(settings: VisualSettings, method: str) -> VisualSettings:
+    """Return settings of stage 2 with the defaults of a run's method, which `settings` need not name.
+
+    Raises:
+        SettingError: If they name another method, the method does not read one of them, or has other losses.
+    """
+    if settings.method != method:
+        if "method" in settings.model_fields_set:
+            raise SettingError(
+                f"These settings of stage 2 are of --method {settings.method}, and the run's stage 1 is of {method}.",
+                "Leave the method out: stage 2 goes on with that of stage 1.",
+            )
+        settings = build_settings(VisualSettings, given_settings(settings), {"method": method})
+    check_method(settings)
+    check_loss(settings.method, settings.stage2_loss)
+    check_used(settings)
+    return settings
 
 
 def given_settings(settings: Settings) -> dict[str, Any]:

@@ -5,11 +5,13 @@ from scing_cli.core.training.gradients import gradient_norms
 from scing_cli.core.training.interruption import Interruption
 from scing_cli.core.training.loop import Fit, Trainer
 from scing_cli.core.training.metrics_file import MetricsLog
+from scing_cli.core.training.optimiser import AdamGroups
 from scing_cli.core.training.schedule import LearningRate
 from scing_cli.core.training.state import Checkpoints, Progress
 
 __all__ = [
     "MINUTES",
+    "AdamGroups",
     "Checkpoints",
     "Fit",
     "Interruption",

@@ -13,14 +13,14 @@ from torch import nn
 from scing_cli.core.errors import TrainingError, counted
 from scing_cli.core.methods.task import Batch, Batches, Key, Task
 from scing_cli.core.runtime import Advance, Reporter
-from scing_cli.core.training.gradients import gradient_norms, trainable_by_name
+from scing_cli.core.training.gradients import gradient_norms
 from scing_cli.core.training.interruption import Interruption
 from scing_cli.core.training.metrics_file import MetricsLog
+from scing_cli.core.training.optimiser import AdamGroups, make_adam
 from scing_cli.core.training.schedule import LearningRate
 from scing_cli.core.training.state import Checkpoints, Progress
 from scing_cli.core.training.step_metrics import REMEDY, StepMetrics, read, require
 
-BIASES = {"bias", "in_proj_bias"}  # torch's names: of a layer, and of an attention's joint projection
 READ_EVERY = 50  # steps: reading figures waits for the accelerator
 
 
@@ -53,6 +53,7 @@ class Trainer:
         rate: The learning rate.
         bias_factor: Learning rate of biases / learning rate of the other parameters.
         weight_decay: Adam's, coupled (paper, 4.2).
+        groups: Further settings of Adam; None for its usual ones.
         seed: First part of every draw's key.
         log: Gets the figures of every epoch.
         reporter: Shows progress.
@@ -70,6 +71,7 @@ class Trainer:
         rate: LearningRate,
         bias_factor: float = 1.0,
         weight_decay: float,
+        groups: AdamGroups | None = None,
         seed: int,
         log: MetricsLog,
         reporter: Reporter,
@@ -83,6 +85,7 @@ class Trainer:
         self.rate = rate
         self.bias_factor = bias_factor
         self.weight_decay = weight_decay
+        self.groups = groups or AdamGroups()
         self.seed = seed
         self.log = log
         self.reporter = reporter
@@ -152,15 +155,12 @@ class Trainer:
         return epochs * len(self.batch_sampler(0))
 
     def _optimiser(self) -> torch.optim.Adam:
-        groups: dict[float, list[nn.Parameter]] = {}
-        for name, value in trainable_by_name(self.task.trainable()):
-            is_bias = name.rpartition(".")[2] in BIASES
-            groups.setdefault(self.bias_factor if is_bias else 1.0, []).append(value)
-        return torch.optim.Adam(
-            [{"params": values, "factor": factor} for factor, values in groups.items()],
+        return make_adam(
+            self.task.trainable(),
             lr=self.rate.base,
+            bias_factor=self.bias_factor,
             weight_decay=self.weight_decay,
-            fused=True,  # one pass over the weights instead of nine
+            groups=self.groups,
         )
 
     def _dry_run(self, dry_run: Callable[[], None]) -> None:

@@ -32,6 +32,7 @@ from scing_cli.core.methods.task import IMAGES
 from scing_cli.core.runtime import choose_precision
 from scing_cli.core.settings import PromptSettings, Schedule, VisualSettings
 from scing_cli.core.workflows.train.training_images import make_batches
+from scing_cli.core.workflows.train.training_rows import TrainingRows, training_rows
 
 BANK = 8
 EQUAL = 1e-3  # relative, of losses in float32: the kernels of a GPU add in other orders
@@ -60,7 +61,7 @@ class Ours:
     def __post_init__(self) -> None:
         ground, settings = self.ground, self.settings
         self.batches_of = make_batches(
-            ground.part,
+            rows_of(ground),
             ground.clip.image.geometry,
             device=ground.device,
             workers=ground.cores,
@@ -123,6 +124,11 @@ def visual(ground: Ground, batch: int, *, compiled: bool = False) -> Ours:
     texts = usual.unit(ground.sizes.people, clip.image.embed_dim, ground.device)
     task = tune_visual(settings, inputs_of(clip, texts, classes(ground), "bf16"))
     return Ours(ground, task, settings, 3 * ground.image_operations)
+
+
+def rows_of(ground: Ground) -> TrainingRows:
+    """Return the rows of a training on images."""
+    return training_rows(ground.part, ground.part.identities(), "scing")
 
 
 def prompts(ground: Ground, batch: int, views: str, precision: str = "bf16", *, compiled: bool = False) -> PromptTuning:
@@ -197,7 +203,7 @@ def prompt_losses(ground: Ground, batch: int) -> Iterator[Figure]:
     settings, key = prompt_settings(batch, "fresh"), (0, "train-prompts", 0, 0)
     plan = planned(ground, settings, "train-prompts")[:1]
     (given,) = make_batches(
-        ground.part, ground.clip.image.geometry, device=ground.device, workers=ground.cores, reads=IMAGES
+        rows_of(ground), ground.clip.image.geometry, device=ground.device, workers=ground.cores, reads=IMAGES
     )(plan)
     image = ours.perturbation.views.encode.image
     seen = torch.cat([image(given.pixels, *key, view) for view in (1, 2)])

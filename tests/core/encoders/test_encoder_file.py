@@ -11,14 +11,21 @@ from artifacts import edit_json
 from tiny import tiny_clip
 
 from scing_cli.core.artifacts import file_digest
-from scing_cli.core.encoders.encoder_file import encoder_digest, load_image_encoder, save_image_encoder, state_digest
+from scing_cli.core.encoders.encoder_file import (
+    encoder_digest,
+    load_image_encoder,
+    load_text_encoder,
+    save_encoders,
+    state_digest,
+    text_encoder_digest,
+)
 from scing_cli.core.errors import RunError
 
 
 @pytest.fixture
 def saved(tmp_path):
     encoder = tiny_clip(stride=4, seed=2).image
-    return encoder, save_image_encoder(tmp_path / "visual", encoder, {"epoch": 60, "digest": "not mine"}), tmp_path
+    return encoder, save_encoders(tmp_path / "visual", encoder, {"epoch": 60, "digest": "not mine"}), tmp_path
 
 
 def test_round_trip(saved):
@@ -36,7 +43,7 @@ def test_round_trip(saved):
 
 def test_saving_again_gives_the_same_bytes(saved):
     encoder, digest, folder = saved
-    assert save_image_encoder(folder / "again", encoder, {"epoch": 60}) == digest
+    assert save_encoders(folder / "again", encoder, {"epoch": 60}) == digest
     for name in ("image_encoder.safetensors", "stamp.json"):
         assert (folder / "again" / name).read_bytes() == (folder / "visual" / name).read_bytes()
 
@@ -142,3 +149,34 @@ def test_damaged_or_missing_files_are_named(saved):
     (folder / "visual/stamp.json").unlink()
     with pytest.raises(RunError, match=r"stamp\.json is missing"):
         load_image_encoder(folder / "visual")
+
+
+@pytest.mark.parametrize("prompted", [False, True])
+def test_both_towers_have_one_stamp(tmp_path, prompted):
+    clip = tiny_clip(seed=2)
+    for tower in (clip.image, clip.text) if prompted else ():
+        tower.learn_prompts(3, 2, 0)
+    digest = save_encoders(tmp_path / "visual", clip.image, {}, text=clip.text)
+    image, stamp = load_image_encoder(tmp_path / "visual")
+    text = load_text_encoder(tmp_path / "visual")
+    assert (stamp["digest"], stamp["text"]["digest"]) == (digest, text_encoder_digest(clip.text))
+    assert not text.training
+    for own, again in ((clip.image, image), (clip.text, text)):
+        assert own.config == again.config
+        assert own.state_dict().keys() == again.state_dict().keys()
+        assert all(torch.equal(value, again.state_dict()[name]) for name, value in own.state_dict().items())
+
+
+def test_a_changed_text_tower_is_refused_and_a_missing_one_named(tmp_path, saved):
+    clip = tiny_clip()
+    save_encoders(tmp_path / "both", clip.image, {}, text=clip.text)
+    flip(tmp_path / "both/text_encoder.safetensors")
+    with pytest.raises(RunError, match=r"text_encoder\.safetensors does not match stamp\.json next to it"):
+        load_text_encoder(tmp_path / "both")
+    load_image_encoder(tmp_path / "both")
+    with pytest.raises(RunError, match="has no text encoder"):
+        load_text_encoder(tmp_path / "visual")
+    save_encoders(tmp_path / "both", clip.image, {}, text=clip.text)
+    edit_json(tmp_path / "both/stamp.json", lambda stamp: stamp["text"]["model"].update(layers=1))
+    with pytest.raises(RunError, match=r"stamp\.json does not describe text_encoder\.safetensors next to it"):
+        load_text_encoder(tmp_path / "both")

@@ -12,7 +12,7 @@ from tiny import TINY_MODEL, tiny_clip
 from weight_layouts import CONFIG, SQUARE, clip_reid_names, save, transformers_names
 
 from scing_cli.core.encoders.clip import load_clip, load_image_tower
-from scing_cli.core.encoders.encoder_file import save_image_encoder
+from scing_cli.core.encoders.encoder_file import save_encoders
 from scing_cli.core.runtime import Silent
 
 WRONG = "features will be wrong"
@@ -157,7 +157,7 @@ def test_our_own_image_encoder_keeps_its_pixels_and_its_size(tmp_path):
     made = load_clip(
         TINY_MODEL, "random", size=(32, 32), statistics="clip", interpolation="bilinear", reporter=Silent()
     )
-    save_image_encoder(tmp_path / "run" / "visual", made.image, {})
+    save_encoders(tmp_path / "run" / "visual", made.image, {})
     for given in ("run/visual/image_encoder.safetensors", "run/visual", "run"):
         image, listener = heard(TINY_MODEL, str(tmp_path / given))
         assert image.geometry == made.image.geometry

@@ -11,11 +11,16 @@ from hypothesis import strategies as st
 
 from scing_cli.core.errors import SettingError
 from scing_cli.core.settings import (
+    METHODS,
     TABLES,
     PromptSettings,
     VisualSettings,
     build_settings,
+    check_method,
+    check_planned,
     check_used,
+    given_settings,
+    of_method,
     read_config,
     saved_settings,
 )
@@ -193,8 +198,67 @@ def test_what_is_accepted_is_consistent(tokens, fused, batch_size, instances):
 @pytest.mark.parametrize("file", CONFIGS, ids=[file.stem for file in CONFIGS])
 def test_shipped_settings_are_read(file):
     tables = read_config(file)
-    build_settings(PromptSettings, tables["train-prompts"], {})
-    build_settings(VisualSettings, tables["train-visual"], {})
+    first = build_settings(PromptSettings, tables["train-prompts"], {})
+    check_method(first)
+    check_used(first)
+    check_planned(first.method, tables["train-visual"])
+    second = build_settings(VisualSettings, tables["train-visual"], {"method": first.method})
+    assert of_method(second, first.method) == second
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_defaults_of_a_method_are_no_settings_that_were_given(method):
+    for kind in (PromptSettings, VisualSettings):
+        settings = kind(method=method)
+        assert given_settings(settings) == ({"method": method} if kind is PromptSettings else {})
+        check_method(settings)
+        check_used(settings)
+        assert build_settings(kind, given_settings(settings), {"method": method}) == settings
+    assert of_method(VisualSettings(), method) == VisualSettings(method=method)
+
+
+def test_methods_of_captions_have_defaults_of_their_own():
+    first = PromptSettings(method="prompt-decoupling")
+    assert (first.lr, first.epochs, first.weight_decay, first.schedule, first.final_lr) == (
+        3e-4,
+        20,
+        0.0,
+        "cosine",
+        0.0,
+    )
+    for method in ("prompt-decoupling", "direct"):
+        second = VisualSettings(method=method)
+        rates = (second.lr, second.epochs, second.weight_decay, second.schedule, second.final_lr, second.warmup_epochs)
+        assert rates == (1e-5, 60, 4e-5, "cosine", 0.0, 5)
+        assert (second.stage2_loss, second.mask_words, second.identity_batches) == ("sdm+id", 0.0, False)
+        own = VisualSettings(method=method, schedule="steps", lr=2e-5)
+        assert (own.lr, own.schedule) == (2e-5, "steps")
+        check_used(own)  # the method's own final rate has no effect then, but it was not given
+    assert VisualSettings(method="direct", batch_size=5).batch_size == 5  # no identities in equal parts
+    with pytest.raises(ValueError, match="must be a multiple of --instances"):
+        VisualSettings(batch_size=5)
+
+
+def test_settings_of_stage_2_take_over_the_method_of_the_run():
+    assert of_method(VisualSettings(lr=1e-3), "direct") == VisualSettings(method="direct", lr=1e-3)
+    assert "method" not in saved_settings(VisualSettings(method="direct"))
+    with pytest.raises(SettingError, match="of --method direct, and the run's stage 1 is of scing"):
+        of_method(VisualSettings(method="direct"), "scing")
+    with pytest.raises(SettingError, match="--stage2-loss itc does not belong to --method scing"):
+        of_method(VisualSettings(stage2_loss="itc"), "scing")
+    with pytest.raises(SettingError, match="--margin is not read by --method direct"):
+        of_method(VisualSettings(margin=0.3), "direct")
+
+
+@pytest.mark.parametrize(("text", "size"), [("384x128", (384, 128)), ("1x9999", (1, 9999)), (None, None)])
+def test_a_size_of_images_is_a_height_and_a_width(text, size):
+    assert PromptSettings(image_size=text).size == size
+
+
+@pytest.mark.parametrize("text", ["", "384", "384x", "0x128", "-1x2", "384X128", "384x128x3", " 3x3", "99999x1", "٣x٣"])
+def test_another_text_is_no_size(text):
+    with pytest.raises(SettingError, match=r"--image-size .*: must be a height and a width in pixels, as in 384x128"):
+        build_settings(PromptSettings, {}, {"image_size": text})
 
 
 def test_some_settings_are_shipped():

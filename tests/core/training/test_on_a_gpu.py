@@ -18,6 +18,7 @@ from scing_cli.core.runtime import Silent, choose_precision
 from scing_cli.core.settings import PromptSettings, VisualSettings
 from scing_cli.core.training import LearningRate, MetricsLog, Trainer
 from scing_cli.core.workflows.train.training_images import make_batches
+from scing_cli.core.workflows.train.training_rows import training_rows
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 PEOPLE, EACH, BATCH, INSTANCES = 6, 4, 8, 2
@@ -44,7 +45,8 @@ def unit(*shape):
 
 
 def feed_of(part, device, *, reads=frozenset({"pixels"})):
-    return make_batches(part, tiny_clip().image.geometry, device=device, workers=1, reads=reads)
+    rows = training_rows(part, part.identities(), "scing")
+    return make_batches(rows, tiny_clip().image.geometry, device=device, workers=1, reads=reads)
 
 
 def build(part, given, device, precision, **chances):

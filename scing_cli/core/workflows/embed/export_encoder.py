@@ -168,16 +168,20 @@ def _write_folder(target: Path, clip: ClipModel, digest: str, pixels: Pixels, ch
 
 
 def _whole_clip(choice: ModelChoice, run: Run | None, reporter: Reporter) -> ClipModel:
-    """Return the CLIP with the text encoder: of a run, the frozen one of stage 1.
+    """Return the CLIP with the text encoder: of a run, the one that stage 2 trained, else the frozen one of stage 1.
 
     Raises:
         WeightsError: If its weights are not on this machine.
     """
     from scing_cli.core.encoders.clip import load_clip
+    from scing_cli.core.encoders.encoder_file import load_text_encoder
     from scing_cli.core.methods.prompts_file import load_texts
 
     try:
         if run is not None:
+            if "text" in run.encoders:
+                clip = starting_clip(run, run.info["model"]["digest"], None, Silent())
+                return dataclasses.replace(clip, text=load_text_encoder(run.stage("visual")))
             run.need("prompts")
             return starting_clip(run, load_texts(run.stage("prompts")).model_digest, None, Silent())
         options = {each: getattr(choice, each) for each in ("stride", "seed", "statistics", "interpolation")}

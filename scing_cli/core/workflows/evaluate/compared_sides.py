@@ -18,11 +18,11 @@ from scing_cli.core.errors import counted
 from scing_cli.core.evaluation import Side
 from scing_cli.core.index import GalleryIndex, check_complete, file_keys
 from scing_cli.core.manifest import Manifest, Sample, is_junk
-from scing_cli.core.workflows.evaluate.caption_side import captions_of, embed_captions, images_of_test
 from scing_cli.core.workflows.evaluate.evaluation_request import Request
 from scing_cli.core.workflows.evaluate.index_gallery import index_descriptor, indexed_side
 from scing_cli.core.workflows.evaluate.vector_cache import cached_side
 from scing_cli.core.workflows.evaluate.word_counts import WordCounts
+from scing_cli.core.workflows.shared.caption_side import captions_of, embed_captions, images_of_test
 from scing_cli.core.workflows.shared.model import OpenedModel
 from scing_cli.core.workflows.shared.scoring import side_of, sides
 

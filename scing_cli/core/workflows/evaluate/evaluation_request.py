@@ -15,10 +15,10 @@ from scing_cli.core.evaluation import TEXT, Reranking
 from scing_cli.core.evaluation.truth import checked_truth
 from scing_cli.core.index import check_complete, read_stamp
 from scing_cli.core.runtime import Reporter
-from scing_cli.core.workflows.evaluate.caption_side import captions_of, images_of_test
 from scing_cli.core.workflows.evaluate.ranked import check_cost
 from scing_cli.core.workflows.evaluate.report import check_folder
 from scing_cli.core.workflows.evaluate.word_counts import DIRECTIONS, check_words
+from scing_cli.core.workflows.shared.caption_side import captions_of, images_of_test
 from scing_cli.core.workflows.shared.embedder_choice import choose_embedder
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import OpenedModel

@@ -6,6 +6,7 @@ The numbers come from the modules that training builds. K is the number of ident
 from __future__ import annotations
 
 import dataclasses
+from typing import Any, cast
 
 import torch
 
@@ -178,7 +179,7 @@ def _tasks(method: str, clip: ClipModel, setting: Setting) -> tuple[Task, Task]:
     vectors = torch.empty(setting.identities, clip.image.embed_dim, device="meta")  # (K, D)
     prompts = PromptSettings(method=method, model=setting.model, stride=setting.stride)
     visual = VisualSettings(stage2_loss="clip-reid", camera_embedding=setting.cameras > 0)
-    first, second = load_method(method).stages
+    first, second = cast("tuple[Any, Any]", load_method(method).stages)  # the methods of the paper train both
     given = StageInputs(clip, labels, "fp32", features=vectors)
     texts = IdentityTexts(vectors, tuple(map(str, range(setting.identities))), clip.logit_scale, "", prompts.similarity)
     cameras = labels % setting.cameras if setting.cameras else None

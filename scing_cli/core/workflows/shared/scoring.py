@@ -8,12 +8,14 @@ from typing import Any
 
 from scing_cli.core.datasets.checks import check_evaluation, gallery_of
 from scing_cli.core.embeddings import Embedder
+from scing_cli.core.embeddings.text_embedder import TextEmbedder
 from scing_cli.core.errors import spelled
-from scing_cli.core.evaluation import Labels, Scores, Side, evaluate
+from scing_cli.core.evaluation import TEXT, Labels, Scores, Side, evaluate
 from scing_cli.core.index import file_keys
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.pairs import Rows
 from scing_cli.core.runtime import Reporter
+from scing_cli.core.workflows.shared.caption_side import captions_of, embed_captions, images_of_test
 from scing_cli.core.workflows.shared.vectors import embed_files
 
 
@@ -91,6 +93,26 @@ def score_parts(query: Manifest, gallery: Manifest, embedder: Embedder, *, proto
     queries = _embedded(query, embedder, "embed query", reporter)
     rows = queries if gallery == query else _embedded(gallery, embedder, "embed gallery", reporter)
     return evaluate(queries, rows, protocol=protocol, reporter=reporter)
+
+
+def score_captions(
+    part: Manifest, split: str, words: TextEmbedder, embedder: Embedder, *, reporter: Reporter
+) -> Scores:
+    """Rank all images of a split for each of its captions; nothing is left out.
+
+    Args:
+        part: All rows.
+        split: The split.
+        words: Embeds the captions.
+        embedder: Embeds the images.
+        reporter: Shows progress.
+
+    Raises:
+        DataError: If no image of the split has a caption.
+    """
+    images = images_of_test(part, split)
+    queries, _ = embed_captions(captions_of(images, split), words, reporter)
+    return evaluate(queries, _embedded(images, embedder, "embed gallery", reporter), protocol=TEXT, reporter=reporter)
 
 
 def _embedded(part: Manifest, embedder: Embedder, text: str, reporter: Reporter) -> Side:

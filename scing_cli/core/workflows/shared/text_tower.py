@@ -1,12 +1,14 @@
-"""Opens the text tower that belongs to a model: the one of the CLIP that it is, or that its run started from."""
+"""Opens the text tower of a model: the one that its run trained, or the one of the CLIP that it is or started from."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scing_cli.core.artifacts import cache_folder, text_digest
+from scing_cli.core.artifacts import Run, cache_folder, text_digest
 from scing_cli.core.artifacts.known_digests import key_of
 from scing_cli.core.embeddings.openvino_text import load_openvino_text, make_openvino_text
 from scing_cli.core.embeddings.text_embedder import TextEmbedder, TorchTextEmbedder
@@ -18,6 +20,7 @@ from scing_cli.core.workflows.shared.starting_encoder import starting_clip
 
 if TYPE_CHECKING:
     from scing_cli.core.encoders.clip import ClipModel
+    from scing_cli.core.encoders.text import TextEncoder
     from scing_cli.core.workflows.shared.machine import Machine
 
 REMEDY = f"Restore its weights, or embed the gallery again: {INDEX_AGAIN}"
@@ -28,7 +31,8 @@ def open_text_embedder(
 ) -> TextEmbedder:
     """Return the embedder of texts whose vectors can be compared with a model's.
 
-    Stage 2 of every method moves the image encoder towards texts of CLIP's text tower, which stays as it is.
+    A run whose stage 2 trained the text tower has its own. Otherwise stage 2 moved the image encoder towards texts of
+    CLIP's text tower, which stayed as it was.
 
     Args:
         model: The model of the images.
@@ -43,25 +47,56 @@ def open_text_embedder(
         WeightsError: If its weights are not available.
     """
     check_text_tower(model, option)
+    if model.run is not None and "text" in model.run.encoders:
+        return _trained_embedder(model.run, machine, reporter)
     clip = _clip_of(model)
     if machine is not None:
         return machine.text_embedder(clip.load(reporter).text)
     key = clip.key(reporter)
-    folder = cache_folder() / "inference-text" / key[:32]
+    folder = _cache(key)
+    if (found := _openvino(folder, key, reporter)) is not None:
+        return found
+    listening = _Listening(reporter)
+    tower = clip.load(listening).text
+    _make_openvino(folder, tower, key, listening.warnings, reporter)
+    return TorchTextEmbedder(tower)
+
+
+def _trained_embedder(run: Run, machine: Machine | None, reporter: Reporter) -> TextEmbedder:
+    """Return the embedder of the text tower that a run's stage 2 trained."""
+    digest, own = run.encoders["text"], run.text_inference
+    folders = (own, _cache(digest))  # the second one for a run in a folder that cannot be written
+    for folder in folders if machine is None else ():
+        if (found := _openvino(folder, digest, reporter)) is not None:
+            return found
+    from scing_cli.core.encoders.encoder_file import load_text_encoder
+
+    tower = load_text_encoder(run.stage("visual"))
+    if machine is not None:
+        return machine.text_embedder(tower)
+    _make_openvino(folders[0] if os.access(own.parent, os.W_OK) else folders[1], tower, digest, (), reporter)
+    return TorchTextEmbedder(tower)
+
+
+def _cache(key: str) -> Path:
+    return cache_folder() / "inference-text" / key[:32]
+
+
+def _openvino(folder: Path, key: str, reporter: Reporter) -> TextEmbedder | None:
+    """Return a tower's OpenVINO model; None if there is none, or with a warning if it is damaged."""
     try:
         found = load_openvino_text(folder, key)
     except RunError as error:
         reporter.warn(str(error).replace("\n", " "))
-        found = None
-    if found is not None:
-        for warning in found.warnings:
-            reporter.warn(warning)
-        return found
-    listening = _Listening(reporter)
-    tower = clip.load(listening).text
-    if make_openvino_text(folder, tower, key, warnings=listening.warnings, reporter=reporter):
+        return None
+    for warning in found.warnings if found is not None else ():
+        reporter.warn(warning)
+    return found
+
+
+def _make_openvino(folder: Path, tower: TextEncoder, key: str, warnings: Sequence[str], reporter: Reporter) -> None:
+    if make_openvino_text(folder, tower, key, warnings=warnings, reporter=reporter):
         reporter.note(f"OpenVINO model of the text tower, for searches that start without torch: {folder}")
-    return TorchTextEmbedder(tower)
 
 
 def check_text_tower(model: OpenedModel, option: str) -> None:
@@ -128,9 +163,7 @@ def _clip_of(model: OpenedModel) -> _Clip:
         digest, seed = str(info["digest"]), int(run.prompt_settings()["seed"])
 
         def start(reporter: Reporter) -> ClipModel:
-            clip = starting_clip(run, digest, None, reporter)
-            _check_words(clip, info.get("text_digest"), model.label())
-            return clip
+            return starting_clip(run, digest, None, reporter, text_digest=info.get("text_digest"))
 
         return _Clip(digest, str(info["model"]), str(info["pretrained"]), start, seed)
 
@@ -148,14 +181,3 @@ def _clip_of(model: OpenedModel) -> _Clip:
         return clip
 
     return _Clip(model.digest, str(where["model"]), str(where["pretrained"]), load, int(where.get("seed") or 0))
-
-
-def _check_words(clip: ClipModel, digest: str | None, label: str) -> None:
-    """Check that a run's text tower is the one of its training; runs of earlier versions do not say which that was."""
-    from scing_cli.core.encoders.encoder_file import tensors_digest
-
-    if digest is not None and tensors_digest(clip.text.state_dict(), {}) != digest:
-        raise RunError(
-            f"The text encoder of {clip.name} ({clip.pretrained}) is not the one that {label} was trained with.",
-            "Restore the original weights, or train again.",
-        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from scing_cli.core.artifacts import Run
@@ -15,19 +15,19 @@ from scing_cli.core.manifest import Manifest
 from scing_cli.core.methods import Batches, Task
 from scing_cli.core.runtime import Reporter, Silent
 from scing_cli.core.settings import Schedule
-from scing_cli.core.training import Fit, LearningRate, MetricsLog, Trainer
+from scing_cli.core.training import AdamGroups, Fit, LearningRate, MetricsLog, Trainer
 from scing_cli.core.workflows.shared.readable import find_unreadable
 from scing_cli.core.workflows.shared.scoring import score_parts
 from scing_cli.core.workflows.train.run_lock import DRY_RUN
 from scing_cli.core.workflows.train.session import TrainingSession
+from scing_cli.core.workflows.train.training_rows import TrainingRows
 
 FEW = 8  # queries of the dry run
 
 
 def train(
     task: Task,
-    part: Manifest,
-    labels: Sequence[int],
+    rows: TrainingRows,
     settings: Schedule,
     *,
     batches_of: Batches,
@@ -35,23 +35,24 @@ def train(
     session: TrainingSession,
     reporter: Reporter,
     dry_run: Callable[[Path], None],
+    groups: AdamGroups | None = None,
 ) -> Fit:
     """Train a task after a dry run; resume from the last saved step if there is one.
 
     Args:
         task: The stage of a method to train.
-        part: The training rows.
-        labels: Classes of the training rows.
+        rows: The training rows, with their classes.
         settings: Epochs, learning rate, batches and seed.
         batches_of: Lists of rows -> batches.
         run: The run, whose metrics.jsonl gets the figures.
         session: Saves steps, and delays Ctrl-C.
         reporter: Shows progress.
         dry_run: Evaluates and saves in the given folder, which is removed afterwards.
+        groups: Further settings of Adam; None for its usual ones.
     """
 
     def batch_sampler(epoch: int) -> list[list[int]]:
-        key = (settings.seed, task.name, epoch, "sampler")
+        labels, key = rows.classes, (settings.seed, task.name, epoch, "sampler")
         if not settings.identity_batches:
             return random_batches(len(labels), size=settings.batch_size, key=key)
         return identity_batches(labels, identities=settings.identities_per_batch, instances=settings.instances, key=key)
@@ -67,10 +68,11 @@ def train(
         rate=rate_of(settings),
         bias_factor=settings.bias_lr_factor,
         weight_decay=settings.weight_decay,
+        groups=groups,
         seed=settings.seed,
         log=MetricsLog(run.metrics),
         reporter=reporter,
-        describe=lambda rows: ", ".join(part.samples[row].path for row in rows[:4]) + (", …" if len(rows) > 4 else ""),
+        describe=rows.describe,
         checkpoints=session.checkpoints,
         interruption=session.interruption,
     )

@@ -17,6 +17,7 @@ from scing_cli.core.manifest import Manifest
 from scing_cli.core.methods import Batch, Batches
 from scing_cli.core.methods.task import PIXELS
 from scing_cli.core.runtime import Reporter
+from scing_cli.core.workflows.train.training_rows import TrainingRows
 
 
 def others_of(part: Manifest) -> Callable[[int], list[int]]:
@@ -34,7 +35,7 @@ def others_of(part: Manifest) -> Callable[[int], list[int]]:
 
 
 def make_batches(
-    part: Manifest,
+    rows: TrainingRows,
     geometry: Geometry,
     *,
     device: torch.device,
@@ -47,6 +48,7 @@ def make_batches(
     An image that was sound before the training and cannot be decoded any more has the pixels of the next one of its
     identity, so that the batches stay as they are planned; it is added to `left_out`. Without that, it is an error.
     """
+    part, images = rows.part, rows.images
     loader = ImageLoader(
         part.files(),
         height=geometry.height,
@@ -62,10 +64,11 @@ def make_batches(
 
     def batches_of(batch_rows: Sequence[Sequence[int]]) -> Iterator[Batch]:
         if cache is None:
-            yield from (Batch(rows) for rows in batch_rows)
+            yield from (Batch(own) for own in batch_rows)
             return
-        for rows, pixels in cache.batches(batch_rows):
-            yield Batch(rows, {PIXELS: normalise(pixels, geometry.mean, geometry.std)})
+        files = [[images[row] for row in own] for own in batch_rows]
+        for own, (_, pixels) in zip(batch_rows, cache.batches(files), strict=True):
+            yield Batch(own, {PIXELS: normalise(pixels, geometry.mean, geometry.std)})
 
     return batches_of
 

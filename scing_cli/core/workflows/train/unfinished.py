@@ -20,6 +20,7 @@ from scing_cli.core.artifacts import (
     check_content,
     check_free,
     fresh_folders,
+    open_run,
     read_json,
     text_digest,
     versions,
@@ -63,8 +64,9 @@ class Unfinished:
         Raises:
             SettingError: If one of them differs.
         """
-        settings = build_settings(kind, self.given["settings"], {})
-        changed = build_settings(kind, self.given["settings"], given)
+        fixed = {} if self.stage == "prompts" else {"method": open_run(self.folder).prompt_settings()["method"]}
+        settings = build_settings(kind, self.given["settings"], fixed)
+        changed = build_settings(kind, self.given["settings"], {**given, **fixed})
         if changed != settings:
             other = differences(saved_settings(settings), saved_settings(changed))
             raise SettingError(

@@ -6,15 +6,21 @@ from scing_cli.core.errors import DataError, counted
 from scing_cli.core.evaluation import choose_protocol
 from scing_cli.core.manifest import Manifest, Sample
 from scing_cli.core.runtime import Reporter
+from scing_cli.core.settings import find_method
+from scing_cli.core.settings.field import PAIRS
+from scing_cli.core.workflows.shared.caption_side import captions_of, images_of_test
 
 
-def check_validation(manifest: Manifest) -> None:
-    """Check before the training that the split `val` can be evaluated after it."""
+def check_validation(manifest: Manifest, method: str) -> None:
+    """Check before the training that the split `val` can be evaluated after it, with a method's kind of queries."""
     if "val" not in manifest.splits():
         raise DataError(
             f"--validate: {manifest.name} has no split val.", "Leave --validate out, or mark rows as val in a CSV."
         )
     rows = manifest.part("val")
+    if find_method(method).rows == PAIRS:
+        captions_of(images_of_test(manifest, "val"), "val")
+        return
     cameras = [sample.camera for sample in rows]
     two_cameras = choose_protocol("auto", cameras, cameras).name == "market"
     seen: dict[str, Sample] = {}

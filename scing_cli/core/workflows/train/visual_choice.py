@@ -16,7 +16,7 @@ from scing_cli.core.workflows.train.run_lock import is_locked
 from scing_cli.core.workflows.train.unfinished import all_unfinished, state_folder
 
 PLANNED = "planned"
-Build = Callable[[Mapping[str, Any]], VisualSettings]
+Build = Callable[[Mapping[str, Any], str], VisualSettings]
 
 
 def choose_visual_run(
@@ -27,7 +27,7 @@ def choose_visual_run(
     Args:
         run: The named run; None for one in `runs/`: the one with the same training if that is unfinished, else the
             newest with prompts.
-        build: Makes the settings from those that stage 1 kept for stage 2.
+        build: Makes the settings from those that stage 1 kept for stage 2, and the method.
         resume: False to start over.
         reporter: Receives notes and warnings.
 
@@ -40,7 +40,7 @@ def choose_visual_run(
     opened = choose_run(run, stage="prompts", warn=reporter.warn)
     if run is None:
         reporter.note(f"Using the newest run with prompts: {opened.path}")
-    return opened, build(planned_settings(opened))
+    return opened, _built(opened, build)
 
 
 def existing_branch(run: Path | None, name: str | None) -> tuple[Path | None, str | None]:
@@ -86,12 +86,16 @@ def planned_settings(run: Run) -> Mapping[str, Any]:
     return table
 
 
+def _built(run: Run, build: Build) -> VisualSettings:
+    return build(planned_settings(run), run.prompt_settings()["method"])
+
+
 def _same(build: Build) -> tuple[Run, VisualSettings] | None:
     """Return the newest unfinished training with the settings that its run would get now, unless it is running."""
     for training in all_unfinished("visual"):
         try:
             opened = open_run(training.folder)
-            settings = build(planned_settings(opened))
+            settings = _built(opened, build)
         except ScingError:  # damaged, or its settings do not fit these options
             continue
         if training.facts["settings"] == saved_settings(settings) and not is_locked(training.folder):

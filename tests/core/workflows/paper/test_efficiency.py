@@ -29,6 +29,7 @@ from scing_cli.core.workflows.shared.machine import Machine
 ROOT = Path(__file__).parents[4]
 SCRIPT = ROOT / "examples" / "efficiency.py"
 TOTALS = {"clip-reid": 126_551_808, "cocoop": 126_585_120, "scing": 126_946_176}
+PUBLISHED = [name for name, method in METHODS.items() if method.published]
 SMALL = Setting(TINY_MODEL, stride=4, identities=3, cameras=2)
 DEVICES = [
     "cpu",
@@ -63,7 +64,7 @@ def test_the_parts_of_table_4(table_4: Efficiency) -> None:
 
 
 def test_the_published_rows_are_these_figures_rounded(table_4: Efficiency) -> None:
-    assert set(table_4.methods) == set(METHODS)
+    assert set(table_4.methods) == set(PUBLISHED)
     for cost in table_4.methods.values():
         assert round(cost.parts.total() / 1e6, 2) == cost.published.parameters
         assert round(table_4.hooked_flops / 1e9, 2) == cost.published.flops
@@ -79,7 +80,7 @@ def moments(task: Task) -> int:
     return sum(state["exp_avg"].numel() for state in optimiser.state.values())
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", PUBLISHED)
 def test_a_small_model_with_weights_trains_as_many(method: str) -> None:
     cost = count_costs(SMALL).methods[method]
     clip = tiny_clip(stride=4)

@@ -15,7 +15,7 @@ from scing_cli.core.embeddings.text_embedder import TorchTextEmbedder
 from scing_cli.core.errors import DataError
 from scing_cli.core.manifest import Manifest, Sample
 from scing_cli.core.runtime import Silent
-from scing_cli.core.workflows.evaluate.caption_side import captions_of, embed_captions, images_of_test
+from scing_cli.core.workflows.shared.caption_side import captions_of, embed_captions, images_of_test
 
 WORDS = ["a man", "  a\tman ", "", "...", "\0", "red coat", "мужчина", "x" * 400, "half \ud83d"]
 

@@ -97,7 +97,7 @@ def captions_of(images: Manifest, split: str) -> Captions:
         DataError: If no image has a caption with a word.
     """
     pairs = [(row, " ".join(text.split())) for row, sample in enumerate(images) for text in sample.captions]
-    kept = [(row, text) for row, text in pairs if _has_word(text)]
+    kept = [(row, text) for row, text in pairs if has_word(text)]
     if not kept:
         part = "test (splits query and gallery)" if split == "query" else f"split {split!r}"
         what = f"{spelled(images.name)} has no caption in the {part}."
@@ -108,7 +108,7 @@ def captions_of(images: Manifest, split: str) -> Captions:
     return Captions(images, rows, texts, len(pairs) - len(kept))
 
 
-def _has_word(text: str) -> bool:
+def has_word(text: str) -> bool:
     """Return whether a text has a letter or a digit, and is Unicode: half a character from a JSON file is not."""
     try:
         text.encode()

@@ -1,0 +1,123 @@
+"""What stage 1 is trained from: the frozen CLIP on the device, and the rows with their classes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from scing_cli.core.datasets.left_out import LeftOut
+from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
+from scing_cli.core.encoders.clip import ClipModel, load_clip
+from scing_cli.core.encoders.encoder_file import encoder_digest, tensors_digest
+from scing_cli.core.manifest import Manifest
+from scing_cli.core.methods import Batches, Origin, PromptStage, Task, load_method
+from scing_cli.core.runtime import Reporter, choose_precision
+from scing_cli.core.settings import PromptSettings, saved_settings
+from scing_cli.core.workflows.shared.machine import Machine
+from scing_cli.core.workflows.train.training_images import make_batches
+from scing_cli.core.workflows.train.training_rows import TrainingRows, training_rows
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage1Input:
+    """The method's stage, its rows, the frozen CLIP on the device, and the images that cannot be read.
+
+    Args:
+        stage: Stage 1 of the method.
+        manifest: All rows of the data.
+        rows: The rows of the training.
+        clip: Both towers, on the device.
+        digest: Of the image tower, as loaded.
+        text_digest: Of the text tower, as loaded.
+        embedder: The image tower as an embedder.
+        left_out: Receives images that cannot be read.
+    """
+
+    stage: PromptStage
+    manifest: Manifest
+    rows: TrainingRows
+    clip: ClipModel
+    digest: str
+    text_digest: str
+    embedder: TorchEmbedder
+    left_out: LeftOut
+
+    def model_digest(self) -> str:
+        """Return a digest of both towers and the logit scale."""
+        facts = {"image": self.digest, "logit_scale": self.clip.logit_scale}
+        return tensors_digest(self.clip.text.state_dict(), facts)
+
+    def batches(self, reads: frozenset[str]) -> Batches:
+        """Return a function from lists of rows to batches with these inputs."""
+        embedder, geometry = self.embedder, self.clip.image.geometry
+        device, workers, left_out, rows = embedder.device, embedder.workers, self.left_out, self.rows
+        return make_batches(rows, geometry, device=device, workers=workers, reads=reads, left_out=left_out)
+
+    def origin(self, settings: PromptSettings) -> Origin:
+        """Return the facts that are saved with the result."""
+        extra = {"method": settings.method, "settings": saved_settings(settings)}
+        identities, scale = self.rows.part.identities(), self.clip.logit_scale
+        return Origin(identities, self.digest, self.text_digest, scale, extra)
+
+    def trainable(self, task: Task | None) -> dict[str, int]:
+        """Count the trainable parameters of each part of the prompts."""
+        counts: dict[str, int] = {}
+        for name, value in task.trainable().named_parameters() if task is not None else ():
+            part = name.partition(".")[0]
+            part = self.stage.parts.get(part, part)
+            counts[part] = counts.get(part, 0) + value.numel()
+        return counts
+
+    def frozen(self) -> dict[str, int]:
+        """Count the frozen parameters of each tower."""
+        towers = {"image encoder": self.clip.image, "text encoder": self.clip.text}
+        prompts = {id(tower.prompts) for tower in towers.values()}
+        return {
+            name: sum(value.numel() for value in tower.parameters() if id(value) not in prompts)
+            for name, tower in towers.items()
+        }
+
+    def run_info(self, origin: Mapping[str, Any], settings: PromptSettings) -> dict[str, Any]:
+        """Return the entries of run.json; `origin` has those of how the data were given."""
+        clip, manifest = self.clip, self.manifest
+        return {
+            "data": {"root": str(manifest.root.absolute()), "name": manifest.name, **origin}
+            | {"fingerprint": manifest.fingerprint()},
+            "identities": list(self.rows.part.identities()),
+            "model": {
+                "model": clip.name,
+                "pretrained": clip.pretrained,
+                "geometry": clip.image.geometry.as_dict(),
+                "digest": self.digest,
+                "text_digest": self.text_digest,
+            },
+            "seed": settings.seed,
+            "machine": {"device": self.embedder.device.type, "precision": self.embedder.precision},
+            "settings": {"train-prompts": saved_settings(settings)},
+        }
+
+
+def read_input(
+    manifest: Manifest, settings: PromptSettings, machine: Machine, left_out: LeftOut, reporter: Reporter
+) -> Stage1Input:
+    """Load the CLIP of the settings to the device, and list the rows of the training."""
+    device = machine.torch_device()
+    clip = load_clip(
+        settings.model,
+        settings.pretrained,
+        stride=settings.stride,
+        size=settings.size,
+        statistics=settings.statistics,
+        interpolation=settings.interpolation,
+        seed=settings.seed,
+        reporter=reporter,
+    )
+    digest, text_digest = encoder_digest(clip.image), tensors_digest(clip.text.state_dict(), {})
+    precision = choose_precision(settings.precision, device, auto="bf16")
+    embedder = machine.embedder(clip.image, precision=precision)
+    clip.text.to(device)
+    part = manifest.part("train")
+    stage, _ = load_method(settings.method).stages
+    rows = training_rows(part, part.identities(), settings.method)
+    return Stage1Input(stage, manifest, rows, clip, digest, text_digest, embedder, left_out)
