@@ -52,7 +52,7 @@ def prepare(
     if synthetic and layout not in ("auto", "market1501"):
         raise SettingError(f"--layout {layout}: a synthetic data set has the layout market1501.", "Leave --layout out.")
     check_machine(device, precision, workers, batch_size)
-    from scing_cli.core.workflows.prepare.prepare_data import draw_world
+    from scing_cli.core.workflows.prepare.draw_world import draw_world
     from scing_cli.core.workflows.prepare.prepare_data import prepare as run
 
     terminal = Terminal(as_json=as_json)

@@ -129,7 +129,8 @@ def test_a_world_has_its_own_layout(scing, here, layout):
 @pytest.mark.parametrize("workers", [-1, 0])
 def test_the_library_says_the_same(world, here, workers):
     from scing_cli.core.errors import SettingError
-    from scing_cli.core.workflows.prepare.prepare_data import draw_world, prepare
+    from scing_cli.core.workflows.prepare.draw_world import draw_world
+    from scing_cli.core.workflows.prepare.prepare_data import prepare
 
     for call in (lambda: prepare(world, workers=workers), lambda: draw_world(Path("crowd"), workers=workers)):
         with pytest.raises(SettingError, match=f"--workers {workers}: must be at least 1"):

@@ -23,16 +23,16 @@ from scing_cli.core.datasets.inspect import (
 from scing_cli.core.datasets.overwrite import check_overwrite
 from scing_cli.core.datasets.passed_over import PassedOver, is_loss, passed_text
 from scing_cli.core.datasets.published_counts import Comparison, PartCount
-from scing_cli.core.errors import DataError, SettingError, counted, spelled
+from scing_cli.core.errors import DataError, counted, spelled
 from scing_cli.core.figures import check_picture, write_picture
-from scing_cli.core.manifest import UNREADABLE, Manifest, display_name, write_manifest
+from scing_cli.core.manifest import UNREADABLE, Manifest, write_manifest
 from scing_cli.core.paths import StrPath, as_path, check_csv_name
 from scing_cli.core.reporting import LIBRARY_REPORTER
-from scing_cli.core.runtime import Reporter, default_workers
-from scing_cli.core.synthetic import write_world
+from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.prepare.caption_check import CaptionCounts, check_captions
 from scing_cli.core.workflows.prepare.clashes import warn_of_clashes
 from scing_cli.core.workflows.prepare.counts_check import near_none, report_differences
+from scing_cli.core.workflows.prepare.manifest_target import check_workers, manifest_target
 from scing_cli.core.workflows.prepare.next_step import next_command, nothing_to_evaluate, nothing_usable
 from scing_cli.core.workflows.prepare.sheet_images import data_sheet
 
@@ -82,59 +82,6 @@ class Preparation:
     next_command: str | None
 
 
-def draw_world(
-    folder: StrPath,
-    *,
-    identities: int = 32,
-    test_identities: int | None = None,
-    cameras: int = 4,
-    images_per_camera: int = 2,
-    occluded_queries: bool = False,
-    occluded_training: float = 0.0,
-    wording: str | None = None,
-    seed: int = 0,
-    output: StrPath | None = None,
-    workers: int | None = None,
-    reporter: Reporter = LIBRARY_REPORTER,
-) -> None:
-    """Draw a synthetic data set of pedestrians in Market-1501's layout, with `scing_cli.core.synthetic.write_world`.
-
-    Args:
-        folder: A new or empty folder.
-        identities: The number of people for training.
-        test_identities: The number of other people, for testing; by default the same number.
-        cameras: The number of cameras.
-        images_per_camera: Images of each person from each camera.
-        occluded_queries: Whether an object hides part of the body in every query.
-        occluded_training: The share of training images with such an object, 0 to 1.
-        wording: `usual` or `unmet` for two captions per image in this wording; by default one in the usual wording.
-        seed: Selects the data set.
-        output: The manifest that `prepare` will write; checked before drawing starts.
-        workers: Processes that draw.
-        reporter: Receives progress.
-
-    Raises:
-        DataError: If the folder is not empty, or the manifest's path is occupied by another file.
-        SettingError: If a number is too small, the share is outside 0 to 1, or the wording is unknown.
-    """
-    folder, output = as_path(folder), as_path(output)
-    threads = _threads(workers)
-    check_overwrite(_target(folder, output), Manifest(folder.absolute(), (), str(folder)), folder=True)
-    write_world(
-        folder,
-        identities=identities,
-        test_identities=test_identities,
-        cameras=cameras,
-        images_per_camera=images_per_camera,
-        occluded_queries=occluded_queries,
-        occluded_training=occluded_training,
-        wording=wording,
-        seed=seed,
-        workers=threads,
-        reporter=reporter,
-    )
-
-
 def prepare(
     source: StrPath,
     *,
@@ -171,10 +118,10 @@ def prepare(
             of an image format.
     """
     source, output, sheet = as_path(source), as_path(output), as_path(sheet)
-    threads = _threads(workers)
+    threads = check_workers(workers)
     if sheet is not None:
         check_picture(sheet, option="--sheet")
-    target = _target(source, output)
+    target = manifest_target(source, output)
     check_csv_name(target, "--output")
     data = read_data(source, layout=layout, include_val=include_val, keep_unreadable=True)
     _check_not_empty(source, data)
@@ -259,16 +206,6 @@ def _marked(manifest: Manifest, unreadable: tuple[Dropped, ...]) -> Manifest:
         for row in manifest
     )
     return dataclasses.replace(manifest, samples=tuple(rows))
-
-
-def _threads(workers: int | None) -> int:
-    if workers is not None and workers < 1:
-        raise SettingError(f"--workers {workers}: must be at least 1.")
-    return workers or default_workers()
-
-
-def _target(source: Path, output: Path | None) -> Path:
-    return output or Path(f"{display_name(source.absolute())}{'.manifest' if source.is_file() else ''}.csv")
 
 
 def _check_not_empty(source: Path, data: DataSet) -> None:
