@@ -135,7 +135,8 @@ def as_published(world, monkeypatch):
     """Publish the drawn world's counts as those of a data set, with some counts of its training part changed."""
 
     def publish(name, **counts):
-        parts = count_parts(read_data(world).manifest)
+        counted = count_parts(read_data(world).manifest)
+        parts = {name: dataclasses.replace(count, captions=0) for name, count in counted.items()}  # as of all but words
         parts["train"] = dataclasses.replace(parts["train"], **counts)
         own = published_counts.Published("market1501", parts, "drawn")
         monkeypatch.setattr(published_counts, "PUBLISHED", {**published_counts.PUBLISHED, name: own})

@@ -133,6 +133,11 @@ def test_a_pages_commands_and_code_run_in_their_order(page, scing, reader):
     content = blocks(page)
     assert {language for language, _ in content} <= LANGUAGES
     reader(trained="scing train-prompts" not in "".join(text for language, text in content if language == "bash"))
+    if page == README:  # its first command is a search in an index that the reader has
+        assert scing("embed", *MODEL, "--data", "Market-1501", "--output", "gallery.faiss").code == 0
+        run_block(scing, *content.pop(0))
+        for file in Path().glob("gallery.*"):
+            file.unlink()
     for language, text in content:
         run_block(scing, language, text)
 

@@ -30,7 +30,7 @@ def test_the_whole_road_with_defaults_and_json(scing, world, here):
     assert prepared.code == 0, prepared.err
     counts = prepared.json
     assert counts["layout"] == "market1501"
-    assert counts["parts"]["train"] == {"identities": 6, "images": 18, "cameras": 3}
+    assert counts["parts"]["train"] == {"identities": 6, "images": 18, "cameras": 3, "captions": 18}
     assert counts["parts"]["query"]["images"] == counts["parts"]["gallery"]["images"] == 18
     assert (counts["junk"], counts["unreadable"]) == (0, [])
     assert Path(counts["manifest"]) == Path(f"{world.name}.csv")

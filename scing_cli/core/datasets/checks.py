@@ -58,8 +58,8 @@ def check_evaluation(manifest: Manifest, split: str = "query") -> None:
     if split == "query" and is_tested_by_words(manifest):
         raise DataError(
             f"{spelled(manifest.name)} has no image in the split 'query': its queries are the captions of the gallery.",
-            "To search by them: scing evaluate --queries text. To search each gallery image among the others: "
-            "--split gallery.",
+            f"Splits it has: {', '.join(manifest.splits())}. To search by them: scing evaluate --queries text. To "
+            "search each gallery image among the others: --split gallery.",
         )
     parts = {name: manifest.part(name) for name in (split, gallery_of(split))}
     known = {name: set(part.identities()) for name, part in parts.items()}

@@ -1,4 +1,4 @@
-"""Other names under which tables keep what the columns path, identity, camera and split hold."""
+"""Other names under which tables keep what the columns path, identity, camera, split and caption hold."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
+from scing_cli.core.manifest import CAPTION_COLUMN
+
+_NUMBERED_CAPTION = re.compile(r"\s*captions?[\s_-]*([0-9]{1,4})\s*", re.IGNORECASE)
 OTHER_NAMES: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "path": frozenset(
@@ -45,6 +48,7 @@ OTHER_NAMES: Mapping[str, frozenset[str]] = MappingProxyType(
         ),
         "camera": frozenset({"cam", "cams", "camid", "camids", "cameraid", "cameraname", "camname", "cid", "camno"}),
         "split": frozenset({"subset", "set", "part", "partition", "phase", "fold", "usage"}),
+        "caption": frozenset({"captions", "text", "texts", "description", "descriptions", "sentence", "sentences"}),
     }
 )
 """Column -> its other names, in lower case and without spaces, hyphens and underscores."""
@@ -66,7 +70,13 @@ def other_names(header: Iterable[str]) -> dict[str, str]:
 
 
 def renaming(header: Iterable[str]) -> Iterator[str]:
-    """Yield a sentence for each column that is not read, but likely holds the identity, the camera or the split."""
+    """Yield a sentence for each column that is not read, but likely holds what another one should."""
+    header = list(header)
     for column, name in other_names(header).items():
         if column != "path":
             yield f"The column {name!r} is not read. If it holds the {column}, rename it to {column}."
+    for name in header:
+        numbered = _NUMBERED_CAPTION.fullmatch(name)
+        if numbered and not CAPTION_COLUMN.fullmatch(name.strip().lower()):
+            right = "caption" if int(numbered[1]) < 2 else f"caption_{int(numbered[1])}"
+            yield f"The column {name!r} is not read. If it holds captions, rename it to {right}."

@@ -46,3 +46,13 @@ def test_a_column_is_named_in_any_spelling_unless_the_right_one_is_there(data, c
     header = data.draw(st.permutations([*others, spelt]))
     assert other_names(header) == ({} if column in others else {column: spelt})
     assert bool(list(renaming(header))) == (column not in others and column != "path")
+
+
+@pytest.mark.parametrize(
+    ("name", "right"),
+    [("Caption 2", "caption_2"), ("caption_1", "caption"), ("caption_02", "caption_2"), ("captions-3", "caption_3")],
+)
+def test_a_column_of_captions_that_is_almost_right_is_named(name: str, right: str) -> None:
+    sentence = f"The column {name!r} is not read. If it holds captions, rename it to {right}."
+    assert list(renaming(["path", "identity", "camera", "split", "caption", name])) == [sentence]
+    assert list(renaming(["path", "identity", "camera", "split", "caption", " Caption_2", "caption_10"])) == []
