@@ -189,20 +189,24 @@ class Terminal:
     ) -> None:
         """Print a table. Columns named in `words` are aligned left, the others, which have numbers, right.
 
+        A line break in the name of a column is one in its heading.
+
         Figures and the headings above them are never broken: a terminal that is too narrow gets one figure a line.
         """
         table = Table(title=_plain(title), title_justify="left", title_style="bold", header_style="bold")
-        for column in columns:
+        needed = 3 * len(columns) + 1  # borders
+        for column, *cells in zip(columns, *rows, strict=True):
+            width = max(len(text) for text in (*column.split("\n"), *map(str, cells)))
+            heading = Text("\n").join(map(_plain, column.split("\n")))
             if column in words:
-                table.add_column(_plain(column), overflow="fold", min_width=NARROWEST)
+                width = min(width, NARROWEST)
+                table.add_column(heading, overflow="fold", min_width=width)
             else:
-                table.add_column(_plain(column), justify="right", no_wrap=True)
+                table.add_column(heading, justify="right", no_wrap=True)
+            needed += width
         for row in rows:
             table.add_row(*(_plain(str(cell)) for cell in row))
-        figures = [place for place, column in enumerate(columns) if column not in words]
-        widths = [max(map(len, map(str, (columns[place], *(row[place] for row in rows))))) for place in figures]
-        borders = 3 * len(columns) + 1
-        fits = sum(widths) + NARROWEST * (len(columns) - len(figures)) + borders <= self.stdout.width
+        fits = needed <= self.stdout.width
         with standard_output():
             if fits:
                 self.stdout.print(table)
@@ -215,11 +219,11 @@ class Terminal:
         """Print a table that is too wide for the terminal with one figure a line, below the words of its row."""
         self.stdout.print(_plain(title), style="bold")
         for row in rows:
-            cells = list(zip(columns, map(str, row), strict=True))
+            cells = [(column.replace("\n", " "), str(cell)) for column, cell in zip(columns, row, strict=True)]
             self.stdout.print(_plain(", ".join(cell for column, cell in cells if column in words)), overflow="fold")
             for column, cell in cells:
                 if cell and column not in words:
-                    self.stdout.print(_plain(f"  {column} {cell}"), soft_wrap=True)
+                    self.stdout.print(_plain(f"  {column} {cell}"), overflow="ignore")
 
     def course(self, title: str, fit: Fit) -> None:
         """Print a training stage's figures in the first and the last epoch, and its speed."""

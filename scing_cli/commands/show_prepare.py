@@ -98,7 +98,7 @@ def _table(
     rows: list[list[str]] = []
     parts = {**report.parts, "no split": report.unsplit} if report.unsplit.images else report.parts
     for part, counts in parts.items():
-        if not counts.images and report.unsplit.images:
+        if not counts.images and (report.unsplit.images or (report.published and not _is_published(report, part))):
             continue
         cells = [f"{getattr(counts, column):,}" for column in columns]
         published = [f"{getattr(known[part], column):,}" if part in known else "" for column in columns]
@@ -109,8 +109,14 @@ def _table(
     if bad and not known:
         columns.insert(2, "unreadable")
     if known:
-        columns = [name for column in columns for name in (column, "published")]
+        columns = [name for column in columns for name in (column, f"published\n{column}")]
     return columns, rows
+
+
+def _is_published(report: Preparation, part: str) -> bool:
+    """Return whether the published data set has images in a part."""
+    published = report.published.parts if report.published else {}
+    return part in published and published[part].images > 0
 
 
 def _unreadable(report: Preparation) -> dict[str, int]:

@@ -258,7 +258,7 @@ def test_rates(done, seconds, shown):
 @pytest.mark.parametrize("width", [20, 30, 35, 40, 60, 120])
 def test_no_figure_of_a_table_is_broken_at_any_width(monkeypatch, capsys, width):
     monkeypatch.setenv("COLUMNS", str(width))
-    columns = ["part", "identities", "published", "images", "published"]
+    columns = ["part", "identities", "published\nidentities", "images", "published\nimages"]
     rows = [["train", "1,041", "1,041", "32,621", "32,621"], ["a part with a long name", "3,060", "", "82,161", ""]]
     Terminal(as_json=False).table("MSMT17", columns, rows, words=("part",))
     shown = capsys.readouterr().out

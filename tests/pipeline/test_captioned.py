@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -56,8 +57,15 @@ def test_the_table_has_captions_and_the_note_says_how_to_search_by_them(scing, c
     name, data = captioned
     shown = scing("prepare", data).out
     heading = next(line for line in shown.splitlines() if "identities" in line)
-    assert "captions" in heading
-    assert ("published" in heading) == (name != "UFine6926")
+    assert heading.count("captions") == (1 if name == "UFine6926" else 2)
+    assert any(line.count("published") == 4 for line in shown.splitlines()) == (name != "UFine6926")
+    assert not re.search(r"^│ query", shown, re.MULTILINE)
+    assert re.search(r"^│ gallery", shown, re.MULTILINE)
+    monkeypatch.setenv("COLUMNS", "60")
+    narrow = scing("prepare", data, "--output", "again.csv").out
+    assert len(re.findall(r"^  published captions [0-9,]+$", narrow, re.MULTILINE)) == (
+        0 if name == "UFine6926" else 2 + (name != "ICFG-PEDES")
+    )
     assert "No image is a query. The captions of the gallery are: scing evaluate --queries text" in shown
 
 
