@@ -93,10 +93,10 @@ class Manifest:
             raise DataError(f"The split {split!r} is unknown.", f"Known splits: {', '.join(SPLITS)}, all.")
         rows = tuple(sample for sample in self.samples if sample.split == split)
         if not rows:
-            present = ", ".join(self.splits()) or "none (no row has a split; --split all selects every row)"
-            ways = "scing prepare DIR --hold-out 0.3 makes a test; scing embed --split all takes every image."
+            present = ", ".join(self.splits()) or "none (no row has a split)"
             raise DataError(
-                f"{spelled(self.name)} has no image in the split {split!r}.", f"Splits it has: {present}. {ways}"
+                f"{spelled(self.name)} has no image in the split {split!r}.",
+                f"Splits it has: {present}. {_way_to(split, self.splits())}",
             )
         return dataclasses.replace(self, samples=rows)
 
@@ -130,6 +130,14 @@ class Manifest:
             fields = (sample.path, sample.identity, sample.camera, sample.split, sample.caption, *extra)
             digest.update(("\0".join(fields) + "\0\n").encode())
         return digest.hexdigest()
+
+
+def _way_to(split: str, present: Sequence[str]) -> str:
+    """Return what to do about a split without rows: `--hold-out` divides people where no image is for testing."""
+    way = f"Write {split} in the column split of a CSV (scing prepare DIR writes one)."
+    if split != "val" and not {"query", "gallery"}.intersection(present):
+        way = "scing prepare DIR --hold-out 0.3 divides the people into training and test."
+    return f"{way} scing embed --split all takes every image." if split == "gallery" else way
 
 
 def is_junk(identity: str) -> bool:

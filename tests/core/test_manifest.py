@@ -46,6 +46,29 @@ def test_a_part_without_rows_names_the_parts_there_are() -> None:
         mine(*ROWS).part("Query")
 
 
+@pytest.mark.parametrize(
+    ("split", "rows", "way"),
+    [
+        ("val", ROWS, "Write val in the column split of a CSV (scing prepare DIR writes one)."),
+        ("query", ROWS[1:3], "scing prepare DIR --hold-out 0.3 divides the people into training and test."),
+        ("train", ROWS[3:4], "scing prepare DIR --hold-out 0.3 divides the people into training and test."),
+        ("gallery", ROWS[1:3], "into training and test. scing embed --split all takes every image."),
+    ],
+)
+def test_the_way_to_a_split_leads_to_it(split: str, rows: tuple[Sample, ...], way: str) -> None:
+    with pytest.raises(DataError) as caught:
+        mine(*rows).part(split)
+    assert caught.value.remedy.endswith(way)
+    assert ("--hold-out" in caught.value.remedy) == (split != "val")
+
+
+def test_no_people_are_divided_where_some_are_tested_already() -> None:
+    tested = [row for row in ROWS if row.split == "query"]
+    for split in ("train", "gallery"):
+        with pytest.raises(DataError, match=f"Write {split} in the column split of a CSV"):
+            mine(*tested).part(split)
+
+
 def test_captions_are_in_the_order_of_their_columns() -> None:
     row = Sample("a.jpg", caption="one", extra=(("caption_10", "ten"), ("weather", "rain"), ("caption_2", "two")))
     assert row.captions == ("one", "two", "ten")
