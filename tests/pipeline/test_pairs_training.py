@@ -100,6 +100,22 @@ def test_from_data_to_a_search_by_words(scing, table, method):
     np.testing.assert_allclose(images @ quick[0], [hit["score"] for hit in result["hits"]], atol=2e-3)
 
 
+def test_a_validation_counts_the_captions_of_people_of_the_training(scing, table):
+    with table.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.reader(stream))
+    seen = min(row[1] for row in rows if row[3] == "val")
+    shown = [row for row in rows if row[1] == seen]
+    for row in shown:
+        row[1] = "0001"
+    with table.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows(rows)
+    assert scing("train-prompts", "--data", table, *MODEL, "--method", "direct", "--run", "run").code == 0
+    told = scing("train-visual", "--run", "run", "--epochs", "1", "--batch-size", "8", "--validate", "--json")
+    assert f"{2 * len(shown)} of {told.json['validation']['queries']} queries show people of the training" in told.err
+    again = scing("evaluate", "--run", "run", "--split", "val", "--queries", "text", "--json").json
+    assert told.json["cautions"] == again["cautions"]
+
+
 def states(run):
     """The state of both towers in a run, and the prompts that stage 1 saved."""
     folder = Path(run)

@@ -23,6 +23,7 @@ from scing_cli.core.methods.prompts_file import check_identities
 from scing_cli.core.runtime import Reporter, choose_precision
 from scing_cli.core.settings import VisualSettings, given_settings, saved_settings
 from scing_cli.core.training import AdamGroups
+from scing_cli.core.workflows.shared.caption_side import captions_of, images_of_test
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.scoring import score_captions, score_parts, sides
 from scing_cli.core.workflows.shared.starting_encoder import starting_clip
@@ -146,6 +147,13 @@ class Stage2Input:
         if self.tunes_text:
             text = self.clip.text.cpu()
             make_openvino_text(self.run.text_inference, text, text_encoder_digest(text), reporter=reporter)
+
+    def queries(self, validation: Manifest) -> Manifest:
+        """Return a row for each query of a validation: the image of each caption, or each image."""
+        if not self.tunes_text:
+            return validation.part("val")
+        images = images_of_test(validation, "val")
+        return dataclasses.replace(images, samples=captions_of(images, "val").samples())
 
     def validate(self, validation: Manifest, reporter: Reporter) -> Scores:
         """Evaluate the last epoch on the split `val`: with captions as queries if the method learns from them."""

@@ -158,7 +158,7 @@ def train_visual(
                 report = _train(inputs, settings, session, reporter)
             scores = inputs.validate(validation, reporter) if validation is not None else None
             report_left_out(left_out.dropped(), total, reporter, target=opened.left_out("visual"))
-            cautions = _cautions(validation, inputs.rows.part) if validation is not None else ()
+            cautions = _cautions(validation, inputs) if validation is not None else ()
             for caution in cautions:
                 reporter.warn(caution.text)
             return dataclasses.replace(report, validation=scores, left_out=left_out.dropped(), cautions=cautions)
@@ -197,9 +197,9 @@ def _train(inputs: Stage2Input, settings: VisualSettings, session: TrainingSessi
     )
 
 
-def _cautions(validation: Manifest, trained: Manifest) -> tuple[Caution, ...]:
-    """Return the caution that the split `val` shows people, or images, of the training."""
-    queries, files = validation.part("val"), set(file_keys(trained.files()))
-    people = set(trained.identities())
+def _cautions(validation: Manifest, inputs: Stage2Input) -> tuple[Caution, ...]:
+    """Return the caution that queries of the split `val`, images or captions, show people or images of the training."""
+    queries, trained = inputs.queries(validation), inputs.rows.part
+    files, people = set(file_keys(trained.files())), set(trained.identities())
     rows = zip(file_keys(queries.files()), queries, strict=True)
     return trained_on([row.identity for key, row in rows if row.identity in people or key in files], len(queries))
