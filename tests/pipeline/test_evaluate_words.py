@@ -194,7 +194,7 @@ def test_saved_embeddings_of_captions(scing, tmp_path, monkeypatch):
 def reports(finished, world, tmp_path_factory):
     """Reports of both directions, and a copy of the run that they are of."""
     folder = tmp_path_factory.mktemp("reports")
-    run = Path(shutil.copytree(finished, folder / "run", ignore=shutil.ignore_patterns("report.json")))
+    run = Path(shutil.copytree(finished, folder / "a run", ignore=shutil.ignore_patterns("report.json")))
     choice = scing_cli.ModelChoice(run=run)
     for name, direction in (("words", None), ("back", "image-to-text")):
         scing_cli.evaluate(
@@ -224,10 +224,12 @@ def test_a_report_shows_the_words(reports, name):
 
 
 def test_thresholds_of_words_are_for_words_alone(scing, reports, world, tmp_path):
-    run, photo = reports / "run", min((world / "query").glob("*.jpg"))
+    run, photo = reports / "a run", min((world / "query").glob("*.jpg"))
     assert not (run / "report.json").exists()
     assert scing("embed", "--run", run, "--data", world, "--output", tmp_path / "g.faiss").code == 0
     asked = ("search", "--index", tmp_path / "g.faiss", "--false-match-rate", "0.1")
+    step = f"Make one: scing evaluate --run '{run}' --queries text --data DIR --output report then search again with"
+    refuse(scing(*asked, "--text", "a man"), "there is no report with words of the model that made", step)
     found = scing(*asked, "--text", "a man", "--report", reports / "words", "--json")
     told = json.loads((reports / "words" / "report.json").read_text(encoding="utf-8"))
     kept = [
@@ -241,5 +243,23 @@ def test_thresholds_of_words_are_for_words_alone(scing, reports, world, tmp_path
     assert scing("evaluate", "--run", run, "--data", world, "--output", tmp_path / "photos").code == 0
     words = scing(*asked, "--text", "a man", "--report", tmp_path / "photos")
     refuse(words, "was measured with photos; scores of words are lower.", "--queries text")
-    scing("evaluate", "--run", run, "--data", world, *TEXT, "--output", tmp_path / "again")
+    refuse(scing(*asked, "--text", "a man"), "report.json was measured with photos; scores of words are lower.", step)
+    again = scing("evaluate", "--run", run, "--data", world, *TEXT, "--output", tmp_path / "again")
+    assert "The run keeps no thresholds of words: name this report with --report." in again.err
+    back = scing("evaluate", "--run", run, "--data", world, *BACK, "--output", tmp_path / "again")
+    assert "No search uses the thresholds of this report, which are of images among captions" in back.err
+    assert "--report" not in back.err
     assert "direction" not in json.loads((run / "report.json").read_text(encoding="utf-8"))
+
+
+def test_a_report_shows_the_losses_and_the_settings_of_a_method_of_captions(scing, both_towers, tmp_path):
+    assert scing("evaluate", "--run", both_towers, *TEXT, "--output", tmp_path / "report").code == 0
+    page = Page((tmp_path / "report" / "report.html").read_text(encoding="utf-8"))
+    prompts, visual = page.source.index("Losses of train-prompts"), page.source.index("Losses of train-visual")
+    assert "sdm" in page.source[prompts:visual]
+    assert all(term in page.source[visual:] for term in ("sdm", "identity"))
+    first, second = page.facts("train-prompts"), page.facts("train-visual")
+    assert (first["method"], first["prompt-depth"], second["stage2-loss"]) == ("prompt-decoupling", "2", "sdm+id")
+    assert not {"gate", "tokens", "consistency", "milestones", "instances", "warmup-lr"} & set(first)
+    assert not {"margin", "triplet-weight", "milestones", "camera-embedding"} & set(second)
+    assert {"final-lr", "warmup-lr", "head-lr-factor", "mask-words"} <= set(second)

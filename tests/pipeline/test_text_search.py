@@ -178,7 +178,7 @@ def test_a_long_text_is_cut_and_a_foreign_one_named(scing, index):
         (("--text", "a\udcff man"), r"--text: a\udcff man is not UTF-8."),
         (("--text", "a", "--text", "b", "PHOTO"), "2 texts were given with photos"),
         (("--text", "a", "--rerank"), "a text has no such neighbours"),
-        (("--text", "a", "--false-match-rate", "0.01"), "--false-match-rate was measured with photos"),
+        (("--text", "a", "--false-match-rate", "0.01"), "--false-match-rate: there is no report with words of the"),
         (("--text", "a", "--box", "1,1,4,4"), "--box has no effect on words."),
         (("--text", "a", "--join", "mean"), "--join has no effect on words."),
         (("--text", "a", "--strict"), "--strict has no effect on words."),

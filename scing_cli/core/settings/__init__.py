@@ -30,6 +30,7 @@ from scing_cli.core.settings.settings_file import (
     of_method,
     read_config,
     saved_settings,
+    with_effect,
 )
 from scing_cli.core.settings.visual_settings import VisualSettings, check_planned
 
@@ -53,4 +54,5 @@ __all__ = [
     "read_config",
     "saved_settings",
     "unread",
+    "with_effect",
 ]

@@ -17,7 +17,7 @@ from scing_cli.core.errors import SettingError, spelled
 from scing_cli.core.safe_reading import read_limited
 from scing_cli.core.settings.data_settings import DataSettings
 from scing_cli.core.settings.field import Settings, check_used
-from scing_cli.core.settings.prompt_settings import PromptSettings, check_method
+from scing_cli.core.settings.prompt_settings import METHODS, PromptSettings, check_method, unread
 from scing_cli.core.settings.visual_settings import VisualSettings, check_loss
 
 MOST = 2**14  # bytes of a settings file: time to parse a dotted TOML key grows with the square of its parts
@@ -188,6 +188,24 @@ def _limit(value: Any) -> str:
 def saved_settings(settings: Settings) -> dict[str, Any]:
     """Return settings as JSON-ready values, keyed by option name."""
     return settings.model_dump(mode="json", by_alias=True)
+
+
+def with_effect(stage: str, method: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the saved settings of a stage without those that the method does not read or that other values make idle.
+
+    Args:
+        stage: A table of settings.
+        method: The method of the run; of one that is not known, all settings are returned.
+        values: The settings as `saved_settings` returns them.
+    """
+    kind = TABLES.get(stage)
+    if kind is None or method not in METHODS:
+        return dict(values)
+    idle = set(unread(method, kind))
+    for name, setting in kind.described():
+        if any(values.get(other.replace("_", "-"), ...) == value for other, value in setting.idle_with):
+            idle.add(name)
+    return {name: value for name, value in values.items() if name.replace("-", "_") not in idle}
 
 
 def of_method(settings: VisualSettings, method: str) -> VisualSettings:

@@ -23,6 +23,7 @@ from scing_cli.core.settings import (
     of_method,
     read_config,
     saved_settings,
+    with_effect,
 )
 
 CONFIGS = sorted((Path(__file__).parents[3] / "examples" / "configs").glob("*.toml"))
@@ -295,3 +296,39 @@ def test_each_loss_of_stage_2_has_a_margin_and_a_smoothing_of_its_own():
         settings = build_settings(VisualSettings, {}, options)
         assert (settings.margin, settings.label_smoothing) == expected
         assert build_settings(VisualSettings, saved_settings(settings), {}) == settings
+
+
+@pytest.mark.parametrize(
+    ("stage", "method", "values", "idle"),
+    [
+        ("train-prompts", "scing", {"consistency": False}, {"views", "final-lr", "warmup-lr"}),
+        ("train-prompts", "scing", {"schedule": "cosine", "warmup-epochs": 2}, {"milestones"}),
+        ("train-visual", "scing", {"stage2-loss": "clip-reid", "schedule": "cosine"}, {"milestones", "mask-words"}),
+        ("train-visual", "direct", {"stage2-loss": "itc"}, {"milestones", "head-lr-factor", "margin", "instances"}),
+    ],
+)
+def test_settings_without_an_effect_are_left_out(stage, method, values, idle):
+    saved = saved_settings(build_settings(TABLES[stage], {}, {"method": method, **values}))
+    shown = with_effect(stage, method, saved)
+    assert idle <= set(saved) - set(shown)
+    assert shown.items() <= saved.items()
+    assert {name: shown[name] for name in values} == values
+    given = build_settings(TABLES[stage], {}, {"method": method, **shown})
+    check_method(given)
+    check_used(given)
+    assert with_effect(stage, "a method of tomorrow", saved) == saved
+
+
+def test_a_stage_without_training_shows_its_model_alone():
+    saved = saved_settings(build_settings(PromptSettings, {}, {"method": "direct"}))
+    shown = with_effect("train-prompts", "direct", saved)
+    assert set(shown) == {
+        "method",
+        "model",
+        "pretrained",
+        "stride",
+        "statistics",
+        "interpolation",
+        "image-size",
+        "seed",
+    }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ def find_threshold(
     if wanted.false_match_rate is None:
         return None if wanted.threshold is None else Threshold(wanted.threshold)
     remedy = _remedy(model, stamp, words=words)
-    file, content = _report(wanted, model.run, index, remedy)
+    file, content = _report(wanted, model.run, index, remedy, words=words)
     _check_model(content, file, stamp, index, remedy)
     _check_queries(content, file, remedy, words=words)
     try:
@@ -97,13 +98,16 @@ def find_threshold(
     return Threshold(score, wanted.false_match_rate, source)
 
 
-def _report(wanted: MatchRule, run: Run | None, index: Path, remedy: str) -> tuple[Path, Mapping[str, Any]]:
+def _report(
+    wanted: MatchRule, run: Run | None, index: Path, remedy: str, *, words: bool
+) -> tuple[Path, Mapping[str, Any]]:
     if wanted.report is not None:
         file = wanted.report / "report.json" if wanted.report.is_dir() else wanted.report
     elif run is not None and run.report.is_file():
         file = run.report
     else:
-        raise SettingError(f"--false-match-rate: there is no report of the model that made {index}.", remedy)
+        kind = " with words" if words else ""
+        raise SettingError(f"--false-match-rate: there is no report{kind} of the model that made {index}.", remedy)
     content = read_json(file, remedy=remedy)
     if content.get("kind") != REPORT_KIND:
         raise RunError(f"{file} is not a report of an evaluation.", remedy)
@@ -111,7 +115,7 @@ def _report(wanted: MatchRule, run: Run | None, index: Path, remedy: str) -> tup
 
 
 def _remedy(model: OpenedModel, stamp: Stamp, *, words: bool) -> str:
-    named = f"--run {model.run.path}" if model.run is not None else stamp.made_by()
+    named = f"--run {shlex.quote(str(model.run.path))}" if model.run is not None else stamp.made_by()
     kind = "" if stamp.descriptor == "projected" else f" --descriptor {stamp.descriptor}"
     kind += " --queries text" if words else ""
     then = "then search again" + (" with --report report" if words or model.run is None else "")

@@ -14,6 +14,7 @@ from scing_cli.core.evaluation.sampling import Estimate
 from scing_cli.core.figures.report.charts import cmc_chart, roc_chart, score_chart, training_chart
 from scing_cli.core.figures.report.page import Block, Cell, Chart, Facts, Picture, Section, Table, Text
 from scing_cli.core.safe_reading import check_ordinary, read_limited
+from scing_cli.core.settings import with_effect
 from scing_cli.core.workflows.evaluate.report.findings import Findings
 from scing_cli.core.workflows.evaluate.report.ranking_pictures import RankingPicture
 
@@ -25,10 +26,8 @@ CAMERAS_SHOWN = 12  # a table of more is too wide for a page: it is in report.js
 SPREAD = "How the scores of each kind of pairs are spread."
 ROC = "ROC: the true-match rate over the false-match rate."
 SHOWN_RANKINGS = "The {} queries by average precision (AP), with their nearest {}s that the protocol counts."
-TERMS = {
-    "train-prompts": ("contrast", "consistency"),
-    "train-visual": ("identity", "triplet", "image_to_text"),
-}
+STAGES = ("train-prompts", "train-visual")
+GRADIENT = "gradient_"  # a log has the norm of the gradient of each loss term, by the term's name
 
 
 def ranking(findings: Findings) -> Section:
@@ -163,11 +162,17 @@ def _courses(log: Path) -> Iterator[Block]:
         rows = [json.loads(line) for line in read_limited(log).decode("utf-8").splitlines()]
     except (OSError, ValueError, RecursionError):
         return
-    for stage, terms in TERMS.items():
+    for stage in STAGES:
         own = [row for row in rows if isinstance(row, dict) and row.get("stage") == stage]
-        drawn = [term for term in terms if _are_numbers(own, term)]
+        drawn = [term for term in _terms(own) if _are_numbers(own, term)]
         if drawn and _are_numbers(own, "epoch"):
             yield Chart(training_chart(stage, own, drawn), f"Losses of {stage}, mean of each epoch.")
+
+
+def _terms(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the names of the loss terms in a log, in its order."""
+    first = rows[0] if rows else {}
+    return [name for name in first if GRADIENT + name in first and name.isascii() and name.isidentifier()]
 
 
 def _are_numbers(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
@@ -181,7 +186,10 @@ def settings(findings: Findings) -> Section:
     facts = [Facts("this evaluation", {"data": report.data, "model": report.model, **subject.summary()})]
     if subject.run is not None:
         info = subject.run.info
-        facts += [Facts(stage, _texts(values)) for stage, values in info["settings"].items()]
+        method = info["settings"].get("train-prompts", {}).get("method", "")
+        facts += [
+            Facts(stage, _texts(with_effect(stage, method, values))) for stage, values in info["settings"].items()
+        ]
         facts += [
             Facts("data of the training", _texts({name: info["data"].get(name) for name in TRAINED_ON})),
             Facts("versions", _texts(info.get("versions", {}))),

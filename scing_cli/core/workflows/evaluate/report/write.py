@@ -94,7 +94,12 @@ def write_report(
     _write(folder, {"report.json": json_text(content), "report.html": page, "queries.csv": _queries(findings), **lists})
     if not lists:
         (folder / sections.LEFT_OUT).unlink(missing_ok=True)  # of a former report
-    if subject.run is not None and report.direction:
+    if report.direction == "image-to-text":
+        reporter.note(
+            "No search uses the thresholds of this report, which are of images among captions: those for a search by "
+            "words are in a report without --direction."
+        )
+    elif subject.run is not None and report.direction:
         reporter.note("The run keeps no thresholds of words: name this report with --report.")
     elif subject.run is not None:
         _keep(subject.run, subject.split, content, reporter)
