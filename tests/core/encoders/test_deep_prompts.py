@@ -18,7 +18,7 @@ from tiny import TINY_MODEL, spread_out, tiny_clip
 from scing_cli.core.artifacts import STAMP
 from scing_cli.core.encoders.attention import run_block
 from scing_cli.core.encoders.clip import ClipModel, empty_clip, load_clip, load_image_tower
-from scing_cli.core.encoders.encoder_file import encoder_digest, load_image_encoder, save_image_encoder
+from scing_cli.core.encoders.encoder_file import encoder_digest, load_image_encoder, save_encoders
 from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.encoders.text import TextEncoder
 from scing_cli.core.encoders.tokenizer import tokens_of
@@ -172,7 +172,7 @@ def test_towers_are_rebuilt_saved_and_copied_with_their_prompts(file: str, tmp_p
     again = TextEncoder(**clip.text.sizes)
     again.load_state_dict(clip.text.state_dict())
     assert torch.equal(texts_of(again.eval(), CAPTIONS), texts_of(clip.text, CAPTIONS))
-    digest = save_image_encoder(tmp_path, clip.image, {})
+    digest = save_encoders(tmp_path, clip.image, {})
     loaded, stamp = load_image_encoder(tmp_path)
     assert (stamp["model"]["prompt_tokens"], stamp["model"]["prompt_depth"]) == (4, 2)
     assert encoder_digest(loaded) == digest
@@ -188,7 +188,7 @@ def test_towers_are_rebuilt_saved_and_copied_with_their_prompts(file: str, tmp_p
 
 def test_a_towers_weights_file_brings_its_prompts(file: str, tmp_path: Path) -> None:
     clip = prompted(file, 4, 2)
-    save_image_encoder(tmp_path, clip.image, {})
+    save_encoders(tmp_path, clip.image, {})
     weights = str(tmp_path / "image_encoder.safetensors")
     image = load_image_tower(file, weights).image
     assert image.config == clip.image.config
@@ -209,7 +209,7 @@ def test_a_towers_weights_file_brings_its_prompts(file: str, tmp_path: Path) -> 
     "change", [{"prompt_depth": 3}, {"prompt_depth": 99}, {"prompt_tokens": 0}, {"prompt_depth": None}]
 )
 def test_a_stamp_that_tells_other_prompts_is_refused(file: str, tmp_path: Path, change: dict[str, object]) -> None:
-    save_image_encoder(tmp_path, prompted(file, 4, 2).image, {})
+    save_encoders(tmp_path, prompted(file, 4, 2).image, {})
     edit_json(tmp_path / STAMP, lambda stamp: stamp["model"].update(change))
     with pytest.raises(RunError, match="stamp"):
         load_image_encoder(tmp_path)
