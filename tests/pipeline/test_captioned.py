@@ -140,3 +140,31 @@ def test_images_of_market1501_in_cuhk_pedes_are_recognised_by_their_bytes(scing,
     told = scing("evaluate", "--run", "run", "--data", market, "--json")
     assert {caution["kind"]: caution["count"] for caution in told.json["cautions"]} == {"trained-on": 2}
     assert "2 of 4 queries show people of the training, such as 0011" in told.err
+
+
+def test_from_each_data_set_to_a_search_by_words(scing, captioned, here):
+    """All commands on each data set: the run learns from its pairs, and every caption of the test is a query."""
+    name, data = captioned
+    entries = ENTRIES[name]()
+    train, test = ([entry for entry in entries if entry["split"].lower() == split] for split in ("train", "test"))
+    pairs, queries = (sum(len(entry["captions"]) for entry in part) for part in (train, test))
+    small = ("--epochs", "1", "--batch-size", "2", "--json")
+    assert scing("prepare", data, "--json").code == 0
+    given = ("--method", "prompt-decoupling", "--model", "scing-tiny", "--prompt-tokens", "1")
+    first = scing("train-prompts", "--data", data, *given, *small, "--run", "run")
+    assert first.code == 0, first.err
+    people = len({entry["id"] for entry in train})
+    assert (first.json["identities"], first.json["images"], first.json["captions"]) == (people, len(train), pairs)
+    second = scing("train-visual", "--run", "run", *small, "--warmup-epochs", "0")
+    assert second.code == 0, second.err
+    assert second.json["trainable"]["heads"] == 193 * people
+    assert scing("embed", "--run", "run", "--output", "g.faiss").code == 0
+    told = scing("evaluate", "--run", "run", "--queries", "text", "--json")
+    assert told.code == 0, told.err
+    assert (told.json["queries"], told.json["gallery"]) == (queries, len(test))
+    assert ("tokens that the model reads" in told.err) == (name == "UFine6926")
+    words = test[0]["captions"][0]
+    found = scing("search", "--text", words, "--index", "g.faiss", "--json")
+    assert found.code == 0, found.err
+    (result,) = found.json["results"]
+    assert len(result["hits"]) == len(test)

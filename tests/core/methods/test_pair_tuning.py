@@ -160,6 +160,11 @@ def test_a_short_training_lowers_the_loss(loss: str) -> None:
     assert totals[-1] < 0.8 * totals[0]
 
 
+@pytest.mark.parametrize(("identities", "count"), [(11_003, 5_644_539), (3_102, 1_591_326), (3_701, 1_898_613)])
+def test_the_classifier_of_each_data_set_has_512_weights_and_a_bias_per_identity(identities: int, count: int) -> None:
+    assert sum(value.numel() for value in identity_head(512, identities, SEED).parameters()) == count
+
+
 def test_every_draw_is_a_function_of_the_key() -> None:
     clip = prompted()
     encoder = pairs(clip, augmentation=Augmentation(padding=2))
