@@ -66,6 +66,24 @@ def check_lists(folder: Path) -> None:
             )
 
 
+def check_only_list(folder: Path) -> None:
+    """Check that a folder that is read by its only list does not have several.
+
+    Raises:
+        DataError: If it has.
+    """
+    names = lists_in(folder)
+    if len(names) > 1:
+        raise DataError(
+            f"{_several(folder, names, 'images')} Which of them says who is in the images is not known.",
+            "Move all but one of them away, or out of the folder.",
+        )
+
+
+def _several(place: Path, names: list[str], folder: str) -> str:
+    return f"{spelled(place)} has several lists next to {folder}: {', '.join(map(spelled, names))}."
+
+
 def _check_names(place: Path, listing: Listing) -> None:
     """Raise if a JSON file next to `imgs`, or a list next to `images`, has no known name."""
     near = [name for name in FOLDERS if name in listing.folders]
@@ -78,7 +96,7 @@ def _check_names(place: Path, listing: Listing) -> None:
     if "imgs" in near or len(names) == 1:
         what = f"{spelled(place)} has {spelled(names[0])} next to {near[0]}, a name that no layout has."
     else:
-        what = f"{spelled(place)} has several lists next to {near[0]}: {', '.join(map(spelled, names))}."
+        what = _several(place, names, near[0])
     raise DataError(
         f"{what} The folders in {near[0]} are not read as people, because such files say who is in an image.",
         f"Lists of images with captions are named {known}, or are the only one next to a folder images (ufine6926): "

@@ -61,12 +61,22 @@ def locate(path: Path, *, layout: str = "auto") -> Location:
             break
     else:
         if layout != "auto" and LAYOUTS[layout].variants:
+            _check_only_list(path, layout)
             what = f"{path} lacks what --layout {layout} needs:\n{needed_markers(path, layout)}"
             raise DataError(what, unknown_remedy(path))
         found = find_own(path, layout)
     if layout == "auto":
         _check_strips(found)
     return found
+
+
+def _check_only_list(path: Path, layout: str) -> None:
+    """Raise if a layout of a single list of any name does not fit because there are several."""
+    if any(ANY_LIST in variant.lists for variant in LAYOUTS[layout].variants):
+        from scing_cli.core.datasets.caption_lists import check_only_list
+
+        for folder in wrapped_folders(path):
+            check_only_list(folder)
 
 
 def _check_not_part(path: Path, names: list[str]) -> None:

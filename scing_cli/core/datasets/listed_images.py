@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from scing_cli.core.datasets.caption_entry import CaptionEntry, check_entry
+from scing_cli.core.datasets.caption_file import MOST_CAPTIONS
 from scing_cli.core.datasets.dataset import DataSet, Dropped, gather, raise_faults
 from scing_cli.core.datasets.disk_names import samples_on_disk
 from scing_cli.core.datasets.foreign_paths import why_foreign
@@ -27,6 +28,7 @@ SPLIT_OF: Mapping[str, str] = MappingProxyType({"train": "train", "val": "val", 
 MOST_FAULTS = 1_000  # after which reading stops
 AGAIN = "Copy it again from where the data came from."
 CSV = "A CSV can describe any data: columns path, identity, split, caption, caption_2."
+SMALLER = f"Leave out fields that are not read, such as processed_tokens. {CSV}"
 OUT = "its path leads out of the folder"
 
 
@@ -74,8 +76,7 @@ def items_of(source: Path) -> Iterator[Any]:
         DataError: If it is not a JSON list in UTF-8, or is larger than `safe_reading.MOST`.
     """
     try:
-        check_ordinary(source)
-        yield from json_items(read_limited(source))
+        yield from json_items(_content(source))
     except OSError as error:
         raise DataError(f"{source} cannot be read: {error.strerror}.", "Check the path and its permissions.") from error
     except UnicodeDecodeError as error:
@@ -86,12 +87,20 @@ def items_of(source: Path) -> Iterator[Any]:
         ) from error
 
 
+def _content(source: Path) -> bytes:
+    check_ordinary(source)
+    try:
+        return read_limited(source)
+    except ValueError as error:
+        raise DataError(f"{source} is too large: {error}.", SMALLER) from error
+
+
 def _rows(source: Path, kind: ImageList) -> tuple[tuple[Sample, ...], list[Dropped], list[str]]:
     """Return the rows, those whose paths lead elsewhere, and notes."""
     faults: list[tuple[int, str]] = []
     dropped: list[Dropped] = []
     first: dict[str, tuple[int, Sample]] = {}
-    repeated = blank = 0
+    repeated = joined = blank = 0
     for number, item in enumerate(items_of(source), start=1):
         entry = check_entry(item, kind.schema)
         split = entry if isinstance(entry, str) else SPLIT_OF.get(entry.split.strip().lower(), kind.others)
@@ -106,19 +115,35 @@ def _rows(source: Path, kind: ImageList) -> tuple[tuple[Sample, ...], list[Dropp
             continue
         row = _row(entry, posixpath.join(kind.folder, path), split, kind)
         earlier, same = first.setdefault(row.path, (number, row))
-        if row != same:
-            faults.append((number, f"{spelled(entry.path)!r} is in entry {earlier} already, with other fields"))
-        repeated += earlier != number
-        blank += (earlier == number) * (len(entry.captions) - len(row.captions))
+        if earlier == number:
+            blank += len(entry.captions) - len(row.captions)
+            continue
+        together = _joined(same, row)
+        if isinstance(together, str):
+            faults.append((number, f"{spelled(entry.path)!r} is in entry {earlier} already, {together}"))
+        else:
+            first[row.path] = earlier, together
+            repeated += together == same
+            joined += together != same
     stopped = "Reading stopped there. " if len(faults) == MOST_FAULTS else ""
     raise_faults(source, faults, f"{stopped}Correct these entries, or copy the file again. {CSV}", unit="entry")
-    return tuple(row for _, row in first.values()), dropped, list(_notes(repeated, blank))
+    return tuple(row for _, row in first.values()), dropped, list(_notes(repeated, joined, blank))
 
 
 def _row(entry: CaptionEntry, path: str, split: str, kind: ImageList) -> Sample:
     camera = re.match(kind.camera, posixpath.basename(path)) if kind.camera else None
     row = Sample(path, entry.identity, camera[1] if camera else "", split)
     return row.with_captions([text for text in entry.captions if text.strip()])
+
+
+def _joined(row: Sample, other: Sample) -> Sample | str:
+    """Return a row with the captions of another entry of its image too, or why they cannot be one row."""
+    if (row.identity, row.split) != (other.identity, other.split):
+        return "with another id or split"
+    texts = (*row.captions, *(text for text in dict.fromkeys(other.captions) if text not in row.captions))
+    if len(texts) > MOST_CAPTIONS:
+        return f"and has more than {MOST_CAPTIONS} captions with it"
+    return row.with_captions(texts) if len(texts) > len(row.captions) else row
 
 
 def _unknown_split(entry: CaptionEntry) -> str:
@@ -140,8 +165,11 @@ def _such(dropped: list[Dropped]) -> str:
     return f": {counted(len(dropped), 'path')}, such as {spelled(dropped[0].path)}: {dropped[0].reason}"
 
 
-def _notes(repeated: int, blank: int) -> Iterator[str]:
+def _notes(repeated: int, joined: int, blank: int) -> Iterator[str]:
     if repeated:
         yield f"{counted(repeated, 'repeated entry is', 'repeated entries are')} counted once."
+    if joined:
+        have = counted(joined, "repeated entry has", "repeated entries have")
+        yield f"{have} other captions of its image: all of them are used."
     if blank:
         yield f"{counted(blank, 'empty caption')} {agreeing(blank, 'is', 'are')} left out."

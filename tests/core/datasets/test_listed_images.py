@@ -158,9 +158,24 @@ def test_an_unknown_split_is_a_fault_where_the_data_set_has_no_such(tmp_path: Pa
 def test_a_repeated_entry_counts_once_and_one_that_differs_is_a_fault(tmp_path: Path) -> None:
     data = reading(tmp_path / "data", [ENTRY, ENTRY, {**ENTRY, "file_path": ".\\cam_a\\1.bmp"}])
     assert (len(data.manifest), data.notes) == (1, ("2 repeated entries are counted once.",))
-    for change in ({"id": 2}, {"split": "test"}, {"captions": ["Another."]}):
-        with pytest.raises(DataError, match=r"entry 2: '.*cam_a.1\.bmp' is in entry 1 already, with other fields"):
-            reading(tmp_path / "data", [ENTRY, {**ENTRY, **change}])
+    for change in ({"id": 2}, {"split": "test"}):
+        with pytest.raises(
+            DataError, match=r"entry 2: '.*cam_a.1\.bmp' is in entry 1 already, with another id or split"
+        ):
+            reading(tmp_path / "data", [ENTRY, {**ENTRY, **change, "captions": ["Another."]}])
+
+
+def test_captions_of_an_image_in_several_entries_are_joined(tmp_path: Path) -> None:
+    lists = (["A man.", "In red."], ["In red.", "A bag.", "A bag."], ["A man."], [" ", "Tall."])
+    data = reading(tmp_path / "data", [{**ENTRY, "captions": texts} for texts in lists])
+    assert [row.captions for row in data.manifest] == [("A man.", "In red.", "A bag.", "Tall.")]
+    assert data.notes == (
+        "1 repeated entry is counted once.",
+        "2 repeated entries have other captions of its image: all of them are used.",
+    )
+    many = [{**ENTRY, "captions": [f"{start + number}" for number in range(30)]} for start in (0, 30)]
+    with pytest.raises(DataError, match=r"entry 2: .* is in entry 1 already, and has more than 50 captions with it"):
+        reading(tmp_path / "data", many)
 
 
 def test_empty_captions_are_left_out_and_images_without_are_kept(tmp_path: Path) -> None:
@@ -211,8 +226,9 @@ def test_a_very_large_list_is_refused_with_the_limit(tmp_path: Path) -> None:
     reading(tmp_path / "data", [ENTRY])
     with (tmp_path / "data" / "reid_raw.json").open("r+b") as file:
         file.truncate(200 * 2**20)
-    with pytest.raises(DataError, match="it has more than 134,217,728 bytes"):
+    with pytest.raises(DataError, match="is too large: it has more than 134,217,728 bytes") as caught:
         read_data(tmp_path / "data")
+    assert caught.value.remedy.startswith("Leave out fields that are not read, such as processed_tokens. A CSV")
 
 
 def test_joint_data_keep_captions_and_keep_people_apart(tmp_path: Path) -> None:
