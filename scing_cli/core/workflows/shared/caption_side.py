@@ -160,7 +160,12 @@ def _warn(captions: Captions, cut: Sequence[str], length: int, reporter: Reporte
             f"{are} longer than the {length} tokens that the model reads; the rest has no effect: "
             f"{spelled(cut[0][:SHOWN])} …"
         )
-    foreign = [text for text in captions.texts if not any(letter.isascii() and letter.isalpha() for letter in text)]
+    warn_foreign(captions.texts, reporter)
+
+
+def warn_foreign(captions: Sequence[str], reporter: Reporter) -> None:
+    """Warn of captions without a Latin letter."""
+    foreign = [text for text in captions if not any(letter.isascii() and letter.isalpha() for letter in text)]
     if foreign:
         have = counted(len(foreign), "caption has", "captions have")
         reporter.warn(

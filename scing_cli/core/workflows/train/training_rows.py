@@ -10,7 +10,7 @@ from scing_cli.core.manifest import Manifest, labels
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.settings import find_method
 from scing_cli.core.settings.field import PAIRS
-from scing_cli.core.workflows.shared.caption_side import has_word
+from scing_cli.core.workflows.shared.caption_side import has_word, warn_foreign
 
 SHOWN = 5  # people named in a warning
 
@@ -59,7 +59,7 @@ def captioned(manifest: Manifest, method: str, reporter: Reporter) -> Manifest:
     Args:
         manifest: All rows.
         method: The method; for one whose rows are images, nothing is left out.
-        reporter: Receives a warning about images and people that are left out.
+        reporter: Receives warnings about what is left out, and about captions without a Latin letter.
 
     Raises:
         DataError: If no training image has a caption.
@@ -75,6 +75,7 @@ def captioned(manifest: Manifest, method: str, reporter: Reporter) -> Manifest:
             "Describe the images in a captions.csv in the folder of the data (columns path and caption), or in the "
             "column caption of a CSV. Methods for images alone: scing, clip-reid, cocoop.",
         )
+    warn_foreign([text for row in part for text in row.captions if has_word(text)], reporter)
     if not without:
         return manifest
     rows = tuple(row for row in manifest if row.split != "train" or row.path not in without)

@@ -57,6 +57,10 @@ def test_every_caption_with_a_word_is_a_row_and_every_image_has_one(rows: list[t
     assert [*found.captions] == [text for _, texts in kept for text in texts]
     assert set(found.images) == set(range(len(left)))
     without, gone = len(rows) - len(kept), {name for name, _ in rows} - {name for name, _ in kept}
+    foreign = sum(texts.count("женщина") for _, texts in kept)
+    if foreign:
+        have = "1 caption has" if foreign == 1 else f"{foreign} captions have"
+        assert heard.warnings.pop(0).startswith(f"{have} no Latin letter, such as женщина: CLIP has learned English")
     assert (heard.warnings == []) == (not without)
     if without:
         assert heard.warnings[0].startswith(f"{without} of {len(rows)} training image")
