@@ -12,6 +12,7 @@ from scing_cli.commands.console import Terminal
 from scing_cli.commands.option_checks import check_exist
 from scing_cli.commands.settings import Config, with_settings
 from scing_cli.commands.show_training import show_course, training_payload
+from scing_cli.commands.stage1_table import stage1_table
 from scing_cli.core.errors import SettingError
 from scing_cli.core.paths import as_paths
 from scing_cli.core.settings import (
@@ -41,25 +42,24 @@ def train_prompts(
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Stage 1: learn each identity's prompts; both encoders stay frozen."""
+    """Stage 1: make the run, and learn the method's prompts; both encoders stay frozen."""
     from scing_cli.core.encoders import hub
 
     tables = read_config(config)
-    table = tables["train-prompts"]
-    named = {"path": data, "layout": layout, "include_val": include_val}
+    terminal = Terminal(as_json=as_json)
+    table = stage1_table(tables["train-prompts"], picked.get("method"), config, terminal)
     if resume:
         from scing_cli.core.workflows.train.unfinished import choose_unfinished
 
-        unfinished = choose_unfinished(run, "prompts", warn=Terminal(as_json=as_json).warn)
+        unfinished = choose_unfinished(run, "prompts", warn=terminal.warn)
         run, settings = unfinished.folder, unfinished.settings(PromptSettings, {**table, **picked})
         device = unfinished.device(device)
         tables["data"] = {**unfinished.data(), **tables["data"]}
     else:
         settings = build_settings(PromptSettings, table, picked)
-    source = build_settings(DataSettings, tables["data"], named)
+    source = build_settings(DataSettings, tables["data"], {"path": data, "layout": layout, "include_val": include_val})
     if not source.path:
         raise SettingError("No data set was given.", "Name a folder or a table: --data DIR or --data FILE.csv")
-    terminal = Terminal(as_json=as_json)
     check_method(settings)
     check_planned(settings.method, tables["train-visual"])
     check_exist(as_paths(source.path))  # before missing weights are reported

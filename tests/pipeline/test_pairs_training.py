@@ -348,3 +348,38 @@ def test_data_without_words_and_files_for_another_method_are_refused_before_anyt
         said = scing("train-prompts", "--data", own_world, *MODEL, "--config", "own.toml", "--run", "run")
         assert said.code == 2
         assert message in said.err
+
+
+def test_the_control_row_reads_the_settings_file_of_prompt_decoupling(scing, world):
+    """What direct does not read there is passed over with a note; an option of the command line stays refused."""
+    Path("own.toml").write_text(
+        '[train-prompts]\nmethod = "prompt-decoupling"\nmodel = "scing-tiny"\nprompt-tokens = 2\nepochs = 1\n'
+        'interpolation = "bilinear"\nbatch-size = 8\n[train-visual]\nepochs = 1\nwarmup-epochs = 0\nbatch-size = 18\n'
+    )
+    made = ("train-prompts", "--data", world, "--method", "direct", "--config", "own.toml", "--run", "run")
+    refused = scing(*made, "--epochs", "2")
+    assert refused.code == 2
+    assert "--epochs is not read by --method direct." in refused.err
+    said = scing(*made)
+    assert said.code == 0, said.err
+    passed = "prompt-tokens, epochs, batch-size of [train-prompts] in own.toml."
+    assert f"--method direct trains nothing in stage 1: it passes over {passed}" in said.err
+    first = json.loads(Path("run/run.json").read_text())["settings"]["train-prompts"]
+    assert (first["method"], first["model"], first["interpolation"]) == ("direct", "scing-tiny", "bilinear")
+    assert scing("train-visual", "--run", "run", "--config", "own.toml").code == 0
+    second = json.loads(Path("run/run.json").read_text())["settings"]["train-visual"]
+    assert (second["epochs"], second["batch-size"]) == (1, 18)
+    own = Path("own.toml").read_text().replace("prompt-decoupling", "direct")
+    Path("own.toml").write_text(own)  # a file of direct itself is checked
+    refused = scing(*made[:-1], "other")
+    assert refused.code == 2
+    assert "--epochs, --batch-size, --prompt-tokens are not read by --method direct." in refused.err
+
+
+def test_training_captions_without_latin_letters_are_warned_of_once(scing, table):
+    text = table.read_text(encoding="utf-8")
+    first = next(line for line in text.splitlines() if ",train," in line and "walks by" in line)
+    table.write_text(text.replace(first, ",".join([*first.split(",")[:4], "女", "红色"])), encoding="utf-8")
+    said = scing("train-prompts", "--data", table, *MODEL, "--method", "direct", "--run", "run")
+    assert said.code == 0, said.err
+    assert said.err.count("no Latin letter, such as") == 1
