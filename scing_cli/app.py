@@ -35,11 +35,11 @@ COMMANDS = {  # name: (summary for the top help, equal to the first line of the 
         "scing prepare ./Market-1501",
     ),
     "train-prompts": (
-        "Stage 1: learn each identity's prompts; both encoders stay frozen.",
+        "Stage 1: make the run, and learn the method's prompts; both encoders stay frozen.",
         "scing train-prompts --data ./Market-1501",
     ),
     "train-visual": (
-        "Stage 2: tune the whole image encoder towards the identity texts of stage 1.",
+        "Stage 2: tune the image encoder; with methods that learn from captions, both encoders.",
         "scing train-visual",
     ),
     "embed": ("Embed images as unit vectors into a FAISS inner-product index with stable ids.", "scing embed"),

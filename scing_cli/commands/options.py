@@ -72,7 +72,9 @@ MovedPretrained = Annotated[
     typer.Option("--pretrained", help="The new path of the weights of stage 1, if they were moved.", metavar="FILE"),
 ]
 _LAYOUT = typer.Option("--layout", help=f"Layout of the data: {', '.join(('auto', *LAYOUTS))}.", metavar="NAME")
-_INCLUDE_VAL = typer.Option("--include-val", help="Also train on the split val (MSMT17).", show_default=False)
+_INCLUDE_VAL = typer.Option(
+    "--include-val", help="Also train on the split val, if the data have one.", show_default=False
+)
 Layout = Annotated[str, _LAYOUT]
 OptionalLayout = Annotated[str | None, _LAYOUT]
 IncludeVal = Annotated[bool, _INCLUDE_VAL]

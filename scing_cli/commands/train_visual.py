@@ -34,7 +34,7 @@ def train_visual(
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Stage 2: tune the whole image encoder towards the identity texts of stage 1."""
+    """Stage 2: tune the image encoder; with methods that learn from captions, both encoders."""
     table = read_config(config)["train-visual"]
     terminal = Terminal(as_json=as_json)
     if resume:

@@ -71,7 +71,7 @@ class VisualSettings(Schedule):
     mask_words: Annotated[
         float,
         Field(ge=0, le=0.9),
-        Setting("Share of the training captions' words that are masked.", METHOD, rows=PAIRS),
+        Setting("Probability of masking each token of a training caption.", METHOD, rows=PAIRS),
     ] = 0.0
     camera_embedding: Annotated[bool, Setting("SIE: learn a vector for each training camera.", METHOD, rows=IMAGES)] = (
         False
