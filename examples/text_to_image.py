@@ -3,8 +3,9 @@
 python examples/text_to_image.py [--seeds 3] [--identities 256] [--config FILE.toml] [--output FOLDER]
 
 Three worlds per seed: captions in usual words, in words that scing-tiny has not met, and the same with occluded images.
-All rows use the settings of --config; `direct` reads its table [train-visual] alone. FOLDER gets text_to_image.json,
-the data and the runs. The same command continues a comparison that was stopped: finished rows are not run again.
+All rows read images with the model, stride, statistics and interpolation of --config. Both trainings have its table
+[train-visual], and prompt-decoupling its whole [train-prompts]. FOLDER gets text_to_image.json, the data and the runs.
+The same command continues a comparison that was stopped: finished rows are not run again.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ WORLDS: Mapping[str, tuple[str, ...]] = {
     "unmet-occluded": ("--wording", "unmet", "--occluded-queries", "--occluded-training", "0.5"),
 }
 ROWS = ("zero-shot", "direct", "prompt-decoupling")
+READING = ("model", "pretrained", "stride", "statistics", "interpolation")  # settings of how images are read
 FIGURES = {"rank1": "R@1", "mAP": "mAP"}
 
 
@@ -39,7 +41,7 @@ def main() -> None:
     given = _arguments()
     made = {"config": tomllib.loads(given.config.read_text(encoding="utf-8"))}
     made |= {name: getattr(given, name) for name in ("identities", "test_identities", "prompt_epochs", "visual_epochs")}
-    given.model = made["config"]["train-prompts"]["model"]
+    given.model = _plain_model(made["config"].get("train-prompts", {}))
     target = given.output / "text_to_image.json"
     report = json.loads(target.read_text(encoding="utf-8")) if target.exists() else {"made": made, "rows": {}}
     if report["made"] != made:
@@ -79,6 +81,21 @@ def _arguments() -> argparse.Namespace:
     return given
 
 
+def _plain_model(table: Mapping[str, Any]) -> list[str]:
+    """Return the options of `evaluate` for the model of a settings file before training.
+
+    Raises:
+        ScingError: If it sets the size of images, which `evaluate` cannot change, or has no model.
+    """
+    if "image-size" in table:
+        raise ScingError(
+            "--config sets image-size: the size cannot be set for the row without training.", "Leave it out."
+        )
+    if "model" not in table:
+        raise ScingError("--config has no model in [train-prompts].", 'Add one, such as model = "scing-tiny".')
+    return [text for name in READING if name in table for text in (f"--{name}", str(table[name]))]
+
+
 def _one(given: argparse.Namespace, world: str, row: str, seed: int) -> dict[str, float]:
     """Return the figures of one row of one world; draw its data and train its run, unless they are there."""
     data, started = given.output / f"{world}-{seed}", time.monotonic()
@@ -86,7 +103,7 @@ def _one(given: argparse.Namespace, world: str, row: str, seed: int) -> dict[str
         numbers = ("--identities", given.identities, "--test-identities", given.test_identities, "--seed", seed)
         manifest = data.with_name(f"{data.name}.csv")
         _scing("prepare", data, "--synthetic", *WORLDS[world], *numbers, "--output", manifest)
-    model = ("--model", given.model, "--data", data)
+    model = (*given.model, "--data", data)
     if row != "zero-shot":
         run = given.output / "runs" / f"{world}-{row}-{seed}"
         _train(given, data, row, run, seed)
@@ -98,11 +115,10 @@ def _one(given: argparse.Namespace, world: str, row: str, seed: int) -> dict[str
 def _train(given: argparse.Namespace, data: Path, method: str, run: Path, seed: int) -> None:
     """Train what is not trained yet of one run."""
     trains_prompts = method != "direct"
-    settings = ("--config", given.config) if trains_prompts else ("--model", given.model)
     epochs = ("--epochs", given.prompt_epochs) if trains_prompts and given.prompt_epochs else ()
     if not (run.exists() and open_run(run).has("prompts")):
         place = ("--data", data, "--run", run)
-        _scing("train-prompts", "--method", method, *place, "--seed", seed, *settings, *epochs)
+        _scing("train-prompts", "--method", method, *place, "--seed", seed, "--config", given.config, *epochs)
     if not open_run(run).has("visual"):
         epochs = ("--epochs", given.visual_epochs) if given.visual_epochs else ()
         _scing("train-visual", "--run", run, "--seed", seed, "--config", given.config, *epochs)

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,29 @@ def test_a_command_that_fails_ends_the_comparison(tmp_path: Path) -> None:
     done = compare(tmp_path, "--seeds", "1", "--test-identities", "0")
     assert done.returncode == 1
     assert "Error: scing prepare failed (exit code 2)." in done.stderr
+
+
+def test_the_row_without_training_reads_images_as_the_config_says(compared: tuple[Path, str], tmp_path: Path) -> None:
+    """The config of the rows is changed, and the first of them is run again: its figures are those of the command."""
+    folder = tmp_path / "copy"
+    shutil.copytree(compared[0], folder)
+    config = (SCRIPT.parent / "configs" / "text-tiny.toml").read_text()
+    own = folder / "own.toml"
+    own.write_text(config.replace('model = "scing-tiny"', 'model = "scing-tiny"\nstatistics = "half"\nstride = 6'))
+    file = folder / "found" / "text_to_image.json"
+    report = json.loads(file.read_text())
+    report["made"]["config"] = tomllib.loads(own.read_text())
+    before = report["rows"].pop("unmet-zero-shot-0")
+    file.write_text(json.dumps(report))
+    done = compare(folder, "--seeds", "1", "--worlds", "unmet", "--config", "own.toml")
+    assert done.returncode == 0, done.stderr
+    after = json.loads(file.read_text())["rows"]["unmet-zero-shot-0"]
+    assert after["mAP"] != before["mAP"]
+
+
+def test_a_config_that_a_row_cannot_follow_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text('[train-prompts]\nmodel = "scing-tiny"\nimage-size = "64x32"\n')
+    done = compare(tmp_path, "--config", "own.toml")
+    assert done.returncode == 1
+    assert "--config sets image-size: the size cannot be set for the row without training." in done.stderr
+    assert not (tmp_path / "found").exists()
