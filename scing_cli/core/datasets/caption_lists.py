@@ -76,7 +76,7 @@ def check_only_list(folder: Path) -> None:
     if len(names) > 1:
         raise DataError(
             f"{_several(folder, names, 'images')} Which of them says who is in the images is not known.",
-            "Move all but one of them away, or out of the folder.",
+            "Move all but one of them out of the folder.",
         )
 
 

@@ -92,7 +92,7 @@ def test_several_lists_next_to_images_are_refused_and_other_files_are_not_lists(
     for place in (root, tmp_path):
         error = error_of(place, layout="ufine6926")
         assert error.what.startswith(f"{root} has several lists next to images: UFine3C.json, UFine6926.json.")
-        assert "Move all but one of them away" in error.remedy
+        assert error.remedy == "Move all but one of them out of the folder."
     for name in ("UFine3C.json", "UFine6926.json"):
         (root / name).unlink()
     assert "*.json" in error_of(root, layout="ufine6926").what
