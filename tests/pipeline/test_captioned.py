@@ -168,3 +168,25 @@ def test_from_each_data_set_to_a_search_by_words(scing, captioned, here):
     assert found.code == 0, found.err
     (result,) = found.json["results"]
     assert len(result["hits"]) == len(test)
+
+
+def test_the_split_val_of_captioned_data_is_for_training_too(scing, captioned, here, monkeypatch):
+    """The help of `--include-val` names no data set, since several have such a split."""
+    monkeypatch.setenv("COLUMNS", "160")
+    name, data = captioned
+    has_val = any(entry["split"].lower() not in ("train", "test") for entry in ENTRIES[name]())
+    parts = scing("prepare", data, "--json").json["parts"]
+    told = scing("prepare", data, "--include-val", "--json", "--output", "with.csv").json
+    together = sum(parts[split]["images"] for split in ("train", "val") if split in parts)
+    assert told["parts"]["train"]["images"] == together
+    assert ("val" in parts) == has_val
+    assert ("--include-val has no effect: there is no split val." in told["notes"]) == (not has_val)
+    assert "Also train on the split val, if the data have one." in scing("prepare", "--help").out
+
+
+def test_summaries_of_the_trainings_are_those_of_every_method(scing, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    assert "make the run, and learn the method's prompts" in scing("train-prompts", "--help").out
+    shown = scing("train-visual", "--help").out
+    assert "tune the image encoder; with methods that learn from captions, both encoders" in shown
+    assert "Probability of masking each token of a training caption" in shown
