@@ -21,7 +21,7 @@ def join_captions(root: Path, samples: tuple[Sample, ...]) -> tuple[tuple[Sample
 
     A path may be on several lines, and a line may have the columns caption, caption_2 and so on: all of them are its
     captions, in the order of the file. Equal texts of a path count once. A path in the file may differ from that on
-    disk in Unicode form and case.
+    disk in Unicode form and case, and may have the separators of Windows.
 
     Args:
         root: The data set's folder; paths in the file are relative to it.
@@ -50,7 +50,8 @@ def _captions(source: Path) -> dict[str, list[str]]:
     faults = list(table.faults)
     captions: dict[str, list[str]] = {}
     for line, row in table.rows:
-        texts = captions.setdefault(posixpath.normpath(row["path"]), [])
+        path = row["path"] if "/" in row["path"] else row["path"].replace("\\", "/")  # as written on Windows
+        texts = captions.setdefault(posixpath.normpath(path), [])
         texts += [text for text in dict.fromkeys(_texts(row)) if text not in texts]
         if not row["path"]:
             faults.append((line, "the path is empty"))

@@ -37,7 +37,11 @@ def test_the_captions_of_a_path_are_all_of_its_lines_in_order(make_market, tmp_p
 
 def test_a_path_in_two_spellings_has_one_list_of_captions(make_market) -> None:
     root = make_market(train=NAMES[:1])
-    lines = ["bounding_box_train/0001_c1.jpg,One", "./bounding_box_train//0001_c1.jpg,Two"]
+    lines = [
+        "bounding_box_train/0001_c1.jpg,One",
+        "./bounding_box_train//0001_c1.jpg,Two",
+        "bounding_box_train\\0001_c1.jpg,One",
+    ]
     (root / "captions.csv").write_text("\n".join(["path,caption", *lines, ""]))
     (row,) = read_data(root).manifest
     assert (row.caption, row.extra, row.captions) == ("One", (("caption_2", "Two"),), ("One", "Two"))

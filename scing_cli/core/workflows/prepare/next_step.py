@@ -33,7 +33,8 @@ def next_command(manifest: Manifest, data: Path, *, unlabelled: bool) -> str | N
     if not len(manifest):
         return None
     if _passes(check_training, manifest):
-        method = BY_WORDS if is_tested_by_words(manifest) else ()
+        learns_words = any(row.captions for row in manifest if row.split == "train")
+        method = BY_WORDS if is_tested_by_words(manifest) and learns_words else ()
         return shlex.join(["scing", "train-prompts", *method, "--data", str(data)])
     model = () if _is_trained() else PLAIN_MODEL
     if is_tested_by_words(manifest):
