@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,12 @@ from scing_cli.core.artifacts import (
     write_json,
 )
 from scing_cli.core.encoders.encoder_file import tensors_digest
-from scing_cli.core.errors import RunError, spelled
+from scing_cli.core.errors import RunError, one_line, spelled
 from scing_cli.core.methods.stages import Stage1Result
 
 WEIGHTS = "prompts.safetensors"
 TEXTS = "identity_texts"
+REMEDY = "Restore the folder, or run stage 1 again: scing train-prompts --data DIR"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,28 +96,44 @@ def load_texts(folder: Path) -> IdentityTexts:
     Raises:
         RunError: If a file is missing or damaged, belongs to another run, or does not match its stamp.
     """
-    remedy = "Restore the folder, or run stage 1 again: scing train-prompts --data DIR"
-    stamp = read_json(folder / STAMP, remedy=remedy)
+    stamp = read_json(folder / STAMP, remedy=REMEDY)
     if "shapes" in stamp:
         raise RunError(
             f"{folder} has no texts of identities: its method learns from captions.", "Choose a run of another method."
         )
-    check_content("prompts stamp", stamp, folder / STAMP, remedy=remedy)
-    check_provenance(folder, stamp, remedy=remedy)
+    check_content("prompts stamp", stamp, folder / STAMP, remedy=REMEDY)
+    check_provenance(folder, stamp, remedy=REMEDY)
     source = folder / WEIGHTS
-    if not source.is_file():
-        raise RunError(f"{source} is missing.", remedy)
-    if file_digest(source) != stamp.get("file_digest"):
-        raise RunError(f"{source} does not match {STAMP} next to it: one of them is damaged or was replaced.", remedy)
-    try:
-        vectors = load_file(source)[TEXTS]
-    except (SafetensorError, KeyError) as error:
-        raise RunError(f"{source} cannot be read: {error}.", remedy) from error
+    vectors = read_tensors(source, stamp.get("file_digest"), needed=(TEXTS,))[TEXTS]
     identities = tuple(stamp["identities"])
     if vectors.shape != (len(identities), stamp["width"]) or not bool(torch.isfinite(vectors).all()):
-        raise RunError(f"{source} has texts of another shape than {STAMP}, or values that are not finite.", remedy)
+        raise RunError(f"{source} has texts of another shape than {STAMP}, or values that are not finite.", REMEDY)
     similarity = str(stamp.get("similarity", "cosine"))
     return IdentityTexts(vectors, identities, float(stamp["logit_scale"]), str(stamp["model_digest"]), similarity)
+
+
+def read_tensors(source: Path, digest: object, *, needed: Collection[str] = ()) -> dict[str, Tensor]:
+    """Read the tensors that a stage 1 saved, after checking the digest of their file.
+
+    Args:
+        source: The file.
+        digest: The digest that its stamp has.
+        needed: Names of tensors that must be there.
+
+    Raises:
+        RunError: If the file is missing or damaged, does not match its stamp, or lacks a tensor.
+    """
+    if not source.is_file():
+        raise RunError(f"{source} is missing.", REMEDY)
+    if file_digest(source) != digest:
+        raise RunError(f"{source} does not match {STAMP} next to it: one of them is damaged or was replaced.", REMEDY)
+    try:
+        found: dict[str, Tensor] = load_file(source)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise RunError(f"{source} cannot be read: {one_line(error)}.", REMEDY) from error
+    if lacking := set(needed) - set(found):
+        raise RunError(f"{source} lacks {', '.join(sorted(lacking))}.", REMEDY)
+    return found
 
 
 def check_identities(earlier: Stage1Result, identities: tuple[str, ...], *, where: str) -> None:

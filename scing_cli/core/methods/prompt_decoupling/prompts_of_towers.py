@@ -6,8 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from scing_cli.core.artifacts import (
@@ -24,10 +23,8 @@ from scing_cli.core.artifacts import (
 from scing_cli.core.encoders.clip import ClipModel
 from scing_cli.core.encoders.encoder_file import tensors_digest
 from scing_cli.core.errors import RunError, SettingError, one_line
+from scing_cli.core.methods.prompts_file import REMEDY, WEIGHTS, read_tensors
 from scing_cli.core.methods.stages import Origin
-
-WEIGHTS = "prompts.safetensors"
-REMEDY = "Restore the folder, or run stage 1 again: scing train-prompts --data DIR"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,21 +105,9 @@ def load_tower_prompts(folder: Path) -> TowerPrompts:
     check_content("tower prompts stamp", stamp, folder / STAMP, remedy=REMEDY)
     check_provenance(folder, stamp, remedy=REMEDY)
     source, shapes = folder / WEIGHTS, {name: tuple(shape) for name, shape in stamp["shapes"].items()}
-    prompts = _read(source, stamp.get("file_digest")) if shapes else {}
+    prompts = read_tensors(source, stamp.get("file_digest")) if shapes else {}
     found = {name: tuple(value.shape) for name, value in prompts.items()}
     if found != shapes or not all(bool(value.isfinite().all()) for value in prompts.values()):
         raise RunError(f"{source} has prompts of another shape than {STAMP}, or values that are not finite.", REMEDY)
     digests = str(stamp["model_digest"]), str(stamp["text_digest"])
     return TowerPrompts(prompts, tuple(stamp["identities"]), *digests, source if shapes else folder / STAMP)
-
-
-def _read(source: Path, digest: object) -> dict[str, Tensor]:
-    if not source.is_file():
-        raise RunError(f"{source} is missing.", REMEDY)
-    if file_digest(source) != digest:
-        raise RunError(f"{source} does not match {STAMP} next to it: one of them is damaged or was replaced.", REMEDY)
-    try:
-        found: dict[str, Tensor] = load_file(source)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise RunError(f"{source} cannot be read: {one_line(error)}.", REMEDY) from error
-    return found
