@@ -21,11 +21,6 @@ from scing_cli.core.training import state as state_module
 NOTE = "The towers' blocks are compiled"
 
 
-def ctrl_c():
-    """Call the handler of Ctrl-C, as the signal does; after certain other tests, the signal itself ended the process."""
-    signal.getsignal(signal.SIGINT)(signal.SIGINT, None)
-
-
 @pytest.fixture
 def quick(monkeypatch):
     """Make graphs, and run them without machine code."""
@@ -108,7 +103,7 @@ def test_a_training_goes_on_as_it_was_compiled(scing, world, tmp_path, monkeypat
     def stopping(self, *arguments, **options):
         count.append(1)
         if len(count) == 3:
-            ctrl_c()
+            signal.raise_signal(signal.SIGINT)
         return real(self, *arguments, **options)
 
     monkeypatch.setattr(Trainer, "_gradients", stopping)
@@ -127,7 +122,7 @@ def test_a_training_goes_on_as_it_was_compiled(scing, world, tmp_path, monkeypat
 
 def test_ctrl_c_while_it_compiles_ends_as_ever(scing, world, tmp_path, monkeypatch):
     def interrupted(graph, inputs):
-        ctrl_c()
+        signal.raise_signal(signal.SIGINT)
         raise RuntimeError("the compiler was interrupted, too")
 
     monkeypatch.setattr("scing_cli.core.encoders.compiled.prepare_compiling", lambda *_: None)
@@ -183,7 +178,7 @@ if stop and "scing_cli" in sys.orig_argv:
     def gradients(self, *arguments, **options):
         count.append(1)
         if len(count) == stop + 1:
-            ctrl_c()
+            signal.raise_signal(signal.SIGINT)
         return real(self, *arguments, **options)
     loop.Trainer._gradients = gradients
 """

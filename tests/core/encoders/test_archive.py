@@ -6,8 +6,6 @@ import builtins
 import collections
 import os
 import pickle
-import subprocess
-import sys
 import warnings
 import zipfile
 from pathlib import Path
@@ -129,8 +127,7 @@ def test_hostile_archive_runs_nothing(tmp_path, how, protocol):
     with pytest.raises(WeightsError):
         load_clip(TINY_MODEL, str(path))
     assert not trace.exists()
-    program = "import pickle, sys; pickle.loads(sys.stdin.buffer.read())"
-    subprocess.run([sys.executable, "-c", program], input=pickled, check=True)  # they do run where nothing holds them
+    pickle.loads(pickled)  # the same bytes do run where nothing holds them
     assert trace.exists()
 
 
