@@ -178,7 +178,6 @@ def test_a_long_text_is_cut_and_a_foreign_one_named(scing, index):
         (("--text", "a\udcff man"), r"--text: a\udcff man is not UTF-8."),
         (("--text", "a", "--text", "b", "PHOTO"), "2 texts were given with photos"),
         (("--text", "a", "--rerank"), "a text has no such neighbours"),
-        (("--text", "a", "--false-match-rate", "0.01"), "--false-match-rate: there is no report with words of the"),
         (("--text", "a", "--box", "1,1,4,4"), "--box has no effect on words."),
         (("--text", "a", "--join", "mean"), "--join has no effect on words."),
         (("--text", "a", "--strict"), "--strict has no effect on words."),
@@ -200,6 +199,15 @@ def test_what_cannot_be_asked_is_one_message(scing, index, photo, tmp_path, monk
     result = scing("search", *given, "--index", index)
     assert result.code == 2
     assert message in result.err
+    assert result.out == ""
+
+
+def test_a_rate_for_words_needs_a_report_with_words(scing, own_run, world, tmp_path):
+    index = tmp_path / "g.faiss"
+    assert scing("embed", "--run", own_run, "--data", world, "--output", index).code == 0
+    result = scing("search", "--text", "a", "--false-match-rate", "0.01", "--index", index)
+    assert result.code == 2
+    assert "--false-match-rate: there is no report with words of the model" in result.err
     assert result.out == ""
 
 
