@@ -146,9 +146,9 @@ def export(
 
 def as_ir(source: Path, target: Path, stated: dict[str, Any] | None = None) -> Path:
     """Convert ONNX to OpenVINO IR."""
-    from scing_cli.core.encoders.openvino_runtime import openvino
+    from scing_cli.core.encoders.openvino_runtime import openvino, openvino_core
 
-    graph = openvino.Core().read_model(source)
+    graph = openvino_core().read_model(source)
     if stated is not None:
         graph.set_rt_info(json.dumps(stated), ["scing"])
     openvino.save_model(graph, target, compress_to_fp16=False)

@@ -132,7 +132,7 @@ def _write(folder: Path, tower: TextEncoder, digest: str, warnings: Sequence[str
 
 
 def _compiled(folder: Path) -> Any:
-    from scing_cli.core.encoders.openvino_runtime import openvino
+    from scing_cli.core.encoders.openvino_runtime import openvino_core
 
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": default_threads()}
-    return openvino.Core().compile_model(folder / GRAPH, "CPU", settings)
+    return openvino_core().compile_model(folder / GRAPH, "CPU", settings)

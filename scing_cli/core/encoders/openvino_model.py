@@ -188,7 +188,7 @@ def open_stamped(
 
 
 def _compiled(folder: Path, stamp: Mapping[str, Any], in_flight: int) -> OpenVinoModel:
-    from scing_cli.core.encoders.openvino_runtime import openvino
+    from scing_cli.core.encoders.openvino_runtime import openvino_core
 
     precision = (
         _precision() if stamp["precision"] == "bf16" else "fp32"
@@ -198,7 +198,7 @@ def _compiled(folder: Path, stamp: Mapping[str, Any], in_flight: int) -> OpenVin
         "INFERENCE_NUM_THREADS": default_threads(),
         "NUM_STREAMS": str(in_flight),
     }
-    compiled = openvino.Core().compile_model(folder / GRAPH, "CPU", settings)
+    compiled = openvino_core().compile_model(folder / GRAPH, "CPU", settings)
     return OpenVinoModel(compiled, stamp, precision=precision, in_flight=in_flight)
 
 

@@ -7,6 +7,7 @@ By default, importing OpenVINO sends an event over the network unless the user h
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from collections.abc import Iterator
 
@@ -30,4 +31,15 @@ with _without_telemetry():
     import openvino
     from openvino import opset13 as ops
 
-__all__ = ["openvino", "ops"]
+__all__ = ["openvino", "openvino_core", "ops"]
+
+
+@functools.cache
+def openvino_core() -> openvino.Core:
+    """Return the `Core` of the whole process, with which all graphs are read and compiled.
+
+    On processors with AMX, each `Core` gives the thread a stack for signals, and the last of several that are no longer
+    in use leaves the stack of another one, which is no longer in memory: the next signal, such as Ctrl-C, would then
+    end the process with a segmentation fault.
+    """
+    return openvino.Core()

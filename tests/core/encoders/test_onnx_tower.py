@@ -50,7 +50,7 @@ def test_openvino_reads_the_graph(name, tmp_path):
     encoder = tower(name)
     onnx.save_model(built(encoder, "concat"), tmp_path / "encoder.onnx")
     settings = {"INFERENCE_PRECISION_HINT": "f32"}
-    compiled = runtime.openvino.Core().compile_model(tmp_path / "encoder.onnx", "CPU", settings)
+    compiled = runtime.openvino_core().compile_model(tmp_path / "encoder.onnx", "CPU", settings)
     for count in (1, 5):
         images = pixels(encoder, count)
         np.testing.assert_allclose(

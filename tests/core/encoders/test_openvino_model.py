@@ -80,11 +80,11 @@ def copied(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", TOWERS)
 def test_the_graph_computes_what_the_tower_computes(name: str) -> None:
     from scing_cli.core.encoders.openvino_graph import image_graph
-    from scing_cli.core.encoders.openvino_runtime import openvino
+    from scing_cli.core.encoders.openvino_runtime import openvino_core
 
     encoder = tower(name)
     graph = image_graph(arrays(encoder), encoder.geometry, encoder.config)
-    compiled = openvino.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = openvino_core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     for count in (1, 5):
         given = {"pixels": pixels(encoder, count)}
         places = None

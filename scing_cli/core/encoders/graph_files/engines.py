@@ -56,9 +56,9 @@ class OpenVinoEngine(Engine):
     def __init__(
         self, content: bytes, weights: bytes | None, image: ImageInput, size: tuple[int, int], precision: str
     ) -> None:
-        from scing_cli.core.encoders.openvino_runtime import openvino
+        from scing_cli.core.encoders.openvino_runtime import openvino_core
 
-        core = openvino.Core()
+        core = openvino_core()
         graph = core.read_model(content, weights) if weights is not None else core.read_model(content)
         if image.height is None or image.width is None:
             batch = -1 if image.batch is None else image.batch

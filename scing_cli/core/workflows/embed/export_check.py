@@ -147,9 +147,9 @@ def _installed(package: str) -> bool:
 
 def _openvino(file: Path) -> Callable[[Vectors], Vectors]:
     from scing_cli.core.encoders.onnx_tower import INPUT, OUTPUT
-    from scing_cli.core.encoders.openvino_runtime import openvino
+    from scing_cli.core.encoders.openvino_runtime import openvino_core
 
-    compiled = openvino.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = openvino_core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return lambda normal: np.array(compiled({INPUT: normal})[OUTPUT], np.float32)
 
 
