@@ -18,6 +18,7 @@ FLOW = (
     *(
         "errors",
         "paths",
+        "spectra",
         "safe_reading",
         "settings",
         "artifacts",

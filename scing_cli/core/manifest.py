@@ -11,11 +11,13 @@ import hashlib
 import os
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from scing_cli.core.artifacts import csv_text, write_text
 from scing_cli.core.errors import DataError, spelled
+from scing_cli.core.spectra import COLUMNS as SPECTRUM_COLUMNS
+from scing_cli.core.spectra import CROPS, SPECTRA, STRIP, VISIBLE, Observation, Source, View
 
 SPLITS = ("train", "val", "query", "gallery")
 COLUMNS = ("path", "identity", "camera", "split", "caption")
@@ -52,6 +54,19 @@ class Sample:
         """All descriptions of this image that have a letter or a sign, in the order of the numbers of their columns."""
         further = [(int(found[1]), text) for name, text in self.extra if (found := CAPTION_COLUMN.fullmatch(name))]
         return tuple(text for text in (self.caption, *(text for _, text in sorted(further))) if text.strip())
+
+    @property
+    def images(self) -> Mapping[str, tuple[str, int | None]]:
+        """The image of each spectrum that shows this observation: its path, and its part of a strip or None.
+
+        `path` is the visible image, unless the column of another spectrum names the same file: then there is none.
+        """
+        extra = dict(self.extra)
+        if extra.get(CROPS) == STRIP:
+            return {spectrum: (self.path, part) for part, spectrum in enumerate(SPECTRA)}
+        further = {spectrum: extra[name] for spectrum, name in SPECTRUM_COLUMNS.items() if extra.get(name)}
+        visible = {} if self.path in further.values() else {VISIBLE: self.path}
+        return {spectrum: (path, None) for spectrum, path in (visible | further).items()}
 
     def with_captions(self, captions: Sequence[str]) -> Sample:
         """Return the row with these descriptions instead of its own."""
@@ -112,6 +127,39 @@ class Manifest:
     def files(self) -> list[Path]:
         """Return the paths of all images, in manifest order."""
         return [self.root / sample.path for sample in self.samples]
+
+    def spectra(self) -> tuple[str, ...]:
+        """Return the spectra that rows have, in the order of `SPECTRA`; none for data of ordinary images."""
+        names = {*SPECTRUM_COLUMNS.values(), CROPS}
+        if not any(value and name in names for sample in self.samples for name, value in sample.extra):
+            return ()
+        present = {spectrum for sample in self.samples for spectrum in sample.images}
+        return tuple(spectrum for spectrum in SPECTRA if spectrum in present)
+
+    def seen_in(self, spectra: Sequence[str]) -> Manifest:
+        """Return the rows that have an image of one of these spectra; of visible images if none is named."""
+        if not self.spectra():
+            return self
+        chosen = set(spectra or (VISIBLE,))
+        return dataclasses.replace(self, samples=tuple(row for row in self.samples if chosen.intersection(row.images)))
+
+    def sources(self, spectra: Sequence[str] = ()) -> list[Source]:
+        """Return what a model of these spectra reads of each row, in manifest order.
+
+        Args:
+            spectra: The model's spectra; none for a model of ordinary images, which gets the visible image.
+
+        Raises:
+            ValueError: If a row has no image of these spectra (`seen_in` leaves such rows out).
+        """
+        plain = not spectra and not self.spectra()
+        return [self.root / row.path if plain else self._source(row, spectra) for row in self.samples]
+
+    def _source(self, row: Sample, spectra: Sequence[str]) -> Source:
+        views = {spectrum: View(self.root / path, part) for spectrum, (path, part) in row.images.items()}
+        if not spectra and VISIBLE in views and views[VISIBLE].part is None:
+            return views[VISIBLE].file
+        return Observation(tuple(views.get(spectrum) for spectrum in spectra or (VISIBLE,)))
 
     def identities(self) -> tuple[str, ...]:
         """Return the known identities, sorted by code point. This is the identity map of a run."""

@@ -1,0 +1,95 @@
+"""The spectra of an observation, and the images that show it: visible, near-infrared and thermal.
+
+A source is what a model reads as one input: an image file, or an observation with an image per spectrum. Models that
+read several spectra get the pixels of an observation as one array, with three channels per spectrum.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+from scing_cli.core.errors import SettingError
+
+VISIBLE = "rgb"
+SPECTRA: Mapping[str, str] = MappingProxyType({VISIBLE: "visible", "nir": "near-infrared", "tir": "thermal"})
+"""The short name of each spectrum, which options and files use -> its name in sentences; in the order of pixels."""
+COLUMNS: Mapping[str, str] = MappingProxyType({"nir": "near_infrared", "tir": "thermal"})
+"""Spectrum -> the column of its images. The visible image stands in the column `path`."""
+CROPS = "crops"
+STRIP = "3x1"
+"""Value of the column `crops`: the image in `path` shows all spectra side by side, from left to right."""
+
+
+class View(NamedTuple):
+    """One image of one spectrum: a file, or a part of a strip, counted from the left."""
+
+    file: Path
+    part: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Observation:
+    """One observation as a model of several spectra reads it.
+
+    Args:
+        views: The image of each spectrum that the model reads, in the model's order; None where there is none. At least
+            one is there.
+    """
+
+    views: tuple[View | None, ...]
+
+    def __post_init__(self) -> None:
+        if not any(self.views):
+            raise ValueError("an observation needs an image")
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files of the images, each once."""
+        return tuple(dict.fromkeys(view.file for view in self.views if view is not None))
+
+
+Source = Path | Observation
+
+
+def file_of(source: Source) -> Path:
+    """Return the file that stands for a source: the first one of an observation."""
+    return source if isinstance(source, Path) else source.files[0]
+
+
+def parse_spectra(text: str, option: str) -> tuple[str, ...]:
+    """Return the spectra that a text names, in the order of `SPECTRA`: short names, or those in sentences.
+
+    Args:
+        text: Names with commas between them.
+        option: What the text was given to, for messages.
+
+    Raises:
+        SettingError: If a name is unknown, or stands there twice, or there is none.
+
+    >>> parse_spectra("tir, RGB", "--spectra"), parse_spectra("near-infrared", "--drop")
+    (('rgb', 'tir'), ('nir',))
+    """
+    known = {name: short for short, long in SPECTRA.items() for name in (short, long)}
+    names = [part.strip().lower().replace("_", "-") for part in text.split(",")]
+    ways = ", ".join(f"{short} ({long})" for short, long in SPECTRA.items())
+    for name in names:
+        if name not in known:
+            raise SettingError(f"{option} {text}: there is no spectrum {name!r}.", f"Known: {ways}.")
+    found = [known[name] for name in names]
+    if len(set(found)) < len(found):
+        raise SettingError(f"{option} {text}: a spectrum stands there twice.", f"Known: {ways}.")
+    return tuple(short for short in SPECTRA if short in found)
+
+
+def in_words(spectra: tuple[str, ...]) -> str:
+    """Return the names of spectra for sentences.
+
+    >>> in_words(("rgb", "nir", "tir")), in_words(("tir",))
+    ('visible, near-infrared and thermal', 'thermal')
+    """
+    names = [SPECTRA[short] for short in spectra]
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
