@@ -203,7 +203,9 @@ Yes = Annotated[
 ]
 Protocol = Annotated[
     str,
-    typer.Option("--protocol", help="Which gallery rows are left out for a query.", metavar="auto|market|no-camera"),
+    typer.Option(
+        "--protocol", help="Which gallery rows are left out for a query.", metavar="auto|market|scene|no-camera"
+    ),
 ]
 Photos = Annotated[
     list[Path] | None,

@@ -24,6 +24,7 @@ COLUMNS = ("path", "identity", "camera", "split", "caption")
 _JUNK = re.compile(r"\s*(?:00)?-0*1(?:\.0*)?\s*")
 UNREADABLE = "unreadable_reason"
 """An extra column that `prepare` writes: why an image cannot be read. Such rows stay in the file, but are not used."""
+SCENE_COLUMN = "scene"
 CAPTION_COLUMN = re.compile(r"caption(?:_([2-9]|[1-9][0-9]+))?")
 """The names of the columns of captions: caption, caption_2, caption_3 and so on."""
 
@@ -67,6 +68,11 @@ class Sample:
         further = {spectrum: extra[name] for spectrum, name in SPECTRUM_COLUMNS.items() if extra.get(name)}
         visible = {} if self.path in further.values() else {VISIBLE: self.path}
         return {spectrum: (path, None) for spectrum, path in (visible | further).items()}
+
+    @property
+    def scene(self) -> str:
+        """When and where this was taken, as the column `scene` says; empty where unknown."""
+        return dict(self.extra).get(SCENE_COLUMN, "") if self.extra else ""
 
     def with_captions(self, captions: Sequence[str]) -> Sample:
         """Return the row with these descriptions instead of its own."""

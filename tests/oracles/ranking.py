@@ -33,6 +33,8 @@ def rank_one(
     protocol: str,
     key: str = "",
     keys: Sequence[str] = (),
+    scene: str = "",
+    scenes: Sequence[str] = (),
 ) -> Ranking | None:
     """Sort one query's gallery, drop the query itself and what the protocol leaves out, and walk down the list."""
     scored = sorted((-similarity(query, row), n) for n, row in enumerate(gallery))
@@ -43,6 +45,8 @@ def rank_one(
         same_person = identity != "" and identities[n] == identity
         same_camera = camera != "" and cameras[n] == camera
         if protocol == "market" and same_person and same_camera:
+            continue
+        if protocol == "scene" and same_person and scene != "" and scenes[n] == scene:
             continue
         matches.append(same_person)
     total = sum(matches)
@@ -68,6 +72,8 @@ def evaluate_by_loops(
     protocol: str,
     query_keys: Sequence[str] = (),
     gallery_keys: Sequence[str] = (),
+    query_scenes: Sequence[str] = (),
+    gallery_scenes: Sequence[str] = (),
     length: int = 50,
 ) -> tuple[float, float, list[float], list[Ranking | None]]:
     """mAP, mINP and the CMC curve in percent over the queries with a true match, and each query's result."""
@@ -82,6 +88,8 @@ def evaluate_by_loops(
             protocol,
             query_keys[i] if query_keys else "",
             gallery_keys,
+            query_scenes[i] if query_scenes else "",
+            gallery_scenes,
         )
         for i in range(len(query))
     ]

@@ -9,15 +9,19 @@ import numpy as np
 
 from scing_cli.core.evaluation import Side
 
-LABELS = ("identities", "cameras", "keys")
+LABELS = ("identities", "cameras", "keys", "scenes")
 
 
 def side(
-    vectors: np.ndarray, identities: Sequence[str], cameras: Sequence[str] | None = None, keys: Sequence[str] = ()
+    vectors: np.ndarray,
+    identities: Sequence[str],
+    cameras: Sequence[str] | None = None,
+    keys: Sequence[str] = (),
+    scenes: Sequence[str] = (),
 ) -> Side:
     """Return one side; without cameras, all of them are unknown."""
     cameras = [""] * len(vectors) if cameras is None else cameras
-    return Side(vectors, identities=identities, cameras=cameras, keys=keys)
+    return Side(vectors, identities=identities, cameras=cameras, keys=keys, scenes=scenes)
 
 
 def sides_of(case: dict) -> tuple[Side, Side]:

@@ -38,6 +38,9 @@ def counts_for(case: dict, protocol: str, i: int, n: int) -> bool:
     if protocol != "text" and keys[0] and keys[0][i] != "" and keys[0][i] == keys[1][n]:
         return False
     same = case["query_identities"][i] == case["gallery_identities"][n] != ""
+    if protocol == "scene":
+        scene = case["query_scenes"][i]
+        return not (same and scene != "" and scene == case["gallery_scenes"][n])
     seen = case["query_cameras"][i]
     return not (protocol == "market" and same and seen != "" and seen == case["gallery_cameras"][n])
 

@@ -14,9 +14,8 @@ import numpy as np
 from scing_cli.core.evaluation.counting import rank_hits
 from scing_cli.core.evaluation.metrics import BoolArray, IntArray, average_precision_of_ranks
 from scing_cli.core.evaluation.products import GALLERY_BLOCK, QUERY_BLOCK, ArrayProducts, Products
-from scing_cli.core.evaluation.protocol import choose_protocol
 from scing_cli.core.evaluation.side import Side, check_sides
-from scing_cli.core.evaluation.truth import Truth, find_truth
+from scing_cli.core.evaluation.truth import Truth, find_truth, protocol_of
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
 
@@ -81,7 +80,7 @@ def compare_cameras(
         SettingError: If the protocol is unknown.
     """
     check_sides(query, gallery)
-    protocol = choose_protocol(protocol, query.cameras, gallery.cameras).name
+    protocol = protocol_of(protocol, query, gallery).name
     query_names, query_codes = _coded(query.cameras)
     names, codes = _coded(gallery.cameras)
     valid = _valid(find_truth(query, gallery, protocol=protocol), codes, len(names))

@@ -26,11 +26,13 @@ class Labels:
         identities: N texts; empty where unknown.
         cameras: N texts; empty where unknown.
         keys: N texts that say which image each row is, such as its path; empty where unknown. Optional.
+        scenes: N texts: when and where the image was taken; empty where unknown. Optional.
     """
 
     identities: Sequence[str]
     cameras: Sequence[str]
     keys: Sequence[str] = ()
+    scenes: Sequence[str] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +44,7 @@ class Side(Labels):
         identities: N texts; empty where unknown.
         cameras: N texts; empty where unknown.
         keys: N texts that say which image each row is, such as its path; empty where unknown. Optional.
+        scenes: N texts: when and where the image was taken; empty where unknown. Optional.
         names: N texts: what people call each image. Optional.
         files: N paths of the images. Optional: vectors may come without pictures.
         texts: N captions, if the rows are captions; `names` are then the names of their images.
@@ -68,7 +71,7 @@ class Side(Labels):
         """
         labels = {
             name: [values[row] for row in numbers] if (values := getattr(self, name)) else ()
-            for name in ("identities", "cameras", "keys", "names", "files", "texts")
+            for name in ("identities", "cameras", "keys", "scenes", "names", "files", "texts")
         }
         return Side(_PickedRows(self.vectors, numbers), **labels)
 
@@ -108,6 +111,8 @@ def _check_lengths(side: Side) -> None:
     identities, cameras, keys = len(side.identities), len(side.cameras), len(side.keys)
     if not len(side) == identities == cameras or keys not in {0, len(side)}:
         raise ValueError(f"{len(side)} vectors, {identities} identities, {cameras} cameras, {keys} keys")
+    if len(side.scenes) not in {0, len(side)}:
+        raise ValueError(f"{len(side)} vectors, {len(side.scenes)} scenes")
 
 
 def _check_vectors(name: str, vectors: Rows) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scing_cli.core.errors import DataError
-from scing_cli.core.evaluation.protocol import PROTOCOLS, choose_protocol
+from scing_cli.core.evaluation.protocol import PROTOCOLS, Choice, choose_protocol
 from scing_cli.core.evaluation.side import Labels
 
 IntArray = npt.NDArray[np.int64]
@@ -33,9 +33,12 @@ REASONS: Mapping[str, tuple[str, str]] = MappingProxyType(
             "has true matches from its own camera only",
             "have true matches from their own camera only",
         ),
+        "same_scene": ("has true matches from its own scene only", "have true matches from their own scene only"),
     }
 )
 """Why a query has no true match: of one query, of several."""
+FILTERED: Mapping[str, str] = MappingProxyType({"cameras": "same_camera", "scenes": "same_scene"})
+"""`Protocol.filter` -> the reason that it has left all true matches out."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class Lost:
         absent: The gallery has no row of that identity.
         same_camera: It has some, but all are of the query's own camera (protocol `market`).
         itself: The only row of that identity is the query's own image.
+        same_scene: The gallery has some rows, but all are of the query's own scene (protocol `scene`).
         why: For each lost query its number and the reason, a key of `REASONS`, in query order.
     """
 
@@ -54,12 +58,13 @@ class Lost:
     absent: int = 0
     same_camera: int = 0
     itself: int = 0
+    same_scene: int = 0
     why: tuple[tuple[int, str], ...] = dataclasses.field(default=(), compare=False)
 
     @property
     def total(self) -> int:
         """Number of queries without a true match."""
-        return self.unknown + self.absent + self.same_camera + self.itself
+        return self.unknown + self.absent + self.same_camera + self.itself + self.same_scene
 
     def reasons(self, of: str = "image") -> str:
         """Say how many queries each reason took; empty where none is lost.
@@ -95,15 +100,16 @@ class Truth:
     Args:
         same: For each query the rows of its identity, ascending; one array per identity.
         itself: For each query the rows of its own image; empty where there is none.
-        cameras: For each query a code of its camera; negative where it is unknown, or where no camera is left out.
-        seen_by: Shape (N,): the code of each gallery row's camera.
+        own: For each query a code of the label that the protocol compares, its camera or its scene; negative where that
+            is unknown, or where nothing is left out.
+        theirs: Shape (N,): the code of each gallery row's label.
     """
 
-    def __init__(self, same: list[IntArray], itself: list[IntArray], cameras: IntArray, seen_by: IntArray) -> None:
+    def __init__(self, same: list[IntArray], itself: list[IntArray], own: IntArray, theirs: IntArray) -> None:
         self._same = same
         self._itself = itself
-        self._cameras = cameras
-        self._seen_by = seen_by
+        self._own = own
+        self._theirs = theirs
         self.lost = Lost()
 
     def __len__(self) -> int:
@@ -116,13 +122,19 @@ class Truth:
 
     def hits(self, number: int) -> IntArray:
         """Return the true hits of a query, ascending."""
-        others, camera = self.others(number), self._cameras[number]
-        return others if camera < 0 else others[self._seen_by[others] != camera]
+        others, own = self.others(number), self._own[number]
+        return others if own < 0 else others[self._theirs[others] != own]
 
     def never_false(self, number: int) -> IntArray:
         """Return the rows of the query's identity and those of the query's own image, ascending."""
         same, itself = self._same[number], self._itself[number]
         return np.union1d(same, itself) if len(itself) else same
+
+
+def protocol_of(name: str, query: Labels, gallery: Labels) -> Choice:
+    """Return the protocol for two sides, as `choose_protocol` does for their cameras and scenes."""
+    scenes = {"query_scenes": query.scenes, "gallery_scenes": gallery.scenes}
+    return choose_protocol(name, query.cameras, gallery.cameras, **scenes)
 
 
 def checked_truth(query: Labels, gallery: Labels, protocol: str, of: str = "image") -> tuple[str, Truth]:
@@ -141,7 +153,7 @@ def checked_truth(query: Labels, gallery: Labels, protocol: str, of: str = "imag
         DataError: If no query has a true match; the message gives the reasons.
         SettingError: If the protocol is unknown.
     """
-    name = choose_protocol(protocol, query.cameras, gallery.cameras).name
+    name = protocol_of(protocol, query, gallery).name
     truth = find_truth(query, gallery, protocol=name)
     lost = truth.lost
     if lost.total < len(truth):
@@ -149,6 +161,8 @@ def checked_truth(query: Labels, gallery: Labels, protocol: str, of: str = "imag
     remedy = "Queries and gallery must show the same people: check the identities of both parts."
     if lost.same_camera:
         remedy = "If the cameras are not real ones, leave nothing out: --protocol no-camera."
+    if lost.same_scene:
+        remedy = "Another protocol leaves other rows out: --protocol market, or no-camera for none."
     raise DataError(
         f"None of the {lost.total} queries has a true match under the protocol {name}: {lost.reasons(of)}.", remedy
     )
@@ -167,30 +181,32 @@ def find_truth(query: Labels, gallery: Labels, *, protocol: str) -> Truth:
     same = _rows_of(query.identities, gallery.identities)
     own_counts = PROTOCOLS[protocol].own_image_counts
     itself = ([] if own_counts else _rows_of(query.keys, gallery.keys)) or [NOTHING] * len(same)
-    known = {camera: code for code, camera in enumerate(dict.fromkeys(gallery.cameras)) if camera}
-    if PROTOCOLS[protocol].same_camera_counts:
-        known = {}
-    seen_by = np.array([known.get(camera, -2) for camera in gallery.cameras], dtype=np.int64)
-    # A query's camera that is unknown, or that no gallery row has, is never the same camera.
-    cameras = np.array([known.get(camera, -1) for camera in query.cameras], dtype=np.int64)
-    truth = Truth(same, itself, cameras, seen_by)
+    compared = PROTOCOLS[protocol].filter
+    own, theirs = (
+        (getattr(side, compared) if compared else ()) or [""] * len(side.identities) for side in (query, gallery)
+    )
+    known = {label: code for code, label in enumerate(dict.fromkeys(theirs)) if label}
+    # A query's label that is unknown, or that no gallery row has, is never the same one.
+    codes = np.array([known.get(label, -1) for label in own], dtype=np.int64)
+    truth = Truth(same, itself, codes, np.array([known.get(label, -2) for label in theirs], dtype=np.int64))
+    kept_out = FILTERED.get(compared, "")
     why = tuple(
         (number, reason)
         for number, identity in enumerate(query.identities)
-        if (reason := _reason(identity, same[number], truth.others(number), truth.hits(number)))
+        if (reason := _reason(identity, same[number], truth.others(number), truth.hits(number), kept_out))
     )
     counts = Counter(reason for _, reason in why)
     truth.lost = Lost(**{name: counts[name] for name in REASONS}, why=why)
     return truth
 
 
-def _reason(identity: str, same: IntArray, others: IntArray, hits: IntArray) -> str:
-    """Return why a query has no true match; empty where it has one."""
+def _reason(identity: str, same: IntArray, others: IntArray, hits: IntArray, kept_out: str) -> str:
+    """Return why a query has no true match, `kept_out` if the protocol leaves all out; empty where it has one."""
     if len(hits):
         return ""
     if not identity:
         return "unknown"
-    return "same_camera" if len(others) else "itself" if len(same) else "absent"
+    return kept_out if len(others) else "itself" if len(same) else "absent"
 
 
 def _rows_of(wanted: Sequence[str], texts: Sequence[str]) -> list[IntArray]:

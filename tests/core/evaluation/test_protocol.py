@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from scing_cli.core.errors import SettingError
-from scing_cli.core.evaluation import PROTOCOLS, Choice, choose_protocol
+from scing_cli.core.errors import DataError, SettingError
+from scing_cli.core.evaluation import PROTOCOLS, Choice, Labels, choose_protocol
+from scing_cli.core.evaluation.truth import checked_truth
 
 
 @pytest.mark.parametrize(
@@ -23,7 +24,31 @@ def test_auto_follows_the_cameras(query: list[str], gallery: list[str], name: st
     assert choose_protocol("auto", query, gallery) == Choice(name, reason)
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
+@pytest.mark.parametrize(
+    ("query", "gallery", "name", "reason"),
+    [
+        (["1", "2"], ["1", "1"], "scene", "every image names its scene, 2 scenes"),
+        (["1", ""], ["1", "2"], "market", "the data names 2 cameras"),
+        (["1", "2"], ["1", ""], "market", "the data names 2 cameras"),
+        (["1", "1"], ["1", "1"], "market", "the data names 2 cameras"),
+        ([], [], "market", "the data names 2 cameras"),
+    ],
+)
+def test_auto_takes_scenes_where_every_row_has_one(
+    query: list[str], gallery: list[str], name: str, reason: str
+) -> None:
+    cameras = ["1", "2"]
+    found = choose_protocol("auto", cameras, cameras, query_scenes=query, gallery_scenes=gallery)
+    assert found == Choice(name, reason)
+
+
+def test_scenes_that_are_asked_for_must_be_known() -> None:
+    assert choose_protocol("scene", [""], [""], query_scenes=["1"], gallery_scenes=["", "2"]).reason == "asked for"
+    with pytest.raises(SettingError, match="no scene is known of the gallery"):
+        choose_protocol("scene", ["1"], ["2"], query_scenes=["1"], gallery_scenes=[""])
+
+
+@pytest.mark.parametrize("name", [name for name in PROTOCOLS if name != "scene"])
 def test_a_named_protocol_is_taken(name: str) -> None:
     assert choose_protocol(name, [""], [""]) == Choice(name, "asked for")
 
@@ -31,4 +56,14 @@ def test_a_named_protocol_is_taken(name: str) -> None:
 def test_an_unknown_protocol_lists_the_known() -> None:
     with pytest.raises(SettingError, match="--protocol 'cuhk' is unknown") as caught:
         choose_protocol("cuhk", [], [])
-    assert caught.value.remedy == "Known: auto, market, no-camera, text."
+    assert caught.value.remedy == "Known: auto, market, scene, no-camera, text."
+
+
+def test_true_matches_of_the_own_scene_alone_are_named() -> None:
+    one = Labels(identities=["a", "b"], cameras=["1", "2"], scenes=["x", "y"])
+    other = Labels(identities=["a", "b"], cameras=["3", "3"], scenes=["x", "z"])
+    name, truth = checked_truth(one, other, "auto")
+    assert (name, truth.hits(0).tolist(), truth.hits(1).tolist()) == ("scene", [], [1])
+    assert truth.lost.reasons() == "1 has true matches from its own scene only"
+    with pytest.raises(DataError, match="under the protocol scene: 2 have true matches from their own scene only"):
+        checked_truth(one, Labels(identities=["a", "b"], cameras=["3", "3"], scenes=["x", "y"]), "scene")

@@ -96,13 +96,15 @@ def cases(draw: st.DrawFn) -> dict:
         "gallery_identities": [str(x) for x in rng.choice([*people, "", "0000"], rows)],
         "query_cameras": [str(x) for x in rng.choice(CAMERAS, queries)],
         "gallery_cameras": [str(x) for x in rng.choice(CAMERAS, rows)],
+        "query_scenes": ["1", *(str(x) for x in rng.choice(CAMERAS, queries - 1))],
+        "gallery_scenes": ["1", *(str(x) for x in rng.choice(CAMERAS, rows - 1))],
     }
 
 
 @settings(deadline=None, max_examples=250)
 @given(
     case=cases(),
-    protocol=st.sampled_from(["market", "no-camera", "text"]),
+    protocol=st.sampled_from(["market", "scene", "no-camera", "text"]),
     block=st.integers(1, 12),
     gallery_block=st.sampled_from([1, 2, 3, 7, 16, 64]),
     offset=st.integers(0, 63),

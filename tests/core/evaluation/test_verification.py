@@ -62,6 +62,8 @@ def labels(rng: np.random.Generator, people: int, queries: int, rows: int) -> di
         "gallery_identities": [str(x) for x in rng.choice([*names, *names, "", "0000"], rows)],
         "query_cameras": [str(x) for x in rng.choice(["", "1", "2", "3"], queries)],
         "gallery_cameras": [str(x) for x in rng.choice(["", "1", "2", "3"], rows)],
+        "query_scenes": ["1", *(str(x) for x in rng.choice(["", "1", "2"], queries - 1))],
+        "gallery_scenes": ["1", *(str(x) for x in rng.choice(["", "1", "2"], rows - 1))],
         "query_keys": [str(x) for x in rng.choice(images, queries)],
         "gallery_keys": [str(x) for x in rng.choice(images, rows)],
     }
@@ -139,7 +141,7 @@ def assert_equals_oracle(found: Verification, case: dict, protocol: str) -> None
 @settings(deadline=None, max_examples=60)
 @given(
     case=cases(),
-    protocol=st.sampled_from(["market", "no-camera", "text"]),
+    protocol=st.sampled_from(["market", "scene", "no-camera", "text"]),
     block=st.integers(1, 12),
     gallery_block=st.sampled_from([1, 3, 7, 64]),
 )

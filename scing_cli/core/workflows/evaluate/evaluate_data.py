@@ -57,7 +57,7 @@ def evaluate(
         data: A data set; None for the run's own.
         layout: How to read it.
         index: An index to take as gallery instead of the data's.
-        protocol: auto, market or no-camera; for words `auto` alone, which is then `text`.
+        protocol: auto, market, scene or no-camera; for words `auto` alone, which is then `text`.
         descriptor: `projected` or `concat` (R10); `projected` is replaced by the descriptor of `index`.
         reranking: How to re-rank, to get these figures as well.
         yes: Whether that may take long.

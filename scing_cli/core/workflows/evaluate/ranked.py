@@ -10,7 +10,7 @@ from typing import Any
 
 from scing_cli.core.datasets.dataset import Dropped
 from scing_cli.core.errors import SettingError, agreeing, counted
-from scing_cli.core.evaluation import TEXT, Choice, Reranking, Scores, Side, choose_protocol
+from scing_cli.core.evaluation import PROTOCOLS, TEXT, Choice, Reranking, Scores, Side, protocol_of
 from scing_cli.core.evaluation import evaluate as rank
 from scing_cli.core.evaluation.cost import Cost, reranking_cost
 from scing_cli.core.evaluation.products import Products
@@ -154,7 +154,7 @@ def rank_sides(
     reranking: Reranking | None = None,
 ) -> tuple[Choice, Scores, Reranked | None]:
     """Choose the protocol, rank, and re-rank if requested."""
-    chosen = choose_protocol(protocol, query.cameras, gallery.cameras)
+    chosen = protocol_of(protocol, query, gallery)
     if chosen.name == TEXT:
         chosen = Choice(TEXT, REASON)
     ranked = functools.partial(rank, query, gallery, protocol=chosen.name, products=products, reporter=reporter)
@@ -172,9 +172,8 @@ def lost_queries(query: Side, scores: Scores) -> tuple[tuple[str, str], ...]:
 
 def without_cameras(chosen: Choice, query: Side, gallery: Side) -> tuple[Caution, ...]:
     """Return the caution that images of the query's own camera count as hits; none for words."""
-    if chosen.name == TEXT:
-        return ()
-    if chosen.name == "market" and any(query.cameras) and any(gallery.cameras):
+    compared = PROTOCOLS[chosen.name].filter
+    if chosen.name == TEXT or (compared and all(any(getattr(side, compared)) for side in (query, gallery))):
         return ()
     reason = "no camera is known of one side" if chosen.name == "market" else chosen.reason
     text = (

@@ -72,7 +72,13 @@ def sides(manifest: Manifest, split: str) -> tuple[Manifest, Manifest]:
 def labels_of(part: Manifest) -> Labels:
     """Return whose image each row of a part is."""
     identities, cameras = [sample.identity for sample in part], [sample.camera for sample in part]
-    return Labels(identities=identities, cameras=cameras, keys=file_keys(part.files()))
+    return Labels(identities=identities, cameras=cameras, keys=file_keys(part.files()), scenes=scenes_of(part))
+
+
+def scenes_of(part: Manifest) -> list[str]:
+    """Return the scene of each row; nothing for data without scenes."""
+    scenes = [sample.scene for sample in part]
+    return scenes if any(scenes) else []
 
 
 def side_of(part: Manifest, vectors: Rows) -> Side:
@@ -83,6 +89,7 @@ def side_of(part: Manifest, vectors: Rows) -> Side:
         identities=labels.identities,
         cameras=labels.cameras,
         keys=labels.keys,
+        scenes=labels.scenes,
         names=names,
         files=part.files(),
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from scing_cli.core.errors import DataError, counted
-from scing_cli.core.evaluation import choose_protocol
-from scing_cli.core.manifest import Manifest, Sample
+from scing_cli.core.evaluation import PROTOCOLS, protocol_of
+from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.settings import find_method
 from scing_cli.core.settings.field import PAIRS
 from scing_cli.core.workflows.shared.caption_side import captions_of, images_of_test
+from scing_cli.core.workflows.shared.scoring import labels_of
 
 
 def check_validation(manifest: Manifest, method: str) -> None:
@@ -21,14 +22,15 @@ def check_validation(manifest: Manifest, method: str) -> None:
     if find_method(method).rows == PAIRS:
         captions_of(images_of_test(manifest, "val"), "val")
         return
-    cameras = [sample.camera for sample in rows]
-    two_cameras = choose_protocol("auto", cameras, cameras).name == "market"
-    seen: dict[str, Sample] = {}
-    for sample in rows:
-        other = seen.setdefault(sample.identity, sample)
-        if sample.identity and other is not sample and (not two_cameras or other.camera != sample.camera):
+    labels = labels_of(rows)
+    compared = PROTOCOLS[protocol_of("auto", labels, labels).name].filter
+    own = getattr(labels, compared) if compared else [""] * len(rows)
+    seen: dict[str, int] = {}
+    for number, sample in enumerate(rows):
+        other = seen.setdefault(sample.identity, number)
+        if sample.identity and other != number and (not compared or own[other] != own[number]):
             return
-    how_often = "by two cameras" if two_cameras else "twice"
+    how_often = {"cameras": "by two cameras", "scenes": "in two scenes"}.get(compared, "twice")
     raise DataError(
         f"--validate: nobody in the split val of {manifest.name} is seen {how_often}.",
         "Leave --validate out, or mark more rows as val.",
