@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from scing_cli.commands import caption_options, model_options, options
+from scing_cli.commands import caption_options, model_options, options, spectra_options
 from scing_cli.commands.console import Terminal
 from scing_cli.commands.option_checks import check_machine, not_with, only_with
 from scing_cli.commands.show_evaluate import show
@@ -33,6 +33,7 @@ def evaluate(
     embeddings: options.SavedEmbeddings = None,
     protocol: options.Protocol = "auto",
     descriptor: options.DescriptorKind = "projected",
+    drop: spectra_options.Drop = None,
     list_lost: options.ListLost = False,
     output: options.ReportFolder = None,
     strict: options.StrictImages = False,
@@ -57,7 +58,7 @@ def evaluate(
     if embeddings is not None:
         given: dict[str, object] = {"run": run, "data": data, "index": index, "model": model, "stride": stride}
         given |= {"pretrained": pretrained, "statistics": statistics, "interpolation": interpolation}
-        given |= {"cameras": cameras, "camera_factor": camera_factor}
+        given |= {"cameras": cameras, "camera_factor": camera_factor, "drop": drop}
         usual = {"split": (split, "query"), "layout": (layout, "auto"), "descriptor": (descriptor, "projected")}
         not_with("--embeddings", model_options.given(**given), **usual, strict=(strict, False))
         check_machine(device, precision, workers, batch_size)
@@ -79,6 +80,7 @@ def evaluate(
         layout=layout,
         index=index,
         descriptor=descriptor,
+        drop=drop,
         strict=strict,
         machine=Machine(device, precision, workers, batch_size),
         **asked,

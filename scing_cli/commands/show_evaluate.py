@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 def show(reports: Sequence[EvaluationReport], split: str, *, list_lost: bool, terminal: Terminal) -> None:
     """Print one table of all evaluations with published figures, then the protocol and notes of each."""
     several = len(reports) > 1
-    title = ", ".join(filter(None, ("" if several else reports[0].data, split, reports[0].direction)))
+    title = ", ".join(filter(None, ("" if several else reports[0].title(), split, reports[0].direction)))
     terminal.scores(f"{title}: {reports[0].model}", [row for report in reports for row in _rows(report, several)])
     for report in reports:
-        name = f"{report.data}: " if several else ""
+        name = f"{report.title()}: " if several else ""
         for line in _lines(report):
             terminal.say(f"{name}{line}")
         if list_lost:
@@ -30,7 +30,7 @@ def show(reports: Sequence[EvaluationReport], split: str, *, list_lost: bool, te
 
 
 def _rows(report: EvaluationReport, named: bool) -> Iterator[tuple[str, Figures]]:
-    yield report.data if named or report.published or report.reranked else "", report.scores
+    yield report.title() if named or report.published or report.reranked else "", report.scores
     if report.reranked:
         yield "re-ranked", report.reranked.scores
     for row in report.published:
@@ -45,7 +45,7 @@ def _lines(report: EvaluationReport) -> Iterator[str]:
     if report.words:
         yield report.words.line()
         yield from report.words.faults()
-    if line := report.left_out_line():
+    for line in filter(None, (report.left_out_line(), report.unseen_line())):
         yield line
     if not any(caution.kind == "no-camera" for caution in report.cautions):  # it names the protocol
         yield f"Protocol {report.protocol.name}: {report.protocol.reason}."

@@ -161,8 +161,12 @@ class Manifest:
         plain = not spectra and not self.spectra()
         return [self.root / row.path if plain else self._source(row, spectra) for row in self.samples]
 
+    def views(self, row: Sample) -> dict[str, View]:
+        """Return the image of each spectrum that shows a row."""
+        return {spectrum: View(self.root / path, part) for spectrum, (path, part) in row.images.items()}
+
     def _source(self, row: Sample, spectra: Sequence[str]) -> Source:
-        views = {spectrum: View(self.root / path, part) for spectrum, (path, part) in row.images.items()}
+        views = self.views(row)
         if not spectra and VISIBLE in views and views[VISIBLE].part is None:
             return views[VISIBLE].file
         return Observation(tuple(views.get(spectrum) for spectrum in spectra or (VISIBLE,)))

@@ -60,6 +60,11 @@ def file_of(source: Source) -> Path:
     return source if isinstance(source, Path) else source.files[0]
 
 
+def image_files(source: Source) -> tuple[Path, ...]:
+    """Return all files of a source."""
+    return (source,) if isinstance(source, Path) else source.files
+
+
 def parse_spectra(text: str, option: str) -> tuple[str, ...]:
     """Return the spectra that a text names, in the order of `SPECTRA`: short names, or those in sentences.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from scing_cli.core.errors import DataError, share
 from scing_cli.core.evaluation.metrics import IntArray
 from scing_cli.core.pairs import Rows
+from scing_cli.core.spectra import Source
 
 CHECK_BYTES = 2**26  # of a block in float64
 UNIT = 1e-3
@@ -46,13 +46,13 @@ class Side(Labels):
         keys: N texts that say which image each row is, such as its path; empty where unknown. Optional.
         scenes: N texts: when and where the image was taken; empty where unknown. Optional.
         names: N texts: what people call each image. Optional.
-        files: N paths of the images. Optional: vectors may come without pictures.
+        files: N paths of the images, or observations with all images. Optional: vectors may come without pictures.
         texts: N captions, if the rows are captions; `names` are then the names of their images.
     """
 
     vectors: Rows
     names: Sequence[str] = dataclasses.field(default=(), kw_only=True)
-    files: Sequence[Path] = dataclasses.field(default=(), kw_only=True)
+    files: Sequence[Source] = dataclasses.field(default=(), kw_only=True)
     texts: Sequence[str] = dataclasses.field(default=(), kw_only=True)
 
     def __len__(self) -> int:

@@ -11,7 +11,16 @@ from scing_cli.core.index.disk import (
 from scing_cli.core.index.gallery import GalleryIndex
 from scing_cli.core.index.index_stamp import Stamp, read_stamp
 from scing_cli.core.index.kinds import KINDS, choose_kind
-from scing_cli.core.index.rows import Entry, Hit, Row, RowFilter, best_of_each, entry_of, file_state
+from scing_cli.core.index.observed import (
+    file_state,
+    joint_digest,
+    observed_images,
+    observed_state,
+    shape_of,
+    sizes_of,
+    with_files,
+)
+from scing_cli.core.index.rows import Entry, Hit, Row, RowFilter, best_of_each, entry_of
 from scing_cli.core.paths import file_keys
 
 __all__ = [
@@ -30,8 +39,14 @@ __all__ = [
     "file_keys",
     "file_state",
     "files_of",
+    "joint_digest",
+    "observed_images",
+    "observed_state",
     "partial_file",
     "read_index_rows",
     "read_stamp",
+    "shape_of",
+    "sizes_of",
+    "with_files",
     "write_lock",
 ]

@@ -25,6 +25,7 @@ from scing_cli.core.index.tuning import measured_recall, tune
 
 Vectors = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
+LABELS = ("identity", "camera", "scene")
 
 
 class GalleryIndex:
@@ -156,19 +157,19 @@ class GalleryIndex:
         if changed:
             tune(self._store)
 
-    def relabel(self, labels: Mapping[int, tuple[str, str]]) -> None:
+    def relabel(self, labels: Mapping[int, tuple[str, str] | tuple[str, str, str]]) -> None:
         """Give rows other labels; ids and vectors stay. The disk changes only with `write`.
 
         Args:
-            labels: Identity and camera by id.
+            labels: Identity and camera by id, and the scene if it is another one too.
 
         Raises:
             ValueError: If an id is unknown.
         """
         if unknown := labels.keys() - self._rows.keys():
             raise ValueError(f"no rows {sorted(unknown)}")
-        for number, (identity, camera) in labels.items():
-            self._rows[number] = self._rows[number]._replace(identity=identity, camera=camera)
+        for number, named in labels.items():
+            self._rows[number] = self._rows[number]._replace(**dict(zip(LABELS, named, strict=False)))
 
     def name_model(self, model: Mapping[str, Any]) -> None:
         """Say where the encoder is now, as in `Stamp.model`. The disk changes only with `write`."""

@@ -5,34 +5,40 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from scing_cli.core.artifacts import file_digest, replacing
 from scing_cli.core.errors import WRITE_REMEDY, IndexFileError
+from scing_cli.core.index.observed import file_state, joint_digest, observed_images, observed_state
+from scing_cli.core.spectra import VISIBLE, Observation, Source, View
 
 # Text is bound as bytes and cast: Python's sqlite3 refuses file names that are not UTF-8 (surrogateescape) as str.
 TABLE = """CREATE TABLE rows (id INTEGER PRIMARY KEY, path TEXT NOT NULL, size INTEGER NOT NULL, mtime INTEGER NOT NULL,
-           digest TEXT NOT NULL, identity TEXT NOT NULL, camera TEXT NOT NULL)"""
-INSERT = "INSERT INTO rows VALUES (?, CAST(? AS TEXT), ?, ?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT))"
+           digest TEXT NOT NULL, identity TEXT NOT NULL, camera TEXT NOT NULL{further})"""
+INSERT = (
+    "INSERT INTO rows VALUES (?, CAST(? AS TEXT), ?, ?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT){further})"
+)
+FURTHER = ("views", "scene")  # columns that a file has only if a row has a value
 Names = frozenset[str]
 NONE: Names = frozenset()
-LATEST = 2**63 - 1  # the greatest integer of SQLite; as nanoseconds since 1970, a time in 2262
-SELECT = "SELECT id, path, size, mtime, digest, identity, camera FROM rows ORDER BY id"
+SELECT = "SELECT id, path, size, mtime, digest, identity, camera{further} FROM rows ORDER BY id"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Entry:
-    """An image file, as it was when it was embedded.
+    """An image file, or the files of an observation, as they were when they were embedded.
 
     Args:
-        path: Absolute POSIX path.
-        size: Size in bytes.
-        mtime: Time of the last change, in nanoseconds since 1970.
-        digest: SHA-256 of the file, hexadecimal.
+        path: Absolute POSIX path; of an observation that of its first image.
+        size: Size in bytes, of all files.
+        mtime: Time of the last change of any file, in nanoseconds since 1970.
+        digest: SHA-256 of the file, hexadecimal; of several files that of their digests.
         identity: The person; empty if unknown.
         camera: The camera; empty if unknown.
+        views: The images of an observation, as `observed_images` reads them; empty for an ordinary image.
+        scene: When and where it was taken; empty if unknown.
     """
 
     path: str
@@ -41,6 +47,8 @@ class Entry:
     digest: str = ""
     identity: str = ""
     camera: str = ""
+    views: str = ""
+    scene: str = ""
 
 
 class Row(NamedTuple):
@@ -54,32 +62,65 @@ class Row(NamedTuple):
     digest: str
     identity: str
     camera: str
+    views: str = ""
+    scene: str = ""
 
     @classmethod
     def of(cls, number: int, entry: Entry) -> Row:
         """Return the row of an entry."""
-        return cls(number, entry.path, entry.size, entry.mtime, entry.digest, entry.identity, entry.camera)
+        named = (entry.path, entry.size, entry.mtime, entry.digest, entry.identity, entry.camera)
+        return cls(number, *named, entry.views, entry.scene)
+
+    @property
+    def images(self) -> dict[str, View]:
+        """The image of each spectrum; an ordinary image is the visible one."""
+        return observed_images(self.views) or {VISIBLE: View(Path(self.path))}
+
+    @property
+    def files(self) -> list[Path]:
+        """The files of all images, each once."""
+        return list(dict.fromkeys(view.file for view in self.images.values()))
+
+    @property
+    def picture(self) -> Source:
+        """All images together; the path of an ordinary image."""
+        return Observation(tuple(self.images.values())) if self.views else Path(self.path)
+
+    def record(self) -> dict[str, Any]:
+        """Return the row as a dictionary, without the further columns that it has no value of."""
+        return {name: value for name, value in self._asdict().items() if value or name not in FURTHER}
 
 
-def entry_of(file: Path, *, identity: str = "", camera: str = "") -> Entry:
-    """Return the entry of an image file, with its current size, time and digest.
+def entry_of(
+    file: Path, *, identity: str = "", camera: str = "", images: Mapping[str, View] | None = None, scene: str = ""
+) -> Entry:
+    """Return the entry of an image file, or of an observation, with its current size, time and digest.
+
+    Args:
+        file: The image; of an observation its first one.
+        identity: The person.
+        camera: The camera.
+        images: The image of each spectrum of an observation; None for an ordinary image.
+        scene: When and where it was taken.
 
     Raises:
-        OSError: If the file cannot be read, or is a pipe or a device.
+        OSError: If a file cannot be read, or is a pipe or a device.
     """
-    size, mtime = file_state(file)
     path = file.absolute().as_posix()
-    return Entry(path, size, mtime, file_digest(file), identity, camera)
-
-
-def file_state(file: Path) -> tuple[int, int]:
-    """Return the size and time of an image file, as in `Entry`. Times after 2262 become the last one SQLite can store.
-
-    Raises:
-        OSError: If there is no such file.
-    """
-    status = file.stat()
-    return status.st_size, min(status.st_mtime_ns, LATEST)
+    if images is None:
+        size, mtime = file_state(file)
+        return Entry(path, size, mtime, file_digest(file), identity, camera, scene=scene)
+    size, mtime, views = observed_state(images)
+    return Entry(
+        path,
+        size,
+        mtime,
+        joint_digest([file_digest(file) for file in dict.fromkeys(view.file for view in images.values())]),
+        identity,
+        camera,
+        views,
+        scene,
+    )
 
 
 def write_rows(target: Path, rows: Iterable[Row]) -> str:
@@ -91,8 +132,15 @@ def write_rows(target: Path, rows: Iterable[Row]) -> str:
     Raises:
         IndexFileError: If SQLite cannot write the file.
     """
+    rows = list(rows)
+    further = [name for name in FURTHER if any(getattr(row, name) for row in rows)]
+    table = TABLE.format(further="".join(f", {name} TEXT NOT NULL" for name in further))
+    insert = INSERT.format(further=", CAST(? AS TEXT)" * len(further))
     values = (
-        (row.id, _bytes(row.path), row.size, row.mtime, _bytes(row.digest), _bytes(row.identity), _bytes(row.camera))
+        (
+            *(row.id, _bytes(row.path), row.size, row.mtime),
+            *map(_bytes, (row.digest, row.identity, row.camera, *(getattr(row, name) for name in further))),
+        )
         for row in rows
     )
     with replacing(target) as temporary:
@@ -102,8 +150,8 @@ def write_rows(target: Path, rows: Iterable[Row]) -> str:
                 base.execute("PRAGMA journal_mode = OFF")
                 base.execute("PRAGMA synchronous = OFF")
                 base.execute("BEGIN")
-                base.execute(TABLE)
-                base.executemany(INSERT, values)
+                base.execute(table)
+                base.executemany(insert, values)
                 base.execute("COMMIT")
         except sqlite3.Error as error:
             raise IndexFileError(f"Cannot write {target}: {error}.", WRITE_REMEDY) from error
@@ -128,7 +176,9 @@ def read_rows(source: Path, *, digest: str) -> list[Row]:
             )
         with contextlib.closing(sqlite3.connect(f"{source.absolute().as_uri()}?immutable=1", uri=True)) as base:
             base.text_factory = _text
-            return list(map(Row._make, base.execute(SELECT)))
+            there = {column[1] for column in base.execute("PRAGMA table_info(rows)")}
+            further = "".join(f", {name}" if name in there else ", ''" for name in FURTHER)
+            return list(map(Row._make, base.execute(SELECT.format(further=further))))
     except FileNotFoundError:
         raise
     except (sqlite3.Error, OSError) as error:

@@ -26,6 +26,7 @@ from scing_cli.core.manifest import Manifest, Sample
 from scing_cli.core.paths import StrPath, as_path, as_paths, check_once
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
+from scing_cli.core.spectra import file_of
 from scing_cli.core.workflows.embed.embed_report import EmbedReport, report_of
 from scing_cli.core.workflows.embed.gallery_images import (
     GalleryChoice,
@@ -39,6 +40,7 @@ from scing_cli.core.workflows.embed.prune import drop_missing
 from scing_cli.core.workflows.shared.embedder_choice import Crops, choose_embedder
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel, open_model, open_run_model
+from scing_cli.core.workflows.shared.observations import rows_seen
 from scing_cli.core.workflows.shared.run_data import open_data, own_cameras
 
 __all__ = ["GalleryChoice", "embed"]
@@ -96,13 +98,10 @@ def embed(
     trained = open_run_model(choice, reporter=reporter)
     rows, whole = gallery_rows(trained.run if trained is not None else None, gallery, reporter)
     model = trained or open_model(choice, reporter=reporter)
-    manifest = _unique(rows, reporter)
-    cameras = (
-        dict(zip(manifest.files(), own_cameras(manifest, whole.manifest, model.run), strict=True))
-        if model.cameras
-        else {}
-    )
-    crops = Crops(manifest.files()[:CROPS], [*cameras.values()][:CROPS] or None)
+    manifest = _unique(rows_seen(rows, model.spectra, reporter, model=model.label()), reporter)
+    sources = manifest.sources(model.spectra)
+    cameras = dict(zip(sources, own_cameras(manifest, whole.manifest, model.run), strict=True)) if model.cameras else {}
+    crops = Crops(sources[:CROPS], [*cameras.values()][:CROPS] or None)
     embedder = choose_embedder(model, machine, kind=descriptor, crops=crops, count=len(manifest), reporter=reporter)
     lock, unlocked = write_lock(output), contextlib.nullcontext()
     # Appending changes the index that is read here, so it stays locked; a new index is locked only while it is written.
@@ -112,6 +111,7 @@ def embed(
         new = find_new_images(
             base,
             manifest,
+            spectra=model.spectra,
             with_camera=bool(model.cameras),
             workers=machine.threads(),
             left_out=left_out,
@@ -122,7 +122,7 @@ def embed(
         writer = PartialWriter(partial, new.entries, cameras=seen_by, minutes=save_minutes, reporter=reporter)
         with writer.save_if_interrupted():
             new, vectors = new.readable(writer.embed(embedder, new.files, left_out=left_out), left_out)
-            left_out.check_not_all(manifest.files())
+            left_out.check_not_all([file_of(source) for source in sources])
             if base is not None:
                 warn_of_mixed_labels(base, new, reporter)
             index = _joined(base, new, vectors, model, output, descriptor=descriptor, kind=index_type)

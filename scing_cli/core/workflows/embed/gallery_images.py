@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 from scing_cli.core.datasets import DataSet
@@ -14,10 +14,11 @@ from scing_cli.core.datasets.passed_over import passed_text, report_passed
 from scing_cli.core.embeddings import Vectors
 from scing_cli.core.errors import DataError, ImageError, SettingError, counted, share, spelled
 from scing_cli.core.imagefile import REMEDY
-from scing_cli.core.index import Entry, GalleryIndex, Row, entry_of, file_keys, file_state
+from scing_cli.core.index import Entry, GalleryIndex, Row, entry_of, file_keys, file_state, observed_state, shape_of
 from scing_cli.core.manifest import Manifest, Sample, display_name, is_text
 from scing_cli.core.paths import StrPath, check_not_empty
 from scing_cli.core.runtime import Reporter
+from scing_cli.core.spectra import VISIBLE, Source, View, file_of
 from scing_cli.core.workflows.shared.vectors import in_threads
 
 
@@ -80,16 +81,16 @@ class NewImages:
     """The images that are to be added to an index.
 
     Args:
-        files: The image files.
+        files: The image files, or observations.
         entries: Their entries.
         former: For each file, the ids of rows that show former contents of it.
-        labels: New identity and camera of rows whose files have not changed, by id, for each such file.
+        labels: New identity, camera and scene of rows whose files have not changed, by id, for each such file.
     """
 
-    files: Sequence[Path]
+    files: Sequence[Source]
     entries: Sequence[Entry]
     former: Sequence[Sequence[int]]
-    labels: Sequence[Mapping[int, tuple[str, str]]] = ()
+    labels: Sequence[Mapping[int, tuple[str, str, str]]] = ()
 
     @property
     def stale(self) -> list[int]:
@@ -103,7 +104,7 @@ class NewImages:
 
     def readable(self, vectors: Vectors, left_out: LeftOut) -> tuple[NewImages, Vectors]:
         """Return the images and vectors without those left out; the former rows of those stay in the index."""
-        kept = [place for place, file in enumerate(self.files) if file not in left_out]
+        kept = [place for place, file in enumerate(self.files) if file_of(file) not in left_out]
         if len(kept) == len(self.files):
             return self, vectors
         files, entries, former = ([values[i] for i in kept] for values in (self.files, self.entries, self.former))
@@ -114,6 +115,7 @@ def find_new_images(
     base: GalleryIndex | None,
     manifest: Manifest,
     *,
+    spectra: Sequence[str] = (),
     with_camera: bool = False,
     workers: int,
     left_out: LeftOut,
@@ -127,6 +129,7 @@ def find_new_images(
     Args:
         base: The index; None for a new one.
         manifest: The images.
+        spectra: The spectra that the model reads; none for a model of ordinary images.
         with_camera: Whether a vector depends on the camera, so that another camera makes another vector.
         workers: Threads that compute digests.
         left_out: Receives the files whose bytes cannot be read.
@@ -137,28 +140,29 @@ def find_new_images(
         rows = base.rows()
         for key, row in zip(file_keys(Path(row.path) for row in rows), rows, strict=True):
             known.setdefault(key, []).append(row)
-    files = manifest.files()
-    former = [known.get(key, []) for key in file_keys(files)]
+    files = manifest.sources(spectra)
+    former = [known.get(key, []) for key in file_keys(manifest.files())]
+    pictures = [_Pictures.of(manifest, sample) for sample in manifest]
     samples = [_labelled(sample, rows) for sample, rows in zip(manifest, former, strict=True)]
     seen = [
         not with_camera or sample.camera in {row.camera for row in rows}
         for sample, rows in zip(samples, former, strict=True)
     ]
-    candidates = [i for i, file in enumerate(files) if not (seen[i] and _unchanged(file, former[i]))]
+    candidates = [i for i in range(len(files)) if not (seen[i] and pictures[i].unchanged(former[i]))]
     # Digests are computed before the images are decoded: if a file changes in between, the next append finds it.
     entries = in_threads(
-        lambda i: _entry(files[i], samples[i]),
+        lambda i: pictures[i].entry(samples[i]),
         candidates,
         workers=workers,
         reporter=reporter,
         text="digests",
     )
-    same = [{row.digest for row in former[i]} if seen[i] else set() for i in range(len(files))]
+    same = [{(row.digest, shape_of(row.views)) for row in former[i]} if seen[i] else set() for i in range(len(files))]
     added = _changed(dict(zip(candidates, entries, strict=True)), files, same, left_out)
     labels = [
         changed
         for i, rows in enumerate(former)
-        if i not in added and files[i] not in left_out and (changed := _new_labels(samples[i], rows))
+        if i not in added and file_of(files[i]) not in left_out and (changed := _new_labels(samples[i], rows))
     ]
     rows_of = [[row.id for row in former[i]] for i in added]
     return NewImages([files[i] for i in added], list(added.values()), rows_of, labels)
@@ -187,35 +191,61 @@ def _labelled(sample: Sample, former: Sequence[Row]) -> Sample:
     return dataclasses.replace(sample, identity=sample.identity or last.identity, camera=sample.camera or last.camera)
 
 
-def _new_labels(sample: Sample, rows: Sequence[Row]) -> dict[int, tuple[str, str]]:
-    """Return the labels of a sample for those of its rows that have others."""
-    own = (sample.identity, sample.camera)
-    return {row.id: own for row in rows if (row.identity, row.camera) != own}
+def _new_labels(sample: Sample, rows: Sequence[Row]) -> dict[int, tuple[str, str, str]]:
+    """Return the labels of a sample for those of its rows that have others; a scene is never taken away."""
+    own = {row.id: (sample.identity, sample.camera, sample.scene or row.scene) for row in rows}
+    return {row.id: own[row.id] for row in rows if (row.identity, row.camera, row.scene) != own[row.id]}
 
 
 def _changed(
-    entries: Mapping[int, Entry | ImageError], files: Sequence[Path], same: Sequence[set[str]], left_out: LeftOut
+    entries: Mapping[int, Entry | ImageError],
+    files: Sequence[Source],
+    same: Sequence[Container[object]],
+    left_out: LeftOut,
 ) -> dict[int, Entry]:
     """Return the entries whose digests are not among those of the rows that show the same."""
     changed = {}
     for i, entry in entries.items():
         if isinstance(entry, ImageError):
-            left_out.add(files[i], entry)
-        elif entry.digest not in same[i]:
+            left_out.add(file_of(files[i]), entry)
+        elif (entry.digest, shape_of(entry.views)) not in same[i]:
             changed[i] = entry
     return changed
 
 
-def _unchanged(file: Path, former: Sequence[Row]) -> bool:
-    """Return whether a file has the size and time of one of its rows; False if it cannot be accessed."""
-    try:
-        return bool(former) and file_state(file) in {(row.size, row.mtime) for row in former}
-    except OSError:
-        return False
+@dataclasses.dataclass(frozen=True)
+class _Pictures:
+    """The files that show one row.
 
+    Args:
+        file: The image that names the row.
+        images: The image of each spectrum of an observation; None for an ordinary image.
+    """
 
-def _entry(file: Path, sample: Sample) -> Entry | ImageError:
-    try:
-        return entry_of(file, identity=sample.identity, camera=sample.camera)
-    except OSError as error:
-        return unreadable(file, error)
+    file: Path
+    images: Mapping[str, View] | None
+
+    @classmethod
+    def of(cls, manifest: Manifest, sample: Sample) -> _Pictures:
+        """Return the files of a row of a manifest."""
+        file, images = manifest.file(sample), manifest.views(sample)
+        return cls(file, None if images == {VISIBLE: View(file)} else images)
+
+    def unchanged(self, former: Sequence[Row]) -> bool:
+        """Return whether all files have the sizes and times of one of their rows; False if one cannot be accessed."""
+        if not former:
+            return False
+        try:
+            state = (*file_state(self.file), "") if self.images is None else observed_state(self.images)
+        except OSError:
+            return False
+        return state in {(row.size, row.mtime, row.views) for row in former}
+
+    def entry(self, sample: Sample) -> Entry | ImageError:
+        """Return the entry of a row; an error that names the file that cannot be read."""
+        try:
+            return entry_of(
+                self.file, identity=sample.identity, camera=sample.camera, images=self.images, scene=sample.scene
+            )
+        except OSError as error:
+            return unreadable(Path(error.filename or self.file), error)

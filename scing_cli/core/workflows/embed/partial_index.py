@@ -22,6 +22,7 @@ from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.errors import IndexFileError, InterruptionError, ScingError, counted
 from scing_cli.core.index import Entry, GalleryIndex, Row, files_of, partial_file, write_lock
 from scing_cli.core.runtime import Reporter
+from scing_cli.core.spectra import Source
 from scing_cli.core.workflows.shared.vectors import embed_files
 
 MINUTES = 10.0
@@ -122,7 +123,7 @@ class PartialWriter:
         self._owner = False
         self._committed = False
 
-    def embed(self, embedder: Embedder, files: Sequence[Path], *, left_out: LeftOut | None = None) -> Vectors:
+    def embed(self, embedder: Embedder, files: Sequence[Source], *, left_out: LeftOut | None = None) -> Vectors:
         """Embed N files, except those with a vector in the partial results.
 
         Args:

@@ -30,13 +30,13 @@ def prune_index(index: StrPath, *, reporter: Reporter) -> EmbedReport:
 
 
 def drop_missing(index: GalleryIndex, reporter: Reporter) -> int:
-    """Remove the rows whose files are missing, and return their number.
+    """Remove the rows whose files are missing, of an observation all of them, and return their number.
 
     Raises:
         DataError: If a folder cannot be read, or if all files are missing, as when a disk is not mounted.
     """
     rows = index.rows()
-    gone = [row for row in rows if _is_missing(Path(row.path))]
+    gone = [row for row in rows if all(map(_is_missing, row.files))]
     if rows and len(gone) == len(rows):
         raise DataError(
             f"Every image of the index is missing, for example {spelled(rows[0].path)}: nothing was removed.",

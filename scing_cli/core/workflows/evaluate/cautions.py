@@ -16,7 +16,8 @@ from scing_cli.core.evaluation.truth import find_truth
 from scing_cli.core.index import file_keys
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import Reporter
-from scing_cli.core.workflows.shared.equal_files import digests_of, of_one_size
+from scing_cli.core.spectra import file_of, image_files
+from scing_cli.core.workflows.shared.equal_files import digests_of, digests_of_sources, of_one_size
 from scing_cli.core.workflows.shared.run_data import run_manifest, same_rows
 from scing_cli.core.workflows.shared.scoring import Caution, trained_on
 
@@ -27,6 +28,8 @@ def of_copies(
     query: Side, gallery: Side, protocol: str, *, known: Sequence[str] = (), workers: int, reporter: Reporter
 ) -> tuple[Caution, ...]:
     """Return the caution that the gallery has rows with the bytes of a query, which the protocol does not leave out.
+
+    Observations are copies if all their images have the same bytes.
 
     Args:
         query: The queries; without files nothing is found.
@@ -39,7 +42,7 @@ def of_copies(
     if not (query.files and gallery.files):
         return ()
     wanted = list(dict.fromkeys(query.files)) if known else of_one_size(query.files, gallery.files)
-    read = digests_of(wanted, workers=workers, reporter=reporter)
+    read = digests_of_sources(wanted, workers=workers, reporter=reporter)
     rows = known or [read.get(file, "") for file in gallery.files]
     digests = {("query", number): read.get(file, "") for number, file in enumerate(query.files)}
     digests |= {("gallery", row): digest for row, digest in enumerate(rows)}
@@ -135,15 +138,20 @@ def _common_folder(train: Manifest) -> str:
 
 
 def _copied(train: Manifest, whole: Manifest, *, workers: int, reporter: Reporter) -> set[str]:
-    """Return the keys of the images that are copies of training images, at whatever place; see `of_training`."""
-    files, others = train.files(), whole.files()
-    read = digests_of(of_one_size(files, others), workers=workers, reporter=reporter)
-    digests = {read.get(file, "") for file in files} - {""}
+    """Return the keys of the images that are copies of training images, at whatever place; see `of_training`.
+
+    An observation is one if an image of it is.
+    """
+    files = train.files()
+    shown, others = (list(map(image_files, each.sources(each.spectra()))) for each in (train, whole))
+    every = [list(dict.fromkeys(file for own in each for file in own)) for each in (shown, others)]
+    read = digests_of([*map(file_of, of_one_size(*every))], workers=workers, reporter=reporter)
+    digests = {read.get(file, "") for file in every[0]} - {""}
     gone = {(row.path, row.identity) for row, file in zip(train, files, strict=True) if not os.path.lexists(file)}
     return {
         key
-        for key, row, file in zip(file_keys(others), whole, others, strict=True)
-        if read.get(file, "") in digests or (row.identity and (row.path, row.identity) in gone)
+        for key, row, own in zip(file_keys(whole.files()), whole, others, strict=True)
+        if any(read.get(file, "") in digests for file in own) or (row.identity and (row.path, row.identity) in gone)
     }
 
 

@@ -18,6 +18,7 @@ from scing_cli.core.errors import counted
 from scing_cli.core.evaluation import Side
 from scing_cli.core.index import GalleryIndex, check_complete, file_keys
 from scing_cli.core.manifest import Manifest, Sample, is_junk
+from scing_cli.core.spectra import file_of
 from scing_cli.core.workflows.evaluate.evaluation_request import Request
 from scing_cli.core.workflows.evaluate.index_gallery import index_descriptor, indexed_side
 from scing_cli.core.workflows.evaluate.vector_cache import cached_side
@@ -84,7 +85,7 @@ def _against_index(
     gallery = indexed_side(opened, index, model, embedder, reporter)
     part = source.manifest.part(split)
     asked.check_cost(part, opened, opened.width)
-    query = cached_side(source.manifest, split, model, embedder, reporter, left_out=left_out[split])
+    query = cached_side(source.manifest, split, model, embedder, reporter, drop=asked.drop, left_out=left_out[split])
     for warning in side_notes(query, gallery):
         if warning not in source.warnings:
             reporter.warn(warning)
@@ -100,11 +101,11 @@ def _both(
 ) -> tuple[Side, Side]:
     split, reporter = asked.split, asked.reporter
     queries, rows = sides(manifest, split)
-    query = cached_side(manifest, split, model, embedder, reporter, left_out=left_out[split])
+    query = cached_side(manifest, split, model, embedder, reporter, drop=asked.drop, left_out=left_out[split])
     if rows == queries:
         return query, query
     other = gallery_of(split)
-    return query, cached_side(manifest, other, model, embedder, reporter, left_out=left_out[other])
+    return query, cached_side(manifest, other, model, embedder, reporter, drop=asked.drop, left_out=left_out[other])
 
 
 def _words(model: OpenedModel, tower: TextEmbedder, manifest: Manifest, asked: Request) -> Compared:
@@ -117,7 +118,8 @@ def _words(model: OpenedModel, tower: TextEmbedder, manifest: Manifest, asked: R
         pictures = indexed_side(GalleryIndex.read(asked.index), asked.index, model, embedder, reporter)
     else:
         parts = [
-            cached_side(manifest, split, model, embedder, reporter, left_out=own) for split, own in left_out.items()
+            cached_side(manifest, split, model, embedder, reporter, drop=asked.drop, left_out=own)
+            for split, own in left_out.items()
         ]
         pictures, images = _joined(images, parts)
     captions = captions_of(images, asked.split)
@@ -131,7 +133,7 @@ def _words(model: OpenedModel, tower: TextEmbedder, manifest: Manifest, asked: R
         people = dataclasses.replace(images, samples=captions.samples())
         return Compared(embedder, texts, pictures, people, left_out, words=counts)
     queries = pictures.rows(np.flatnonzero([identity != "" for identity in pictures.identities]))
-    named = zip(queries.files, queries.identities, strict=True)
+    named = zip(map(file_of, queries.files), queries.identities, strict=True)
     people = dataclasses.replace(images, samples=tuple(Sample(str(file), identity) for file, identity in named))
     return Compared(embedder, queries, texts, people, left_out, words=counts)
 

@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scing_cli.core.datasets import DataSet
+from scing_cli.core.datasets.checks import gallery_of
 from scing_cli.core.datasets.left_out import report_left_out
 from scing_cli.core.embeddings.text_embedder import TextEmbedder
 from scing_cli.core.errors import SettingError
 from scing_cli.core.evaluation import Reranking
+from scing_cli.core.manifest import Manifest
 from scing_cli.core.paths import StrPath, as_path, check_once
 from scing_cli.core.reporting import LIBRARY_REPORTER, Once
 from scing_cli.core.runtime import Reporter
+from scing_cli.core.spectra import parse_spectra
 from scing_cli.core.workflows.evaluate.cautions import of_copies, of_training
 from scing_cli.core.workflows.evaluate.compared_sides import compare
 from scing_cli.core.workflows.evaluate.evaluation_request import Request
@@ -22,6 +25,7 @@ from scing_cli.core.workflows.evaluate.ranked import EvaluationReport, lost_quer
 from scing_cli.core.workflows.evaluate.report import Subject, write_report
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel, open_model, open_run_model
+from scing_cli.core.workflows.shared.observations import EACH, drop_cases, rows_seen
 from scing_cli.core.workflows.shared.run_data import open_data
 from scing_cli.core.workflows.shared.scoring import sides
 
@@ -37,6 +41,7 @@ def evaluate(
     index: StrPath | None = None,
     protocol: str = "auto",
     descriptor: str = "projected",
+    drop: str | None = None,
     reranking: Reranking | None = None,
     yes: bool = False,
     output: StrPath | None = None,
@@ -59,6 +64,8 @@ def evaluate(
         index: An index to take as gallery instead of the data's.
         protocol: auto, market, scene or no-camera; for words `auto` alone, which is then `text`.
         descriptor: `projected` or `concat` (R10); `projected` is replaced by the descriptor of `index`.
+        drop: Spectra that are taken away from every image, such as `near-infrared,thermal`; of an `index` nothing is
+            taken away.
         reranking: How to re-rank, to get these figures as well.
         yes: Whether that may take long.
         output: A folder for a report. Optional.
@@ -70,8 +77,11 @@ def evaluate(
         ImageError: If no query or no gallery image can be read, or with `strict` if one cannot.
         DataError: If there is no query, no gallery, or no query has a true match left.
         IndexFileError: If the index is of another model.
-        SettingError: If re-ranking would take long, and that was not agreed to; or if words cannot be compared so.
+        SettingError: If re-ranking would take long, and that was not agreed to; or if words cannot be compared so; or
+            if the model does not read what `drop` names.
     """
+    if drop == EACH:
+        raise SettingError(f"drop={EACH!r} gives several reports.", "evaluate_on returns all of them.")
     data, index, output = as_path(data), as_path(index), as_path(output)
     (report,) = evaluate_on(
         choice,
@@ -83,6 +93,7 @@ def evaluate(
         index=index,
         protocol=protocol,
         descriptor=descriptor,
+        drop=drop,
         reranking=reranking,
         yes=yes,
         output=output,
@@ -106,6 +117,7 @@ def evaluate_on(
     index: Path | None = None,
     protocol: str = "auto",
     descriptor: str = "projected",
+    drop: str | None = None,
     reranking: Reranking | None = None,
     yes: bool = False,
     output: Path | None = None,
@@ -115,6 +127,8 @@ def evaluate_on(
 ) -> list[EvaluationReport]:
     """Evaluate one model on several data sets: as `evaluate` each, the model opened once, without its warnings.
 
+    With `drop` as `each`, there is a report of each data set for every case of spectra that are away.
+
     Raises:
         DataError: Before anything is embedded, if one of them cannot be read or no query of it has a true match.
         SettingError: Before anything is embedded, if re-ranking would take long, and that was not agreed to.
@@ -123,6 +137,10 @@ def evaluate_on(
     check_once([path for path in data if path is not None], "--data")
     if output is not None and len(data) > 1:
         raise SettingError("--output: a report is of one data set.", "Evaluate them one by one, a folder for each.")
+    if output is not None and drop == EACH:
+        raise SettingError(f"--output: a report is of one case of --drop {EACH}.", "Name one: --drop thermal")
+    if drop is not None and drop != EACH:
+        parse_spectra(drop, "--drop")
     asked = Request(
         split=split,
         queries=queries,
@@ -140,6 +158,8 @@ def evaluate_on(
     # The data come before a plain model, which takes seconds to load.
     trained = open_run_model(choice, reporter=reporter)
     asked.check_model(trained)
+    if trained is not None:
+        drop_cases(drop, trained)
     run = trained.run if trained is not None else None
     sources = [open_data(run, path, layout=layout, reporter=reporter) for path in data]
     for source in sources:
@@ -151,15 +171,20 @@ def evaluate_on(
         for source in sources:
             asked.check_cost(*sides(source.manifest, split), width)
     tower = asked.text_embedder(model, opening)
-    reports = [_score(model, tower, source, asked) for source in sources]
-    if len({report.data for report in reports}) < len(reports):  # folders of one name
-        reports = [dataclasses.replace(own, data=str(path)) for own, path in zip(reports, data, strict=True)]
-    return reports
+    hearing = Once(reporter) if drop == EACH else reporter
+    cases = [dataclasses.replace(asked, drop=case, reporter=hearing) for case in drop_cases(drop, model)]
+    reports = [[_score(model, tower, source, case) for case in cases] for source in sources]
+    if len({own[0].data for own in reports}) < len(reports):  # folders of one name
+        reports = [
+            [dataclasses.replace(one, data=str(path)) for one in own] for own, path in zip(reports, data, strict=True)
+        ]
+    return [one for own in reports for one in own]
 
 
 def _score(model: OpenedModel, tower: TextEmbedder | None, source: DataSet, asked: Request) -> EvaluationReport:
-    reporter, split, manifest = asked.reporter, asked.split, source.manifest
-    found = compare(model, tower, source, asked)
+    reporter, split, whole = asked.reporter, asked.split, source.manifest
+    manifest = _seen(whole, model, asked)
+    found = compare(model, tower, dataclasses.replace(source, manifest=manifest), asked)
     query, gallery = found.query, found.gallery
     device = asked.machine.torch_device()
     products = None
@@ -190,6 +215,8 @@ def _score(model: OpenedModel, tower: TextEmbedder | None, source: DataSet, aske
         cautions=cautions,
         direction=asked.direction or "",
         words=found.words,
+        drop=asked.drop,
+        unseen=len(whole) - len(manifest),
     )
     for part, dropped in left_out.items():
         report_left_out(dropped, len(manifest.part(part)), reporter, what=f"{part} image")
@@ -200,7 +227,7 @@ def _score(model: OpenedModel, tower: TextEmbedder | None, source: DataSet, aske
         model.run,
         model.digest,
         found.embedder.kind,
-        manifest.fingerprint(),
+        whole.fingerprint(),
         split,
         index=asked.index.name if asked.index else "",
         precision=found.embedder.precision,
@@ -210,12 +237,23 @@ def _score(model: OpenedModel, tower: TextEmbedder | None, source: DataSet, aske
     )
 
 
+def _seen(whole: Manifest, model: OpenedModel, asked: Request) -> Manifest:
+    """Return the data without those rows of both sides that the model cannot read, which are counted."""
+    used = {asked.split} if asked.index is not None and not asked.direction else {asked.split, gallery_of(asked.split)}
+    rows = dataclasses.replace(whole, samples=tuple(row for row in whole if row.split in used))
+    seen = rows_seen(rows, model.spectra, asked.reporter, model=model.label(), drop=asked.drop)
+    if len(seen) == len(rows):
+        return whole
+    kept = set(seen)
+    return dataclasses.replace(whole, samples=tuple(row for row in whole if row.split not in used or row in kept))
+
+
 def _with_published(report: EvaluationReport, model: OpenedModel, source: DataSet, asked: Request) -> EvaluationReport:
     """Return the report with the published figures of the same method on the same data; none are of words."""
     if asked.direction:
         return report
-    if report.left_out:
-        note = "No published figures to compare with: images were left out."
+    if report.left_out or report.unseen or report.drop:
+        note = f"No published figures to compare with: {'spectra' if report.drop else 'images'} were left out."
         return dataclasses.replace(report, published_note=note)
     if model.run is None or asked.split != "query" or asked.index is not None:
         return report

@@ -42,6 +42,7 @@ class Request:
     strict: bool
     machine: Machine
     reporter: Reporter
+    drop: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.split == "all":

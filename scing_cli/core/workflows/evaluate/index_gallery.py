@@ -44,7 +44,8 @@ def indexed_side(index: GalleryIndex, source: Path, model: OpenedModel, embedder
         cameras=[row.camera for row in rows],
         keys=keys,
         names=names,
-        files=[Path(name) for name in names],
+        scenes=scenes if any(scenes := [row.scene for row in rows]) else (),
+        files=[row.picture for row in rows],
     )
     kept = [number for number, row in enumerate(rows) if not is_junk(row.identity)]
     if len(kept) == len(rows):

@@ -16,6 +16,7 @@ from scing_cli.core.evaluation.cost import Cost, reranking_cost
 from scing_cli.core.evaluation.products import Products
 from scing_cli.core.evaluation.tables import PublishedRow
 from scing_cli.core.runtime import Reporter
+from scing_cli.core.spectra import in_words
 from scing_cli.core.workflows.evaluate.word_counts import DIRECTIONS, REASON, WordCounts
 from scing_cli.core.workflows.shared.scoring import Caution
 
@@ -58,6 +59,8 @@ class EvaluationReport:
         cautions: What flatters the figures.
         direction: `text-to-image` or `image-to-text`; empty where images are compared with images.
         words: What was counted of captions; None for images alone, and for vectors of another program.
+        drop: The spectra that were taken away.
+        unseen: Rows without an image that the model reads, which were left out.
     """
 
     scores: Scores
@@ -75,6 +78,8 @@ class EvaluationReport:
     cautions: tuple[Caution, ...] = ()
     direction: str = ""
     words: WordCounts | None = None
+    drop: tuple[str, ...] = ()
+    unseen: int = 0
 
     def summary(self, *, list_lost: bool) -> dict[str, Any]:
         """Return it ready for JSON.
@@ -86,6 +91,10 @@ class EvaluationReport:
         figures |= {"protocol": self.protocol.name, "protocol_reason": self.protocol.reason}
         if self.direction:
             figures["direction"] = self.direction
+        if self.drop:
+            figures["drop"] = list(self.drop)
+        if self.unseen:
+            figures["unseen"] = self.unseen
         if self.words:
             figures |= self.words.summary()
         figures |= {"data": self.data, "run": str(self.run) if self.run else None, "model": self.model}
@@ -114,6 +123,17 @@ class EvaluationReport:
             return ""
         lost = counted(self.scores.lost.total, "query has", "queries have")
         return f"{lost} no true match left: {self.scores.lost.reasons(self.gallery_of())}."
+
+    def unseen_line(self) -> str:
+        """Return a sentence about the rows without an image that the model reads; empty if there are none."""
+        if not self.unseen:
+            return ""
+        have, are = agreeing(self.unseen, "has", "have"), agreeing(self.unseen, "is", "are")
+        return f"{counted(self.unseen, 'row')} {have} no image that the model reads and {are} left out."
+
+    def title(self) -> str:
+        """Return the name of the data, and what was taken away from it."""
+        return f"{self.data}, without {in_words(self.drop)}" if self.drop else self.data
 
     def left_out_line(self) -> str:
         """Return a sentence about the images that were left out; empty if there are none."""

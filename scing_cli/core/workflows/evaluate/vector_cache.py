@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,9 @@ from scing_cli.core.errors import UNREADABLE_REMEDY, DataError, ImageError, RunE
 from scing_cli.core.evaluation import Side
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import Reporter
+from scing_cli.core.spectra import Source, file_of
 from scing_cli.core.workflows.shared.model import OpenedModel
+from scing_cli.core.workflows.shared.observations import sources_of
 from scing_cli.core.workflows.shared.run_data import own_cameras
 from scing_cli.core.workflows.shared.scoring import side_of
 from scing_cli.core.workflows.shared.vectors import embed_files
@@ -42,6 +44,7 @@ def cached_side(
     embedder: Embedder,
     reporter: Reporter,
     *,
+    drop: Sequence[str] = (),
     left_out: LeftOut | None = None,
 ) -> Side:
     """Embed a part of a data set, or take the run's own vectors of it where nothing has changed since.
@@ -52,6 +55,7 @@ def cached_side(
         model: The model.
         embedder: Embeds with it.
         reporter: Shows the progress.
+        drop: Spectra that are taken away from what the model reads.
         left_out: Receives the images that cannot be read; the side is without them. None to raise for the first one.
 
     Raises:
@@ -59,56 +63,71 @@ def cached_side(
     """
     part, left_out = whole.part(name), left_out if left_out is not None else LeftOut(strict=True)
     known = own_cameras(part, whole, model.run) if model.cameras else None
+    sources = sources_of(part, embedder.spectra, drop)
     stamp = {
         "format": FORMAT,
         "model_digest": model.digest,
         "descriptor": embedder.kind,
         "rows": len(part),
-        "files": _files_digest(part, strict=left_out.strict),
+        "files": _files_digest(part, sources, strict=left_out.strict),
         "precision": embedder.precision,
         "engine": embedder.engine,
         "cameras": text_digest("\n".join(known)) if known else "",
     }
-    stem = model.run.path / "embeddings" / f"{part.name}-{name}" if model.run else None
+    if embedder.spectra:
+        stamp |= {"spectra": list(embedder.spectra), "missing": embedder.missing, "drop": list(drop)}
+    named = "-".join([part.name, name, *(["without", *drop] if drop else [])])
+    stem = model.run.path / "embeddings" / named if model.run else None
     kept = _kept(stem, stamp, reporter) if stem else None
     if kept is not None and not (left_out.strict and kept.left_out):
         for fault in kept.left_out:
             file = Path(fault.path)
             left_out.add(file, ImageError(f"{spelled(file)} {fault.reason}."))
         reporter.note(f"Vectors of {name}: kept from before, nothing has changed.")
-        return side_of(_readable(part, left_out), kept.vectors)
-    vectors = embed_files(
-        embedder, part.files(), cameras=known, reporter=reporter, text=f"embed {name}", left_out=left_out
-    )
-    gone = not any(os.path.exists(file) for file in part.files())  # noqa: PTH110 - as in `_kept`
-    left_out.check_not_all(part.files(), remedy=MOVED_REMEDY if gone else UNREADABLE_REMEDY)
+        return side_of(_readable(part, sources, left_out), kept.vectors)
+    vectors = embed_files(embedder, sources, cameras=known, reporter=reporter, text=f"embed {name}", left_out=left_out)
+    files = [file_of(source) for source in sources]
+    gone = not any(os.path.exists(file) for file in files)  # noqa: PTH110 - as in `_kept`
+    left_out.check_not_all(files, remedy=MOVED_REMEDY if gone else UNREADABLE_REMEDY)
     if len(left_out):
-        vectors = vectors[[row for row, file in enumerate(part.files()) if file not in left_out]]
+        vectors = vectors[[row for row, file in enumerate(files) if file not in left_out]]
         stamp["left_out"] = [[fault.path, fault.reason] for fault in left_out.dropped()]
     if stem:
         _keep(stem, vectors, stamp, reporter)
-    return side_of(_readable(part, left_out), vectors)
+    return side_of(_readable(part, sources, left_out), vectors)
 
 
-def _readable(part: Manifest, left_out: LeftOut) -> Manifest:
-    rows = tuple(row for row in part if part.file(row) not in left_out)
+def _readable(part: Manifest, sources: Sequence[Source], left_out: LeftOut) -> Manifest:
+    rows = tuple(row for row, source in zip(part, sources, strict=True) if file_of(source) not in left_out)
     return part if len(rows) == len(part) else dataclasses.replace(part, samples=rows)
 
 
-def _files_digest(part: Manifest, *, strict: bool) -> str:
+def _files_digest(part: Manifest, sources: Sequence[Source], *, strict: bool) -> str:
     """Return a digest of the sizes and times of all files; one that cannot be accessed is an error with `strict`."""
     states = []
-    for sample in part:
-        try:
-            state = part.file(sample).stat()
-        except OSError as error:
-            if strict:
-                what = f"{spelled(part.file(sample))} cannot be read: {error.strerror}."
-                raise DataError(what, MOVED_REMEDY) from error
-            states.append(f"{sample.path}\0{error.strerror}")
-        else:
-            states.append(f"{sample.path}\0{state.st_size}\0{state.st_mtime_ns}")
+    for sample, source in zip(part, sources, strict=True):
+        for name, file in _named(sample.path, source, part.root):
+            try:
+                state = file.stat()
+            except OSError as error:
+                if strict:
+                    what = f"{spelled(file)} cannot be read: {error.strerror}."
+                    raise DataError(what, MOVED_REMEDY) from error
+                states.append(f"{name}\0{error.strerror}")
+            else:
+                states.append(f"{name}\0{state.st_size}\0{state.st_mtime_ns}")
     return text_digest("\n".join(states))
+
+
+def _named(path: str, source: Source, root: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the files of a row with a name of each, which says as what the model reads it."""
+    if isinstance(source, Path):
+        yield path, source
+        return
+    for place, view in enumerate(source.views):
+        if view is not None:
+            own = view.file.relative_to(root) if view.file.is_relative_to(root) else view.file
+            yield f"{path}\0{place}\0{view.part}\0{own}", view.file
 
 
 def _kept(stem: Path, stamp: Mapping[str, object], reporter: Reporter) -> _Kept | None:

@@ -14,6 +14,7 @@ from scing_cli.core.encoders.geometry import check_descriptor
 from scing_cli.core.encoders.openvino_model import has_openvino_model, load_openvino_model, openvino_installed
 from scing_cli.core.errors import RunError
 from scing_cli.core.runtime import Reporter, cpu_has_bf16, may_have_gpu
+from scing_cli.core.spectra import Source
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import OpenedModel
 
@@ -25,11 +26,11 @@ class Crops:
     """Images with which a new OpenVINO model is checked.
 
     Args:
-        files: Paths of the images.
+        files: The images.
         cameras: Cameras of the images, for a model with camera vectors.
     """
 
-    files: Sequence[Path]
+    files: Sequence[Source]
     cameras: Sequence[str] | None = None
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from scing_cli.core.artifacts.known_digests import KnownDigests, key_of
 from scing_cli.core.datasets import DataSet
 from scing_cli.core.errors import counted, spelled
+from scing_cli.core.index import joint_digest
 from scing_cli.core.runtime import Reporter
+from scing_cli.core.spectra import Source, image_files
 from scing_cli.core.workflows.shared.pictures import digest_of
 from scing_cli.core.workflows.shared.vectors import in_threads
 
@@ -27,8 +29,15 @@ def digests_of(files: Sequence[Path], *, workers: int, reporter: Reporter) -> Ma
     return {file: read[file] if file in read else known.get(key) for file, key in keys.items()}
 
 
-def of_one_size(first: Sequence[Path], second: Sequence[Path]) -> list[Path]:
-    """Return the files that may have copies on the other side: those whose size both sides have."""
+def digests_of_sources(sources: Sequence[Source], *, workers: int, reporter: Reporter) -> Mapping[Source, str]:
+    """Return the digest of each image or observation, as in `index.Entry`; empty if a file of it cannot be read."""
+    files = list(dict.fromkeys(file for source in sources for file in image_files(source)))
+    read = digests_of(files, workers=workers, reporter=reporter)
+    return {source: joint_digest([read[file] for file in image_files(source)]) for source in sources}
+
+
+def of_one_size(first: Sequence[Source], second: Sequence[Source]) -> list[Source]:
+    """Return what may have copies on the other side: the images or observations whose size both sides have."""
     sizes = {file: _size(file) for file in dict.fromkeys((*first, *second))}
     both = {sizes[file] for file in first} & {sizes[file] for file in second} - {None}
     return [file for file, size in sizes.items() if size in both]
@@ -51,8 +60,8 @@ def warn_of_equal_data(sources: Sequence[DataSet], *, workers: int, reporter: Re
             )
 
 
-def _size(file: Path) -> int | None:
+def _size(source: Source) -> int | None:
     try:
-        return file.stat().st_size
+        return sum(file.stat().st_size for file in image_files(source))
     except OSError:
         return None

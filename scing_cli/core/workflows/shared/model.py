@@ -126,6 +126,7 @@ class OpenedModel:
         openvino_folders: Folders that may contain its OpenVINO model, the preferred one first.
         load: Loads its tower on the CPU and checks its digest.
         engine: Makes the embedder of an encoder that has no tower, because it is a file for another library.
+        spectra: The spectra of an observation that it reads; none for ordinary images.
     """
 
     digest: str
@@ -135,6 +136,7 @@ class OpenedModel:
     openvino_folders: tuple[Path, ...]
     load: Callable[[], ImageEncoder]
     engine: Callable[[Machine], Embedder] | None = None
+    spectra: tuple[str, ...] = ()
 
     @functools.cached_property
     def encoder(self) -> ImageEncoder:
@@ -271,7 +273,8 @@ def _trained(run: Run) -> OpenedModel:
         return encoder
 
     where, digest = {"run": str(run.path.absolute())}, stamp["digest"]
-    return OpenedModel(digest, where, run, cameras, (run.inference, openvino_cache(digest)), load)
+    folders, spectra = (run.inference, openvino_cache(digest)), tuple(stamp["model"].get("spectra") or ())
+    return OpenedModel(digest, where, run, cameras, folders, load, spectra=spectra)
 
 
 def open_run_model(choice: ModelChoice, *, reporter: Reporter) -> OpenedModel | None:

@@ -91,7 +91,7 @@ def side_of(part: Manifest, vectors: Rows) -> Side:
         keys=labels.keys,
         scenes=labels.scenes,
         names=names,
-        files=part.files(),
+        files=part.sources(part.spectra()),
     )
 
 

@@ -15,6 +15,7 @@ from scing_cli.core.embeddings import Embedder, Take, Vectors
 from scing_cli.core.errors import ImageError
 from scing_cli.core.imagefile import crop_box, read_image
 from scing_cli.core.runtime import Reporter, memory_advice, staying
+from scing_cli.core.spectra import Source
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -24,7 +25,7 @@ MEMORY_OPTIONS = "a smaller --batch-size, --precision bf16, --device cpu"
 
 def embed_files(
     embedder: Embedder,
-    files: Sequence[Path],
+    files: Sequence[Source],
     *,
     cameras: Sequence[str] | None = None,
     box: Box | None = None,
@@ -38,9 +39,10 @@ def embed_files(
 
     Args:
         embedder: The model.
-        files: N paths.
+        files: N image files or observations.
         cameras: N names, if they are cameras of the model's training (R15); only without `box`.
-        box: X, Y, W, H of the person in every image, in pixels; None for the whole image.
+        box: X, Y, W, H of the person in every image, of an observation in each of its images, in pixels; None for the
+            whole image.
         reporter: Shows the progress.
         text: Title of the progress bar.
         take: Called with each batch's row numbers and vectors as soon as they are ready; only without `box`.

@@ -56,6 +56,8 @@ def attention(findings: Findings) -> list[str]:
         texts += findings.report.words.faults()
     if line := findings.report.left_out_line():
         texts.append(f"{line} They are listed in {LEFT_OUT}.")
+    if line := findings.report.unseen_line():
+        texts.append(line)
     if line := findings.report.lost_line():
         texts.append(line)
     return texts

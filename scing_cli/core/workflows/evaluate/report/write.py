@@ -172,4 +172,4 @@ def _page(findings: Findings, montages: Mapping[str, RankingPicture]) -> str:
     subtitle = f"{report.model}, protocol {protocol}, scing {__version__}"
     files = (*FILES[1:], *((sections.LEFT_OUT,) if report.left_out else ()))
     cautions = sections.attention(findings)
-    return render_page(Page(f"{report.data}: evaluation", subtitle, figures, parts, files, cautions))
+    return render_page(Page(f"{report.title()}: evaluation", subtitle, figures, parts, files, cautions))
