@@ -24,6 +24,7 @@ FLOW = (
         "artifacts",
         "runtime",
         "reporting",
+        "sample",
         "manifest",
         "image_formats",
         "imagefile",

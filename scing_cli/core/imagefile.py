@@ -23,6 +23,7 @@ from PIL import Image, UnidentifiedImageError
 from scing_cli.core.errors import DataError, ImageError, spelled
 from scing_cli.core.image_formats import readers
 from scing_cli.core.safe_reading import opened
+from scing_cli.core.spectra import CROPS, SPECTRA, View
 
 Result = TypeVar("Result")
 MAX_PIXELS = 100_000_000  # 300 MB as RGB
@@ -99,6 +100,36 @@ def upright_rgb(image: Image.Image) -> Image.Image:
         pixels = pixels.transpose(turn)
     pixels.info = {}
     return pixels
+
+
+def read_view(view: View) -> Image.Image:
+    """Decode one image of an observation: a file, or its part of a strip of all spectra.
+
+    Returns:
+        What `read_image` returns; of a strip, a third of its width.
+
+    Raises:
+        ImageError: Like `read_image`, or if a strip cannot be divided into images of one width.
+    """
+    image = read_image(view.file)
+    if view.part is None:
+        return image
+    check_strip(view.file, image.width)
+    width = image.width // len(SPECTRA)
+    return image.crop((view.part * width, 0, (view.part + 1) * width, image.height))
+
+
+def check_strip(path: Path, width: int) -> None:
+    """Check that a strip of this width has an image of the same width for each spectrum.
+
+    Raises:
+        ImageError: If it has not.
+    """
+    if width % len(SPECTRA):
+        raise ImageError(
+            f"{spelled(path)} is {width} pixels wide, which cannot be divided into {len(SPECTRA)} images of one width.",
+            f"The row's column {CROPS} says that it shows {len(SPECTRA)} images side by side: correct one of the two.",
+        )
 
 
 def image_size(path: Path) -> tuple[int, int]:

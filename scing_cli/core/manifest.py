@@ -11,75 +11,34 @@ import hashlib
 import os
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from scing_cli.core.artifacts import csv_text, write_text
 from scing_cli.core.errors import DataError, spelled
+from scing_cli.core.sample import CAPTION_COLUMN, COLUMNS, Sample
 from scing_cli.core.spectra import COLUMNS as SPECTRUM_COLUMNS
 from scing_cli.core.spectra import CROPS, SPECTRA, STRIP, VISIBLE, Observation, Source, View
 
+__all__ = [
+    "CAPTION_COLUMN",
+    "COLUMNS",
+    "SPLITS",
+    "UNREADABLE",
+    "Manifest",
+    "Sample",
+    "display_name",
+    "is_junk",
+    "is_text",
+    "labels",
+    "relative_path",
+    "with_own_paths",
+    "write_manifest",
+]
 SPLITS = ("train", "val", "query", "gallery")
-COLUMNS = ("path", "identity", "camera", "split", "caption")
 _JUNK = re.compile(r"\s*(?:00)?-0*1(?:\.0*)?\s*")
 UNREADABLE = "unreadable_reason"
 """An extra column that `prepare` writes: why an image cannot be read. Such rows stay in the file, but are not used."""
-SCENE_COLUMN = "scene"
-CAPTION_COLUMN = re.compile(r"caption(?:_([2-9]|[1-9][0-9]+))?")
-"""The names of the columns of captions: caption, caption_2, caption_3 and so on."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Sample:
-    """One observation of one person.
-
-    Args:
-        path: POSIX path relative to the manifest's root, or absolute.
-        identity: The person; empty where unknown.
-        camera: The camera; empty where unknown.
-        split: One of `SPLITS`, or empty.
-        caption: A description of this image, or empty.
-        extra: Additional columns of the CSV, as (name, value) pairs. Those named caption_2, caption_3 and so on are
-            further descriptions.
-    """
-
-    path: str
-    identity: str = ""
-    camera: str = ""
-    split: str = ""
-    caption: str = ""
-    extra: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def captions(self) -> tuple[str, ...]:
-        """All descriptions of this image that have a letter or a sign, in the order of the numbers of their columns."""
-        further = [(int(found[1]), text) for name, text in self.extra if (found := CAPTION_COLUMN.fullmatch(name))]
-        return tuple(text for text in (self.caption, *(text for _, text in sorted(further))) if text.strip())
-
-    @property
-    def images(self) -> Mapping[str, tuple[str, int | None]]:
-        """The image of each spectrum that shows this observation: its path, and its part of a strip or None.
-
-        `path` is the visible image, unless the column of another spectrum names the same file: then there is none.
-        """
-        extra = dict(self.extra)
-        if extra.get(CROPS) == STRIP:
-            return {spectrum: (self.path, part) for part, spectrum in enumerate(SPECTRA)}
-        further = {spectrum: extra[name] for spectrum, name in SPECTRUM_COLUMNS.items() if extra.get(name)}
-        visible = {} if self.path in further.values() else {VISIBLE: self.path}
-        return {spectrum: (path, None) for spectrum, path in (visible | further).items()}
-
-    @property
-    def scene(self) -> str:
-        """When and where this was taken, as the column `scene` says; empty where unknown."""
-        return dict(self.extra).get(SCENE_COLUMN, "") if self.extra else ""
-
-    def with_captions(self, captions: Sequence[str]) -> Sample:
-        """Return the row with these descriptions instead of its own."""
-        first, *further = captions or [""]
-        named = tuple((f"caption_{number}", text) for number, text in enumerate(further, 2))
-        others = tuple(pair for pair in self.extra if not CAPTION_COLUMN.fullmatch(pair[0]))
-        return dataclasses.replace(self, caption=first, extra=(*named, *others))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -134,10 +93,15 @@ class Manifest:
         """Return the paths of all images, in manifest order."""
         return [self.root / sample.path for sample in self.samples]
 
+    def all_files(self) -> list[Path]:
+        """Return the paths of all images of all spectra, those of a row together."""
+        return [self.root / path for sample in self.samples for path in sample.paths]
+
     def spectra(self) -> tuple[str, ...]:
         """Return the spectra that rows have, in the order of `SPECTRA`; none for data of ordinary images."""
-        names = {*SPECTRUM_COLUMNS.values(), CROPS}
-        if not any(value and name in names for sample in self.samples for name, value in sample.extra):
+        names = {*SPECTRUM_COLUMNS.values()}
+        pairs = (pair for sample in self.samples for pair in sample.extra)
+        if not any((value and name in names) or (name, value) == (CROPS, STRIP) for name, value in pairs):
             return ()
         present = {spectrum for sample in self.samples for spectrum in sample.images}
         return tuple(spectrum for spectrum in SPECTRA if spectrum in present)
@@ -178,6 +142,10 @@ class Manifest:
     def cameras(self) -> tuple[str, ...]:
         """Return the known cameras, sorted by code point."""
         return tuple(sorted({sample.camera for sample in self.samples} - {""}))
+
+    def scenes(self) -> tuple[str, ...]:
+        """Return the known scenes, sorted by code point."""
+        return tuple(sorted({sample.scene for sample in self.samples} - {""}))
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of all rows. It does not depend on the root, nor on empty extra fields."""
@@ -235,9 +203,10 @@ def write_manifest(manifest: Manifest, target: Path, *, relative_to: Path | None
     names = list(dict.fromkeys(name for sample in manifest for name, _ in sample.extra))
     lines: list[Sequence[str]] = [[*COLUMNS, *names]]
     prefix = relative_path(base, manifest.root)
-    for sample in manifest:
+    for row in manifest:
+        sample = row.with_paths(lambda path: posixpath.join(prefix, path)) if prefix else row
         extra = dict(sample.extra)
-        known = (posixpath.join(prefix, sample.path), sample.identity, sample.camera)
+        known = (sample.path, sample.identity, sample.camera)
         lines.append([*known, sample.split, sample.caption, *(extra.get(name, "") for name in names)])
     write_text(target, csv_text(lines))
 
@@ -282,17 +251,18 @@ def with_own_paths(manifest: Manifest) -> Manifest:
 
     If there are such paths, absolute or with `..`, the root becomes the folder that has all images.
     """
-    if not any(_leads_out(row.path) for row in manifest):
+    paths = dict.fromkeys(path for row in manifest for path in row.paths)
+    if not any(map(_leads_out, paths)):
         return manifest
     root = os.path.realpath(manifest.root)
-    files = [os.path.normpath(os.path.join(root, row.path)) for row in manifest]  # noqa: PTH118 - for every image
+    files = {path: os.path.normpath(os.path.join(root, path)) for path in paths}  # noqa: PTH118 - for every image
     try:
-        common = os.path.commonpath([os.path.dirname(file) for file in files])  # noqa: PTH120
+        common = os.path.commonpath([os.path.dirname(file) for file in files.values()])  # noqa: PTH120
     except ValueError:  # on several Windows drives
         return manifest
-    pairs = zip(manifest, files, strict=True)
-    rows = (dataclasses.replace(row, path=Path(os.path.relpath(file, common)).as_posix()) for row, file in pairs)
-    return dataclasses.replace(manifest, root=Path(common), samples=tuple(rows))
+    own = {path: Path(os.path.relpath(file, common)).as_posix() for path, file in files.items()}
+    rows = tuple(row.with_paths(own.__getitem__) for row in manifest)
+    return dataclasses.replace(manifest, root=Path(common), samples=rows)
 
 
 def _leads_out(path: str) -> bool:

@@ -11,7 +11,8 @@ from oracles.png import png
 from PIL import Image, features
 
 from scing_cli.core.errors import DataError, ImageError
-from scing_cli.core.imagefile import crop_box, image_size, read_image
+from scing_cli.core.imagefile import crop_box, image_size, read_image, read_view
+from scing_cli.core.spectra import View
 
 
 def photo(height: int = 24, width: int = 16, seed: int = 0) -> Image.Image:
@@ -228,3 +229,20 @@ def test_a_box_outside_the_image_is_refused(box: tuple[int, int, int, int]) -> N
     text = ",".join(map(str, box))
     with pytest.raises(DataError, match=rf"The box {text} is not inside the image of 16x24 pixels"):
         crop_box(photo(24, 16), box)
+
+
+def test_a_view_is_a_file_or_its_third_of_a_strip(tmp_path: Path) -> None:
+    colours = [(200, 0, 0), (0, 200, 0), (0, 0, 200)]
+    strip = Image.new("RGB", (24, 4))
+    for part, colour in enumerate(colours):
+        strip.paste(colour, (8 * part, 0, 8 * part + 8, 4))
+    strip.save(tmp_path / "strip.png")
+    assert read_view(View(tmp_path / "strip.png")).tobytes() == strip.tobytes()
+    for part, colour in enumerate(colours):
+        image = read_view(View(tmp_path / "strip.png", part))
+        assert image.size == (8, 4)
+        assert image.getcolors() == [(32, colour)]
+    Image.new("RGB", (25, 4)).save(tmp_path / "odd.png")
+    assert read_view(View(tmp_path / "odd.png")).size == (25, 4)
+    with pytest.raises(ImageError, match=r"odd\.png is 25 pixels wide, which cannot be divided into 3 images of one"):
+        read_view(View(tmp_path / "odd.png", 1))

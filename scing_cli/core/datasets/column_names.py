@@ -1,4 +1,4 @@
-"""Other names under which tables keep what the columns path, identity, camera, split and caption hold."""
+"""Other names under which tables keep what the columns that are read hold."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ OTHER_NAMES: Mapping[str, frozenset[str]] = MappingProxyType(
                     "imagefile",
                 ),
                 *("imagefile", "imgfile", "imagename", "imgname", "imageid", "imgid", "photo", "crop", "croppath"),
+                *("rgb", "rgbpath", "vis", "vispath", "visible", "visiblepath", "visibleimage", "rgbimage"),
             }
         ),
         "identity": frozenset(
@@ -49,9 +50,24 @@ OTHER_NAMES: Mapping[str, frozenset[str]] = MappingProxyType(
         "camera": frozenset({"cam", "cams", "camid", "camids", "cameraid", "cameraname", "camname", "cid", "camno"}),
         "split": frozenset({"subset", "set", "part", "partition", "phase", "fold", "usage"}),
         "caption": frozenset({"captions", "text", "texts", "description", "descriptions", "sentence", "sentences"}),
+        "near_infrared": frozenset(
+            {
+                *("nearinfrared", "nir", "ni", "ir", "infrared", "nearir", "nirpath", "irpath", "infraredpath"),
+                *("nirimage", "irimage", "nearinfraredpath", "nearinfraredimage", "infraredimage"),
+            }
+        ),
+        "thermal": frozenset(
+            {
+                *("thermal", "tir", "ti", "th", "thermalinfrared", "farinfrared", "lwir", "thermalir", "tirpath"),
+                *("thermalpath", "thermalimage", "tirimage", "thermalinfraredpath", "heat"),
+            }
+        ),
+        "scene": frozenset({"scene", "scenes", "sceneid", "scenename", "scn"}),
     }
 )
 """Column -> its other names, in lower case and without spaces, hyphens and underscores."""
+CONTENTS: Mapping[str, str] = MappingProxyType({"near_infrared": "near-infrared images", "thermal": "thermal images"})
+"""What a column holds, where its name alone does not say so in a sentence."""
 
 
 def other_names(header: Iterable[str]) -> dict[str, str]:
@@ -74,7 +90,8 @@ def renaming(header: Iterable[str]) -> Iterator[str]:
     header = list(header)
     for column, name in other_names(header).items():
         if column != "path":
-            yield f"The column {name!r} is not read. If it holds the {column}, rename it to {column}."
+            holds = CONTENTS.get(column, column)
+            yield f"The column {name!r} is not read. If it holds the {holds}, rename it to {column}."
     for name in header:
         numbered = _NUMBERED_CAPTION.fullmatch(name)
         if numbered and not CAPTION_COLUMN.fullmatch(name.strip().lower()):

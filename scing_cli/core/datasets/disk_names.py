@@ -6,7 +6,6 @@ lists `.jpg`.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import os
 import posixpath
@@ -55,19 +54,19 @@ def samples_on_disk(root: Path, samples: tuple[Sample, ...]) -> tuple[tuple[Samp
     Returns:
         The rows, and a note if some have another path now. A row keeps its path if the file has a row already.
     """
-    other = paths_on_disk(root, (sample.path for sample in samples))
+    other = paths_on_disk(root, (path for sample in samples for path in sample.paths))
     if not other:
         return samples, ()
     taken = {(sample.path, sample.split) for sample in samples}
     rows, changed = [], []
     for sample in samples:
         path = other.get(sample.path, sample.path)
-        if path != sample.path and (path, sample.split) not in taken:
-            taken.add((path, sample.split))
-            changed.append(sample.path)
-            rows.append(dataclasses.replace(sample, path=path))
-        else:
+        if path != sample.path and (path, sample.split) in taken:
             rows.append(sample)
+            continue
+        taken.add((path, sample.split))
+        changed += [path for path in sample.paths if path in other]
+        rows.append(sample.with_paths(lambda path: other.get(path, path)))
     return tuple(rows), (_note(changed, other),) if changed else ()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import re
 from collections.abc import Iterator
@@ -10,7 +11,6 @@ from pathlib import Path
 
 from scing_cli.core.datasets.dataset import DataSet, Dropped
 from scing_cli.core.errors import DataError, counted, spelled
-from scing_cli.core.manifest import Sample
 
 ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/", re.IGNORECASE)  # two letters or more: C:/ is a drive
 WINDOWS = re.compile(r"[a-z]:[\\/]|\\\\", re.IGNORECASE)
@@ -31,17 +31,17 @@ def with_local_paths(data: DataSet, source: Path) -> DataSet:
     Raises:
         DataError: If no row is left.
     """
-    root = data.manifest.root
-    rows, dropped, expanded = [], [], []
+    root, rows, dropped = data.manifest.root, [], []
+    expanded: list[str] = []
     for row in data.manifest:
-        if os.path.lexists(root / row.path):
-            rows.append(row)
-        elif reason := why_foreign(row.path):
-            dropped.append(Dropped(row.path, reason))
-        else:
-            path = expand_home(row.path)
-            expanded += [row] if path != row.path else []
-            rows.append(row if path == row.path else dataclasses.replace(row, path=path))
+        unknown = [path for path in row.paths if not os.path.lexists(root / path)]
+        foreign = [Dropped(path, reason) for path in unknown if (reason := why_foreign(path))]
+        if foreign:
+            dropped.append(foreign[0])
+            continue
+        homes = [path for path in unknown if expand_home(path) != path]
+        expanded += homes
+        rows.append(row.with_paths(functools.partial(_expanded, homes)) if homes else row)
     if dropped and not rows:
         first = dropped[0]
         raise DataError(
@@ -69,7 +69,11 @@ def expand_home(path: str) -> str:
     return Path(os.path.expanduser(path)).as_posix() if path.startswith("~") else path  # noqa: PTH111 - never raises
 
 
-def _note(expanded: list[Sample]) -> Iterator[str]:
+def _expanded(homes: list[str], path: str) -> str:
+    return expand_home(path) if path in homes else path
+
+
+def _note(expanded: list[str]) -> Iterator[str]:
     if expanded:
         begin = counted(len(expanded), "path begins", "paths begin")
-        yield f"{begin} with ~, such as {spelled(expanded[0].path)}: it is read as the home folder."
+        yield f"{begin} with ~, such as {spelled(expanded[0])}: it is read as the home folder."

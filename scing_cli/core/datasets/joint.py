@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import posixpath
 from collections.abc import Sequence
@@ -61,7 +62,7 @@ def join_manifests(manifests: Sequence[Manifest]) -> Manifest:
     samples: list[Sample] = []
     for manifest in manifests:
         prefix = relative_path(common, manifest.root)
-        samples += (dataclasses.replace(row, path=posixpath.join(prefix, row.path)) for row in manifest)
+        samples += (row.with_paths(functools.partial(posixpath.join, prefix)) for row in manifest)
     return Manifest(common, tuple(samples), _joint_name([manifest.name for manifest in manifests]))
 
 
@@ -100,7 +101,7 @@ def _check_apart(manifests: Sequence[Manifest]) -> None:
     owners: dict[str, int] = {}
     for number, manifest in enumerate(manifests):
         root = os.path.realpath(manifest.root)
-        for path in dict.fromkeys(sample.path for sample in manifest):
+        for path in dict.fromkeys(path for sample in manifest for path in sample.paths):
             key = os.path.normpath(os.path.join(root, path))  # noqa: PTH118 - faster than pathlib, for every image
             other = owners.setdefault(key, number)
             if other != number:

@@ -78,10 +78,11 @@ def trained_on_val(manifest: Manifest) -> Manifest:
 
 def _without_system_files(data: DataSet) -> DataSet:
     """Drop the rows of a list that name files of the system, such as thumbnails of a network drive."""
-    passed = [entry for sample in data.manifest if (entry := system_part(sample.path)) is not None]
-    if not passed:
+    found = {sample: entry for sample in data.manifest for path in sample.paths if (entry := system_part(path))}
+    if not found:
         return data
-    rows = tuple(sample for sample in data.manifest if system_part(sample.path) is None)
+    passed = found.values()
+    rows = tuple(sample for sample in data.manifest if sample not in found)
     return dataclasses.replace(data.with_rows(rows), passed=(*data.passed, *count_passed(passed)))
 
 

@@ -16,6 +16,7 @@ from scing_cli.core.datasets.column_names import other_names, renaming
 from scing_cli.core.datasets.dataset import SHOWN_FAULTS, DataSet, raise_faults
 from scing_cli.core.datasets.disk_names import samples_on_disk
 from scing_cli.core.datasets.foreign_paths import why_foreign, with_local_paths
+from scing_cli.core.datasets.spectrum_columns import check_images, first_image, image_warnings
 from scing_cli.core.datasets.split_words import SplitWords
 from scing_cli.core.errors import DataError, counted, share, spelled
 from scing_cli.core.layouts import Parts
@@ -59,7 +60,9 @@ def read(source: Path, _parts: Parts = MappingProxyType({})) -> DataSet:
     data = with_local_paths(read_rows(source), source)
     samples, notes = samples_on_disk(data.manifest.root, data.manifest.samples)
     samples, merged = _merged(source, data.manifest.root, samples)
-    return data.with_rows(samples, (*notes, *merged))
+    check_images(source, samples)
+    data = data.with_rows(samples, (*notes, *merged))
+    return dataclasses.replace(data, warnings=(*data.warnings, *image_warnings(data.manifest)))
 
 
 def _merged(source: Path, root: Path, samples: tuple[Sample, ...]) -> tuple[tuple[Sample, ...], tuple[str, ...]]:
@@ -68,15 +71,16 @@ def _merged(source: Path, root: Path, samples: tuple[Sample, ...]) -> tuple[tupl
     Raises:
         DataError: If rows of one file in one split have different fields.
     """
-    keys = file_keys(root / sample.path for sample in samples)
-    if len(set(keys)) == len({sample.path for sample in samples}):
+    paths = list(dict.fromkeys(path for sample in samples for path in sample.paths))
+    key_of = dict(zip(paths, file_keys(root / path for path in paths), strict=True))
+    if len(set(key_of.values())) == len(paths):
         return samples, ()
     path_of: dict[str, str] = {}
     first: dict[tuple[str, str], tuple[str, Sample]] = {}
     faults = []
-    for key, sample in zip(keys, samples, strict=True):
-        row = dataclasses.replace(sample, path=path_of.setdefault(key, sample.path))
-        spelling, earlier = first.setdefault((key, row.split), (sample.path, row))
+    for sample in samples:
+        row = sample.with_paths(lambda path: path_of.setdefault(key_of[path], path))
+        spelling, earlier = first.setdefault((row.path, row.split), (sample.path, row))
         if earlier != row:
             other = _difference(earlier, row)
             faults.append(f"  {spelled(spelling)} and {spelled(sample.path)} are one file, {other}")
@@ -117,7 +121,8 @@ def read_rows(source: Path) -> DataSet:
     extra_columns = [name for name in table.header if name and name not in COLUMNS]
     samples = tuple(
         Sample(
-            **{name: row.get(name, "") for name in COLUMNS} | {"split": words.split(row.get("split", ""))},
+            **{name: row.get(name, "") for name in COLUMNS}
+            | {"path": first_image(row), "split": words.split(row.get("split", ""))},
             extra=tuple((name, row[name]) for name in extra_columns),
         )
         for _, row in table.rows
@@ -234,7 +239,7 @@ def _faults(table: Table, words: SplitWords) -> Iterator[tuple[int, str]]:
     """Yield the faults of rows that have the right number of fields."""
     first: dict[tuple[str, str], tuple[int, dict[str, str]]] = {}
     for line, row in table.rows:
-        path, split = row["path"], words.split(row.get("split", ""))
+        path, split = first_image(row), words.split(row.get("split", ""))
         if not path:
             yield line, "the path is empty"
         if split and split not in SPLITS:
@@ -260,13 +265,14 @@ def _notes(samples: tuple[Sample, ...]) -> Iterator[str]:
 
 def _path_notes(samples: tuple[Sample, ...]) -> Iterator[str]:
     """Yield notes on paths with backslashes, and on paths outside the file's folder; all of them are read."""
-    outside = [sample.path for sample in samples if _leads_out(sample.path)]
-    windows = [row.path for row in samples if "\\" in row.path and "/" not in row.path and not why_foreign(row.path)]
+    paths = [path for sample in samples for path in sample.paths]
+    outside = [path for path in paths if _leads_out(path)]
+    windows = [path for path in paths if "\\" in path and "/" not in path and not why_foreign(path)]
     if windows:
         yield f"{counted(len(windows), 'path')} such as {windows[0]!r}: separate folders by /, not by \\."
     if outside:
-        paths = share(len(outside), len(samples), "path", "is", "are")
-        yield f"{paths} outside the file's folder, such as {outside[0]!r}."
+        number = share(len(outside), len(paths), "path", "is", "are")
+        yield f"{number} outside the file's folder, such as {outside[0]!r}."
 
 
 def _leads_out(path: str) -> bool:

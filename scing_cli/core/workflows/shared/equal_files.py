@@ -46,7 +46,7 @@ def of_one_size(first: Sequence[Source], second: Sequence[Source]) -> list[Sourc
 def warn_of_equal_data(sources: Sequence[DataSet], *, workers: int, reporter: Reporter) -> None:
     """Warn if two data sets that are joined have the same images: their people are the same, but count as others."""
     for one, other in combinations(sources, 2):
-        first, second = one.manifest.files(), other.manifest.files()
+        first, second = (each.manifest.all_files() for each in (one, other))
         digests = digests_of(of_one_size(first, second), workers=workers, reporter=reporter)
         there = {digests.get(file, "") for file in second} - {""}
         same = [file for file in dict.fromkeys(first) if digests.get(file) in there]

@@ -12,6 +12,7 @@ from scing_cli.core.errors import DataError, ImageError, counted, spelled
 from scing_cli.core.imagefile import read_image
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import Reporter
+from scing_cli.core.spectra import image_files
 from scing_cli.core.workflows.shared.vectors import in_threads
 
 SHOWN = 5  # identities named in a warning
@@ -22,14 +23,23 @@ REMEDY = (
 )
 
 
-def readable_rows(manifest: Manifest, split: str, *, left_out: LeftOut, workers: int, reporter: Reporter) -> Manifest:
-    """Return the manifest without the rows of a split whose images cannot be decoded.
+def readable_rows(
+    manifest: Manifest,
+    split: str,
+    *,
+    left_out: LeftOut,
+    workers: int,
+    reporter: Reporter,
+    spectra: Sequence[str] = (),
+) -> Manifest:
+    """Return the manifest without the rows of a split that have an image which cannot be decoded.
 
     Images that were decoded before and have not changed are not decoded again.
 
     Args:
         manifest: The rows.
         split: The split to check; the rows of the others stay.
+        spectra: The spectra that the model reads; none for the visible images. Other images are not decoded.
         left_out: Receives the files that cannot be decoded.
         workers: Threads that decode.
         reporter: Shows the progress.
@@ -38,7 +48,9 @@ def readable_rows(manifest: Manifest, split: str, *, left_out: LeftOut, workers:
         DataError: If more than a tenth of the images cannot be decoded.
         ImageError: For the first of them, if `left_out` is strict.
     """
-    files = list(dict.fromkeys(manifest.part(split).files()))
+    part = manifest.part(split).seen_in(spectra)
+    sources = part.sources(spectra)
+    files = list(dict.fromkeys(file for source in sources for file in image_files(source)))
     find_unreadable(files, left_out=left_out, workers=workers, reporter=reporter)
     lost = {file for file in files if file in left_out}
     if len(lost) > MOST_LEFT_OUT * len(files):
@@ -48,8 +60,8 @@ def readable_rows(manifest: Manifest, split: str, *, left_out: LeftOut, workers:
         raise DataError("\n".join([what, *listed(faults)]), REMEDY)
     if not lost:
         return manifest
-    rows = tuple(row for row in manifest if row.split != split or manifest.file(row) not in lost)
-    left = dataclasses.replace(manifest, samples=rows)
+    damaged = {row for row, source in zip(part, sources, strict=True) if not lost.isdisjoint(image_files(source))}
+    left = dataclasses.replace(manifest, samples=tuple(row for row in manifest if row not in damaged))
     _warn_of_people(manifest, left, split, reporter)
     return left
 
