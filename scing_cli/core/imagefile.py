@@ -11,7 +11,7 @@ import os
 import stat
 import struct
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO, TypeVar
@@ -171,6 +171,27 @@ def crop_box(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
             "Give X,Y,W,H: upper left corner, width and height, in pixels of the upright image.",
         )
     return image.crop((x, y, x + width, y + height))
+
+
+def read_views(views: Sequence[View | None]) -> list[Image.Image | None]:
+    """Decode the images of an observation, as `read_image` does: each file once; None stays None.
+
+    Raises:
+        ImageError: If one cannot be decoded, or is a strip that is too narrow to have parts.
+    """
+    files = dict.fromkeys(view.file for view in views if view is not None)
+    images = {file: read_image(file) for file in files}
+    return [None if view is None else _part(images[view.file], view) for view in views]
+
+
+def _part(image: Image.Image, view: View) -> Image.Image:
+    """Return the part of a strip that a view shows; the whole image for a view without a part."""
+    if view.part is None:
+        return image
+    left, right = (image.width * edge // len(SPECTRA) for edge in (view.part, view.part + 1))
+    if right == left:
+        raise ImageError(f"{spelled(view.file)} is too narrow to show {len(SPECTRA)} images side by side.", REMEDY)
+    return image.crop((left, 0, right, image.height))
 
 
 def is_folder(path: Path) -> bool:

@@ -65,6 +65,26 @@ def image_files(source: Source) -> tuple[Path, ...]:
     return (source,) if isinstance(source, Path) else source.files
 
 
+def views_of(source: Source, spectra: tuple[str, ...] = ()) -> tuple[View | None, ...]:
+    """Return the image of each spectrum that a model reads of a source; an image file shows the visible one.
+
+    Args:
+        source: What the model reads.
+        spectra: The model's spectra; none for a model of ordinary images.
+
+    Raises:
+        ValueError: If a file is given to a model without the visible spectrum, or the numbers of spectra differ.
+    """
+    names = spectra or (VISIBLE,)
+    if isinstance(source, Path):
+        whole = Observation(tuple(View(source) if name == VISIBLE else None for name in names))
+    else:
+        whole = source
+    if len(whole.views) != len(names):
+        raise ValueError(f"an observation of {len(whole.views)} spectra for a model of {len(names)}")
+    return whole.views
+
+
 def parse_spectra(text: str, option: str) -> tuple[str, ...]:
     """Return the spectra that a text names, in the order of `SPECTRA`: short names, or those in sentences.
 

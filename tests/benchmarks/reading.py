@@ -51,7 +51,7 @@ def usual_pixels(files: list[Path], workers: int, take: Callable[[Pixels], objec
 
 def our_pixels(files: list[Path], workers: int, take: Callable[[Pixels], object]) -> None:
     loader = ImageLoader(files, height=HEIGHT, width=WIDTH, interpolation="bicubic", workers=workers)
-    for _, pixels in loader.batches(sequential(len(files), BATCH)):
+    for _, pixels, *_ in loader.batches(sequential(len(files), BATCH)):
         take(pixels)
 
 

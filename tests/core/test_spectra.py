@@ -8,7 +8,7 @@ import pytest
 
 from scing_cli.core.errors import SettingError
 from scing_cli.core.manifest import Manifest, Sample
-from scing_cli.core.spectra import Observation, View, file_of, parse_spectra
+from scing_cli.core.spectra import Observation, View, file_of, parse_spectra, views_of
 
 
 def manifest(*samples: Sample) -> Manifest:
@@ -53,3 +53,15 @@ def test_a_model_of_ordinary_images_reads_the_visible_one():
 def test_unknown_spectra_are_refused(text):
     with pytest.raises(SettingError, match="--spectra"):
         parse_spectra(text, "--spectra")
+
+
+def test_a_file_is_the_visible_image_of_any_model_that_reads_one():
+    file = Path("a.jpg")
+    assert views_of(file) == (View(file),)
+    assert views_of(file, ("rgb", "tir")) == (View(file), None)
+    both = Observation((None, View(file)))
+    assert views_of(both, ("rgb", "tir")) == both.views
+    with pytest.raises(ValueError, match="needs an image"):
+        views_of(file, ("tir",))
+    with pytest.raises(ValueError, match="2 spectra for a model of 3"):
+        views_of(both, ("rgb", "nir", "tir"))

@@ -31,7 +31,7 @@ class Ground:
         self.clip = load_clip(TINY_MODEL, "random")
         size = self.clip.image.geometry
         loader = ImageLoader(part.files(), height=size.height, width=size.width, interpolation="bicubic", workers=2)
-        pixels = np.concatenate([pixels for _, pixels in loader.batches(sequential(len(part), 64))])
+        pixels = np.concatenate([batch.pixels for batch in loader.batches(sequential(len(part), 64))])
         self.pixels = normalise(torch.from_numpy(pixels), size.mean, size.std)
         self.labels = torch.tensor(classes_of(part, part.identities()))
         with torch.no_grad():

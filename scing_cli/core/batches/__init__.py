@@ -5,13 +5,14 @@
 `augment.Augmentation` works on tensors on any device.
 """
 
-from scing_cli.core.batches.loader import ImageLoader, sequential, shares
+from scing_cli.core.batches.loader import ImageLoader, PixelBatch, sequential, shares
 from scing_cli.core.batches.pixels import INTERPOLATIONS, Pixels, black_value, normalise, resize
 from scing_cli.core.batches.sampler import identity_batches, random_batches
 
 __all__ = [
     "INTERPOLATIONS",
     "ImageLoader",
+    "PixelBatch",
     "Pixels",
     "black_value",
     "identity_batches",

@@ -3,7 +3,10 @@
 Each image has its own random parameters. numpy draws them from a key, so they are equal on all devices; only the noise
 of erased pixels comes from the device's generator.
 
-Legend: B batch, H height, W width, p padding.
+An observation of several spectra is one image of 3 S channels: flip, crop and occlusion are the same in all spectra,
+because they are registered, and each spectrum is erased on its own (DM8). A missing spectrum, which is NaN, stays so.
+
+Legend: B batch, S spectra, 1 for ordinary images, H height, W width, p padding.
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ class Draws:
         corner: Shape (B, 2): row and column of the crop in the padded image, in 0..2p; (p, p) changes nothing.
         occluded: Shape (B, 4): top, left, height and width of the occlusion; zeros for none.
         occluder: Shape (B,): index of the image that fills the occlusion. If B = 1, it is filled with black.
-        erased: Shape (B, 4): top, left, height and width of the erased box; zeros for none.
+        erased: Shape (B S, 4): top, left, height and width of the erased box of each spectrum; zeros for none.
     """
 
     flip: npt.NDArray[np.bool_]
@@ -67,6 +70,7 @@ class Augmentation:
         occlusion: Probability of an occlusion.
         padding: p, in pixels.
         black: The normalised value of black per channel, from `black_value`.
+        independent: Whether each spectrum has its own flip, crop and occlusion too, as if it were an image.
     """
 
     flip: float = 0.5
@@ -75,19 +79,25 @@ class Augmentation:
     occlusion: float = 0.0
     padding: int = 10
     black: tuple[float, float, float] = (-1.0, -1.0, -1.0)
+    independent: bool = False
 
     def __call__(self, pixels: Tensor, *key: int | str) -> Tensor:
         """Augment a batch.
 
         Args:
-            pixels: Shape (B, 3, H, W), normalised floats, on any device; it is not modified.
+            pixels: Shape (B, 3 S, H, W), normalised floats, on any device; it is not modified.
             key: Key of the random parameters, such as (seed, stage, epoch, step, view).
 
         Returns:
             A new tensor of the same shape, dtype and device.
         """
-        count, _, height, width = pixels.shape
+        count, channels, height, width = pixels.shape
+        if self.independent and channels > 3:
+            return self(pixels.reshape(-1, 3, height, width), *key).view_as(pixels)
         draws = self.draw(count, height, width, *key)
+        if channels > 3:
+            own = self.draw(count * channels // 3, height, width, *key, "spectra")
+            draws = dataclasses.replace(draws, erased=own.erased)
         values = 3 * int(draws.erased[:, 2:].prod(axis=1).sum())
         noise = torch.randn(values, generator=generator(*key, "noise", device=pixels.device), device=pixels.device)
         return self.apply(pixels, draws, noise)
@@ -117,7 +127,7 @@ class Augmentation:
         """Apply the drawn parameters.
 
         Args:
-            pixels: Shape (B, 3, H, W), floats.
+            pixels: Shape (B, 3 S, H, W), floats.
             draws: Parameters for B images.
             noise: Values for the erased pixels in memory order: image, channel, row, column.
 
@@ -131,13 +141,17 @@ class Augmentation:
             if len(pixels) > 1:
                 cover = result[to_device(draws.occluder[hidden], pixels.device)]
             indices = to_device(hidden, pixels.device)
+            # what hides a spectrum must not make it look like a missing one
+            cover = torch.where(cover.isnan(), self._black(pixels), cover)
             result[indices] = torch.where(_inside(draws.occluded[hidden], pixels), cover, result[indices])
         if draws.erased.any():
-            result.masked_scatter_(_inside(draws.erased, pixels).expand_as(result), noise.to(result.dtype))
+            each = result.view(-1, 3, *result.shape[2:])  # (B S, 3, H, W)
+            each.masked_scatter_(_inside(draws.erased, pixels).expand_as(each), noise.to(result.dtype))
         return result
 
     def _black(self, pixels: Tensor) -> Tensor:
-        return to_device(np.array(self.black), pixels.device).to(pixels.dtype).view(1, 3, 1, 1)
+        values = np.tile(np.array(self.black), pixels.shape[1] // 3)
+        return to_device(values, pixels.device).to(pixels.dtype).view(1, -1, 1, 1)
 
 
 def _flip_and_crop(pixels: Tensor, draws: Draws, padding: int, black: Tensor) -> Tensor:
@@ -151,8 +165,8 @@ def _flip_and_crop(pixels: Tensor, draws: Draws, padding: int, black: Tensor) ->
     columns = left + torch.arange(width, device=device)  # (B, W)
     columns = torch.where(mirrored, canvas.shape[3] - 1 - columns, columns)
     planes = torch.arange(count * channels, device=device).view(count, channels, 1) * canvas.shape[2]
-    rows = planes + (top + torch.arange(height, device=device))[:, None]  # (B, 3, H) among all rows of the canvas
-    cut = canvas.view(-1, canvas.shape[3])[rows]  # (B, 3, H, W + 2p); index_select synchronizes threads once per row
+    rows = planes + (top + torch.arange(height, device=device))[:, None]  # (B, 3 S, H) among all rows of the canvas
+    cut = canvas.view(-1, canvas.shape[3])[rows]  # (B, 3 S, H, W + 2p); index_select synchronizes threads once per row
     return cut.gather(3, columns[:, None, None].expand(count, channels, height, width))
 
 

@@ -5,19 +5,36 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from scing_cli.core.batches.pixels import Pixels, resize
 from scing_cli.core.datasets.left_out import LeftOut
 from scing_cli.core.errors import UNREADABLE_REMEDY, ImageError, SettingError
-from scing_cli.core.imagefile import read_image
+from scing_cli.core.imagefile import read_views
 from scing_cli.core.runtime import staying
+from scing_cli.core.spectra import Source, file_of, views_of
 
 MOST = 8  # items per job at most: when a pool is closed, it waits for running jobs
 JOBS = 4  # jobs per thread: submitting a job holds the GIL, so jobs are not single items
+
+
+class PixelBatch(NamedTuple):
+    """Pixels of some rows.
+
+    Args:
+        rows: The row numbers.
+        pixels: Shape (B, 3 S, H, W), uint8; zero in missing spectra.
+        cameras: Shape (B,): rows of the camera vectors, -1 for none; None if no camera is known.
+        missing: Shape (B, S): the spectra that an observation lacks; None if none is missing.
+    """
+
+    rows: list[int]
+    pixels: Pixels
+    cameras: npt.NDArray[np.int64] | None = None
+    missing: npt.NDArray[np.bool_] | None = None
 
 
 def sequential(count: int, batch_size: int) -> list[list[int]]:
@@ -49,7 +66,8 @@ class ImageLoader:
     """Decodes and resizes batches of image files in a pool of threads, several batches ahead of the consumer.
 
     Args:
-        files: The image files; row numbers are indices into this sequence.
+        files: The image files, or observations; row numbers are indices into this sequence.
+        spectra: What a model of several spectra reads of each row; none for one image.
         height: Height of the pixels.
         width: Width of the pixels.
         interpolation: A key of `INTERPOLATIONS`.
@@ -64,7 +82,15 @@ class ImageLoader:
     # together; `tests/benchmarks/reading.py` measures that part.
 
     def __init__(
-        self, files: Sequence[Path], *, height: int, width: int, interpolation: str, workers: int, ahead: int = 4
+        self,
+        files: Sequence[Source],
+        *,
+        height: int,
+        width: int,
+        interpolation: str,
+        workers: int,
+        ahead: int = 4,
+        spectra: tuple[str, ...] = (),
     ) -> None:
         if workers < 1 or ahead < 1:
             raise SettingError(f"{workers} workers that decode {ahead} batches ahead: both must be at least 1.")
@@ -74,6 +100,12 @@ class ImageLoader:
         self.interpolation = interpolation
         self.workers = workers
         self.ahead = ahead
+        self.spectra = spectra
+
+    @property
+    def channels(self) -> int:
+        """Channels of the pixels: 3 S."""
+        return 3 * max(1, len(self.spectra))
 
     def batches(
         self,
@@ -81,7 +113,7 @@ class ImageLoader:
         *,
         left_out: LeftOut | None = None,
         others: Callable[[int], Iterable[int]] | None = None,
-    ) -> Iterator[tuple[list[int], Pixels]]:
+    ) -> Iterator[PixelBatch]:
         """Decode batches in the given order.
 
         If the iterator is closed early or an error occurs, waiting jobs are cancelled and the threads end.
@@ -94,7 +126,7 @@ class ImageLoader:
                 can be decoded; then no row is missing.
 
         Yields:
-            The row numbers, and their pixels: shape (B, 3, height, width), uint8.
+            The rows, their pixels and what is missing, without cameras. A row that is replaced keeps its number.
 
         Raises:
             ImageError: If a file of a batch cannot be decoded, unless it is left out; the message gives the file. With
@@ -113,7 +145,7 @@ class ImageLoader:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _start(self, pool: ThreadPoolExecutor, rows: Sequence[int]) -> _Pending:
-        pixels = np.empty((len(rows), 3, self.height, self.width), np.uint8)
+        pixels = np.empty((len(rows), self.channels, self.height, self.width), np.uint8)
         parts = shares(len(rows), self.workers)
         jobs = [pool.submit(self._decode_some, rows[part], pixels[part], part.start) for part in parts]
         return _Pending(list(rows), pixels, jobs)
@@ -129,34 +161,48 @@ class ImageLoader:
                     errors[place] = error
         return errors
 
-    def _decode(self, file: Path, target: Pixels) -> None:
-        resize(read_image(file), self.height, self.width, self.interpolation, into=target)
+    def _decode(self, source: Source, target: Pixels) -> None:
+        images = read_views(views_of(source, self.spectra))
+        for image, own in zip(images, target.reshape(-1, 3, self.height, self.width), strict=True):
+            if image is None:
+                own[...] = 0
+            else:
+                resize(image, self.height, self.width, self.interpolation, into=own)
 
-    def _decode_other(self, rows: Iterable[int], target: Pixels, error: ImageError) -> None:
-        """Decode the first row that can be decoded; raise the error of the row that they replace if none can."""
+    def _decode_other(self, rows: Iterable[int], target: Pixels, error: ImageError) -> int:
+        """Decode the first row that can be decoded and return it; raise the error of the row that it replaces."""
         for row in rows:
             try:
                 self._decode(self.files[row], target)
             except ImageError:
                 continue
-            return
+            return row
         raise ImageError(error.what, f"No other image of this person can be read. {UNREADABLE_REMEDY}") from error
 
     def _finished(
         self, pending: _Pending, left_out: LeftOut | None, others: Callable[[int], Iterable[int]] | None
-    ) -> Iterator[tuple[list[int], Pixels]]:
+    ) -> Iterator[PixelBatch]:
         """Wait for a batch and yield it without the rows that are left out; nothing if no row is left."""
         errors: dict[int, ImageError] = {}
+        shown = list(pending.rows)  # the rows whose pixels these are
         for job in pending.jobs:
             errors |= job.result()
         for place, error in errors.items():
             if left_out is None:
                 raise ImageError(error.what, UNREADABLE_REMEDY) from error
-            left_out.add(self.files[pending.rows[place]], error)
+            left_out.add(file_of(self.files[pending.rows[place]]), error)
             if others is not None:
-                self._decode_other(others(pending.rows[place]), pending.pixels[place], error)
+                shown[place] = self._decode_other(others(pending.rows[place]), pending.pixels[place], error)
         if not errors or others is not None:
-            yield pending.rows, pending.pixels
+            yield PixelBatch(pending.rows, pending.pixels, missing=self._missing(shown))
         elif len(errors) < len(pending.rows):
             kept = [place for place in range(len(pending.rows)) if place not in errors]
-            yield [pending.rows[place] for place in kept], pending.pixels[kept]
+            rows = [pending.rows[place] for place in kept]
+            yield PixelBatch(rows, pending.pixels[kept], missing=self._missing(rows))
+
+    def _missing(self, rows: Sequence[int]) -> npt.NDArray[np.bool_] | None:
+        """Return which spectra these rows lack, (B, S); None if none is missing."""
+        if not self.spectra:
+            return None
+        lacking = [[view is None for view in views_of(self.files[row], self.spectra)] for row in rows]
+        return np.array(lacking) if any(map(any, lacking)) else None

@@ -2,7 +2,7 @@
 
 None of this needs torch. A batch can be an array or a tensor, so all image encoders share this code.
 
-Shapes: B batch, H height, W width.
+Shapes: B batch, S spectra, 1 for ordinary images, H height, W width.
 """
 
 from __future__ import annotations
@@ -64,19 +64,24 @@ def resize(
     return pixels
 
 
-def normalise(pixels: Batch, mean: Sequence[float], std: Sequence[float]) -> Batch:
+def normalise(
+    pixels: Batch, mean: Sequence[float], std: Sequence[float], missing: npt.NDArray[np.bool_] | None = None
+) -> Batch:
     """Scale bytes to [0, 1], subtract the mean and divide by the standard deviation of each channel (R11).
 
     Args:
-        pixels: Shape (B, 3, H, W), uint8: an array, or a tensor on any device.
-        mean: One value per channel, in [0, 1].
-        std: One value per channel.
+        pixels: Shape (B, 3 S, H, W), uint8: an array, or a tensor on any device.
+        mean: One value per channel of an image, in [0, 1].
+        std: One value per channel of an image.
+        missing: Shape (B, S): the spectra that an observation lacks; None if it lacks none.
 
     Returns:
-        Shape (B, 3, H, W), float32: an array or a tensor on the same device, as given. Arrays and CPU tensors get
-        bit-identical values.
+        Shape (B, 3 S, H, W), float32: an array or a tensor on the same device, as given; NaN in missing spectra. Arrays
+        and CPU tensors get bit-identical values.
     """
-    centre, spread = (np.array(each, np.float32).reshape(1, 3, 1, 1) for each in (mean, std))
+    centre, spread = (
+        np.tile(np.array(each, np.float32), pixels.shape[1] // 3).reshape(1, -1, 1, 1) for each in (mean, std)
+    )
     if isinstance(pixels, np.ndarray):
         values: Any = pixels.astype(np.float32)
         shift, scale = centre, spread
@@ -86,6 +91,9 @@ def normalise(pixels: Batch, mean: Sequence[float], std: Sequence[float]) -> Bat
     values /= 255
     values -= shift
     values /= scale
+    if missing is not None and missing.any():
+        rows, spectra = np.nonzero(missing)
+        values.reshape(len(pixels), -1, 3, *pixels.shape[2:])[rows, spectra] = np.nan
     result: Batch = values
     return result
 

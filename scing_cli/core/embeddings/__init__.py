@@ -3,35 +3,37 @@
 `Embedder` is the base class and does not need torch. `torch_embedder.TorchEmbedder` runs the image tower with torch,
 `openvino_embedder.OpenVinoEmbedder` its OpenVINO model, `graph_embedder.GraphEmbedder` an encoder that is a graph file.
 
-Shapes: N files, B batch, D width of the descriptor.
+Shapes: N files, B batch, S spectra, 1 for ordinary images, D width of the descriptor.
 """
 
 from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from scing_cli.core.batches import ImageLoader, Pixels, resize, sequential
+from scing_cli.core.batches import ImageLoader, PixelBatch, Pixels, resize, sequential
 from scing_cli.core.datasets.left_out import LeftOut
 from scing_cli.core.encoders.camera_embedding import camera_rows
 from scing_cli.core.encoders.geometry import Geometry, check_descriptor
 from scing_cli.core.errors import DataError, counted, spelled
 from scing_cli.core.runtime import Reporter
+from scing_cli.core.spectra import VISIBLE, Source, file_of
 
 Vectors = npt.NDArray[np.float32]
 CameraRows = npt.NDArray[np.int64]  # rows of camera vectors, -1 for none
+Missing = npt.NDArray[np.bool_]  # (B, S): which spectra an observation lacks
 Take = Callable[[Sequence[int], Vectors], None]  # rows and their vectors, (B, D)
 
 
 class Embedder(abc.ABC):
     """Base class for image encoders that compute descriptors (Eq. 21, R10).
 
-    `engine` is the name of the library that runs the encoder, `width` is D.
+    `engine` is the name of the library that runs the encoder, `width` is D, `spectra` the names of the spectra that the
+    encoder reads of each observation; none for an encoder of ordinary images.
 
     Args:
         geometry: Size and statistics of the pixels.
@@ -45,6 +47,7 @@ class Embedder(abc.ABC):
     """
 
     engine: str
+    spectra: tuple[str, ...] = ()
     unusable, remedy = "not finite", "Use --precision fp32, or train again."  # of vectors that cannot be compared
 
     def __init__(
@@ -68,14 +71,11 @@ class Embedder(abc.ABC):
         self.workers = workers
 
     @abc.abstractmethod
-    def stream(
-        self, batches: Iterable[tuple[list[int], Pixels, CameraRows | None]], *, unit: bool = True
-    ) -> Iterator[tuple[list[int], Vectors]]:
+    def stream(self, batches: Iterable[PixelBatch], *, unit: bool = True) -> Iterator[tuple[list[int], Vectors]]:
         """Embed batches and yield the results in the same order.
 
         Args:
-            batches: Row numbers; pixels, (B, 3, H, W) uint8 of the geometry's size; rows of the camera vectors, (B,),
-                -1 for none, or None if no camera is known.
+            batches: Pixels of the geometry's size, with rows of the camera vectors if cameras are known.
             unit: Whether the vectors are normalized to unit length.
 
         Yields:
@@ -85,14 +85,14 @@ class Embedder(abc.ABC):
             ImageError: If `batches` raises it.
         """
 
-    def pixels(self, pixels: Pixels, *, unit: bool = True) -> Vectors:
-        """Embed pixels without a camera, (B, 3, H, W) uint8: (B, D) float32, of unit length if `unit`."""
-        ((_, vectors),) = self.stream([([], pixels, None)], unit=unit)
+    def pixels(self, pixels: Pixels, *, missing: Missing | None = None, unit: bool = True) -> Vectors:
+        """Embed pixels without a camera, (B, 3 S, H, W) uint8: (B, D) float32, of unit length if `unit`."""
+        ((_, vectors),) = self.stream([PixelBatch([], pixels, missing=missing)], unit=unit)
         return vectors
 
     def files(
         self,
-        files: Sequence[Path],
+        files: Sequence[Source],
         *,
         cameras: Sequence[str] | None = None,
         unit: bool = True,
@@ -102,17 +102,18 @@ class Embedder(abc.ABC):
         into: Vectors | None = None,
         left_out: LeftOut | None = None,
     ) -> Vectors:
-        """Embed image files; decoding and encoding run in parallel.
+        """Embed image files or observations; decoding and encoding run in parallel.
 
         Args:
-            files: N paths.
+            files: N paths, or observations of the encoder's spectra.
             cameras: N names, for an encoder with camera vectors (R15); None if its training had other cameras.
             unit: Whether the vectors are normalized to unit length.
             reporter: Shows the progress, and the number of images without a camera vector.
             text: Title of the progress bar.
             take: Called with each batch's row numbers and vectors, in order, if all vectors are finite.
             into: Shape (N, D), float32, to fill and return.
-            left_out: Receives the files that cannot be decoded, whose vectors are zero; None to raise for the first.
+            left_out: Receives the files that cannot be decoded, whose vectors are zero; None to raise for the first. An
+                observation is left out as a whole, under the name of its first file.
 
         Returns:
             (N, D) float32, in the order of `files`.
@@ -124,23 +125,28 @@ class Embedder(abc.ABC):
         vectors = np.empty((len(files), self.width), np.float32) if into is None else into
         camera = self._camera_rows(cameras, len(files), reporter)
         loaded = image_batches(
-            files, sequential(len(files), self.batch_size), self.geometry, workers=self.workers, left_out=left_out
+            files,
+            sequential(len(files), self.batch_size),
+            self.geometry,
+            workers=self.workers,
+            left_out=left_out,
+            spectra=self.spectra,
         )
-        batches = ((rows, pixels, None if camera is None else camera[rows]) for rows, pixels in loaded)
+        batches = (each if camera is None else each._replace(cameras=camera[each.rows]) for each in loaded)
         with reporter.progress(text, len(files)) as advance:
             for rows, found in self.stream(batches, unit=unit):
                 vectors[rows] = found
                 if take is not None and np.isfinite(found).all():
                     take(rows, found)
                 advance(len(rows))
-            missing = [row for row, file in enumerate(files) if file in left_out] if left_out else []
+            missing = [row for row, file in enumerate(files) if file_of(file) in left_out] if left_out else []
             if missing:
                 vectors[missing] = 0.0
                 advance(len(missing))
         self.check_finite(vectors, files)
         return vectors
 
-    def check_finite(self, vectors: Vectors, files: Sequence[Path]) -> None:
+    def check_finite(self, vectors: Vectors, files: Sequence[Source]) -> None:
         """Check that all vectors are finite.
 
         Raises:
@@ -148,16 +154,23 @@ class Embedder(abc.ABC):
         """
         broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
         if len(broken):
-            names = ", ".join(spelled(files[row]) for row in broken[:5])
+            names = ", ".join(spelled(file_of(files[row])) for row in broken[:5])
             vectors_are = counted(len(broken), "vector is", "vectors are")
             raise DataError(f"{vectors_are} {self.unusable}, of {names}.", self.remedy)
 
     def images(self, images: Iterable[Image.Image]) -> Vectors:
-        """Embed decoded RGB images: (N, D) float32, unit length."""
-        size = self.geometry
+        """Embed decoded RGB images: (N, D) float32, unit length.
+
+        For an encoder of several spectra they are visible images; the others are missing.
+
+        Raises:
+            ValueError: If the encoder reads several spectra without the visible one.
+        """
+        size, count = self.geometry, max(1, len(self.spectra))
+        own = self.spectra.index(VISIBLE) if count > 1 else 0
         arrays = [resize(image, size.height, size.width, size.interpolation) for image in images]
-        parts = (arrays[start : start + self.batch_size] for start in range(0, len(arrays), self.batch_size))
-        vectors = [found for _, found in self.stream(([], np.stack(part), None) for part in parts)]
+        parts = (np.stack(arrays[start : start + self.batch_size]) for start in range(0, len(arrays), self.batch_size))
+        vectors = [found for _, found in self.stream(_one_spectrum(part, own, count) for part in parts)]
         return np.concatenate(vectors) if vectors else np.empty((0, self.width), np.float32)
 
     def _camera_rows(self, cameras: Sequence[str] | None, count: int, reporter: Reporter) -> CameraRows | None:
@@ -172,16 +185,33 @@ class Embedder(abc.ABC):
         return rows
 
 
+def _one_spectrum(pixels: Pixels, own: int, count: int) -> PixelBatch:
+    """Return images, (B, 3, H, W), as observations of which only one of `count` spectra is there."""
+    if count == 1:
+        return PixelBatch([], pixels)
+    whole = np.zeros((len(pixels), count, *pixels.shape[1:]), np.uint8)
+    whole[:, own] = pixels
+    missing = np.ones((len(pixels), count), bool)
+    missing[:, own] = False
+    return PixelBatch([], whole.reshape(len(pixels), -1, *pixels.shape[2:]), missing=missing)
+
+
 def image_batches(
-    files: Sequence[Path],
+    files: Sequence[Source],
     batch_rows: Iterable[Sequence[int]],
     geometry: Geometry,
     *,
     workers: int,
     left_out: LeftOut | None = None,
-) -> Iterator[tuple[list[int], Pixels]]:
-    """Load batches of files at an encoder's size: row numbers and uint8 pixels, (B, 3, H, W); see `ImageLoader`."""
+    spectra: tuple[str, ...] = (),
+) -> Iterator[PixelBatch]:
+    """Load batches of files, or of observations of some spectra, at an encoder's size; see `ImageLoader`."""
     loader = ImageLoader(
-        files, height=geometry.height, width=geometry.width, interpolation=geometry.interpolation, workers=workers
+        files,
+        height=geometry.height,
+        width=geometry.width,
+        interpolation=geometry.interpolation,
+        workers=workers,
+        spectra=spectra,
     )
     return loader.batches(batch_rows, left_out=left_out)

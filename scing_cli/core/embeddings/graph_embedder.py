@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from scing_cli.core.batches import Pixels
-from scing_cli.core.embeddings import CameraRows, Embedder, Vectors
+from scing_cli.core.batches import PixelBatch
+from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.encoders.graph_files.graph_encoder import AT_ONCE, GraphEncoder, unit_length
 
 
@@ -40,11 +40,9 @@ class GraphEmbedder(Embedder):
             f"{lossy}{encoder.file.path.name} cannot describe such images: leave them out, or use another encoder."
         )
 
-    def stream(
-        self, batches: Iterable[tuple[list[int], Pixels, CameraRows | None]], *, unit: bool = True
-    ) -> Iterator[tuple[list[int], Vectors]]:
+    def stream(self, batches: Iterable[PixelBatch], *, unit: bool = True) -> Iterator[tuple[list[int], Vectors]]:
         """Embed batches as `Embedder.stream` describes; a vector of zeros has no direction, so it becomes NaN."""
-        for rows, vectors in self.encoder.stream((rows, pixels) for rows, pixels, _ in batches):
+        for rows, vectors in self.encoder.stream((batch.rows, batch.pixels) for batch in batches):
             if unit:
                 zero = ~vectors.any(axis=1, keepdims=True)
                 yield rows, np.where(zero, np.float32(np.nan), unit_length(vectors))

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scing_cli.core.artifacts import STAMP, write_json
-from scing_cli.core.batches import Pixels, normalise
+from scing_cli.core.batches import PixelBatch, normalise
 from scing_cli.core.datasets.left_out import LeftOut
-from scing_cli.core.embeddings import CameraRows, Embedder, Vectors
+from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.encoders.openvino_model import (
     OpenVinoFeatures,
     OpenVinoModel,
@@ -67,12 +67,10 @@ class OpenVinoEmbedder(Embedder):
         )
         self.model = model
 
-    def stream(
-        self, batches: Iterable[tuple[list[int], Pixels, CameraRows | None]], *, unit: bool = True
-    ) -> Iterator[tuple[list[int], Vectors]]:
+    def stream(self, batches: Iterable[PixelBatch], *, unit: bool = True) -> Iterator[tuple[list[int], Vectors]]:
         """Embed batches as `Embedder.stream` describes."""
         mean, std = self.geometry.mean, self.geometry.std
-        normal = ((rows, normalise(pixels, mean, std), cameras) for rows, pixels, cameras in batches)
+        normal = ((batch.rows, normalise(batch.pixels, mean, std), batch.cameras) for batch in batches)
         for rows, features in self.model.stream(normal):
             yield rows, _descriptor(features, self.kind, unit=unit)
 

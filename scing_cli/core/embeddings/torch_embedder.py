@@ -1,6 +1,6 @@
 """Embeds images with torch, on any device, in float32 or bf16.
 
-Shapes: B batch, D width of the descriptor.
+Shapes: B batch, S spectra, 1 for ordinary images, D width of the descriptor.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor
 
-from scing_cli.core.batches import Pixels, normalise
-from scing_cli.core.embeddings import CameraRows, Embedder, Vectors
-from scing_cli.core.encoders.image import ImageEncoder, descriptor
+from scing_cli.core.batches import PixelBatch, normalise
+from scing_cli.core.embeddings import Embedder, Missing, Vectors
+from scing_cli.core.encoders.image import descriptor
+from scing_cli.core.encoders.spectral import AnyImageEncoder
 from scing_cli.core.runtime import autocast, coming_back, to_device
 
 AHEAD = 2  # batches queued on a device in addition to the one whose result is awaited
@@ -34,7 +35,14 @@ class TorchEmbedder(Embedder):
     engine = "torch"
 
     def __init__(
-        self, encoder: ImageEncoder, *, kind: str, device: torch.device, precision: str, batch_size: int, workers: int
+        self,
+        encoder: AnyImageEncoder,
+        *,
+        kind: str,
+        device: torch.device,
+        precision: str,
+        batch_size: int,
+        workers: int,
     ) -> None:
         super().__init__(
             geometry=encoder.geometry,
@@ -47,17 +55,16 @@ class TorchEmbedder(Embedder):
             workers=workers,
         )
         self.encoder = encoder.eval()
+        self.spectra = encoder.spectra
         self.device = device
 
-    def stream(
-        self, batches: Iterable[tuple[list[int], Pixels, CameraRows | None]], *, unit: bool = True
-    ) -> Iterator[tuple[list[int], Vectors]]:
+    def stream(self, batches: Iterable[PixelBatch], *, unit: bool = True) -> Iterator[tuple[list[int], Vectors]]:
         """Embed batches as `Embedder.stream` describes."""
         # A GPU's results are copied back while it works on the next batches.
         waiting: deque[tuple[list[int], Callable[[], Tensor]]] = deque()
-        for rows, pixels, camera in batches:
+        for rows, pixels, camera, missing in batches:
             cameras = None if camera is None else to_device(camera, self.device)
-            vectors = self.tensors(torch.from_numpy(pixels), cameras=cameras, unit=unit)
+            vectors = self.tensors(torch.from_numpy(pixels), cameras=cameras, missing=missing, unit=unit)
             waiting.append((rows, coming_back(vectors)))
             if len(waiting) > (0 if self.device.type == "cpu" else AHEAD):
                 yield _finished(*waiting.popleft())
@@ -65,18 +72,21 @@ class TorchEmbedder(Embedder):
             yield _finished(*waiting.popleft())
 
     @torch.no_grad()
-    def tensors(self, pixels: Tensor, *, cameras: Tensor | None = None, unit: bool = True) -> Tensor:
+    def tensors(
+        self, pixels: Tensor, *, cameras: Tensor | None = None, missing: Missing | None = None, unit: bool = True
+    ) -> Tensor:
         """Embed a batch of pixels.
 
         Args:
-            pixels: Shape (B, 3, H, W), uint8, on any device.
+            pixels: Shape (B, 3 S, H, W), uint8, on any device.
             cameras: Shape (B,): rows of the camera vectors, -1 for none; None if no camera is known.
+            missing: Shape (B, S): the spectra that an observation lacks; None if it lacks none.
             unit: Whether the vectors are normalized to unit length.
 
         Returns:
             (B, D) float32 on the device.
         """
-        normal = normalise(to_device(pixels, self.device), self.geometry.mean, self.geometry.std)
+        normal = normalise(to_device(pixels, self.device), self.geometry.mean, self.geometry.std, missing)
         with autocast(self.device, self.precision):
             features = self.encoder(normal, cameras)
         return descriptor(features, self.kind, unit=unit)

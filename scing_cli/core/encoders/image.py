@@ -56,6 +56,7 @@ class ImageEncoder(PromptedTower):
     """
 
     kind = "image"
+    spectra: tuple[str, ...] = ()  # of `SpectralEncoder`; an ordinary tower reads one image
 
     def __init__(
         self,

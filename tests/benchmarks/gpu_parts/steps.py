@@ -62,7 +62,7 @@ class Ours:
         ground, settings = self.ground, self.settings
         self.batches_of = make_batches(
             rows_of(ground),
-            ground.clip.image.geometry,
+            ground.clip.image,
             device=ground.device,
             workers=ground.cores,
             reads=self.task.reads,
@@ -203,7 +203,7 @@ def prompt_losses(ground: Ground, batch: int) -> Iterator[Figure]:
     settings, key = prompt_settings(batch, "fresh"), (0, "train-prompts", 0, 0)
     plan = planned(ground, settings, "train-prompts")[:1]
     (given,) = make_batches(
-        rows_of(ground), ground.clip.image.geometry, device=ground.device, workers=ground.cores, reads=IMAGES
+        rows_of(ground), ground.clip.image, device=ground.device, workers=ground.cores, reads=IMAGES
     )(plan)
     image = ours.perturbation.views.encode.image
     seen = torch.cat([image(given.pixels, *key, view) for view in (1, 2)])

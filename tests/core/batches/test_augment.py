@@ -215,3 +215,62 @@ def test_another_device_draws_the_same_geometry() -> None:
     made = Augmentation(erase=0, occlusion=0.5)
     assert torch.equal(made(batch(8).cuda(), 0, 1).cpu(), made(batch(8), 0, 1))
     assert torch.isfinite(Augmentation(erase=1)(batch(8).cuda(), 0, 1)).all()
+
+
+def spectra(count: int = 5, missing: tuple[tuple[int, int], ...] = ((0, 1), (1, 2), (3, 0), (3, 1))) -> torch.Tensor:
+    """Observations of three spectra, some of them missing: (B, 9, H, W)."""
+    pixels = torch.randn(count, 3, 3, 14, 12, generator=torch.Generator().manual_seed(count))
+    for row, place in missing:
+        pixels[row, place] = torch.nan
+    return pixels.flatten(1, 2)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_spectra_share_what_moves_pixels_and_are_erased_on_their_own(seed: int) -> None:
+    made = Augmentation(0.5, 0.7, 0.5, 0.7, 2, CLIP_BLACK)
+    pixels = spectra()
+    draws = made.draw(5, 14, 12, seed, "step")
+    own = made.draw(15, 14, 12, seed, "step", "spectra").erased
+    draws = dataclasses.replace(draws, erased=own)
+    noise = torch.randn(3 * int(own[:, 2:].prod(axis=1).sum()))
+    expected = augment(pixels.numpy(), **dataclasses.asdict(draws), noise=noise.numpy(), padding=2, black=CLIP_BLACK)
+    np.testing.assert_array_equal(made.apply(pixels, draws, noise).numpy(), expected)
+    called = made(pixels, seed, "step").numpy()
+    erased = np.zeros((15, 3, 14, 12), bool)
+    for image, (top, left, high, wide) in enumerate(own):
+        erased[image, :, top : top + high, left : left + wide] = True
+    erased = erased.reshape(called.shape)
+    np.testing.assert_array_equal(called[~erased], expected[~erased])
+    assert np.isfinite(called[erased]).all()
+
+
+def test_boxes_of_an_observation_differ_between_its_spectra() -> None:
+    pixels = torch.full((6, 9, 64, 32), 100.0)
+    images = Augmentation(flip=0, erase=1, crop=0)(pixels, 4).view(6, 3, 3, 64, 32)
+    boxes = {(image.ne(100).any(0)).numpy().tobytes() for image in images.flatten(0, 1)}
+    assert len(boxes) == 18
+
+
+def test_independent_spectra_are_augmented_like_ordinary_images() -> None:
+    made = Augmentation(0.5, 0.5, 0.5, 0.5, 2, CLIP_BLACK)
+    own = dataclasses.replace(made, independent=True)
+    pixels = spectra(missing=())
+    found = own(pixels, 3, "step")
+    assert torch.equal(found, made(pixels.view(15, 3, 14, 12), 3, "step").view(5, 9, 14, 12))
+    assert not torch.equal(found, made(pixels, 3, "step"))
+
+
+@pytest.mark.parametrize("independent", [False, True])
+@pytest.mark.parametrize("count", [1, 5])
+def test_what_is_missing_stays_missing_and_nothing_else_becomes_so(independent: bool, count: int) -> None:
+    missing = ((0, 1), (1, 2), (3, 0), (3, 1)) if count > 1 else ((0, 1), (0, 2))
+    made = Augmentation(1, 1, 1, 1, 3, independent=independent)
+    for seed in range(20):
+        result = made(spectra(count, missing), seed).view(count, 3, -1).isnan().any(2)
+        assert sorted(map(tuple, result.nonzero().tolist())) == sorted(missing)
+
+
+def test_one_spectrum_is_an_ordinary_image() -> None:
+    pixels = batch(6)
+    plain, own = Augmentation(occlusion=0.5), Augmentation(occlusion=0.5, independent=True)
+    assert torch.equal(plain(pixels, 1), own(pixels, 1))

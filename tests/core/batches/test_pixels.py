@@ -70,3 +70,16 @@ def test_black_value_is_what_black_becomes() -> None:
     mean, std = (0.48, 0.45, 0.40), (0.26, 0.25, 0.27)
     black = normalise(torch.zeros(1, 3, 1, 1, dtype=torch.uint8), mean, std).flatten()
     assert black.tolist() == pytest.approx(black_value(mean, std))
+
+
+def test_each_spectrum_is_normalised_like_an_image_and_a_missing_one_is_nan() -> None:
+    pixels = np.random.default_rng(2).integers(0, 256, (4, 9, 5, 3), np.uint8)
+    mean, std = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
+    missing = np.array([[False, True, False], [True, False, True], [False] * 3, [False] * 3])
+    plain = normalise(pixels.reshape(12, 3, 5, 3), mean, std)
+    plain[missing.ravel()] = np.nan
+    array, tensor = normalise(pixels, mean, std, missing), normalise(torch.from_numpy(pixels), mean, std, missing)
+    np.testing.assert_array_equal(array, plain.reshape(4, 9, 5, 3))
+    np.testing.assert_array_equal(tensor.numpy(), array)
+    nothing = normalise(pixels, mean, std, np.zeros((4, 3), bool))
+    np.testing.assert_array_equal(nothing, normalise(pixels, mean, std))

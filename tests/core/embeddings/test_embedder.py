@@ -5,14 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from oracles.spectral import joined
 from PIL import Image
 from tiny import tiny_clip
 from torch.nn import functional as F
 
 from scing_cli.core.batches import normalise, resize
 from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
+from scing_cli.core.encoders.spectral import SpectralEncoder
 from scing_cli.core.errors import DataError, ImageError
 from scing_cli.core.runtime import Silent
+from scing_cli.core.spectra import Observation, View
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +96,42 @@ def test_an_unreadable_file_is_named(clip, files, tmp_path):
     bad.write_bytes(b"no picture")
     with pytest.raises(ImageError, match=r"bad\.jpg"):
         embedder(clip).files([*files, bad], reporter=Silent(), text="embed")
+
+
+ALL = ("rgb", "nir", "tir")
+
+
+def spectral(clip, *, missing="mean", spectra=ALL):
+    encoder = SpectralEncoder(clip.image, spectra, missing=missing)
+    return TorchEmbedder(encoder, kind="concat", device=torch.device("cpu"), precision="fp32", batch_size=3, workers=2)
+
+
+@pytest.mark.parametrize("missing", ["mean", "zero"])
+def test_observations_are_embedded_with_what_they_have(clip, files, missing):
+    views = [(0, 1, 2), (3, None, None), (None, 4, None), (None, None, 5), (6, None, 1)]
+    sources = [Observation(tuple(None if row is None else View(files[row]) for row in own)) for own in views]
+    found = spectral(clip, missing=missing).files(sources, reporter=Silent(), text="embed")
+    pixels = [
+        [np.zeros((3, 32, 16)) if row is None else resize(Image.open(files[row]), 32, 16) / 127.5 - 1 for row in own]
+        for own in views
+    ]
+    there = np.array([[row is not None for row in own] for own in views])
+    expected = joined(clip.image, np.array(pixels), there, missing=missing, join="concat")
+    rows = np.concatenate([expected["cls"], expected["projected"]], axis=1)
+    np.testing.assert_allclose(found, rows / np.linalg.norm(rows, axis=1, keepdims=True), atol=1e-5)
+    assert found.shape == (5, 3 * 48)
+
+
+def test_one_spectrum_gives_the_vectors_of_the_ordinary_model(clip, files):
+    own = spectral(clip, spectra=("nir",)).files(
+        [Observation((View(file),)) for file in files], reporter=Silent(), text="embed"
+    )
+    assert np.array_equal(own, embedder(clip, kind="concat").files(files, reporter=Silent(), text="embed"))
+
+
+def test_an_image_is_the_visible_one_of_an_observation(clip, files):
+    one = spectral(clip)
+    images = [Image.open(file).convert("RGB") for file in files]
+    expected = one.files([Observation((View(file), None, None)) for file in files], reporter=Silent(), text="embed")
+    np.testing.assert_allclose(one.images(images), expected, atol=1e-6)
+    np.testing.assert_allclose(one.files(files, reporter=Silent(), text="embed"), expected, atol=1e-6)

@@ -15,6 +15,7 @@ from scing_cli.core.batches import normalise, resize
 from scing_cli.core.embeddings.saliency import contributions, saliency
 from scing_cli.core.encoders.clip import load_clip
 from scing_cli.core.encoders.image import descriptor
+from scing_cli.core.encoders.spectral import SpectralEncoder
 from scing_cli.core.synthetic import write_world
 
 KINDS = ("projected", "concat")
@@ -229,3 +230,16 @@ def test_maps_agree_with_hiding_patch_after_patch(people, kind):
     assert rank_correlation(shares, oracle).mean() > 0.5
     assert rank_correlation(maps, oracle).mean() > 0.4
     assert rank_correlation(shares, oracle.roll(1, 0)).mean() < 0.3  # of another person: a map is of its own image
+
+
+def test_the_shares_of_all_spectra_add_up_and_a_missing_one_has_none():
+    encoder = SpectralEncoder(tiny_clip().image, ("rgb", "nir", "tir"))
+    draw = torch.Generator().manual_seed(7)
+    pixels = torch.randint(0, 256, (2, 9, 32, 16), dtype=torch.uint8, generator=draw)
+    missing = np.array([[False, True, True], [False] * 3])
+    targets = F.normalize(torch.randn(2, 48, generator=draw), dim=1)
+    shares = contributions(encoder, pixels, targets, steps=64, missing=missing)
+    image = normalise(pixels, encoder.geometry.mean, encoder.geometry.std, missing)
+    rise = score(encoder, image, targets, "projected") - score(encoder, blank(image), targets, "projected")
+    assert rise.abs().min() > 0.002
+    torch.testing.assert_close(shares.sum(dim=(1, 2)), rise, atol=1e-3, rtol=0)

@@ -46,7 +46,7 @@ def unit(*shape):
 
 def feed_of(part, device, *, reads=frozenset({"pixels"})):
     rows = training_rows(part, part.identities(), "scing")
-    return make_batches(rows, tiny_clip().image.geometry, device=device, workers=1, reads=reads)
+    return make_batches(rows, tiny_clip().image, device=device, workers=1, reads=reads)
 
 
 def build(part, given, device, precision, **chances):

@@ -61,7 +61,7 @@ def crop_pixels(found: CropFiles, geometry: Geometry, *, workers: int, reporter:
     """
     left_out = LeftOut()
     rows = [range(len(found.files))] if found.files else []
-    batches = [pixels for _, pixels in image_batches(found.files, rows, geometry, workers=workers, left_out=left_out)]
+    batches = [batch.pixels for batch in image_batches(found.files, rows, geometry, workers=workers, left_out=left_out)]
     if batches:
         return np.concatenate(batches)
     if found.given:

@@ -50,9 +50,9 @@ class Stage1Input:
 
     def batches(self, reads: frozenset[str]) -> Batches:
         """Return a function from lists of rows to batches with these inputs."""
-        embedder, geometry = self.embedder, self.clip.image.geometry
+        embedder, image = self.embedder, self.clip.image
         device, workers, left_out, rows = embedder.device, embedder.workers, self.left_out, self.rows
-        return make_batches(rows, geometry, device=device, workers=workers, reads=reads, left_out=left_out)
+        return make_batches(rows, image, device=device, workers=workers, reads=reads, left_out=left_out)
 
     def origin(self, settings: PromptSettings) -> Origin:
         """Return the facts that are saved with the result."""

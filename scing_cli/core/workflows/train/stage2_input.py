@@ -120,7 +120,7 @@ class Stage2Input:
         """Return a function from lists of rows to batches with these inputs."""
         return make_batches(
             self.rows,
-            self.clip.image.geometry,
+            self.clip.image,
             device=self.machine.torch_device(),
             workers=self.machine.threads(),
             reads=reads,

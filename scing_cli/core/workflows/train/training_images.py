@@ -11,12 +11,13 @@ from scing_cli.core.batches import ImageLoader, normalise
 from scing_cli.core.batches.image_cache import DeviceImageCache
 from scing_cli.core.datasets.left_out import LeftOut
 from scing_cli.core.embeddings import Embedder, Vectors
-from scing_cli.core.encoders.geometry import Geometry
+from scing_cli.core.encoders.spectral import AnyImageEncoder
 from scing_cli.core.errors import UNREADABLE_REMEDY, ImageError, spelled
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.methods import Batch, Batches
 from scing_cli.core.methods.task import PIXELS
 from scing_cli.core.runtime import Reporter
+from scing_cli.core.spectra import file_of
 from scing_cli.core.workflows.train.training_rows import TrainingRows
 
 
@@ -36,7 +37,7 @@ def others_of(part: Manifest) -> Callable[[int], list[int]]:
 
 def make_batches(
     rows: TrainingRows,
-    geometry: Geometry,
+    encoder: AnyImageEncoder,
     *,
     device: torch.device,
     workers: int,
@@ -48,13 +49,14 @@ def make_batches(
     An image that was sound before the training and cannot be decoded any more has the pixels of the next one of its
     identity, so that the batches stay as they are planned; it is added to `left_out`. Without that, it is an error.
     """
-    part, images = rows.part, rows.images
+    part, images, geometry = rows.part, rows.images, encoder.geometry
     loader = ImageLoader(
-        part.files(),
+        part.sources(encoder.spectra),
         height=geometry.height,
         width=geometry.width,
         interpolation=geometry.interpolation,
         workers=workers,
+        spectra=encoder.spectra,
     )
     # on a CPU, decoding costs little next to a step, and a cache would take main memory
     available = 0 if device.type == "cpu" else None
@@ -67,8 +69,8 @@ def make_batches(
             yield from (Batch(own) for own in batch_rows)
             return
         files = [[images[row] for row in own] for own in batch_rows]
-        for own, (_, pixels) in zip(batch_rows, cache.batches(files), strict=True):
-            yield Batch(own, {PIXELS: normalise(pixels, geometry.mean, geometry.std)})
+        for own, (_, pixels, missing) in zip(batch_rows, cache.batches(files), strict=True):
+            yield Batch(own, {PIXELS: normalise(pixels, geometry.mean, geometry.std, missing)})
 
     return batches_of
 
@@ -88,13 +90,13 @@ def encode(part: Manifest, embedder: Embedder, *, left_out: LeftOut, reporter: R
     Raises:
         ImageError: If no image of an identity can be decoded.
     """
-    files = part.files()
+    files = part.sources(embedder.spectra)
     vectors = embedder.files(files, unit=False, reporter=reporter, text="encode train", left_out=left_out)
     others = others_of(part)
-    for row in (row for row, file in enumerate(files) if file in left_out):
-        other = next((other for other in others(row) if files[other] not in left_out), None)
+    for row in (row for row, file in enumerate(files) if file_of(file) in left_out):
+        other = next((other for other in others(row) if file_of(files[other]) not in left_out), None)
         if other is None:
-            what = f"{spelled(files[row])} cannot be read any more, nor any other image of its person."
+            what = f"{spelled(file_of(files[row]))} cannot be read any more, nor any other image of its person."
             raise ImageError(what, UNREADABLE_REMEDY)
         vectors[row] = vectors[other]
     return vectors
