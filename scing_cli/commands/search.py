@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scing_cli.commands import model_options, options, text_options
+from scing_cli.commands import model_options, options, spectra_options, text_options
 from scing_cli.commands.console import Terminal
 from scing_cli.commands.option_checks import one_of, parse_box, paths_given, standard_input
 from scing_cli.commands.show_search import payload_of, show
@@ -14,6 +14,8 @@ from scing_cli.commands.thumbnails import open_thumbnails
 
 def search(
     photos: options.Photos = None,
+    near_infrared: spectra_options.NearInfrared = None,
+    thermal: spectra_options.Thermal = None,
     text: text_options.Texts = None,
     text_file: text_options.TextFile = None,
     text_weight: text_options.TextWeight = None,
@@ -64,12 +66,15 @@ def search(
     words: list[str] = []
     if text or text_file is not None or text_weight is not None:
         weighted = text_weight is not None
-        words = texts_given(text or [], text_file, photos or [], only_photos=only_photos, weight=weighted)
+        shown = [*(photos or []), *(near_infrared or []), *(thermal or [])]
+        words = texts_given(text or [], text_file, shown, only_photos=only_photos, weight=weighted)
     strips = open_thumbnails(terminal, hits_file) if thumbnails else None
     names = (frozenset(given or ()) for given in (camera, identity, exclude_camera, exclude_identity))
     found = find(
         paths_given(photos or [], standard_input()),
         index,
+        near_infrared=near_infrared or (),
+        thermal=thermal or (),
         texts=words,
         text_weight=0.5 if text_weight is None else text_weight,
         run=run,

@@ -18,9 +18,11 @@ from rich.text import Text
 from scing_cli.commands.console import Terminal
 from scing_cli.core.errors import spelled
 from scing_cli.core.runtime import standard_output
+from scing_cli.core.spectra import SPECTRA
 
 if TYPE_CHECKING:
     from scing_cli.commands.thumbnails import Thumbnails
+    from scing_cli.core.index import Row
     from scing_cli.core.workflows.search.search_gallery import QueryHits, SearchReport
     from scing_cli.core.workflows.shared.vectors import Box
 
@@ -48,17 +50,26 @@ def payload_of(found: SearchReport) -> dict[str, Any]:
 
 
 def _query(found: QueryHits) -> str | dict[str, str]:
-    """Return a photo as its path, words as an object."""
-    photo = str(found.query or "")
-    return {"text": found.text} | ({"photo": photo} if photo else {}) if found.text else photo
+    """Return a photo alone as its path; words, and images of other spectra, as an object."""
+    named = {} if found.shown is None else found.shown.named()
+    if found.text:
+        return {"text": found.text, **named}
+    return named["photo"] if set(named) == {"photo"} else named
 
 
 def _hits(found: QueryHits) -> list[dict[str, Any]]:
     names = ("path", "identity", "camera")
     return [
-        {"rank": rank, "score": hit.score, **{name: getattr(hit.row, name) for name in names}}
+        {"rank": rank, "score": hit.score, **{name: getattr(hit.row, name) for name in names}, **_further(hit.row)}
         for rank, hit in enumerate(found.hits, 1)
     ]
+
+
+def _further(row: Row) -> dict[str, Any]:
+    """Return the images of a row besides the one of `path`; nothing for an ordinary image."""
+    if not row.views:
+        return {}
+    return {"images": {SPECTRA[spectrum]: view.file.as_posix() for spectrum, view in row.images.items()}}
 
 
 def show(found: SearchReport, terminal: Terminal, strips: Thumbnails | None, box: Box | None) -> None:

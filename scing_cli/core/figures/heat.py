@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from scing_cli.core.figures.montage import Key, MontageHit, ranked_montage
+from scing_cli.core.figures.montage_style import Layout
 
 FloatArray = npt.NDArray[np.floating]
 # Colours at equal steps of strength, from the upper part of matplotlib's inferno (CC0).
@@ -64,17 +65,21 @@ def ramp(strength: FloatArray) -> FloatArray:
 
 
 def saliency_montage(
-    queries: Sequence[tuple[Image.Image, str | Sequence[str]]], hits: Sequence[Sequence[MontageHit]]
+    queries: Sequence[tuple[Image.Image, str | Sequence[str]]],
+    hits: Sequence[Sequence[MontageHit]],
+    *,
+    layout: Layout | None = None,
 ) -> Image.Image:
     """Draw queries and their ranked hits with a colour key. All pictures come from `overlay`.
 
     Args:
         queries: Each query's picture and its title, or several lines.
         hits: For each query its hits, best first.
+        layout: Sizes; None for those that fit the number of hits.
 
     Raises:
         ValueError: If there is no query, or the number of rankings differs from the number of queries.
     """
     across = np.broadcast_to(np.linspace(0, 1, 96), (12, 96))
     strip = overlay(Image.new("RGB", (96, 12), (128, 128, 128)), across)
-    return ranked_montage(queries, hits, title=TITLE, key=Key(strip, LINES))
+    return ranked_montage(queries, hits, title=TITLE, key=Key(strip, LINES), layout=layout)

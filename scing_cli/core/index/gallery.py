@@ -169,7 +169,7 @@ class GalleryIndex:
         if unknown := labels.keys() - self._rows.keys():
             raise ValueError(f"no rows {sorted(unknown)}")
         for number, named in labels.items():
-            self._rows[number] = self._rows[number]._replace(**dict(zip(LABELS, named, strict=False)))
+            self._rows[number] = self._rows[number]._replace(**dict[str, Any](zip(LABELS, named, strict=False)))
 
     def name_model(self, model: Mapping[str, Any]) -> None:
         """Say where the encoder is now, as in `Stamp.model`. The disk changes only with `write`."""

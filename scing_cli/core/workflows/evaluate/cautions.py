@@ -16,7 +16,7 @@ from scing_cli.core.evaluation.truth import find_truth
 from scing_cli.core.index import file_keys
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import Reporter
-from scing_cli.core.spectra import file_of, image_files
+from scing_cli.core.spectra import image_files
 from scing_cli.core.workflows.shared.equal_files import digests_of, digests_of_sources, of_one_size
 from scing_cli.core.workflows.shared.run_data import run_manifest, same_rows
 from scing_cli.core.workflows.shared.scoring import Caution, trained_on
@@ -145,7 +145,7 @@ def _copied(train: Manifest, whole: Manifest, *, workers: int, reporter: Reporte
     files = train.files()
     shown, others = (list(map(image_files, each.sources(each.spectra()))) for each in (train, whole))
     every = [list(dict.fromkeys(file for own in each for file in own)) for each in (shown, others)]
-    read = digests_of([*map(file_of, of_one_size(*every))], workers=workers, reporter=reporter)
+    read = digests_of(of_one_size(*every), workers=workers, reporter=reporter)
     digests = {read.get(file, "") for file in every[0]} - {""}
     gone = {(row.path, row.identity) for row, file in zip(train, files, strict=True) if not os.path.lexists(file)}
     return {

@@ -75,7 +75,7 @@ def cached_side(
         "cameras": text_digest("\n".join(known)) if known else "",
     }
     if embedder.spectra:
-        stamp |= {"spectra": list(embedder.spectra), "missing": embedder.missing, "drop": list(drop)}
+        stamp |= {"spectra": list(embedder.spectra), "missing": _missing(embedder), "drop": list(drop)}
     named = "-".join([part.name, name, *(["without", *drop] if drop else [])])
     stem = model.run.path / "embeddings" / named if model.run else None
     kept = _kept(stem, stamp, reporter) if stem else None
@@ -95,6 +95,11 @@ def cached_side(
     if stem:
         _keep(stem, vectors, stamp, reporter)
     return side_of(_readable(part, sources, left_out), vectors)
+
+
+def _missing(embedder: Embedder) -> str:
+    """Return what a missing spectrum counts as."""
+    return str(getattr(getattr(embedder, "encoder", None), "missing", ""))
 
 
 def _readable(part: Manifest, sources: Sequence[Source], left_out: LeftOut) -> Manifest:

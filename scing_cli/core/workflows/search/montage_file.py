@@ -8,8 +8,18 @@ from pathlib import Path
 
 from PIL import Image
 
-from scing_cli.core.figures import hits_that_fit, ranked_montage, ranked_strip, words_picture, write_picture
+from scing_cli.core.figures import (
+    Layout,
+    MontageHit,
+    hits_that_fit,
+    layout_of,
+    ranked_montage,
+    ranked_strip,
+    words_picture,
+    write_picture,
+)
 from scing_cli.core.runtime import Reporter
+from scing_cli.core.spectra import Observation, Source
 from scing_cli.core.workflows.search.queries import QueryHits
 from scing_cli.core.workflows.shared.pictures import montage_hit, read_cell, read_picture
 from scing_cli.core.workflows.shared.vectors import Box, in_threads
@@ -48,30 +58,38 @@ def write_montage(
         workers: Threads that read images.
         reporter: Receives progress.
     """
-    rows = list(dict.fromkeys(Path(hit.row.path) for found in shown for hit in found.hits))
+    rows = list(dict.fromkeys(hit.row.picture for found in shown for hit in found.hits))
     read = in_threads(read_picture, rows, workers=workers, reporter=reporter, text="read pictures")
     pictures = dict(zip(rows, read, strict=True))
     queries = [(query_cell(found, box), query_lines(found, people)) for found in shown]
     hits = [
         [
-            montage_hit(hit, identity_of(found, identities), pictures[Path(hit.row.path)], photo=photo_of(found, box))
+            montage_hit(hit, identity_of(found, identities), pictures[hit.row.picture], photo=photo_of(found, box))
             for hit in found.hits
         ]
         for found in shown
     ]
-    write_picture(ranked_montage(queries, hits), target)
+    write_picture(ranked_montage(queries, hits, layout=layout_for(shown, hits)), target)
+
+
+def layout_for(shown: Sequence[QueryHits], hits: Sequence[Sequence[MontageHit]]) -> Layout | None:
+    """Return sizes for pictures of several spectra; None for ordinary images."""
+    if not any(isinstance(hit.row.picture, Observation) for found in shown for hit in found.hits):
+        return None
+    return layout_of([hit.image for ranking in hits for hit in ranking], hits=[len(ranking) for ranking in hits])
 
 
 def query_cell(found: QueryHits, box: Box | None) -> Image.Image:
-    """Return the picture of a query: its photo, or its words."""
-    return words_picture(found.text) if found.query is None else read_cell(found.query, box)
+    """Return the picture of a query: its photo, all its images, or its words."""
+    return words_picture(found.text) if found.picture is None else read_cell(found.picture, box)
 
 
 def query_lines(found: QueryHits, people: Mapping[Path, Sequence[str]]) -> list[str]:
     """Return the lines below the picture of a query; words alone stand in the picture."""
     if found.query is None:
         return []
-    return [*people.get(found.query, ()), found.query.name, *([f"+ {found.text}"] if found.text else [])]
+    names = [file.name for file in (found.shown.files if found.shown is not None else (found.query,))]
+    return [*people.get(found.query, ()), *dict.fromkeys(names), *([f"+ {found.text}"] if found.text else [])]
 
 
 def identity_of(found: QueryHits, identities: Mapping[Path, str]) -> str:
@@ -79,9 +97,9 @@ def identity_of(found: QueryHits, identities: Mapping[Path, str]) -> str:
     return "" if found.query is None else identities.get(found.query, "")
 
 
-def photo_of(found: QueryHits, box: Box | None) -> Path | None:
+def photo_of(found: QueryHits, box: Box | None) -> Source | None:
     """Return the photo that was searched; None if it was a part of it, which no gallery image equals."""
-    return found.query if box is None else None
+    return found.picture if box is None else None
 
 
 def strip_of(found: QueryHits, identity: str, *, box: Box | None, size: tuple[int, int], unit: int = 1) -> Image.Image:
@@ -101,5 +119,11 @@ def strip_of(found: QueryHits, identity: str, *, box: Box | None, size: tuple[in
         ImageError: If the photo cannot be decoded.
     """
     shown = found.hits[: hits_that_fit(size)]
-    hits = [montage_hit(hit, identity, read_picture(Path(hit.row.path))) for hit in shown]
-    return ranked_strip(query_cell(found, box), hits, size=size, unit=unit)
+    hits = [montage_hit(hit, identity, read_picture(_first(hit.row.picture))) for hit in shown]
+    query = words_picture(found.text) if found.picture is None else read_cell(_first(found.picture), box)
+    return ranked_strip(query, hits, size=size, unit=unit)
+
+
+def _first(picture: Source) -> Source:
+    """Return the first image of an observation: a strip of the terminal has no room for all."""
+    return picture if isinstance(picture, Path) else Observation(picture.views[:1])

@@ -20,6 +20,8 @@ from scing_cli.core.imagefile import image_size, is_folder
 from scing_cli.core.index import GalleryIndex, Hit, Row
 from scing_cli.core.paths import check_not_empty
 from scing_cli.core.runtime import Reporter
+from scing_cli.core.spectra import Source, file_of
+from scing_cli.core.workflows.search.query_photo import Photo
 from scing_cli.core.workflows.shared.model import OpenedModel
 from scing_cli.core.workflows.shared.vectors import Box, embed_files
 
@@ -33,21 +35,29 @@ class QueryHits:
     """One query's ranked hits.
 
     Args:
-        query: The photo; None for a query of words alone.
+        query: The photo, of a query without a visible image the first other one; None for a query of words alone.
         hits: Best first.
         best_below: The best score below the threshold; None without such a hit.
         text: The words; empty for a query of a photo alone.
+        shown: The images of all spectra; None for words alone.
     """
 
     query: Path | None
     hits: Sequence[Hit]
     best_below: float | None = None
     text: str = ""
+    shown: Photo | None = None
 
     @property
     def label(self) -> str:
-        """The photo, the words, or both."""
-        return " + ".join(part for part in (str(self.query or ""), self.text) if part)
+        """The photo and the images of other spectra, the words, or both."""
+        files = self.shown.files if self.shown is not None else (self.query or "",)
+        return " + ".join(part for part in (*map(str, files), self.text) if part)
+
+    @property
+    def picture(self) -> Source | None:
+        """What a figure shows of the query: its photo, or all its images; None for words alone."""
+        return self.query if self.shown is None else self.shown.picture
 
 
 def photo_files(photos: Sequence[Path], reporter: Reporter) -> tuple[list[Path], tuple[PassedOver, ...]]:
@@ -150,14 +160,14 @@ class Asked:
     """What the user asks for.
 
     Args:
-        files: The photos.
+        photos: The photos.
         texts: The words; with photos at most one text, which is joined with each of them.
         text_weight: The weight of words that are joined with a photo.
         box: The person's box in every photo.
         join: How photos of one person become one query; None for one query per photo.
     """
 
-    files: Sequence[Path]
+    photos: Sequence[Photo]
     texts: Sequence[str]
     text_weight: float
     box: Box | None
@@ -173,7 +183,7 @@ class Query:
         text: The words; empty for a photo alone.
     """
 
-    photo: Path | None
+    photo: Photo | None
     text: str
 
 
@@ -192,7 +202,7 @@ class QueryVectors:
     joined: Sequence[Path]
 
     @property
-    def files(self) -> list[Path]:
+    def photos(self) -> list[Photo]:
         """The photos of the queries."""
         return [query.photo for query in self.queries if query.photo is not None]
 
@@ -220,35 +230,38 @@ def embed_queries(
         ImageError: If no photo can be read.
         IndexFileError: If the index was made by another model.
     """
-    files, together = list(asked.files), list[Path]()
+    photos, together = list(asked.photos), list[Path]()
     vectors: Vectors = np.empty((0, index.width), np.float32)
     if ready is not None:
         embedder = ready()
         index.check_model(model.digest, descriptor=embedder.kind, width=embedder.width, name=model.label())
-        files, vectors = _embedded(files, embedder, asked.box, left_out, reporter)
+        photos, vectors = _embedded(photos, embedder, asked.box, left_out, reporter)
         if asked.join is not None:
-            reporter.note(f"{counted(len(files), 'photo makes', 'photos make')} one query, named after the first.")
-            vectors, together, files = join(vectors, asked.join), files, files[:1]
+            reporter.note(f"{counted(len(photos), 'photo makes', 'photos make')} one query, named after the first.")
+            vectors, together, photos = join(vectors, asked.join), [photo.file for photo in photos], photos[:1]
     if not asked.texts:
-        return QueryVectors([Query(file, "") for file in files], vectors, together)
-    from scing_cli.core.workflows.search.text_queries import join_words, text_vectors
+        return QueryVectors([Query(photo, "") for photo in photos], vectors, together)
+    from scing_cli.core.workflows.search.text_queries import for_each_spectrum, join_words, text_vectors
 
     words = text_vectors(asked.texts, model, reporter=reporter)
+    words = for_each_spectrum(words, index.width) if model.spectra else words
     index.check_model(model.digest, descriptor=index.stamp.descriptor, width=words.shape[1], name=model.label())
-    if not files:
+    if not photos:
         return QueryVectors([Query(None, text) for text in asked.texts], words, together)
-    queries = [Query(file, asked.texts[0]) for file in files]
+    queries = [Query(photo, asked.texts[0]) for photo in photos]
     return QueryVectors(queries, join_words(vectors, words, asked.text_weight), together)
 
 
 def _embedded(
-    files: Sequence[Path], embedder: Embedder, box: Box | None, left_out: LeftOut, reporter: Reporter
-) -> tuple[list[Path], Vectors]:
+    photos: Sequence[Photo], embedder: Embedder, box: Box | None, left_out: LeftOut, reporter: Reporter
+) -> tuple[list[Photo], Vectors]:
     """Embed the photos; return those that can be read, with their vectors."""
+    sources = [photo.source(embedder.spectra) for photo in photos]
+    files = [file_of(source) for source in sources]
     try:
-        vectors = embed_files(embedder, files, box=box, reporter=reporter, text="embed", left_out=left_out)
+        vectors = embed_files(embedder, sources, box=box, reporter=reporter, text="embed", left_out=left_out)
         left_out.check_not_all(files)
     except ImageError as error:
         raise ImageError(error.what, "Name a photo of one person, or a folder of such photos.") from error
     kept = [row for row, file in enumerate(files) if file not in left_out]
-    return [files[row] for row in kept], vectors[kept] if len(left_out) else vectors
+    return [photos[row] for row in kept], vectors[kept] if len(left_out) else vectors

@@ -17,13 +17,14 @@ from scing_cli.core.batches import resize
 from scing_cli.core.embeddings import Vectors
 from scing_cli.core.embeddings.saliency import saliency
 from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
-from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.errors import ImageError
-from scing_cli.core.figures import overlay, saliency_montage, write_picture
+from scing_cli.core.figures import overlay, saliency_montage, together, write_picture
+from scing_cli.core.index import Row
 from scing_cli.core.runtime import Advance, Reporter, Silent, memory_advice
-from scing_cli.core.workflows.search.montage_file import identity_of, photo_of, query_cell, query_lines
+from scing_cli.core.spectra import VISIBLE, Observation, Source, View, views_of
+from scing_cli.core.workflows.search.montage_file import identity_of, layout_for, photo_of, query_cell, query_lines
 from scing_cli.core.workflows.search.queries import QueryHits
-from scing_cli.core.workflows.shared.pictures import montage_hit, read_person, reduce
+from scing_cli.core.workflows.shared.pictures import GONE, montage_hit, read_persons, reduce
 from scing_cli.core.workflows.shared.vectors import MEMORY_OPTIONS, Box, in_threads
 
 AT_ONCE = 8  # images per backward pass: ViT-B/16 needs about 100 MB of activations for each
@@ -33,10 +34,27 @@ Maps = npt.NDArray[np.float32]
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class _Person:
-    """An image as it is drawn, and as the encoder's input: shape (3, H, W'), uint8."""
+    """A person as drawn, an image per spectrum, and as the encoder's input.
 
-    picture: Image.Image
+    Args:
+        pictures: An image per spectrum; None where it is missing.
+        pixels: Shape (3 S, H, W'), uint8.
+        missing: Shape (S,): the spectra that are missing.
+    """
+
+    pictures: Sequence[Image.Image | None]
     pixels: Tensor
+    missing: npt.NDArray[np.bool_]
+
+    def heated(self, heat: Maps) -> Image.Image:
+        """Return the images with heat over each of them."""
+        drawn = [None if image is None else overlay(image, heat) for image in self.pictures]
+        return together([image for image in drawn if image is not None]) or GONE
+
+    @property
+    def picture(self) -> Image.Image:
+        """The images without heat."""
+        return together([image for image in self.pictures if image is not None]) or GONE
 
 
 def write_saliency(
@@ -79,52 +97,67 @@ def write_saliency(
             identity, photo = identity_of(found, identities), photo_of(found, box)
             pairs = zip(found.hits, gallery, strict=True)
             hits.append([montage_hit(hit, identity, image, photo=photo) for hit, image in pairs])
-    write_picture(saliency_montage(queries, hits), target)
+    write_picture(saliency_montage(queries, hits, layout=layout_for(shown, hits)), target)
 
 
 def _heated(
     found: QueryHits, vector: Vectors, embedder: TorchEmbedder, box: Box | None, advance: Advance
 ) -> tuple[Image.Image, list[Image.Image | None]]:
     """Return the pictures of a photo and of its hits with heat maps; None for a hit that cannot be read."""
-    geometry = embedder.encoder.geometry
-    query = None if found.query is None else _person(found.query, box, geometry)
+    query = None if found.shown is None else _person(found.shown.source(embedder.spectra), box, embedder)
     picture = query_cell(found, box) if query is None else query.picture
-    read = functools.partial(_gallery_person, geometry=geometry)
-    files = [Path(hit.row.path) for hit in found.hits]
-    gallery = in_threads(read, files, workers=embedder.workers, reporter=Silent(), text="read pictures")
+    read = functools.partial(_gallery_person, embedder=embedder)
+    rows = [hit.row for hit in found.hits]
+    gallery = in_threads(read, rows, workers=embedder.workers, reporter=Silent(), text="read pictures")
     readable = [person for person in gallery if person is not None]
     # Progress counts images: those without a saliency map are done now, also the photo if no hit is readable.
     advance(len(gallery) - len(readable) + (query is None or not readable))
     if not readable:
         return picture, [None] * len(gallery)
-    pixels = torch.stack([person.pixels for person in readable])  # (hits, 3, H, W')
-    mean = torch.cat([embedder.tensors(part) for part in torch.split(pixels, AT_ONCE)]).mean(dim=0)
+    pixels = torch.stack([person.pixels for person in readable])  # (hits, 3 S, H, W')
+    missing = np.stack([person.missing for person in readable])  # (hits, S)
+    parts = [slice(low, low + AT_ONCE) for low in range(0, len(pixels), AT_ONCE)]
+    mean = torch.cat([embedder.tensors(pixels[part], missing=missing[part]) for part in parts]).mean(dim=0)
     targets = torch.stack([torch.from_numpy(vector).to(mean.device)] * len(readable))  # (hits, D)
     if query is not None:
         pixels, targets = torch.cat([query.pixels[None], pixels]), torch.cat([mean[None], targets])
-    maps = iter(_maps(embedder, pixels, targets, advance))
-    heated = picture if query is None else overlay(picture, next(maps))
-    return heated, [None if person is None else overlay(person.picture, next(maps)) for person in gallery]
+        missing = np.concatenate([query.missing[None], missing])
+    maps = iter(_maps(embedder, pixels, targets, missing, advance))
+    heated = picture if query is None else query.heated(next(maps))
+    return heated, [None if person is None else person.heated(next(maps)) for person in gallery]
 
 
-def _maps(embedder: TorchEmbedder, pixels: Tensor, targets: Tensor, advance: Advance) -> Maps:
+def _maps(
+    embedder: TorchEmbedder, pixels: Tensor, targets: Tensor, missing: npt.NDArray[np.bool_], advance: Advance
+) -> Maps:
     """Return the images' saliency maps, shape (B, H, W'), computed in batches."""
     step = min(embedder.batch_size, AT_ONCE)
     parts = []
-    for part, fixed in zip(torch.split(pixels, step), torch.split(targets, step), strict=True):
-        parts.append(saliency(embedder.encoder, part, fixed, kind=embedder.kind).cpu().numpy())
-        advance(len(part))
+    for part in (slice(low, low + step) for low in range(0, len(pixels), step)):
+        given = (embedder.encoder, pixels[part], targets[part])
+        parts.append(saliency(*given, kind=embedder.kind, missing=missing[part]).cpu().numpy())
+        advance(len(parts[-1]))
     return np.concatenate(parts)
 
 
-def _person(file: Path, box: Box | None, geometry: Geometry) -> _Person:
-    image = read_person(file, box)
-    pixels = resize(image, geometry.height, geometry.width, geometry.interpolation)
-    return _Person(reduce(image), torch.from_numpy(pixels))
+def _person(source: Source, box: Box | None, embedder: TorchEmbedder) -> _Person:
+    size, spectra = embedder.geometry, embedder.spectra
+    images = read_persons(Observation(views_of(source, spectra)), box)
+    pixels = np.zeros((len(images), 3, size.height, size.width), np.uint8)
+    for image, own in zip(images, pixels, strict=True):
+        if image is not None:
+            resize(image, size.height, size.width, size.interpolation, into=own)
+    drawn = [None if image is None else reduce(image) for image in images]
+    missing = np.array([image is None for image in images])
+    return _Person(drawn, torch.from_numpy(pixels.reshape(-1, size.height, size.width)), missing)
 
 
-def _gallery_person(file: Path, *, geometry: Geometry) -> _Person | None:
+def _gallery_person(row: Row, *, embedder: TorchEmbedder) -> _Person | None:
+    own = row.images if row.views else {VISIBLE: View(Path(row.path))}
+    views = tuple(own.get(spectrum) for spectrum in embedder.spectra or (VISIBLE,))
+    if not any(views):
+        return None
     try:
-        return _person(file, None, geometry)
+        return _person(Observation(views), None, embedder)
     except ImageError:
         return None

@@ -23,13 +23,15 @@ from scing_cli.core.index import (
     read_stamp,
 )
 from scing_cli.core.manifest import Sample
-from scing_cli.core.paths import StrPath, as_path, as_paths
+from scing_cli.core.paths import StrPath, as_path
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.search.match_threshold import MatchRule, Threshold, find_threshold, say_threshold, split
 from scing_cli.core.workflows.search.montage_file import shown_part, write_montage
 from scing_cli.core.workflows.search.moved_images import MovedImages, with_present_paths
-from scing_cli.core.workflows.search.queries import Asked, Query, QueryHits, embed_queries, hint_at_boxes, photo_files
+from scing_cli.core.workflows.search.observed_queries import beside_gallery, check_spectra, find_photos
+from scing_cli.core.workflows.search.queries import Asked, Query, QueryHits, embed_queries
+from scing_cli.core.workflows.search.query_photo import Photo
 from scing_cli.core.workflows.search.rerank_hits import check_count, reranked_hits
 from scing_cli.core.workflows.search.row_filters import check_index_filters, report_counts
 from scing_cli.core.workflows.shared.embedder_choice import choose_in_background
@@ -71,6 +73,8 @@ def search(
     photos: StrPath | Sequence[StrPath],
     index: StrPath,
     *,
+    near_infrared: StrPath | Sequence[StrPath] = (),
+    thermal: StrPath | Sequence[StrPath] = (),
     texts: Sequence[str] = (),
     text_weight: float = 0.5,
     run: StrPath | None = None,
@@ -94,8 +98,11 @@ def search(
     """Rank the rows of an index by their cosine with each photo, or with words.
 
     Args:
-        photos: A file or a folder of files, or several; none for words alone.
+        photos: A file or a folder of files, or several; none for words alone, or for images of other spectra alone.
         index: The index file.
+        near_infrared: The near-infrared images of the same moments, as many and in the same order; without photos
+            queries of their own.
+        thermal: The thermal images, in the same way.
         texts: Descriptions of people, each a query; with photos only one, which is joined with each photo.
         text_weight: The weight of the words that are joined with a photo, from 0 to 1.
         run: The run with the model; None for the model that the index names.
@@ -129,14 +136,14 @@ def search(
     if rerank:
         check_count(k)
     _check_pictures(montage, saliency)
-    files, passed = photo_files(as_paths(photos), reporter)
+    queried, passed = find_photos((photos, near_infrared, thermal), reporter)
     moved = MovedImages(Path(data)) if data is not None else None
     check_complete(index)
     stamp, allowed = read_stamp(index), allowed or RowFilter()
     # before the model is loaded
     check_index_filters(index, allowed, grouped=each_identity_once, allow_missing=allow_missing, reporter=reporter)
     wanted = wanted or MatchRule()
-    texts = _checked_texts(texts, stamp, photos=bool(files), rerank=rerank, wanted=wanted)
+    texts = _checked_texts(texts, stamp, photos=bool(queried), rerank=rerank, wanted=wanted)
     opened_model = _model(
         stamp,
         index,
@@ -147,15 +154,15 @@ def search(
         words=bool(texts),
         reporter=reporter,
     )
+    check_spectra(queried, opened_model)
     # The model loads in a thread while this one reads the index.
-    kind, count = stamp.descriptor, len(files)
-    ready = choose_in_background(opened_model, machine, kind=kind, count=count, reporter=reporter) if files else None
+    kind, count = stamp.descriptor, len(queried)
+    ready = choose_in_background(opened_model, machine, kind=kind, count=count, reporter=reporter) if queried else None
     opened = GalleryIndex.read(index)
     rows = opened.rows()
     left = report_counts(rows, k, allowed, once=each_identity_once, reporter=reporter)
-    if box is None:
-        hint_at_boxes(files, rows, reporter)
-    left_out, asked = LeftOut(strict=strict), Asked(files, texts, text_weight, box, join)
+    queried = beside_gallery(queried, rows, opened_model.spectra, boxed=box is not None, reporter=reporter)
+    left_out, asked = LeftOut(strict=strict), Asked(queried, texts, text_weight, box, join)
     embedded = embed_queries(asked, opened, opened_model, ready, left_out=left_out, reporter=reporter)
     threshold = find_threshold(wanted, opened_model, opened.stamp, index, words=bool(texts))
     hits = _hits(opened, embedded.vectors, k, allowed, once=each_identity_once, rerank=rerank, reporter=reporter)
@@ -165,7 +172,7 @@ def search(
     results = [_matches(query, found, k, threshold, once=each_identity_once) for query, found in pairs]
     results = with_present_paths(results, moved, reporter)
     drawn = montage is not None or saliency is not None
-    people = _known_people(embedded.files, opened_model, as_path(data)) if identify or drawn else {}
+    people = _known_people(embedded.photos, opened_model, as_path(data)) if identify or drawn else {}
     known = {photo: row.identity for photo, row in people.items()}
     if drawn:
         shown = shown_part(results, reporter)
@@ -252,7 +259,9 @@ def _differs(join: str | None, model: OpenedModel) -> str:
 def _matches(query: Query, hits: Sequence[Hit], k: int, threshold: Threshold | None, *, once: bool) -> QueryHits:
     """Return the first k matches; with `once`, only the first match of each identity."""
     matches, best_below = split(hits, threshold)
-    return QueryHits(query.photo, (best_of_each(matches) if once else matches)[:k], best_below, query.text)
+    file = None if query.photo is None else query.photo.file
+    kept = (best_of_each(matches) if once else matches)[:k]
+    return QueryHits(file, kept, best_below, query.text, query.photo)
 
 
 def _check_pictures(montage: Path | None, saliency: Path | None) -> None:
@@ -265,7 +274,7 @@ def _check_pictures(montage: Path | None, saliency: Path | None) -> None:
             raise SettingError(f"--saliency {saliency}: the same file as --montage.", "Name another file.")
 
 
-def _known_people(photos: Sequence[Path], model: OpenedModel, data: Path | None) -> dict[Path, Sample]:
+def _known_people(photos: Sequence[Photo], model: OpenedModel, data: Path | None) -> dict[Path, Sample]:
     """Return the rows of photos that are images of the data set of the model's run."""
     if model.run is None:
         return {}
@@ -273,5 +282,7 @@ def _known_people(photos: Sequence[Path], model: OpenedModel, data: Path | None)
         manifest = run_manifest(model.run, moved_to=data, check_files=False)
     except ScingError:  # a run without its data set can still search
         return {}
-    rows = dict(zip(file_keys(manifest.files()), manifest, strict=True))
-    return {photo: rows[key] for key, photo in zip(file_keys(photos), photos, strict=True) if key in rows}
+    shown = [(manifest.root / path, row) for row in manifest for path in row.paths]
+    rows = dict(zip(file_keys(file for file, _ in shown), (row for _, row in shown), strict=True))
+    files = [photo.file for photo in photos]
+    return {file: rows[key] for key, file in zip(file_keys(files), files, strict=True) if key in rows}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import TypeVar
 
 from scing_cli.core.artifacts.known_digests import KnownDigests, key_of
 from scing_cli.core.datasets import DataSet
@@ -14,6 +15,8 @@ from scing_cli.core.runtime import Reporter
 from scing_cli.core.spectra import Source, image_files
 from scing_cli.core.workflows.shared.pictures import digest_of
 from scing_cli.core.workflows.shared.vectors import in_threads
+
+Kind = TypeVar("Kind", bound=Source)
 
 
 def digests_of(files: Sequence[Path], *, workers: int, reporter: Reporter) -> Mapping[Path, str]:
@@ -36,7 +39,7 @@ def digests_of_sources(sources: Sequence[Source], *, workers: int, reporter: Rep
     return {source: joint_digest([read[file] for file in image_files(source)]) for source in sources}
 
 
-def of_one_size(first: Sequence[Source], second: Sequence[Source]) -> list[Source]:
+def of_one_size(first: Sequence[Kind], second: Sequence[Kind]) -> list[Kind]:
     """Return what may have copies on the other side: the images or observations whose size both sides have."""
     sizes = {file: _size(file) for file in dict.fromkeys((*first, *second))}
     both = {sizes[file] for file in first} & {sizes[file] for file in second} - {None}

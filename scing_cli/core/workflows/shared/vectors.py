@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -13,9 +12,9 @@ from scing_cli.core.batches import Pixels, resize, sequential, shares
 from scing_cli.core.datasets.left_out import LeftOut
 from scing_cli.core.embeddings import Embedder, Take, Vectors
 from scing_cli.core.errors import ImageError
-from scing_cli.core.imagefile import crop_box, read_image
+from scing_cli.core.imagefile import crop_box, read_views
 from scing_cli.core.runtime import Reporter, memory_advice, staying
-from scing_cli.core.spectra import Source
+from scing_cli.core.spectra import Source, file_of, views_of
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -95,17 +94,21 @@ def in_threads(
 
 
 def _boxed(
-    embedder: Embedder, files: Sequence[Path], box: Box, left_out: LeftOut | None, *, reporter: Reporter, text: str
+    embedder: Embedder, files: Sequence[Source], box: Box, left_out: LeftOut | None, *, reporter: Reporter, text: str
 ) -> Vectors:
     """Embed the same box of every image."""
-    geometry = embedder.geometry
+    geometry, spectra = embedder.geometry, embedder.spectra
 
-    def cut(file: Path) -> Pixels | ImageError:
+    def cut(source: Source) -> Pixels | ImageError:
+        pixels = np.zeros((max(1, len(spectra)), 3, geometry.height, geometry.width), np.uint8)
         try:
-            person = crop_box(read_image(file), box)
+            for image, own in zip(read_views(views_of(source, spectra)), pixels, strict=True):
+                if image is not None:
+                    person = crop_box(image, box)
+                    resize(person, geometry.height, geometry.width, geometry.interpolation, into=own)
         except ImageError as error:
             return error
-        return resize(person, geometry.height, geometry.width, geometry.interpolation)
+        return pixels.reshape(-1, geometry.height, geometry.width)
 
     vectors = np.zeros((len(files), embedder.width), np.float32)
     pool = ThreadPoolExecutor(embedder.workers)
@@ -118,9 +121,13 @@ def _boxed(
                     if isinstance(error, ImageError):
                         if left_out is None:
                             raise error
-                        left_out.add(files[row], error)
+                        left_out.add(file_of(files[row]), error)
                 if cuts:
-                    vectors[list(cuts)] = embedder.pixels(np.stack(list(cuts.values())))  # (B, 3, H, W)
+                    lacking = np.array([[view is None for view in views_of(files[row], spectra)] for row in cuts])
+                    missing = lacking if spectra and lacking.any() else None
+                    vectors[list(cuts)] = embedder.pixels(
+                        np.stack(list(cuts.values())), missing=missing
+                    )  # (B, 3 S, H, W)
                 advance(len(rows))
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -10,15 +10,15 @@ from pathlib import Path
 from PIL import Image
 
 from scing_cli.core.evaluation import Side
-from scing_cli.core.figures import DARK, PAGE_LAYOUT, MontageHit, ranked_montage, words_picture
+from scing_cli.core.figures import DARK, PAGE_LAYOUT, MontageHit, layout_of, ranked_montage, words_picture
 from scing_cli.core.runtime import Reporter
+from scing_cli.core.spectra import Observation, Source
 from scing_cli.core.workflows.evaluate.report.findings import Findings
-from scing_cli.core.workflows.shared.pictures import digest_of, read_picture, who
+from scing_cli.core.workflows.shared.pictures import GONE, digest_of, read_picture, who
 from scing_cli.core.workflows.shared.vectors import in_threads
 
 TITLE = "The {} queries and their nearest {}s, best first"
 SIGNS = 38  # pixels at the top of a hit's words that its rank and its sign cover
-GONE = Image.new("RGB", (1, 2), "white")  # in the place of a query's picture that cannot be read
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,8 +40,8 @@ class RankingPicture:
 class _Pictures:
     """What was read of the files that are shown."""
 
-    pictures: Mapping[Path, Image.Image | None]
-    digests: Mapping[Path, str]
+    pictures: Mapping[Source, Image.Image | None]
+    digests: Mapping[Source, str]
 
     def of(self, side: Side, number: int, *, top: int = 0) -> Image.Image | None:
         """Return the picture of a row: its image, or its words; None if it cannot be read."""
@@ -75,7 +75,11 @@ def draw_rankings(findings: Findings, workers: int, reporter: Reporter) -> Mappi
         notes = [f"Query, AP {100 * precision[number]:.1f}" for number in numbers]
         hits = [[_hit(findings, number, row, score, read) for row, score in rankings[number]] for number in numbers]
         title = TITLE.format(name, findings.report.gallery_of())
-        drawn = functools.partial(ranked_montage, asked, hits, title=title, notes=notes, layout=PAGE_LAYOUT)
+        layout = PAGE_LAYOUT
+        if any(isinstance(file, Observation) for side in (query, gallery) for file in side.files):
+            shown = [hit.image for ranking in hits for hit in ranking]
+            layout = layout_of(shown, layout, hits=[len(ranking) for ranking in hits])
+        drawn = functools.partial(ranked_montage, asked, hits, title=title, notes=notes, layout=layout)
         found[name] = RankingPicture(drawn(), drawn(palette=DARK), _words(findings, numbers, rankings))
     return found
 
@@ -89,7 +93,7 @@ def _read(
         shown += [gallery.files[row] for ranking in rankings.values() for row, _ in ranking]
     files = list(dict.fromkeys(shown))
     read = in_threads(read_picture, files, workers=workers, reporter=reporter, text="read pictures")
-    pictures, digests = dict(zip(files, read, strict=True)), dict[Path, str]()
+    pictures, digests = dict(zip(files, read, strict=True)), dict[Source, str]()
     if not (query.texts or gallery.texts):
         found = in_threads(digest_of, files, workers=workers, reporter=reporter, text="digests")
         digests = dict(zip(files, found, strict=True))
