@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+import spectral
 from captioned import CAPTIONED, CAPTIONED_PARTS, ENTRIES, write_list
 from PIL import Image
 
@@ -27,6 +28,7 @@ class Fixture:
         junk: Files the data set marks as junk.
         dropped: Files left out with a reason.
         train_on: What its refusal of training names, where it is for tests alone.
+        twice: Rows of images that another row has too, in another split.
     """
 
     layout: str
@@ -36,6 +38,7 @@ class Fixture:
     junk: int = 0
     dropped: int = 0
     train_on: str = ""
+    twice: int = 0
 
 
 def figure(identity: int, shade: int) -> Image.Image:
@@ -273,6 +276,27 @@ FIXTURES: Mapping[str, Fixture] = {
         MARKET,
         junk=1,
         dropped=1,
+    ),
+    "RGBNT201": Fixture(
+        "rgbnt201", spectral.rgbnt201, {"train": (3, 6, 2), "query": (2, 4, 2), "gallery": (2, 4, 2)}, twice=4
+    ),
+    "RGBNT100": Fixture("rgbnt100", spectral.rgbnt100, {"train": (3, 6, 2), "query": (2, 4, 2), "gallery": (2, 4, 2)}),
+    "MSVR310": Fixture(
+        "msvr310",
+        spectral.msvr310,
+        {"train": (3, 6, 0), "query": (2, 4, 0), "gallery": (3, 5, 0)},
+        protocol="no-camera",
+    ),
+    "WMVEID863": Fixture(
+        "wmveid863",
+        spectral.wmveid863,
+        {"train": (3, 6, 0), "query": (2, 4, 0), "gallery": (2, 4, 0)},
+        protocol="no-camera",
+    ),
+    "folders of spectra": Fixture(
+        "spectrum-folders",
+        spectral.spectrum_folders,
+        {"train": (3, 6, 2), "query": (2, 4, 2), "gallery": (2, 4, 2)},
     ),
     "files by split": Fixture(
         "split-files", split_files, {"train": (3, 6, 2), "query": (2, 4, 2), "gallery": (2, 4, 2)}

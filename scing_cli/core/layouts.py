@@ -25,6 +25,9 @@ class Variant:
             no subfolders.
         lists: Names of lists of images with captions, of which the root must have at least one. The folders need not
             exist: the reader says which images are missing. `ANY_LIST` is a list of any name; its folders must exist.
+        spectra: Names of the folders of spectra, one of which must be in each of the folders, or in a folder inside.
+            Then `names` is for the images in them.
+        strips: Whether each image must be a strip of several ones side by side.
     """
 
     parts: Parts
@@ -32,6 +35,8 @@ class Variant:
     absent: tuple[str, ...] = ()
     names: str = ""
     lists: tuple[str, ...] = ()
+    spectra: tuple[str, ...] = ()
+    strips: bool = False
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -52,6 +57,7 @@ class LayoutSpec:
         pattern: For layouts of flat folders: a pattern for the beginning of the image names.
         signature: A pattern for the beginning of image names that only this data set has. Such names without the
             markers are refused instead of being read as another layout.
+        objects: What one identity is, for messages and prompts.
     """
 
     summary: str
@@ -60,6 +66,7 @@ class LayoutSpec:
     train_on: str = ""
     pattern: str = ""
     signature: str = ""
+    objects: str = "person"
 
 
 ANY_LIST = "*.json"
@@ -67,6 +74,8 @@ _HERE = "scing_cli.core.datasets."
 _MARKET = "-?[0-9]+_c[0-9]"
 _IMAGES = {"train": ("imgs",), "val": ("imgs",), "gallery": ("imgs",)}
 _LISTS = ("list_train.txt", "list_query.txt", "list_gallery.txt")
+_VEHICLE = "vehicle"
+_VIS = ("vis", "ni", "th")
 
 LAYOUTS: Mapping[str, LayoutSpec] = MappingProxyType(
     {
@@ -87,6 +96,52 @@ LAYOUTS: Mapping[str, LayoutSpec] = MappingProxyType(
             _HERE + "market",
             (Variant({"train": ("image_train",), "query": ("image_query",), "gallery": ("image_test",)}),),
             pattern=_MARKET,
+            objects=_VEHICLE,
+        ),
+        "rgbnt201": LayoutSpec(
+            "RGBNT201: visible, near-infrared and thermal images in RGB, NI, TI; the test part is query and gallery",
+            _HERE + "rgbnt201",
+            (
+                Variant(
+                    {"train": ("train_171",), "query": ("test",), "gallery": ("test",)},
+                    spectra=("RGB", "NI", "TI"),
+                ),
+            ),
+        ),
+        "rgbnt100": LayoutSpec(
+            "RGBNT100 (vehicles): Market-1501's folders and names, three spectra side by side in each image",
+            _HERE + "rgbnt100",
+            (
+                Variant(
+                    {"train": ("bounding_box_train",), "query": ("query",), "gallery": ("bounding_box_test",)},
+                    strips=True,
+                ),
+            ),
+            objects=_VEHICLE,
+        ),
+        "msvr310": LayoutSpec(
+            "MSVR310 (vehicles): a folder per identity, in it vis, ni, th; file names give the scene, 0002_s002",
+            _HERE + "msvr310",
+            tuple(
+                Variant(
+                    {"train": ("bounding_box_train",), "query": (query,), "gallery": ("bounding_box_test",)},
+                    spectra=_VIS,
+                )
+                for query in ("query3", "query")
+            ),
+            objects=_VEHICLE,
+        ),
+        "wmveid863": LayoutSpec(
+            "WMVEID863 (vehicles): a folder per identity, in it vis, ni, th, whose images are paired in sorted order",
+            _HERE + "wmveid863",
+            (
+                Variant(
+                    {"train": ("train",), "query": ("query",), "gallery": ("test",)},
+                    spectra=_VIS,
+                    names="(?=.*v[0-9])(?=.*n[0-9])",
+                ),
+            ),
+            objects=_VEHICLE,
         ),
         "p-dukemtmc": LayoutSpec(
             "P-DukeMTMC-reID: occluded and whole bodies, a folder per identity, no cameras",
@@ -157,6 +212,10 @@ LAYOUTS: Mapping[str, LayoutSpec] = MappingProxyType(
         "camera-folders": LayoutSpec(
             "your own: one folder per camera, in it one folder per person; the same name is the same person",
             _HERE + "camera_folders",
+        ),
+        "spectrum-folders": LayoutSpec(
+            "your own: a folder per spectrum (rgb, nir, tir), by split or not; images of one name are one observation",
+            _HERE + "spectrum_folders",
         ),
         "images": LayoutSpec("any folder of images, without labels", _HERE + "folders"),
     }

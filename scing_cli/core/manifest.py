@@ -16,7 +16,7 @@ from pathlib import Path
 
 from scing_cli.core.artifacts import csv_text, write_text
 from scing_cli.core.errors import DataError, spelled
-from scing_cli.core.sample import CAPTION_COLUMN, COLUMNS, Sample
+from scing_cli.core.sample import CAPTION_COLUMN, COLUMNS, OBJECT, OBJECTS, Sample
 from scing_cli.core.spectra import COLUMNS as SPECTRUM_COLUMNS
 from scing_cli.core.spectra import CROPS, SPECTRA, STRIP, VISIBLE, Observation, Source, View
 
@@ -146,6 +146,14 @@ class Manifest:
     def scenes(self) -> tuple[str, ...]:
         """Return the known scenes, sorted by code point."""
         return tuple(sorted({sample.scene for sample in self.samples} - {""}))
+
+    def objects(self) -> str:
+        """Return what the identities are, for prompts: `person`, or `vehicle` if all rows say so.
+
+        Only data of several spectra say it, so that the prompts of ordinary images stay as they were.
+        """
+        named = {dict(row.extra).get(OBJECT, "") for row in self.samples} if self.spectra() else set()
+        return next((name for name in OBJECTS if named == {name}), OBJECTS[0])
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of all rows. It does not depend on the root, nor on empty extra fields."""

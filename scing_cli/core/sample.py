@@ -14,6 +14,9 @@ CAPTION_COLUMN = re.compile(r"caption(?:_([2-9]|[1-9][0-9]+))?")
 """The names of the columns of captions: caption, caption_2, caption_3 and so on."""
 SCENE = "scene"
 """The column of the scene: the place and time at which an observation was made."""
+OBJECT = "object"
+"""The column of what an observation of several spectra shows, where that is not a person: vehicle."""
+OBJECTS = ("person", "vehicle")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -10,17 +10,17 @@ from scing_cli.core.datasets.folder_names import is_part
 from scing_cli.core.datasets.image_names import names_match
 from scing_cli.core.datasets.listing import list_folder
 from scing_cli.core.datasets.location import Location
+from scing_cli.core.datasets.markers import has_spectra, strip_in
 from scing_cli.core.datasets.own_folders import find_own, flat_parts
 from scing_cli.core.datasets.unknown_layout import HOLDING, PARTS_NAMES, SHOWN, TELLING, needed_markers, unknown_remedy
 from scing_cli.core.datasets.wrapping import LOOKED_INTO, wrapped_folders
-from scing_cli.core.errors import DataError, ImageError, spelled
+from scing_cli.core.errors import DataError, spelled
 from scing_cli.core.image_formats import IMAGE_SUFFIXES
-from scing_cli.core.imagefile import image_size
 from scing_cli.core.layouts import ANY_LIST, LAYOUTS, Variant
 from scing_cli.core.paths import check_not_empty
 
-STRIP = 3  # times wider than high: several pictures side by side
-LOOKED_AT = 3  # images whose sizes are looked at
+STRIPS = [variant.parts for spec in LAYOUTS.values() for variant in spec.variants if variant.strips]
+"""The folders of layouts whose images are strips: they are told from others of these folders by their images."""
 
 
 def detect(path: Path) -> str:
@@ -89,22 +89,12 @@ def _check_not_part(path: Path, names: list[str]) -> None:
 
 
 def _check_strips(found: Location) -> None:
-    """Raise if images that should show one view each are strips of several pictures, as in RGBNT100.
-
-    Files that cannot be read are left to later steps.
-    """
-    if not LAYOUTS[found.layout].pattern:
+    """Raise if images that should show one view each are strips of several pictures, as in RGBNT100."""
+    if not LAYOUTS[found.layout].pattern or found.parts in STRIPS:
         return
-    folders = [found.root / folder for folders in found.parts.values() for folder in folders]
-    files = [folder / name for folder in folders for name in list_folder(folder).images[:LOOKED_AT]][:LOOKED_AT]
-    sizes = []
-    for file in files:
-        try:
-            sizes.append((*image_size(file), file))
-        except ImageError:
-            continue
-    if sizes and all(width >= STRIP * height for width, height, _ in sizes):
-        width, height, file = sizes[0]
+    strip = strip_in(found.root, [folder for folders in found.parts.values() for folder in folders])
+    if strip is not None:
+        width, height, file = strip
         raise DataError(
             f"{spelled(found.root)} has the names of {found.layout}, but its images are strips: {spelled(file.name)} "
             f"has {width} x {height} pixels. Each may show several pictures side by side, as in RGBNT100.",
@@ -142,6 +132,8 @@ def _marked(path: Path, names: list[str]) -> Location | None:
         for variant in LAYOUTS[name].variants
         if _fits(path, variant)
     ]
+    special = [found for found in fitting if _is_special(found)]  # their folders are another layout's as well
+    fitting = special or fitting
     layouts = list(dict.fromkeys(location.layout for location in fitting))
     if len(layouts) > 1:
         raise DataError(f"{path} fits several layouts: {', '.join(layouts)}.", "Choose one with --layout NAME.")
@@ -149,6 +141,11 @@ def _marked(path: Path, names: list[str]) -> Location | None:
         ways = "\n".join(f"  {', '.join(Variant(location.parts).folders)}" for location in fitting)
         raise DataError(f"{path} matches {layouts[0]} in {len(fitting)} ways:\n{ways}", "Keep only one of them there.")
     return fitting[0] if fitting else None
+
+
+def _is_special(found: Location) -> bool:
+    variant = next(variant for variant in LAYOUTS[found.layout].variants if variant.parts == found.parts)
+    return variant.strips or bool(variant.spectra)
 
 
 def _fits(path: Path, variant: Variant) -> bool:
@@ -160,6 +157,15 @@ def _fits(path: Path, variant: Variant) -> bool:
         return False
     if any((path / folder).is_dir() for folder in variant.absent):
         return False
+    return _holds(path, variant)
+
+
+def _holds(path: Path, variant: Variant) -> bool:
+    """Return whether a layout's folders hold what they must."""
+    if variant.spectra:
+        return all(has_spectra(path / folder, variant) for folder in variant.folders)
+    if variant.strips:
+        return strip_in(path, variant.folders) is not None
     return not variant.names or all(_is_flat(path / folder, variant.names) for folder in variant.folders)
 
 

@@ -13,12 +13,14 @@ from scing_cli.core.datasets.image_names import names_match
 from scing_cli.core.datasets.listing import Listing, list_folder, walk_images
 from scing_cli.core.datasets.location import Location
 from scing_cli.core.datasets.not_people import Doubt, doubt_levels, doubt_people
+from scing_cli.core.datasets.spectrum_folders import is_of_spectra
 from scing_cli.core.datasets.unknown_layout import known_markers, nearest_markers, no_known_layout, table_names
 from scing_cli.core.datasets.wrapping import people_root, wrapped_folders
 from scing_cli.core.errors import DataError, spelled
 from scing_cli.core.layouts import LAYOUTS, Parts
 from scing_cli.core.manifest import SPLITS
 
+SPECTRUM_FOLDERS = "spectrum-folders"
 SAMPLED = 20  # file names that are compared with those of known data sets
 CSV_REMEDY = "A CSV can describe any data: columns path, identity, camera, split (only path is needed)."
 FORCED = {
@@ -49,6 +51,8 @@ def find_own(path: Path, layout: str) -> Location:
         # Part of a known data set is an error, not a folder of people: otherwise a missing folder would go unnoticed.
         if known_markers(folder):
             raise no_known_layout(folder)
+        if is_of_spectra(folder):
+            return Location(folder, SPECTRUM_FOLDERS, {"train": (".",)})
         if parts := split_parts(list_folder(folder).folders):
             return _split(path, folder, parts)
     listing = list_folder(path)
@@ -82,7 +86,7 @@ def _named(path: Path, layout: str) -> Location:
     """Return the location for a layout that the user named."""
     if layout == "images":
         return Location(path, layout, {"": (".",)})
-    if layout == "identity-folders":
+    if layout in ("identity-folders", SPECTRUM_FOLDERS):
         return Location(path, layout, {"train": (".",)})
     for folder in wrapped_folders(path):
         if parts := split_parts(list_folder(folder).folders):

@@ -8,6 +8,7 @@ from pathlib import Path
 from scing_cli.core.datasets.caption_file import CAPTIONS
 from scing_cli.core.datasets.image_names import names_match
 from scing_cli.core.datasets.listing import Listing, list_folder, passed_over
+from scing_cli.core.datasets.markers import has_spectra
 from scing_cli.core.datasets.passed_over import passed_text
 from scing_cli.core.datasets.wrapping import DEPTH, LOOKED_INTO
 from scing_cli.core.errors import DataError, spelled
@@ -81,6 +82,10 @@ def _nearly(path: Path) -> str:
 
 def _others_fit(path: Path, spec: LayoutSpec, variant: Variant) -> bool:
     """Return whether the existing marker folders hold files that are named as the layout needs."""
+    if variant.strips:
+        return False  # another layout has the same folders
+    if variant.spectra:
+        return all(has_spectra(path / folder, variant) for folder in variant.folders if (path / folder).is_dir())
     pattern = variant.names or spec.pattern
     if not pattern:
         return True
@@ -111,7 +116,27 @@ def _missing(path: Path, variant: Variant) -> list[str]:
 def needed_markers(path: Path, layout: str) -> str:
     """Return the markers that a folder lacks for a layout, for each of its variants."""
     missing = [", ".join(_missing(path, variant)) for variant in LAYOUTS[layout].variants]
-    return "\n  or\n".join(f"  {names or 'images named IDENTITY_NUMBER, without subfolders'}" for names in missing)
+    return "\n  or\n".join(
+        f"  {names or _further(variant)}" for names, variant in zip(missing, LAYOUTS[layout].variants, strict=True)
+    )
+
+
+def _further(variant: Variant) -> str:
+    """Return what a variant needs besides its folders and files."""
+    if variant.strips:
+        return "images that are strips: three images of one height side by side"
+    return _of_spectra(variant) if variant.spectra else "images named IDENTITY_NUMBER, without subfolders"
+
+
+def _of_spectra(variant: Variant) -> str:
+    return f"folders {', '.join(variant.spectra)} inside"
+
+
+def _called(variant: Variant) -> str:
+    if variant.spectra:
+        return f" with {_of_spectra(variant)}"
+    named = " with images named IDENTITY_NUMBER" if variant.names else ""
+    return " with strips of three images" if variant.strips else named
 
 
 def nearest_markers(path: Path, layout: str) -> str:
@@ -126,8 +151,7 @@ def _looked_for(path: Path) -> Iterator[str]:
         for variant in spec.variants:
             markers = _existing(path, variant)
             found = [marker for marker, exists in markers.items() if exists]
-            called = " with images named IDENTITY_NUMBER" if variant.names else ""
-            yield f"  {', '.join(markers)}{called} ({name}){'; found ' + ', '.join(found) if found else ''}"
+            yield f"  {', '.join(markers)}{_called(variant)} ({name}){'; found ' + ', '.join(found) if found else ''}"
     yield f"  {', '.join(SPLITS)} with one folder per person (split-folders)"
     yield f"  {', '.join(SPLITS)} with images whose names begin as 0001_c1 (split-files)"
     yield "  one folder per person (identity-folders), or images (images)"

@@ -52,11 +52,10 @@ ELSEWHERE = {
         ["cam_a/000_45.bmp", "cam_b/1.jpg", "Market/1.jpg"],
         "cam_a, cam_b are named like cameras",
     ),
-    "RGBNT201": (
-        ["train_171/RGB/000028_cam1_0_02.jpg", "test/NI/000258_cam1_0_02.jpg"],
-        "test, train_171 are named like",
+    "spectra without a name in common": (
+        ["RGB/0001_c1_1.jpg", "NI/0001_c1_2.jpg", "TI/0002_c1_1.jpg"],
+        "are named like folders of images",
     ),
-    "spectra": (["RGB/0001_c1_1.jpg", "NI/0001_c1_1.jpg", "TI/0002_c1_1.jpg"], "are named like folders of images"),
     "PRID-2011": (
         [
             f"{shot}_shot/cam_{camera}/person_{who}/1.png"
@@ -114,18 +113,18 @@ def test_folders_of_people_are_forced_by_name(touch) -> None:
 
 
 def test_a_hint_names_no_layout_whose_files_are_named_otherwise(touch) -> None:
-    """MSVR310: two of Market-1501's three folders, with folders inside."""
+    """Two of the three folders of Market-1501 and of MSVR310, with other folders inside."""
     root = touch(
-        *(f"{part}/0002/vis/0002_s002_v0_000.jpg" for part in ("bounding_box_train", "query3", "bounding_box_test"))
+        *(f"{part}/0002/front/0002_s002_v0_000.jpg" for part in ("bounding_box_train", "query4", "bounding_box_test"))
     )
     with pytest.raises(DataError) as caught:
         read_data(root)
     assert "is missing" not in caught.value.what
 
 
-@pytest.mark.parametrize("parts", [("bounding_box_train", "query", "bounding_box_test"), ("train", "query", "gallery")])
+@pytest.mark.parametrize("parts", [("image_train", "image_query", "image_test"), ("train", "query", "gallery")])
 def test_strips_of_several_pictures_are_not_taken_for_people(tmp_path: Path, parts: tuple[str, str, str]) -> None:
-    """RGBNT100: Market-1501's folders and names, three pictures side by side in each file."""
+    """As in RGBNT100, three pictures side by side in each file, but in other folders than those of RGBNT100."""
     for part in parts:
         for camera in (1, 2):
             file = tmp_path / part / f"0501_c000{camera}_000.jpg"
