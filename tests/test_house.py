@@ -28,6 +28,7 @@ FLOW = (
         "manifest",
         "image_formats",
         "imagefile",
+        "observation_images",
         "layouts",
         "datasets",
     ),

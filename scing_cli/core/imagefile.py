@@ -11,7 +11,7 @@ import os
 import stat
 import struct
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO, TypeVar
@@ -23,7 +23,6 @@ from PIL import Image, UnidentifiedImageError
 from scing_cli.core.errors import DataError, ImageError, spelled
 from scing_cli.core.image_formats import readers
 from scing_cli.core.safe_reading import opened
-from scing_cli.core.spectra import CROPS, SPECTRA, View
 
 Result = TypeVar("Result")
 MAX_PIXELS = 100_000_000  # 300 MB as RGB
@@ -102,36 +101,6 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     return pixels
 
 
-def read_view(view: View) -> Image.Image:
-    """Decode one image of an observation: a file, or its part of a strip of all spectra.
-
-    Returns:
-        What `read_image` returns; of a strip, a third of its width.
-
-    Raises:
-        ImageError: Like `read_image`, or if a strip cannot be divided into images of one width.
-    """
-    image = read_image(view.file)
-    if view.part is None:
-        return image
-    check_strip(view.file, image.width)
-    width = image.width // len(SPECTRA)
-    return image.crop((view.part * width, 0, (view.part + 1) * width, image.height))
-
-
-def check_strip(path: Path, width: int) -> None:
-    """Check that a strip of this width has an image of the same width for each spectrum.
-
-    Raises:
-        ImageError: If it has not.
-    """
-    if width % len(SPECTRA):
-        raise ImageError(
-            f"{spelled(path)} is {width} pixels wide, which cannot be divided into {len(SPECTRA)} images of one width.",
-            f"The row's column {CROPS} says that it shows {len(SPECTRA)} images side by side: correct one of the two.",
-        )
-
-
 def image_size(path: Path) -> tuple[int, int]:
     """Return the width and height of the upright image, without decoding it.
 
@@ -171,27 +140,6 @@ def crop_box(image: Image.Image, box: tuple[int, int, int, int]) -> Image.Image:
             "Give X,Y,W,H: upper left corner, width and height, in pixels of the upright image.",
         )
     return image.crop((x, y, x + width, y + height))
-
-
-def read_views(views: Sequence[View | None]) -> list[Image.Image | None]:
-    """Decode the images of an observation, as `read_image` does: each file once; None stays None.
-
-    Raises:
-        ImageError: If one cannot be decoded, or is a strip that is too narrow to have parts.
-    """
-    files = dict.fromkeys(view.file for view in views if view is not None)
-    images = {file: read_image(file) for file in files}
-    return [None if view is None else _part(images[view.file], view) for view in views]
-
-
-def _part(image: Image.Image, view: View) -> Image.Image:
-    """Return the part of a strip that a view shows; the whole image for a view without a part."""
-    if view.part is None:
-        return image
-    left, right = (image.width * edge // len(SPECTRA) for edge in (view.part, view.part + 1))
-    if right == left:
-        raise ImageError(f"{spelled(view.file)} is too narrow to show {len(SPECTRA)} images side by side.", REMEDY)
-    return image.crop((left, 0, right, image.height))
 
 
 def is_folder(path: Path) -> bool:

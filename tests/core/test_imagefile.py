@@ -11,7 +11,8 @@ from oracles.png import png
 from PIL import Image, features
 
 from scing_cli.core.errors import DataError, ImageError
-from scing_cli.core.imagefile import crop_box, image_size, read_image, read_view
+from scing_cli.core.imagefile import crop_box, image_size, read_image
+from scing_cli.core.observation_images import read_view
 from scing_cli.core.spectra import View
 
 

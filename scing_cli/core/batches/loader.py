@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scing_cli.core.batches.pixels import Pixels, resize
 from scing_cli.core.datasets.left_out import LeftOut
 from scing_cli.core.errors import UNREADABLE_REMEDY, ImageError, SettingError
-from scing_cli.core.imagefile import read_views
+from scing_cli.core.observation_images import read_views
 from scing_cli.core.runtime import staying
 from scing_cli.core.spectra import Source, file_of, views_of
 

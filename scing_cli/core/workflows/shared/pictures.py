@@ -9,8 +9,9 @@ from PIL import Image
 from scing_cli.core.artifacts import file_digest
 from scing_cli.core.errors import ImageError
 from scing_cli.core.figures import MontageHit, together
-from scing_cli.core.imagefile import crop_box, read_image, read_views
+from scing_cli.core.imagefile import crop_box, read_image
 from scing_cli.core.index import Hit, file_keys, joint_digest
+from scing_cli.core.observation_images import read_views
 from scing_cli.core.spectra import Observation, Source, image_files
 from scing_cli.core.workflows.shared.vectors import Box
 

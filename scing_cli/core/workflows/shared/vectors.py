@@ -12,7 +12,8 @@ from scing_cli.core.batches import Pixels, resize, sequential, shares
 from scing_cli.core.datasets.left_out import LeftOut
 from scing_cli.core.embeddings import Embedder, Take, Vectors
 from scing_cli.core.errors import ImageError
-from scing_cli.core.imagefile import crop_box, read_views
+from scing_cli.core.imagefile import crop_box
+from scing_cli.core.observation_images import read_views
 from scing_cli.core.runtime import Reporter, memory_advice, staying
 from scing_cli.core.spectra import Source, file_of, views_of
 
