@@ -11,7 +11,7 @@ Legend: B texts or images, T tokens, W width of the tower, h heads, w width of a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -22,6 +22,7 @@ from scing_cli.core.encoders.attention import RunBlock, layer_norm, run_block
 from scing_cli.core.encoders.deep_prompts import put_prompts
 
 Positions = int | Tensor  # one position for all rows, or (B,) int64
+LastBlockOf = Callable[[Any, Tensor, Sequence[int]], Tensor]  # the signature of `last_block_of`
 
 
 class LastBlock(Protocol):
@@ -82,6 +83,37 @@ def dense_block(block: Any, tokens: Tensor, positions: Positions, *, causal: boo
         Shape (B, W).
     """
     return _at(block(tokens, attn_mask=causal_mask(tokens.shape[1], tokens) if causal else None), positions)
+
+
+def last_block_of(block: Any, tokens: Tensor, places: Sequence[int]) -> Tensor:
+    """Run a residual attention block for several tokens of each row; equal to `dense_block_of` up to rounding.
+
+    All tokens serve as keys and values. The MLP and the output of the attention are computed for the read tokens only.
+
+    Args:
+        block: open_clip's `ResidualAttentionBlock`, without dropout.
+        tokens: Shape (B, T, W).
+        places: Positions of the P tokens that are read, the same for all rows.
+
+    Returns:
+        Shape (B, P, W).
+    """
+    attention, normal, width = block.attn, layer_norm(block.ln_1, tokens), tokens.shape[2]
+    weight, bias = attention.in_proj_weight, attention.in_proj_bias
+    query = functional.linear(normal[:, places], weight[:width], bias[:width])  # (B, P, W)
+    packed = functional.linear(normal, weight[width:], bias[width:]).chunk(2, dim=2)  # (B, T, W) each
+    heads = (len(tokens), -1, attention.num_heads, attention.head_dim)
+    query, key, value = (part.reshape(heads).transpose(1, 2) for part in (query, *packed))
+    mixed = functional.scaled_dot_product_attention(query, key, value)  # (B, h, P, w)
+    result = tokens[:, places] + block.ls_1(attention.out_proj(mixed.transpose(1, 2).flatten(2)))
+    final: Tensor = result + block.ls_2(block.mlp(block.ln_2(result)))
+    return final
+
+
+def dense_block_of(block: Any, tokens: Tensor, places: Sequence[int]) -> Tensor:
+    """Run the block for all tokens, then select those that are read; tests use it as the reference."""
+    whole: Tensor = block(tokens, attn_mask=None)
+    return whole[:, places]
 
 
 def read_blocks(

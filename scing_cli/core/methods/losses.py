@@ -202,9 +202,27 @@ def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float) -> Tenso
     Returns:
         The scalar mean over the batch.
     """
+    farthest, nearest = _hardest(features, labels)
+    return (farthest - nearest + margin).clamp_min(0).mean()
+
+
+def soft_triplet(features: Tensor, labels: Tensor) -> Tensor:
+    """Batch-hard triplet loss with a soft margin: the mean of log(1 + exp(farthest positive - nearest negative)).
+
+    Args:
+        features: (B, D) of any length, of at least two identities.
+        labels: (B,) in 0..K-1.
+
+    Returns:
+        The scalar mean over the batch.
+    """
+    farthest, nearest = _hardest(features, labels)
+    return F.softplus(farthest - nearest).mean()
+
+
+def _hardest(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return each row's Euclidean distance to its farthest positive and to its nearest negative, (B,) each."""
     # the matrix-product form of the distance loses digits for close rows
     distances = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")  # (B, B)
     same = labels[:, None] == labels[None, :]
-    farthest = distances.masked_fill(~same, 0).amax(1)
-    nearest = distances.masked_fill(same, torch.inf).amin(1)
-    return (farthest - nearest + margin).clamp_min(0).mean()
+    return distances.masked_fill(~same, 0).amax(1), distances.masked_fill(same, torch.inf).amin(1)

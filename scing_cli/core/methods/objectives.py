@@ -82,10 +82,7 @@ class ClipReidObjective(Objective):
         self.necks = nn.ModuleDict()
         self.heads = nn.ModuleDict()
         for name, width in (("cls", encoder.width), ("projected", encoder.embed_dim)):
-            head, neck = nn.Linear(width, len(self.texts), bias=False), nn.BatchNorm1d(width)
-            nn.init.normal_(head.weight, std=0.001)
-            neck.bias.requires_grad_(False)
-            self.heads[name], self.necks[name] = head, neck
+            self.necks[name], self.heads[name] = neck_and_head(width, len(self.texts))
 
     def forward(self, features: ImageFeatures, labels: Tensor) -> Losses:
         """Return the identity, triplet and image-to-text terms, weighted."""
@@ -103,6 +100,14 @@ class ClipReidObjective(Objective):
             },
             {},
         )
+
+
+def neck_and_head(width: int, identities: int) -> tuple[nn.BatchNorm1d, nn.Linear]:
+    """Return a BN neck whose bias stays at zero, and a classifier without bias, with weights from N(0, 0.001)."""
+    head, neck = nn.Linear(width, identities, bias=False), nn.BatchNorm1d(width)
+    nn.init.normal_(head.weight, std=0.001)
+    neck.bias.requires_grad_(False)
+    return neck, head
 
 
 def build_objective(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from scing_cli.core.encoders.clip import ClipModel, load_clip
 from scing_cli.core.encoders.image import build_transformer
-from scing_cli.core.encoders.last_block import dense_block, last_block
+from scing_cli.core.encoders.last_block import dense_block, dense_block_of, last_block, last_block_of
 
 ENDS = {"equal": 11, "each alike": [7] * 5, "different": [3, 11, 0, 7, 11], "the last text longest": [1, 2, 3, 4, 5]}
 CASES = ["image", *ENDS]
@@ -130,3 +130,14 @@ def test_vit_b_16_at_its_own_size() -> None:
     pixels = torch.randn(1, 3, 256, 128, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         assert far(encoder(pixels).projected, encoder.dense(pixels).projected) < 1e-5
+
+
+@pytest.mark.parametrize("places", [[0], [0, 7, 8], list(range(9))], ids=["one", "three", "all"])
+def test_several_tokens_are_those_of_the_dense_block(places: list[int]) -> None:
+    block = spread_out().image.transformer.resblocks[-1]
+    given = torch.randn(3, 9, 32, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    found, expected = (way(block, given, places) for way in (last_block_of, dense_block_of))
+    assert found.shape == (3, len(places), 32)
+    assert far(found, expected) < 1e-5
+    ways = [torch.autograd.grad(each.square().sum(), [given, *block.parameters()]) for each in (found, expected)]
+    assert all(far(ours, theirs) < 1e-4 for ours, theirs in zip(*ways, strict=True))

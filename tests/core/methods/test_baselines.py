@@ -11,6 +11,7 @@ from built import prompt_task_of, visual_task_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import clip_reid as oracle
+from oracles import dmpt
 from oracles import method as paper
 from tiny import tiny_clip
 
@@ -18,7 +19,7 @@ from scing_cli.core.batches.augment import Augmentation
 from scing_cli.core.encoders.image import ImageFeatures
 from scing_cli.core.methods import Similarity
 from scing_cli.core.methods.cocoop import MetaNet
-from scing_cli.core.methods.losses import batch_hard_triplet
+from scing_cli.core.methods.losses import batch_hard_triplet, soft_triplet
 from scing_cli.core.methods.objectives import build_objective
 from scing_cli.core.methods.task import Batch
 from scing_cli.core.settings import PromptSettings, VisualSettings, build_settings, read_config
@@ -81,14 +82,18 @@ def test_the_batch_hard_triplet(seed, size, margin):
     labels[0], labels[1] = 0, 1  # at least two identities
     expected = oracle.triplet(double(features), labels.tolist(), margin)
     assert float(batch_hard_triplet(features, labels, margin)) == pytest.approx(expected, rel=1e-5, abs=1e-5)
+    soft = float(soft_triplet(features, labels))
+    assert soft == pytest.approx(dmpt.soft_triplet(double(features), labels.tolist()), rel=1e-5, abs=1e-5)
 
 
 def test_the_triplets_gradient_is_finite_where_images_are_equal():
     features = vectors(4, seed=0).requires_grad_(True)
     doubled = torch.cat([features, features])
-    batch_hard_triplet(doubled, torch.tensor([0, 0, 1, 1] * 2), 0.3).backward()
-    assert features.grad.isfinite().all()
-    assert features.grad.any()
+    for loss in (lambda *given: batch_hard_triplet(*given, 0.3), soft_triplet):
+        features.grad = None
+        loss(doubled, torch.tensor([0, 0, 1, 1] * 2)).backward(retain_graph=True)
+        assert features.grad.isfinite().all()
+        assert features.grad.any()
 
 
 @pytest.mark.parametrize("kind", ["dot", "cosine"])
