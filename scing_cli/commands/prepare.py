@@ -25,6 +25,8 @@ def prepare(
     occluded_queries: world_options.OccludedQueries = None,
     occluded_training: world_options.OccludedTraining = None,
     wording: world_options.Wording = None,
+    spectra: world_options.Spectra = None,
+    night: world_options.Night = None,
     device: options.UnusedDevice = "auto",
     precision: options.UnusedPrecision = "auto",
     seed: options.Seed = 0,
@@ -45,19 +47,26 @@ def prepare(
             "occluded_queries": occluded_queries,
             "occluded_training": occluded_training,
             "wording": wording,
+            "spectra": spectra,
+            "night": night,
         },
     )
     if synthetic:
         not_with("--synthetic", {"hold_out": hold_out})
-    if synthetic and layout not in ("auto", "market1501"):
-        raise SettingError(f"--layout {layout}: a synthetic data set has the layout market1501.", "Leave --layout out.")
+    drawn = "csv" if spectra else "market1501"
+    if synthetic and layout not in ("auto", drawn):
+        raise SettingError(f"--layout {layout}: a synthetic data set has the layout {drawn}.", "Leave --layout out.")
     check_machine(device, precision, workers, batch_size)
     from scing_cli.core.workflows.prepare.draw_world import draw_world
+    from scing_cli.core.workflows.prepare.manifest_target import manifest_target
     from scing_cli.core.workflows.prepare.prepare_data import prepare as run
 
     terminal = Terminal(as_json=as_json)
     if synthetic:
-        draw_world(source, **synthetic_options, seed=seed, output=output, workers=workers, reporter=terminal)
+        output = (
+            output if output or not spectra else manifest_target(source, None)
+        )  # named after DIR, not after the CSV
+        source = draw_world(source, **synthetic_options, seed=seed, output=output, workers=workers, reporter=terminal)
     report = run(
         source,
         layout=layout,

@@ -43,3 +43,14 @@ Wording = Annotated[
         "(default: one caption in usual words).",
     ),
 ]
+Spectra = Annotated[
+    str | None,
+    _synthetic(
+        "--spectra",
+        text="One image per spectrum, such as rgb,nir,tir (visible, near-infrared, thermal), without captions "
+        "(default: visible images with captions).",
+    ),
+]
+Night = Annotated[
+    bool | None, _synthetic("--night", text="With --spectra: make visible images dark and noisy, as at night.")
+]

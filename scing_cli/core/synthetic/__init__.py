@@ -1,30 +1,36 @@
 """Draw synthetic data sets: rendered pedestrians in groups of look-alikes, seen by cameras that differ in look.
 
 `write_world` writes a whole data set. `draw_people`, `draw_cameras` and `render` draw single images with captions, for
-use in scripts. Every draw is a function of its key. `write_world` uses keys that begin with "world"; with any other
-first word, a script never repeats a person, camera or image of a written data set.
+use in scripts; `in_spectrum` and `render_spectrum` do it for near-infrared and thermal cameras. Every draw is a
+function of its key. `write_world` uses keys that begin with "world"; with any other first word, a script never repeats
+a person, camera or image of a written data set.
 
 The modules import from left to right:
 
 ```text
 dice -> palette -> wardrobe -> people -> rig -> textures, head, gear -> figure \
-        canvas -> scenes, occluders -> cameras; wording -> unmet -> captions -> views -> plan -> worker -> world
+        canvas -> scenes, occluders -> cameras -> spectral_cameras; people -> materials \
+        wording -> unmet -> captions -> views -> plan -> worker -> world
 ```
 """
 
 from scing_cli.core.synthetic.cameras import Camera, draw_cameras
 from scing_cli.core.synthetic.people import Person, draw_people
-from scing_cli.core.synthetic.views import Rendering, render, render_view
-from scing_cli.core.synthetic.world import WorldCounts, write_world
+from scing_cli.core.synthetic.spectral_cameras import in_spectrum
+from scing_cli.core.synthetic.views import Rendering, render, render_spectrum, render_view
+from scing_cli.core.synthetic.world import OBSERVATIONS, WorldCounts, write_world
 
 __all__ = [
+    "OBSERVATIONS",
     "Camera",
     "Person",
     "Rendering",
     "WorldCounts",
     "draw_cameras",
     "draw_people",
+    "in_spectrum",
     "render",
+    "render_spectrum",
     "render_view",
     "write_world",
 ]

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
+from scing_cli.core.spectra import VISIBLE
 from scing_cli.core.synthetic.canvas import HEIGHT, SCALE, WIDTH, Bytes
 from scing_cli.core.synthetic.dice import around, between, chance, dice
 from scing_cli.core.synthetic.scenes import SCENES, Scene, draw_scene
@@ -43,6 +44,9 @@ class Camera:
         heading: Mean walking direction relative to the camera, in radians.
         occluded: Share of images in which something stands in front of the person.
         crowd: Share of images with a second person at the edge.
+        spectrum: What the camera sees: one of `SPECTRA`.
+        ambient: For a thermal camera, the shade of the surroundings' temperature, 0 to 255.
+        blotches: Standard deviation of coarse noise, which differs between the channels; 1 is the full range.
     """
 
     scene: Scene
@@ -64,6 +68,9 @@ class Camera:
     heading: float
     occluded: float
     crowd: float
+    spectrum: str = VISIBLE
+    ambient: float = 0.0
+    blotches: float = 0.0
 
     @property
     def clarity(self) -> float:
@@ -116,17 +123,21 @@ def develop(picture: Image.Image, person: Image.Image, camera: Camera, rng: np.r
         rng: Generator of this image: exposure, noise and blur vary a little from image to image.
 
     Returns:
-        RGB, 64 pixels wide and 128 high.
+        64 pixels wide and 128 high: RGB from a visible camera, mode L from any other.
     """
     light: Pixels = np.array(picture.reduce(SCALE), dtype=np.float32)  # (HEIGHT, WIDTH, 3), 0 to 255
     body = np.asarray(person.reduce(SCALE), dtype=np.float32)[..., None] / 255  # (HEIGHT, WIDTH, 1), 0 to 1
-    light *= (1 + body * (_folds(rng) - 1)) * _illumination(camera, rng)
+    if camera.spectrum != "tir":  # warmth has no shadows, and cloth is flat
+        light *= (1 + body * (_folds(rng) - 1)) * _illumination(camera, rng)
     mix, shift = _colour_matrix(camera, float(np.exp(around(rng, 0.0, 0.09))))
     # Written out because the last bit of a matrix product differs between machines.
     coloured: Pixels = light[..., 0:1] * mix[0] + light[..., 1:2] * mix[1] + light[..., 2:3] * mix[2] + shift
     toned = _tone_curve(camera)[_bytes(coloured)]
     soft = np.asarray(_soften(_image(toned), camera, rng), dtype=np.float32)
-    return _image(_bytes(soft + _grain(rng) * np.float32(camera.noise * 255)))
+    if camera.blotches:
+        soft = soft + _blotches(rng) * np.float32(camera.blotches * 255)
+    recorded = _image(_bytes(soft + _grain(rng) * np.float32(camera.noise * 255)))
+    return recorded if camera.spectrum == VISIBLE else recorded.convert("L")
 
 
 def _colour_matrix(camera: Camera, exposure: float) -> tuple[Pixels, Pixels]:
@@ -160,6 +171,13 @@ def _noise_field() -> Pixels:
     return 0.5 * rng.standard_normal((384, 320, 3), dtype=np.float32) + 0.8 * rng.standard_normal(
         (384, 320, 1), dtype=np.float32
     )
+
+
+def _blotches(rng: np.random.Generator) -> Pixels:
+    """Return coarse noise with a standard deviation of about 1, float32 (HEIGHT, WIDTH, 3)."""
+    coarse = rng.standard_normal((3, HEIGHT // 16, WIDTH // 16), dtype=np.float32)
+    fields = [Image.fromarray(band).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC) for band in coarse]
+    return np.stack([np.asarray(field, dtype=np.float32) for field in fields], axis=-1)
 
 
 def compress(image: Image.Image, camera: Camera, rng: np.random.Generator) -> bytes:

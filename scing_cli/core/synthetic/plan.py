@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from scing_cli.core.synthetic.cameras import Camera, draw_cameras
 from scing_cli.core.synthetic.dice import chance, dice
 from scing_cli.core.synthetic.people import Person, draw_people
-from scing_cli.core.synthetic.views import render_view
+from scing_cli.core.synthetic.spectral_cameras import in_spectrum
+from scing_cli.core.synthetic.views import render_spectrum, render_view
 
 TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
 FOLDERS = (TRAIN, QUERY, GALLERY)
+SPLITS: Mapping[str, str] = MappingProxyType({TRAIN: "train", QUERY: "query", GALLERY: "gallery"})
+SPECTRAL_FOLDERS: Mapping[str, str] = MappingProxyType({"rgb": "RGB", "nir": "NI", "tir": "TI"})
+"""Spectrum -> the folder of its images in each part of a data set of several spectra."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,6 +32,14 @@ class Settings:
     test_identities: int
     occluded_training: float = 0.0
     wording: str = ""
+    spectra: tuple[str, ...] = ()
+    night: bool = False
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders with images, relative to the folder of the data set."""
+        kinds = [SPECTRAL_FOLDERS[spectrum] for spectrum in self.spectra]
+        return tuple(f"{SPLITS[name]}/{kind}" for name in FOLDERS for kind in kinds) or FOLDERS
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,7 +57,16 @@ class Shot:
     @property
     def path(self) -> str:
         """Path of the image, relative to the folder of the data set."""
-        return f"{self.folder}/{self.identity:04d}_c{self.camera_number}s1_{self.index:06d}_00.jpg"
+        return f"{self.folder}/{self.name}"
+
+    @property
+    def name(self) -> str:
+        """Name of the file."""
+        return f"{self.identity:04d}_c{self.camera_number}s1_{self.index:06d}_00.jpg"
+
+    def path_in(self, spectrum: str) -> str:
+        """Return the path of the image of a spectrum, in a data set of several spectra."""
+        return f"{SPLITS[self.folder]}/{SPECTRAL_FOLDERS[spectrum]}/{self.name}"
 
 
 def plan(settings: Settings) -> Iterator[Shot]:
@@ -70,8 +92,19 @@ def plan(settings: Settings) -> Iterator[Shot]:
 
 
 def draw_shot(folder: Path, settings: Settings, shot: Shot) -> list[str]:
-    """Write one image into the folder of the data set and return its captions."""
+    """Write one image, or one for each spectrum, into the folder of the data set and return the captions.
+
+    Images of several spectra have no captions.
+    """
     key = ("world", settings.seed, shot.identity, shot.camera_number, shot.index)
+    for spectrum in settings.spectra:
+        place = ("world", settings.seed, "camera", shot.camera_number)
+        camera = in_spectrum(shot.camera, spectrum, *place, night=settings.night)
+        (folder / shot.path_in(spectrum)).write_bytes(
+            render_spectrum(shot.person, camera, *key, occluded=shot.occluded)
+        )
+    if settings.spectra:
+        return []
     result = render_view(shot.person, shot.camera, *key, occluded=shot.occluded, wording=settings.wording)
     (folder / shot.path).write_bytes(result.jpeg)
     return [caption.text for caption in result.captions]

@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from scing_cli.core.spectra import VISIBLE
 from scing_cli.core.synthetic.cameras import Camera, compress, develop
 from scing_cli.core.synthetic.canvas import HEIGHT, SCALE, SIZE, WIDTH, Canvas, Part
 from scing_cli.core.synthetic.captions import Caption, Seen, write_captions
 from scing_cli.core.synthetic.dice import around, between, chance, dice, pick
 from scing_cli.core.synthetic.figure import draw_figure
+from scing_cli.core.synthetic.materials import dressed, surroundings
 from scing_cli.core.synthetic.occluders import THINGS, Layer, cover, draw_thing, passer_by, slide_in
 from scing_cli.core.synthetic.people import Person, draw_people
 from scing_cli.core.synthetic.rig import Placement, Pose, Rig
@@ -75,25 +77,56 @@ def render_view(
         wording: `usual` or `unmet` for two captions in this wording; empty for one in the usual wording. The image
             does not depend on it.
     """
+    canvas, pose, hidden = _compose(person, camera, key, occluded=occluded)
+    seen = Seen(_count_parts(canvas), pose.yaw, camera.clarity)
+    captions = write_captions(person, seen, *key, wording=wording)
+    return Rendering(_record(canvas, camera, dice(*key, "light")), captions, hidden)
+
+
+def render_spectrum(person: Person, camera: Camera, *key: int | str, occluded: bool = False) -> bytes:
+    """Return one image of a person as a JPEG file, in the spectrum of the camera.
+
+    Equal keys give the same pose, surroundings and occlusion to the cameras of one place (`in_spectrum`): the images
+    are registered. A visible image has the bytes that `render_view` gives.
+
+    Args:
+        person: The person to draw.
+        camera: The camera that records the image.
+        key: Together with person and camera, decides the image.
+        occluded: As for `render_view`.
+    """
+    canvas, _, _ = _compose(person, camera, key, occluded=occluded)
+    light = (*key, "light") if camera.spectrum == VISIBLE else (*key, "light", camera.spectrum)
+    return _record(canvas, camera, dice(*light))
+
+
+def _compose(
+    person: Person, camera: Camera, key: tuple[int | str, ...], *, occluded: bool
+) -> tuple[Canvas, Pose, float]:
+    """Return what is in front of the camera, the person's pose, and the hidden share of the body."""
     rng = dice(*key, "view")
-    canvas = Canvas(paint_scene(camera.scene, dice(*key, "scene")))
+    canvas = Canvas(_seen(paint_scene(camera.scene, dice(*key, "scene")), camera))
     pose, placement = _draw_pose(camera, rng), _draw_placement(camera, rng)
     if chance(rng, camera.crowd):
         _draw_company(canvas, camera, placement, (*key, "company"))
-    _draw_shadow(canvas, placement)
-    draw_figure(canvas, Rig(person, pose, placement))
+    if camera.spectrum != "tir":
+        _draw_shadow(canvas, placement)
+    draw_figure(canvas, Rig(dressed(person, camera.spectrum), pose, placement))
     body = _shown(canvas)
     if occluded:
         _hide(canvas, camera, placement, key)
     elif chance(rng, camera.occluded):
         _cover_some(canvas, camera, placement, (*key, "thing"))
-    shown = _shown(canvas)
-    hidden = 1 - int(shown.sum()) / max(1, int(body.sum()))
-    seen = Seen(_count_parts(canvas), pose.yaw, camera.clarity)
-    captions = write_captions(person, seen, *key, wording=wording)
-    light = dice(*key, "light")
-    image = develop(canvas.picture, Image.fromarray(shown.astype(np.uint8) * 255), camera, light)
-    return Rendering(compress(image, camera, light), captions, hidden)
+    return canvas, pose, 1 - int(_shown(canvas).sum()) / max(1, int(body.sum()))
+
+
+def _record(canvas: Canvas, camera: Camera, light: np.random.Generator) -> bytes:
+    person = Image.fromarray(_shown(canvas).astype(np.uint8) * 255)
+    return compress(develop(canvas.picture, person, camera, light), camera, light)
+
+
+def _seen(picture: Image.Image, camera: Camera) -> Image.Image:
+    return surroundings(picture, camera.spectrum, camera.ambient)
 
 
 def _draw_pose(camera: Camera, rng: np.random.Generator) -> Pose:
@@ -137,7 +170,7 @@ def _draw_company(canvas: Canvas, camera: Camera, placement: Placement, key: tup
         unit=placement.unit * between(rng, 0.8, 1.0),
     )
     unmarked = Canvas(canvas.picture, marks=False)
-    draw_figure(unmarked, Rig(draw_people(1, *key)[0], _draw_pose(camera, rng), other))
+    draw_figure(unmarked, Rig(dressed(draw_people(1, *key)[0], camera.spectrum), _draw_pose(camera, rng), other))
 
 
 def _draw_shadow(canvas: Canvas, placement: Placement) -> None:
@@ -153,12 +186,13 @@ def _thing(camera: Camera, placement: Placement, key: tuple[int | str, ...]) -> 
     rng = dice(*key)
     kind = draw_thing(rng)
     if kind in THINGS:
-        return THINGS[kind](rng), rng
+        layer = THINGS[kind](rng)
+        return dataclasses.replace(layer, picture=_seen(layer.picture, camera)), rng
     stranger = Canvas(Image.new("RGB", SIZE))
     near = dataclasses.replace(
         placement, x=SIZE[0] / 2, unit=placement.unit * 1.08, top=placement.top + between(rng, 0, 20)
     )
-    draw_figure(stranger, Rig(draw_people(1, *key)[0], _draw_pose(camera, rng), near))
+    draw_figure(stranger, Rig(dressed(draw_people(1, *key)[0], camera.spectrum), _draw_pose(camera, rng), near))
     return passer_by(stranger, rng), rng
 
 
@@ -184,7 +218,7 @@ def _hide(canvas: Canvas, camera: Camera, placement: Placement, key: tuple[int |
             return
     from_below = np.cumsum(body.sum(axis=1)[::-1])[::-1] / total  # (H,), share of the body in this row and below
     row = int(np.argmin(np.abs(from_below - 0.45)))
-    wall = Image.new("RGB", SIZE, camera.scene.accent)
+    wall = _seen(Image.new("RGB", SIZE, camera.scene.accent), camera)
     cover(canvas, Layer(wall, Image.new("L", SIZE, 255), (0, row), (0, row)), 1.0)
 
 

@@ -81,7 +81,7 @@ def _next_captions(child: subprocess.Popen[str], errors: IO[str]) -> list[str]:
 def main(task: str) -> None:
     """Draw the images of one task and print the captions of each image as a line of JSON."""
     content = json.loads(task)
-    settings = Settings(**content["settings"])
+    settings = Settings(**content["settings"] | {"spectra": tuple(content["settings"]["spectra"])})
     first, step = content["turn"]
     for number, shot in enumerate(plan(settings)):
         if number % step == first:

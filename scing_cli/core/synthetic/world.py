@@ -5,6 +5,14 @@ FOLDER/bounding_box_train/0001_c1s1_000001_00.jpg   identities 1 .. N
 FOLDER/query/, FOLDER/bounding_box_test/            identities from N + 1 on: other people, the same cameras
 FOLDER/captions.csv                                 path, caption: one row per image, or two where a wording is named
 ```
+
+With several spectra, each image is one file per spectrum, all with one name:
+
+```text
+FOLDER/train/RGB/0001_c1s1_000001_00.jpg            and the same in NI (near-infrared) and TI (thermal)
+FOLDER/query/, FOLDER/gallery/                      in the same way
+FOLDER/observations.csv                             path, identity, camera, split, near_infrared, thermal
+```
 """
 
 from __future__ import annotations
@@ -14,15 +22,19 @@ import dataclasses
 import glob
 import shutil
 import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from scing_cli.core.artifacts import acquire_lock, lock_holder, release_lock
 from scing_cli.core.errors import DataError, ScingError, SettingError
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter, default_workers
+from scing_cli.core.spectra import COLUMNS, VISIBLE, parse_spectra
 from scing_cli.core.synthetic.captions import WORDINGS
-from scing_cli.core.synthetic.plan import FOLDERS, GALLERY, QUERY, TRAIN, Settings, plan
+from scing_cli.core.synthetic.plan import FOLDERS, SPLITS, Settings, Shot, plan
 from scing_cli.core.synthetic.worker import draw_all
+
+OBSERVATIONS = "observations.csv"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,6 +59,8 @@ def write_world(
     occluded_queries: bool = False,
     occluded_training: float = 0.0,
     wording: str | None = None,
+    spectra: Sequence[str] = (),
+    night: bool = False,
     seed: int = 0,
     workers: int | None = None,
     reporter: Reporter = LIBRARY_REPORTER,
@@ -65,6 +79,9 @@ def write_world(
             images stay the same.
         wording: `usual` or `unmet` for two different captions per image in this wording; by default one in the usual
             wording. `scing-tiny` has not met the words and sentences of `unmet`. Images do not depend on it.
+        spectra: Keys of `SPECTRA`, for one registered image per spectrum and no captions; by default Market-1501's
+            layout.
+        night: Whether visible images are dark and noisy; needs `spectra`. Images of the other spectra stay the same.
         seed: Decides all random draws.
         workers: Number of processes; the default depends on the number of cores.
         reporter: Receives the progress.
@@ -73,7 +90,8 @@ def write_world(
         The counts of what was written.
 
     Raises:
-        SettingError: If a number is too small, the share is outside 0 to 1, or the wording is unknown.
+        SettingError: If a number is too small, the share is outside 0 to 1, the wording or a spectrum is unknown, there
+            is a wording for several spectra, or a night without spectra.
         DataError: If `folder` is not a folder or is not empty; nothing is changed.
         ScingError: If the data set cannot be written; nothing is left behind.
     """
@@ -83,6 +101,11 @@ def write_world(
         raise SettingError(f"--occluded-training {occluded_training}: not a share.", "Give a number from 0 to 1.")
     if wording is not None and wording not in WORDINGS:
         raise SettingError(f"--wording {wording}: not a wording.", f"Give one of: {', '.join(WORDINGS)}.")
+    spectra = parse_spectra(",".join(spectra), "--spectra") if spectra else ()
+    if spectra and wording is not None:
+        raise SettingError(f"--wording {wording}: images of several spectra get no captions.", "Leave --wording out.")
+    if night and not spectra:
+        raise SettingError("--night needs --spectra.", "Add --spectra rgb,nir,tir, or leave --night out.")
     target = folder.absolute()
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise DataError(f"{folder} is not a folder.", "Name a new folder for the synthetic data set.")
@@ -92,7 +115,16 @@ def write_world(
                 f"{folder} is not empty.", "Name a new folder for the synthetic data set, or empty this one."
             )
         settings = Settings(
-            identities, cameras, images_per_camera, occluded_queries, seed, tested, occluded_training, wording or ""
+            identities,
+            cameras,
+            images_per_camera,
+            occluded_queries,
+            seed,
+            tested,
+            occluded_training,
+            wording or "",
+            spectra,
+            night,
         )
         return _write(target, settings, workers or default_workers(), reporter)
     except OSError as error:
@@ -126,27 +158,43 @@ def _write(target: Path, settings: Settings, workers: int, reporter: Reporter) -
 def _draw(target: Path, settings: Settings, workers: int, reporter: Reporter) -> WorldCounts:
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
     try:
-        for name in FOLDERS:
-            (temporary / name).mkdir()
-        paths = [shot.path for shot in plan(settings)]
-        captions = []
-        with reporter.progress("drawing", len(paths)) as advance:
-            for told in draw_all(temporary, settings, len(paths), workers):
-                captions.append(told)
+        for name in settings.folders:
+            (temporary / name).mkdir(parents=True)
+        shots = list(plan(settings))
+        captions: list[list[str]] = []
+        with reporter.progress("drawing", len(shots)) as advance:
+            for texts in draw_all(temporary, settings, len(shots), workers):
+                captions.append(texts)
                 advance(1)
-        _write_captions(temporary / "captions.csv", paths, captions)
-        shutil.copymode(temporary / QUERY, temporary)  # mkdtemp gives access to this user alone
+        if spectra := settings.spectra:
+            _write_csv(temporary / OBSERVATIONS, _columns(spectra), (_observation(shot, spectra) for shot in shots))
+        else:
+            told = zip((shot.path for shot in shots), captions, strict=True)
+            rows = ((path, text) for path, both in told for text in both)
+            _write_csv(temporary / "captions.csv", ("path", "caption"), rows)
+        shutil.copymode(temporary / settings.folders[0], temporary)  # mkdtemp gives access to this user alone
         if target.is_dir():
             target.rmdir()  # it is empty; Windows does not rename onto an existing folder
         temporary.rename(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    counts = [sum(path.startswith(f"{name}/") for path in paths) for name in (TRAIN, QUERY, GALLERY)]
+    counts = [sum(shot.folder == name for shot in shots) for name in FOLDERS]
     return WorldCounts(settings.identities, settings.test_identities, settings.cameras, *counts)
 
 
-def _write_captions(target: Path, paths: list[str], captions: list[list[str]]) -> None:
+def _columns(spectra: Sequence[str]) -> list[str]:
+    return ["path", "identity", "camera", "split", *(COLUMNS[one] for one in spectra if one in COLUMNS)]
+
+
+def _observation(shot: Shot, spectra: Sequence[str]) -> list[str]:
+    """Return the row of an observation; `path` is empty if there is no visible image."""
+    visible = shot.path_in(VISIBLE) if VISIBLE in spectra else ""
+    known = [f"{shot.identity:04d}", str(shot.camera_number), SPLITS[shot.folder]]
+    return [visible, *known, *(shot.path_in(one) for one in spectra if one in COLUMNS)]
+
+
+def _write_csv(target: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     with target.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(("path", "caption"))
-        writer.writerows((path, text) for path, texts in zip(paths, captions, strict=True) for text in texts)
+        writer.writerow(columns)
+        writer.writerows(rows)

@@ -12,9 +12,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import PIL
 import pytest
 from patience import HANG
-from PIL import Image
+from PIL import Image, features
 
 from scing_cli.core.artifacts import acquire_lock, release_lock
 from scing_cli.core.errors import DataError, ScingError, SettingError
@@ -146,6 +147,81 @@ def test_occluded_queries_hide_30_to_60_percent() -> None:
     assert min(hidden) >= 0.3
     assert max(hidden) <= 0.6
     assert max(hidden) - min(hidden) > 0.1
+
+
+@pytest.mark.skipif(
+    (PIL.__version__, features.version("jpg")) != ("13.0.0", "6.2"),
+    reason="another Pillow compresses to other bytes",
+)
+def test_a_world_of_visible_images_is_the_one_it_was_before_there_were_spectra(tmp_path: Path) -> None:
+    write_world(
+        tmp_path / "w", **SMALL | {"identities": 6, "cameras": 6, "images_per_camera": 1}, occluded_training=0.5, seed=9
+    )
+    digest = hashlib.sha256()
+    for file in sorted(path for path in (tmp_path / "w").rglob("*") if path.is_file()):
+        digest.update(file.relative_to(tmp_path / "w").as_posix().encode() + b"\0" + file.read_bytes())
+    assert digest.hexdigest() == "e2504e4d9af4a044900dc6504de81d883e9b9874e8fd1401008c7f54f2fe5e89"
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("night") / "w"
+    counts = write_world(folder, **SMALL, spectra=("tir", "rgb", "nir"), night=True, seed=3)
+    assert counts == WorldCounts(identities=5, test_identities=5, cameras=3, train=30, query=15, gallery=30)
+    return folder
+
+
+def test_a_world_of_three_spectra_has_a_file_per_spectrum_and_a_list(night: Path) -> None:
+    with (night / "observations.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert list(rows[0]) == ["path", "identity", "camera", "split", "near_infrared", "thermal"]
+    files = {name for name in digests(night) if name.endswith(".jpg")}
+    assert len(files) == 3 * len(rows) == 3 * 75
+    assert files == {row[column] for row in rows for column in ("path", "near_infrared", "thermal")}
+    for row in rows:
+        part, folder, name = row["path"].split("/")
+        assert (part, folder) == (row["split"], "RGB")
+        assert (row["near_infrared"], row["thermal"]) == (f"{part}/NI/{name}", f"{part}/TI/{name}")
+        assert NAME.fullmatch(name).groups()[:2] == (row["identity"], row["camera"])
+    assert {path.name for path in night.iterdir()} == {"train", "query", "gallery", "observations.csv"}
+
+
+def test_night_changes_the_visible_images_alone_and_by_day_they_are_the_ordinary_ones(
+    world: Path, night: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "WORTH_PROCESSES", 1)
+    write_world(tmp_path / "day", **SMALL, spectra=("rgb", "nir", "tir"), seed=3, workers=2)
+    ours, theirs, ordinary = digests(tmp_path / "day"), digests(night), digests(world)
+    assert {name for name in ours if ours[name] != theirs[name]} == {name for name in ours if "/RGB/" in name}
+    names = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
+    for name, digest in ours.items():
+        if "/RGB/" in name:
+            assert digest == ordinary[f"{names[name.split('/')[0]]}/{Path(name).name}"]
+
+
+def test_a_world_without_visible_images_leaves_their_column_empty(tmp_path: Path) -> None:
+    write_world(tmp_path / "w", identities=1, cameras=1, images_per_camera=1, spectra=("nir", "tir"))
+    lines = (tmp_path / "w" / "observations.csv").read_text(encoding="utf-8").splitlines()
+    name = "0001_c1s1_000001_00.jpg"
+    assert lines[:2] == [
+        "path,identity,camera,split,near_infrared,thermal",
+        f",0001,1,train,train/NI/{name},train/TI/{name}",
+    ]
+    assert not list((tmp_path / "w").rglob("RGB"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"spectra": ("rgb", "uv")}, r"--spectra rgb,uv: there is no spectrum 'uv'"),
+        ({"night": True}, r"--night needs --spectra"),
+        ({"spectra": ("rgb",), "wording": "usual"}, r"--wording usual: images of several spectra get no captions"),
+    ],
+)
+def test_spectra_that_do_not_fit_are_refused(tmp_path: Path, options: dict[str, object], message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        write_world(tmp_path / "w", identities=1, cameras=1, **options)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_holds_something_is_refused_and_untouched(tmp_path: Path) -> None:

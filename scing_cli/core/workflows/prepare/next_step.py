@@ -15,6 +15,7 @@ from scing_cli.core.manifest import Manifest
 
 PLAIN_MODEL = ("--model", "ViT-B-16-quickgelu", "--pretrained", "openai")
 BY_WORDS = ("--method", "prompt-decoupling")
+BY_SPECTRA = ("--method", "dmpt")
 INDEX = Path("gallery.faiss")
 WORDS = "No image is a query. The captions of the gallery are: scing evaluate --queries text searches it by them."
 CHECK_PATHS = "Check that the paths are right, relative to the file that lists them, and that their disk is mounted."
@@ -35,6 +36,7 @@ def next_command(manifest: Manifest, data: Path, *, unlabelled: bool) -> str | N
     if _passes(check_training, manifest):
         learns_words = any(row.captions for row in manifest if row.split == "train")
         method = BY_WORDS if is_tested_by_words(manifest) and learns_words else ()
+        method = BY_SPECTRA if manifest.spectra() else method
         return shlex.join(["scing", "train-prompts", *method, "--data", str(data)])
     model = () if _is_trained() else PLAIN_MODEL
     if is_tested_by_words(manifest):
