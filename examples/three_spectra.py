@@ -21,7 +21,7 @@ import statistics
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,8 +50,9 @@ class Row(NamedTuple):
 
 
 ALL = ",".join(SPECTRA)
-ROWS = (Row("dmpt", ALL), Row("dmpt", "rgb"), Row("clip-reid", ALL), Row("scing", ALL))
+ROWS = {row.name: row for row in (Row("dmpt", ALL), Row("dmpt", "rgb"), Row("clip-reid", ALL), Row("scing", ALL))}
 STAGES: Mapping[str, str] = {"prompts": "train-prompts", "visual": "train-visual"}
+FIGURES = ("mAP", "rank1")
 Found = Mapping[str, Any]
 COLUMNS: Mapping[str, tuple[Callable[[Found], float], str]] = {
     "mAP": (lambda row: float(row["mAP"]), ".2f"),
@@ -65,30 +66,30 @@ COLUMNS: Mapping[str, tuple[Callable[[Found], float], str]] = {
 
 def main() -> None:
     given = _arguments()
-    made = {name: getattr(given, name) for name in ("identities", "test_identities", "batch_size", "epochs")}
+    made: dict[str, Any] = {
+        name: getattr(given, name) for name in ("identities", "test_identities", "batch_size", "epochs")
+    }
     made |= {
         name: tomllib.loads(getattr(given, name).read_text(encoding="utf-8")) for name in ("config", "peer_config")
     }
     target = given.output / "three_spectra.json"
-    fresh = {"made": made, "machine": f"{platform.machine()}, {os.cpu_count()} processors", "rows": {}}
-    report = json.loads(target.read_text(encoding="utf-8")) if target.exists() else fresh
+    fresh: dict[str, Any] = {"made": made, "machine": f"{platform.machine()}, {os.cpu_count()} processors", "rows": {}}
+    report: dict[str, Any] = json.loads(target.read_text(encoding="utf-8")) if target.exists() else fresh
     if report["made"] != made:
         raise ScingError(f"{target} was made with other options.", "Name another folder with --output.")
     for seed in range(given.seeds):
-        data = _draw(given, seed)
-        for row in ROWS:
-            found = report["rows"].setdefault(f"{row.name}-{seed}", {"stages": {}})
-            run = given.output / "runs" / f"{row.name}-{seed}"
+        for name in given.rows:
+            row, found = ROWS[name], report["rows"].setdefault(f"{name}-{seed}", {"stages": {}})
             for stage in ("prompts",) if row.method == "dmpt" else STAGES:
                 if stage not in found["stages"]:
                     print(f"{row.method}, {row.spectra}, seed {seed}: {STAGES[stage]}", file=sys.stderr)
-                    found["stages"][stage] = _train(given, row, stage, data, run, seed)
+                    found["stages"][stage] = _train(given, row, stage, seed)
                     write_json(target, report)
             if "mAP" not in found:
-                scores = _scing("evaluate", "--run", run)[0]
-                found |= {name: scores[name] for name in ("mAP", "rank1")}
+                scores = _scing("evaluate", "--run", _run(given, row, seed))[0]
+                found |= {name: scores[name] for name in FIGURES}
                 write_json(target, report)
-    _print(report["rows"], given.seeds)
+    _print(report["rows"], given.rows, given.seeds)
     print(f"{target}: all figures, stage by stage")
 
 
@@ -97,6 +98,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds, from 0")
     parser.add_argument("--identities", type=int, default=192, help="people to train on")
     parser.add_argument("--test-identities", type=int, default=48, help="other people, to test with")
+    parser.add_argument(
+        "--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW", help=f"some of: {', '.join(ROWS)}"
+    )
     parser.add_argument("--batch-size", type=int, default=64, help="observations in a batch, for all rows")
     parser.add_argument("--epochs", type=int, help="epochs of every stage, instead of those of the settings files")
     parser.add_argument("--config", type=Path, default=CONFIGS / "dmpt-tiny.toml", help="settings of dmpt")
@@ -110,7 +114,7 @@ def _arguments() -> argparse.Namespace:
 
 def _draw(given: argparse.Namespace, seed: int) -> Path:
     """Return the list of observations of a seed's data set; draw it unless it is there."""
-    folder = given.output / f"night-{seed}"
+    folder: Path = given.output / f"night-{seed}"
     if not folder.exists():
         kind = ("--synthetic", "--spectra", ALL, "--night", "--seed", seed)
         numbers = ("--identities", given.identities, "--test-identities", given.test_identities)
@@ -118,11 +122,16 @@ def _draw(given: argparse.Namespace, seed: int) -> Path:
     return folder / OBSERVATIONS
 
 
-def _train(given: argparse.Namespace, row: Row, stage: str, data: Path, run: Path, seed: int) -> dict[str, Any]:
+def _run(given: argparse.Namespace, row: Row, seed: int) -> Path:
+    return Path(given.output) / "runs" / f"{row.name}-{seed}"
+
+
+def _train(given: argparse.Namespace, row: Row, stage: str, seed: int) -> dict[str, Any]:
     """Train one stage of a row and return what it cost; an interrupted stage continues.
 
     A stage that was finished without its figures being written is trained again.
     """
+    data, run = _draw(given, seed), _run(given, row, seed)
     config = given.config if row.method == "dmpt" else given.peer_config
     words = ["--run", run, "--seed", seed, "--config", config, "--batch-size", given.batch_size]
     words += ["--epochs", given.epochs] if given.epochs else []
@@ -150,13 +159,13 @@ def _scing(*words: object) -> tuple[dict[str, Any], int]:
     return dict(json.loads(text)), usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def _print(rows: Mapping[str, Found], seeds: int) -> None:
+def _print(rows: Mapping[str, Found], names: Sequence[str], seeds: int) -> None:
     spread = f"mean ± deviation over {seeds} seeds" if seeds > 1 else "one seed, no deviation"
     table = Table("method", "spectra", title=f"Drawn people at night: {spread}")
     for heading in COLUMNS:
         table.add_column(heading, justify="right")
-    for row in ROWS:
-        found = [rows[f"{row.name}-{seed}"] for seed in range(seeds)]
+    for name in names:
+        row, found = ROWS[name], [rows[f"{name}-{seed}"] for seed in range(seeds)]
         figures = (_figure([value(one) for one in found], form) for value, form in COLUMNS.values())
         table.add_row(row.method, row.spectra, *figures)
     console = Console()

@@ -74,6 +74,8 @@ def reader(scing, world, finished, tmp_path, monkeypatch):
             shutil.copy(file, person / f"{file.parent.name}-{file.name}")
         shutil.copytree(ROOT / "examples", "examples")
         shutil.copy(min((world / "query").glob("*.jpg")), "photo.jpg")
+        for name in ("rgb.jpg", "nir.jpg", "tir.jpg"):
+            shutil.copy("photo.jpg", name)
         Image.new("RGB", (720, 360), "gray").save("street.jpg")
         export(Path("encoder.onnx"), osnet())
         own_table(Path())
@@ -283,7 +285,15 @@ def test_the_library_walks_the_same_road(world, tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["quickstart.sh", "python_api.py", "table.py", "pretrain_tiny_clip.py", "modality_gap.py", "text_to_image.py"],
+    [
+        "quickstart.sh",
+        "python_api.py",
+        "table.py",
+        "pretrain_tiny_clip.py",
+        "modality_gap.py",
+        "text_to_image.py",
+        "three_spectra.py",
+    ],
 )
 def test_examples_name_no_place_of_one_machine(name):
     assert not re.search(r"/(work|home|root|tmp)/", (ROOT / "examples" / name).read_text())

@@ -206,11 +206,15 @@ def _folds(rng: np.random.Generator) -> Pixels:
 
 
 def _illumination(camera: Camera, rng: np.random.Generator) -> Pixels:
-    """Return brightness factors of side light, vignette and, in some images, a shadow: float32 (HEIGHT, WIDTH, 1)."""
+    """Return brightness factors of side light, vignette and, in some visible images, a shadow.
+
+    Returns:
+        float32 (HEIGHT, WIDTH, 1).
+    """
     x = np.linspace(-1, 1, WIDTH, dtype=np.float32)[None, :]
     y = np.linspace(-1, 1, HEIGHT, dtype=np.float32)[:, None]
     field = 1 + np.float32(camera.side_light) * x - np.float32(camera.vignette) * 0.5 * (x * x + y * y)
-    if chance(rng, 0.2):
+    if camera.spectrum == VISIBLE and chance(rng, 0.2):  # a lamp at the lens throws no shadow that it sees
         slope, edge = between(rng, -1.5, 1.5), between(rng, -0.7, 0.7)
         field = field * np.where(y + slope * x > edge, np.float32(between(rng, 0.55, 0.8)), np.float32(1.0))
     return np.maximum(field, 0.15)[..., None].astype(np.float32)
