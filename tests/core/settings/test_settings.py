@@ -332,3 +332,18 @@ def test_a_stage_without_training_shows_its_model_alone():
         "image-size",
         "seed",
     }
+
+
+def test_the_settings_of_dmpt_are_those_of_the_public_code_for_three_spectra():
+    file = next(file for file in CONFIGS if file.stem == "dmpt")
+    table = read_config(file)["train-prompts"]
+    settings = build_settings(PromptSettings, table, {})
+    assert (settings.method, settings.model, settings.size) == ("dmpt", "ViT-B-16-quickgelu", (256, 128))
+    assert (settings.lr, settings.weight_decay, settings.bias_lr_factor) == (3.5e-4, 1e-4, 2)
+    assert (settings.epochs, settings.warmup_epochs, settings.schedule) == (60, 10, "cosine")
+    assert settings.warmup_lr == pytest.approx(0.01 * settings.lr)
+    assert settings.final_lr == pytest.approx(0.001 * settings.lr)
+    assert (settings.batch_size, settings.instances) == (64, 4)
+    assert (settings.flip, settings.erase, settings.crop) == (0.5, 0.5, 1.0)
+    assert (settings.statistics, settings.interpolation) == ("half", "bicubic")
+    assert (settings.specific_tokens, settings.semantic_tokens, settings.bind_tokens) == (4, 8, 4)
