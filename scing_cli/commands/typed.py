@@ -191,7 +191,7 @@ def may_repeat(param: Any) -> bool:
 
 
 def _methods() -> Iterable[str]:
-    from scing_cli.core.settings.prompt_settings import METHODS
+    from scing_cli.core.settings.method_table import METHODS
 
     return METHODS
 

@@ -1,4 +1,4 @@
-"""A new method with a setting needs a row and a field in `core/settings/prompt_settings.py`, and a package that reads it."""
+"""A new method with a setting needs a row and a field in `core/settings/method_table.py`, and a package that reads it."""
 
 from __future__ import annotations
 

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from scing_cli.core.spectra import SPECTRA
+
 LARGEST_SIDE = 4096  # pixels
 LONGEST_PATH = 4096  # characters; no system has longer paths
 NO_ZERO = r"^[^\x00]*$"  # no system has names with a zero byte
@@ -23,6 +25,16 @@ Side = Annotated[int, Field(ge=1, le=LARGEST_SIDE)]
 Means = Annotated[list[Annotated[float, Field(ge=-100, le=100)]], Field(min_length=3, max_length=3)]
 Deviations = Annotated[list[Annotated[float, Field(ge=1e-4, le=100)]], Field(min_length=3, max_length=3)]
 Descriptor = Literal["projected", "concat"]
+
+
+def _ordered(names: list[str]) -> list[str]:
+    if names != [name for name in SPECTRA if name in names]:
+        raise ValueError(f"must be some of {', '.join(SPECTRA)}, each once, in this order")
+    return names
+
+
+SpectraNames = Annotated[list[Word], Field(min_length=1), AfterValidator(_ordered)]
+Missing = Literal["mean", "zero"]
 
 
 class Entry(BaseModel):
@@ -74,6 +86,8 @@ class TowerEntry(PromptedEntry):
     mlp_ratio: Annotated[float, Field(gt=0, le=64)]
     quick_gelu: bool
     cameras: list[str] | None = None
+    spectra: SpectraNames | None = None
+    missing: Missing | None = None
 
 
 class TextSizesEntry(PromptedEntry):
@@ -115,6 +129,8 @@ class ModelEntry(Entry):
     digest: Digest
     text_digest: Digest | None = None
     geometry: GeometryEntry
+    spectra: SpectraNames | None = None
+    missing: Missing | None = None
 
 
 class RunFile(Entry):

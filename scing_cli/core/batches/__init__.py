@@ -5,7 +5,14 @@
 `augment.Augmentation` works on tensors on any device.
 """
 
-from scing_cli.core.batches.loader import ImageLoader, PixelBatch, sequential, shares
+from scing_cli.core.batches.loader import (
+    ImageLoader,
+    PixelBatch,
+    missing_spectra,
+    resize_views,
+    sequential,
+    shares,
+)
 from scing_cli.core.batches.pixels import INTERPOLATIONS, Pixels, black_value, normalise, resize
 from scing_cli.core.batches.sampler import identity_batches, random_batches
 
@@ -16,9 +23,11 @@ __all__ = [
     "Pixels",
     "black_value",
     "identity_batches",
+    "missing_spectra",
     "normalise",
     "random_batches",
     "resize",
+    "resize_views",
     "sequential",
     "shares",
 ]

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from scing_cli.core.batches.pixels import Pixels, resize
 from scing_cli.core.datasets.left_out import LeftOut
@@ -54,6 +55,29 @@ def shares(count: int, workers: int) -> list[slice]:
     """
     size = min(max(1, count // (JOBS * workers)), MOST)
     return [slice(start, start + size) for start in range(0, count, size)]
+
+
+def resize_views(images: Sequence[Image.Image | None], interpolation: str, *, into: Pixels) -> None:
+    """Fill the pixels of an observation, (3 S, H, W), with its S images; with zeros where there is none."""
+    height, width = into.shape[1:]
+    for image, own in zip(images, into.reshape(-1, 3, height, width), strict=True):
+        if image is None:
+            own[...] = 0
+        else:
+            resize(image, height, width, interpolation, into=own)
+
+
+def missing_spectra(sources: Sequence[Source], spectra: tuple[str, ...]) -> npt.NDArray[np.bool_] | None:
+    """Return which spectra each of B sources lacks, (B, S); None if none is missing.
+
+    Args:
+        sources: Image files, or observations.
+        spectra: The model's spectra; none for a model of ordinary images, where nothing can be missing.
+    """
+    if not spectra:
+        return None
+    lacking = [[view is None for view in views_of(source, spectra)] for source in sources]
+    return np.array(lacking) if any(map(any, lacking)) else None
 
 
 class _Pending(NamedTuple):
@@ -162,12 +186,7 @@ class ImageLoader:
         return errors
 
     def _decode(self, source: Source, target: Pixels) -> None:
-        images = read_views(views_of(source, self.spectra))
-        for image, own in zip(images, target.reshape(-1, 3, self.height, self.width), strict=True):
-            if image is None:
-                own[...] = 0
-            else:
-                resize(image, self.height, self.width, self.interpolation, into=own)
+        resize_views(read_views(views_of(source, self.spectra)), self.interpolation, into=target)
 
     def _decode_other(self, rows: Iterable[int], target: Pixels, error: ImageError) -> int:
         """Decode the first row that can be decoded and return it; raise the error of the row that it replaces."""
@@ -194,15 +213,10 @@ class ImageLoader:
             if others is not None:
                 shown[place] = self._decode_other(others(pending.rows[place]), pending.pixels[place], error)
         if not errors or others is not None:
-            yield PixelBatch(pending.rows, pending.pixels, missing=self._missing(shown))
+            lacking = missing_spectra([self.files[row] for row in shown], self.spectra)
+            yield PixelBatch(pending.rows, pending.pixels, missing=lacking)
         elif len(errors) < len(pending.rows):
             kept = [place for place in range(len(pending.rows)) if place not in errors]
             rows = [pending.rows[place] for place in kept]
-            yield PixelBatch(rows, pending.pixels[kept], missing=self._missing(rows))
-
-    def _missing(self, rows: Sequence[int]) -> npt.NDArray[np.bool_] | None:
-        """Return which spectra these rows lack, (B, S); None if none is missing."""
-        if not self.spectra:
-            return None
-        lacking = [[view is None for view in views_of(self.files[row], self.spectra)] for row in rows]
-        return np.array(lacking) if any(map(any, lacking)) else None
+            lacking = missing_spectra([self.files[row] for row in rows], self.spectra)
+            yield PixelBatch(rows, pending.pixels[kept], missing=lacking)

@@ -31,9 +31,10 @@ from scing_cli.core.encoders.openvino_model import (
 )
 from scing_cli.core.errors import RunError, ScingError
 from scing_cli.core.runtime import Reporter, Silent
+from scing_cli.core.spectra import Source, file_of, in_words
 
 if TYPE_CHECKING:
-    from scing_cli.core.encoders.image import ImageEncoder
+    from scing_cli.core.encoders.spectral import AnyImageEncoder
 
 LEAST_COSINE = 0.999  # smallest cosine similarity to the tower's vectors with which a new model is accepted
 CROPS = 16  # images that a new model is checked with
@@ -77,9 +78,9 @@ class OpenVinoEmbedder(Embedder):
 
 def make_openvino_model(
     folder: Path,
-    encoder: ImageEncoder,
+    encoder: AnyImageEncoder,
     digest: str,
-    crops: Sequence[Path],
+    crops: Sequence[Source],
     *,
     cameras: Sequence[str] | None = None,
     workers: int = 1,
@@ -98,12 +99,16 @@ def make_openvino_model(
         crops: Typical images; the first `CROPS` are used.
         cameras: Cameras of the images, for a tower with camera vectors.
         workers: Number of threads that decode images.
-        reporter: Shows a warning if the model cannot be made.
+        reporter: Shows a warning if the model cannot be made, or a note if none is made of an encoder of several
+            spectra.
 
     Returns:
         Whether the folder now has a valid model of the tower.
     """
     if not openvino_installed() or not crops:
+        return False
+    if encoder.spectra:
+        reporter.note(f"{no_openvino(encoder.spectra)} torch embeds.")
         return False
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -130,6 +135,11 @@ def make_openvino_model(
     return True
 
 
+def no_openvino(spectra: tuple[str, ...]) -> str:
+    """Return the sentence that an encoder of these spectra has no OpenVINO model."""
+    return f"An encoder of {in_words(spectra)} images has no OpenVINO model:"
+
+
 def _is_valid(folder: Path, digest: str) -> bool:
     try:
         return load_openvino_model(folder, digest) is not None
@@ -152,7 +162,7 @@ def put_folder(made: Path, folder: Path) -> None:
     made.rename(folder)
 
 
-def _write(folder: Path, encoder: ImageEncoder, digest: str) -> None:
+def _write(folder: Path, encoder: AnyImageEncoder, digest: str) -> None:
     facts = {
         "digest": digest,
         "geometry": encoder.geometry.as_dict(),
@@ -165,9 +175,9 @@ def _write(folder: Path, encoder: ImageEncoder, digest: str) -> None:
 
 def _least_cosine(
     folder: Path,
-    encoder: ImageEncoder,
+    encoder: AnyImageEncoder,
     digest: str,
-    crops: Sequence[Path],
+    crops: Sequence[Source],
     *,
     cameras: Sequence[str] | None,
     workers: int,
@@ -188,8 +198,9 @@ def _least_cosine(
             each.files(crops, cameras=camera, reporter=Silent(), text="", left_out=left_out)
             for each in (tower, openvino)
         )
-        left_out.check_not_all(crops)
-        kept = [row for row, file in enumerate(crops) if file not in left_out]
+        files = [file_of(source) for source in crops]
+        left_out.check_not_all(files)
+        kept = [row for row, file in enumerate(files) if file not in left_out]
         least = min(least, float((left.astype(np.float64) * right).sum(axis=1)[kept].min()))
     return least
 

@@ -21,6 +21,7 @@ from scing_cli.core.encoders.initial import LOGIT_SCALE, fill_image, fill_text
 from scing_cli.core.encoders.opened_weights import Opened, make_geometry, open_weights
 from scing_cli.core.encoders.position import resize_positions, source_grid
 from scing_cli.core.encoders.preprocessing import AUTO, choose_preprocessing
+from scing_cli.core.encoders.spectral import AnyImageEncoder, SpectralEncoder
 from scing_cli.core.encoders.text import TextEncoder
 from scing_cli.core.encoders.tokenizer import tokenize
 from scing_cli.core.encoders.weight_names import CAMERAS, Named, is_tower_alone
@@ -38,7 +39,7 @@ class ClipModel:
     """A CLIP model.
 
     Args:
-        image: The image tower.
+        image: The image tower; that of several spectra, if `reading` put it there.
         text: The text tower.
         logit_scale: 1 / temperature, such as 100.0: the factor of cosine similarities (R4, R7).
         name: The model's name, or the absolute path of its JSON file.
@@ -46,12 +47,29 @@ class ClipModel:
         tokenizer: Converts a text to token ids: start token, the words' tokens, end token; not padded, not truncated.
     """
 
-    image: ImageEncoder
+    image: AnyImageEncoder
     text: TextEncoder
     logit_scale: float
     name: str
     pretrained: str
     tokenizer: Tokenizer
+
+    @property
+    def tower(self) -> ImageEncoder:
+        """The tower that encodes single images."""
+        return self.image.tower if isinstance(self.image, SpectralEncoder) else self.image
+
+    def reading(self, spectra: Sequence[str], *, missing: str, join: str) -> ClipModel:
+        """Return the model with an image encoder of several spectra, `SpectralEncoder`, of the same tower.
+
+        Args:
+            spectra: Names of the spectra; the model as it is for none.
+            missing: As for `SpectralEncoder`.
+            join: As for `SpectralEncoder`.
+        """
+        if not spectra:
+            return self
+        return dataclasses.replace(self, image=SpectralEncoder(self.tower, spectra, missing=missing, join=join))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -148,7 +166,7 @@ def load_image_tower(
     if cameras or vectors is not None:
         vectors = _named_vectors(opened, vectors, cameras, reporter)
     if opened.source is None:
-        image = _random(opened, seed, reporter).image
+        image = _random(opened, seed, reporter).tower
     else:
         image, _ = _towers(opened.architecture, opened.geometry)
         _fill(image, None, opened.found, opened.architecture, opened.source)

@@ -29,14 +29,16 @@ from scing_cli.core.artifacts import (
 from scing_cli.core.encoders.architecture import check_sizes
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.encoders.image import ImageEncoder
+from scing_cli.core.encoders.spectral import AnyImageEncoder, SpectralEncoder
 from scing_cli.core.encoders.text import TextEncoder
 from scing_cli.core.errors import RunError, SettingError, one_line
 
 WEIGHTS = "image_encoder.safetensors"
 TEXT_WEIGHTS = "text_encoder.safetensors"
+SPECTRAL = ("spectra", "missing")  # entries of a `config` that are not the tower's
 
 
-def encoder_digest(encoder: ImageEncoder) -> str:
+def encoder_digest(encoder: AnyImageEncoder) -> str:
     """Return the digest that identifies an image tower: of its weights, its geometry and its sizes."""
     return state_digest(encoder.state_dict(), encoder.geometry, encoder.config)
 
@@ -65,7 +67,7 @@ def text_encoder_digest(encoder: TextEncoder) -> str:
 
 
 def save_encoders(
-    folder: Path, encoder: ImageEncoder, extra: Mapping[str, Any], *, text: TextEncoder | None = None
+    folder: Path, encoder: AnyImageEncoder, extra: Mapping[str, Any], *, text: TextEncoder | None = None
 ) -> str:
     """Write an image tower, a text tower if it was trained too, and their stamp.
 
@@ -101,7 +103,7 @@ def save_encoders(
     return digest
 
 
-def load_image_encoder(folder: Path, *, verify: bool = False) -> tuple[ImageEncoder, dict[str, Any]]:
+def load_image_encoder(folder: Path, *, verify: bool = False) -> tuple[AnyImageEncoder, dict[str, Any]]:
     """Load the image tower: float32 as saved, in evaluation mode, on the CPU.
 
     Digests are checked once per file (size, modification time and inode); the user's cache records the result.
@@ -124,7 +126,7 @@ def load_image_encoder(folder: Path, *, verify: bool = False) -> tuple[ImageEnco
         geometry = Geometry.from_dict(stamp["geometry"])
         check_sizes(stamp["model"])
         with torch.device("meta"):
-            encoder = ImageEncoder(geometry=geometry, **stamp["model"])
+            encoder = _without_weights(geometry, stamp["model"])
         encoder.load_state_dict(state, assign=True)
     except (KeyError, TypeError, ValueError, RuntimeError, SettingError) as error:
         raise RunError(
@@ -134,6 +136,13 @@ def load_image_encoder(folder: Path, *, verify: bool = False) -> tuple[ImageEnco
     if not checked_once(folder / WEIGHTS, fact, lambda: encoder_digest(encoder) == stamp.get("digest"), again=verify):
         raise _unfit(folder / WEIGHTS)
     return encoder.eval(), stamp
+
+
+def _without_weights(geometry: Geometry, model: Mapping[str, Any]) -> AnyImageEncoder:
+    """Build the encoder that a `config` describes."""
+    sizes = {name: value for name, value in model.items() if name not in SPECTRAL}
+    tower = ImageEncoder(geometry=geometry, **sizes)
+    return SpectralEncoder(tower, **{name: model[name] for name in SPECTRAL}) if "spectra" in model else tower
 
 
 def load_text_encoder(folder: Path) -> TextEncoder:

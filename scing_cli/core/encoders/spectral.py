@@ -36,6 +36,8 @@ class SpectralEncoder(nn.Module):
         join: `concat`: the outputs stand side by side, S times as wide as the tower's. `mean`: their mean.
     """
 
+    kind = "image"
+
     def __init__(
         self, tower: ImageEncoder, spectra: Sequence[str], *, missing: str = LEFT_OUT, join: str = CONCAT
     ) -> None:
@@ -88,6 +90,14 @@ class SpectralEncoder(nn.Module):
     def learn_cameras(self, names: Sequence[str], seed: int) -> None:
         """Add a trainable vector for each camera, as `ImageEncoder.learn_cameras` does."""
         self.tower.learn_cameras(names, seed)
+
+    def learn_prompts(self, tokens: int, depth: int, seed: int) -> None:
+        """Add trainable deep prompts to the tower, as `ImageEncoder.learn_prompts` does."""
+        self.tower.learn_prompts(tokens, depth, seed)
+
+    def set_prompts(self, prompts: Tensor) -> None:
+        """Use given deep prompts in the tower, as `ImageEncoder.set_prompts` does."""
+        self.tower.set_prompts(prompts)
 
     def camera_rows(self, names: Sequence[str]) -> Tensor:
         """Return the row of each camera's vector, (B,) int64; -1 for a camera without a vector."""

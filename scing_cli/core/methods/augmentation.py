@@ -19,4 +19,5 @@ def augmentation_of(settings: Schedule, geometry: Geometry, *, occlusion: float)
         occlusion=occlusion,
         padding=round(PADDING * geometry.height / FULL_HEIGHT),
         black=black_value(geometry.mean, geometry.std),
+        independent=settings.independent_augmentation,
     )

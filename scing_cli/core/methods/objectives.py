@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from scing_cli.core.encoders.image import ImageEncoder, ImageFeatures
+from scing_cli.core.encoders.image import ImageFeatures
+from scing_cli.core.encoders.spectral import AnyImageEncoder
 from scing_cli.core.methods.losses import Similarity, batch_hard_triplet, cross_modal_triplet, text_classification
 from scing_cli.core.methods.task import Losses
 from scing_cli.core.runtime import draw_seed, seeded
@@ -77,7 +78,7 @@ class ClipReidObjective(Objective):
         settings: The arguments of `Objective`.
     """
 
-    def __init__(self, encoder: ImageEncoder, **settings: Any) -> None:
+    def __init__(self, encoder: AnyImageEncoder, **settings: Any) -> None:
         super().__init__(**settings)
         self.necks = nn.ModuleDict()
         self.heads = nn.ModuleDict()
@@ -111,7 +112,7 @@ def neck_and_head(width: int, identities: int) -> tuple[nn.BatchNorm1d, nn.Linea
 
 
 def build_objective(
-    settings: VisualSettings, *, encoder: ImageEncoder, texts: Tensor, similarity: Similarity
+    settings: VisualSettings, *, encoder: AnyImageEncoder, texts: Tensor, similarity: Similarity
 ) -> Objective:
     """Build the losses that the settings choose; the seed of the settings initialises their parameters."""
     options: dict[str, Any] = {

@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from scing_cli.core.batches import random_batches
 from scing_cli.core.batches.augment import Augmentation
 from scing_cli.core.encoders.attention import RunBlock
-from scing_cli.core.encoders.image import ImageEncoder, ImageFeatures
+from scing_cli.core.encoders.image import ImageFeatures
+from scing_cli.core.encoders.spectral import AnyImageEncoder
 from scing_cli.core.methods.task import IMAGES, NOTHING, PIXELS, Batch, Batches, Cached, Key, not_cached
 from scing_cli.core.runtime import Advance, Reporter, autocast, generator, to_device
 
@@ -34,7 +35,7 @@ class ViewEncoder:
         run: Runs the tower's blocks before the last, compiled for example; None for `run_block`.
     """
 
-    tower: ImageEncoder
+    tower: AnyImageEncoder
     image: Augmentation
     precision: str
     run: RunBlock | None = None

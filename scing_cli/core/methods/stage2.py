@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from scing_cli.core.batches.augment import Augmentation
 from scing_cli.core.encoders.attention import RunBlock
 from scing_cli.core.encoders.compiled import CompiledBlock
-from scing_cli.core.encoders.image import ImageEncoder
+from scing_cli.core.encoders.spectral import AnyImageEncoder
 from scing_cli.core.methods.augmentation import augmentation_of
 from scing_cli.core.methods.losses import Similarity
 from scing_cli.core.methods.objectives import Objective, build_objective
@@ -40,7 +40,7 @@ class VisualTuning:
     def __init__(
         self,
         *,
-        encoder: ImageEncoder,
+        encoder: AnyImageEncoder,
         objective: Objective,
         labels: Tensor,
         cameras: Tensor | None,
@@ -84,7 +84,8 @@ def tune_visual(settings: VisualSettings, inputs: StageInputs) -> VisualTuning:
     encoder, texts, device = inputs.clip.image, inputs.earlier, inputs.labels.device
     if not isinstance(texts, IdentityTexts):
         raise TypeError(f"stage 2 needs the texts of identities, not {texts!r}")
-    similarity, vectors = Similarity(texts.similarity, texts.logit_scale), texts.vectors
+    similarity = Similarity(texts.similarity, texts.logit_scale)
+    vectors = joined_texts(texts.vectors, similarity, encoder.embed_dim)
     vectors = vectors if vectors.is_meta else vectors.to(device)
     objective = build_objective(settings, encoder=encoder, texts=vectors, similarity=similarity)
     return VisualTuning(
@@ -96,6 +97,24 @@ def tune_visual(settings: VisualSettings, inputs: StageInputs) -> VisualTuning:
         precision=inputs.precision,
         run=CompiledBlock() if settings.compile else None,
     )
+
+
+def joined_texts(texts: Tensor, similarity: Similarity, width: int) -> Tensor:
+    """Return texts for images whose vectors are those of S spectra, joined; for S = 1 the texts as they are.
+
+    Each text is repeated for each spectrum. A dot product with it is the mean of those with the spectra. A cosine is
+    the mean of the spectra's cosines too, weighted with the lengths of their vectors.
+
+    Args:
+        texts: (K, D), prepared for the similarity.
+        similarity: How images and texts are compared.
+        width: S D, the width of the images' vectors.
+
+    Returns:
+        (K, S D), prepared for the similarity.
+    """
+    spectra = width // texts.shape[1]
+    return texts if spectra == 1 else similarity.prepare(texts.repeat(1, spectra) / spectra)
 
 
 VISUAL_STAGE = VisualStage(tune_visual)

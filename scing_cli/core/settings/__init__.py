@@ -6,7 +6,8 @@ method, add a row to `METHODS` and a package to `core/methods`.
 
     field              description of a setting; the base class of settings
     schedule_settings  settings that both stages share
-    prompt_settings    stage 1, and the table of methods
+    method_table       the table of methods
+    prompt_settings    stage 1
     visual_settings    stage 2
     data_settings      the data of stage 1
     settings_file      read settings from a TOML file and from options; write them as JSON
@@ -14,14 +15,8 @@ method, add a row to `METHODS` and a package to `core/methods`.
 
 from scing_cli.core.settings.data_settings import DataSettings
 from scing_cli.core.settings.field import Setting, Settings, check_used
-from scing_cli.core.settings.prompt_settings import (
-    METHODS,
-    MethodSpec,
-    PromptSettings,
-    check_method,
-    find_method,
-    unread,
-)
+from scing_cli.core.settings.method_table import METHODS, MethodSpec, find_method
+from scing_cli.core.settings.prompt_settings import PromptSettings, check_method, unread
 from scing_cli.core.settings.schedule_settings import Schedule
 from scing_cli.core.settings.settings_file import (
     TABLES,

@@ -1,16 +1,10 @@
-"""Settings of stage 1, and the table of methods.
-
-To add a method, add a row to `METHODS` and its package to `core/methods` (`methods.load_method` imports it). A setting
-that only some methods read names them: `Setting(..., methods=("scing",))`.
-"""
+"""Settings of stage 1. A setting that only some methods read names them: `Setting(..., methods=("scing",))`."""
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -20,7 +14,6 @@ from scing_cli.core.settings.field import (
     IMAGES,
     METHOD,
     MODEL,
-    PAIRS,
     SCHEDULE,
     Count,
     Probability,
@@ -30,9 +23,11 @@ from scing_cli.core.settings.field import (
     Weight,
     option_of,
 )
+from scing_cli.core.settings.method_table import BOUND, DEEP, METHODS, SEEN, find_method, rows_of
 from scing_cli.core.settings.schedule_settings import (
     EPOCHS,
     FINAL_LR,
+    INDEPENDENT,
     LR,
     SHAPE,
     WEIGHT_DECAY,
@@ -40,50 +35,14 @@ from scing_cli.core.settings.schedule_settings import (
     Schedule,
     Shape,
 )
+from scing_cli.core.spectra import SPECTRA, VISIBLE, parse_spectra
 
 if TYPE_CHECKING:
     from scing_cli.core.settings.visual_settings import VisualSettings
 
+ALL = "all"  # spectra
 BANK = re.compile(r"bank:([2-9]|[1-5][0-9]|6[0-4])")
 SIZE = re.compile(r"([1-9][0-9]{0,3})x([1-9][0-9]{0,3})")
-DEEP = ("prompt-decoupling",)  # methods with deep prompts
-SEEN = ("scing", *DEEP)  # methods that augment images in stage 1
-
-
-@dataclasses.dataclass(frozen=True)
-class MethodSpec:
-    """One row of the table of methods.
-
-    Args:
-        summary: One line for messages.
-        module: Name of the package in `core/methods`, which has the stages of `Method`.
-        published: Names of its rows in the paper's tables.
-        rows: What a training row is: one of `images`, or one of `pairs` of an image and a caption.
-        trains_prompts: Whether stage 1 trains anything; if not, it only makes the run.
-    """
-
-    summary: str
-    module: str
-    published: tuple[str, ...] = ()
-    rows: str = IMAGES
-    trains_prompts: bool = True
-
-
-METHODS: Mapping[str, MethodSpec] = MappingProxyType(
-    {
-        "scing": MethodSpec(
-            "SVIP gated visual prompts and PDCA consistency", "scing", ("SCING", "CLIP-ReID + SVIP + PDCA")
-        ),
-        "clip-reid": MethodSpec("each identity's own tokens, the baseline", "clip_reid", ("CLIP-ReID",)),
-        "cocoop": MethodSpec("a meta-net adds the image to every token", "cocoop", ("CoCoOp", "CLIP-ReID + metanet")),
-        "prompt-decoupling": MethodSpec(
-            "words and images: deep prompts in both encoders, then both are tuned", "prompt_decoupling", rows=PAIRS
-        ),
-        "direct": MethodSpec(
-            "words and images: both encoders are tuned without prompts", "direct", rows=PAIRS, trains_prompts=False
-        ),
-    }
-)
 
 
 def _known_views(text: str) -> str:
@@ -96,6 +55,15 @@ def _known_size(text: str | None) -> str | None:
     if text is not None and not SIZE.fullmatch(text):
         raise ValueError("must be a height and a width in pixels, as in 384x128")
     return text
+
+
+def _known_spectra(text: str) -> str:
+    if text.strip().lower() == ALL:
+        return ALL
+    try:
+        return ",".join(parse_spectra(text, "--spectra"))
+    except SettingError as error:
+        raise ValueError(f"must be {ALL} or names of {', '.join(SPECTRA)}, each once") from error
 
 
 class PromptSettings(Schedule):
@@ -132,6 +100,25 @@ class PromptSettings(Schedule):
             "Height and width of the images in pixels.", MODEL, metavar="HxW", default="256x128, or the model's own"
         ),
     ] = None
+    spectra: Annotated[
+        str,
+        AfterValidator(_known_spectra),
+        Setting(
+            "Spectra that the model reads of each observation; all: those that the data have.",
+            MODEL,
+            metavar="rgb,nir,tir|all",
+            rows=IMAGES,
+        ).with_default("method", *BOUND, default=ALL),
+    ] = VISIBLE
+    missing: Annotated[
+        Literal["mean", "zero"],
+        Setting(
+            "A missing spectrum counts as the mean of the others, or as grey pixels.",
+            MODEL,
+            rows=IMAGES,
+            idle_with=(("spectra", VISIBLE),),
+        ),
+    ] = "mean"
     gate: Annotated[
         Literal["channel", "token"],
         Setting("SVIP's gate: one value per channel, or per token.", METHOD, methods=("scing",)),
@@ -175,6 +162,9 @@ class PromptSettings(Schedule):
     flip: Annotated[Probability, Setting("Probability of a flip in perturbed images.", METHOD, methods=SEEN)] = 0.5
     erase: Annotated[Probability, Setting("Probability of erasing in perturbed images.", METHOD, methods=SEEN)] = 0.5
     crop: Annotated[Probability, Setting("Probability of a crop in perturbed images.", METHOD, methods=SEEN)] = 0.5
+    independent_augmentation: Annotated[
+        bool, dataclasses.replace(INDEPENDENT, methods=("scing", *BOUND), idle_with=(("spectra", VISIBLE),))
+    ] = False
     prompt_tokens: Annotated[
         int, Field(ge=1, le=64), Setting("Deep prompt tokens per block and encoder.", METHOD, methods=DEEP)
     ] = 4
@@ -208,25 +198,6 @@ class PromptSettings(Schedule):
         """Number of views per image in the bank; None for fresh views."""
         bank = BANK.fullmatch(self.views)
         return int(bank[1]) if bank else None
-
-
-def find_method(name: str) -> MethodSpec:
-    """Return the row of a method.
-
-    Raises:
-        SettingError: If there is no such method; the message lists all.
-    """
-    if name not in METHODS:
-        close = difflib.get_close_matches(name, METHODS, n=1)
-        known = "; ".join(f"{key} ({spec.summary})" for key, spec in METHODS.items())
-        hint = f"Did you mean {close[0]}? " if close else ""
-        raise SettingError(f"--method {name!r} is unknown.", f"{hint}Known: {known}.")
-    return METHODS[name]
-
-
-def rows_of(method: str) -> str:
-    """Return the kind of a method's training rows; `images` for a method that is not known."""
-    return METHODS[method].rows if method in METHODS else IMAGES
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:

@@ -38,6 +38,8 @@ SHAPE = Setting("Learning rate after the warm-up.", SCHEDULE)
 WARMUP_EPOCHS = Setting("Epochs over which the learning rate rises.", SCHEDULE)
 FINAL_LR = Setting("Learning rate at the end of a cosine.", SCHEDULE, idle_with=(("schedule", "steps"),))
 
+INDEPENDENT = Setting("Flip and crop each spectrum on its own, instead of all alike.", SCHEDULE, rows=IMAGES)
+
 
 class Schedule(Settings):
     """Settings of both stages: Adam with coupled weight decay, batches, and the learning rate (paper, 4.2)."""
@@ -77,6 +79,7 @@ class Schedule(Settings):
     flip: Annotated[Probability, Setting("Probability of a horizontal flip.", SCHEDULE)] = 0.5
     erase: Annotated[Probability, Setting("Probability of random erasing.", SCHEDULE)] = 0.5
     crop: Annotated[Probability, Setting("Probability of a padded random crop.", SCHEDULE)] = 0.5
+    independent_augmentation: Annotated[bool, INDEPENDENT] = False
     seed: Annotated[int, Field(ge=0, lt=2**63), Setting("Seed of every random draw.", MACHINE)] = 0
     precision: Annotated[
         Literal["auto", "fp32", "bf16"],

@@ -19,7 +19,8 @@ from scing_cli.core.settings.field import (
     Setting,
     Weight,
 )
-from scing_cli.core.settings.prompt_settings import METHODS, check_read, rows_of
+from scing_cli.core.settings.method_table import METHODS, rows_of
+from scing_cli.core.settings.prompt_settings import check_read
 from scing_cli.core.settings.schedule_settings import (
     EPOCHS,
     FINAL_LR,

@@ -20,7 +20,7 @@ from scing_cli.core.runtime import Silent
 from scing_cli.core.workflows.embed.export_place import ONNX, TRANSFORMERS
 
 if TYPE_CHECKING:
-    from scing_cli.core.encoders.image import ImageEncoder
+    from scing_cli.core.encoders.spectral import AnyImageEncoder
 
 LEAST_COSINE = 0.9999  # smallest cosine similarity of a written export's vectors to the encoder's
 LARGEST_ONNX = 2**31 - 2**20  # bytes of weights: a file of Protocol Buffers has at most 2 GB
@@ -79,7 +79,7 @@ def _cannot(chosen: str, what: str, other: str) -> SettingError:
     return SettingError(f"--export-format {chosen} cannot hold {what}.", f"Use {other}.")
 
 
-def check_size(encoder: ImageEncoder) -> None:
+def check_size(encoder: AnyImageEncoder) -> None:
     """Check that an encoder's weights fit into one ONNX file.
 
     Raises:
@@ -93,7 +93,7 @@ def check_size(encoder: ImageEncoder) -> None:
         )
 
 
-def encoder_vectors(encoder: ImageEncoder, pixels: Pixels) -> Named:
+def encoder_vectors(encoder: AnyImageEncoder, pixels: Pixels) -> Named:
     """Return both descriptors of images, computed by an encoder on the CPU in float32.
 
     Args:

@@ -25,7 +25,7 @@ from scing_cli.core.workflows.shared.starting_encoder import starting_clip
 
 if TYPE_CHECKING:
     from scing_cli.core.encoders.clip import ClipModel
-    from scing_cli.core.encoders.image import ImageEncoder
+    from scing_cli.core.encoders.spectral import AnyImageEncoder
 
 __all__ = ["ExportReport", "export_encoder"]
 
@@ -137,7 +137,9 @@ def export_encoder(
     )
 
 
-def _write_onnx(target: Path, encoder: ImageEncoder, digest: str, pixels: Pixels, *, kind: str, force: bool) -> float:
+def _write_onnx(
+    target: Path, encoder: AnyImageEncoder, digest: str, pixels: Pixels, *, kind: str, force: bool
+) -> float:
     """Write an ONNX file and return the smallest cosine of its vectors to the encoder's."""
     import onnx
 

@@ -132,7 +132,7 @@ def count_costs(setting: Setting | None = None) -> Efficiency:
         SettingError: If the model cannot have this stride.
     """
     setting = setting or Setting()
-    encoder = empty_clip(setting.model, stride=setting.stride).image
+    encoder = empty_clip(setting.model, stride=setting.stride).tower
     return Efficiency(
         setting=setting,
         size=(encoder.geometry.height, encoder.geometry.width),

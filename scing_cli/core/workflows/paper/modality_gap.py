@@ -15,7 +15,7 @@ from PIL import Image
 from scing_cli.core.artifacts import Run, choose_run
 from scing_cli.core.embeddings import Vectors
 from scing_cli.core.encoders.encoder_file import load_image_encoder
-from scing_cli.core.encoders.image import ImageEncoder
+from scing_cli.core.encoders.spectral import AnyImageEncoder
 from scing_cli.core.errors import SettingError
 from scing_cli.core.manifest import Manifest, labels
 from scing_cli.core.methods.prompts_file import IdentityTexts, check_identities, load_texts
@@ -150,7 +150,7 @@ def _read_input(run: Run, data: Path | None, images: int, seed: int) -> _GapInpu
     return _GapInput(run, texts, dataclasses.replace(part, samples=tuple(part.samples[row] for row in rows)))
 
 
-def _embed(given: _GapInput, encoder: ImageEncoder, machine: Machine, reporter: Reporter, text: str) -> Vectors:
+def _embed(given: _GapInput, encoder: AnyImageEncoder, machine: Machine, reporter: Reporter, text: str) -> Vectors:
     """Return the vectors of the sampled images, with their cameras if the encoder has camera vectors (R15)."""
     cameras = [sample.camera for sample in given.part]
     return embed_files(machine.embedder(encoder), given.part.files(), cameras=cameras, reporter=reporter, text=text)

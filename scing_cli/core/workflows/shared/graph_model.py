@@ -15,7 +15,7 @@ from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import RELATIVE_FILE, ModelChoice, OpenedModel
 
 if TYPE_CHECKING:
-    from scing_cli.core.encoders.image import ImageEncoder
+    from scing_cli.core.encoders.spectral import AnyImageEncoder
 
 REMEDY = (
     f"Give the file that made it, where it is now: scing search --model FILE. Or embed the gallery again: {INDEX_AGAIN}"
@@ -69,7 +69,7 @@ def reopen_graph_model(where: Mapping[str, Any], digest: str, source: Path) -> O
 def _opened(file: GraphFile, options: Mapping[str, str]) -> OpenedModel:
     where = {"model": str(file.path), **options}
 
-    def no_tower() -> ImageEncoder:
+    def no_tower() -> AnyImageEncoder:
         raise SettingError(
             f"{file.path} is a finished graph: saliency maps and everything else that needs a CLIP's tower cannot be "
             "computed.",

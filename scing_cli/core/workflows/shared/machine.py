@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from scing_cli.core.embeddings.text_embedder import TextEmbedder
     from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
-    from scing_cli.core.encoders.image import ImageEncoder
+    from scing_cli.core.encoders.spectral import AnyImageEncoder
     from scing_cli.core.encoders.text import TextEncoder
 
 
@@ -56,7 +56,7 @@ class Machine:
         return self.workers or default_workers()
 
     def embedder(
-        self, encoder: ImageEncoder, *, kind: str = "projected", precision: str | None = None
+        self, encoder: AnyImageEncoder, *, kind: str = "projected", precision: str | None = None
     ) -> TorchEmbedder:
         """Return a torch embedder on the device; in float32 unless the user or the caller chose another precision."""
         from scing_cli.core.embeddings.torch_embedder import TorchEmbedder

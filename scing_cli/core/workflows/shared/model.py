@@ -22,7 +22,7 @@ from scing_cli.core.runtime import Reporter
 
 if TYPE_CHECKING:
     from scing_cli.core.embeddings import Embedder
-    from scing_cli.core.encoders.image import ImageEncoder
+    from scing_cli.core.encoders.spectral import AnyImageEncoder
     from scing_cli.core.workflows.shared.machine import Machine
 
 RELATIVE, RELATIVE_FILE = "relative_run", "relative_model"
@@ -134,12 +134,12 @@ class OpenedModel:
     run: Run | None
     cameras: tuple[str, ...]
     openvino_folders: tuple[Path, ...]
-    load: Callable[[], ImageEncoder]
+    load: Callable[[], AnyImageEncoder]
     engine: Callable[[Machine], Embedder] | None = None
     spectra: tuple[str, ...] = ()
 
     @functools.cached_property
-    def encoder(self) -> ImageEncoder:
+    def encoder(self) -> AnyImageEncoder:
         """The tower; it is loaded on the CPU."""
         return self.load()
 
@@ -224,7 +224,7 @@ def reopen_model(where: Mapping[str, Any], digest: str, *, source: Path, reporte
 
     found = find_files(where, source, reporter)
 
-    def load() -> ImageEncoder:
+    def load() -> AnyImageEncoder:
         from scing_cli.core.workflows.shared.plain_model import load_again
 
         return load_again((found, where), digest, source=source, reporter=reporter)
@@ -264,7 +264,7 @@ def _trained(run: Run) -> OpenedModel:
     check_provenance(folder, stamp, remedy=VISUAL_REMEDY)
     cameras = tuple(map(str, stamp["model"].get("cameras") or ()))
 
-    def load() -> ImageEncoder:
+    def load() -> AnyImageEncoder:
         from scing_cli.core.encoders.encoder_file import load_image_encoder
 
         encoder, loaded = load_image_encoder(folder)

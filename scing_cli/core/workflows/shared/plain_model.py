@@ -15,7 +15,7 @@ from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.shared.model import FILES, ModelChoice, OpenedModel, files_of_model, openvino_cache
 
 if TYPE_CHECKING:
-    from scing_cli.core.encoders.image import ImageEncoder
+    from scing_cli.core.encoders.spectral import AnyImageEncoder
 
 MOVED = (
     "Give its folder or its weights file, where it is now: scing search --model PLACE. "
@@ -62,7 +62,9 @@ def open_plain_model(choice: ModelChoice, reporter: Reporter) -> OpenedModel:
     return OpenedModel(digest, where, None, choice.cameras, (openvino_cache(digest),), lambda: image)
 
 
-def load_again(places: Sequence[Mapping[str, Any]], digest: str, *, source: Path, reporter: Reporter) -> ImageEncoder:
+def load_again(
+    places: Sequence[Mapping[str, Any]], digest: str, *, source: Path, reporter: Reporter
+) -> AnyImageEncoder:
     """Load the plain model that made an index.
 
     Args:

@@ -178,6 +178,11 @@ def _moved_rows(run: Run, paths: Sequence[Path]) -> Manifest | None:
     return moved if _has_images(moved) else None
 
 
+def spectra_of(run: Run) -> tuple[str, ...]:
+    """Return the spectra that a run's encoder reads of each observation; none for a model of ordinary images."""
+    return tuple(run.info["model"].get("spectra") or ())
+
+
 def own_cameras(part: Manifest, whole: Manifest, run: Run | None) -> list[str]:
     """Return the camera of each row that is part of a run's data, for camera vectors (R15); empty texts for other rows.
 

@@ -124,4 +124,6 @@ def score_captions(
 
 def _embedded(part: Manifest, embedder: Embedder, text: str, reporter: Reporter) -> Side:
     cameras = [sample.camera for sample in part]
-    return side_of(part, embed_files(embedder, part.files(), cameras=cameras, reporter=reporter, text=text))
+    return side_of(
+        part, embed_files(embedder, part.sources(embedder.spectra), cameras=cameras, reporter=reporter, text=text)
+    )

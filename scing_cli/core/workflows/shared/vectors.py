@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from scing_cli.core.batches import Pixels, resize, sequential, shares
+from scing_cli.core.batches import Pixels, missing_spectra, resize_views, sequential, shares
 from scing_cli.core.datasets.left_out import LeftOut
 from scing_cli.core.embeddings import Embedder, Take, Vectors
 from scing_cli.core.errors import ImageError
@@ -35,7 +35,7 @@ def embed_files(
     into: Vectors | None = None,
     left_out: LeftOut | None = None,
 ) -> Vectors:
-    """Embed image files; at most a few batches of pixels are in memory.
+    """Embed image files or observations; at most a few batches of pixels are in memory.
 
     Args:
         embedder: The model.
@@ -97,19 +97,18 @@ def in_threads(
 def _boxed(
     embedder: Embedder, files: Sequence[Source], box: Box, left_out: LeftOut | None, *, reporter: Reporter, text: str
 ) -> Vectors:
-    """Embed the same box of every image."""
+    """Embed the same box of every image, in all spectra of an observation."""
     geometry, spectra = embedder.geometry, embedder.spectra
+    shape = (3 * max(1, len(spectra)), geometry.height, geometry.width)
 
     def cut(source: Source) -> Pixels | ImageError:
-        pixels = np.zeros((max(1, len(spectra)), 3, geometry.height, geometry.width), np.uint8)
         try:
-            for image, own in zip(read_views(views_of(source, spectra)), pixels, strict=True):
-                if image is not None:
-                    person = crop_box(image, box)
-                    resize(person, geometry.height, geometry.width, geometry.interpolation, into=own)
+            images = [image and crop_box(image, box) for image in read_views(views_of(source, spectra))]
         except ImageError as error:
             return error
-        return pixels.reshape(-1, geometry.height, geometry.width)
+        pixels = np.empty(shape, np.uint8)
+        resize_views(images, geometry.interpolation, into=pixels)
+        return pixels
 
     vectors = np.zeros((len(files), embedder.width), np.float32)
     pool = ThreadPoolExecutor(embedder.workers)
@@ -124,11 +123,8 @@ def _boxed(
                             raise error
                         left_out.add(file_of(files[row]), error)
                 if cuts:
-                    lacking = np.array([[view is None for view in views_of(files[row], spectra)] for row in cuts])
-                    missing = lacking if spectra and lacking.any() else None
-                    vectors[list(cuts)] = embedder.pixels(
-                        np.stack(list(cuts.values())), missing=missing
-                    )  # (B, 3 S, H, W)
+                    missing = missing_spectra([files[row] for row in cuts], spectra)
+                    vectors[list(cuts)] = embedder.pixels(np.stack(list(cuts.values())), missing=missing)
                 advance(len(rows))
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

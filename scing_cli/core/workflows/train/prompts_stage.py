@@ -22,6 +22,7 @@ from scing_cli.core.settings.schedule_settings import MINUTES
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.readable import readable_rows
 from scing_cli.core.workflows.shared.run_data import read_sources
+from scing_cli.core.workflows.shared.seen_rows import chosen_spectra, seen_rows
 from scing_cli.core.workflows.train.run_entries import given_as, open_or_create
 from scing_cli.core.workflows.train.session import TrainingSession
 from scing_cli.core.workflows.train.training_rows import captioned
@@ -107,8 +108,12 @@ def train_prompts(
     check_used(settings)
     source = read_sources(paths, layout=layout, include_val=include_val, reporter=reporter, check=_check_source)
     manifest = captioned(with_own_paths(source.manifest), settings.method, reporter)
+    spectra = chosen_spectra(settings, manifest, reporter)
+    manifest = seen_rows(manifest, spectra, reporter)
     left_out, total = LeftOut(strict=strict), len(manifest.part("train"))
-    manifest = readable_rows(manifest, "train", left_out=left_out, workers=machine.threads(), reporter=reporter)
+    manifest = readable_rows(
+        manifest, "train", left_out=left_out, workers=machine.threads(), reporter=reporter, spectra=spectra
+    )
     announce_left_out(len(left_out), total, reporter, what="training image")
     check_training(manifest)
     if settings.compile:
@@ -131,7 +136,7 @@ def train_prompts(
         with memory, compile_advice():
             from scing_cli.core.workflows.train.stage1_input import read_input
 
-            inputs = read_input(manifest, settings, machine, left_out, reporter)
+            inputs = read_input(manifest, settings, machine, left_out, reporter, spectra=spectra)
             training = Unfinished(
                 target,
                 "prompts",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 
 from scing_cli.core.artifacts import Run
@@ -11,10 +12,11 @@ from scing_cli.core.batches import identity_batches, random_batches
 from scing_cli.core.datasets.left_out import LeftOut
 from scing_cli.core.embeddings import Embedder
 from scing_cli.core.evaluation import Scores
-from scing_cli.core.manifest import Manifest
+from scing_cli.core.manifest import Manifest, Sample
 from scing_cli.core.methods import Batches, Task
 from scing_cli.core.runtime import Reporter, Silent
 from scing_cli.core.settings import Schedule
+from scing_cli.core.spectra import image_files
 from scing_cli.core.training import AdamGroups, Fit, LearningRate, MetricsLog, Trainer
 from scing_cli.core.workflows.shared.readable import find_unreadable
 from scing_cli.core.workflows.shared.scoring import score_parts
@@ -106,19 +108,30 @@ def dry_run_evaluation(manifest: Manifest, embedder: Embedder) -> Scores | None:
     """
     if not {"query", "gallery"} <= set(manifest.splits()):
         return None
+    manifest = manifest.seen_in(embedder.spectra)
     known = set(manifest.part("gallery").identities())
     queries = [sample for sample in manifest.part("query") if sample.identity in known][:FEW]
     identities = {sample.identity for sample in queries}
     paths = {sample.path for sample in queries}  # a query may be in the gallery as well
     gallery_rows = manifest.part("gallery")
     matches = [row for row in gallery_rows if row.identity in identities and row.path not in paths][: 8 * FEW]
-    left_out = LeftOut()  # an evaluation leaves such images out as well
-    files = [manifest.file(row) for row in (*queries, *matches)]
-    find_unreadable(files, left_out=left_out, workers=embedder.workers, reporter=Silent())
-    for rows in (queries, matches):
-        left_out.check_not_all([manifest.file(row) for row in rows])
-    queries, matches = ([row for row in rows if manifest.file(row) not in left_out] for rows in (queries, matches))
+    queries, matches = (_readable(manifest, rows, embedder) for rows in (queries, matches))
     if not {row.identity for row in queries} & {row.identity for row in matches}:
         return None
     query, gallery = (Manifest(manifest.root, tuple(rows), manifest.name) for rows in (queries, matches))
     return score_parts(query, gallery, embedder, protocol="no-camera", reporter=Silent())
+
+
+def _readable(manifest: Manifest, rows: Sequence[Sample], embedder: Embedder) -> list[Sample]:
+    """Return the rows whose images can be read, because an evaluation leaves the others out as well.
+
+    Raises:
+        ImageError: If there is none.
+    """
+    left_out = LeftOut()
+    sources = Manifest(manifest.root, tuple(rows), manifest.name).sources(embedder.spectra)
+    files = [image_files(source) for source in sources]
+    find_unreadable(list(chain(*files)), left_out=left_out, workers=embedder.workers, reporter=Silent())
+    lost = [next((file for file in own if file in left_out), own[0]) for own in files]
+    left_out.check_not_all(lost)
+    return [row for row, file in zip(rows, lost, strict=True) if file not in left_out]

@@ -80,7 +80,7 @@ class Stage1Input:
 
     def run_info(self, origin: Mapping[str, Any], settings: PromptSettings) -> dict[str, Any]:
         """Return the entries of run.json; `origin` has those of how the data were given."""
-        clip, manifest = self.clip, self.manifest
+        clip, manifest, spectra = self.clip, self.manifest, list(self.clip.image.spectra)
         return {
             "data": {"root": str(manifest.root.absolute()), "name": manifest.name, **origin}
             | {"fingerprint": manifest.fingerprint()},
@@ -91,6 +91,7 @@ class Stage1Input:
                 "geometry": clip.image.geometry.as_dict(),
                 "digest": self.digest,
                 "text_digest": self.text_digest,
+                **({"spectra": spectra, "missing": settings.missing} if spectra else {}),
             },
             "seed": settings.seed,
             "machine": {"device": self.embedder.device.type, "precision": self.embedder.precision},
@@ -99,9 +100,18 @@ class Stage1Input:
 
 
 def read_input(
-    manifest: Manifest, settings: PromptSettings, machine: Machine, left_out: LeftOut, reporter: Reporter
+    manifest: Manifest,
+    settings: PromptSettings,
+    machine: Machine,
+    left_out: LeftOut,
+    reporter: Reporter,
+    *,
+    spectra: tuple[str, ...] = (),
 ) -> Stage1Input:
-    """Load the CLIP of the settings to the device, and list the rows of the training."""
+    """Load the CLIP of the settings to the device, and list the rows of the training.
+
+    The vectors of several spectra are joined by their mean, which has the width of a text.
+    """
     device = machine.torch_device()
     clip = load_clip(
         settings.model,
@@ -114,6 +124,7 @@ def read_input(
         reporter=reporter,
     )
     digest, text_digest = encoder_digest(clip.image), tensors_digest(clip.text.state_dict(), {})
+    clip = clip.reading(spectra, missing=settings.missing, join="mean")
     precision = choose_precision(settings.precision, device, auto="bf16")
     embedder = machine.embedder(clip.image, precision=precision)
     clip.text.to(device)

@@ -25,6 +25,7 @@ from scing_cli.core.settings import VisualSettings, given_settings, saved_settin
 from scing_cli.core.training import AdamGroups
 from scing_cli.core.workflows.shared.caption_side import captions_of, images_of_test
 from scing_cli.core.workflows.shared.machine import Machine
+from scing_cli.core.workflows.shared.run_data import spectra_of
 from scing_cli.core.workflows.shared.scoring import score_captions, score_parts, sides
 from scing_cli.core.workflows.shared.starting_encoder import starting_clip
 from scing_cli.core.workflows.train.training_images import make_batches
@@ -139,7 +140,7 @@ class Stage2Input:
             self.run.inference,
             encoder,
             digest,
-            [self.rows.part.file(sample) for sample in samples],
+            self.rows.part.sources(encoder.spectra)[:CROPS],
             cameras=[sample.camera for sample in samples] if encoder.cameras else None,
             workers=self.machine.threads(),
             reporter=reporter,
@@ -195,6 +196,7 @@ def read_input(
     earlier = first.load(run.stage("prompts"))
     check_identities(earlier, run.identities, where=str(run.path))
     clip = starting_clip(run, earlier.model_digest, pretrained, reporter, text_digest=earlier.text_digest)
+    clip = clip.reading(spectra_of(run), missing=run.info["model"].get("missing", "mean"), join="concat")
     for name in ("image", "text"):  # on the device meta, a tower that is not trained takes no memory
         getattr(clip, name).to(machine.torch_device() if name in stage.towers else "meta")
     if settings.camera_embedding:

@@ -208,7 +208,8 @@ def check_same(earlier: Unfinished, facts: Mapping[str, Any], *, resume: bool | 
 def machine_of(device: str, precision: str, part: Manifest) -> dict[str, Any]:
     """Return what the result of a training may depend on in addition to its facts."""
     # sizes and times instead of contents: reading all images would take too long
-    states = [file.stat() for file in part.files() if file.exists()]
+    files = [part.root / path for row in part for path in dict.fromkeys(path for path, _ in row.images.values())]
+    states = [file.stat() for file in files if file.exists()]
     images = text_digest("\n".join(f"{state.st_size} {state.st_mtime_ns}" for state in states))
     threads = default_threads()
     return {"device": device, "precision": precision, "threads": threads, "versions": versions(), "images": images}

@@ -23,7 +23,7 @@ from scing_cli.core.settings import VisualSettings, of_method, saved_settings
 from scing_cli.core.settings.schedule_settings import MINUTES
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.readable import readable_rows
-from scing_cli.core.workflows.shared.run_data import run_manifest
+from scing_cli.core.workflows.shared.run_data import run_manifest, spectra_of
 from scing_cli.core.workflows.shared.scoring import Caution, trained_on
 from scing_cli.core.workflows.train.run_lock import lock_run
 from scing_cli.core.workflows.train.session import TrainingSession
@@ -130,7 +130,13 @@ def train_visual(
         model = opened.info["model"]
         hub.locate(model["model"], pretrained or model["pretrained"], reporter=reporter)
         total = sum(len(manifest.part(split)) for split in ("train", *(("val",) if validate else ())))
-        readable = functools.partial(readable_rows, left_out=left_out, workers=machine.threads(), reporter=reporter)
+        readable = functools.partial(
+            readable_rows,
+            left_out=left_out,
+            workers=machine.threads(),
+            reporter=reporter,
+            spectra=spectra_of(opened),
+        )
         validation = readable(manifest, "val") if validate else None
         manifest = readable(manifest, "train")
         announce_left_out(len(left_out), total, reporter)

@@ -1,0 +1,57 @@
+"""Which spectra a model reads of a data set, and the rows that have an image of them."""
+
+from __future__ import annotations
+
+from scing_cli.core.errors import SettingError, counted, spelled
+from scing_cli.core.manifest import Manifest
+from scing_cli.core.runtime import Reporter
+from scing_cli.core.settings import PromptSettings, find_method
+from scing_cli.core.settings.prompt_settings import ALL
+from scing_cli.core.spectra import VISIBLE, in_words, parse_spectra
+
+
+def chosen_spectra(settings: PromptSettings, manifest: Manifest, reporter: Reporter) -> tuple[str, ...]:
+    """Return the spectra that a training reads; none for the ordinary model of visible images.
+
+    Args:
+        settings: Of stage 1.
+        manifest: The data.
+        reporter: Receives a note if the data have more spectra than a method reads by default.
+
+    Raises:
+        SettingError: If the data have no image of a spectrum that is named.
+    """
+    there = manifest.spectra() or (VISIBLE,)
+    chosen = there if settings.spectra == ALL else parse_spectra(settings.spectra, "--spectra")
+    if lacking := tuple(spectrum for spectrum in chosen if spectrum not in there):
+        raise SettingError(
+            f"--spectra {settings.spectra}: {spelled(manifest.name)} has no {in_words(lacking)} images.",
+            f"Spectra that it has: {', '.join(there)}.",
+        )
+    further = tuple(spectrum for spectrum in there if spectrum not in chosen)
+    if further and "spectra" not in settings.model_fields_set:
+        reporter.note(
+            f"Only the {in_words(chosen)} images are read; the data have {in_words(further)} ones too: --spectra {ALL}"
+        )
+    return chosen if find_method(settings.method).spectral else ordinary(chosen)
+
+
+def ordinary(spectra: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the spectra of a model; none for the visible alone, which an ordinary model reads."""
+    return () if spectra == (VISIBLE,) else spectra
+
+
+def seen_rows(manifest: Manifest, spectra: tuple[str, ...], reporter: Reporter) -> Manifest:
+    """Return the rows that have an image which the model reads, and report how many have none.
+
+    Args:
+        manifest: The rows.
+        spectra: The model's spectra; none for a model of ordinary images.
+        reporter: Receives a warning about rows that are left out.
+    """
+    seen = manifest.seen_in(spectra)
+    if without := len(manifest) - len(seen):
+        names = in_words(spectra or (VISIBLE,)).replace(" and ", " or ")
+        have = counted(without, "row has", "rows have")
+        reporter.warn(f"{have} no {names} image: left out.")
+    return seen
