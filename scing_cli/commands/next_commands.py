@@ -7,11 +7,20 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scing_cli.core.settings import METHODS
+
 if TYPE_CHECKING:
     from scing_cli.core.artifacts import Run
     from scing_cli.core.workflows.embed.embed_report import EmbedReport
 
 INDEX = Path("gallery.faiss")
+
+
+def after_stage1(run: Run, method: str) -> str:
+    """Return the command that trains stage 2, or for a method without one the command that embeds the gallery."""
+    if not METHODS[method].has_stage2:
+        return embed_command(run)
+    return shlex.join(["scing", "train-visual", "--run", str(run.path)])
 
 
 def embed_command(run: Run) -> str:

@@ -136,7 +136,7 @@ SearchRun = Annotated[
 DescriptorKind = Annotated[
     str,
     typer.Option(
-        "--descriptor", help="The vector to compare (R10).", metavar="projected|concat", rich_help_panel=MODEL
+        "--descriptor", help="The vector to compare (R10).", metavar="projected|concat|class", rich_help_panel=MODEL
     ),
 ]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from scing_cli.commands import options
 from scing_cli.commands.console import Terminal
+from scing_cli.commands.next_commands import after_stage1
 from scing_cli.commands.option_checks import check_exist
 from scing_cli.commands.settings import Config, with_settings
 from scing_cli.commands.show_training import show_course, training_payload
@@ -90,4 +90,4 @@ def train_prompts(
     if not terminal.result(payload):
         show_course("Stage 1", report, terminal)
         terminal.say(f"Run: {report.run.path}")
-        terminal.say(f"Next: {shlex.join(['scing', 'train-visual', '--run', str(report.run.path)])}")
+        terminal.say(f"Next: {after_stage1(report.run, settings.method)}")

@@ -41,7 +41,7 @@ def train_visual(
         from scing_cli.core.workflows.train.unfinished import choose_unfinished
 
         named = run if name is None else (run.parent if run else RUNS) / name
-        unfinished = choose_unfinished(named, "visual", warn=terminal.warn)
+        unfinished = choose_unfinished(named, "visual", source=run, warn=terminal.warn)
         name = None
         run, settings = unfinished.folder, unfinished.settings(VisualSettings, {**table, **picked})
         device, validate = unfinished.device(device), validate or unfinished.given.get("validate") is True

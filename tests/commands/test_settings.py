@@ -63,17 +63,20 @@ def test_what_a_setting_says_of_others_is_true(command):
 
 def test_defaults_in_help_are_those_of_the_stage():
     prompts, visual = map(options_of, STAGES)
-    assert prompts["--warmup-epochs"].help == "Epochs over which the learning rate rises (default: 0)."
+    assert prompts["--warmup-epochs"].help == "Epochs over which the learning rate rises (default: 0; dmpt: 10)."
     rises = "Epochs over which the learning rate rises"
     assert visual["--warmup-epochs"].help == f"{rises} (default: 10; prompt-decoupling, direct: 5)."
     assert prompts["--occlusion"].help == "Probability of occlusion in PDCA's views (scing; default: 0.5)."
     assert visual["--occlusion"].help == "Probability of occlusion; raise it for occluded queries (default: 0)."
     assert visual["--margin"].help == "Margin of the triplet loss (default: 0.2; clip-reid: 0.3)."
     assert visual["--milestones"].help.endswith("(default: 30,50).")
-    assert prompts["--lr"].help == "Learning rate (default: 5e-5; prompt-decoupling: 0.0003)."
+    assert prompts["--lr"].help == "Learning rate (default: 5e-5; prompt-decoupling: 0.0003; dmpt: 0.00035)."
     assert visual["--lr"].help == "Learning rate (default: 5e-5; prompt-decoupling, direct: 1e-5)."
     assert visual["--mask-words"].help.endswith("(prompt-decoupling, direct; default: 0).")
-    assert prompts["--warmup-lr"].help.endswith("(default: a tenth of --lr).")
+    assert prompts["--warmup-lr"].help.endswith("(default: a tenth of --lr; dmpt: 3.5e-6).")
+    assert prompts["--bias-lr-factor"].help.endswith("(default: 1; dmpt: 2).")
+    assert prompts["--semantic-tokens"].help == "Prompt tokens per block that all spectra share (dmpt; default: 8)."
+    assert prompts["--tokens"].help.endswith("(scing, clip-reid, cocoop; default: 4).")
     assert prompts["--gate"].metavar == "channel|token"
     assert prompts["--first-epoch"].metavar == "0|1"
 

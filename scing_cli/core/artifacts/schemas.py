@@ -24,7 +24,7 @@ Size = Annotated[int, Field(ge=1, le=2**17)]
 Side = Annotated[int, Field(ge=1, le=LARGEST_SIDE)]
 Means = Annotated[list[Annotated[float, Field(ge=-100, le=100)]], Field(min_length=3, max_length=3)]
 Deviations = Annotated[list[Annotated[float, Field(ge=1e-4, le=100)]], Field(min_length=3, max_length=3)]
-Descriptor = Literal["projected", "concat"]
+Descriptor = Literal["projected", "concat", "class"]
 
 
 def _ordered(names: list[str]) -> list[str]:
@@ -76,6 +76,14 @@ class PromptedEntry(Entry):
         return self
 
 
+class BoundEntry(Entry):
+    """Numbers of the prompts of an encoder of several spectra."""
+
+    specific: Size
+    semantic: Size
+    bind: Size
+
+
 class TowerEntry(PromptedEntry):
     """Sizes of an image tower: its `config`."""
 
@@ -88,6 +96,7 @@ class TowerEntry(PromptedEntry):
     cameras: list[str] | None = None
     spectra: SpectraNames | None = None
     missing: Missing | None = None
+    dmpt: BoundEntry | None = None
 
 
 class TextSizesEntry(PromptedEntry):

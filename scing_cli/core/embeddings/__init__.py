@@ -18,7 +18,7 @@ from PIL import Image
 from scing_cli.core.batches import ImageLoader, PixelBatch, Pixels, resize, sequential
 from scing_cli.core.datasets.left_out import LeftOut
 from scing_cli.core.encoders.camera_embedding import camera_rows
-from scing_cli.core.encoders.geometry import Geometry, check_descriptor
+from scing_cli.core.encoders.geometry import CLASS, Geometry, check_class, check_descriptor
 from scing_cli.core.errors import DataError, counted, spelled
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.spectra import VISIBLE, Source, file_of
@@ -40,10 +40,14 @@ class Embedder(abc.ABC):
         cameras: Cameras that have a vector (R15).
         embed_dim: Width of the projection.
         tower_width: Width of the class token.
-        kind: `projected`, or `concat` ([CLS] after ln_post, joined with the projection).
+        kind: `projected`; `concat` ([CLS] after ln_post, joined with the projection); or `class`.
         precision: Precision of the tower (R17): `fp32` or `bf16`.
         batch_size: Number of images per batch.
         workers: Number of threads that decode images.
+        class_dim: Width of the descriptor `class`; 0 for an encoder without one.
+
+    Raises:
+        SettingError: If the encoder does not have this kind of descriptor.
     """
 
     engine: str
@@ -61,11 +65,13 @@ class Embedder(abc.ABC):
         precision: str,
         batch_size: int,
         workers: int,
+        class_dim: int = 0,
     ) -> None:
         self.geometry = geometry
         self.cameras = tuple(cameras)
         self.kind = check_descriptor(kind)
-        self.width = embed_dim + (tower_width if kind == "concat" else 0)
+        check_class(kind, class_dim)
+        self.width = {"concat": embed_dim + tower_width, CLASS: class_dim}.get(kind, embed_dim)
         self.precision = precision
         self.batch_size = batch_size
         self.workers = workers

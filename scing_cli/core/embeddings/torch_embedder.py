@@ -53,6 +53,7 @@ class TorchEmbedder(Embedder):
             precision=precision,
             batch_size=batch_size,
             workers=workers,
+            class_dim=encoder.class_dim,
         )
         self.encoder = encoder.eval()
         self.spectra = encoder.spectra

@@ -136,7 +136,7 @@ class BoundPromptEncoder(SpectralEncoder):
 
     @property
     def class_dim(self) -> int:
-        """Width of g, and of s: S D."""
+        """Width of g, the descriptor `class`, and of s: S D."""
         return self.blocks * self.tower.embed_dim
 
     @property

@@ -18,7 +18,8 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 STATISTICS = {"half": (HALF, HALF), "clip": (CLIP_MEAN, CLIP_STD)}
 LARGEST_SIDE = 4096
 INTERPOLATIONS = ("bicubic", "bilinear")
-DESCRIPTORS = ("projected", "concat")
+DESCRIPTORS = ("projected", "concat")  # of every CLIP
+CLASS = "class"  # of encoders whose `class_dim` is not 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -96,14 +97,36 @@ class Geometry:
 
 
 def check_descriptor(kind: str) -> str:
-    """Return the kind of descriptor if it is known: `projected`, or `concat` for class token and projection joined.
+    """Return the kind of descriptor if it is known.
+
+    Args:
+        kind: `projected`; `concat` for class token and projection joined; `class` for the projected class tokens alone,
+            of an encoder whose `projected` has more.
 
     Raises:
         SettingError: If the kind is unknown.
     """
-    if kind not in DESCRIPTORS:
-        raise SettingError(f"--descriptor {kind!r} is unknown.", f"Known: {', '.join(DESCRIPTORS)}.")
+    known = (*DESCRIPTORS, CLASS)
+    if kind not in known:
+        raise SettingError(f"--descriptor {kind!r} is unknown.", f"Known: {', '.join(known)}.")
     return kind
+
+
+def check_class(kind: str, class_dim: int) -> None:
+    """Check that an encoder has the descriptor `class`, if that is the kind.
+
+    Args:
+        kind: A known kind.
+        class_dim: The encoder's.
+
+    Raises:
+        SettingError: If it does not.
+    """
+    if kind == CLASS and not class_dim:
+        raise SettingError(
+            "--descriptor class needs a model of --method dmpt: the usual descriptor of others is the class token's.",
+            "Leave --descriptor out.",
+        )
 
 
 def _value(name: str, value: Any) -> Any:

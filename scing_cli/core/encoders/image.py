@@ -16,7 +16,7 @@ from torch.nn import functional
 from scing_cli.core.encoders.attention import RunBlock, layer_norm
 from scing_cli.core.encoders.camera_embedding import camera_rows
 from scing_cli.core.encoders.deep_prompts import PromptedTower
-from scing_cli.core.encoders.geometry import Geometry, check_descriptor
+from scing_cli.core.encoders.geometry import CLASS, Geometry, check_descriptor
 from scing_cli.core.encoders.last_block import LastBlock, dense_block, last_block, read_blocks
 from scing_cli.core.runtime import draw_seed
 
@@ -56,6 +56,7 @@ class ImageEncoder(PromptedTower):
     """
 
     kind = "image"
+    class_dim = 0  # of `BoundPromptEncoder`
     spectra: tuple[str, ...] = ()  # of `SpectralEncoder`; an ordinary tower reads one image
 
     def __init__(
@@ -208,11 +209,12 @@ def descriptor(features: ImageFeatures, kind: str = "projected", *, unit: bool =
 
     Args:
         features: Features of one batch.
-        kind: `projected`, or `concat` for class token and projection joined; they are normalized after joining.
+        kind: `projected`, or `concat` for class token and projection joined; they are normalized after joining. `class`
+            for the first half of `projected`, of an encoder that has such a descriptor (`class_dim`).
         unit: Whether the descriptors are normalized to unit length.
 
     Returns:
-        Shape (B, D), or (B, W + D) for `concat`; float32.
+        Shape (B, D), or (B, W + D) for `concat`, (B, D / 2) for `class`; float32.
 
     Raises:
         SettingError: If the kind is unknown.
@@ -220,4 +222,6 @@ def descriptor(features: ImageFeatures, kind: str = "projected", *, unit: bool =
     joined = features.projected.float()
     if check_descriptor(kind) == "concat":
         joined = torch.cat((features.cls.float(), joined), dim=1)
+    elif kind == CLASS:
+        joined = joined[:, : joined.shape[1] // 2]
     return functional.normalize(joined, dim=1) if unit else joined

@@ -78,6 +78,11 @@ class SpectralEncoder(nn.Module):
         return self.blocks * self.tower.embed_dim
 
     @property
+    def class_dim(self) -> int:
+        """Width of the descriptor `class`; 0 for an encoder without one."""
+        return 0
+
+    @property
     def proj(self) -> nn.Parameter:
         """The tower's projection, (W, D)."""
         return self.tower.proj

@@ -34,10 +34,10 @@ class Method(Protocol):
     """What a method's package offers.
 
     Args:
-        stages: Its stages, in the order in which they are trained.
+        stages: Its stages, in the order in which they are trained; None for a stage 2 that it does not have.
     """
 
-    stages: tuple[PromptStage, VisualStage]
+    stages: tuple[PromptStage, VisualStage | None]
 
 
 def load_method(name: str) -> Method:

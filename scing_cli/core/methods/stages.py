@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from scing_cli.core.encoders.clip import ClipModel
+from scing_cli.core.encoders.spectral import AnyImageEncoder
 from scing_cli.core.methods.task import Batches, Cached, Task, not_cached
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.settings import PromptSettings, VisualSettings
@@ -89,6 +90,7 @@ class StageInputs:
         features: V of every training image as the tower returns it, (N, D) float32, on the device; None unless the
             stage asks for it.
         captions: The caption of each row; empty where rows are images.
+        thing: What the images show, in one word.
         cameras: (N,) rows of the encoder's camera vectors (R15), on the device; None for an encoder without them.
         earlier: What stage 1 saved; None in stage 1.
         note: Shows a message about what the task changes of the settings or the data.
@@ -99,6 +101,7 @@ class StageInputs:
     precision: str
     features: Tensor | None = None
     captions: Sequence[str] = ()
+    thing: str = "person"
     cameras: Tensor | None = None
     earlier: Stage1Result | None = None
     note: Callable[[str], object] = str
@@ -111,16 +114,18 @@ class PromptStage:
     Args:
         build: Makes the task; None if the stage trains nothing.
         save: Writes the result of a task, or of none, to the run's folder of stage 1.
-        load: Reads and checks what `save` wrote.
+        load: Reads and checks what `save` wrote; None for a method without stage 2.
         reads_features: Whether the task needs V of every training image.
         parts: The first part of a trained parameter's name -> its name in messages, where the two differ.
+        encoder: Returns the image encoder that a task has trained; None for a method whose stage 2 does that.
     """
 
     build: Callable[[PromptSettings, StageInputs], PromptTask] | None
     save: Callable[[Path, Any, PromptSettings, Origin], None]
-    load: Callable[[Path], Stage1Result]
+    load: Callable[[Path], Stage1Result] | None
     reads_features: bool = False
     parts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    encoder: Callable[[Any], AnyImageEncoder] | None = None
     name: str = "train-prompts"
 
 

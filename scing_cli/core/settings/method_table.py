@@ -14,7 +14,7 @@ from scing_cli.core.errors import SettingError
 from scing_cli.core.settings.field import IMAGES, PAIRS
 
 DEEP = ("prompt-decoupling",)  # methods with deep prompts
-BOUND: tuple[str, ...] = ()  # methods that bind spectra by prompts
+BOUND = ("dmpt",)  # methods that bind spectra by prompts
 OF_IDENTITIES = ("scing", "clip-reid", "cocoop")  # methods that learn prompts of identities
 SEEN = ("scing", *DEEP, *BOUND)  # methods that augment images in stage 1
 
@@ -30,6 +30,7 @@ class MethodSpec:
         rows: What a training row is: one of `images`, or one of `pairs` of an image and a caption.
         trains_prompts: Whether stage 1 trains anything; if not, it only makes the run.
         spectral: Whether its model is one of observations even if it reads only the visible images.
+        has_stage2: Whether there is a stage 2; if not, stage 1 trains everything.
     """
 
     summary: str
@@ -38,6 +39,7 @@ class MethodSpec:
     rows: str = IMAGES
     trains_prompts: bool = True
     spectral: bool = False
+    has_stage2: bool = True
 
 
 METHODS: Mapping[str, MethodSpec] = MappingProxyType(
@@ -52,6 +54,12 @@ METHODS: Mapping[str, MethodSpec] = MappingProxyType(
         ),
         "direct": MethodSpec(
             "words and images: both encoders are tuned without prompts", "direct", rows=PAIRS, trains_prompts=False
+        ),
+        "dmpt": MethodSpec(
+            "three spectra: prompts in a frozen encoder, and an exchange between spectra",
+            "dmpt",
+            spectral=True,
+            has_stage2=False,
         ),
     }
 )

@@ -23,14 +23,19 @@ from scing_cli.core.settings.field import (
     Weight,
     option_of,
 )
-from scing_cli.core.settings.method_table import BOUND, DEEP, METHODS, SEEN, find_method, rows_of
+from scing_cli.core.settings.method_table import BOUND, DEEP, METHODS, OF_IDENTITIES, SEEN, find_method, rows_of
 from scing_cli.core.settings.schedule_settings import (
+    BIAS_FACTOR,
     EPOCHS,
     FINAL_LR,
     INDEPENDENT,
     LR,
     SHAPE,
+    WARMUP_EPOCHS,
+    WARMUP_LR,
     WEIGHT_DECAY,
+    BiasFactor,
+    EpochNumber,
     FinalRate,
     Schedule,
     Shape,
@@ -42,6 +47,7 @@ if TYPE_CHECKING:
 
 ALL = "all"  # spectra
 BANK = re.compile(r"bank:([2-9]|[1-5][0-9]|6[0-4])")
+TokenCount = Annotated[int, Field(ge=1, le=64)]
 SIZE = re.compile(r"([1-9][0-9]{0,3})x([1-9][0-9]{0,3})")
 
 
@@ -69,11 +75,23 @@ def _known_spectra(text: str) -> str:
 class PromptSettings(Schedule):
     """Settings of stage 1 (`[train-prompts]`): model, prompts and losses."""
 
-    epochs: Annotated[Count, EPOCHS.with_default("method", *DEEP, default=20)] = 120
-    lr: Annotated[Rate, LR.with_default("method", *DEEP, default=3e-4)] = 5e-5
-    weight_decay: Annotated[Weight, WEIGHT_DECAY.with_default("method", *DEEP, default=0.0)] = 5e-4
-    schedule: Annotated[Shape, SHAPE.with_default("method", *DEEP, default="cosine")] = "steps"
-    final_lr: Annotated[FinalRate, FINAL_LR.with_default("method", *DEEP, default=0.0)] = 1e-6
+    epochs: Annotated[
+        Count, EPOCHS.with_default("method", *DEEP, default=20).with_default("method", *BOUND, default=60)
+    ] = 120
+    lr: Annotated[
+        Rate, LR.with_default("method", *DEEP, default=3e-4).with_default("method", *BOUND, default=3.5e-4)
+    ] = 5e-5
+    weight_decay: Annotated[
+        Weight, WEIGHT_DECAY.with_default("method", *DEEP, default=0.0).with_default("method", *BOUND, default=1e-4)
+    ] = 5e-4
+    schedule: Annotated[Shape, SHAPE.with_default("method", *DEEP, *BOUND, default="cosine")] = "steps"
+    warmup_epochs: Annotated[EpochNumber, WARMUP_EPOCHS.with_default("method", *BOUND, default=10)] = 0
+    warmup_lr: Annotated[Rate | None, WARMUP_LR.with_default("method", *BOUND, default=3.5e-6)] = None
+    final_lr: Annotated[
+        FinalRate,
+        FINAL_LR.with_default("method", *DEEP, default=0.0).with_default("method", *BOUND, default=3.5e-7),
+    ] = 1e-6
+    bias_lr_factor: Annotated[BiasFactor, BIAS_FACTOR.with_default("method", *BOUND, default=2.0)] = 1.0
     method: Annotated[str, Setting(f"One of {', '.join(METHODS)}.", METHOD, metavar="NAME")] = "scing"
     model: Annotated[str, Setting("CLIP model to start from.", MODEL, metavar="NAME")] = "ViT-B-16-quickgelu"
     pretrained: Annotated[
@@ -123,7 +141,9 @@ class PromptSettings(Schedule):
         Literal["channel", "token"],
         Setting("SVIP's gate: one value per channel, or per token.", METHOD, methods=("scing",)),
     ] = "channel"
-    tokens: Annotated[int, Field(ge=2, le=32), Setting("L, learnable tokens per identity.", METHOD, rows=IMAGES)] = 4
+    tokens: Annotated[
+        int, Field(ge=2, le=32), Setting("L, learnable tokens per identity.", METHOD, methods=OF_IDENTITIES)
+    ] = 4
     fused_tokens: Annotated[
         int, Field(ge=1, le=31), Setting("M of the L tokens, fused with SVIP's part.", METHOD, methods=("scing",))
     ] = 2
@@ -133,11 +153,11 @@ class PromptSettings(Schedule):
     consistency_weight: Annotated[
         Weight, Setting("Weight of the consistency loss, lambda of Eq. 16.", METHOD, methods=("scing",))
     ] = 1.0
-    contrast: Annotated[Literal["supervised", "infonce"], Setting("Positives of Eq. 1.", METHOD, rows=IMAGES)] = (
-        "supervised"
-    )
+    contrast: Annotated[
+        Literal["supervised", "infonce"], Setting("Positives of Eq. 1.", METHOD, methods=OF_IDENTITIES)
+    ] = "supervised"
     similarity: Annotated[
-        Literal["cosine", "dot"], Setting("How the losses compare images and texts.", METHOD, rows=IMAGES)
+        Literal["cosine", "dot"], Setting("How the losses compare images and texts.", METHOD, methods=OF_IDENTITIES)
     ] = "cosine"
     sampler: Annotated[
         Literal["identity", "random"], Setting("Batches of identities, or of any images.", SCHEDULE, rows=IMAGES)
@@ -171,6 +191,13 @@ class PromptSettings(Schedule):
     prompt_depth: Annotated[
         int, Field(ge=1, le=256), Setting("Blocks that have deep prompts of their own.", METHOD, methods=DEEP)
     ] = 12
+    specific_tokens: Annotated[
+        TokenCount, Setting("Prompt tokens per block that each spectrum has of its own.", METHOD, methods=BOUND)
+    ] = 4
+    semantic_tokens: Annotated[
+        TokenCount, Setting("Prompt tokens per block that all spectra share.", METHOD, methods=BOUND)
+    ] = 8
+    bind_tokens: Annotated[TokenCount, Setting("Tokens through which the spectra exchange.", METHOD, methods=BOUND)] = 4
     identity_text: Annotated[
         Literal["mean-condition", "mean-text"],
         Setting("How an identity's text w_k is computed.", METHOD, methods=("scing", "cocoop")),

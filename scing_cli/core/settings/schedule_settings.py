@@ -30,12 +30,20 @@ def _rising(epochs: tuple[int, ...]) -> tuple[int, ...]:
 Milestones = Annotated[tuple[Count, ...], AfterValidator(_rising)]
 EpochNumber = Annotated[int, Field(ge=0, le=1_000_000)]
 FinalRate = Annotated[float, Field(ge=0, le=10)]
+BiasFactor = Annotated[float, Field(gt=0, le=100)]
 Shape = Literal["steps", "cosine"]
 EPOCHS = Setting("Number of epochs.", SCHEDULE)
 LR = Setting("Learning rate.", SCHEDULE)
 WEIGHT_DECAY = Setting("Adam's weight decay, coupled.", SCHEDULE)
 SHAPE = Setting("Learning rate after the warm-up.", SCHEDULE)
 WARMUP_EPOCHS = Setting("Epochs over which the learning rate rises.", SCHEDULE)
+WARMUP_LR = Setting(
+    "Learning rate at the start of the warm-up.",
+    SCHEDULE,
+    default="a tenth of --lr",
+    idle_with=(("warmup_epochs", 0),),
+)
+BIAS_FACTOR = Setting("Factor of the learning rate for biases.", SCHEDULE)
 FINAL_LR = Setting("Learning rate at the end of a cosine.", SCHEDULE, idle_with=(("schedule", "steps"),))
 
 INDEPENDENT = Setting("Flip and crop each spectrum on its own, instead of all alike.", SCHEDULE, rows=IMAGES)
@@ -58,20 +66,10 @@ class Schedule(Settings):
         ),
     ] = (30, 50)
     warmup_epochs: Annotated[EpochNumber, WARMUP_EPOCHS] = 0
-    warmup_lr: Annotated[
-        Rate | None,
-        Setting(
-            "Learning rate at the start of the warm-up.",
-            SCHEDULE,
-            default="a tenth of --lr",
-            idle_with=(("warmup_epochs", 0),),
-        ),
-    ] = None
+    warmup_lr: Annotated[Rate | None, WARMUP_LR] = None
     final_lr: Annotated[FinalRate, FINAL_LR] = 1e-6
     first_epoch: Annotated[Literal[0, 1], Setting("Number of the first epoch; 1 as in CLIP-ReID's code.", SCHEDULE)] = 0
-    bias_lr_factor: Annotated[
-        float, Field(gt=0, le=100), Setting("Factor of the learning rate for biases.", SCHEDULE)
-    ] = 1.0
+    bias_lr_factor: Annotated[BiasFactor, BIAS_FACTOR] = 1.0
     batch_size: Annotated[int, Field(ge=2, le=65_536), Setting("Images in a batch.", SCHEDULE)] = 64
     instances: Annotated[
         int, Field(ge=1, le=1024), Setting("Images per identity in a batch.", SCHEDULE, rows=IMAGES)

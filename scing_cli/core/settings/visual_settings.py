@@ -19,7 +19,7 @@ from scing_cli.core.settings.field import (
     Setting,
     Weight,
 )
-from scing_cli.core.settings.method_table import METHODS, rows_of
+from scing_cli.core.settings.method_table import METHODS, find_method, rows_of
 from scing_cli.core.settings.prompt_settings import check_read
 from scing_cli.core.settings.schedule_settings import (
     EPOCHS,
@@ -108,8 +108,12 @@ def check_planned(method: str, table: Mapping[str, Any]) -> None:
     """Check before stage 1 that its method reads what a file says for stage 2.
 
     Raises:
-        SettingError: If it does not.
+        SettingError: If it does not, or has no stage 2.
     """
+    if table and not find_method(method).has_stage2:
+        raise SettingError(
+            f"[train-visual]: --method {method} has one stage, which train-prompts trains.", "Leave that table out."
+        )
     check_read(method, VisualSettings, [name.replace("-", "_") for name in table])
     check_loss(method, str(table.get("stage2-loss", LOSSES[rows_of(method)][0])))
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
+from bound import bound_encoder
 from oracles.spectral import joined
 from PIL import Image
 from tiny import tiny_clip
@@ -13,7 +16,7 @@ from torch.nn import functional as F
 from scing_cli.core.batches import normalise, resize
 from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
 from scing_cli.core.encoders.spectral import SpectralEncoder
-from scing_cli.core.errors import DataError, ImageError
+from scing_cli.core.errors import DataError, ImageError, SettingError
 from scing_cli.core.runtime import Silent
 from scing_cli.core.spectra import Observation, View
 
@@ -135,3 +138,20 @@ def test_an_image_is_the_visible_one_of_an_observation(clip, files):
     expected = one.files([Observation((View(file), None, None)) for file in files], reporter=Silent(), text="embed")
     np.testing.assert_allclose(one.images(images), expected, atol=1e-6)
     np.testing.assert_allclose(one.files(files, reporter=Silent(), text="embed"), expected, atol=1e-6)
+
+
+def test_the_descriptor_class_is_the_first_half_of_what_binds_spectra(clip):
+    encoder, pixels = bound_encoder(), np.random.default_rng(1).integers(0, 256, (2, 9, 32, 16), np.uint8)
+    clip = dataclasses.replace(clip, image=encoder)
+    whole = embedder(clip).pixels(pixels, unit=False)
+    own = embedder(clip, kind="class")
+    assert (own.width, whole.shape) == (48, (2, 96))
+    np.testing.assert_allclose(own.pixels(pixels, unit=False), whole[:, :48], atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(own.pixels(pixels), axis=1), 1, atol=1e-6)
+    assert embedder(clip, kind="concat").width == 96 + 3 * 32
+
+
+def test_other_encoders_have_no_descriptor_class(clip):
+    for encoder in (clip.image, SpectralEncoder(clip.image, ("rgb", "nir"))):
+        with pytest.raises(SettingError, match="--descriptor class needs a model of --method dmpt"):
+            embedder(dataclasses.replace(clip, image=encoder), kind="class")

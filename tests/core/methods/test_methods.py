@@ -10,12 +10,13 @@ from tiny import tiny_clip
 from scing_cli.core.errors import SettingError
 from scing_cli.core.methods import Similarity, load_method
 from scing_cli.core.methods.task import Batch
-from scing_cli.core.settings import METHODS, PromptSettings, VisualSettings, build_settings, check_method
+from scing_cli.core.settings import METHODS, PromptSettings, VisualSettings, build_settings, check_method, unread
+from scing_cli.core.settings.method_table import OF_IDENTITIES
 
 LABELS = torch.tensor([0, 0, 1, 1, 2, 2])
 KEY = (0, "test", 0, 0)
 every_method = pytest.mark.parametrize("method", METHODS)
-of_images = pytest.mark.parametrize("method", [name for name, spec in METHODS.items() if spec.rows == "images"])
+of_images = pytest.mark.parametrize("method", OF_IDENTITIES)
 
 
 def normals(*shape, seed=0):
@@ -98,13 +99,17 @@ def test_an_unknown_method_lists_the_known_ones():
         ("clip-reid", {"identity_text": "mean-text"}, "--identity-text is"),
         ("cocoop", {"consistency": False}, "--no-consistency is"),
         ("cocoop", {"flip": 0.5}, "--flip is"),
+        ("clip-reid", {"specific_tokens": 2, "bind_tokens": 2}, "--specific-tokens, --bind-tokens are"),
+        ("dmpt", {"tokens": 5, "contrast": "infonce", "similarity": "dot"}, "--tokens, --contrast, --similarity are"),
+        ("dmpt", {"prompt_tokens": 2, "prompt_depth": 2}, "--prompt-tokens, --prompt-depth are"),
     ],
 )
 def test_what_a_method_does_not_read_is_refused(method, given, named):
     with pytest.raises(SettingError) as caught:
         check_method(build_settings(PromptSettings, {"method": method}, given))
     assert caught.value.what == f"{named} not read by --method {method}."
-    check_method(build_settings(PromptSettings, {"method": "scing"}, given))
+    own = next(name for name in METHODS if not {entry.replace("-", "_") for entry in given} & unread(name))
+    check_method(build_settings(PromptSettings, {"method": own}, given))
 
 
 @every_method

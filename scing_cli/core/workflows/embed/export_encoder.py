@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from scing_cli.core.artifacts import Run, replacing
 from scing_cli.core.batches import Pixels
 from scing_cli.core.encoders.export_facts import KEY, export_facts
-from scing_cli.core.encoders.geometry import Geometry, check_descriptor
+from scing_cli.core.encoders.geometry import Geometry, check_class, check_descriptor
 from scing_cli.core.errors import ScingError, SettingError, WeightsError
 from scing_cli.core.paths import StrPath, as_path
 from scing_cli.core.reporting import LIBRARY_REPORTER
@@ -98,7 +98,7 @@ def export_encoder(
     """
     target, machine = as_path(target), machine or Machine()
     chosen = choose_format(target, export_format)
-    check_descriptor(descriptor)
+    check_class(check_descriptor(descriptor), 0)
     check_target(target, chosen, force=force)
     if choice.model is not None and Path(choice.model).suffix.lower() in _GRAPHS:
         raise SettingError(

@@ -164,7 +164,7 @@ def _train(
     write_manifest(inputs.manifest, opened.manifest, relative_to=inputs.manifest.root)
     task = _task(inputs, settings, reporter)
     fit = None if task is None else _fit(task, opened, inputs, settings, session=session, reporter=reporter)
-    inputs.stage.save(opened.stage("prompts"), task, settings, inputs.origin(settings))
+    inputs.save(opened.stage("prompts"), opened.stage("visual"), task, settings)
     rows, counts = inputs.rows, (inputs.trainable(task), inputs.frozen())
     people, images = len(rows.part.identities()), len(rows.part)
     return PromptsReport(opened, people, images, fit, *counts, captions=len(rows.captions))
@@ -185,8 +185,8 @@ def _fit(
     task.prepare(inputs.batches(IMAGES), reporter, session.checkpoints.cached)
 
     def dry_run(folder: Path) -> None:
-        inputs.stage.save(folder, task, settings, inputs.origin(settings))
-        dry_run_evaluation(inputs.manifest, inputs.embedder)
+        inputs.save(folder, folder / "visual", task, settings)
+        dry_run_evaluation(inputs.manifest, inputs.embedder_of(task))
 
     return train(
         task,

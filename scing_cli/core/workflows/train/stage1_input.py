@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from scing_cli.core.datasets.left_out import LeftOut
 from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
 from scing_cli.core.encoders.clip import ClipModel, load_clip
-from scing_cli.core.encoders.encoder_file import encoder_digest, tensors_digest
+from scing_cli.core.encoders.encoder_file import encoder_digest, save_encoders, tensors_digest
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.methods import Batches, Origin, PromptStage, Task, load_method
 from scing_cli.core.runtime import Reporter, choose_precision
 from scing_cli.core.settings import PromptSettings, saved_settings
+from scing_cli.core.training.gradients import trainable_by_name
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.train.training_images import make_batches
 from scing_cli.core.workflows.train.training_rows import TrainingRows, training_rows
@@ -63,11 +65,32 @@ class Stage1Input:
     def trainable(self, task: Task | None) -> dict[str, int]:
         """Count the trainable parameters of each part of the prompts."""
         counts: dict[str, int] = {}
-        for name, value in task.trainable().named_parameters() if task is not None else ():
+        for name, value in trainable_by_name(task.trainable()) if task is not None else ():
             part = name.partition(".")[0]
             part = self.stage.parts.get(part, part)
             counts[part] = counts.get(part, 0) + value.numel()
         return counts
+
+    def save(self, prompts: Path, visual: Path, task: Task | None, settings: PromptSettings) -> None:
+        """Write the result of the stage: to `visual` the image encoder if the stage trains it, then to `prompts`."""
+        if task is not None and self.stage.encoder is not None:
+            facts = {"started_from": self.digest, "trained_by": self.stage.name}
+            save_encoders(visual, self.stage.encoder(task), facts)
+        self.stage.save(prompts, task, settings, self.origin(settings))
+
+    def embedder_of(self, task: Task) -> TorchEmbedder:
+        """Return the embedder that an evaluation after the stage would use: with the encoder that it trains, if any."""
+        if self.stage.encoder is None:
+            return self.embedder
+        own = self.embedder
+        return TorchEmbedder(
+            self.stage.encoder(task),
+            kind=own.kind,
+            device=own.device,
+            precision=own.precision,
+            batch_size=own.batch_size,
+            workers=own.workers,
+        )
 
     def frozen(self) -> dict[str, int]:
         """Count the frozen parameters of each tower."""

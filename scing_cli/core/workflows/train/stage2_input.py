@@ -16,6 +16,7 @@ from scing_cli.core.embeddings.openvino_text import make_openvino_text
 from scing_cli.core.embeddings.text_embedder import TorchTextEmbedder
 from scing_cli.core.encoders.clip import ClipModel
 from scing_cli.core.encoders.encoder_file import save_encoders, text_encoder_digest
+from scing_cli.core.errors import RunError
 from scing_cli.core.evaluation import Scores
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.methods import Batches, Stage1Result, StageInputs, Task, VisualStage, load_method
@@ -193,6 +194,8 @@ def read_input(
         RunError: If what stage 1 saved is damaged, or belongs to other identities or another model.
     """
     first, stage = load_method(settings.method).stages
+    if first.load is None or stage is None:
+        raise RunError(f"--method {settings.method} has no stage 2.", "Choose a run of another method.")
     earlier = first.load(run.stage("prompts"))
     check_identities(earlier, run.identities, where=str(run.path))
     clip = starting_clip(run, earlier.model_digest, pretrained, reporter, text_digest=earlier.text_digest)

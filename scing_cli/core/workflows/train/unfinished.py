@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,7 +29,7 @@ from scing_cli.core.artifacts import (
 from scing_cli.core.errors import RunError, SettingError
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import default_threads
-from scing_cli.core.settings import Schedule, build_settings, saved_settings
+from scing_cli.core.settings import METHODS, Schedule, build_settings, saved_settings
 from scing_cli.core.workflows.train.run_lock import RunLockedError, is_locked, lock_run
 
 Kind = TypeVar("Kind", bound=Schedule)
@@ -108,16 +109,19 @@ def read_unfinished(folder: Path, stage: str) -> Unfinished | None:
     return Unfinished(folder, stage, content["facts"], content["given"], content["machine"])
 
 
-def choose_unfinished(folder: Path | None, stage: str, *, warn: Callable[[str], object] = str) -> Unfinished:
+def choose_unfinished(
+    folder: Path | None, stage: str, *, source: Path | None = None, warn: Callable[[str], object] = str
+) -> Unfinished:
     """Return the unfinished training of a stage in a run, or the newest one in `runs/`.
 
     Args:
         folder: The run; None to search `runs/` for a training that is neither damaged nor running.
         stage: `prompts` or `visual`.
+        source: The run whose stage 1 the training uses, if it is another one.
         warn: Called with a message about each damaged one.
 
     Raises:
-        RunError: If there is no such training.
+        RunError: If there is no such training, or the run's method has no such stage.
     """
     if folder is not None:
         found = read_unfinished(folder, stage)
@@ -125,10 +129,27 @@ def choose_unfinished(folder: Path | None, stage: str, *, warn: Callable[[str], 
         candidates = all_unfinished(stage, warn)
         found = next((training for training in candidates if not is_locked(training.folder)), None)
     if found is None:
+        for path in (folder, source) if stage == "visual" else ():
+            if path is not None and (path / "run.json").is_file():
+                check_stage2(open_run(path))
         where = str(folder) if folder is not None else f"./{RUNS}"
         what = f"--resume: there is no unfinished {STAGES[stage]} in {where}."
         raise RunError(what, "Leave --resume out to start one.")
     return found
+
+
+def check_stage2(run: Run) -> None:
+    """Check that the method of a run has a stage 2.
+
+    Raises:
+        RunError: If it has none.
+    """
+    method = run.prompt_settings()["method"]
+    if method in METHODS and not METHODS[method].has_stage2:
+        raise RunError(
+            f"{run.path} is of --method {method}, which has one stage: train-prompts trains its image encoder too.",
+            f"Use it as it is: scing embed --run {shlex.quote(str(run.path))}. Or name a run of another method: --run",
+        )
 
 
 def find_same(stage: str, facts: Mapping[str, Any]) -> Iterator[Path]:

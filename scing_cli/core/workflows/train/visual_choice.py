@@ -13,7 +13,7 @@ from scing_cli.core.errors import RunError, ScingError
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.settings import VisualSettings, saved_settings
 from scing_cli.core.workflows.train.run_lock import is_locked
-from scing_cli.core.workflows.train.unfinished import all_unfinished, state_folder
+from scing_cli.core.workflows.train.unfinished import all_unfinished, check_stage2, state_folder
 
 PLANNED = "planned"
 Build = Callable[[Mapping[str, Any], str], VisualSettings]
@@ -32,7 +32,7 @@ def choose_visual_run(
         reporter: Receives notes and warnings.
 
     Raises:
-        RunError: If there is no such run.
+        RunError: If there is no such run, or its method has no stage 2.
         SettingError: If the settings are not valid.
     """
     if run is None and resume is not False and (same := _same(build)) is not None:
@@ -87,6 +87,7 @@ def planned_settings(run: Run) -> Mapping[str, Any]:
 
 
 def _built(run: Run, build: Build) -> VisualSettings:
+    check_stage2(run)
     return build(planned_settings(run), run.prompt_settings()["method"])
 
 
