@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from scing_cli.commands.console import Terminal
 from scing_cli.core.errors import counted
+from scing_cli.core.spectra import SPECTRA
 
 if TYPE_CHECKING:
     from scing_cli.core.datasets.inspect import Spread
     from scing_cli.core.datasets.published_counts import PartCount
+    from scing_cli.core.datasets.spectrum_counts import SpectrumCount
     from scing_cli.core.workflows.prepare.prepare_data import Preparation
 
 
@@ -40,8 +42,15 @@ def payload(report: Preparation) -> dict[str, Any]:
         "sheet": str(report.sheet) if report.sheet else None,
         "held_out": _held_out(report),
         **({"captions": dataclasses.asdict(report.captions)} if report.captions else {}),
+        **_spectra(report),
         "next": report.next_command,
     }
+
+
+def _spectra(report: Preparation) -> dict[str, Any]:
+    """Return the counts of each spectrum, if the data has several."""
+    counts = {spectrum: dataclasses.asdict(count) for spectrum, count in report.spectra.items()}
+    return {"spectra": counts} if counts else {}
 
 
 def _counts(part: PartCount, report: Preparation) -> dict[str, int]:
@@ -155,9 +164,20 @@ def _figures(report: Preparation) -> Iterator[str]:
     if set(report.suffixes) != {".jpg"}:
         counts = (f"{count:,} {suffix or 'without a suffix'}" for suffix, count in report.suffixes.items())
         yield f"Image files: {', '.join(counts)}."
+    if report.spectra:
+        yield _spectra_line(report.spectra)
     found = report.inspection
     if found.widths and found.heights:
         yield f"Pixels: width {_spread(found.widths)}, height {_spread(found.heights)}."
+
+
+def _spectra_line(spectra: Mapping[str, SpectrumCount]) -> str:
+    """Return the counts of each spectrum as a sentence."""
+    parts = []
+    for spectrum, count in spectra.items():
+        faults = [f"{number:,} {what}" for what in ("missing", "unreadable") if (number := getattr(count, what))]
+        parts.append(f"{SPECTRA[spectrum]} {', '.join([f'{count.images:,}', *faults])}")
+    return f"Images of each spectrum: {'; '.join(parts)}."
 
 
 def _spread(spread: Spread) -> str:

@@ -16,7 +16,7 @@ from scing_cli.core.datasets.dataset import Dropped
 from scing_cli.core.datasets.published_counts import Comparison, PartCount, compare
 from scing_cli.core.datasets.reading import trained_on_val
 from scing_cli.core.errors import ImageError, spelled
-from scing_cli.core.imagefile import read_image
+from scing_cli.core.imagefile import check_strip, read_image
 from scing_cli.core.manifest import SPLITS, Manifest, Sample
 from scing_cli.core.runtime import Reporter
 
@@ -59,11 +59,12 @@ def inspect_images(manifest: Manifest, *, workers: int, reporter: Reporter) -> I
     """Decode every image in full.
 
     Args:
-        manifest: The rows; a file that several rows share is opened once.
+        manifest: The rows; a file that several rows share is opened once. Images of all spectra are decoded.
         workers: Threads that decode.
         reporter: Receives progress.
     """
-    paths = list(dict.fromkeys(sample.path for sample in manifest))
+    paths = list(dict.fromkeys(path for sample in manifest for path in sample.paths))
+    strips = {path for sample in manifest for path, part in sample.images.values() if part is not None}
     unreadable: list[Dropped] = []
     sizes: list[tuple[int, int]] = []
     digests: dict[str, str] = {}
@@ -74,7 +75,8 @@ def inspect_images(manifest: Manifest, *, workers: int, reporter: Reporter) -> I
         stack.callback(pool.shutdown, cancel_futures=True)  # Ctrl-C waits only for images that are being decoded
         for start in range(0, len(paths), window):
             some = paths[start : start + window]
-            for path, found in zip(some, pool.map(_open, (manifest.root / path for path in some)), strict=True):
+            opened = pool.map(_open, (manifest.root / path for path in some), (path in strips for path in some))
+            for path, found in zip(some, opened, strict=True):
                 if isinstance(found, str):
                     unreadable.append(Dropped(path, found))
                 else:
@@ -86,10 +88,12 @@ def inspect_images(manifest: Manifest, *, workers: int, reporter: Reporter) -> I
     return Inspection(tuple(unreadable), widths, heights, tuple(copies(digests)))
 
 
-def _open(file: Path) -> str | tuple[int, int, str]:
-    """Return width, height and digest of an image, or why it cannot be read."""
+def _open(file: Path, strip: bool) -> str | tuple[int, int, str]:
+    """Return width, height and digest of an image, or why it cannot be read, or cut if it is a strip."""
     try:
         image = read_image(file)
+        if strip:
+            check_strip(file, image.width)
         return image.width, image.height, file_digest(file)
     except ImageError as error:
         return error.what.removeprefix(f"{spelled(file)} ").removesuffix(".")
@@ -116,7 +120,7 @@ def cameras_per_identity(manifest: Manifest) -> dict[str, Spread]:
 
 def count_suffixes(manifest: Manifest) -> dict[str, int]:
     """Count the image files of each suffix, in lower case, the most frequent first."""
-    counts = Counter(PurePosixPath(path).suffix.lower() for path in {sample.path for sample in manifest})
+    counts = Counter(PurePosixPath(path).suffix.lower() for path in {path for row in manifest for path in row.paths})
     return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
 

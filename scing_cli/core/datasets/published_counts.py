@@ -122,6 +122,34 @@ PUBLISHED: Mapping[str, Published] = MappingProxyType(
             "widely quoted, not found in a source; cameras: those of the whole data set",
             unsure=("identities", "images", "cameras"),
         ),
+        "RGBNT201": Published(
+            "rgbnt201",
+            {
+                "train": PartCount(171, 3_951, 4),
+                "query": PartCount(30, 836, 2),
+                "gallery": PartCount(30, 836, 2),
+            },
+            "its files; the 836 observations of the test are both queries and gallery, as in all public code",
+        ),
+        "RGBNT100": Published(
+            "rgbnt100",
+            {
+                "train": PartCount(50, 8_675, 8),
+                "query": PartCount(50, 1_715, 8),
+                "gallery": PartCount(50, 8_575, 8),
+            },
+            "its files, and a protocol of a later paper for the queries; cameras: those of the whole data set",
+            unsure=("query.identities", "cameras"),
+        ),
+        "MSVR310": Published(
+            "msvr310",
+            {
+                "train": PartCount(155, 1_032, 0),
+                "query": PartCount(52, 591, 0),
+                "gallery": PartCount(155, 1_055, 0),
+            },
+            "its files; queries are the gallery's identities of more than one scene, the other 103 are distractors",
+        ),
         "MSMT17": Published(
             "msmt17",
             {
@@ -134,6 +162,11 @@ PUBLISHED: Mapping[str, Published] = MappingProxyType(
         ),
     }
 )
+
+OF_SPECTRA = frozenset(
+    name for name, spec in LAYOUTS.items() if any(variant.spectra or variant.strips for variant in spec.variants)
+)
+"""Layouts of data sets of several spectra."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -174,7 +207,7 @@ def compare(parts: Mapping[str, PartCount], *, layout: str = "") -> Comparison |
     If only one data set has the layout, the counts are compared with it, whatever is missing. Otherwise the data set
     with the most parts that match exactly is chosen, then the one with the closest counts. It matches if one part is
     exact, or if all parts are close: images within 2 %, identities within 10 %. Data sets whose numbers of images have
-    no source are compared only by layout. No published data set has a validation part: count its rows in train.
+    no source, and those of several spectra, are compared only by layout. No published data set has a validation part: count its rows in train.
 
     Args:
         parts: The counts to compare.
@@ -187,7 +220,11 @@ def compare(parts: Mapping[str, PartCount], *, layout: str = "") -> Comparison |
     True
     """
     known = [name for name, published in PUBLISHED.items() if published.layout == layout]
-    sourced = [name for name, published in PUBLISHED.items() if "images" not in published.unsure]
+    sourced = [
+        name
+        for name, published in PUBLISHED.items()
+        if "images" not in published.unsure and published.layout not in OF_SPECTRA
+    ]
     best = min(known or sourced, key=lambda name: (-len(_exact(parts, PUBLISHED[name])), _distance(parts, name)))
     published = PUBLISHED[best]
     if len(known) != 1 and not _exact(parts, published) and not _is_near(parts, published):

@@ -23,32 +23,42 @@ class SheetLine:
 
     Args:
         label: Lines of text, such as the person and the part of the data set.
-        images: One per column; None if there is no image.
+        images: As many per column as the sheet shows spectra, those of a column together; None if there is no image.
     """
 
     label: Sequence[str]
     images: Sequence[Image.Image | None]
 
 
-def contact_sheet(title: str, columns: Sequence[str], lines: Sequence[SheetLine]) -> Image.Image:
+def contact_sheet(
+    title: str,
+    columns: Sequence[str],
+    lines: Sequence[SheetLine],
+    *,
+    spectra: Sequence[str] = ("",),
+    cell: tuple[int, int] = CELL,
+) -> Image.Image:
     """Draw the images of some people.
 
     Args:
         title: Title of the sheet.
         columns: Heading of each column.
-        lines: The people; each has as many images as there are columns.
+        lines: The people; each has as many images per column as there are spectra.
+        spectra: Heading of each image in a column, side by side; one empty text for one image per column.
+        cell: Width and height of an image, pixels.
 
     Returns:
-        An RGB picture: a line is 152 pixels high, a column 80 wide.
+        An RGB picture: a line is as high as an image and 8 pixels more, and so is the width of an image.
 
     Raises:
         ValueError: If there is no line, or one has more or fewer images than there are columns.
     """
-    if not lines or any(len(line.images) != len(columns) for line in lines):
-        raise ValueError(f"{len(lines)} lines, {len(columns)} columns")
-    width, height = CELL
+    headings = [f"{column}, {spectrum}" if spectrum else column for column in columns for spectrum in spectra]
+    if not lines or any(len(line.images) != len(headings) for line in lines):
+        raise ValueError(f"{len(lines)} lines, {len(headings)} columns")
+    width, height = cell
     head = MARGIN + 2 * LETTER + 2 * GAP + LETTER
-    across = max(2 * MARGIN + LABEL + len(columns) * (width + GAP), 480)
+    across = max(2 * MARGIN + LABEL + len(headings) * (width + GAP), 480)
     picture = Image.new("RGB", (across, head + len(lines) * (height + GAP) + MARGIN), PAPER)
     draw = ImageDraw.Draw(picture)
 
@@ -57,7 +67,7 @@ def contact_sheet(title: str, columns: Sequence[str], lines: Sequence[SheetLine]
         draw.text(corner, shown, colour, letters, direction=direction(letters))
 
     write((MARGIN, MARGIN), title, picture.width - 2 * MARGIN, INK, LETTER + 3)
-    for column, heading in enumerate(columns):
+    for column, heading in enumerate(headings):
         write((MARGIN + LABEL + column * (width + GAP), head - LETTER - GAP), heading, width, FAINT)
     for row, line in enumerate(lines):
         top = head + row * (height + GAP)
@@ -67,6 +77,6 @@ def contact_sheet(title: str, columns: Sequence[str], lines: Sequence[SheetLine]
             left = MARGIN + LABEL + column * (width + GAP)
             draw.rectangle((left, top, left + width - 1, top + height - 1), fill=FILL, outline=RULE)
             if image is not None:
-                inside = ImageOps.contain(image.convert("RGB"), CELL, Image.Resampling.LANCZOS)
+                inside = ImageOps.contain(image.convert("RGB"), cell, Image.Resampling.LANCZOS)
                 picture.paste(inside, (left + (width - inside.width) // 2, top + (height - inside.height) // 2))
     return picture

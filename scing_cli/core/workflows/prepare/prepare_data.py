@@ -23,9 +23,10 @@ from scing_cli.core.datasets.inspect import (
 from scing_cli.core.datasets.overwrite import check_overwrite
 from scing_cli.core.datasets.passed_over import PassedOver, is_loss, passed_text
 from scing_cli.core.datasets.published_counts import Comparison, PartCount
+from scing_cli.core.datasets.spectrum_counts import SpectrumCount, count_spectra, row_faults
 from scing_cli.core.errors import DataError, counted, spelled
 from scing_cli.core.figures import check_picture, write_picture
-from scing_cli.core.manifest import UNREADABLE, Manifest, write_manifest
+from scing_cli.core.manifest import UNREADABLE, Manifest, Sample, write_manifest
 from scing_cli.core.paths import StrPath, as_path, check_csv_name
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
@@ -59,6 +60,7 @@ class Preparation:
         sheet: The written contact sheet, if requested.
         held_out: How the people were divided, if requested.
         captions: Captions that are missing or too long; None for data without captions.
+        spectra: The images of each spectrum; empty for data of ordinary images.
         next_command: The command that usually follows; None if no image can be read.
     """
 
@@ -79,6 +81,7 @@ class Preparation:
     sheet: Path | None
     held_out: HeldOut | None
     captions: CaptionCounts | None
+    spectra: Mapping[str, SpectrumCount]
     next_command: str | None
 
 
@@ -139,20 +142,21 @@ def prepare(
         data = dataclasses.replace(data, notes=(*data.notes, *near_none(data.layout)))
     report_differences(source, published, strict=strict, reporter=reporter)
     inspection = inspect_images(manifest, workers=threads, reporter=reporter)
-    unreadable = {fault.path for fault in inspection.unreadable}
+    unreadable = row_faults(manifest, inspection.unreadable)
     held_out = None
     if hold_out is not None:
-        held_out = divide_people(manifest, hold_out, seed=seed, unreadable=unreadable)
+        held_out = divide_people(manifest, hold_out, seed=seed, unreadable={row.path for row in unreadable})
         manifest = held_out.manifest
         either = dataclasses.replace(manifest, samples=(*data.manifest, *manifest))
         check_overwrite(target, either, folder=source.is_dir())
+        unreadable = row_faults(manifest, inspection.unreadable)
     warn_of_clashes(manifest, inspection, reporter)
     for warning in data.warnings:
         reporter.warn(warning)
     captions = check_captions(manifest, reporter)
     if strict:
         _check_faultless(source, data, inspection.unreadable)
-    readable = dataclasses.replace(manifest, samples=tuple(row for row in manifest if row.path not in unreadable))
+    readable = dataclasses.replace(manifest, samples=tuple(row for row in manifest if row not in unreadable))
     if sheet is not None:
         if len(readable):
             write_picture(data_sheet(readable, seed=seed), sheet)
@@ -166,7 +170,7 @@ def prepare(
     following = divide or next_command(
         readable, source if as_read else target, unlabelled=as_read and source.is_dir() and data.layout == "images"
     )
-    write_manifest(_marked(manifest, inspection.unreadable), target)
+    write_manifest(_marked(manifest, unreadable), target)
     return Preparation(
         layout=data.layout,
         parts=count_parts(manifest),
@@ -179,12 +183,13 @@ def prepare(
         passed_over=data.passed,
         suffixes=count_suffixes(manifest),
         inspection=inspection,
-        unreadable_parts=Counter(row.split for row in manifest if row.path in unreadable),
+        unreadable_parts=Counter(row.split for row in unreadable),
         notes=tuple(filter(None, (*data.notes, undivided, nothing_usable(readable, manifest)))),
         manifest=target,
         sheet=sheet,
         held_out=held_out,
         captions=captions,
+        spectra=count_spectra(manifest, {fault.path for fault in inspection.unreadable}),
         next_command=following,
     )
 
@@ -196,13 +201,12 @@ def _command(source: Path, *, layout: str, include_val: bool, output: Path | Non
     return ["scing", "prepare", str(source), *options, *(["--include-val"] if include_val else [])]
 
 
-def _marked(manifest: Manifest, unreadable: tuple[Dropped, ...]) -> Manifest:
+def _marked(manifest: Manifest, reasons: Mapping[Sample, str]) -> Manifest:
     """Return the rows, the unreadable ones with a reason in an extra column; without such rows there is no column."""
-    reasons = {fault.path: fault.reason for fault in unreadable}
     if not reasons:
         return manifest
     rows = (
-        dataclasses.replace(row, extra=(*row.extra, (UNREADABLE, reasons[row.path]))) if row.path in reasons else row
+        dataclasses.replace(row, extra=(*row.extra, (UNREADABLE, reasons[row]))) if row in reasons else row
         for row in manifest
     )
     return dataclasses.replace(manifest, samples=tuple(rows))
