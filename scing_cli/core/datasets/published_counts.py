@@ -207,7 +207,8 @@ def compare(parts: Mapping[str, PartCount], *, layout: str = "") -> Comparison |
     If only one data set has the layout, the counts are compared with it, whatever is missing. Otherwise the data set
     with the most parts that match exactly is chosen, then the one with the closest counts. It matches if one part is
     exact, or if all parts are close: images within 2 %, identities within 10 %. Data sets whose numbers of images have
-    no source, and those of several spectra, are compared only by layout. No published data set has a validation part: count its rows in train.
+    no source, and those of several spectra, are compared only by layout. No published data set has a validation part:
+    count its rows in train.
 
     Args:
         parts: The counts to compare.
