@@ -26,6 +26,8 @@ def embed(
     interpolation: model_options.PlainInterpolation = "auto",
     cameras: model_options.PlainCameras = None,
     camera_factor: model_options.PlainCameraFactor = 1.0,
+    spectra: model_options.PlainSpectra = None,
+    missing: model_options.PlainMissing = "mean",
     data: options.SeveralData = None,
     layout: options.Layout = "auto",
     split: options.GallerySplit = "gallery",
@@ -54,6 +56,7 @@ def embed(
         given = {"run": run, "model": model, "pretrained": pretrained, "stride": stride, "data": data, "images": images}
         given |= {"force": force or None, "export": export, "export_format": export_format, "strict": strict or None}
         given |= {"statistics": statistics, "interpolation": interpolation, "cameras": cameras}
+        given |= {"spectra": spectra, "missing": missing}
         chosen = model_options.given(**given, camera_factor=camera_factor)
         usual = {"layout": (layout, "auto"), "split": (split, "gallery"), "descriptor": (descriptor, "projected")}
         usual |= {"index_type": (index_type, "auto")}
@@ -65,7 +68,19 @@ def embed(
     from scing_cli.core.workflows.shared.machine import Machine
     from scing_cli.core.workflows.shared.model import ModelChoice
 
-    choice = ModelChoice(run, model, pretrained, stride, seed, statistics, interpolation, named, camera_factor)
+    choice = ModelChoice(
+        run,
+        model,
+        pretrained,
+        stride,
+        seed,
+        statistics,
+        interpolation,
+        named,
+        camera_factor,
+        model_options.spectra_names(spectra),
+        missing,
+    )
     gallery, machine = GalleryChoice(data, layout, split, images), Machine(device, precision, workers, batch_size)
     if export is not None or export_format is not None:
         made = {"output": (output, Path("gallery.faiss")), "append": (append, False)}

@@ -24,6 +24,8 @@ def evaluate(
     interpolation: model_options.PlainInterpolation = "auto",
     cameras: model_options.PlainCameras = None,
     camera_factor: model_options.PlainCameraFactor = 1.0,
+    spectra: model_options.PlainSpectra = None,
+    missing: model_options.PlainMissing = "mean",
     queries: caption_options.Queries = "images",
     direction: caption_options.Direction = None,
     split: options.QuerySplit = "query",
@@ -59,6 +61,7 @@ def evaluate(
         given: dict[str, object] = {"run": run, "data": data, "index": index, "model": model, "stride": stride}
         given |= {"pretrained": pretrained, "statistics": statistics, "interpolation": interpolation}
         given |= {"cameras": cameras, "camera_factor": camera_factor, "drop": drop}
+        given |= {"spectra": spectra, "missing": missing}
         usual = {"split": (split, "query"), "layout": (layout, "auto"), "descriptor": (descriptor, "projected")}
         not_with("--embeddings", model_options.given(**given), **usual, strict=(strict, False))
         check_machine(device, precision, workers, batch_size)
@@ -74,7 +77,19 @@ def evaluate(
     if data and len(data) > 1:
         not_with("several --data", {"index": index})
     reports = evaluate_on(
-        ModelChoice(run, model, pretrained, stride, seed, statistics, interpolation, named, camera_factor),
+        ModelChoice(
+            run,
+            model,
+            pretrained,
+            stride,
+            seed,
+            statistics,
+            interpolation,
+            named,
+            camera_factor,
+            model_options.spectra_names(spectra),
+            missing,
+        ),
         data or [None],
         split=split,
         layout=layout,

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from scing_cli.core.spectra import parse_spectra
+
 MODEL = "Model"  # the title of the panel
 
 PlainModel = Annotated[
@@ -63,6 +65,25 @@ PlainCameraFactor = Annotated[
     ),
 ]
 
+PlainSpectra = Annotated[
+    str | None,
+    typer.Option(
+        "--spectra",
+        help="Spectra of each observation that --model reads, instead of the visible image.",
+        metavar="rgb,nir,tir",
+        rich_help_panel=MODEL,
+    ),
+]
+PlainMissing = Annotated[
+    str,
+    typer.Option(
+        "--missing",
+        help="What a missing one of --spectra counts as: the mean of the others, or grey pixels.",
+        metavar="mean|zero",
+        rich_help_panel=MODEL,
+    ),
+]
+
 
 def camera_names(text: str) -> tuple[str, ...]:
     """Return the names in the value of `--cameras`.
@@ -73,11 +94,20 @@ def camera_names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(","))
 
 
+def spectra_names(text: str | None) -> tuple[str, ...]:
+    """Return the spectra in the value of `--spectra`; none if it was not given.
+
+    Raises:
+        SettingError: If a name is unknown, or stands there twice.
+    """
+    return () if text is None else parse_spectra(text, "--spectra")
+
+
 def given(**values: object) -> dict[str, object]:
     """Return options of a plain model by name, with None for a value that is the default.
 
     >>> given(model=None, statistics="auto", cameras="1,2")
     {'model': None, 'statistics': None, 'cameras': '1,2'}
     """
-    usual = {"statistics": "auto", "interpolation": "auto", "camera_factor": 1.0}
+    usual = {"statistics": "auto", "interpolation": "auto", "camera_factor": 1.0, "missing": "mean"}
     return {name: None if value == usual.get(name) else value for name, value in values.items()}

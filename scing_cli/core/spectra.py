@@ -110,6 +110,11 @@ def parse_spectra(text: str, option: str) -> tuple[str, ...]:
     return tuple(short for short in SPECTRA if short in found)
 
 
+def ordinary(spectra: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the spectra of a model; none for the visible alone, which an ordinary model reads."""
+    return () if spectra == (VISIBLE,) else spectra
+
+
 def in_words(spectra: tuple[str, ...]) -> str:
     """Return the names of spectra for sentences.
 

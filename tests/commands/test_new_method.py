@@ -61,7 +61,7 @@ def place(tmp_path_factory):
     ignored = shutil.ignore_patterns("__pycache__")
     package = Path(shutil.copytree(Path(scing_cli.__file__).parent, folder / "scing_cli", ignore=ignored))
     prompts = package / "core" / "settings" / "prompt_settings.py"
-    insert(prompts, """        "scing": MethodSpec(""", ROW)
+    insert(prompts.with_name("method_table.py"), """        "scing": MethodSpec(""", ROW)
     insert(prompts, """    gate: Annotated[""", FIELD)
     own = package / "core" / "methods" / "toy"
     own.mkdir()

@@ -254,6 +254,8 @@ class IndexModel(Entry):
     seed: Count | None = None
     statistics: Word | None = None
     interpolation: Word | None = None
+    spectra: SpectraNames | None = None
+    missing: Missing | None = None
     engine: Word | None = None
     precision: Word | None = None
 

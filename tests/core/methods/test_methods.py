@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+
 import pytest
 import torch
 from built import prompt_task_of, visual_task_of
@@ -9,6 +12,7 @@ from tiny import tiny_clip
 
 from scing_cli.core.errors import SettingError
 from scing_cli.core.methods import Similarity, load_method
+from scing_cli.core.methods.stage2 import joined_texts
 from scing_cli.core.methods.task import Batch
 from scing_cli.core.settings import METHODS, PromptSettings, VisualSettings, build_settings, check_method, unread
 from scing_cli.core.settings.method_table import OF_IDENTITIES
@@ -149,3 +153,19 @@ def test_camera_vectors_follow_the_seed_alone():
     assert torch.equal(drawn[0], drawn[1])
     assert not torch.equal(drawn[0], drawn[2])
     assert float(drawn[0].std()) == pytest.approx(0.02, rel=0.05)
+
+
+@pytest.mark.parametrize("kind", ["cosine", "dot"])
+@pytest.mark.parametrize("spectra", [1, 3])
+def test_a_repeated_text_compares_with_the_mean_over_the_spectra(kind, spectra):
+    similarity = Similarity(kind, 100.0)
+    draw = torch.Generator().manual_seed(4)
+    texts = similarity.prepare(torch.randn(5, 16, generator=draw))
+    parts = torch.randn(7, spectra, 16, generator=draw).double()
+    found = similarity.prepare(parts.flatten(1)) @ joined_texts(texts, similarity, 16 * spectra).T
+    expected = torch.empty(7, 5, dtype=torch.float64)
+    for row, text in itertools.product(range(7), range(5)):
+        dots = [float(part @ texts[text].double()) for part in parts[row]]
+        whole = math.sqrt(spectra * sum(float(part @ part) for part in parts[row]))
+        expected[row, text] = sum(dots) / (whole if kind == "cosine" else spectra)
+    torch.testing.assert_close(found.double(), expected, atol=1e-4, rtol=1e-5)

@@ -17,6 +17,7 @@ from scing_cli.core.embeddings import Vectors
 from scing_cli.core.encoders.geometry import DESCRIPTORS, Geometry
 from scing_cli.core.errors import ScingError, SettingError, counted
 from scing_cli.core.runtime import Silent
+from scing_cli.core.spectra import in_words
 from scing_cli.core.workflows.embed.export_place import ONNX, TRANSFORMERS
 
 if TYPE_CHECKING:
@@ -43,7 +44,9 @@ def check_packages() -> None:
         )
 
 
-def check_holds(chosen: str, geometry: Geometry, *, cameras: bool, prompts: bool, kind: str) -> None:
+def check_holds(
+    chosen: str, geometry: Geometry, *, cameras: bool, prompts: bool, kind: str, spectra: tuple[str, ...] = ()
+) -> None:
     """Check that a format can hold an encoder.
 
     Args:
@@ -52,10 +55,17 @@ def check_holds(chosen: str, geometry: Geometry, *, cameras: bool, prompts: bool
         cameras: Whether the encoder has camera vectors.
         prompts: Whether the encoder has deep prompts.
         kind: The descriptor.
+        spectra: The spectra that the encoder reads; none for one of ordinary images.
 
     Raises:
         SettingError: If it cannot; the message says what and names a format that can.
     """
+    if spectra:
+        raise SettingError(
+            f"--export: {chosen} cannot hold an encoder of {in_words(spectra)} images, since its only input is one "
+            "image.",
+            "Use the run itself (embed, search, evaluate), or export an encoder of the visible images alone.",
+        )
     if cameras:
         raise SettingError(
             f"--export: {chosen} cannot hold the camera vectors of this encoder, since its only input is an image.",

@@ -110,13 +110,15 @@ def export_encoder(
     if trained is not None and trained.run is not None:
         stamp = trained.run.visual_stamp()
         geometry, prompts = Geometry.from_dict(stamp["geometry"]), "prompt_tokens" in stamp["model"]
-        export_check.check_holds(chosen, geometry, cameras=bool(trained.cameras), prompts=prompts, kind=descriptor)
+        cameras, spectra = bool(trained.cameras), trained.spectra
+        export_check.check_holds(chosen, geometry, cameras=cameras, prompts=prompts, kind=descriptor, spectra=spectra)
     crops = find_crops(trained.run if trained is not None else None, images or GalleryChoice(), reporter)
     # A plain CLIP that is opened again with its text encoder reports then what there is to say.
     model = trained or open_model(choice, reporter=reporter if chosen == ONNX else Silent())
     encoder, geometry = model.encoder, model.encoder.geometry
     prompts = encoder.prompts is not None
-    export_check.check_holds(chosen, geometry, cameras=bool(model.cameras), prompts=prompts, kind=descriptor)
+    cameras, spectra = bool(model.cameras), model.spectra
+    export_check.check_holds(chosen, geometry, cameras=cameras, prompts=prompts, kind=descriptor, spectra=spectra)
     pixels = crop_pixels(crops, geometry, workers=machine.threads(), reporter=reporter)
     if chosen == ONNX:
         least = _write_onnx(target, encoder, model.digest, pixels, kind=descriptor, force=force)

@@ -9,7 +9,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from scing_cli.core.embeddings import Embedder
-from scing_cli.core.embeddings.openvino_embedder import IN_FLIGHT, OpenVinoEmbedder, make_openvino_model
+from scing_cli.core.embeddings.openvino_embedder import (
+    IN_FLIGHT,
+    OpenVinoEmbedder,
+    make_openvino_model,
+    no_openvino,
+)
 from scing_cli.core.encoders.geometry import check_descriptor
 from scing_cli.core.encoders.openvino_model import has_openvino_model, load_openvino_model, openvino_installed
 from scing_cli.core.errors import RunError
@@ -54,7 +59,9 @@ def choose_embedder(
         reporter: Shows why an OpenVINO model cannot be used, and where a new one was saved.
     """
     check_descriptor(kind)
-    if model.engine is not None:
+    if model.spectra and can_use_openvino(machine, count=count):
+        reporter.note(f"{no_openvino(model.spectra)} torch embeds.")
+    if model.engine is not None or model.spectra:
         return model.embedder(machine, kind=kind)
     usable = can_use_openvino(machine, count=count)
     embedder = _load(model, machine, kind, count, reporter) if usable else None
@@ -84,7 +91,7 @@ def choose_in_background(
     """
     check_descriptor(kind)
     own = model.engine is not None
-    if not own and not can_use_openvino(machine, count=count):
+    if model.spectra or (not own and not can_use_openvino(machine, count=count)):
         return lambda: model.embedder(machine, kind=kind)
     pool = ThreadPoolExecutor(1)  # OpenVINO compiles its graph without the GIL
     loading: Future[Embedder | None] = (

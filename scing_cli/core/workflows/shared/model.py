@@ -17,101 +17,18 @@ from scing_cli.core.artifacts import VISUAL_REMEDY, Run, cache_folder, check_pro
 from scing_cli.core.encoders.graph_names import is_graph_file
 from scing_cli.core.errors import INDEX_AGAIN, IndexFileError, RunError, ScingError, SettingError
 from scing_cli.core.manifest import relative_path
-from scing_cli.core.paths import paths_in_place
 from scing_cli.core.runtime import Reporter
+from scing_cli.core.workflows.shared.model_choice import ModelChoice
 
 if TYPE_CHECKING:
     from scing_cli.core.embeddings import Embedder
     from scing_cli.core.encoders.spectral import AnyImageEncoder
     from scing_cli.core.workflows.shared.machine import Machine
 
+__all__ = ["ModelChoice", "OpenedModel", "open_model", "open_run_model", "reopen_model"]
 RELATIVE, RELATIVE_FILE = "relative_run", "relative_model"
 # Keys of `Stamp.model` that may name files, and of their paths relative to the index's folder.
 FILES: Mapping[str, str] = MappingProxyType({"model": RELATIVE_FILE, "pretrained": "relative_pretrained"})
-LARGEST_STRIDE = 64  # pixels
-LARGEST_FACTOR = 100
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelChoice:
-    """The user's choice of a model.
-
-    Args:
-        run: A run folder; None for the newest complete run.
-        model: Name of a CLIP without a run, or the path of an encoder as ONNX or OpenVINO IR.
-        pretrained: Weights of `model`; None only if they ship with this package.
-        stride: Step between patches in pixels; None for the model's own.
-        seed: Seed of the weights `random`.
-        statistics: Pixel statistics: `half`, `clip` (R11), `imagenet` (only of a file), or `auto` for what the model's
-            folder or file states, else `half` for a CLIP, `imagenet` for a file.
-        interpolation: `bicubic`, `bilinear`, or `auto` for what the model's folder or file states, else `bicubic` for a
-            CLIP, `bilinear` for a file.
-        cameras: Names of the camera vectors of `pretrained`, in their order; without names they are left out.
-        camera_factor: Factor of these vectors.
-    """
-
-    run: Path | None = None
-    model: str | None = None
-    pretrained: str | None = None
-    stride: int | None = None
-    seed: int = 0
-    statistics: str = "auto"
-    interpolation: str = "auto"
-    cameras: tuple[str, ...] = ()
-    camera_factor: float = 1.0
-
-    def __post_init__(self) -> None:
-        paths_in_place(self, "run")
-        object.__setattr__(self, "cameras", tuple(self.cameras))  # an index's stamp has a list
-        if isinstance(self.model, os.PathLike):
-            object.__setattr__(self, "model", os.fspath(self.model))
-        if self.run is not None and self.model is not None:
-            raise SettingError(
-                "--run and --model were both given.", "Use --run for a trained model, --model for a plain one."
-            )
-        chosen = {
-            "--pretrained": self.pretrained is not None,
-            "--stride": self.stride is not None,
-            "--statistics": self.statistics != "auto",
-            "--interpolation": self.interpolation != "auto",
-            "--cameras": bool(self.cameras),
-            "--camera-factor": self.camera_factor != 1,
-        }
-        for option, given in chosen.items():
-            if given and self.model is None and option != "--camera-factor":
-                raise SettingError(
-                    f"{option} needs --model: a run has its own.",
-                    "For example: --model ViT-B-16-quickgelu --pretrained openai",
-                )
-        fixed = {
-            "--pretrained": "the file has its weights and its size",
-            "--stride": "the file has its weights and its size",
-            "--cameras": "its only input is an image",
-            "--camera-factor": "its only input is an image",
-        }
-        for option, reason in fixed.items():
-            if self.model is not None and is_graph_file(self.model) and chosen[option]:
-                raise SettingError(
-                    f"{option} has no effect with --model {self.model}: {reason}.",
-                    f"Leave {option} out.",
-                )
-        if self.stride is not None and not 1 <= self.stride <= LARGEST_STRIDE:
-            raise SettingError(f"--stride {self.stride}: must be 1 to {LARGEST_STRIDE}.", "CLIP's own is 16; or 12.")
-        self._check_cameras()
-
-    def _check_cameras(self) -> None:
-        if self.camera_factor != 1 and not self.cameras:
-            raise SettingError("--camera-factor needs --cameras.", "Name the cameras: --cameras 1,2,3,4,5,6")
-        if not 0 < self.camera_factor <= LARGEST_FACTOR:
-            raise SettingError(
-                f"--camera-factor {self.camera_factor}: must be above 0, at most {LARGEST_FACTOR}.",
-                "It is MODEL.SIE_COE of CLIP-ReID: 1 for its published models.",
-            )
-        if "" in self.cameras or len(set(self.cameras)) < len(self.cameras):
-            raise SettingError(
-                f"--cameras {','.join(self.cameras)}: each camera needs a name of its own.",
-                "For example: --cameras 1,2,3,4,5,6",
-            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,7 +146,8 @@ def reopen_model(where: Mapping[str, Any], digest: str, *, source: Path, reporte
 
         return load_again((found, where), digest, source=source, reporter=reporter)
 
-    return OpenedModel(digest, found, None, tuple(where.get("cameras") or ()), (openvino_cache(digest),), load)
+    cameras, spectra = (tuple(where.get(name) or ()) for name in ("cameras", "spectra"))
+    return OpenedModel(digest, found, None, cameras, (openvino_cache(digest),), load, spectra=spectra)
 
 
 def files_of_model(where: Mapping[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ from scing_cli.core.encoders import hub
 from scing_cli.core.encoders.architecture import find_architecture
 from scing_cli.core.errors import INDEX_AGAIN, IndexFileError, ScingError
 from scing_cli.core.runtime import Reporter
+from scing_cli.core.spectra import ordinary
 from scing_cli.core.workflows.shared.model import FILES, ModelChoice, OpenedModel, files_of_model, openvino_cache
 
 if TYPE_CHECKING:
@@ -51,15 +52,20 @@ def open_plain_model(choice: ModelChoice, reporter: Reporter) -> OpenedModel:
     name = check_plain(choice, reporter)
     from scing_cli.core.encoders.clip import load_image_tower
     from scing_cli.core.encoders.encoder_file import encoder_digest
+    from scing_cli.core.encoders.spectral import SpectralEncoder
 
     options = {each: getattr(choice, each) for each in ("stride", "seed", "statistics", "interpolation")}
     if choice.cameras:
         options |= {"cameras": list(choice.cameras), "camera_factor": choice.camera_factor}
     loaded = load_image_tower(name, choice.pretrained, reporter=reporter, **options)
     where = {"model": loaded.name, "pretrained": loaded.pretrained, **options}
-    image = loaded.image
+    image: AnyImageEncoder = loaded.image
+    if spectra := ordinary(choice.spectra):
+        image = SpectralEncoder(loaded.image, spectra, missing=choice.missing)
+        where |= {"spectra": list(spectra), "missing": choice.missing}
     digest = encoder_digest(image)
-    return OpenedModel(digest, where, None, choice.cameras, (openvino_cache(digest),), lambda: image)
+    folders = (openvino_cache(digest),)
+    return OpenedModel(digest, where, None, choice.cameras, folders, lambda: image, spectra=spectra)
 
 
 def load_again(

@@ -7,7 +7,7 @@ from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.settings import PromptSettings, find_method
 from scing_cli.core.settings.prompt_settings import ALL
-from scing_cli.core.spectra import VISIBLE, in_words, parse_spectra
+from scing_cli.core.spectra import VISIBLE, in_words, ordinary, parse_spectra
 
 
 def chosen_spectra(settings: PromptSettings, manifest: Manifest, reporter: Reporter) -> tuple[str, ...]:
@@ -34,11 +34,6 @@ def chosen_spectra(settings: PromptSettings, manifest: Manifest, reporter: Repor
             f"Only the {in_words(chosen)} images are read; the data have {in_words(further)} ones too: --spectra {ALL}"
         )
     return chosen if find_method(settings.method).spectral else ordinary(chosen)
-
-
-def ordinary(spectra: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the spectra of a model; none for the visible alone, which an ordinary model reads."""
-    return () if spectra == (VISIBLE,) else spectra
 
 
 def seen_rows(manifest: Manifest, spectra: tuple[str, ...], reporter: Reporter) -> Manifest:

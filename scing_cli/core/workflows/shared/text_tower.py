@@ -15,6 +15,7 @@ from scing_cli.core.embeddings.text_embedder import TextEmbedder, TorchTextEmbed
 from scing_cli.core.encoders.hub import locate
 from scing_cli.core.errors import INDEX_AGAIN, RunError, SettingError
 from scing_cli.core.runtime import Reporter, Silent
+from scing_cli.core.spectra import in_words
 from scing_cli.core.workflows.shared.model import OpenedModel
 from scing_cli.core.workflows.shared.starting_encoder import starting_clip
 
@@ -111,6 +112,12 @@ def check_text_tower(model: OpenedModel, option: str) -> None:
     """
     if model.engine is not None:
         raise SettingError(f"{option} needs a CLIP: {model.label()} has no text encoder.", "Use photos.")
+    if model.spectra:
+        raise SettingError(
+            f"{option}: {model.label()} joins the vectors of several images ({in_words(model.spectra)}), which words "
+            "cannot be compared with.",
+            "Use photos, or a model of visible images alone.",
+        )
 
 
 @dataclasses.dataclass(frozen=True)

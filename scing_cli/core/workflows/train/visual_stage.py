@@ -13,7 +13,7 @@ from scing_cli.core.artifacts import Run, update_run
 from scing_cli.core.datasets.dataset import Dropped
 from scing_cli.core.datasets.left_out import LeftOut, announce_left_out, report_left_out
 from scing_cli.core.encoders import hub
-from scing_cli.core.errors import RunError
+from scing_cli.core.errors import RunError, SettingError
 from scing_cli.core.evaluation import Scores
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.paths import StrPath, as_path, file_keys
@@ -113,6 +113,11 @@ def train_visual(
     opened, settings = choose_visual_run(
         run, lambda _, method: of_method(settings, method), resume=resumed, reporter=reporter
     )
+    if settings.independent_augmentation and len(spectra_of(opened)) < 2:
+        raise SettingError(
+            f"--independent-augmentation has no effect: {opened.path} reads one image of each observation.",
+            "Leave it out, or train the prompts with --spectra.",
+        )
     if settings.compile:
         from scing_cli.core.encoders.compiled import prepare_compiling
 
