@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from scing_cli.core.library import load_model as load_model
     from scing_cli.core.settings import PromptSettings as PromptSettings
     from scing_cli.core.settings import VisualSettings as VisualSettings
+    from scing_cli.core.spectra import Observation as Observation
+    from scing_cli.core.spectra import View as View
     from scing_cli.core.workflows.embed.embed_gallery import GalleryChoice as GalleryChoice
     from scing_cli.core.workflows.embed.embed_gallery import embed as embed
     from scing_cli.core.workflows.embed.embed_report import EmbedReport as EmbedReport
@@ -86,6 +88,8 @@ _LAZY: Mapping[str, str] = MappingProxyType(
         "draw_hits": "scing_cli.core.library",
         "read_data": "scing_cli.core.datasets",
         "RowFilter": "scing_cli.core.index",
+        "Observation": "scing_cli.core.spectra",
+        "View": "scing_cli.core.spectra",
         "ScingError": "scing_cli.core.errors",
         "ScingWarning": "scing_cli.core.errors",
     }

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 
 def show(reports: Sequence[EvaluationReport], split: str, *, list_lost: bool, terminal: Terminal) -> None:
     """Print one table of all evaluations with published figures, then the protocol and notes of each."""
-    several = len(reports) > 1
-    title = ", ".join(filter(None, ("" if several else reports[0].title(), split, reports[0].direction)))
-    terminal.scores(f"{title}: {reports[0].model}", [row for report in reports for row in _rows(report, several)])
+    several, sets = len(reports) > 1, len({report.data for report in reports}) > 1
+    title = ", ".join(
+        filter(None, ("" if sets else reports[0].data if several else reports[0].title(), split, reports[0].direction))
+    )
+    terminal.scores(f"{title}: {reports[0].model}", [row for report in reports for row in _rows(report, several, sets)])
     for report in reports:
-        name = f"{report.title()}: " if several else ""
+        name = f"{report.title(data=sets)}: " if several else ""
         for line in _lines(report):
             terminal.say(f"{name}{line}")
         if list_lost:
@@ -29,8 +31,9 @@ def show(reports: Sequence[EvaluationReport], split: str, *, list_lost: bool, te
                 terminal.say(f"  {query} {reason_of(reason, 1, report.gallery_of())}")
 
 
-def _rows(report: EvaluationReport, named: bool) -> Iterator[tuple[str, Figures]]:
-    yield report.title() if named or report.published or report.reranked else "", report.scores
+def _rows(report: EvaluationReport, named: bool, sets: bool) -> Iterator[tuple[str, Figures]]:
+    title = report.title(data=sets or not named)
+    yield title if named or report.published or report.reranked else "", report.scores
     if report.reranked:
         yield "re-ranked", report.reranked.scores
     for row in report.published:

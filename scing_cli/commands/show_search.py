@@ -18,7 +18,8 @@ from rich.text import Text
 from scing_cli.commands.console import Terminal
 from scing_cli.core.errors import spelled
 from scing_cli.core.runtime import standard_output
-from scing_cli.core.spectra import SPECTRA
+from scing_cli.core.spectra import COLUMNS as SPECTRUM_COLUMNS
+from scing_cli.core.spectra import VISIBLE
 
 if TYPE_CHECKING:
     from scing_cli.commands.thumbnails import Thumbnails
@@ -69,7 +70,8 @@ def _further(row: Row) -> dict[str, Any]:
     """Return the images of a row besides the one of `path`; nothing for an ordinary image."""
     if not row.views:
         return {}
-    return {"images": {SPECTRA[spectrum]: view.file.as_posix() for spectrum, view in row.images.items()}}
+    names = {VISIBLE: "visible", **SPECTRUM_COLUMNS}
+    return {"images": {names[spectrum]: view.file.as_posix() for spectrum, view in row.images.items()}}
 
 
 def show(found: SearchReport, terminal: Terminal, strips: Thumbnails | None, box: Box | None) -> None:

@@ -16,16 +16,16 @@ from PIL import Image
 from scing_cli.core.embeddings import Vectors
 from scing_cli.core.errors import DataError, counted
 from scing_cli.core.figures import ranked_montage
-from scing_cli.core.imagefile import read_image
 from scing_cli.core.index import GalleryIndex, Hit, Row, RowFilter, check_complete
 from scing_cli.core.library.loaded_model import Model, named_model
 from scing_cli.core.library.pictures_in import Pictures, as_pictures
 from scing_cli.core.paths import StrPath, as_path
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
+from scing_cli.core.spectra import Source, file_of
 from scing_cli.core.workflows.search.row_filters import check_filters
 from scing_cli.core.workflows.shared.machine import Machine
-from scing_cli.core.workflows.shared.pictures import montage_hit, read_picture, reduce
+from scing_cli.core.workflows.shared.pictures import montage_hit, read_cell, read_picture, reduce
 
 
 class HitRecord(NamedTuple):
@@ -87,8 +87,11 @@ class Index:
         return named_model(self._opened.stamp, self.path, self._machine, self._reporter)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return a record per row, in order of the ids: id, path, identity, camera, size, mtime, digest."""
-        return [row._asdict() for row in self._opened.rows()]
+        """Return a record per row, in order of the ids: id, path, identity, camera, size, mtime, digest.
+
+        Rows of observations also have `views`, the images as JSON, and `scene` where it is known.
+        """
+        return [row.record() for row in self._opened.rows()]
 
     def vectors(self) -> Vectors:
         """Return a copy of all vectors in the order of `rows`: (N, D) float32, unit length."""
@@ -107,7 +110,7 @@ class Index:
         """Rank the rows by their cosine to each query.
 
         Args:
-            queries: Unit vectors, (Q, D) or (D,) of floats; or images, which the model embeds first.
+            queries: Unit vectors, (Q, D) or (D,) of floats; or images or observations, which the model embeds first.
             k: Hits of each query; fewer where the index has fewer rows.
             model: Embeds images; None for the model that the index names.
             allowed: Which rows may be found.
@@ -181,7 +184,8 @@ def draw_hits(images: Pictures, hits: Sequence[HitRecord], *, identities: Sequen
             "Give the images that were searched for.",
         )
     queries = [
-        (_shown(image), image.name if isinstance(image, Path) else f"query {n}") for n, image in enumerate(several)
+        (_shown(image), f"query {n}" if isinstance(image, Image.Image) else file_of(image).name)
+        for n, image in enumerate(several)
     ]
     rankings = [
         [
@@ -189,7 +193,7 @@ def draw_hits(images: Pictures, hits: Sequence[HitRecord], *, identities: Sequen
                 _hit(hit),
                 identities[number] if identities else "",
                 read_picture(Path(hit.path)),
-                photo=image if isinstance(image, Path) else None,
+                photo=None if isinstance(image, Image.Image) else image,
             )
             for hit in hits
             if hit.query == number
@@ -203,5 +207,5 @@ def _hit(record: HitRecord) -> Hit:
     return Hit(record.score, Row(record.id, record.path, 0, 0, "", record.identity, record.camera))
 
 
-def _shown(image: Path | Image.Image) -> Image.Image:
-    return reduce(read_image(image) if isinstance(image, Path) else image.copy())
+def _shown(image: Source | Image.Image) -> Image.Image:
+    return reduce(image.copy()) if isinstance(image, Image.Image) else read_cell(image, None)

@@ -11,14 +11,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.errors import DataError, SettingError
 from scing_cli.core.index import Stamp, read_stamp
-from scing_cli.core.library.pictures_in import Pictures, as_pictures
+from scing_cli.core.library.pictures_in import Pictures, as_pictures, check_readable
 from scing_cli.core.paths import StrPath, as_path
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
+from scing_cli.core.spectra import Observation
 from scing_cli.core.workflows.shared.embedder_choice import choose_embedder
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel, open_model, reopen_model
@@ -67,28 +69,36 @@ class Model:
         """D."""
         return self._embedder.width
 
+    @property
+    def spectra(self) -> tuple[str, ...]:
+        """The spectra that the model reads of an observation, such as `rgb` and `tir`; none for ordinary images."""
+        return self._opened.spectra
+
     def embed(self, images: Pictures) -> Vectors:
         """Embed images.
 
         Args:
-            images: One image or N of them: files, PIL images, arrays, in any mixture.
+            images: One image or N of them: files, PIL images, arrays, in any mixture; for a model of several spectra
+                also observations, with an image for each of `spectra`. Others show the visible alone.
 
         Returns:
             (N, D) float32, unit length, in the order given; N is 1 for a single image.
 
         Raises:
             ImageError: If a file cannot be decoded.
-            DataError: If an array does not hold an image, or a vector is not finite.
+            DataError: If an array does not hold an image, the model does not read what an observation shows, or a
+                vector is not finite.
         """
         several = as_pictures(images)
+        check_readable(several, self.spectra, self.name)
         vectors = np.empty((len(several), self.width), np.float32)
-        files = [row for row, image in enumerate(several) if isinstance(image, Path)]
+        files = [row for row, image in enumerate(several) if isinstance(image, Path | Observation)]
         if files:
-            paths = [image for image in several if isinstance(image, Path)]
+            paths = [image for image in several if isinstance(image, Path | Observation)]
             vectors[files] = self._embedder.files(paths, reporter=self._reporter, text="embed")
         if len(files) < len(several):
-            rows = [row for row, image in enumerate(several) if not isinstance(image, Path)]
-            vectors[rows] = self._embedder.images(image for image in several if not isinstance(image, Path))
+            others = [(row, image) for row, image in enumerate(several) if isinstance(image, Image.Image)]
+            vectors[[row for row, _ in others]] = self._embedder.images(image for _, image in others)
         if not np.isfinite(vectors).all():
             remedy = 'Load the model with precision="fp32".' if self._opened.engine is None else self._embedder.remedy
             raise DataError(f"A vector is {self._embedder.unusable}.", remedy)
@@ -108,11 +118,13 @@ class Model:
             DataError: If a vector is not finite.
         """
         from scing_cli.core.workflows.search.text_queries import check_descriptor_of_texts, checked_words, text_vectors
+        from scing_cli.core.workflows.shared.text_tower import for_each_spectrum
 
         check_descriptor_of_texts(self._descriptor)
-        return text_vectors(
+        found = text_vectors(
             checked_words([texts] if isinstance(texts, str) else texts), self._opened, reporter=self._reporter
         )
+        return for_each_spectrum(found, self.width) if self.spectra else found
 
 
 def load_model(

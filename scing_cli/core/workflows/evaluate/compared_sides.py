@@ -26,6 +26,7 @@ from scing_cli.core.workflows.evaluate.word_counts import WordCounts
 from scing_cli.core.workflows.shared.caption_side import captions_of, embed_captions, images_of_test
 from scing_cli.core.workflows.shared.model import OpenedModel
 from scing_cli.core.workflows.shared.scoring import side_of, sides
+from scing_cli.core.workflows.shared.text_tower import for_each_spectrum
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -124,6 +125,8 @@ def _words(model: OpenedModel, tower: TextEmbedder, manifest: Manifest, asked: R
         pictures, images = _joined(images, parts)
     captions = captions_of(images, asked.split)
     texts, cut = embed_captions(captions, tower, reporter)
+    if model.spectra:
+        texts = dataclasses.replace(texts, vectors=for_each_spectrum(texts.vectors[:], pictures.width))
     for warning in side_notes(texts, pictures):
         reporter.warn(warning)
     described = set(file_keys(images.file(row) for row in captions.samples()))

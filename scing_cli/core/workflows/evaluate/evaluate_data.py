@@ -172,7 +172,10 @@ def evaluate_on(
             asked.check_cost(*sides(source.manifest, split), width)
     tower = asked.text_embedder(model, opening)
     hearing = Once(reporter) if drop == EACH else reporter
-    cases = [dataclasses.replace(asked, drop=case, reporter=hearing) for case in drop_cases(drop, model)]
+    cases = [
+        dataclasses.replace(asked, drop=case, direction=asked.direction or None, reporter=hearing)
+        for case in drop_cases(drop, model)
+    ]
     reports = [[_score(model, tower, source, case) for case in cases] for source in sources]
     if len({own[0].data for own in reports}) < len(reports):  # folders of one name
         reports = [
@@ -250,10 +253,10 @@ def _seen(whole: Manifest, model: OpenedModel, asked: Request) -> Manifest:
 
 def _with_published(report: EvaluationReport, model: OpenedModel, source: DataSet, asked: Request) -> EvaluationReport:
     """Return the report with the published figures of the same method on the same data; none are of words."""
-    if asked.direction:
+    if asked.direction or asked.drop:
         return report
-    if report.left_out or report.unseen or report.drop:
-        note = f"No published figures to compare with: {'spectra' if report.drop else 'images'} were left out."
+    if report.left_out or report.unseen:
+        note = "No published figures to compare with: images were left out."
         return dataclasses.replace(report, published_note=note)
     if model.run is None or asked.split != "query" or asked.index is not None:
         return report

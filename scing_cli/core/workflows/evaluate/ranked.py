@@ -131,9 +131,10 @@ class EvaluationReport:
         have, are = agreeing(self.unseen, "has", "have"), agreeing(self.unseen, "is", "are")
         return f"{counted(self.unseen, 'row')} {have} no image that the model reads and {are} left out."
 
-    def title(self) -> str:
-        """Return the name of the data, and what was taken away from it."""
-        return f"{self.data}, without {in_words(self.drop)}" if self.drop else self.data
+    def title(self, *, data: bool = True) -> str:
+        """Return the name of the data, and what was taken away from it; with `data` False, only that, if anything."""
+        without = f"without {in_words(self.drop)}" if self.drop else ""
+        return ", ".join(filter(None, (self.data if data or not without else "", without)))
 
     def left_out_line(self) -> str:
         """Return a sentence about the images that were left out; empty if there are none."""

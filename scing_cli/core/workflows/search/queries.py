@@ -241,7 +241,8 @@ def embed_queries(
             vectors, together, photos = join(vectors, asked.join), [photo.file for photo in photos], photos[:1]
     if not asked.texts:
         return QueryVectors([Query(photo, "") for photo in photos], vectors, together)
-    from scing_cli.core.workflows.search.text_queries import for_each_spectrum, join_words, text_vectors
+    from scing_cli.core.workflows.search.text_queries import join_words, text_vectors
+    from scing_cli.core.workflows.shared.text_tower import for_each_spectrum
 
     words = text_vectors(asked.texts, model, reporter=reporter)
     words = for_each_spectrum(words, index.width) if model.spectra else words

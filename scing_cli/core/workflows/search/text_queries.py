@@ -118,32 +118,6 @@ def text_vectors(texts: Sequence[str], model: OpenedModel, *, reporter: Reporter
     return embedder.texts(texts)
 
 
-def for_each_spectrum(words: Vectors, width: int) -> Vectors:
-    """Return texts as vectors that are compared with the joined vectors of several spectra.
-
-    Each text stands in the place of every spectrum, so that its cosine is that with the mean of their vectors, weighted
-    by their lengths.
-
-    Args:
-        words: Shape (Q, d), float32, unit length.
-        width: D, a multiple of d.
-
-    Returns:
-        Shape (Q, D), float32, unit length.
-
-    Raises:
-        SettingError: If the vectors of images are not joined of such ones.
-    """
-    if width % words.shape[1]:
-        raise SettingError(
-            f"Words have vectors {words.shape[1]} wide, which cannot be compared with those of the images, {width} "
-            "wide.",
-            "Search with images of any spectrum.",
-        )
-    count = width // words.shape[1]
-    return np.asarray(np.tile(words, count) / np.sqrt(count), np.float32)
-
-
 def join_words(photos: Vectors, words: Vectors, weight: float) -> Vectors:
     """Join each photo with a text: the weighted sum of both unit vectors, scaled to unit length.
 

@@ -91,7 +91,7 @@ def choose_in_background(
     """
     check_descriptor(kind)
     own = model.engine is not None
-    if model.spectra or (not own and not can_use_openvino(machine, count=count)):
+    if not own and (model.spectra or not can_use_openvino(machine, count=count)):
         return lambda: model.embedder(machine, kind=kind)
     pool = ThreadPoolExecutor(1)  # OpenVINO compiles its graph without the GIL
     loading: Future[Embedder | None] = (

@@ -8,8 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from scing_cli.core.artifacts import Run, cache_folder, text_digest
 from scing_cli.core.artifacts.known_digests import key_of
+from scing_cli.core.embeddings import Vectors
 from scing_cli.core.embeddings.openvino_text import load_openvino_text, make_openvino_text
 from scing_cli.core.embeddings.text_embedder import TextEmbedder, TorchTextEmbedder
 from scing_cli.core.encoders.hub import locate
@@ -188,3 +191,29 @@ def _clip_of(model: OpenedModel) -> _Clip:
         return clip
 
     return _Clip(model.digest, str(where["model"]), str(where["pretrained"]), load, int(where.get("seed") or 0))
+
+
+def for_each_spectrum(words: Vectors, width: int) -> Vectors:
+    """Return texts as vectors that are compared with the joined vectors of several spectra.
+
+    Each text stands in the place of every spectrum, so that its cosine is that with the mean of their vectors, weighted
+    by their lengths.
+
+    Args:
+        words: Shape (Q, d), float32, unit length.
+        width: D, a multiple of d.
+
+    Returns:
+        Shape (Q, D), float32, unit length.
+
+    Raises:
+        SettingError: If the vectors of images are not joined of such ones.
+    """
+    if width % words.shape[1]:
+        raise SettingError(
+            f"Words have vectors {words.shape[1]} wide, which cannot be compared with those of the images, {width} "
+            "wide.",
+            "Search with images of any spectrum.",
+        )
+    count = width // words.shape[1]
+    return np.asarray(np.tile(words, count) / np.sqrt(count), np.float32)
