@@ -16,8 +16,9 @@ from scing_cli.core.datasets.dataset import Dropped
 from scing_cli.core.datasets.published_counts import Comparison, PartCount, compare
 from scing_cli.core.datasets.reading import trained_on_val
 from scing_cli.core.errors import ImageError, spelled
-from scing_cli.core.imagefile import check_strip, read_image
+from scing_cli.core.imagefile import read_image
 from scing_cli.core.manifest import SPLITS, Manifest, Sample
+from scing_cli.core.observation_images import check_strip
 from scing_cli.core.runtime import Reporter
 
 AHEAD = 32  # images queued per thread; few, so that an interrupted check stops soon

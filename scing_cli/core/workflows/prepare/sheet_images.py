@@ -9,8 +9,8 @@ from PIL import Image
 
 from scing_cli.core.errors import DataError, ImageError, counted
 from scing_cli.core.figures.contact_sheet import CELL, SheetLine, contact_sheet
-from scing_cli.core.imagefile import read_view
 from scing_cli.core.manifest import Manifest, Sample
+from scing_cli.core.observation_images import read_view
 from scing_cli.core.runtime import draw_seed
 from scing_cli.core.spectra import SPECTRA, VISIBLE, View
 
