@@ -27,6 +27,7 @@ from scing_cli.core.artifacts import (
     write_json,
 )
 from scing_cli.core.encoders.architecture import check_sizes
+from scing_cli.core.encoders.bound_prompts import BoundPromptEncoder
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.encoders.spectral import AnyImageEncoder, SpectralEncoder
@@ -35,7 +36,7 @@ from scing_cli.core.errors import RunError, SettingError, one_line
 
 WEIGHTS = "image_encoder.safetensors"
 TEXT_WEIGHTS = "text_encoder.safetensors"
-SPECTRAL = ("spectra", "missing")  # entries of a `config` that are not the tower's
+SPECTRAL = ("spectra", "missing", "dmpt")  # entries of a `config` that are not the tower's
 
 
 def encoder_digest(encoder: AnyImageEncoder) -> str:
@@ -142,7 +143,10 @@ def _without_weights(geometry: Geometry, model: Mapping[str, Any]) -> AnyImageEn
     """Build the encoder that a `config` describes."""
     sizes = {name: value for name, value in model.items() if name not in SPECTRAL}
     tower = ImageEncoder(geometry=geometry, **sizes)
-    return SpectralEncoder(tower, **{name: model[name] for name in SPECTRAL}) if "spectra" in model else tower
+    if "spectra" not in model:
+        return tower
+    given = {name: model[name] for name in SPECTRAL if name in model}
+    return BoundPromptEncoder(tower, **given) if "dmpt" in model else SpectralEncoder(tower, **given)
 
 
 def load_text_encoder(folder: Path) -> TextEncoder:

@@ -46,9 +46,9 @@ def check_readable(images: Sequence[Source | Image.Image], spectra: Sequence[str
     for image in images:
         if isinstance(image, Observation):
             if len(image.views) != len(read):
-                images = counted(len(image.views), "image")
+                count = counted(len(image.views), "image")
                 raise DataError(
-                    f"An observation has {images}; {name} reads {len(read)}: {in_words(read)}.",
+                    f"An observation has {count}; {name} reads {len(read)}: {in_words(read)}.",
                     "Give one for each spectrum, in this order, and None where there is none.",
                 )
         elif VISIBLE not in read:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scing_cli.core.errors import SettingError, counted, spelled
+from scing_cli.core.errors import DataError, SettingError, counted, spelled
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.settings import PromptSettings, find_method
@@ -20,8 +20,15 @@ def chosen_spectra(settings: PromptSettings, manifest: Manifest, reporter: Repor
 
     Raises:
         SettingError: If the data have no image of a spectrum that is named.
+        DataError: If the data have one spectrum, and the method reads several unless it is told otherwise.
     """
-    there = manifest.spectra() or (VISIBLE,)
+    there, spec = manifest.spectra() or (VISIBLE,), find_method(settings.method)
+    if spec.spectral and settings.spectra == ALL and len(there) == 1:
+        raise DataError(
+            f"{spelled(manifest.name)} has {in_words(there)} images alone, and --method {settings.method} reads "
+            "several spectra of each observation.",
+            f"To train it on one: --spectra {there[0]}. Or name the others in the columns near_infrared and thermal.",
+        )
     chosen = there if settings.spectra == ALL else parse_spectra(settings.spectra, "--spectra")
     if lacking := tuple(spectrum for spectrum in chosen if spectrum not in there):
         raise SettingError(
@@ -33,7 +40,7 @@ def chosen_spectra(settings: PromptSettings, manifest: Manifest, reporter: Repor
         reporter.note(
             f"Only the {in_words(chosen)} images are read; the data have {in_words(further)} ones too: --spectra {ALL}"
         )
-    return chosen if find_method(settings.method).spectral else ordinary(chosen)
+    return chosen if spec.spectral else ordinary(chosen)
 
 
 def seen_rows(manifest: Manifest, spectra: tuple[str, ...], reporter: Reporter) -> Manifest:
