@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import sqlite3
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +13,10 @@ from core.index.test_gallery import entries, gallery, unit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scing_cli.core.index import KINDS, RowFilter
+from scing_cli.core.artifacts import file_digest
+from scing_cli.core.index import KINDS, Row, RowFilter, observed_images, sizes_of
+from scing_cli.core.index.rows import read_rows, write_rows
+from scing_cli.core.spectra import View
 
 PEOPLE = [f"{number:04d}" for number in range(4)]
 names = st.frozensets
@@ -83,3 +89,32 @@ def test_each_identity_once_looks_as_far_down_as_it_must(kind):
 def test_a_filter_that_asks_nothing_is_none():
     assert not RowFilter()
     assert RowFilter(cameras=frozenset({"1"}))
+
+
+def test_a_file_without_observations_has_the_columns_that_it_always_had(tmp_path):
+    plain, observed = (tmp_path / name for name in ("plain", "observed"))
+    row = Row(0, "/a.jpg", 1, 2, "d" * 64, "anna", "door")
+    write_rows(plain, [row])
+    with contextlib.closing(sqlite3.connect(plain)) as base:
+        ((text,),) = base.execute("SELECT sql FROM sqlite_master")
+    assert "views" not in text
+    assert " ".join(text.split()) == (
+        "CREATE TABLE rows (id INTEGER PRIMARY KEY, path TEXT NOT NULL, size INTEGER NOT NULL, mtime INTEGER NOT NULL, "
+        "digest TEXT NOT NULL, identity TEXT NOT NULL, camera TEXT NOT NULL)"
+    )
+    assert read_rows(plain, digest=file_digest(plain)) == [row]
+    rows = [row, row._replace(id=1, scene="night"), row._replace(id=2, views='[["tir","/t.jpg",null,4,5]]')]
+    write_rows(observed, rows)
+    assert read_rows(observed, digest=file_digest(observed)) == rows
+    assert rows[2].images == {"tir": View(Path("/t.jpg"))}
+    assert rows[0].images == {"rgb": View(Path("/a.jpg"))}
+    assert rows[2].record()["views"]
+    assert "views" not in rows[0].record()
+
+
+@pytest.mark.parametrize(
+    "views", ["", "no JSON", "[1]", '[["tir"]]', '[["tir", 3, null]]', '[["tir", "/a", "b"]]', "{}"]
+)
+def test_damaged_images_of_a_row_are_none(views):
+    assert observed_images(views) == {}
+    assert sizes_of(views) == {}

@@ -177,10 +177,9 @@ def _checked(opened: OpenedModel, expected: str, source: Path, remedy: str) -> O
 
 
 def _trained(run: Run) -> OpenedModel:
-    stamp = run.visual_stamp()
-    folder = run.stage("visual")
+    stamp, folder = run.visual_stamp(), run.stage("visual")
     check_provenance(folder, stamp, remedy=VISUAL_REMEDY)
-    cameras = tuple(map(str, stamp["model"].get("cameras") or ()))
+    cameras, spectra = (tuple(map(str, stamp["model"].get(name) or ())) for name in ("cameras", "spectra"))
 
     def load() -> AnyImageEncoder:
         from scing_cli.core.encoders.encoder_file import load_image_encoder
@@ -191,8 +190,7 @@ def _trained(run: Run) -> OpenedModel:
         return encoder
 
     where, digest = {"run": str(run.path.absolute())}, stamp["digest"]
-    folders, spectra = (run.inference, openvino_cache(digest)), tuple(stamp["model"].get("spectra") or ())
-    return OpenedModel(digest, where, run, cameras, folders, load, spectra=spectra)
+    return OpenedModel(digest, where, run, cameras, (run.inference, openvino_cache(digest)), load, spectra=spectra)
 
 
 def open_run_model(choice: ModelChoice, *, reporter: Reporter) -> OpenedModel | None:
