@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scing_cli.commands import export_model, model_options, options
 from scing_cli.commands.console import Terminal
@@ -51,13 +51,12 @@ def embed(
     debug: options.Debug = False,
 ) -> None:
     """Embed images as unit vectors into a FAISS inner-product index with stable ids."""
-    terminal, named = Terminal(as_json=as_json), () if cameras is None else model_options.camera_names(cameras)
+    terminal, first = Terminal(as_json=as_json), (run, model, pretrained, stride, seed, statistics, interpolation)
+    seen: dict[str, Any] = {"cameras": cameras, "camera_factor": camera_factor, "spectra": spectra, "missing": missing}
     if prune and not append:
         given = {"run": run, "model": model, "pretrained": pretrained, "stride": stride, "data": data, "images": images}
         given |= {"force": force or None, "export": export, "export_format": export_format, "strict": strict or None}
-        given |= {"statistics": statistics, "interpolation": interpolation, "cameras": cameras}
-        given |= {"spectra": spectra, "missing": missing}
-        chosen = model_options.given(**given, camera_factor=camera_factor)
+        chosen = model_options.given(**given, **seen, statistics=statistics, interpolation=interpolation)
         usual = {"layout": (layout, "auto"), "split": (split, "gallery"), "descriptor": (descriptor, "projected")}
         usual |= {"index_type": (index_type, "auto")}
         _show(prune_only(output, chosen, usual, (device, precision, workers, batch_size), terminal), terminal)
@@ -66,21 +65,8 @@ def embed(
     from scing_cli.core.workflows.embed.embed_gallery import embed as build
     from scing_cli.core.workflows.embed.partial_index import nothing_new
     from scing_cli.core.workflows.shared.machine import Machine
-    from scing_cli.core.workflows.shared.model import ModelChoice
 
-    choice = ModelChoice(
-        run,
-        model,
-        pretrained,
-        stride,
-        seed,
-        statistics,
-        interpolation,
-        named,
-        camera_factor,
-        model_options.spectra_names(spectra),
-        missing,
-    )
+    choice = model_options.choose(*first, **seen)
     gallery, machine = GalleryChoice(data, layout, split, images), Machine(device, precision, workers, batch_size)
     if export is not None or export_format is not None:
         made = {"output": (output, Path("gallery.faiss")), "append": (append, False)}

@@ -53,17 +53,16 @@ def evaluate(
     debug: options.Debug = False,
 ) -> None:
     """Rank the gallery for every query, a photo or a caption: mAP, mINP, CMC; no re-ranking unless asked for."""
-    terminal, named = Terminal(as_json=as_json), () if cameras is None else model_options.camera_names(cameras)
+    terminal, first = Terminal(as_json=as_json), (run, model, pretrained, stride, seed, statistics, interpolation)
+    seen: dict[str, Any] = {"cameras": cameras, "camera_factor": camera_factor, "spectra": spectra, "missing": missing}
     reranking = _reranking({"k1": k1, "k2": k2, "lambda": lambda_, "yes": yes or None}, rerank)
     asked: dict[str, Any] = {"queries": queries, "direction": direction, "protocol": protocol, "reranking": reranking}
     asked |= {"yes": yes, "output": output, "reporter": terminal}
     if embeddings is not None:
         given: dict[str, object] = {"run": run, "data": data, "index": index, "model": model, "stride": stride}
         given |= {"pretrained": pretrained, "statistics": statistics, "interpolation": interpolation}
-        given |= {"cameras": cameras, "camera_factor": camera_factor, "drop": drop}
-        given |= {"spectra": spectra, "missing": missing}
         usual = {"split": (split, "query"), "layout": (layout, "auto"), "descriptor": (descriptor, "projected")}
-        not_with("--embeddings", model_options.given(**given), **usual, strict=(strict, False))
+        not_with("--embeddings", model_options.given(**given, **seen, drop=drop), **usual, strict=(strict, False))
         check_machine(device, precision, workers, batch_size)
         from scing_cli.core.workflows.evaluate.evaluate_saved import evaluate_saved
 
@@ -72,24 +71,11 @@ def evaluate(
         return
     from scing_cli.core.workflows.evaluate.evaluate_data import evaluate_on
     from scing_cli.core.workflows.shared.machine import Machine
-    from scing_cli.core.workflows.shared.model import ModelChoice
 
     if data and len(data) > 1:
         not_with("several --data", {"index": index})
     reports = evaluate_on(
-        ModelChoice(
-            run,
-            model,
-            pretrained,
-            stride,
-            seed,
-            statistics,
-            interpolation,
-            named,
-            camera_factor,
-            model_options.spectra_names(spectra),
-            missing,
-        ),
+        model_options.choose(*first, **seen),
         data or [None],
         split=split,
         layout=layout,

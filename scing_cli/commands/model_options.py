@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from scing_cli.core.spectra import parse_spectra
+
+if TYPE_CHECKING:
+    from scing_cli.core.workflows.shared.model import ModelChoice
 
 MODEL = "Model"  # the title of the panel
 
@@ -103,11 +106,29 @@ def spectra_names(text: str | None) -> tuple[str, ...]:
     return () if text is None else parse_spectra(text, "--spectra")
 
 
+def choose(*first: Any, cameras: str | None, camera_factor: float, spectra: str | None, missing: str) -> ModelChoice:
+    """Return the choice of a model; `first` are the first fields of `ModelChoice`, as their options give them.
+
+    Raises:
+        SettingError: If the options contradict each other.
+    """
+    from scing_cli.core.workflows.shared.model import ModelChoice
+
+    names = () if cameras is None else camera_names(cameras)
+    further: dict[str, Any] = {
+        "cameras": names,
+        "camera_factor": camera_factor,
+        "spectra": spectra_names(spectra),
+        "missing": missing,
+    }
+    return ModelChoice(*first, **further)
+
+
 def given(**values: object) -> dict[str, object]:
     """Return options of a plain model by name, with None for a value that is the default.
 
     >>> given(model=None, statistics="auto", cameras="1,2")
     {'model': None, 'statistics': None, 'cameras': '1,2'}
     """
-    usual = {"statistics": "auto", "interpolation": "auto", "camera_factor": 1.0, "missing": "mean"}
+    usual: dict[str, object] = {"statistics": "auto", "interpolation": "auto", "camera_factor": 1.0, "missing": "mean"}
     return {name: None if value == usual.get(name) else value for name, value in values.items()}

@@ -40,7 +40,7 @@ from scing_cli.core.workflows.embed.prune import drop_missing
 from scing_cli.core.workflows.shared.embedder_choice import Crops, choose_embedder
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel, open_model, open_run_model
-from scing_cli.core.workflows.shared.observations import rows_seen
+from scing_cli.core.workflows.shared.read_spectra import rows_seen
 from scing_cli.core.workflows.shared.run_data import open_data, own_cameras
 
 __all__ = ["GalleryChoice", "embed"]

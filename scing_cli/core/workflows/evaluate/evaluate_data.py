@@ -25,7 +25,7 @@ from scing_cli.core.workflows.evaluate.ranked import EvaluationReport, lost_quer
 from scing_cli.core.workflows.evaluate.report import Subject, write_report
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel, open_model, open_run_model
-from scing_cli.core.workflows.shared.observations import EACH, drop_cases, rows_seen
+from scing_cli.core.workflows.shared.read_spectra import EACH, drop_cases, rows_seen
 from scing_cli.core.workflows.shared.run_data import open_data
 from scing_cli.core.workflows.shared.scoring import sides
 

@@ -21,7 +21,7 @@ from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.spectra import Source, file_of
 from scing_cli.core.workflows.shared.model import OpenedModel
-from scing_cli.core.workflows.shared.observations import sources_of
+from scing_cli.core.workflows.shared.read_spectra import sources_of
 from scing_cli.core.workflows.shared.run_data import own_cameras
 from scing_cli.core.workflows.shared.scoring import side_of
 from scing_cli.core.workflows.shared.vectors import embed_files

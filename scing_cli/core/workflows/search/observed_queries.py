@@ -17,7 +17,7 @@ from scing_cli.core.spectra import SPECTRA, VISIBLE, View, in_words
 from scing_cli.core.workflows.search.queries import hint_at_boxes, photo_files
 from scing_cli.core.workflows.search.query_photo import Photo
 from scing_cli.core.workflows.shared.model import OpenedModel
-from scing_cli.core.workflows.shared.observations import READS
+from scing_cli.core.workflows.shared.read_spectra import READS
 
 OPTIONS: Mapping[str, str] = MappingProxyType({VISIBLE: "photo", "nir": "--near-infrared", "tir": "--thermal"})
 LIKE = 0.05  # share by which a strip may be wider or narrower than those of the gallery
