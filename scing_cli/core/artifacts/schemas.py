@@ -128,6 +128,7 @@ class DataEntry(Entry):
     given: PathText | None = None
     sources: list[PathText] | None = None
     include_val: bool = False
+    objects: Word = "person"
 
 
 class ModelEntry(Entry):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -73,12 +74,13 @@ def group(seen: Sequence[Seen]) -> tuple[dict[str, dict[str, str]], list[Dropped
         The images of each observation, spectrum -> path, in the order of the keys; and the images whose key another one
         of the same spectrum has.
     """
-    stems = [(_stem(image.key), image.spectrum) for image in seen]
-    twice = len(set(stems)) < len(stems)
+    names = Counter((_stem(key), spectrum) for key, spectrum in {(image.key, image.spectrum) for image in seen})
+    by_suffix = {stem for (stem, _), count in names.items() if count > 1}
     observations: dict[str, dict[str, str]] = {}
     dropped = []
     for image in seen:
-        key = unicodedata.normalize("NFC", image.key) if twice else _stem(image.key)
+        stem = _stem(image.key)
+        key = unicodedata.normalize("NFC", image.key) if stem in by_suffix else stem
         first = observations.setdefault(key, {}).setdefault(image.spectrum, image.path)
         if first != image.path:
             dropped.append(Dropped(image.path, f"another {SPECTRA[image.spectrum]} image has its name: {first}"))

@@ -1,5 +1,7 @@
 """Learnable prompts: "A photo of a [p_1 .. p_L] person." with L tokens per identity (Eq. 6, 10, 11).
 
+Data of several spectra may show vehicles; then the last word is "vehicle.".
+
 Shapes: B batch, K identities, L tokens, M tokens with a visual part, D image feature, d text token, T positions up to
 and including the end token.
 """
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 from scing_cli.core.encoders.clip import ClipModel
 
 BEFORE = "A photo of a"
-AFTER = "person."
+PERSON = "person"
 VisualPrompt = Callable[[int, int], nn.Module]
 
 
@@ -29,16 +31,19 @@ class PromptLearner(nn.Module):
         tokens: L.
         visual: (D, d) -> a module that maps V, (B, D) of unit length, to (B, M, d), which is added to the first M <= L
             tokens; None for prompts without a visual part.
+        objects: What the identities are, one word.
     """
 
     prefix: Tensor
     suffix: Tensor
 
-    def __init__(self, *, clip: ClipModel, identities: int, tokens: int, visual: VisualPrompt | None) -> None:
+    def __init__(
+        self, *, clip: ClipModel, identities: int, tokens: int, visual: VisualPrompt | None, objects: str = PERSON
+    ) -> None:
         super().__init__()
         width = clip.text.width
         start, *before, _ = clip.tokenizer(BEFORE)
-        _, *after, stop = clip.tokenizer(AFTER)
+        _, *after, stop = clip.tokenizer(f"{objects}.")
         device = clip.text.positional_embedding.device
         for name, ids in (("prefix", [start, *before]), ("suffix", [*after, stop])):
             words = clip.text.embed(torch.tensor([ids], device=device)).detach()  # (1, n, d)

@@ -167,7 +167,9 @@ def tune_prompts(
         raise ValueError("stage 1 needs the features of all training images")
     with seeded(draw_seed(settings.seed, "train-prompts", "initialisation")):
         identities = int(labels.max()) + 1
-        prompts = PromptLearner(clip=clip, identities=identities, tokens=settings.tokens, visual=visual)
+        prompts = PromptLearner(
+            clip=clip, identities=identities, tokens=settings.tokens, visual=visual, objects=inputs.objects
+        )
     return PromptTuning(
         clip=clip,
         prompts=prompts.to(features.device),

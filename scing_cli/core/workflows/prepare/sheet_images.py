@@ -60,7 +60,7 @@ def data_sheet(manifest: Manifest, *, seed: int) -> Image.Image:
         return contact_sheet(title, headings, lines)
     shown = [picture for line in lines for picture in line.images if picture is not None]
     wide = 2 * sum(picture.width > picture.height for picture in shown) > len(shown)
-    title = f"{manifest.name}: {counted(len(manifest), 'observation')}: {', '.join(map(_named, SPECTRA))}"
+    title = f"{manifest.name}: {counted(len(manifest), 'observation')} ({', '.join(map(_named, SPECTRA))})"
     return contact_sheet(title, headings, lines, spectra=spectra, cell=WIDE if wide else CELL)
 
 
@@ -80,7 +80,7 @@ def _people(manifest: Manifest, dice: random.Random) -> Iterator[tuple[list[str]
 
 
 def _named(spectrum: str) -> str:
-    return f"{spectrum} is {SPECTRA[spectrum]}"
+    return f"{spectrum}: {SPECTRA[spectrum]}"
 
 
 def _choose(rows: list[Sample], cameras: list[str], dice: random.Random, unnamed: int) -> list[Sample | None]:

@@ -23,7 +23,7 @@ from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.readable import readable_rows
 from scing_cli.core.workflows.shared.run_data import read_sources
 from scing_cli.core.workflows.shared.seen_rows import chosen_spectra, seen_rows
-from scing_cli.core.workflows.train.run_entries import given_as, open_or_create
+from scing_cli.core.workflows.train.run_entries import given_as, objects_entry, open_or_create
 from scing_cli.core.workflows.train.session import TrainingSession
 from scing_cli.core.workflows.train.training_rows import captioned
 from scing_cli.core.workflows.train.unfinished import Unfinished, lock_prompts_run, machine_of
@@ -121,7 +121,7 @@ def train_prompts(
 
         prepare_compiling(machine.torch_device(), reporter)
     facts = {"settings": saved_settings(settings), "data": manifest.fingerprint()}
-    origin = {**given_as(paths), "layout": source.layout, "include_val": include_val}
+    origin = {**given_as(paths), "layout": source.layout, "include_val": include_val, **objects_entry(source)}
     given = {
         "settings": given_settings(settings),
         "path": str(paths[0].absolute()) if len(paths) == 1 else [str(path.absolute()) for path in paths],
@@ -221,6 +221,7 @@ def _task(inputs: Stage1Input, settings: PromptSettings, reporter: Reporter) -> 
         features=features,
         captions=rows.captions,
         note=reporter.note,
+        objects=inputs.manifest.objects(),
     )
     task = stage.build(settings, given)
     for kind, counts in (("Trainable", inputs.trainable(task)), ("Frozen", inputs.frozen())):
