@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from three_spectra import write_spectra
 from tiny import TINY_MODEL
 
 from scing_cli.__main__ import main
@@ -90,6 +91,12 @@ def both_towers(world, tmp_path_factory):
     train_prompts(world, PromptSettings(model=TINY_MODEL, pretrained="random", **settings, **learnt), run=run)
     train_visual(VisualSettings(**settings), run=run)
     return run
+
+
+@pytest.fixture(scope="session")
+def spectra(world, tmp_path_factory):
+    """The drawn world in three spectra, as a CSV; a fifth of the rows has no visible and no thermal image."""
+    return write_spectra(world, tmp_path_factory.mktemp("spectra") / "world", lacking=("rgb", "tir"))
 
 
 @pytest.fixture

@@ -321,3 +321,17 @@ def test_a_process_saves_says_how_to_go_on_and_leaves_with_its_code(world, finis
     assert "Traceback" not in said
     assert len(list(run.glob("state/*.[0-9]*-[0-9]*.safetensors"))) <= 2
     assert not list(run.rglob("*.part"))
+
+
+def test_both_stages_on_three_spectra_go_on_and_end_the_same(scing, spectra, stop_at):
+    first = ("train-prompts", "--data", spectra, *MODEL, *FAST, "--spectra", "all", "--run")
+    second = ("train-visual", *FAST, "--independent-augmentation", "--run")
+    for command, saved in ((first, prompts), (second, encoder)):
+        stop_at(99)
+        assert scing(*command, "whole").code == 0
+        stop_at(2)
+        assert scing(*command, "cut").code == 130
+        stop_at(99)
+        again = scing(*command, "cut")
+        assert again.code == 0, again.err
+        assert saved("cut") == saved("whole")

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image, ImageOps
 from pipeline.conftest import FAST, MODEL
 
 from scing_cli.core.datasets import read_data
@@ -19,39 +18,6 @@ from scing_cli.core.methods.prompts_file import load_texts
 
 ALL = ("--spectra", "rgb,nir,tir")
 TRAINED = {"scing": ("--views", "bank:2"), "clip-reid": ("--independent-augmentation",)}
-
-
-def write_spectra(world, folder, *, lacking=()):
-    """Write a CSV of three spectra beside their images: green as near infra-red, the negative of blue as thermal.
-
-    Args:
-        world: Visible images.
-        folder: To write into.
-        lacking: Of every fifth row, the spectra that are missing.
-    """
-    shutil.copytree(world, folder)
-    rows = [["path", "identity", "camera", "split", "near_infrared", "thermal"]]
-    for number, row in enumerate(read_data(folder).manifest):
-        image = Image.open(folder / row.path).convert("RGB")
-        _, green, blue = image.split()
-        further = {"nir": green, "tir": ImageOps.invert(blue)}
-        names = {"rgb": row.path}
-        for name, grey in further.items():
-            names[name] = f"{name}/{Path(row.path).stem}.png"
-            (folder / name).mkdir(exist_ok=True)
-            grey.save(folder / names[name])
-        if number % 5 == 1:
-            names.update(dict.fromkeys(lacking, ""))
-        rows.append([names["rgb"], row.identity, row.camera, row.split, names["nir"], names["tir"]])
-    with (folder / "spectra.csv").open("w", newline="") as file:
-        csv.writer(file).writerows(rows)
-    return folder / "spectra.csv"
-
-
-@pytest.fixture(scope="session")
-def spectra(world, tmp_path_factory):
-    """The drawn world in three spectra; a fifth of the rows has no visible and no thermal image."""
-    return write_spectra(world, tmp_path_factory.mktemp("spectra") / "world", lacking=("rgb", "tir"))
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +73,7 @@ def test_a_plain_model_reads_several_spectra_and_no_export_or_text_does(scing, s
     [
         (("--spectra", "rgb,uv"), "must be all or names of rgb, nir, tir, each once"),
         (("--missing", "zero"), "--missing has no effect with --spectra rgb."),
-        (("--spectra", "all", "--method", "direct"), "--spectra is not read by --method direct"),
+        (("--spectra", "all", "--method", "direct"), "--spectra are not read by --method direct"),
         (("--spectra", "nir"), "--spectra nir: wörld of crops has no near-infrared images. Spectra that it has: rgb."),
     ],
 )
@@ -140,9 +106,10 @@ def thermal(world, tmp_path):
     folder = tmp_path / "world"
     shutil.copytree(world, folder)
     rows = [[row.path, row.identity, row.camera, row.split] for row in read_data(folder).manifest]
-    for name, head in (("plain.csv", "path"), ("thermal.csv", "thermal")):
-        with (folder / name).open("w", newline="") as file:
-            csv.writer(file).writerows([[head, "identity", "camera", "split"], *rows])
+    for name, place in (("plain.csv", 0), ("thermal.csv", 1)):
+        own = [["" if place else file, *labels, file if place else ""] for file, *labels in rows]
+        with (folder / name).open("w", newline="") as table:
+            csv.writer(table).writerows([["path", "identity", "camera", "split", "thermal"], *own])
     return folder
 
 
