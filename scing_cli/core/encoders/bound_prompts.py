@@ -56,13 +56,13 @@ class PromptSizes:
                 raise ValueError(f"{name} must be a whole number from 1 to {MOST:,}, not {value!r}")
 
 
-def spectrum_sentences(spectra: Sequence[str], thing: str = "person") -> list[str]:
+def spectrum_sentences(spectra: Sequence[str], objects: str = "person") -> list[str]:
     """Return the sentence that names each spectrum, whose text feature is e_m (DM2).
 
     >>> spectrum_sentences(("rgb", "tir"))[1]
     'a photo of a person in the thermal infrared spectrum'
     """
-    return [f"a photo of a {thing} in the {WORDS[name]} spectrum" for name in spectra]
+    return [f"a photo of a {objects} in the {WORDS[name]} spectrum" for name in spectra]
 
 
 class BoundPrompts(nn.Module):

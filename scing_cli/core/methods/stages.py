@@ -90,7 +90,7 @@ class StageInputs:
         features: V of every training image as the tower returns it, (N, D) float32, on the device; None unless the
             stage asks for it.
         captions: The caption of each row; empty where rows are images.
-        thing: What the images show, in one word.
+        objects: What one identity is, for prompts: `person` or `vehicle`.
         cameras: (N,) rows of the encoder's camera vectors (R15), on the device; None for an encoder without them.
         earlier: What stage 1 saved; None in stage 1.
         note: Shows a message about what the task changes of the settings or the data.
@@ -102,7 +102,7 @@ class StageInputs:
     precision: str
     features: Tensor | None = None
     captions: Sequence[str] = ()
-    thing: str = "person"
+    objects: str = "person"
     cameras: Tensor | None = None
     earlier: Stage1Result | None = None
     note: Callable[[str], object] = str

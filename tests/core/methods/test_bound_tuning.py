@@ -40,7 +40,7 @@ def task_of(
     spectra: tuple[str, ...] = ALL,
     *,
     labels: Tensor = LABELS,
-    thing: str = "person",
+    objects: str = "person",
     **options: object,
 ) -> BoundTuning:
     first, second = load_method("dmpt").stages
@@ -48,7 +48,7 @@ def task_of(
     clip = dataclasses.replace(clip, image=SpectralEncoder(clip.image, spectra, join="mean"))
     chosen = PromptSettings(method="dmpt", model="-", **{**STILL, **SIZES, **options})
     assert first.build is not None
-    built = first.build(chosen, StageInputs(clip, labels, "fp32", thing=thing))
+    built = first.build(chosen, StageInputs(clip, labels, "fp32", objects=objects))
     assert isinstance(built, BoundTuning)
     return built
 
@@ -120,7 +120,7 @@ def test_a_whole_step_is_that_of_plain_loops(without: list[tuple[int, int]]) -> 
 
 def test_the_names_of_the_spectra_are_texts_of_the_frozen_tower() -> None:
     clip = spread_out(tiny_clip())
-    names = task_of(clip, ("tir",), thing="vehicle").encoder.bound.names
+    names = task_of(clip, ("tir",), objects="vehicle").encoder.bound.names
     ids = tokenize("a photo of a vehicle in the thermal infrared spectrum")
     embedded = clip.text.embed(torch.tensor(ids)).detach().double().numpy()
     state = arrays(clip.text.state_dict())

@@ -34,7 +34,7 @@ def _bound_tuning(settings: PromptSettings, inputs: StageInputs) -> BoundTuning:
     with seeded(draw_seed(settings.seed, "train-prompts", "initialisation")):
         encoder = BoundPromptEncoder(image.tower, image.spectra, missing=image.missing, dmpt=sizes)
         heads = TwoHeads(encoder.class_dim, int(inputs.labels.max()) + 1)
-    encoder.bound.names.copy_(name_features(inputs.clip, spectrum_sentences(image.spectra, inputs.thing)))
+    encoder.bound.names.copy_(name_features(inputs.clip, spectrum_sentences(image.spectra, inputs.objects)))
     return BoundTuning(
         encoder=encoder.to(device),
         heads=heads.to(device),
