@@ -94,7 +94,6 @@ class StageInputs:
         cameras: (N,) rows of the encoder's camera vectors (R15), on the device; None for an encoder without them.
         earlier: What stage 1 saved; None in stage 1.
         note: Shows a message about what the task changes of the settings or the data.
-        objects: What the identities are, in prompts.
     """
 
     clip: ClipModel
@@ -106,7 +105,6 @@ class StageInputs:
     cameras: Tensor | None = None
     earlier: Stage1Result | None = None
     note: Callable[[str], object] = str
-    objects: str = "person"
 
 
 @dataclasses.dataclass(frozen=True)
