@@ -191,3 +191,14 @@ def test_exports_are_refused(scing, trained):
         refused = scing(*command)
         assert refused.code == 2, refused.err
         assert not Path("encoder.onnx").exists()
+
+
+def test_words_are_refused(scing, trained):
+    assert scing("embed", "--run", trained, "--output", "words.faiss").code == 0
+    for command in (
+        ("search", "--text", "a man", "--index", "words.faiss"),
+        ("evaluate", "--run", trained, "--queries", "text"),
+    ):
+        refused = scing(*command)
+        assert refused.code == 2, refused.err
+        assert "--method dmpt learns without words" in refused.err

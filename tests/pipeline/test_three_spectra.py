@@ -50,7 +50,7 @@ def test_both_stages_embed_and_evaluate(scing, spectra, method):
     assert scored.json["mAP"] > 0
 
 
-def test_a_plain_model_reads_several_spectra_and_no_export_or_text_does(scing, spectra):
+def test_a_plain_model_reads_several_spectra_and_no_export_does(scing, spectra):
     plain = (*MODEL, "--spectra", "rgb,tir")
     embedded = scing("embed", *plain, "--data", spectra, "--output", "g.faiss", "--json")
     assert embedded.code == 0, embedded.err
@@ -63,9 +63,6 @@ def test_a_plain_model_reads_several_spectra_and_no_export_or_text_does(scing, s
         refused = scing("embed", *plain, "--data", spectra, "--export", name)
         assert refused.code == 2
         assert f"--export: {chosen} cannot hold an encoder of visible and thermal images" in refused.err
-    words = scing("evaluate", *plain, "--data", spectra, "--queries", "text")
-    assert words.code == 2
-    assert "joins the vectors of several images (visible and thermal), which words cannot be compared with" in words.err
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ from scing_cli.core.embeddings.text_embedder import TextEmbedder, TorchTextEmbed
 from scing_cli.core.encoders.hub import locate
 from scing_cli.core.errors import INDEX_AGAIN, RunError, SettingError
 from scing_cli.core.runtime import Reporter, Silent
-from scing_cli.core.spectra import in_words
 from scing_cli.core.workflows.shared.model import OpenedModel
 from scing_cli.core.workflows.shared.starting_encoder import starting_clip
 
@@ -115,11 +114,11 @@ def check_text_tower(model: OpenedModel, option: str) -> None:
     """
     if model.engine is not None:
         raise SettingError(f"{option} needs a CLIP: {model.label()} has no text encoder.", "Use photos.")
-    if model.spectra:
+    if model.run is not None and "dmpt" in model.run.visual_stamp()["model"]:
         raise SettingError(
-            f"{option}: {model.label()} joins the vectors of several images ({in_words(model.spectra)}), which words "
-            "cannot be compared with.",
-            "Use photos, or a model of visible images alone.",
+            f"{option}: the vectors of {model.label()} are not those of CLIP, to which words could be compared: "
+            "--method dmpt learns without words.",
+            "Use images, or a model of another method.",
         )
 
 
