@@ -39,6 +39,8 @@ def stage1_of(run):
 def test_with_a_bank_images_are_read_before_training_alone(scing, world, here, opened):
     """As often as without PDCA, and once more for each view; with fresh views, every epoch reads."""
     reads = {}
+    first = ("train-prompts", "--data", world, *MODEL, *FAST, "--no-consistency", "--run", "first")
+    assert scing(*first).code == 0  # which checks the images, once
     for given in (("--no-consistency",), ("--views", "bank:3"), ("--views", "fresh")):
         for epochs in (1, 3):
             run = f"{given[-1]}-{epochs}".lstrip("-")

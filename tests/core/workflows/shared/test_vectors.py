@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from scing_cli.core.datasets.left_out import LeftOut
 from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
 from scing_cli.core.errors import DataError, ImageError, ScingError
 from scing_cli.core.runtime import Advance, Silent
+from scing_cli.core.spectra import View
 from scing_cli.core.workflows.shared import vectors
 from scing_cli.core.workflows.shared.vectors import embed_files, in_threads
 
@@ -111,23 +113,23 @@ def test_boxed_photos_are_not_held_at_full_size(
 ) -> None:
     """At most one decoded photo a thread is alive at any time."""
     alive, most, lock = 0, 0, threading.Lock()
-    read, cut = vectors.read_image, vectors.resize
+    read, cut = vectors.read_views, vectors.resize_views
 
-    def counted_read(file: Path) -> Image.Image:
+    def counted_read(views: Sequence[View | None]) -> list[Image.Image | None]:
         nonlocal alive, most
         with lock:
             alive += 1
             most = max(most, alive)
-        return read(file)
+        return read(views)
 
-    def counted_cut(*arguments: object) -> np.ndarray:
+    def counted_cut(*arguments: Any, **named: Any) -> None:
         nonlocal alive
         with lock:
             alive -= 1
-        return cut(*arguments)
+        cut(*arguments, **named)
 
-    monkeypatch.setattr(vectors, "read_image", counted_read)
-    monkeypatch.setattr(vectors, "resize", counted_cut)
+    monkeypatch.setattr(vectors, "read_views", counted_read)
+    monkeypatch.setattr(vectors, "resize_views", counted_cut)
     embed_files(embedder, photos, box=(0, 0, 40, 70), reporter=Silent(), text="x")
     assert 1 <= most <= 2
 
