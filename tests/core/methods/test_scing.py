@@ -224,3 +224,16 @@ def test_the_tokens_gradient_has_the_same_bits_every_time():
         (prompts(labels, features(1200))[0] * weights).sum().backward()
         found.add(prompts.tokens.grad.numpy().tobytes())
     assert len(found) == 1
+
+
+@pytest.mark.parametrize("objects", ["person", "vehicle"])
+def test_prompts_end_with_the_word_for_what_the_data_show(objects):
+    clip = tiny_clip()
+    prompts = PromptLearner(clip=clip, identities=2, tokens=3, visual=None, objects=objects)
+    words, _ = prompts(torch.tensor([1]), torch.zeros(1, clip.image.embed_dim))
+    start, *before, _ = clip.tokenizer("A photo of a")
+    _, *after, stop = clip.tokenizer(f"{objects}.")
+    expected = clip.text.embed(torch.tensor([[start, *before, *[0] * 3, *after, stop]]))
+    given = [place for place in range(words.shape[1]) if not 1 + len(before) <= place < 4 + len(before)]
+    assert torch.equal(words[:, given], expected[:, given])
+    assert prompts.end == words.shape[1] - 1
