@@ -285,7 +285,7 @@ FIXTURES: Mapping[str, Fixture] = {
         "msvr310",
         spectral.msvr310,
         {"train": (3, 6, 0), "query": (2, 4, 0), "gallery": (3, 5, 0)},
-        protocol="no-camera",
+        protocol="scene",
     ),
     "WMVEID863": Fixture(
         "wmveid863",
