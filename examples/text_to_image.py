@@ -1,6 +1,6 @@
 """Compare text-to-image retrieval without training, after `direct` and after `prompt-decoupling`, on drawn people.
 
-python examples/text_to_image.py [--seeds 3] [--identities 256] [--config FILE.toml] [--output FOLDER]
+python examples/text_to_image.py [--seeds 3] [--identities 512] [--config FILE.toml] [--output FOLDER]
 
 Three worlds per seed: captions in usual words, in words that scing-tiny has not met, and the same with occluded images.
 All rows read images with the model, stride, statistics and interpolation of --config. Both trainings have its table
@@ -61,7 +61,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds, from 0")
-    parser.add_argument("--identities", type=int, default=256, help="people to train on")
+    parser.add_argument("--identities", type=int, default=512, help="people to train on")
     parser.add_argument("--test-identities", type=int, default=48, help="other people, to test with")
     parser.add_argument(
         "--worlds",
