@@ -108,9 +108,9 @@ class Manifest:
 
     def seen_in(self, spectra: Sequence[str]) -> Manifest:
         """Return the rows that have an image of one of these spectra; of visible images if none is named."""
-        if not self.spectra():
-            return self
         chosen = set(spectra or (VISIBLE,))
+        if not self.spectra() and VISIBLE in chosen:
+            return self
         return dataclasses.replace(self, samples=tuple(row for row in self.samples if chosen.intersection(row.images)))
 
     def sources(self, spectra: Sequence[str] = ()) -> list[Source]:

@@ -30,7 +30,7 @@ from scing_cli.core.encoders.clip import ClipModel, load_clip
 from scing_cli.core.encoders.image import ImageFeatures
 from scing_cli.core.methods import StageInputs, load_method
 from scing_cli.core.methods.perturbed_views import FreshViews
-from scing_cli.core.methods.prompts import AFTER, BEFORE
+from scing_cli.core.methods.prompts import BEFORE
 from scing_cli.core.methods.stage1 import PromptTuning
 from scing_cli.core.methods.task import Batch
 from scing_cli.core.runtime import DEVICES, choose_device, choose_precision, device_name
@@ -79,7 +79,7 @@ class UsualTuning(PromptTuning):
             precision=task.precision,
         )
         start, own = task.prompts.prefix.shape[1], task.prompts.tokens.shape[1]
-        ids = task.clip.tokenizer(f"{BEFORE} {'X ' * own}{AFTER}")
+        ids = task.clip.tokenizer(f"{BEFORE} {'X ' * own}person.")
         padded = torch.tensor([ids + [0] * (PLACES - len(ids))], device=task.labels.device)
         words = self.towers.token_embedding(padded)
         self.before, self.own, self.after = words[:, :start], slice(start, start + own), words[:, start + own :]

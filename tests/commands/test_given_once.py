@@ -15,7 +15,15 @@ REPEATED = {
     "train-visual": set(),
     "embed": {"--data", "--images"},
     "evaluate": {"--data"},
-    "search": {"--camera", "--exclude-camera", "--identity", "--exclude-identity", "--text"},
+    "search": {
+        "--camera",
+        "--exclude-camera",
+        "--identity",
+        "--exclude-identity",
+        "--text",
+        "--near-infrared",
+        "--thermal",
+    },
 }
 
 

@@ -25,7 +25,8 @@ def test_rows_of_ordinary_images_are_files():
     assert rows.spectra() == ()
     assert rows.sources() == [Path("data/a.jpg"), Path("data/b.jpg")]
     assert rows.sources(("rgb",)) == [Observation((View(file),)) for file in rows.files()]
-    assert rows.seen_in(("tir",)) == rows
+    assert rows.seen_in(()) == rows.seen_in(("rgb", "tir")) == rows
+    assert len(rows.seen_in(("nir", "tir"))) == 0
 
 
 def test_an_observation_has_the_images_that_its_columns_name():

@@ -17,7 +17,7 @@ from faults.test_full_disk import here, snapshot
 from patience import HANG
 from pipeline.conftest import FAST, MODEL
 
-from scing_cli.core.batches import loader
+from scing_cli.core import observation_images
 from scing_cli.core.embeddings.openvino_embedder import OpenVinoEmbedder
 from scing_cli.core.synthetic import worker
 from scing_cli.core.workflows.embed import embed_gallery, partial_index
@@ -43,7 +43,7 @@ def soon():
 
 def fail_at(number, error):
     """Return a decoder that raises at some image; the others wait a little, so that all threads are at work."""
-    read, seen, lock = loader.read_image, [], threading.Lock()
+    read, seen, lock = observation_images.read_image, [], threading.Lock()
 
     def decode(file):
         with lock:
@@ -71,7 +71,7 @@ def fail_at(number, error):
     ids=lambda value: repr(value) if isinstance(value, BaseException) else None,
 )
 def test_a_thread_that_dies_while_embedding(scing, finished, here, soon, monkeypatch, error, code, message, number):
-    monkeypatch.setattr(loader, "read_image", fail_at(number, error))
+    monkeypatch.setattr(observation_images, "read_image", fail_at(number, error))
     ended = scing("embed", "--run", finished)
     assert ended.code == code, ended.err
     assert message in ended.err
@@ -80,18 +80,18 @@ def test_a_thread_that_dies_while_embedding(scing, finished, here, soon, monkeyp
 
 def test_ctrl_c_says_what_is_kept_and_with_which_command_to_go_on(scing, finished, here, soon, monkeypatch):
     monkeypatch.setattr(partial_index, "WORTH", 0)
-    read = loader.read_image
-    monkeypatch.setattr(loader, "read_image", fail_at(17, KeyboardInterrupt()))
+    read = observation_images.read_image
+    monkeypatch.setattr(observation_images, "read_image", fail_at(17, KeyboardInterrupt()))
     command = ("embed", "--run", finished, "--batch-size", "4", "--output", "my gallery.faiss")
     ended = scing(*command, "--json")
     assert (ended.code, ended.json["exit_code"]) == (130, 130)
     again = shlex.join(["scing", *map(str, command), "--json"])
     assert ended.json["remedy"] == f"Run the same command again to resume.\n{again}"
     assert "are saved in my gallery.unfinished.faiss. Run the same command again to resume. scing embed" in ended.err
-    monkeypatch.setattr(loader, "read_image", fail_at(1, KeyboardInterrupt()))
+    monkeypatch.setattr(observation_images, "read_image", fail_at(1, KeyboardInterrupt()))
     ended = scing(*command)
     assert "are saved in my gallery.unfinished.faiss." in ended.err
-    monkeypatch.setattr(loader, "read_image", read)
+    monkeypatch.setattr(observation_images, "read_image", read)
     monkeypatch.setattr(embed_gallery, "gallery_rows", interrupted)
     assert "Interrupted; nothing new is kept, my gallery.unfinished.faiss is unchanged." in scing(*command).err
 
@@ -102,7 +102,7 @@ def interrupted(*_arguments):
 
 @pytest.mark.parametrize("number", [1, 30, 60])
 def test_a_thread_that_dies_while_training(scing, world, here, soon, monkeypatch, number):
-    monkeypatch.setattr(loader, "read_image", fail_at(number, SystemExit(0)))
+    monkeypatch.setattr(observation_images, "read_image", fail_at(number, SystemExit(0)))
     ended = scing("train-prompts", "--data", world, *MODEL, *FAST, "--run", "run")
     assert (ended.code, "A thread tried to exit" in ended.err) == (1, True), ended.err
     assert not Path("run/prompts/stamp.json").exists()

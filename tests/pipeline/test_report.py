@@ -37,7 +37,10 @@ SECTIONS = [
 
 
 IDLE = {
-    "train-prompts": {"final-lr", "warmup-lr", "prompt-tokens", "prompt-depth"},
+    "train-prompts": {
+        *("final-lr", "warmup-lr", "prompt-tokens", "prompt-depth", "missing", "independent-augmentation"),
+        *("specific-tokens", "semantic-tokens", "bind-tokens"),
+    },
     "train-visual": {"final-lr", "head-lr-factor", "mask-words"},
 }
 

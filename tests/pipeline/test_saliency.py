@@ -77,11 +77,11 @@ def test_what_is_explained_are_the_scores_of_the_search(scing, finished, world, 
     explained = []
     real = saliency_file.saliency
 
-    def listening(encoder, pixels, targets, *, kind):
+    def listening(encoder, pixels, targets, *, kind, missing):
         image = normalise(pixels, encoder.geometry.mean, encoder.geometry.std)
         with torch.no_grad():
             explained.append((descriptor(encoder(image), kind) * targets).sum(dim=1).numpy())
-        return real(encoder, pixels, targets, kind=kind)
+        return real(encoder, pixels, targets, kind=kind, missing=missing)
 
     monkeypatch.setattr(saliency_file, "saliency", listening)
     assert scing("embed", "--run", finished, "--descriptor", kind, "--precision", "fp32").code == 0

@@ -49,9 +49,9 @@ def sides(table: Path, run: Path, away: set[str]) -> dict:
     return case
 
 
-def test_auto_leaves_the_querys_scene_out(scing, data, spectral) -> None:
-    found = scing("evaluate", "--run", spectral, "--data", data, "--json").json
-    assert (found["protocol"], found["protocol_reason"]) == ("scene", "every image names its scene, 3 scenes")
+def test_the_querys_scene_is_left_out(scing, data, spectral) -> None:
+    found = scing("evaluate", "--run", spectral, "--data", data, "--protocol", "scene", "--json").json
+    assert found["protocol"] == "scene"
     case = sides(data, spectral, set())
     assert found["mAP"] == pytest.approx(evaluate_by_loops(**case, protocol="scene")[0], abs=1e-6)
     market = scing("evaluate", "--run", spectral, "--data", data, "--protocol", "market", "--json").json
@@ -165,7 +165,7 @@ def test_only_equal_bytes_of_all_images_are_copies(scing, own_data, spectral) ->
 
 def test_the_report_shows_all_images(scing, data, spectral, tmp_path) -> None:
     report = tmp_path / "report"
-    scing("evaluate", "--run", spectral, "--data", data, "--drop", "thermal", "--output", report)
+    scing("evaluate", "--run", spectral, "--data", data, "--drop", "thermal", "--protocol", "scene", "--output", report)
     assert "observations, without thermal: evaluation" in (report / "report.html").read_text(encoding="utf-8")
     written = json.loads((report / "report.json").read_text(encoding="utf-8"))
     assert (written["drop"], written["protocol"]) == (["tir"], "scene")
@@ -177,7 +177,7 @@ def test_an_index_keeps_the_scenes(scing, data, spectral, tmp_path) -> None:
     index = tmp_path / "gallery.faiss"
     exact = ("--precision", "fp32")
     scing("embed", "--run", spectral, "--data", data, "--output", index, *exact)
-    asked = ("evaluate", "--run", spectral, "--data", data, "--json", *exact)
+    asked = ("evaluate", "--run", spectral, "--data", data, "--protocol", "scene", "--json", *exact)
     assert scing(*asked, "--index", index).json["mAP"] == pytest.approx(scing(*asked).json["mAP"], abs=1e-6)
     assert scing(*asked, "--index", index).json["protocol"] == "scene"
 

@@ -93,7 +93,7 @@ def test_the_ordinary_model_reads_the_visible_images_and_counts_the_others(scing
     done = scing("train-prompts", "--data", spectra, *MODEL, *FAST, "--method", "clip-reid", "--run", "run")
     assert done.code == 0, done.err
     assert "Only the visible images are read; the data have near-infrared and thermal ones too" in done.err
-    assert "rows have no visible image: left out." in done.err
+    assert "training rows have no visible image: left out." in done.err
     assert "spectra" not in json.loads(Path("run/run.json").read_text())["model"]
 
 

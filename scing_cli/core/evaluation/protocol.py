@@ -95,12 +95,11 @@ def choose_protocol(
         return Choice(name, "asked for")
     if name != "auto":
         raise SettingError(f"--protocol {name!r} is unknown.", f"Known: auto, {', '.join(PROTOCOLS)}.")
+    sides = {"the queries": set(query_cameras) - {""}, "the gallery": set(gallery_cameras) - {""}}
+    if all(sides.values()) and len(cameras := set.union(*sides.values())) > 1:
+        return Choice("market", f"the data names {len(cameras)} cameras")
     if all(own and all(own) for own in (query_scenes, gallery_scenes)) and len(set.union(*scenes.values())) > 1:
         return Choice(SCENE, f"every image names its scene, {len(set.union(*scenes.values()))} scenes")
-    sides = {"the queries": set(query_cameras) - {""}, "the gallery": set(gallery_cameras) - {""}}
     if silent := [side for side, cameras in sides.items() if not cameras]:
         return Choice("no-camera", f"no camera is known of {' and '.join(silent)}")
-    cameras = set.union(*sides.values())
-    if len(cameras) == 1:
-        return Choice("no-camera", f"all images are of one camera ({min(cameras)})")
-    return Choice("market", f"the data names {len(cameras)} cameras")
+    return Choice("no-camera", f"all images are of one camera ({min(set.union(*sides.values()))})")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scing_cli.core import imagefile
+from scing_cli.core import observation_images
 from scing_cli.core.batches import ImageLoader, resize, sequential, shares
 from scing_cli.core.datasets.left_out import LeftOut
 from scing_cli.core.errors import ImageError, SettingError
@@ -165,7 +165,7 @@ ALL = ("rgb", "nir", "tir")
 def observed(files: list[Path], tmp_path: Path) -> list[Observation]:
     """Observations of three files, of a strip, and of some of the spectra."""
     strip = tmp_path / "strip.png"
-    Image.fromarray(np.random.default_rng(4).integers(0, 256, (24, 100, 3), dtype=np.uint8)).save(strip)
+    Image.fromarray(np.random.default_rng(4).integers(0, 256, (24, 99, 3), dtype=np.uint8)).save(strip)
     return [
         Observation((View(files[0]), View(files[1]), View(files[2]))),
         Observation((View(strip, 0), View(strip, 1), View(strip, 2))),
@@ -183,7 +183,7 @@ def by_hand(source: Observation) -> np.ndarray:
             continue
         image = Image.open(view.file).convert("RGB")
         if view.part is not None:
-            image = image.crop(((0, 0, 33, 24), (33, 0, 66, 24), (66, 0, 100, 24))[view.part])
+            image = image.crop(((0, 0, 33, 24), (33, 0, 66, 24), (66, 0, 99, 24))[view.part])
         parts.append(resize(image, 32, 16))
     return np.concatenate(parts)
 
@@ -208,7 +208,7 @@ def test_a_file_is_a_visible_image_for_a_model_of_several_spectra(files: list[Pa
 
 def test_a_strip_is_decoded_once(observed: list[Observation], monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(imagefile, "read_image", lambda path: opened.append(path.name) or read_image(path))
+    monkeypatch.setattr(observation_images, "read_image", lambda path: opened.append(path.name) or read_image(path))
     next(loader(observed, spectra=ALL).batches([[1, 0]]))
     assert sorted(opened) == ["00.png", "01.png", "02.png", "strip.png"]
 
@@ -245,5 +245,5 @@ def test_a_strip_of_two_pixels_is_refused(tmp_path: Path) -> None:
     narrow = tmp_path / "narrow.png"
     Image.new("RGB", (2, 9)).save(narrow)
     source = Observation((View(narrow, 0), View(narrow, 1), View(narrow, 2)))
-    with pytest.raises(ImageError, match=r"narrow\.png is too narrow to show 3 images side by side"):
+    with pytest.raises(ImageError, match=r"narrow\.png is 2 pixels wide, which cannot be divided into 3 images"):
         list(loader([source], spectra=ALL).batches([[0]]))

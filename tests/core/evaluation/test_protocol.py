@@ -28,18 +28,24 @@ def test_auto_follows_the_cameras(query: list[str], gallery: list[str], name: st
     ("query", "gallery", "name", "reason"),
     [
         (["1", "2"], ["1", "1"], "scene", "every image names its scene, 2 scenes"),
-        (["1", ""], ["1", "2"], "market", "the data names 2 cameras"),
-        (["1", "2"], ["1", ""], "market", "the data names 2 cameras"),
-        (["1", "1"], ["1", "1"], "market", "the data names 2 cameras"),
-        ([], [], "market", "the data names 2 cameras"),
+        (["1", ""], ["1", "2"], "no-camera", "all images are of one camera (1)"),
+        (["1", "2"], ["1", ""], "no-camera", "all images are of one camera (1)"),
+        (["1", "1"], ["1", "1"], "no-camera", "all images are of one camera (1)"),
+        ([], [], "no-camera", "all images are of one camera (1)"),
     ],
 )
 def test_auto_takes_scenes_where_every_row_has_one(
     query: list[str], gallery: list[str], name: str, reason: str
 ) -> None:
-    cameras = ["1", "2"]
+    cameras = ["1", "1"]
     found = choose_protocol("auto", cameras, cameras, query_scenes=query, gallery_scenes=gallery)
     assert found == Choice(name, reason)
+
+
+def test_auto_takes_cameras_before_scenes() -> None:
+    """A table of one's own may have a column of this name."""
+    found = choose_protocol("auto", ["1", "2"], ["1", "2"], query_scenes=["a", "b"], gallery_scenes=["a", "b"])
+    assert found.name == "market"
 
 
 def test_scenes_that_are_asked_for_must_be_known() -> None:
@@ -60,7 +66,7 @@ def test_an_unknown_protocol_lists_the_known() -> None:
 
 
 def test_true_matches_of_the_own_scene_alone_are_named() -> None:
-    one = Labels(identities=["a", "b"], cameras=["1", "2"], scenes=["x", "y"])
+    one = Labels(identities=["a", "b"], cameras=["", ""], scenes=["x", "y"])
     other = Labels(identities=["a", "b"], cameras=["3", "3"], scenes=["x", "z"])
     name, truth = checked_truth(one, other, "auto")
     assert (name, truth.hits(0).tolist(), truth.hits(1).tolist()) == ("scene", [], [1])

@@ -21,6 +21,7 @@ from scing_cli.core.manifest import Manifest, labels
 from scing_cli.core.methods.prompts_file import IdentityTexts, check_identities, load_texts
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter, generator
+from scing_cli.core.spectra import Source
 from scing_cli.core.workflows.evaluate.published import without_consistency
 from scing_cli.core.workflows.paper.gap_plot import GapPanel, Plane, gap_picture, gap_plane
 from scing_cli.core.workflows.paper.gap_statistics import ModalityGap, modality_gap, unit_rows
@@ -104,10 +105,10 @@ def measure_gaps(
     opened = [choose_run(folder, stage="prompts") for folder in dict.fromkeys(runs)]
     inputs = [_read_input(run, data, images, seed) for run in opened]
     # runs with the same CLIP and the same images have the same vectors after stage 1
-    embedded: dict[tuple[str, tuple[Path, ...]], Vectors] = {}
+    embedded: dict[tuple[str, tuple[Source, ...]], Vectors] = {}
     rows = []
     for label, given in zip(run_labels([given.run for given in inputs]), inputs, strict=True):
-        key = (given.texts.model_digest, tuple(given.part.files()))
+        key = (given.texts.model_digest, tuple(given.part.sources()))
         if key not in embedded:
             encoder = starting_clip(given.run, given.texts.model_digest, pretrained, reporter).image
             embedded[key] = _embed(given, encoder, machine, reporter, f"{label}, after stage 1")
@@ -143,9 +144,11 @@ def _method(run: Run) -> str:
 
 
 def _read_input(run: Run, data: Path | None, images: int, seed: int) -> _GapInput:
+    if run.info["model"].get("spectra"):
+        raise SettingError(f"{run.path} reads several spectra: its gap is not measured.", "Name others.")
     texts = load_texts(run.stage("prompts"))
     check_identities(texts, run.identities, where=str(run.path))
-    part = run_manifest(run, moved_to=data).part("train")
+    part = run_manifest(run, moved_to=data).part("train").seen_in(())
     rows = torch.randperm(len(part), generator=generator(seed, "gap"))[:images].sort().values.tolist()
     return _GapInput(run, texts, dataclasses.replace(part, samples=tuple(part.samples[row] for row in rows)))
 
@@ -153,7 +156,7 @@ def _read_input(run: Run, data: Path | None, images: int, seed: int) -> _GapInpu
 def _embed(given: _GapInput, encoder: AnyImageEncoder, machine: Machine, reporter: Reporter, text: str) -> Vectors:
     """Return the vectors of the sampled images, with their cameras if the encoder has camera vectors (R15)."""
     cameras = [sample.camera for sample in given.part]
-    return embed_files(machine.embedder(encoder), given.part.files(), cameras=cameras, reporter=reporter, text=text)
+    return embed_files(machine.embedder(encoder), given.part.sources(), cameras=cameras, reporter=reporter, text=text)
 
 
 def _row(label: str, given: _GapInput, stage: int, vectors: Vectors) -> GapRow:

@@ -93,8 +93,10 @@ class ModelChoice:
     def _check_missing(self) -> None:
         if self.missing not in MISSING:
             raise SettingError(f"--missing {self.missing}: must be {' or '.join(MISSING)}.")
-        if self.missing != "mean" and not self.spectra:
-            raise SettingError("--missing needs --spectra: a run has its own.", "For example: --spectra rgb,nir,tir")
+        if self.missing != "mean" and len(self.spectra) < 2:
+            raise SettingError(
+                "--missing needs several --spectra: a run has its own.", "For example: --spectra rgb,nir,tir"
+            )
 
     def _check_cameras(self) -> None:
         if self.camera_factor != 1 and not self.cameras:

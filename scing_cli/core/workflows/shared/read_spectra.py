@@ -40,10 +40,10 @@ def rows_seen(
     Raises:
         DataError: If no row is left.
     """
-    there = manifest.spectra()
-    if not there:
-        return manifest
+    there = manifest.spectra() or (VISIBLE,)
     read = tuple(spectrum for spectrum in spectra or (VISIBLE,) if spectrum not in drop)
+    if lacking := tuple(spectrum for spectrum in read if spectrum not in there):
+        reporter.note(f"{spelled(manifest.name)} has no {in_words(lacking)} images, which {model} reads too.")
     seen, several = manifest.seen_in(read), in_words(read)
     if not len(seen):
         raise DataError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from scing_cli.core.errors import DataError, SettingError, counted, spelled
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import Reporter
@@ -44,16 +46,17 @@ def chosen_spectra(settings: PromptSettings, manifest: Manifest, reporter: Repor
 
 
 def seen_rows(manifest: Manifest, spectra: tuple[str, ...], reporter: Reporter) -> Manifest:
-    """Return the rows that have an image which the model reads, and report how many have none.
+    """Leave out the rows of training without an image that the model reads, and report how many these are.
 
     Args:
-        manifest: The rows.
+        manifest: The rows; those of other splits stay.
         spectra: The model's spectra; none for a model of ordinary images.
         reporter: Receives a warning about rows that are left out.
     """
-    seen = manifest.seen_in(spectra)
-    if without := len(manifest) - len(seen):
+    readable = set(manifest.seen_in(spectra).samples)
+    rows = tuple(row for row in manifest if row.split != "train" or row in readable)
+    if without := len(manifest) - len(rows):
         names = in_words(spectra or (VISIBLE,)).replace(" and ", " or ")
-        have = counted(without, "row has", "rows have")
+        have = counted(without, "training row has", "training rows have")
         reporter.warn(f"{have} no {names} image: left out.")
-    return seen
+    return dataclasses.replace(manifest, samples=rows)

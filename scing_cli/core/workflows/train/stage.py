@@ -106,9 +106,9 @@ def dry_run_evaluation(manifest: Manifest, embedder: Embedder) -> Scores | None:
     Raises:
         ImageError: If none of these queries or none of these gallery images can be read.
     """
+    manifest = manifest.seen_in(embedder.spectra)
     if not {"query", "gallery"} <= set(manifest.splits()):
         return None
-    manifest = manifest.seen_in(embedder.spectra)
     known = set(manifest.part("gallery").identities())
     queries = [sample for sample in manifest.part("query") if sample.identity in known][:FEW]
     identities = {sample.identity for sample in queries}

@@ -163,7 +163,7 @@ class Stage2Input:
         if self.tunes_text:
             words = TorchTextEmbedder(self.clip.text.to(embedder.device), device=embedder.device)
             return score_captions(validation, "val", words, embedder, reporter=reporter)
-        queries, gallery = sides(validation, "val")
+        queries, gallery = sides(validation.seen_in(embedder.spectra), "val")
         return score_parts(queries, gallery, embedder, protocol="auto", reporter=reporter)
 
 

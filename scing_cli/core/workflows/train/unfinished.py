@@ -64,9 +64,14 @@ class Unfinished:
 
         Raises:
             SettingError: If one of them differs.
+            RunError: If those of the start are damaged.
         """
         fixed = {} if self.stage == "prompts" else {"method": open_run(self.folder).prompt_settings()["method"]}
-        settings = build_settings(kind, self.given["settings"], fixed)
+        try:
+            settings = build_settings(kind, self.given["settings"], fixed)
+        except SettingError as error:
+            what = f"{state_file(self.folder, self.stage)} has settings that cannot be used: {error.what}"
+            raise RunError(what, START_OVER) from error
         changed = build_settings(kind, self.given["settings"], {**given, **fixed})
         if changed != settings:
             other = differences(saved_settings(settings), saved_settings(changed))
