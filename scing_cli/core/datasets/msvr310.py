@@ -17,7 +17,7 @@ from scing_cli.core.datasets.observations import (
     VEHICLE,
     group,
     images_of,
-    missing_spectra,
+    lacking_notes,
     not_named,
     observation,
 )
@@ -49,7 +49,7 @@ def read(root: Path, parts: Parts) -> DataSet:
         for entry in _entries(root, f"{folder}/{identity}", split)
     )
     data = gather(root, entries)
-    return dataclasses.replace(data, warnings=tuple(missing_spectra(data.manifest.samples)))
+    return dataclasses.replace(data, warnings=tuple(lacking_notes(data.manifest.samples)))
 
 
 def _entries(root: Path, folder: str, split: str) -> Iterator[Entry]:

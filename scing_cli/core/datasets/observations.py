@@ -124,7 +124,7 @@ def not_named(images: Mapping[str, str], reason: str) -> Iterator[Entry]:
     yield from (Dropped(path, reason) for path in images.values())
 
 
-def missing_spectra(samples: Sequence[Sample]) -> Iterator[str]:
+def lacking_notes(samples: Sequence[Sample]) -> Iterator[str]:
     """Yield a sentence for each spectrum that some observations lack."""
     once = list({row.path: row for row in samples}.values())
     for spectrum, words in SPECTRA.items():

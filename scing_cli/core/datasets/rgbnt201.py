@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scing_cli.core.datasets.dataset import DataSet, Entry, gather
-from scing_cli.core.datasets.observations import group, images_of, missing_spectra, not_named, observation
+from scing_cli.core.datasets.observations import group, images_of, lacking_notes, not_named, observation
 from scing_cli.core.layouts import Parts
 
 NAME = re.compile("([0-9]+)_cam([0-9]+)_")
@@ -35,7 +35,7 @@ def read(root: Path, parts: Parts) -> DataSet:
         entry for split, folders in parts.items() for folder in folders for entry in _entries(root, folder, split)
     ]
     data = gather(root, dict.fromkeys(entries))
-    return dataclasses.replace(data, warnings=tuple(missing_spectra(data.manifest.samples)))
+    return dataclasses.replace(data, warnings=tuple(lacking_notes(data.manifest.samples)))
 
 
 def _entries(root: Path, folder: str, split: str) -> Iterator[Entry]:

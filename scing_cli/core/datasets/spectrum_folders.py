@@ -22,7 +22,7 @@ from scing_cli.core.datasets.observations import (
     OUTSIDE,
     Seen,
     group,
-    missing_spectra,
+    lacking_notes,
     not_named,
     observation,
     spectrum_of,
@@ -66,7 +66,7 @@ def read(root: Path, _parts: Parts) -> DataSet:
     entries = (entry for found in observations for entry in _entries(found, cameras, bool(people), by_name))
     data = gather(root, (*outside, *twice, *entries))
     samples, notes = join_captions(root, data.manifest.samples)
-    data = data.with_rows(samples, (*notes, *_notes(folders), *cameras.notes, *missing_spectra(samples)))
+    data = data.with_rows(samples, (*notes, *_notes(folders), *cameras.notes, *lacking_notes(samples)))
     doubt = (f"{cameras.doubt[:1].upper()}{cameras.doubt[1:]}.",) if cameras.doubt else ()
     return dataclasses.replace(data, warnings=doubt)
 

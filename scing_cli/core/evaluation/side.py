@@ -27,12 +27,14 @@ class Labels:
         cameras: N texts; empty where unknown.
         keys: N texts that say which image each row is, such as its path; empty where unknown. Optional.
         scenes: N texts: when and where the image was taken; empty where unknown. Optional.
+        images: For rows of several images, N tuples: the keys of all images of a row. Optional.
     """
 
     identities: Sequence[str]
     cameras: Sequence[str]
     keys: Sequence[str] = ()
     scenes: Sequence[str] = ()
+    images: Sequence[tuple[str, ...]] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +47,7 @@ class Side(Labels):
         cameras: N texts; empty where unknown.
         keys: N texts that say which image each row is, such as its path; empty where unknown. Optional.
         scenes: N texts: when and where the image was taken; empty where unknown. Optional.
+        images: For rows of several images, N tuples: the keys of all images of a row. Optional.
         names: N texts: what people call each image. Optional.
         files: N paths of the images, or observations with all images. Optional: vectors may come without pictures.
         texts: N captions, if the rows are captions; `names` are then the names of their images.
@@ -71,7 +74,7 @@ class Side(Labels):
         """
         labels = {
             name: [values[row] for row in numbers] if (values := getattr(self, name)) else ()
-            for name in ("identities", "cameras", "keys", "scenes", "names", "files", "texts")
+            for name in ("identities", "cameras", "keys", "scenes", "images", "names", "files", "texts")
         }
         return Side(_PickedRows(self.vectors, numbers), **labels)
 

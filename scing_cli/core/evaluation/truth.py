@@ -171,7 +171,8 @@ def checked_truth(query: Labels, gallery: Labels, protocol: str, of: str = "imag
 def find_truth(query: Labels, gallery: Labels, *, protocol: str) -> Truth:
     """Find the rows of each query's identity, and those of them that are true hits under the protocol.
 
-    A row with the query's key is the query's own image: neither a true hit nor a false one, except under `text`.
+    A row with the query's key, or with one of its images, is the query's own image: neither a true hit nor a false one,
+    except under `text`.
 
     Args:
         query: The labels of Q queries.
@@ -180,7 +181,7 @@ def find_truth(query: Labels, gallery: Labels, *, protocol: str) -> Truth:
     """
     same = _rows_of(query.identities, gallery.identities)
     own_counts = PROTOCOLS[protocol].own_image_counts
-    itself = ([] if own_counts else _rows_of(query.keys, gallery.keys)) or [NOTHING] * len(same)
+    itself = ([] if own_counts else _own_rows(query, gallery)) or [NOTHING] * len(same)
     compared = PROTOCOLS[protocol].filter
     own, theirs = (
         (getattr(side, compared) if compared else ()) or [""] * len(side.identities) for side in (query, gallery)
@@ -207,6 +208,18 @@ def _reason(identity: str, same: IntArray, others: IntArray, hits: IntArray, kep
     if not identity:
         return "unknown"
     return kept_out if len(others) else "itself" if len(same) else "absent"
+
+
+def _own_rows(query: Labels, gallery: Labels) -> list[IntArray]:
+    """Return for each query the rows of its own image, ascending: those that share an image with it."""
+    if not (query.images or gallery.images):
+        return _rows_of(query.keys, gallery.keys)
+    wanted, shown = (side.images or [(key,) if key else () for key in side.keys] for side in (query, gallery))
+    rows: dict[str, list[int]] = {}
+    for row, keys in enumerate(shown):
+        for key in keys:
+            rows.setdefault(key, []).append(row)
+    return [np.unique(np.array([row for key in keys for row in rows.get(key, ())], np.int64)) for keys in wanted]
 
 
 def _rows_of(wanted: Sequence[str], texts: Sequence[str]) -> list[IntArray]:

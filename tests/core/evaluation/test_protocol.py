@@ -6,7 +6,7 @@ import pytest
 
 from scing_cli.core.errors import DataError, SettingError
 from scing_cli.core.evaluation import PROTOCOLS, Choice, Labels, choose_protocol
-from scing_cli.core.evaluation.truth import checked_truth
+from scing_cli.core.evaluation.truth import checked_truth, find_truth
 
 
 @pytest.mark.parametrize(
@@ -73,3 +73,18 @@ def test_true_matches_of_the_own_scene_alone_are_named() -> None:
     assert truth.lost.reasons() == "1 has true matches from its own scene only"
     with pytest.raises(DataError, match="under the protocol scene: 2 have true matches from their own scene only"):
         checked_truth(one, Labels(identities=["a", "b"], cameras=["3", "3"], scenes=["x", "y"]), "scene")
+
+
+def test_a_row_that_shares_an_image_with_the_query_is_its_own() -> None:
+    """A thermal query, and gallery rows of the same observation, of another one, and of an ordinary image."""
+    query = Labels(identities=["a", "a"], cameras=["", ""], keys=["t1", "v2"], images=[("t1",), ("v2", "t2")])
+    gallery = Labels(
+        identities=["a", "a", "a"],
+        cameras=["", "", ""],
+        keys=["v1", "v2", "v3"],
+        images=[("v1", "t1"), ("v2",), ("v3",)],
+    )
+    truth = find_truth(query, gallery, protocol="no-camera")
+    assert [truth.hits(number).tolist() for number in range(2)] == [[1, 2], [0, 2]]
+    ordinary = Labels(identities=["a"], cameras=[""], keys=["v1"])
+    assert find_truth(ordinary, gallery, protocol="no-camera").hits(0).tolist() == [1, 2]

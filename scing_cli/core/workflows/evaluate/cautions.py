@@ -19,7 +19,7 @@ from scing_cli.core.runtime import Reporter
 from scing_cli.core.spectra import image_files
 from scing_cli.core.workflows.shared.equal_files import digests_of, digests_of_sources, of_one_size
 from scing_cli.core.workflows.shared.run_data import run_manifest, same_rows
-from scing_cli.core.workflows.shared.scoring import Caution, trained_on
+from scing_cli.core.workflows.shared.scoring import Caution, image_keys, trained_on
 
 BLOCK = 4096  # rows that are read at once
 
@@ -113,8 +113,9 @@ def of_training(
         return ()
     train = saved.part("train")
     keys, own = file_keys(whole.files()), file_keys(query.files())
-    trained = set(file_keys(train.files()))
-    if trained.isdisjoint(keys):
+    seen = set(file_keys(train.all_files()))
+    trained = {key for key, images in zip(keys, image_keys(whole), strict=True) if not seen.isdisjoint(images)}
+    if not trained:
         trained = _copied(train, whole, workers=workers, reporter=reporter)
     people = {row.identity for key, row in zip(keys, whole, strict=True) if key in trained} - {""}
     named = same_rows(saved, whole) or os.path.realpath(saved.root) == os.path.realpath(whole.root)

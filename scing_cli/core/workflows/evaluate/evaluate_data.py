@@ -63,7 +63,7 @@ def evaluate(
         layout: How to read it.
         index: An index to take as gallery instead of the data's.
         protocol: auto, market, scene or no-camera; for words `auto` alone, which is then `text`.
-        descriptor: `projected` or `concat` (R10); `projected` is replaced by the descriptor of `index`.
+        descriptor: `projected`, `concat` (R10), or `class` of dmpt; that of `index` replaces `projected`.
         drop: Spectra that are taken away from every image, such as `near-infrared,thermal`; of an `index` nothing is
             taken away.
         reranking: How to re-rank, to get these figures as well.

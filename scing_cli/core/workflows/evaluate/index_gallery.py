@@ -45,6 +45,7 @@ def indexed_side(index: GalleryIndex, source: Path, model: OpenedModel, embedder
         keys=keys,
         names=names,
         scenes=scenes if any(scenes := [row.scene for row in rows]) else (),
+        images=[tuple(file_keys(row.files)) for row in rows] if any(row.views for row in rows) else (),
         files=[row.picture for row in rows],
     )
     kept = [number for number, row in enumerate(rows) if not is_junk(row.identity)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -72,7 +73,15 @@ def sides(manifest: Manifest, split: str) -> tuple[Manifest, Manifest]:
 def labels_of(part: Manifest) -> Labels:
     """Return whose image each row of a part is."""
     identities, cameras = [sample.identity for sample in part], [sample.camera for sample in part]
-    return Labels(identities=identities, cameras=cameras, keys=file_keys(part.files()), scenes=scenes_of(part))
+    images = image_keys(part) if part.spectra() else ()
+    keys = file_keys(part.files())
+    return Labels(identities=identities, cameras=cameras, keys=keys, scenes=scenes_of(part), images=images)
+
+
+def image_keys(part: Manifest) -> list[tuple[str, ...]]:
+    """Return the keys of all images of each row."""
+    keys = iter(file_keys(part.all_files()))
+    return [tuple(itertools.islice(keys, len(row.paths))) for row in part]
 
 
 def scenes_of(part: Manifest) -> list[str]:
@@ -90,6 +99,7 @@ def side_of(part: Manifest, vectors: Rows) -> Side:
         cameras=labels.cameras,
         keys=labels.keys,
         scenes=labels.scenes,
+        images=labels.images,
         names=names,
         files=part.sources(part.spectra()),
     )

@@ -15,7 +15,7 @@ from scing_cli.core.errors import DataError
 from scing_cli.core.evaluation import Scores
 from scing_cli.core.manifest import Manifest, Sample
 from scing_cli.core.runtime import Silent
-from scing_cli.core.workflows.shared.scoring import score_parts, sides
+from scing_cli.core.workflows.shared.scoring import labels_of, score_parts, sides
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +73,15 @@ def test_people_with_one_image_each_cannot_be_evaluated(noise: Manifest, embedde
     one = Manifest(noise.root, noise.samples[:6], "one each")
     with pytest.raises(DataError, match="6 have no image of their identity in the gallery but themselves"):
         score(one, embedder, "no-camera")
+
+
+def test_labels_of_observations_name_all_their_images(tmp_path: Path) -> None:
+    rows = (
+        Sample("v.jpg", "a", extra=(("thermal", "t.jpg"),)),
+        Sample("t.jpg", "a", extra=(("thermal", "t.jpg"),)),
+        Sample("s.jpg", "a", extra=(("crops", "3x1"),)),
+    )
+    found = labels_of(Manifest(tmp_path, rows, "data"))
+    place = tmp_path.resolve().as_posix()
+    assert found.images == [(f"{place}/v.jpg", f"{place}/t.jpg"), (f"{place}/t.jpg",), (f"{place}/s.jpg",)]
+    assert labels_of(Manifest(tmp_path, (Sample("v.jpg", "a"),), "data")).images == ()
