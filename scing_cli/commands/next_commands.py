@@ -7,8 +7,6 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scing_cli.core.settings import METHODS
-
 if TYPE_CHECKING:
     from scing_cli.core.artifacts import Run
     from scing_cli.core.workflows.embed.embed_report import EmbedReport
@@ -18,6 +16,8 @@ INDEX = Path("gallery.faiss")
 
 def after_stage1(run: Run, method: str) -> str:
     """Return the command that trains stage 2, or for a method without one the command that embeds the gallery."""
+    from scing_cli.core.settings import METHODS  # which `embed` does not need
+
     if not METHODS[method].has_stage2:
         return embed_command(run)
     return shlex.join(["scing", "train-visual", "--run", str(run.path)])
