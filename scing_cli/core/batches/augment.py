@@ -141,8 +141,8 @@ class Augmentation:
             if len(pixels) > 1:
                 cover = result[to_device(draws.occluder[hidden], pixels.device)]
             indices = to_device(hidden, pixels.device)
-            if pixels.shape[1] > 3:  # what hides a spectrum must not make it look like a missing one
-                cover = torch.where(cover.isnan(), self._black(pixels), cover)
+            # what hides a spectrum must not make it look like a missing one
+            cover = torch.where(cover.isnan(), self._black(pixels), cover)
             result[indices] = torch.where(_inside(draws.occluded[hidden], pixels), cover, result[indices])
         if draws.erased.any():
             each = result.view(-1, 3, *result.shape[2:])  # (B S, 3, H, W)
