@@ -137,7 +137,7 @@ def saved(scing, own_run, world, here):
 
 def test_saved_embeddings_have_a_report_without_pictures_and_settings_of_a_run(report, saved, scing):
     page, told, lines = report("--embeddings", "<b>all.npz")
-    assert page.texts("h2") == ["Ranking", "Which score means the same person", "Cameras", "Settings"]
+    assert page.texts("h2") == ["Ranking", "Which score means the same identity", "Cameras", "Settings"]
     assert page.texts("h1") == ["<b>all.npz: evaluation"]
     assert not page.pictures()
     assert page.texts("summary") == ["this evaluation"]
@@ -173,7 +173,7 @@ def test_without_cameras_there_is_no_section_of_them(report, here):
     page, told, lines = report(*MODEL, "--data", write_table(here / "mine.csv", ["anna", "ben", "carl"], ("", "")))
     assert told["protocol"] == "no-camera"
     assert page.texts("h2") == [
-        *("Worst queries", "Ranking", "Which score means the same person", "Settings"),
+        *("Worst queries", "Ranking", "Which score means the same identity", "Settings"),
     ]
     assert told["cameras"] == []
     assert {line["ignored"] for line in lines} == {"0"}

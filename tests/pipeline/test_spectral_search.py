@@ -242,6 +242,35 @@ def test_strips_give_the_same_hits(scing, data, spectral, gallery, finished, tmp
     assert plain == pytest.approx(scing("evaluate", "--run", finished, "--data", data, "--json").json["mAP"], abs=1e-4)
 
 
+def test_strips_are_known_wherever_the_gallery_lies_now(scing, data, spectral, tmp_path) -> None:
+    table, index = strips(data, tmp_path / "strips"), tmp_path / "gallery.faiss"
+    scing("embed", "--run", spectral, "--data", table, "--output", index)
+    query = Path(shutil.copy(table.parent / images_of(data)[0].name, tmp_path / "query.png"))
+    as_made = scing("search", query, "--index", index, "--json").json["results"]
+    table.parent.rename(tmp_path / "moved")
+    found = scing("search", query, "--index", index, "--data", tmp_path / "moved", "--json")
+    scores = [[hit["score"] for hit in own[0]["hits"]] for own in (found.json["results"], as_made)]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-6)
+    lost = scing("search", query, "--index", index)
+    assert "none is found on this machine" in lost.err
+    assert "--data" in lost.err
+
+
+def test_a_model_without_the_visible_image_reads_strips(scing, data, finished, tmp_path) -> None:
+    table, index = strips(data, tmp_path / "strips"), tmp_path / "gallery.faiss"
+    run = spectral_run(finished, tmp_path / "run", spectra=("nir", "tir"))
+    scing("embed", "--run", run, "--data", table, "--output", index)
+    query = table.parent / images_of(data)[0].name
+    done = scing("search", query, "--index", index, "--json")
+    assert "read as a strip" in done.err
+    own = scing("search", *options(images_of(data), ("nir", "tir")), "--index", index, "--json").json["results"][0]
+    (found,) = done.json["results"]
+    assert [hit["score"] for hit in found["hits"]] == pytest.approx([hit["score"] for hit in own["hits"]], abs=1e-5)
+    refused = scing("search", images_of(data)[0], "--index", index)
+    assert refused.code == 2
+    assert "no visible ones" in refused.err
+
+
 def test_a_strip_among_single_images_gets_a_hint(scing, data, gallery, tmp_path) -> None:
     table = strips(data, tmp_path / "strips")
     done = scing("search", table.parent / images_of(data)[0].name, "--index", gallery)

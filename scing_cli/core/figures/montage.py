@@ -26,7 +26,7 @@ SIGNS: dict[Verdict, tuple[tuple[tuple[float, float], ...], ...]] = {
         ((0.50, 0.72), (0.50, 0.80)),
     ),
 }
-MEANINGS: dict[Verdict, str] = {True: "same person", False: "another person", None: "person not known"}
+MEANINGS: dict[Verdict, str] = {True: "same identity", False: "another identity", None: "identity not known"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)

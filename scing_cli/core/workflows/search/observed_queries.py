@@ -14,6 +14,7 @@ from scing_cli.core.index import Row
 from scing_cli.core.paths import as_paths, file_keys
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.spectra import SPECTRA, VISIBLE, View, in_words
+from scing_cli.core.workflows.search.moved_images import MovedImages
 from scing_cli.core.workflows.search.queries import hint_at_boxes, photo_files
 from scing_cli.core.workflows.search.query_photo import Photo
 from scing_cli.core.workflows.shared.model import OpenedModel
@@ -21,6 +22,7 @@ from scing_cli.core.workflows.shared.read_spectra import READS
 
 OPTIONS: Mapping[str, str] = MappingProxyType({VISIBLE: "photo", "nir": "--near-infrared", "tir": "--thermal"})
 LIKE = 0.05  # share by which a strip may be wider or narrower than those of the gallery
+LOOKED_AT = 100  # strips of the gallery, in search of one that is on this machine
 
 
 def find_photos(given: Sequence[Any], reporter: Reporter) -> tuple[list[Photo], tuple[PassedOver, ...]]:
@@ -87,15 +89,15 @@ def check_spectra(photos: Sequence[Photo], model: OpenedModel) -> None:
     Raises:
         SettingError: If it does not read one of them.
     """
-    shown = {spectrum for photo in photos for spectrum in photo.spectra}
     read = model.spectra or (VISIBLE,)
+    shown = {spectrum for photo in photos if not photo.is_strip for spectrum in photo.spectra}
     unread = tuple(spectrum for spectrum in SPECTRA if spectrum in shown and spectrum not in read)
     if not unread:
         return
     options = " and ".join(OPTIONS[spectrum] for spectrum in unread)
     if not model.spectra:
         raise SettingError(
-            f"{options}: {model.label()} reads one image of each person, the visible one.",
+            f"{options}: {model.label()} reads one image of each query, the visible one.",
             f"Leave {options} out. {READS}",
         )
     ways = " and ".join(OPTIONS[spectrum] for spectrum in read)
@@ -107,25 +109,38 @@ def check_spectra(photos: Sequence[Photo], model: OpenedModel) -> None:
 
 
 def beside_gallery(
-    photos: Sequence[Photo], rows: Sequence[Row], spectra: Sequence[str], *, boxed: bool, reporter: Reporter
+    photos: Sequence[Photo],
+    rows: Sequence[Row],
+    model: OpenedModel,
+    *,
+    moved: MovedImages | None,
+    boxed: bool,
+    reporter: Reporter,
 ) -> list[Photo]:
     """Return the queries as the gallery suggests to read them, and say what people should know of them.
 
     Args:
         photos: The queries.
         rows: The rows of the index.
-        spectra: The model's spectra.
+        model: The model.
+        moved: Finds the gallery's images if they were moved.
         boxed: Whether the user said where the person is.
         reporter: Receives notes and warnings.
+
+    Raises:
+        SettingError: If the model does not read an image of a query.
     """
-    photos = as_strips(photos, rows, spectra, reporter)
+    photos = as_strips(photos, rows, model.spectra, moved, reporter)
+    check_spectra(photos, model)
     note_across(photos, rows, reporter)
     if not boxed:
         hint_at_boxes([photo.file for photo in photos if not photo.is_strip], rows, reporter)
     return photos
 
 
-def as_strips(photos: Sequence[Photo], rows: Sequence[Row], spectra: Sequence[str], reporter: Reporter) -> list[Photo]:
+def as_strips(
+    photos: Sequence[Photo], rows: Sequence[Row], spectra: Sequence[str], moved: MovedImages | None, reporter: Reporter
+) -> list[Photo]:
     """Return photos that are strips, in a gallery of strips, with the parts that show the spectra.
 
     A strip shows three images side by side; a photo is taken for one if it has the shape of the gallery's.
@@ -134,25 +149,31 @@ def as_strips(photos: Sequence[Photo], rows: Sequence[Row], spectra: Sequence[st
         photos: The queries.
         rows: The rows of the index.
         spectra: The model's spectra.
-        reporter: Receives a note.
+        moved: Finds the gallery's images if they were moved.
+        reporter: Receives a note; a warning if the shape is not known, because no strip of the gallery can be read.
     """
-    strip = next(
-        (row for row in rows if row.views and any(view.part is not None for view in row.images.values())), None
-    )
-    shape = _shape(Path(strip.path)) if strip is not None else None
-    if shape is None:
+    strips = [row for row in rows if row.views and any(view.part is not None for view in row.images.values())]
+    own = {photo.file: _shape(photo.file) for photo in photos if not photo.views}
+    if not strips or not own:
         return list(photos)
-    parts = {photo.file: _shape(photo.file) for photo in photos if not photo.views}
-    strips = {file for file, own in parts.items() if own and abs(own / shape - 1) < LIKE}
-    if strips:
+    looked_at = (row if moved is None else moved.row(row) for row in strips[:LOOKED_AT])
+    shape = next((shape for row in looked_at if (shape := _shape(Path(row.path)))), None)
+    if shape is None:
+        reporter.warn(
+            "The gallery's images are strips of three images side by side, of which none is found on this machine: a "
+            "photo is read as one image, even if it is such a strip. Name the folder of the gallery's images with --data."
+        )
+        return list(photos)
+    alike = {file for file, found in own.items() if found and abs(found / shape - 1) < LIKE}
+    if alike:
         read = in_words(tuple(spectra) or (VISIBLE,))
         reporter.note(
-            f"{counted(len(strips), 'photo is read as a strip', 'photos are read as strips')} of three images side by "
+            f"{counted(len(alike), 'photo is read as a strip', 'photos are read as strips')} of three images side by "
             f"side, as the gallery's are: {read}."
         )
     return [
         Photo(photo.file, {spectrum: View(photo.file, part) for part, spectrum in enumerate(SPECTRA)})
-        if photo.file in strips
+        if photo.file in alike
         else photo
         for photo in photos
     ]

@@ -90,7 +90,7 @@ def report_counts(rows: Sequence[Row], k: int, allowed: RowFilter, *, once: bool
     """
     passed = [row for row in rows if allowed(row)] if allowed else rows
     count = len({row.identity or row.id for row in passed}) if once else len(passed)
-    what = counted(count, "person", "people") if once else counted(count, "row")
+    what = counted(count, "identity", "identities") if once else counted(count, "row")
     subject = "The filters leave" if allowed else "The index holds"
     if count == 0:
         reporter.warn(f"{subject} no row: there are no hits.")

@@ -29,7 +29,7 @@ from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.search.match_threshold import MatchRule, Threshold, find_threshold, say_threshold, split
 from scing_cli.core.workflows.search.montage_file import shown_part, write_montage
 from scing_cli.core.workflows.search.moved_images import MovedImages, with_present_paths
-from scing_cli.core.workflows.search.observed_queries import beside_gallery, check_spectra, find_photos
+from scing_cli.core.workflows.search.observed_queries import beside_gallery, find_photos
 from scing_cli.core.workflows.search.queries import Asked, Query, QueryHits, embed_queries
 from scing_cli.core.workflows.search.query_photo import Photo
 from scing_cli.core.workflows.search.rerank_hits import check_count, reranked_hits
@@ -154,14 +154,13 @@ def search(
         words=bool(texts),
         reporter=reporter,
     )
-    check_spectra(queried, opened_model)
     # The model loads in a thread while this one reads the index.
     kind, count = stamp.descriptor, len(queried)
     ready = choose_in_background(opened_model, machine, kind=kind, count=count, reporter=reporter) if queried else None
     opened = GalleryIndex.read(index)
     rows = opened.rows()
     left = report_counts(rows, k, allowed, once=each_identity_once, reporter=reporter)
-    queried = beside_gallery(queried, rows, opened_model.spectra, boxed=box is not None, reporter=reporter)
+    queried = beside_gallery(queried, rows, opened_model, moved=moved, boxed=box is not None, reporter=reporter)
     left_out, asked = LeftOut(strict=strict), Asked(queried, texts, text_weight, box, join)
     embedded = embed_queries(asked, opened, opened_model, ready, left_out=left_out, reporter=reporter)
     threshold = find_threshold(wanted, opened_model, opened.stamp, index, words=bool(texts))

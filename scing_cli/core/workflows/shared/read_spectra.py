@@ -98,7 +98,7 @@ def drop_cases(drop: str | None, model: OpenedModel) -> list[tuple[str, ...]]:
     away = spectra if drop == EACH else parse_spectra(drop, "--drop")
     unknown = tuple(spectrum for spectrum in away if spectrum not in spectra)
     if unknown or len(spectra) < 2:
-        read = f"the {in_words(spectra)} image" if spectra else "one image of each person"
+        read = f"the {in_words(spectra)} image" if spectra else "one image of each row"
         nothing = f"no {in_words(unknown)} image" if unknown else "nothing"
         raise SettingError(
             f"--drop {drop}: {name} reads {read}, so there is {nothing} to take away.",

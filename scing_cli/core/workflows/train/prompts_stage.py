@@ -22,7 +22,7 @@ from scing_cli.core.settings.schedule_settings import MINUTES
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.readable import readable_rows
 from scing_cli.core.workflows.shared.run_data import read_sources
-from scing_cli.core.workflows.shared.seen_rows import chosen_spectra, seen_rows
+from scing_cli.core.workflows.shared.training_spectra import chosen_spectra, trainable_rows
 from scing_cli.core.workflows.train.run_entries import given_as, objects_entry, open_or_create
 from scing_cli.core.workflows.train.session import TrainingSession
 from scing_cli.core.workflows.train.training_rows import captioned
@@ -109,7 +109,7 @@ def train_prompts(
     source = read_sources(paths, layout=layout, include_val=include_val, reporter=reporter, check=_check_source)
     manifest = captioned(with_own_paths(source.manifest), settings.method, reporter)
     spectra = chosen_spectra(settings, manifest, reporter)
-    manifest = seen_rows(manifest, spectra, reporter)
+    manifest = trainable_rows(manifest, spectra, reporter)
     left_out, total = LeftOut(strict=strict), len(manifest.part("train"))
     manifest = readable_rows(
         manifest, "train", left_out=left_out, workers=machine.threads(), reporter=reporter, spectra=spectra

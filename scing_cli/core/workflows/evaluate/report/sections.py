@@ -83,7 +83,7 @@ def thresholds(findings: Findings) -> Section:
         equal = found.equal_error
         rows.append(("equal error rate", four_digits(equal.threshold), _share(equal.rate), None))
     return Section(
-        "Which score means the same person",
+        "Which score means the same identity",
         [
             Text(
                 f"{found.same_pairs:,} same-identity and {found.different_pairs:,} different-identity pairs of "

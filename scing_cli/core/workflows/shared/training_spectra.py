@@ -45,7 +45,7 @@ def chosen_spectra(settings: PromptSettings, manifest: Manifest, reporter: Repor
     return chosen if spec.spectral else ordinary(chosen)
 
 
-def seen_rows(manifest: Manifest, spectra: tuple[str, ...], reporter: Reporter) -> Manifest:
+def trainable_rows(manifest: Manifest, spectra: tuple[str, ...], reporter: Reporter) -> Manifest:
     """Leave out the rows of training without an image that the model reads, and report how many these are.
 
     Args:
