@@ -156,7 +156,7 @@ def test_an_ordinary_model_says_what_it_reads(scing, data, finished) -> None:
     done = scing("search", *options(images, FOLDERS), "--index", finished.parent / "gallery.faiss")
     assert done.code != 0
     assert "--near-infrared and --thermal:" in done.err
-    assert "reads one image of each person, the visible one" in done.err
+    assert "reads one image of each query, the visible one" in done.err
     assert "--spectra" in done.err
 
 

@@ -160,8 +160,8 @@ def as_strips(
     shape = next((shape for row in looked_at if (shape := _shape(Path(row.path)))), None)
     if shape is None:
         reporter.warn(
-            "The gallery's images are strips of three images side by side, of which none is found on this machine: a "
-            "photo is read as one image, even if it is such a strip. Name the folder of the gallery's images with --data."
+            "The gallery's images are strips of three images side by side, of which none is found on this machine: "
+            "a photo is read as one image, even if it is a strip. Name the folder of the gallery's images with --data."
         )
         return list(photos)
     alike = {file for file, found in own.items() if found and abs(found / shape - 1) < LIKE}
