@@ -94,7 +94,7 @@ def test_what_cannot_be_taken_away_is_refused(scing, data, spectral, drop, said)
 def test_an_ordinary_model_has_nothing_to_take_away(scing, data, finished, tmp_path) -> None:
     done = scing("evaluate", "--run", finished, "--data", data, "--drop", "thermal")
     assert done.code != 0
-    assert "reads one image of each person, so there is no thermal image to take away" in done.err
+    assert "reads one image of each row, so there is no thermal image to take away" in done.err
     both = scing("evaluate", "--run", finished, "--data", data, "--drop", "each", "--output", tmp_path / "report")
     assert "a report is of one case of --drop each" in both.err
 
