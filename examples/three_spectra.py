@@ -2,10 +2,12 @@
 
 python examples/three_spectra.py [--seeds 3] [--identities 192] [--batch-size 64] [--output FOLDER]
 
-The rows are `dmpt` with three spectra and with the visible images alone, and `clip-reid` and `scing` with three
-spectra. Each seed has a data set of its own, from `scing prepare --synthetic --spectra rgb,nir,tir --night`, which all
-its rows share. Settings are those of --config for `dmpt` and of --peer-config for the others; batches have the same
-size. Peak memory is the largest resident set of a training process; seconds per step are those of the slower stage.
+The rows are the untrained model and `dmpt`, each with three spectra and with the visible images alone, and `clip-reid`
+and `scing` with three spectra. Each seed has a data set of its own, from `scing prepare --synthetic --spectra
+rgb,nir,tir --night`, which all its rows share. Settings are those of --config for `dmpt` and of --peer-config for the
+others, which differ in stage 1 alone; batches have the same size. Trained parameters are those of all stages, with the
+heads of the losses. Peak memory is the largest resident set of a training process; seconds per step are those of the
+slower stage.
 FOLDER gets three_spectra.json, the data and the runs. The same command continues a comparison that was stopped:
 finished stages are not trained again.
 """
@@ -50,16 +52,19 @@ class Row(NamedTuple):
 
 
 ALL = ",".join(SPECTRA)
-ROWS = {row.name: row for row in (Row("dmpt", ALL), Row("dmpt", "rgb"), Row("clip-reid", ALL), Row("scing", ALL))}
+UNTRAINED = "untrained"
+PAIRS = ((UNTRAINED, ALL), (UNTRAINED, "rgb"), ("dmpt", ALL), ("dmpt", "rgb"), ("clip-reid", ALL), ("scing", ALL))
+ROWS = {row.name: row for row in (Row(*pair) for pair in PAIRS)}
 STAGES: Mapping[str, str] = {"prompts": "train-prompts", "visual": "train-visual"}
 FIGURES = ("mAP", "rank1")
+NAMES = ("mAP", "R-1")  # of the columns that a row without training has
 Found = Mapping[str, Any]
 COLUMNS: Mapping[str, tuple[Callable[[Found], float], str]] = {
     "mAP": (lambda row: float(row["mAP"]), ".2f"),
     "R-1": (lambda row: float(row["rank1"]), ".2f"),
     "trained parameters": (lambda row: sum(stage["trained"] for stage in row["stages"].values()), ",.0f"),
     "peak memory, MiB": (lambda row: max(stage["peak"] for stage in row["stages"].values()) / 2**20, ",.0f"),
-    "seconds per step": (lambda row: max(stage["per_step"] for stage in row["stages"].values()), ".3f"),
+    "s / step, slower stage": (lambda row: max(stage["per_step"] for stage in row["stages"].values()), ".3f"),
     "training, minutes": (lambda row: sum(stage["seconds"] for stage in row["stages"].values()) / 60, ".1f"),
 }
 
@@ -80,17 +85,32 @@ def main() -> None:
     for seed in range(given.seeds):
         for name in given.rows:
             row, found = ROWS[name], report["rows"].setdefault(f"{name}-{seed}", {"stages": {}})
-            for stage in ("prompts",) if row.method == "dmpt" else STAGES:
+            for stage in _stages(row):
                 if stage not in found["stages"]:
                     print(f"{row.method}, {row.spectra}, seed {seed}: {STAGES[stage]}", file=sys.stderr)
                     found["stages"][stage] = _train(given, row, stage, seed)
                     write_json(target, report)
             if "mAP" not in found:
-                scores = _scing("evaluate", "--run", _run(given, row, seed))[0]
+                scores = _scing("evaluate", *_model(given, row, seed))[0]
                 found |= {name: scores[name] for name in FIGURES}
                 write_json(target, report)
     _print(report["rows"], given.rows, given.seeds)
     print(f"{target}: all figures, stage by stage")
+
+
+def _stages(row: Row) -> tuple[str, ...]:
+    if row.method == UNTRAINED:
+        return ()
+    return ("prompts",) if row.method == "dmpt" else tuple(STAGES)
+
+
+def _model(given: argparse.Namespace, row: Row, seed: int) -> tuple[object, ...]:
+    """Return the options of `scing evaluate` for the model of a row."""
+    if row.method != UNTRAINED:
+        return "--run", _run(given, row, seed)
+    table = tomllib.loads(given.config.read_text(encoding="utf-8"))["train-prompts"]
+    weights = ("--pretrained", table["pretrained"]) if "pretrained" in table else ()
+    return "--data", _draw(given, seed), "--model", table["model"], *weights, "--spectra", row.spectra
 
 
 def _arguments() -> argparse.Namespace:
@@ -166,7 +186,8 @@ def _print(rows: Mapping[str, Found], names: Sequence[str], seeds: int) -> None:
         table.add_column(heading, justify="right")
     for name in names:
         row, found = ROWS[name], [rows[f"{name}-{seed}"] for seed in range(seeds)]
-        figures = (_figure([value(one) for one in found], form) for value, form in COLUMNS.values())
+        columns = {name: own for name, own in COLUMNS.items() if name in NAMES or _stages(row)}
+        figures = (_figure([value(one) for one in found], form) for value, form in columns.values())
         table.add_row(row.method, row.spectra, *figures)
     console = Console()
     Console(width=max(console.width, WIDTH)).print(table)

@@ -38,7 +38,7 @@ def write_observations(folder: Path, world: Path, *, people: int = 4) -> Path:
                 (folder / sub).mkdir(parents=True, exist_ok=True)
                 own.save(folder / sub / name)
             others = (f"{sub}/{name}" for sub in FOLDERS[1:])
-            rows.append((f"rgb/{name}", identity, camera, split, *others, f"s{camera}"))
+            rows.append((f"rgb/{name}", identity, camera, split, *others, f"s{int(camera) % 2}"))
     table = folder / "observations.csv"
     write_table(table, rows)
     return table

@@ -27,7 +27,7 @@ def embed(
     cameras: model_options.PlainCameras = None,
     camera_factor: model_options.PlainCameraFactor = 1.0,
     spectra: model_options.PlainSpectra = None,
-    missing: model_options.PlainMissing = "mean",
+    missing: model_options.Missing = None,
     data: options.SeveralData = None,
     layout: options.Layout = "auto",
     split: options.GallerySplit = "gallery",

@@ -25,7 +25,7 @@ def evaluate(
     cameras: model_options.PlainCameras = None,
     camera_factor: model_options.PlainCameraFactor = 1.0,
     spectra: model_options.PlainSpectra = None,
-    missing: model_options.PlainMissing = "mean",
+    missing: model_options.Missing = None,
     queries: caption_options.Queries = "images",
     direction: caption_options.Direction = None,
     split: options.QuerySplit = "query",

@@ -77,11 +77,11 @@ PlainSpectra = Annotated[
         rich_help_panel=MODEL,
     ),
 ]
-PlainMissing = Annotated[
-    str,
+Missing = Annotated[
+    str | None,
     typer.Option(
         "--missing",
-        help="What a missing one of --spectra counts as: the mean of the others, or grey pixels.",
+        help="A missing spectrum counts as the mean of the others, or as grey pixels (default: a run's own; mean).",
         metavar="mean|zero",
         rich_help_panel=MODEL,
     ),
@@ -106,7 +106,9 @@ def spectra_names(text: str | None) -> tuple[str, ...]:
     return () if text is None else parse_spectra(text, "--spectra")
 
 
-def choose(*first: Any, cameras: str | None, camera_factor: float, spectra: str | None, missing: str) -> ModelChoice:
+def choose(
+    *first: Any, cameras: str | None, camera_factor: float, spectra: str | None, missing: str | None
+) -> ModelChoice:
     """Return the choice of a model; `first` are the first fields of `ModelChoice`, as their options give them.
 
     Raises:
@@ -130,5 +132,5 @@ def given(**values: object) -> dict[str, object]:
     >>> given(model=None, statistics="auto", cameras="1,2")
     {'model': None, 'statistics': None, 'cameras': '1,2'}
     """
-    usual: dict[str, object] = {"statistics": "auto", "interpolation": "auto", "camera_factor": 1.0, "missing": "mean"}
+    usual: dict[str, object] = {"statistics": "auto", "interpolation": "auto", "camera_factor": 1.0}
     return {name: None if value == usual.get(name) else value for name, value in values.items()}

@@ -50,7 +50,7 @@ def test_the_printed_commands_lead_from_folders_of_people_to_figures(scing, here
     before = Path("my people.csv").read_text()
     command = f"scing prepare {said.partition('scing prepare ')[2].partition('--hold-out 0.3')[0]}--hold-out 0.3"
     divided = run_printed(scing, command).out
-    assert "Held out for testing: 2 of 6 people, with 4 queries." in divided
+    assert "Held out for testing: 2 of 6 identities, with 4 queries." in divided
     assert Path("my people.csv").read_text() == before
     following = divided.rpartition("Next: ")[2].strip()
     assert following == "scing train-prompts --data 'my people-split.csv'"
@@ -96,7 +96,7 @@ def test_people_who_cannot_be_tested_are_counted(scing, here):
     for file in broken.iterdir():
         file.write_bytes(b"\xff\xd8 not a picture")
     shown = scing("prepare", "people", "--hold-out", "0.3").out
-    assert "2 people are for training because a query needs another image by another camera as its match." in shown
+    assert "2 identities are for training because a query needs another image by another camera as its match." in shown
 
 
 def test_divided_data_and_a_world_to_draw_are_refused_before_anything_is_written(scing, here):

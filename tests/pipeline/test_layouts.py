@@ -120,7 +120,7 @@ def test_the_report_fits_eighty_columns(scing, here, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     data = FIXTURES["Market-1501"].write(here / "Market")
     shown = scing("prepare", data).out
-    assert "Distractors: 1 gallery image of people without a query (1 identity)." in shown
+    assert "Distractors: 1 gallery image of identities without a query (1 identity)." in shown
     assert "Cameras per identity: train 3, query 2, gallery 1 to 2 (median 2)." in shown
     assert "Pixels: width 32, height 64." in shown
     assert "1 file of identity -1, which marks junk: left out." in shown

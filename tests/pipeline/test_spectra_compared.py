@@ -1,4 +1,4 @@
-"""`examples/three_spectra.py`: four rows with what they cost, means and deviations, and resuming."""
+"""`examples/three_spectra.py`: six rows with what they cost, means and deviations, and resuming."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from patience import HANG
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "three_spectra.py"
 SMALL = ("--identities", "4", "--test-identities", "3", "--epochs", "1", "--batch-size", "16")
+UNTRAINED = ("untrained-rgb-nir-tir", "untrained-rgb")
 ROWS = ("dmpt-rgb-nir-tir", "dmpt-rgb", "clip-reid-rgb-nir-tir", "scing-rgb-nir-tir")
 
 
@@ -37,14 +38,16 @@ def report(folder: Path) -> dict[str, dict]:
 def test_each_row_has_its_figures_and_its_cost(compared: tuple[Path, str]) -> None:
     folder, out = compared
     rows = report(folder)["rows"]
-    assert list(rows) == [f"{name}-0" for name in ROWS]
+    assert list(rows) == [f"{name}-0" for name in (*UNTRAINED, *ROWS)]
     lines = [line for line in out.splitlines() if line.startswith("│")]
     assert len(lines) == len(rows)
-    for name, row, line in zip(ROWS, rows.values(), lines, strict=True):
-        assert set(row["stages"]) == ({"prompts"} if "dmpt" in name else {"prompts", "visual"})
+    for name, row, line in zip((*UNTRAINED, *ROWS), rows.values(), lines, strict=True):
+        stages = {"prompts"} if "dmpt" in name else {"prompts", "visual"}
+        assert set(row["stages"]) == (set() if name in UNTRAINED else stages)
         trained = sum(stage["trained"] for stage in row["stages"].values())
         cells = [cell.strip() for cell in line.split("│")[1:-1]]
-        assert cells[:5] == [*_named(name), f"{row['mAP']:.2f}", f"{row['rank1']:.2f}", f"{trained:,}"]
+        cost = "" if name in UNTRAINED else f"{trained:,}"
+        assert cells[:5] == [*_named(name), f"{row['mAP']:.2f}", f"{row['rank1']:.2f}", cost]
         for stage in row["stages"].values():
             assert stage["steps"] >= 1
             assert stage["per_step"] == pytest.approx(stage["seconds"] / stage["steps"])
@@ -60,7 +63,7 @@ def test_dmpt_trains_a_small_part_of_what_the_others_train(compared: tuple[Path,
 
 
 def _named(name: str) -> tuple[str, str]:
-    method, spectra = re.fullmatch("(dmpt|clip-reid|scing)-(.+)", name).groups()
+    method, spectra = re.fullmatch("(untrained|dmpt|clip-reid|scing)-(.+)", name).groups()
     return method, spectra.replace("-", ",")
 
 

@@ -64,7 +64,7 @@ def test_each_case_of_spectra_that_are_away_is_a_row(scing, data, spectral) -> N
     assert [own["drop"] for own in found] == cases
     for own in found:
         case = sides(data, spectral, set(own["drop"]))
-        assert own["mAP"] == pytest.approx(evaluate_by_loops(**case, protocol="scene")[0], abs=1e-6)
+        assert own["mAP"] == pytest.approx(evaluate_by_loops(**case, protocol=own["protocol"])[0], abs=1e-6)
     table = scing("evaluate", "--run", spectral, "--data", data, "--drop", "each").out
     assert "without near-infrared" in table
     assert table.count("12 of 12 queries are valid") == len(cases)
@@ -138,6 +138,26 @@ def test_another_value_of_missing_makes_new_vectors(scing, own_data, finished, t
     assert one != other
 
 
+def test_a_run_can_be_evaluated_with_either_reading_of_missing_spectra(scing, data, finished, tmp_path) -> None:
+    mean, zero = (spectral_run(finished, tmp_path / how, missing=how) for how in ("mean", "zero"))
+    asked = ("--data", data, "--drop", "thermal", "--json")
+    trained = {run: scing("evaluate", "--run", run, *asked).json for run in (mean, zero)}
+    for run, other, name in ((mean, zero, "zero"), (zero, mean, "mean")):
+        found = scing("evaluate", "--run", run, "--missing", name, *asked).json
+        assert found["mAP"] == trained[other]["mAP"] != trained[run]["mAP"]
+    own = scing("evaluate", "--run", mean, "--missing", "mean", *asked).json
+    assert own["mAP"] == trained[mean]["mAP"]
+    index, query = tmp_path / "grey.faiss", data.parent / read_table(data)[0][5]
+    scing("embed", "--run", mean, "--missing", "zero", "--data", data, "--output", index)
+    found = scing("search", "--thermal", query, "--index", index, "--json").json["results"][0]["hits"]
+    scing("embed", "--run", zero, "--data", data, "--output", tmp_path / "zero.faiss")
+    same = scing("search", "--thermal", query, "--index", tmp_path / "zero.faiss", "--json").json["results"][0]["hits"]
+    assert [(hit["path"], hit["score"]) for hit in found] == [(hit["path"], hit["score"]) for hit in same]
+    assert "was made by another model" in scing("search", "--thermal", query, "--index", index, "--run", mean).err
+    refused = scing("evaluate", "--run", finished, "--missing", "zero", "--data", data)
+    assert "reads one image of each observation" in refused.err
+
+
 def test_a_damaged_thermal_image_leaves_its_row_out_and_is_named(scing, own_data, spectral) -> None:
     name = Path(next(row[5] for row in read_table(own_data) if row[3] == "query")).name
     (own_data.parent / "tir" / name).write_bytes(b"no image")
@@ -171,6 +191,43 @@ def test_the_report_shows_all_images(scing, data, spectral, tmp_path) -> None:
     assert (written["drop"], written["protocol"]) == (["tir"], "scene")
     page = (report / "report.html").read_text(encoding="utf-8")
     assert page.count("data:image/jpeg") == 6
+
+
+def test_a_grey_file_for_missing_images_takes_no_row_away(scing, own_data, spectral) -> None:
+    rows, grey = read_table(own_data), own_data.parent / "grey.png"
+    shutil.copy(own_data.parent / rows[0][5], grey)
+    changed = [(*row[:5], "grey.png", row[6]) if number % 3 == 0 else row for number, row in enumerate(rows)]
+    write_table(own_data, changed)
+    found = scing("evaluate", "--run", spectral, "--data", own_data, "--protocol", "no-camera", "--json").json
+    case = sides(own_data, spectral, set())
+    del case["query_scenes"], case["gallery_scenes"]
+    assert found["mAP"] == pytest.approx(evaluate_by_loops(**case, protocol="no-camera")[0], abs=1e-6)
+
+
+def test_copies_are_those_of_the_images_that_are_read(scing, own_data, spectral, finished) -> None:
+    rows = read_table(own_data)
+    query = next(row for row in rows if row[3] == "query")
+    other = next(row for row in rows if row[3] == "gallery" and row[1] == query[1] and row[2] != query[2])
+    shutil.copy(own_data.parent / query[0], own_data.parent / other[0])
+    assert scing("evaluate", "--run", spectral, "--data", own_data, "--json").json["cautions"] == []
+    for asked in (("--run", spectral, "--drop", "near-infrared,thermal"), ("--run", finished)):
+        cautions = scing("evaluate", *asked, "--data", own_data, "--json").json["cautions"]
+        assert ("copies", 1) in [(own["kind"], own["count"]) for own in cautions]
+
+
+def test_cases_with_other_rows_and_sides_without_a_common_spectrum_are_told(scing, own_data, spectral) -> None:
+    rows = read_table(own_data)
+    write_table(own_data, [(*row[:5], "", row[6]) if number % 4 == 0 else row for number, row in enumerate(rows)])
+    asked = ("evaluate", "--run", spectral, "--data", own_data, "--drop", "visible,near-infrared", "--json")
+    cautions = {own["kind"]: own for own in scing(*asked).json["cautions"]}
+    assert cautions["other-rows"]["count"] == sum(number % 4 == 0 for number in range(len(rows)))
+    thermal, visible = (
+        (("", *row[1:4], "", row[5], row[6]) for row in rows),
+        ((*row[:4], "", "", row[6]) for row in rows),
+    )
+    apart = [one if one[3] == "query" else two for one, two in zip(thermal, visible, strict=True)]
+    write_table(own_data, apart)
+    assert "are compared across spectra" in scing("evaluate", "--run", spectral, "--data", own_data).err
 
 
 def test_an_index_keeps_the_scenes(scing, data, spectral, tmp_path) -> None:

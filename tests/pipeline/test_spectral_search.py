@@ -312,6 +312,31 @@ def test_a_row_is_dropped_when_all_its_images_are_gone(scing, own_data, spectral
     assert scing(*prune).json["removed"] == 1
 
 
+def test_an_observation_stays_one_row_when_its_first_image_goes_or_comes(scing, own_data, spectral, tmp_path) -> None:
+    index, rows = tmp_path / "gallery.faiss", read_table(own_data)
+    asked = ("embed", "--run", spectral, "--data", own_data, "--output", index, "--append", "--json")
+    assert scing(*asked).json["added"] == 12
+    place = next(number for number, row in enumerate(rows) if row[3] == "gallery")
+    write_table(own_data, [("", *row[1:]) if number == place else row for number, row in enumerate(rows)])
+    without = scing(*asked).json
+    assert (without["added"], without["replaced"], without["count"]) == (0, 1, 12)
+    write_table(own_data, rows)
+    again = scing(*asked).json
+    assert (again["added"], again["replaced"], again["count"]) == (0, 1, 12)
+
+
+def test_an_index_of_visible_images_knows_nothing_of_the_others(scing, own_data, finished, tmp_path) -> None:
+    index = tmp_path / "gallery.faiss"
+    asked = ("embed", "--run", finished, "--data", own_data, "--output", index, "--append", "--json")
+    images = [images_of(own_data, number, "gallery") for number in range(3)]
+    images[0][2].unlink()
+    assert scing(*asked).json["added"] == 12
+    images[1][1].write_bytes(images[2][1].read_bytes())
+    assert scing(*asked).json["skipped"] == 12
+    images[2][0].unlink()
+    assert scing("embed", "--output", index, "--prune", "--json").json["removed"] == 1
+
+
 def test_moved_images_are_found_again(scing, own_data, spectral, tmp_path) -> None:
     index = tmp_path / "gallery.faiss"
     scing("embed", "--run", spectral, "--data", own_data, "--output", index)

@@ -9,7 +9,7 @@ from scing_cli.core.evaluation.reranking import Reranking, reranked_distances
 from scing_cli.core.evaluation.saved_embeddings import SavedPart, UnitRows, read_saved
 from scing_cli.core.evaluation.scores import PerQuery, Scores
 from scing_cli.core.evaluation.side import Labels, Side
-from scing_cli.core.evaluation.truth import REASONS, Lost, protocol_of, reason_of
+from scing_cli.core.evaluation.truth import REASONS, Lost, own_rows, protocol_of, reason_of
 from scing_cli.core.evaluation.verification import verify
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "compare_cameras",
     "evaluate",
     "inverse_negative_penalty",
+    "own_rows",
     "protocol_of",
     "read_saved",
     "reason_of",

@@ -100,6 +100,12 @@ def choose_protocol(
         return Choice("market", f"the data names {len(cameras)} cameras")
     if all(own and all(own) for own in (query_scenes, gallery_scenes)) and len(set.union(*scenes.values())) > 1:
         return Choice(SCENE, f"every image names its scene, {len(set.union(*scenes.values()))} scenes")
+    named = [scene for own in (query_scenes, gallery_scenes) for scene in own]
+    partly = (
+        f"; scenes are not used: {named.count('')} of {len(named)} images name none"
+        if any(named) and "" in named
+        else ""
+    )
     if silent := [side for side, cameras in sides.items() if not cameras]:
-        return Choice("no-camera", f"no camera is known of {' and '.join(silent)}")
-    return Choice("no-camera", f"all images are of one camera ({min(set.union(*sides.values()))})")
+        return Choice("no-camera", f"no camera is known of {' and '.join(silent)}{partly}")
+    return Choice("no-camera", f"all images are of one camera ({min(set.union(*sides.values()))}){partly}")

@@ -181,7 +181,7 @@ def find_truth(query: Labels, gallery: Labels, *, protocol: str) -> Truth:
     """
     same = _rows_of(query.identities, gallery.identities)
     own_counts = PROTOCOLS[protocol].own_image_counts
-    itself = ([] if own_counts else _own_rows(query, gallery)) or [NOTHING] * len(same)
+    itself = ([] if own_counts else own_rows(query, gallery)) or [NOTHING] * len(same)
     compared = PROTOCOLS[protocol].filter
     own, theirs = (
         (getattr(side, compared) if compared else ()) or [""] * len(side.identities) for side in (query, gallery)
@@ -210,16 +210,27 @@ def _reason(identity: str, same: IntArray, others: IntArray, hits: IntArray, kep
     return kept_out if len(others) else "itself" if len(same) else "absent"
 
 
-def _own_rows(query: Labels, gallery: Labels) -> list[IntArray]:
-    """Return for each query the rows of its own image, ascending: those that share an image with it."""
+def own_rows(query: Labels, gallery: Labels) -> list[IntArray]:
+    """Return for each query the rows of its own image, ascending.
+
+    A row of several images is the query's own if one of the two has all images of the other: one may lack a spectrum.
+    A file that stands for missing images in many rows does not make them one.
+    """
     if not (query.images or gallery.images):
         return _rows_of(query.keys, gallery.keys)
     wanted, shown = (side.images or [(key,) if key else () for key in side.keys] for side in (query, gallery))
     rows: dict[str, list[int]] = {}
     for row, keys in enumerate(shown):
-        for key in keys:
+        for key in set(keys):
             rows.setdefault(key, []).append(row)
-    return [np.unique(np.array([row for key in keys for row in rows.get(key, ())], np.int64)) for keys in wanted]
+
+    def own(keys: Sequence[str]) -> IntArray:
+        shared = Counter(row for key in set(keys) for row in rows.get(key, ()))
+        least = len(set(keys))
+        found = [row for row, count in shared.items() if count == min(least, len(set(shown[row])))]
+        return np.array(sorted(found), np.int64)
+
+    return [own(keys) for keys in wanted]
 
 
 def _rows_of(wanted: Sequence[str], texts: Sequence[str]) -> list[IntArray]:

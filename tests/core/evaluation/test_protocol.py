@@ -8,6 +8,8 @@ from scing_cli.core.errors import DataError, SettingError
 from scing_cli.core.evaluation import PROTOCOLS, Choice, Labels, choose_protocol
 from scing_cli.core.evaluation.truth import checked_truth, find_truth
 
+ONE_CAMERA = "all images are of one camera (1)"
+
 
 @pytest.mark.parametrize(
     ("query", "gallery", "name", "reason"),
@@ -28,10 +30,10 @@ def test_auto_follows_the_cameras(query: list[str], gallery: list[str], name: st
     ("query", "gallery", "name", "reason"),
     [
         (["1", "2"], ["1", "1"], "scene", "every image names its scene, 2 scenes"),
-        (["1", ""], ["1", "2"], "no-camera", "all images are of one camera (1)"),
-        (["1", "2"], ["1", ""], "no-camera", "all images are of one camera (1)"),
-        (["1", "1"], ["1", "1"], "no-camera", "all images are of one camera (1)"),
-        ([], [], "no-camera", "all images are of one camera (1)"),
+        (["1", ""], ["1", "2"], "no-camera", f"{ONE_CAMERA}; scenes are not used: 1 of 4 images name none"),
+        (["", "2"], ["1", ""], "no-camera", f"{ONE_CAMERA}; scenes are not used: 2 of 4 images name none"),
+        (["1", "1"], ["1", "1"], "no-camera", ONE_CAMERA),
+        ([], [], "no-camera", ONE_CAMERA),
     ],
 )
 def test_auto_takes_scenes_where_every_row_has_one(
@@ -88,3 +90,22 @@ def test_a_row_that_shares_an_image_with_the_query_is_its_own() -> None:
     assert [truth.hits(number).tolist() for number in range(2)] == [[1, 2], [0, 2]]
     ordinary = Labels(identities=["a"], cameras=[""], keys=["v1"])
     assert find_truth(ordinary, gallery, protocol="no-camera").hits(0).tolist() == [1, 2]
+
+
+def test_a_file_that_stands_for_missing_images_makes_no_row_a_querys_own() -> None:
+    """Rows of four observations that share one grey image; the last one is the query's, without its first image."""
+    query = Labels(identities=["a"], cameras=[""], keys=["v1"], images=[("v1", "n1", "grey")])
+    gallery = Labels(
+        identities=["a", "b", "a", "a"],
+        cameras=["", "", "", ""],
+        keys=["v2", "v3", "v4", "n1"],
+        images=[("v2", "n2", "grey"), ("v3", "n3", "grey"), ("v4", "grey", "grey"), ("n1", "grey")],
+    )
+    truth = find_truth(query, gallery, protocol="no-camera")
+    assert truth.hits(0).tolist() == [0, 2]
+
+
+def test_scenes_that_are_known_in_part_are_named_in_the_reason() -> None:
+    chosen = choose_protocol("auto", ["", ""], ["", ""], query_scenes=["x", ""], gallery_scenes=["x", "y"])
+    assert chosen.name == "no-camera"
+    assert "scenes are not used: 1 of 4 images name none" in chosen.reason

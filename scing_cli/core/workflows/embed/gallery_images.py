@@ -135,14 +135,9 @@ def find_new_images(
         left_out: Receives the files whose bytes cannot be read.
         reporter: Shows the progress.
     """
-    known: dict[str, list[Row]] = {}
-    if base is not None:
-        rows = base.rows()
-        for key, row in zip(file_keys(Path(row.path) for row in rows), rows, strict=True):
-            known.setdefault(key, []).append(row)
     files = manifest.sources(spectra)
-    former = [known.get(key, []) for key in file_keys(manifest.files())]
-    pictures = [_Pictures.of(manifest, sample) for sample in manifest]
+    pictures = [_Pictures.of(manifest, sample, spectra) for sample in manifest]
+    former = _former_rows(base.rows() if base is not None else (), pictures)
     samples = [_labelled(sample, rows) for sample, rows in zip(manifest, former, strict=True)]
     seen = [
         not with_camera or sample.camera in {row.camera for row in rows}
@@ -166,6 +161,32 @@ def find_new_images(
     ]
     rows_of = [[row.id for row in former[i]] for i in added]
     return NewImages([files[i] for i in added], list(added.values()), rows_of, labels)
+
+
+def _former_rows(rows: Sequence[Row], pictures: Sequence[_Pictures]) -> list[list[Row]]:
+    """Return the rows of an index that show what each row of a manifest shows.
+
+    These have its file. An observation may be named by another of its images than before, because one was added or
+    taken away: then a row that no file names any more is its own if one of the two has all images of the other.
+    """
+    named: dict[str, list[Row]] = {}
+    for key, row in zip(file_keys(Path(row.path) for row in rows), rows, strict=True):
+        named.setdefault(key, []).append(row)
+    keys = file_keys(own.file for own in pictures)
+    present = set(keys)
+    lost = [row for key, own in named.items() if key not in present for row in own if row.views]
+    shown = [set(file_keys(row.files)) for row in lost]
+    places: dict[str, list[int]] = {}
+    for place, images in enumerate(shown):
+        for image in images:
+            places.setdefault(image, []).append(place)
+
+    def renamed(own: _Pictures) -> list[Row]:
+        images = set(file_keys(own.files)) if lost else set()
+        near = sorted({place for image in images for place in places.get(image, ())})
+        return [lost[place] for place in near if images <= shown[place] or shown[place] <= images]
+
+    return [named.get(key) or renamed(own) for key, own in zip(keys, pictures, strict=True)]
 
 
 def warn_of_mixed_labels(base: GalleryIndex, new: NewImages, reporter: Reporter) -> None:
@@ -219,17 +240,25 @@ class _Pictures:
 
     Args:
         file: The image that names the row.
-        images: The image of each spectrum of an observation; None for an ordinary image.
+        images: The image of each spectrum that the model reads of an observation; None for an ordinary image.
     """
 
     file: Path
     images: Mapping[str, View] | None
 
     @classmethod
-    def of(cls, manifest: Manifest, sample: Sample) -> _Pictures:
-        """Return the files of a row of a manifest."""
-        file, images = manifest.file(sample), manifest.views(sample)
+    def of(cls, manifest: Manifest, sample: Sample, spectra: Sequence[str]) -> _Pictures:
+        """Return the files that a model of these spectra reads of a row of a manifest."""
+        file, views = manifest.file(sample), manifest.views(sample)
+        images = {spectrum: view for spectrum, view in views.items() if spectrum in (spectra or (VISIBLE,))}
+        read = [view.file for view in images.values()]
+        file = file if file in read else read[0]
         return cls(file, None if images == {VISIBLE: View(file)} else images)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files of all images, each once."""
+        return (self.file,) if self.images is None else tuple({view.file: 0 for view in self.images.values()})
 
     def unchanged(self, former: Sequence[Row]) -> bool:
         """Return whether all files have the sizes and times of one of their rows; False if one cannot be accessed."""

@@ -10,13 +10,13 @@ import numpy as np
 
 from scing_cli.core.artifacts import Run
 from scing_cli.core.datasets.copies import copies
-from scing_cli.core.errors import ScingError, spelled
+from scing_cli.core.errors import ScingError, agreeing, counted, spelled
 from scing_cli.core.evaluation import Side
 from scing_cli.core.evaluation.truth import find_truth
 from scing_cli.core.index import file_keys
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import Reporter
-from scing_cli.core.spectra import image_files
+from scing_cli.core.spectra import image_files, in_words
 from scing_cli.core.workflows.shared.equal_files import digests_of, digests_of_sources, of_one_size
 from scing_cli.core.workflows.shared.run_data import run_manifest, same_rows
 from scing_cli.core.workflows.shared.scoring import Caution, image_keys, trained_on
@@ -127,6 +127,24 @@ def of_training(
         if key in trained or row.identity in people or (row.identity in known and (named or key.startswith(folder)))
     ]
     return trained_on(met, len(query))
+
+
+def of_other_rows(unseen: int, rows: int, drop: Sequence[str]) -> tuple[Caution, ...]:
+    """Return the caution that rows are left out because no image is left, so that other cases have other rows.
+
+    Args:
+        unseen: Number of rows without an image that is read.
+        rows: Number of all rows.
+        drop: The spectra that were taken away.
+    """
+    if not (unseen and drop):
+        return ()
+    have, are = agreeing(unseen, "has", "have"), agreeing(unseen, "is", "are")
+    text = (
+        f"Without the {in_words(tuple(drop))} images, {unseen:,} of {counted(rows, 'row')} {have} none that is read, "
+        f"and {are} left out: figures of other cases are of other rows."
+    )
+    return (Caution("other-rows", text, unseen),)
 
 
 def _common_folder(train: Manifest) -> str:

@@ -15,16 +15,17 @@ from scing_cli.core.datasets.spelling import side_notes
 from scing_cli.core.embeddings import Embedder
 from scing_cli.core.embeddings.text_embedder import TextEmbedder
 from scing_cli.core.errors import counted
-from scing_cli.core.evaluation import Side
+from scing_cli.core.evaluation import Side, own_rows
 from scing_cli.core.index import GalleryIndex, check_complete, file_keys
 from scing_cli.core.manifest import Manifest, Sample, is_junk
-from scing_cli.core.spectra import file_of
+from scing_cli.core.spectra import file_of, views_of
 from scing_cli.core.workflows.evaluate.evaluation_request import Request
 from scing_cli.core.workflows.evaluate.index_gallery import index_descriptor, indexed_side
 from scing_cli.core.workflows.evaluate.vector_cache import cached_side
 from scing_cli.core.workflows.evaluate.word_counts import WordCounts
 from scing_cli.core.workflows.shared.caption_side import captions_of, embed_captions, images_of_test
 from scing_cli.core.workflows.shared.model import OpenedModel
+from scing_cli.core.workflows.shared.read_spectra import note_across
 from scing_cli.core.workflows.shared.scoring import side_of, sides
 from scing_cli.core.workflows.shared.text_tower import for_each_spectrum
 
@@ -73,7 +74,20 @@ def compare(model: OpenedModel, tower: TextEmbedder | None, source: DataSet, ask
         return _against_index(model, source, asked.index, asked, left_out)
     embedder = asked.embedder(model, asked.descriptor)
     query, gallery = _both(source.manifest, model, embedder, asked, left_out)
+    note_across(_shown(query, model), _shown(gallery, model), model.missing, asked.reporter)
     return Compared(embedder, query, gallery, source.manifest.part(asked.split), left_out)
+
+
+def _shown(side: Side, model: OpenedModel) -> set[str]:
+    """Return the spectra of the images that a model of several spectra reads of a side."""
+    if not model.spectra:
+        return set()
+    return {
+        spectrum
+        for source in side.files
+        for spectrum, view in zip(model.spectra, views_of(source, model.spectra), strict=True)
+        if view is not None
+    }
 
 
 def _against_index(
@@ -90,8 +104,7 @@ def _against_index(
     for warning in side_notes(query, gallery):
         if warning not in source.warnings:
             reporter.warn(warning)
-    own = len(set(query.keys) & set(gallery.keys))
-    if own:
+    if own := sum(len(rows) > 0 for rows in own_rows(query, gallery)):
         reporter.warn(f"{counted(own, 'query is', 'queries are')} in {index} too, as gallery for all others.")
     digests = tuple(row.digest for row in opened.rows() if not is_junk(row.identity))
     return Compared(embedder, query, gallery, part, left_out, digests)
@@ -145,7 +158,8 @@ def _joined(images: Manifest, parts: Sequence[Side]) -> tuple[Side, Manifest]:
     """Return the images that can be read, each once, as a side and as rows; their vectors are those of the parts."""
     keys = [key for part in parts for key in part.keys]
     places = {key: place for place, key in enumerate(keys)}
+    sources = [source for part in parts for source in part.files]
     kept = [(row, places[key]) for row, key in zip(images, file_keys(images.files()), strict=True) if key in places]
     vectors = np.concatenate([part.vectors[:] for part in parts])[[place for _, place in kept]]
     readable = dataclasses.replace(images, samples=tuple(row for row, _ in kept))
-    return side_of(readable, vectors), readable
+    return side_of(readable, vectors, [sources[place] for _, place in kept]), readable

@@ -17,7 +17,7 @@ from scing_cli.core.paths import StrPath, as_path, check_once
 from scing_cli.core.reporting import LIBRARY_REPORTER, Once
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.spectra import parse_spectra
-from scing_cli.core.workflows.evaluate.cautions import of_copies, of_training
+from scing_cli.core.workflows.evaluate.cautions import of_copies, of_other_rows, of_training
 from scing_cli.core.workflows.evaluate.compared_sides import compare
 from scing_cli.core.workflows.evaluate.evaluation_request import Request
 from scing_cli.core.workflows.evaluate.published import published_rows
@@ -204,6 +204,7 @@ def _score(model: OpenedModel, tower: TextEmbedder | None, source: DataSet, aske
         *of_copies(query, gallery, chosen.name, known=found.digests, workers=threads, reporter=reporter),
         *of_training(model.run, manifest, found.people, workers=threads, reporter=reporter),
         *without_cameras(chosen, query, gallery),
+        *of_other_rows(len(whole) - len(manifest), len(whole), asked.drop),
     )
     report = EvaluationReport(
         scores,

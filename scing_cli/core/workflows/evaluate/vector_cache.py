@@ -18,6 +18,7 @@ from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.errors import UNREADABLE_REMEDY, DataError, ImageError, RunError, ScingError, spelled
 from scing_cli.core.evaluation import Side
 from scing_cli.core.manifest import Manifest
+from scing_cli.core.pairs import Rows
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.spectra import Source, file_of
 from scing_cli.core.workflows.shared.model import OpenedModel
@@ -84,7 +85,7 @@ def cached_side(
             file = Path(fault.path)
             left_out.add(file, ImageError(f"{spelled(file)} {fault.reason}."))
         reporter.note(f"Vectors of {name}: kept from before, nothing has changed.")
-        return side_of(_readable(part, sources, left_out), kept.vectors)
+        return _side(part, sources, left_out, kept.vectors)
     vectors = embed_files(embedder, sources, cameras=known, reporter=reporter, text=f"embed {name}", left_out=left_out)
     files = [file_of(source) for source in sources]
     gone = not any(os.path.exists(file) for file in files)  # noqa: PTH110 - as in `_kept`
@@ -94,7 +95,7 @@ def cached_side(
         stamp["left_out"] = [[fault.path, fault.reason] for fault in left_out.dropped()]
     if stem:
         _keep(stem, vectors, stamp, reporter)
-    return side_of(_readable(part, sources, left_out), vectors)
+    return _side(part, sources, left_out, vectors)
 
 
 def _missing(embedder: Embedder) -> str:
@@ -102,9 +103,11 @@ def _missing(embedder: Embedder) -> str:
     return str(getattr(getattr(embedder, "encoder", None), "missing", ""))
 
 
-def _readable(part: Manifest, sources: Sequence[Source], left_out: LeftOut) -> Manifest:
-    rows = tuple(row for row, source in zip(part, sources, strict=True) if file_of(source) not in left_out)
-    return part if len(rows) == len(part) else dataclasses.replace(part, samples=rows)
+def _side(part: Manifest, sources: Sequence[Source], left_out: LeftOut, vectors: Rows) -> Side:
+    """Return the side of the rows that can be read, which `vectors` belong to."""
+    pairs = [(row, source) for row, source in zip(part, sources, strict=True) if file_of(source) not in left_out]
+    readable = dataclasses.replace(part, samples=tuple(row for row, _ in pairs)) if len(pairs) < len(part) else part
+    return side_of(readable, vectors, [source for _, source in pairs])
 
 
 def _files_digest(part: Manifest, sources: Sequence[Source], *, strict: bool) -> str:

@@ -18,7 +18,7 @@ from scing_cli.core.workflows.search.moved_images import MovedImages
 from scing_cli.core.workflows.search.queries import hint_at_boxes, photo_files
 from scing_cli.core.workflows.search.query_photo import Photo
 from scing_cli.core.workflows.shared.model import OpenedModel
-from scing_cli.core.workflows.shared.read_spectra import READS
+from scing_cli.core.workflows.shared.read_spectra import READS, note_across
 
 OPTIONS: Mapping[str, str] = MappingProxyType({VISIBLE: "photo", "nir": "--near-infrared", "tir": "--thermal"})
 LIKE = 0.05  # share by which a strip may be wider or narrower than those of the gallery
@@ -132,7 +132,8 @@ def beside_gallery(
     """
     photos = as_strips(photos, rows, model.spectra, moved, reporter)
     check_spectra(photos, model)
-    note_across(photos, rows, reporter)
+    asked = {spectrum for photo in photos for spectrum in photo.spectra}
+    note_across(asked, {spectrum for row in rows for spectrum in row.images}, model.missing, reporter)
     if not boxed:
         hint_at_boxes([photo.file for photo in photos if not photo.is_strip], rows, reporter)
     return photos
@@ -177,18 +178,6 @@ def as_strips(
         else photo
         for photo in photos
     ]
-
-
-def note_across(photos: Sequence[Photo], rows: Sequence[Row], reporter: Reporter) -> None:
-    """Say that queries and gallery have no spectrum in common, so that they are compared across spectra."""
-    asked = {spectrum for photo in photos for spectrum in photo.spectra}
-    shown = {spectrum for row in rows for spectrum in row.images} if photos else asked
-    if shown and asked.isdisjoint(shown):
-        one, other = (in_words(tuple(name for name in SPECTRA if name in each)) for each in (asked, shown))
-        reporter.note(
-            f"The queries are {one} images, the gallery's are {other}: they are compared across spectra, in which a "
-            "missing one counts as the mean of those that are there."
-        )
 
 
 def _shape(file: Path) -> float | None:

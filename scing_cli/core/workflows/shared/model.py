@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import os
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelChoice", "OpenedModel", "open_model", "open_run_model", "reopen_model"]
 RELATIVE, RELATIVE_FILE = "relative_run", "relative_model"
+MISSING = "missing"  # key of `Stamp.model`, and of a stamp's `model`
 # Keys of `Stamp.model` that may name files, and of their paths relative to the index's folder.
 FILES: Mapping[str, str] = MappingProxyType({"model": RELATIVE_FILE, "pretrained": "relative_pretrained"})
 
@@ -59,6 +61,12 @@ class OpenedModel:
     def encoder(self) -> AnyImageEncoder:
         """The tower; it is loaded on the CPU."""
         return self.load()
+
+    @property
+    def missing(self) -> str:
+        """What a missing one of several spectra counts as: `mean` of the others, or `zero`, grey pixels."""
+        trained = self.run.visual_stamp()["model"] if self.run is not None else {}
+        return str(self.where.get(MISSING) or trained.get(MISSING) or "mean")
 
     def embedder(self, machine: Machine, *, kind: str) -> Embedder:
         """Return what embeds with it: its own engine, or torch.
@@ -108,7 +116,7 @@ def open_model(choice: ModelChoice, *, reporter: Reporter) -> OpenedModel:
     run = choose_run(choice.run, stage="visual", warn=reporter.warn)
     if choice.run is None:
         reporter.note(f"Using the newest finished run: {run.path}")
-    return _trained(run)
+    return _trained(run, choice.missing)
 
 
 def reopen_model(where: Mapping[str, Any], digest: str, *, source: Path, reporter: Reporter) -> OpenedModel:
@@ -122,11 +130,11 @@ def reopen_model(where: Mapping[str, Any], digest: str, *, source: Path, reporte
         if near := _near(where, digest, source):
             if near.path.resolve() != Path(where["run"]).resolve():
                 reporter.note(f"The index's run was found at {near.path}.")
-            return _trained(near)
+            return _trained(near, where.get(MISSING))
         if "run" in where:
             run = open_run(Path(where["run"]))
             run.need("visual")
-            return _checked(_trained(run), digest, source, remedy)
+            return _checked(_trained(run, where.get(MISSING)), digest, source, remedy)
     except RunError as error:
         raise IndexFileError(
             f"{source} was made by a model that cannot be used: {error.what}", f"{error.remedy}\n{remedy}"
@@ -164,7 +172,7 @@ def _near(where: Mapping[str, Any], digest: str, source: Path) -> Run | None:
         return None
     try:
         run = open_run(Path(os.path.normpath(source.parent.resolve() / relative)))
-        return run if run.has("visual") and run.visual_stamp()["digest"] == digest else None
+        return run if run.has("visual") and _trained(run, where.get(MISSING)).digest == digest else None
     except (ScingError, OSError, ValueError):  # another run, or none, lies there
         return None
 
@@ -176,10 +184,22 @@ def _checked(opened: OpenedModel, expected: str, source: Path, remedy: str) -> O
     raise IndexFileError(f"{source} was made by another model (visual {expected[:8]}…) than {theirs}.", remedy)
 
 
-def _trained(run: Run) -> OpenedModel:
+def _trained(run: Run, missing: str | None = None) -> OpenedModel:
+    """Open the model of a run; `missing` for another reading of missing spectra than that of its training.
+
+    Raises:
+        RunError: If the run is damaged.
+        SettingError: If `missing` is given for a model of one image per observation.
+    """
     stamp, folder = run.visual_stamp(), run.stage("visual")
     check_provenance(folder, stamp, remedy=VISUAL_REMEDY)
     cameras, spectra = (tuple(map(str, stamp["model"].get(name) or ())) for name in ("cameras", "spectra"))
+    if missing is not None and len(spectra) < 2:
+        raise SettingError(
+            f"--missing {missing} has no effect: {run.path} reads one image of each observation.",
+            "Leave it out, or choose a run that was trained with several --spectra.",
+        )
+    other = missing if missing != stamp["model"].get(MISSING) else None
 
     def load() -> AnyImageEncoder:
         from scing_cli.core.encoders.encoder_file import load_image_encoder
@@ -187,9 +207,13 @@ def _trained(run: Run) -> OpenedModel:
         encoder, loaded = load_image_encoder(folder)
         if loaded["digest"] != stamp["digest"]:
             raise RunError(f"{folder} was replaced while it was in use.", "Run the command again.")
+        if other is not None:
+            encoder.missing = other
         return encoder
 
-    where, digest = {"run": str(run.path.absolute())}, stamp["digest"]
+    where, digest = {"run": str(run.path.absolute())}, str(stamp["digest"])
+    if other is not None:  # it gives other vectors, so it is another model
+        where, digest = {**where, MISSING: other}, sha256(f"{digest} {MISSING} {other}".encode()).hexdigest()
     return OpenedModel(digest, where, run, cameras, (run.inference, openvino_cache(digest)), load, spectra=spectra)
 
 

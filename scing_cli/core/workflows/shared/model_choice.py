@@ -32,7 +32,8 @@ class ModelChoice:
         cameras: Names of the camera vectors of `pretrained`, in their order; without names they are left out.
         camera_factor: Factor of these vectors.
         spectra: The spectra of an observation that `model` reads; none for the visible image.
-        missing: What a missing one of several spectra counts as: `mean` of the others, or `zero`, grey pixels.
+        missing: What a missing one of several spectra counts as: `mean` of the others, or `zero`, grey pixels. None for
+            what a run was trained with, and for the mean.
     """
 
     run: Path | None = None
@@ -45,7 +46,7 @@ class ModelChoice:
     cameras: tuple[str, ...] = ()
     camera_factor: float = 1.0
     spectra: tuple[str, ...] = ()
-    missing: str = "mean"
+    missing: str | None = None
 
     def __post_init__(self) -> None:
         paths_in_place(self, "run")
@@ -91,12 +92,12 @@ class ModelChoice:
         self._check_missing()
 
     def _check_missing(self) -> None:
+        if self.missing is None:
+            return
         if self.missing not in MISSING:
             raise SettingError(f"--missing {self.missing}: must be {' or '.join(MISSING)}.")
-        if self.missing != "mean" and len(self.spectra) < 2:
-            raise SettingError(
-                "--missing needs several --spectra: a run has its own.", "For example: --spectra rgb,nir,tir"
-            )
+        if self.model is not None and len(self.spectra) < 2:
+            raise SettingError("--missing needs several --spectra.", "For example: --spectra rgb,nir,tir")
 
     def _check_cameras(self) -> None:
         if self.camera_factor != 1 and not self.cameras:

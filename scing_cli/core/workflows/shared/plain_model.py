@@ -52,7 +52,7 @@ def open_plain_model(choice: ModelChoice, reporter: Reporter) -> OpenedModel:
     name = check_plain(choice, reporter)
     from scing_cli.core.encoders.clip import load_image_tower
     from scing_cli.core.encoders.encoder_file import encoder_digest
-    from scing_cli.core.encoders.spectral import SpectralEncoder
+    from scing_cli.core.encoders.spectral import LEFT_OUT, SpectralEncoder
 
     options = {each: getattr(choice, each) for each in ("stride", "seed", "statistics", "interpolation")}
     if choice.cameras:
@@ -61,8 +61,9 @@ def open_plain_model(choice: ModelChoice, reporter: Reporter) -> OpenedModel:
     where = {"model": loaded.name, "pretrained": loaded.pretrained, **options}
     image: AnyImageEncoder = loaded.image
     if spectra := ordinary(choice.spectra):
-        image = SpectralEncoder(loaded.image, spectra, missing=choice.missing)
-        where |= {"spectra": list(spectra), "missing": choice.missing}
+        missing = choice.missing or LEFT_OUT
+        image = SpectralEncoder(loaded.image, spectra, missing=missing)
+        where |= {"spectra": list(spectra), "missing": missing}
     digest = encoder_digest(image)
     folders = (openvino_cache(digest),)
     return OpenedModel(digest, where, None, choice.cameras, folders, lambda: image, spectra=spectra)

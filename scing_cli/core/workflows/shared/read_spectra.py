@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from scing_cli.core.errors import DataError, SettingError, agreeing, counted, spelled
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import Reporter
-from scing_cli.core.spectra import VISIBLE, Observation, Source, in_words, parse_spectra
+from scing_cli.core.spectra import SPECTRA, VISIBLE, Observation, Source, in_words, parse_spectra
 
 if TYPE_CHECKING:
     from scing_cli.core.workflows.shared.model import OpenedModel
@@ -60,6 +60,24 @@ def rows_seen(
         kinds = f"{several} image" if len(read) == 1 else "image of these spectra"
         reporter.warn(f"{without:,} of {counted(len(manifest), what)} {have} no {kinds}, and {are} left out.")
     return seen
+
+
+def note_across(asked: Collection[str], shown: Collection[str], missing: str, reporter: Reporter) -> None:
+    """Say that queries and gallery have no spectrum in common, so that they are compared across spectra.
+
+    Args:
+        asked: The spectra of the queries.
+        shown: Those of the gallery.
+        missing: What the model takes a missing spectrum for.
+        reporter: Receives the note.
+    """
+    if asked and shown and set(asked).isdisjoint(shown):
+        one, other = (in_words(tuple(name for name in SPECTRA if name in each)) for each in (asked, shown))
+        taken = "mid grey" if missing == "zero" else "the mean of those that are there"
+        reporter.note(
+            f"The queries are {one} images, the gallery's are {other}: they are compared across spectra, in which a "
+            f"missing one counts as {taken}."
+        )
 
 
 def sources_of(manifest: Manifest, spectra: Sequence[str], drop: Sequence[str] = ()) -> list[Source]:

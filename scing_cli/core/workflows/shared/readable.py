@@ -8,7 +8,7 @@ from pathlib import Path
 
 from scing_cli.core.artifacts import DecodedImages
 from scing_cli.core.datasets.left_out import LeftOut, listed
-from scing_cli.core.errors import DataError, ImageError, counted, spelled
+from scing_cli.core.errors import DataError, ImageError, agreeing, counted, spelled
 from scing_cli.core.imagefile import read_image
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import Reporter
@@ -16,7 +16,7 @@ from scing_cli.core.spectra import image_files
 from scing_cli.core.workflows.shared.vectors import in_threads
 
 SHOWN = 5  # identities named in a warning
-MOST_LEFT_OUT = 0.1  # of the images: with more damage, something else is wrong
+MOST_LEFT_OUT = 0.1  # of the rows: with more damage, something else is wrong
 REMEDY = (
     "Is their disk mounted, is the copy complete? If they have moved, give their folder: --data DIR.\n"
     "To train on the others: scing prepare DIR marks such images in its manifest; train with --data and that manifest."
@@ -45,7 +45,7 @@ def readable_rows(
         reporter: Shows the progress.
 
     Raises:
-        DataError: If more than a tenth of the images cannot be decoded.
+        DataError: If more than a tenth of the rows would be left out.
         ImageError: For the first of them, if `left_out` is strict.
     """
     part = manifest.part(split).seen_in(spectra)
@@ -53,17 +53,24 @@ def readable_rows(
     files = list(dict.fromkeys(file for source in sources for file in image_files(source)))
     find_unreadable(files, left_out=left_out, workers=workers, reporter=reporter)
     lost = {file for file in files if file in left_out}
-    if len(lost) > MOST_LEFT_OUT * len(files):
+    damaged = {row for row, source in zip(part, sources, strict=True) if not lost.isdisjoint(image_files(source))}
+    if len(damaged) > MOST_LEFT_OUT * len(part):
         faults = [fault for fault in left_out.dropped() if Path(fault.path) in lost]
-        images = counted(len(files), "image")
-        what = f"{len(lost):,} of {images} of the split {split} cannot be read, more than a tenth:"
-        raise DataError("\n".join([what, *listed(faults)]), REMEDY)
+        rows = counted(len(part), "observation" if spectra else "image")
+        have = agreeing(len(damaged), "has an image that", "have an image that") if spectra else ""
+        what = " ".join(filter(None, [f"{len(damaged):,} of {rows} of the split {split}", have, "cannot be read"]))
+        raise DataError("\n".join([f"{what}, more than a tenth:", *listed(faults)]), REMEDY)
     if not lost:
         return manifest
-    damaged = {row for row, source in zip(part, sources, strict=True) if not lost.isdisjoint(image_files(source))}
     left = dataclasses.replace(manifest, samples=tuple(row for row in manifest if row not in damaged))
     _warn_of_people(manifest, left, split, reporter)
     return left
+
+
+def image_count(manifest: Manifest, split: str, spectra: Sequence[str] = ()) -> int:
+    """Return the number of images that a model of these spectra reads of a split."""
+    sources = manifest.part(split).seen_in(spectra).sources(spectra)
+    return len({file for source in sources for file in image_files(source)})
 
 
 def _warn_of_people(before: Manifest, left: Manifest, split: str, reporter: Reporter) -> None:

@@ -16,6 +16,7 @@ from scing_cli.core.index import file_keys
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.pairs import Rows
 from scing_cli.core.runtime import Reporter
+from scing_cli.core.spectra import Observation, Source, image_files
 from scing_cli.core.workflows.shared.caption_side import captions_of, embed_captions, images_of_test
 from scing_cli.core.workflows.shared.vectors import embed_files
 
@@ -25,7 +26,7 @@ class Caution:
     """One reason why figures are better than they should be.
 
     Args:
-        kind: `copies`, `trained-on` or `no-camera`.
+        kind: `copies`, `trained-on`, `no-camera` or `other-rows`.
         text: The sentence for people.
         count: How many queries it concerns.
     """
@@ -70,10 +71,20 @@ def sides(manifest: Manifest, split: str) -> tuple[Manifest, Manifest]:
     return manifest.part(split), manifest.part(gallery_of(split))
 
 
-def labels_of(part: Manifest) -> Labels:
-    """Return whose image each row of a part is."""
+def labels_of(part: Manifest, sources: Sequence[Source] | None = None) -> Labels:
+    """Return whose image each row of a part is.
+
+    Args:
+        part: The rows.
+        sources: What a model reads of each row; None for all its images.
+    """
     identities, cameras = [sample.identity for sample in part], [sample.camera for sample in part]
-    images = image_keys(part) if part.spectra() else ()
+    images: Sequence[tuple[str, ...]] = ()
+    if sources is None:
+        images = image_keys(part) if part.spectra() else ()
+    elif any(isinstance(source, Observation) for source in sources):
+        keys_of = iter(file_keys(itertools.chain.from_iterable(map(image_files, sources))))
+        images = [tuple(itertools.islice(keys_of, len(image_files(source)))) for source in sources]
     keys = file_keys(part.files())
     return Labels(identities=identities, cameras=cameras, keys=keys, scenes=scenes_of(part), images=images)
 
@@ -90,9 +101,9 @@ def scenes_of(part: Manifest) -> list[str]:
     return scenes if any(scenes) else []
 
 
-def side_of(part: Manifest, vectors: Rows) -> Side:
-    """Return the vectors of a part, shape (N, D), with its labels, names and files."""
-    labels, names = labels_of(part), [sample.path for sample in part]
+def side_of(part: Manifest, vectors: Rows, sources: Sequence[Source]) -> Side:
+    """Return the vectors of a part, shape (N, D), with its labels, its names, and what the model reads of each row."""
+    labels, names = labels_of(part, sources), [sample.path for sample in part]
     return Side(
         vectors,
         identities=labels.identities,
@@ -101,7 +112,7 @@ def side_of(part: Manifest, vectors: Rows) -> Side:
         scenes=labels.scenes,
         images=labels.images,
         names=names,
-        files=part.sources(part.spectra()),
+        files=list(sources),
     )
 
 
@@ -134,6 +145,5 @@ def score_captions(
 
 def _embedded(part: Manifest, embedder: Embedder, text: str, reporter: Reporter) -> Side:
     cameras = [sample.camera for sample in part]
-    return side_of(
-        part, embed_files(embedder, part.sources(embedder.spectra), cameras=cameras, reporter=reporter, text=text)
-    )
+    sources = part.sources(embedder.spectra)
+    return side_of(part, embed_files(embedder, sources, cameras=cameras, reporter=reporter, text=text), sources)

@@ -20,7 +20,7 @@ from scing_cli.core.runtime import Reporter, memory_advice
 from scing_cli.core.settings import PromptSettings, check_method, check_used, given_settings, saved_settings
 from scing_cli.core.settings.schedule_settings import MINUTES
 from scing_cli.core.workflows.shared.machine import Machine
-from scing_cli.core.workflows.shared.readable import readable_rows
+from scing_cli.core.workflows.shared.readable import image_count, readable_rows
 from scing_cli.core.workflows.shared.run_data import read_sources
 from scing_cli.core.workflows.shared.training_spectra import chosen_spectra, trainable_rows
 from scing_cli.core.workflows.train.run_entries import given_as, objects_entry, open_or_create
@@ -110,7 +110,7 @@ def train_prompts(
     manifest = captioned(with_own_paths(source.manifest), settings.method, reporter)
     spectra = chosen_spectra(settings, manifest, reporter)
     manifest = trainable_rows(manifest, spectra, reporter)
-    left_out, total = LeftOut(strict=strict), len(manifest.part("train"))
+    left_out, total = LeftOut(strict=strict), image_count(manifest, "train", spectra)
     manifest = readable_rows(
         manifest, "train", left_out=left_out, workers=machine.threads(), reporter=reporter, spectra=spectra
     )

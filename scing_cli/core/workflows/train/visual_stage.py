@@ -22,7 +22,7 @@ from scing_cli.core.runtime import Reporter, memory_advice
 from scing_cli.core.settings import VisualSettings, of_method, saved_settings
 from scing_cli.core.settings.schedule_settings import MINUTES
 from scing_cli.core.workflows.shared.machine import Machine
-from scing_cli.core.workflows.shared.readable import readable_rows
+from scing_cli.core.workflows.shared.readable import image_count, readable_rows
 from scing_cli.core.workflows.shared.run_data import run_manifest, spectra_of
 from scing_cli.core.workflows.shared.scoring import Caution, trained_on
 from scing_cli.core.workflows.train.run_lock import lock_run
@@ -134,7 +134,8 @@ def train_visual(
             check_validation(manifest, settings.method)
         model = opened.info["model"]
         hub.locate(model["model"], pretrained or model["pretrained"], reporter=reporter)
-        total = sum(len(manifest.part(split)) for split in ("train", *(("val",) if validate else ())))
+        splits = ("train", "val") if validate else ("train",)
+        total = sum(image_count(manifest, split, spectra_of(opened)) for split in splits)
         readable = functools.partial(
             readable_rows,
             left_out=left_out,

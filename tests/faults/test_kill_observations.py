@@ -1,0 +1,81 @@
+"""Rows of three images under SIGKILL: a training of `dmpt` ends as an undisturbed one, an index is the old or the new."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from faults.killing import Command, moments, survive
+from faults.test_kill_embed import check_leftovers, check_whole, content
+from faults.test_kill_train import EACH_STEP, SCHEDULE, learnt
+from observed import read_table, spectral_run, write_observations, write_table
+from pipeline.conftest import MODEL
+
+KILLS = 3
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory, world):
+    """All rows are for training and in the gallery: the training reads each of them, and so does an index."""
+    folder = tmp_path_factory.mktemp("observed")
+    found = write_observations(folder / "data", world)
+    write_table(found, [(*row[:3], "train", *row[4:]) for row in read_table(found)])
+    return found
+
+
+def test_a_killed_training_of_prompts_ends_as_an_undisturbed_one(tmp_path, table):
+    def begin(run):
+        given = ("--data", table, "--method", "dmpt", *MODEL, *SCHEDULE, "--warmup-epochs", "0", *EACH_STEP)
+        return Command(("train-prompts", *given, "--run", run), tmp_path, run)
+
+    undisturbed = begin(tmp_path / "undisturbed")
+    cost = undisturbed.measure()
+    whole = learnt(undisturbed.watched, "train-visual")
+
+    def between(command, ended):
+        assert (
+            not (command.watched / "prompts" / "stamp.json").exists()
+            or learnt(command.watched, "train-visual") == whole
+        )
+
+    def finish(command, ended):
+        assert ended.code == 0 or (command.watched / "prompts" / "stamp.json").exists(), ended.err
+        assert learnt(command.watched, "train-visual") == whole
+
+    drawn = moments(*cost, changes=40, seed=4)
+    assert survive(lambda n: begin(tmp_path / str(n)), drawn, kills=KILLS, between=between, finish=finish) >= KILLS
+
+
+def test_a_killed_append_of_observations_leaves_the_state_before_or_after(tmp_path, table, finished):
+    data = Path(shutil.copytree(table.parent, tmp_path / "data")) / table.name
+    run, rows = spectral_run(finished, tmp_path / "run"), read_table(data)
+
+    def command(index, *more):
+        given = ("--run", run, "--data", data, "--split", "train", "--output", index)
+        return Command(("embed", *given, *more), tmp_path, index.parent)
+
+    before, after = (tmp_path / name / "gallery.faiss" for name in ("before", "after"))
+    before.parent.mkdir()
+    write_table(data, rows[:16])
+    assert command(before).run().code == 0
+    write_table(data, [("", *rows[0][1:]), *rows[1:]])  # one row loses its visible image, eight are new
+    shutil.copytree(before.parent, after.parent)
+    cost = command(after, "--append").measure()
+    states = [content(before), content(after)]
+    assert [len(state[0]) for state in states] == [16, len(rows)]
+
+    def fresh(number):
+        index = tmp_path / str(number) / "gallery.faiss"
+        shutil.copytree(before.parent, index.parent)
+        return command(index, "--append")
+
+    def between(one, ended):
+        check_whole(one.watched / "gallery.faiss", states)
+
+    def finish(one, ended):
+        assert ended.code == 0, ended.err
+        check_whole(one.watched / "gallery.faiss", states[1:])
+        check_leftovers(one.watched / "gallery.faiss")
+
+    assert survive(fresh, moments(*cost, seed=5), kills=KILLS, between=between, finish=finish) >= KILLS
