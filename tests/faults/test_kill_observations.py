@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from faults.killing import Command, moments, survive
 from faults.test_kill_embed import check_leftovers, check_whole, content
-from faults.test_kill_train import EACH_STEP, SCHEDULE, learnt
+from faults.test_kill_train import EACH_STEP, learnt
 from observed import read_table, spectral_run, write_observations, write_table
 from pipeline.conftest import MODEL
 
 KILLS = 3
+SCHEDULE = ("--epochs", "3", "--batch-size", "8", "--instances", "2", "--lr", "1e-3")  # 9 steps
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def test_a_killed_training_of_prompts_ends_as_an_undisturbed_one(tmp_path, table
         assert ended.code == 0 or (command.watched / "prompts" / "stamp.json").exists(), ended.err
         assert learnt(command.watched, "train-visual") == whole
 
-    drawn = moments(*cost, changes=40, seed=4)
+    drawn = moments(*cost, changes=15, seed=4)
     assert survive(lambda n: begin(tmp_path / str(n)), drawn, kills=KILLS, between=between, finish=finish) >= KILLS
 
 
