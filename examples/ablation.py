@@ -132,7 +132,7 @@ def check_folder(folder: Path, data: Path, expected: Mapping[str, Any]) -> None:
 def _settings(
     tables: Mapping[str, Mapping[str, Any]], row: Mapping[str, Any], seed: int
 ) -> tuple[PromptSettings, VisualSettings]:
-    ignored = unread(row["method"]) | (set() if row.get("consistency", True) else {"views"})
+    ignored = unread(row["method"]) | (set() if row.get("consistency", True) else {"views", "consistency_target"})
     table = {name: value for name, value in tables["train-prompts"].items() if name.replace("-", "_") not in ignored}
     seeded = {"seed": seed}
     prompts = build_settings(PromptSettings, table, {**row, **seeded})

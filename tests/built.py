@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
@@ -29,12 +30,23 @@ def visual_task_of(
     texts: Tensor,
     similarity: Similarity,
     labels: Tensor,
-    cameras: Tensor | None,
+    cameras: Tensor | None = None,
     precision: str,
+    features: Tensor | None = None,
+    camera_names: Sequence[str] = (),
 ) -> Any:
     """Build stage 2 of a method that moves an image encoder towards the texts of identities."""
     _, second = load_method(method).stages
     names = tuple(str(number) for number in range(len(texts)))
     earlier = IdentityTexts(texts, names, similarity.logit_scale, "", similarity.kind)
     clip = ClipModel(encoder, None, similarity.logit_scale, "test", "random", tokenize)
-    return second.build(settings, StageInputs(clip, labels, precision, cameras=cameras, earlier=earlier))
+    inputs = StageInputs(
+        clip,
+        labels,
+        precision,
+        features=features,
+        cameras=cameras,
+        camera_names=camera_names,
+        earlier=earlier,
+    )
+    return second.build(settings, inputs)

@@ -73,6 +73,30 @@ def consistency_loss(texts, first, second):
     return sum(losses) / len(losses)
 
 
+def image_consistency_loss(features, first, second):
+    """R20: the texts of both views against the image's own feature, mean over the batch."""
+    rows = zip(features, first, second, strict=True)
+    losses = [(1 - cosine(v, w1)) + (1 - cosine(v, w2)) for v, w1, w2 in rows]
+    return sum(losses) / len(losses)
+
+
+def query_loss(images, texts, labels, scale):
+    """R21: L_i2t where image i is compared with texts[i][k], the text of identity k under the condition of image i."""
+    total = 0.0
+    for image, own, label in zip(images, texts, labels, strict=True):
+        present = sorted(set(labels))
+        scores = [scale * cosine(image, own[k]) for k in present]
+        total += -log_softmax(scores, present.index(label))
+    return total / len(images)
+
+
+def conditioned(feature, kind):
+    """R19: V as it conditions the prompts: of unit length, raw, or of length N."""
+    if kind == "raw":
+        return feature
+    return float(kind.partition(":")[2] or 1) * unit(feature)
+
+
 def classification_loss(images, texts, labels, scale, smoothing=0.0):
     """Eq. 17 (R7)."""
     total = 0.0
@@ -82,6 +106,41 @@ def classification_loss(images, texts, labels, scale, smoothing=0.0):
         every = -sum(log_softmax(scores, k) for k in range(len(texts))) / len(texts)
         total += (1 - smoothing) * own + smoothing * every
     return total / len(images)
+
+
+def start_prototypes(features, labels, cameras):
+    """Ours: the identity, or identity and camera, of each centroid, and the unit means of the unit features."""
+    keys = sorted(set(zip(labels, cameras or [""] * len(labels), strict=True)))
+    means = []
+    for identity, camera in keys:
+        own = [row for row in range(len(labels)) if labels[row] == identity and (not cameras or cameras[row] == camera)]
+        means.append(unit(sum(unit(features[row]) for row in own) / len(own)))
+    return keys, means
+
+
+def prototype_loss(images, own, keys, centroids, temperature=0.05, texts=(), scale=0.0):
+    """Ours: the mean over images of the mean over their identity's anchors of -log softmax."""
+    total = 0.0
+    for image, (identity, _) in zip(images, own, strict=True):
+        scores = [scale * cosine(image, text) for text in texts]
+        scores += [cosine(image, centroid) / temperature for centroid in centroids]
+        positives = [identity] if len(texts) else []
+        positives += [len(texts) + number for number, key in enumerate(keys) if key[0] == identity]
+        total += -sum(log_softmax(scores, place) for place in positives) / len(positives)
+    return total / len(images)
+
+
+def moved_prototypes(images, own, keys, centroids, momentum):
+    """Ours: the centroids after a step."""
+    moved = []
+    for key, centroid in zip(keys, centroids, strict=True):
+        rows = [row for row in range(len(own)) if own[row] == key]
+        if rows:
+            hardest = min(rows, key=lambda row: cosine(images[row], centroid))
+            moved.append(unit(momentum * centroid + (1 - momentum) * unit(images[hardest])))
+        else:
+            moved.append(centroid)
+    return moved
 
 
 def triplet_loss(images, texts, labels, margin):

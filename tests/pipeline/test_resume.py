@@ -25,13 +25,19 @@ from scing_cli.core.workflows.train import stage2_input as visual_workflow
 METHODS = {
     "scing": (),
     "bank": ("--views", "bank:2"),
+    "raw": ("--condition", "raw", "--negatives", "query", "--consistency-target", "both"),
     "compiled": ("--compile",),
     "clip-reid": ("--method", "clip-reid"),
     "cocoop": ("--method", "cocoop", "--sampler", "random"),
     "prompt-decoupling": ("--method", "prompt-decoupling", "--prompt-tokens", "2", "--prompt-depth", "2"),
 }
 OF_PAIRS = {"prompt-decoupling": FAST, "direct": (), "compiled": (*FAST, "--compile")}  # options of stage 1
-LOSSES = {"paper": (), "compiled": ("--compile",), "clip-reid": ("--stage2-loss", "clip-reid", "--camera-embedding")}
+LOSSES = {
+    "paper": (),
+    "centroids": ("--prototype-weight", "1"),
+    "compiled": ("--compile",),
+    "clip-reid": ("--stage2-loss", "clip-reid", "--camera-embedding"),
+}
 
 
 @pytest.fixture(autouse=True)

@@ -93,6 +93,35 @@ def consistency(original: Tensor, first: Tensor, second: Tensor) -> Tensor:
     return (1 - cosines / 3).mean()
 
 
+def image_consistency(features: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """Consistency of the texts of both views with the image's own feature (R20): (1 - cos(V, w')) + (1 - cos(V, w'')).
+
+    Args:
+        features: V, (B, D) unit, of the image as it is.
+        first: w', (B, D) unit.
+        second: w'', (B, D) unit.
+
+    Returns:
+        Scalar mean over the batch, in [0, 4].
+    """
+    return (2 - (features * first).sum(1) - (features * second).sum(1)).mean()
+
+
+def own_condition_contrast(images: Tensor, texts: Tensor, own: Tensor, scale: float) -> Tensor:
+    """Image-to-text contrast in which all texts that an image is compared with have its own condition (R21).
+
+    Args:
+        images: (B, D) prepared.
+        texts: (B, P, D) prepared: under each image's condition, a text of each identity in the batch.
+        own: (B,) in 0..P-1, the image's own identity.
+        scale: Of the similarity.
+
+    Returns:
+        Scalar mean over images of -log softmax at the own identity. There is one positive: its least value is 0.
+    """
+    return F.cross_entropy(scale * torch.einsum("bd,bpd->bp", images, texts), own)
+
+
 def sdm(images: Tensor, texts: Tensor, labels: Tensor, scale: float = PAIR_SCALE) -> Tensor:
     """Similarity distribution matching of pairs of image and text, in both directions (PD6, PD12).
 

@@ -32,6 +32,7 @@ class Objective(nn.Module):
         label_smoothing: Of all cross-entropies.
     """
 
+    text_term = "identity"  # the name of Eq. 17's term
     texts: Tensor
 
     def __init__(
@@ -47,6 +48,10 @@ class Objective(nn.Module):
     def forward(self, features: ImageFeatures, labels: Tensor) -> Losses:
         """Return the loss terms of a batch from its image features and its classes, (B,)."""
         raise NotImplementedError
+
+    def text_scores(self, features: Tensor) -> Tensor:
+        """Return the scaled similarities (B, K) of projected features (B, D) with the texts of all identities."""
+        return self.similarity.scale * self.similarity.prepare(features) @ self.texts.T
 
     def image_to_text(self, images: Tensor, labels: Tensor) -> Tensor:
         """Return the cross-entropy of prepared images (B, D) over the texts of all identities (Eq. 17)."""
@@ -77,6 +82,8 @@ class ClipReidObjective(Objective):
         encoder: Defines the widths of heads and necks.
         settings: The arguments of `Objective`.
     """
+
+    text_term = "image_to_text"
 
     def __init__(self, encoder: AnyImageEncoder, **settings: Any) -> None:
         super().__init__(**settings)

@@ -11,7 +11,6 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from scing_cli.core.batches import random_batches
 from scing_cli.core.batches.augment import Augmentation
@@ -19,6 +18,7 @@ from scing_cli.core.encoders.attention import RunBlock
 from scing_cli.core.encoders.image import ImageFeatures
 from scing_cli.core.encoders.spectral import AnyImageEncoder
 from scing_cli.core.methods.task import IMAGES, NOTHING, PIXELS, Batch, Batches, Cached, Key, not_cached
+from scing_cli.core.methods.visual_condition import UNIT, Condition
 from scing_cli.core.runtime import Advance, Reporter, autocast, generator, to_device
 
 LARGE = 100e6  # bytes: the note names the memory of a bank from this size on
@@ -180,13 +180,18 @@ class Perturbation:
 
     Args:
         views: Source of the features of perturbed images.
-        dropout: Probability that an entry of a feature is set to 0, before scaling to unit length; drawn at every step.
+        dropout: Probability that an entry of a feature is set to 0, before it is scaled; drawn at every step.
         weight: lambda of Eq. 16.
+        condition: Scales the features after dropout (R19).
+        target: What the texts of both views are compared with (R20): `text` for the image's own text and each other,
+            `image` for its own feature, `both`.
     """
 
     views: Views
     dropout: float
     weight: float
+    condition: Condition = UNIT
+    target: str = "text"
 
     def __call__(self, batch: Batch, key: Key) -> Tensor:
         """Return V' and V'' of a batch (Eq. 12, R5).
@@ -196,9 +201,9 @@ class Perturbation:
             key: All random draws are a function of it.
 
         Returns:
-            (2 B, D) float32 of unit length, without a graph: all V', then all V''.
+            (2 B, D) float32 of the condition's length, without a graph: all V', then all V''.
         """
-        return F.normalize(self.drop(self.views.pair(batch, key), key), dim=1)
+        return self.condition(self.drop(self.views.pair(batch, key), key))
 
     def drop(self, features: Tensor, key: Key) -> Tensor:
         """Apply dropout to features (B, D); the mask is a function of `key` alone."""

@@ -9,6 +9,7 @@ and including the end token.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,15 @@ PERSON = "person"
 VisualPrompt = Callable[[int, int], nn.Module]
 
 
+@runtime_checkable
+class Gated(Protocol):
+    """A visual part with a gate."""
+
+    def alpha(self, features: Tensor) -> Tensor:
+        """Return the gate's values for conditions (B, D)."""
+        ...
+
+
 class PromptLearner(nn.Module):
     """The trainable parameters of stage 1: the tokens of each identity, and the module of the visual part.
 
@@ -29,7 +39,7 @@ class PromptLearner(nn.Module):
         clip: Defines the word embeddings of the template and the widths.
         identities: K.
         tokens: L.
-        visual: (D, d) -> a module that maps V, (B, D) of unit length, to (B, M, d), which is added to the first M <= L
+        visual: (D, d) -> a module that maps conditions V, (B, D), to (B, M, d), which is added to the first M <= L
             tokens; None for prompts without a visual part.
         objects: What the identities are, one word.
     """
@@ -58,7 +68,7 @@ class PromptLearner(nn.Module):
 
         Args:
             labels: (B,) identities: the rows of the tokens.
-            conditions: V, (B, D) of unit length.
+            conditions: V, (B, D), scaled as the visual part expects it (`Condition`).
 
         Returns:
             (B, T, d) embeddings for the text encoder (T = `end` + 1), and (B, M, d), or None without a visual part.

@@ -10,17 +10,24 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from scing_cli.core.encoders.attention import RunBlock
 from scing_cli.core.encoders.clip import ClipModel
 from scing_cli.core.encoders.compiled import CompiledBlock
-from scing_cli.core.methods.losses import Similarity, consistency, single_contrast, supervised_contrast
+from scing_cli.core.methods.losses import (
+    Similarity,
+    consistency,
+    image_consistency,
+    own_condition_contrast,
+    single_contrast,
+    supervised_contrast,
+)
 from scing_cli.core.methods.perturbed_views import Perturbation
-from scing_cli.core.methods.prompts import PromptLearner, VisualPrompt
+from scing_cli.core.methods.prompts import Gated, PromptLearner, VisualPrompt
 from scing_cli.core.methods.prompts_file import IdentityTexts, load_texts, save_prompts
 from scing_cli.core.methods.stages import Origin, PromptStage, PromptTask, StageInputs
 from scing_cli.core.methods.task import NOTHING, Batch, Batches, Cached, Key, Losses, not_cached
+from scing_cli.core.methods.visual_condition import Condition, condition_of
 from scing_cli.core.runtime import Reporter, autocast, draw_seed, seeded, to_device
 from scing_cli.core.settings import PromptSettings
 
@@ -36,6 +43,9 @@ class PromptTuning:
         similarity: How images and texts are compared.
         perturbation: Computes V' and V'' for the consistency loss; None to leave the loss out.
         contrast: `supervised` or `infonce` (R4).
+        condition: Scales V before it conditions the prompts (R19).
+        negatives: Whose condition the other identities' texts have that an image is compared with: `own` for that of
+            their own images, `query` for that of the image (R21).
         precision: Of the towers (R17).
         run: Runs the text tower's blocks before the last, compiled for example; None for `run_block`.
     """
@@ -52,6 +62,8 @@ class PromptTuning:
         similarity: Similarity,
         perturbation: Perturbation | None,
         contrast: str,
+        condition: Condition,
+        negatives: str,
         precision: str,
         run: RunBlock | None = None,
     ) -> None:
@@ -60,11 +72,13 @@ class PromptTuning:
         self.clip = clip
         self.prompts = prompts
         self.features = similarity.prepare(features)
-        self.conditions = similarity.unit(self.features)  # of unit length for every similarity (method, step 1)
+        self.condition = condition
+        self.conditions = condition(features)
         self.labels = labels
         self.similarity = similarity
         self.perturbation = perturbation
         self.contrast = contrast
+        self.negatives = negatives
         self.precision = precision
         self.run = run
         self.reads = NOTHING if perturbation is None else perturbation.views.reads
@@ -83,7 +97,7 @@ class PromptTuning:
 
         Args:
             labels: (B,) identities.
-            conditions: (B, D) of unit length.
+            conditions: (B, D), scaled by `condition`.
 
         Returns:
             w, (B, D) float32 prepared for the similarity, and the visual part (B, M, d); None without one.
@@ -102,16 +116,45 @@ class PromptTuning:
         copies = len(conditions) // len(features)
         texts, added = self.texts(labels.repeat(copies), conditions)
         text, *perturbed = torch.split(texts, len(features))
-        i2t, t2i = (self._contrast(*pair, labels) for pair in ((features, text), (text, features)))
+        i2t = self._contrast(features, text, labels) if self.negatives == "own" else self._of_query(features, rows)
+        t2i = self._contrast(text, features, labels)
         terms = {"contrast": i2t + t2i}  # Eq. 15
         figures = {"i2t": i2t.detach(), "t2i": t2i.detach()}
         if added is not None:
             figures["visual_spread"] = added.detach().std(0, correction=0).mean()
+            figures |= self._gate_figures(conditions[: len(features)])
         if self.perturbation is not None:
-            original, first, second = (self.similarity.unit(part) for part in (text, *perturbed))
-            terms["consistency"] = self.perturbation.weight * consistency(original, first, second)
-            figures["views_cosine"] = (first * second).detach().sum(1).mean()
+            unit = [self.similarity.unit(part) for part in (features, text, *perturbed)]
+            terms["consistency"] = self.perturbation.weight * self._consistency(*unit)
+            figures["views_cosine"] = (unit[2] * unit[3]).detach().sum(1).mean()
         return Losses(terms, figures)
+
+    def _consistency(self, features: Tensor, text: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        """Return L_con (Eq. 14) or what R20 offers in its place or beside it."""
+        target = self.perturbation.target if self.perturbation is not None else "text"
+        parts = [consistency(text, first, second)] if target != "image" else []
+        parts += [image_consistency(features, first, second)] if target != "text" else []
+        return parts[0] if len(parts) == 1 else torch.stack(parts).sum()
+
+    @torch.no_grad()
+    def _gate_figures(self, conditions: Tensor) -> dict[str, Tensor]:
+        """Return the mean of alpha, and its deviation over the images and over the channels of a batch (R19)."""
+        if not isinstance(self.prompts.visual, Gated):
+            return {}
+        alpha = self.prompts.visual.alpha(conditions)  # (B, d) or (B, M)
+        return {
+            "alpha_mean": alpha.mean(),
+            "alpha_over_images": alpha.std(0, correction=0).mean(),
+            "alpha_over_channels": alpha.std(1, correction=0).mean(),
+        }
+
+    def _of_query(self, features: Tensor, rows: Tensor) -> Tensor:
+        """Return L_i2t where all texts that an image is compared with have its condition (R21)."""
+        identities, own = self.labels[rows].unique(return_inverse=True)  # (P,), (B,)
+        count = len(identities)
+        conditions = self.conditions[rows].repeat_interleave(count, dim=0)  # (B P, D)
+        texts, _ = self.texts(identities.repeat(len(features)), conditions)
+        return own_condition_contrast(features, texts.view(len(features), count, -1), own, self.similarity.scale)
 
     def _contrast(self, anchors: Tensor, others: Tensor, labels: Tensor) -> Tensor:
         if self.contrast == "infonce":
@@ -123,8 +166,8 @@ class PromptTuning:
         """Return the texts w_k of all identities, which stage 2 loads (R6).
 
         Args:
-            kind: `mean-condition`: conditioned on the mean of the identity's V, scaled to unit length. `mean-text`: the
-                mean of w over the identity's images.
+            kind: `mean-condition`: conditioned on the mean of the identity's conditions, scaled as they are (R19).
+                `mean-text`: the mean of w over the identity's images.
             block: Number of texts encoded at a time.
 
         Returns:
@@ -133,7 +176,7 @@ class PromptTuning:
         count = len(self.prompts.tokens)
         labels, conditions = self.labels, self.conditions
         if kind == "mean-condition":
-            conditions = F.normalize(self._means(conditions, count), dim=1)
+            conditions = self.condition(self._means(conditions, count))
             labels = torch.arange(count, device=conditions.device)
         parts = zip(torch.split(labels, block), torch.split(conditions, block), strict=True)
         texts = torch.cat([self.texts(*part)[0] for part in parts])
@@ -178,6 +221,8 @@ def tune_prompts(
         similarity=Similarity(settings.similarity, clip.logit_scale),
         perturbation=perturbation,
         contrast=settings.contrast,
+        condition=condition_of(settings.condition),
+        negatives=settings.negatives,
         precision=inputs.precision,
         run=CompiledBlock() if settings.compile else None,
     )

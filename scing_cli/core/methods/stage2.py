@@ -12,11 +12,13 @@ from scing_cli.core.encoders.attention import RunBlock
 from scing_cli.core.encoders.compiled import CompiledBlock
 from scing_cli.core.encoders.spectral import AnyImageEncoder
 from scing_cli.core.methods.augmentation import augmentation_of
+from scing_cli.core.methods.centroids import Prototypes, start_centroids
 from scing_cli.core.methods.losses import Similarity
 from scing_cli.core.methods.objectives import Objective, build_objective
 from scing_cli.core.methods.prompts_file import IdentityTexts
 from scing_cli.core.methods.stages import StageInputs, VisualStage
 from scing_cli.core.methods.task import IMAGES, Batch, Key, Losses
+from scing_cli.core.methods.weight_average import WeightAverage
 from scing_cli.core.runtime import autocast, to_device
 from scing_cli.core.settings import VisualSettings
 
@@ -31,6 +33,8 @@ class VisualTuning:
         cameras: (N,) rows of their camera vectors in the encoder (R15); None for an encoder without them.
         augmentation: Flip, crop, erasing and occlusion.
         precision: Of the tower (R17).
+        prototypes: The loss over moving centroids; None to leave it out.
+        average: The average of the encoder's weights that `finish` puts in their place; None to keep the last ones.
         run: Runs the tower's blocks before the last, compiled for example; None for `run_block`.
     """
 
@@ -46,6 +50,8 @@ class VisualTuning:
         cameras: Tensor | None,
         augmentation: Augmentation,
         precision: str,
+        prototypes: Prototypes | None = None,
+        average: WeightAverage | None = None,
         run: RunBlock | None = None,
     ) -> None:
         self.encoder = encoder.requires_grad_(True)
@@ -54,8 +60,15 @@ class VisualTuning:
         self.cameras = cameras
         self.augmentation = augmentation
         self.precision = precision
+        self.prototypes = prototypes
+        self.average = average
         self.run = run
         self._trainable = nn.ModuleDict({"encoder": encoder, "objective": objective})
+        # without parameters, but part of a saved step
+        if prototypes is not None:
+            self._trainable["centroids"] = prototypes.centroids
+        if average is not None:
+            self._trainable["average"] = average
 
     def trainable(self) -> nn.Module:
         """Return the image encoder and the losses, the only modules with gradients."""
@@ -63,12 +76,22 @@ class VisualTuning:
 
     def losses(self, batch: Batch, key: Key) -> Losses:
         """Return the loss terms of a batch."""
+        if self.average is not None:
+            self.average.add(self.encoder)  # the weights after the step before
         rows = to_device(list(batch.rows), self.labels.device)
         cameras = None if self.cameras is None else self.cameras[rows]
         with autocast(batch.pixels.device, self.precision):
             features = self.encoder(self.augmentation(batch.pixels, *key), cameras, run=self.run)
         result: Losses = self.objective(features, self.labels[rows])
-        return result
+        if self.prototypes is None:
+            return result
+        return self.prototypes.added_to(result, self.objective, features.projected, self.labels[rows], rows)
+
+    def finish(self) -> None:
+        """Give the encoder its average over the steps, if there is one."""
+        if self.average is not None:
+            self.average.add(self.encoder)
+            self.average.copy_to(self.encoder)
 
 
 def tune_visual(settings: VisualSettings, inputs: StageInputs) -> VisualTuning:
@@ -80,6 +103,7 @@ def tune_visual(settings: VisualSettings, inputs: StageInputs) -> VisualTuning:
 
     Raises:
         TypeError: If the inputs have another result of stage 1.
+        ValueError: If centroids have no V to start from.
     """
     encoder, texts, device = inputs.clip.image, inputs.earlier, inputs.labels.device
     if not isinstance(texts, IdentityTexts):
@@ -88,6 +112,14 @@ def tune_visual(settings: VisualSettings, inputs: StageInputs) -> VisualTuning:
     vectors = joined_texts(texts.vectors, similarity, encoder.embed_dim)
     vectors = vectors if vectors.is_meta else vectors.to(device)
     objective = build_objective(settings, encoder=encoder, texts=vectors, similarity=similarity)
+    prototypes = None
+    if settings.prototype_weight > 0:
+        if inputs.features is None:
+            raise ValueError("centroids need the features of all training images")
+        names = inputs.camera_names if settings.prototype_cameras else None
+        momentum = settings.prototype_momentum
+        centroids = start_centroids(inputs.features, inputs.labels, momentum=momentum, cameras=names)
+        prototypes = Prototypes(centroids, settings.prototype_weight, settings.prototype_softmax == "joint")
     return VisualTuning(
         encoder=encoder,
         objective=objective.to(vectors.device),
@@ -95,6 +127,8 @@ def tune_visual(settings: VisualSettings, inputs: StageInputs) -> VisualTuning:
         cameras=inputs.cameras,
         augmentation=augmentation_of(settings, encoder.geometry, occlusion=settings.occlusion),
         precision=inputs.precision,
+        prototypes=prototypes,
+        average=WeightAverage(encoder, settings.ema) if settings.ema else None,
         run=CompiledBlock() if settings.compile else None,
     )
 
@@ -117,4 +151,6 @@ def joined_texts(texts: Tensor, similarity: Similarity, width: int) -> Tensor:
     return texts if spectra == 1 else similarity.prepare(texts.repeat(1, spectra) / spectra)
 
 
-VISUAL_STAGE = VisualStage(tune_visual)
+VISUAL_STAGE = VisualStage(
+    tune_visual, reads_features=lambda settings: settings.prototype_weight > 0, finish=VisualTuning.finish
+)

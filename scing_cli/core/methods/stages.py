@@ -92,6 +92,7 @@ class StageInputs:
         captions: The caption of each row; empty where rows are images.
         objects: What one identity is, for prompts: `person` or `vehicle`.
         cameras: (N,) rows of the encoder's camera vectors (R15), on the device; None for an encoder without them.
+        camera_names: The camera of each training row; empty in stage 1.
         earlier: What stage 1 saved; None in stage 1.
         note: Shows a message about what the task changes of the settings or the data.
     """
@@ -103,6 +104,7 @@ class StageInputs:
     captions: Sequence[str] = ()
     objects: str = "person"
     cameras: Tensor | None = None
+    camera_names: Sequence[str] = ()
     earlier: Stage1Result | None = None
     note: Callable[[str], object] = str
 
@@ -137,6 +139,8 @@ class VisualStage:
         build: Makes the task.
         towers: The towers of CLIP that it trains: `image`, or `image` and `text`.
         parts: The first part of a trained parameter's name -> its name in messages.
+        reads_features: Settings -> whether the task needs V of every training image; None if it never does.
+        finish: Called with the task after the last step, before the towers are saved; None for nothing.
     """
 
     build: Callable[[VisualSettings, StageInputs], Task]
@@ -144,6 +148,8 @@ class VisualStage:
     parts: Mapping[str, str] = dataclasses.field(
         default_factory=lambda: {"encoder": "image encoder", "objective": "heads"}
     )
+    reads_features: Callable[[VisualSettings], bool] | None = None
+    finish: Callable[[Any], None] | None = None
     name: str = "train-visual"
 
 

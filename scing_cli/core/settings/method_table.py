@@ -16,6 +16,7 @@ from scing_cli.core.settings.field import IMAGES, PAIRS
 DEEP = ("prompt-decoupling",)  # methods with deep prompts
 BOUND = ("dmpt",)  # methods that bind spectra by prompts
 OF_IDENTITIES = ("scing", "clip-reid", "cocoop")  # methods that learn prompts of identities
+CONDITIONED = ("scing", "cocoop")  # methods whose prompts depend on the image
 SEEN = ("scing", *DEEP, *BOUND)  # methods that augment images in stage 1
 
 

@@ -23,7 +23,16 @@ from scing_cli.core.settings.field import (
     Weight,
     option_of,
 )
-from scing_cli.core.settings.method_table import BOUND, DEEP, METHODS, OF_IDENTITIES, SEEN, find_method, rows_of
+from scing_cli.core.settings.method_table import (
+    BOUND,
+    CONDITIONED,
+    DEEP,
+    METHODS,
+    OF_IDENTITIES,
+    SEEN,
+    find_method,
+    rows_of,
+)
 from scing_cli.core.settings.schedule_settings import (
     BIAS_FACTOR,
     EPOCHS,
@@ -48,12 +57,21 @@ if TYPE_CHECKING:
 ALL = "all"  # spectra
 BANK = re.compile(r"bank:([2-9]|[1-5][0-9]|6[0-4])")
 TokenCount = Annotated[int, Field(ge=1, le=64)]
+LENGTH = re.compile(r"unit:([0-9]{1,4}(?:\.[0-9]{1,6})?)")
 SIZE = re.compile(r"([1-9][0-9]{0,3})x([1-9][0-9]{0,3})")
 
 
 def _known_views(text: str) -> str:
     if text != "fresh" and not BANK.fullmatch(text):
         raise ValueError("must be fresh, or bank:N with N from 2 to 64, as in bank:8")
+    return text
+
+
+def _known_condition(text: str) -> str:
+    if text not in ("unit", "raw"):
+        found = LENGTH.fullmatch(text)
+        if not found or not 0 < float(found[1]) <= 1000:
+            raise ValueError("must be unit, raw, or unit:N with N above 0 and at most 1,000, as in unit:10")
     return text
 
 
@@ -141,6 +159,24 @@ class PromptSettings(Schedule):
         Literal["channel", "token"],
         Setting("SVIP's gate: one value per channel, or per token.", METHOD, methods=("scing",)),
     ] = "channel"
+    condition: Annotated[
+        str,
+        AfterValidator(_known_condition),
+        Setting(
+            "V that conditions the prompts: at unit length, as it is, or at length N.",
+            METHOD,
+            metavar="unit|raw|unit:N",
+            methods=CONDITIONED,
+        ),
+    ] = "unit"
+    negatives: Annotated[
+        Literal["own", "query"],
+        Setting(
+            "The condition of the texts that an image is compared with: each its own image's, or all the image's.",
+            METHOD,
+            methods=CONDITIONED,
+        ),
+    ] = "own"
     tokens: Annotated[
         int, Field(ge=2, le=32), Setting("L, learnable tokens per identity.", METHOD, methods=OF_IDENTITIES)
     ] = 4
@@ -153,6 +189,15 @@ class PromptSettings(Schedule):
     consistency_weight: Annotated[
         Weight, Setting("Weight of the consistency loss, lambda of Eq. 16.", METHOD, methods=("scing",))
     ] = 1.0
+    consistency_target: Annotated[
+        Literal["text", "image", "both"],
+        Setting(
+            "What PDCA compares the views' texts with: texts, the image's feature, or both.",
+            METHOD,
+            methods=("scing",),
+            idle_with=(("consistency", False), ("consistency_weight", 0)),
+        ),
+    ] = "text"
     contrast: Annotated[
         Literal["supervised", "infonce"], Setting("Positives of Eq. 1.", METHOD, methods=OF_IDENTITIES)
     ] = "supervised"
@@ -200,7 +245,7 @@ class PromptSettings(Schedule):
     bind_tokens: Annotated[TokenCount, Setting("Tokens through which the spectra exchange.", METHOD, methods=BOUND)] = 4
     identity_text: Annotated[
         Literal["mean-condition", "mean-text"],
-        Setting("How an identity's text w_k is computed.", METHOD, methods=("scing", "cocoop")),
+        Setting("How an identity's text w_k is computed.", METHOD, methods=CONDITIONED),
     ] = "mean-condition"
 
     @model_validator(mode="after")

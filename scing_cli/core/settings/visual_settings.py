@@ -83,6 +83,41 @@ class VisualSettings(Schedule):
     triplet_weight: Annotated[Weight, Setting("Weight of the triplet loss, gamma of Eq. 20.", METHOD, rows=IMAGES)] = (
         1.0
     )
+    prototype_weight: Annotated[
+        Weight, Setting("Weight of the loss over moving centroids of all identities (ours).", METHOD, rows=IMAGES)
+    ] = 0.0
+    prototype_momentum: Annotated[
+        float,
+        Field(ge=0, lt=1),
+        Setting(
+            "Share of a centroid that stays in a step.", METHOD, rows=IMAGES, idle_with=(("prototype_weight", 0.0),)
+        ),
+    ] = 0.2
+    prototype_softmax: Annotated[
+        Literal["separate", "joint"],
+        Setting(
+            "Centroids in a softmax of their own, or in one with the texts.",
+            METHOD,
+            rows=IMAGES,
+            idle_with=(("prototype_weight", 0.0),),
+        ),
+    ] = "separate"
+    prototype_cameras: Annotated[
+        bool,
+        Setting(
+            "A centroid for each camera that saw an identity.",
+            METHOD,
+            rows=IMAGES,
+            idle_with=(("prototype_weight", 0.0),),
+        ),
+    ] = False
+    ema: Annotated[
+        float,
+        Field(ge=0, lt=1),
+        Setting(
+            "Keep the average of the encoder over the steps, with this decay; 0: the last step.", METHOD, rows=IMAGES
+        ),
+    ] = 0.0
     margin: Annotated[
         float,
         Field(ge=0, le=2),

@@ -27,6 +27,7 @@ from scing_cli.core.methods.scing import SelectiveVisualPrompt
 from scing_cli.core.methods.stage1 import PromptTuning
 from scing_cli.core.methods.stage2 import VisualTuning
 from scing_cli.core.methods.task import Batch
+from scing_cli.core.methods.visual_condition import Condition, condition_of
 from scing_cli.core.runtime import Silent
 
 D, WIDTH = 16, 24
@@ -71,6 +72,8 @@ def task(clip, prompts, labels, features, **changes):
         "similarity": Similarity("cosine", clip.logit_scale),
         "perturbation": None,
         "contrast": "supervised",
+        "condition": Condition(),
+        "negatives": "own",
         "precision": "fp32",
         **changes,
     }
@@ -218,6 +221,70 @@ def test_equation_16_the_sum_of_stage_1(clip, banked):
     assert float(result.total().detach()) == pytest.approx(expected, rel=1e-4)
     assert set(result.terms) == {"contrast", "consistency"}
     assert float(result.figures["i2t"]) == pytest.approx(i2t, rel=1e-4)
+
+
+def text_by_loops(clip, prompts, label, condition):
+    """w of an identity under a condition: Eq. 8-11 in float64."""
+    tokens = prompts.tokens[label].detach().double().numpy()
+    own = oracle.fused_tokens(double(prompts.visual.state_dict()), tokens, condition, 2, per_token=False)
+    ids = clip.tokenizer("A photo of a " + "X " * len(tokens) + "person.")
+    places = np.zeros((77, WIDTH))
+    places[: len(ids)] = double(clip.text.state_dict())["token_embedding.weight"][ids]
+    places[5 : 5 + len(tokens)] = own
+    return oracle.unit(
+        clip_oracle.encode_text(places, len(ids) - 1, double(clip.text.state_dict()), heads=3, quick=True)
+    )
+
+
+@pytest.mark.parametrize("condition", ["unit", "raw", "unit:3"])
+@pytest.mark.parametrize("negatives", ["own", "query"])
+@pytest.mark.parametrize("target", ["text", "image", "both"])
+def test_readings_19_to_21_the_losses_of_stage_1(clip, condition, negatives, target):
+    prompts, draw = learner(clip), torch.Generator().manual_seed(8)
+    labels, features = torch.tensor([0, 0, 2, 1]), 2 * torch.randn(4, D, generator=draw)
+    pixels = torch.randn(4, 3, 32, 16, generator=draw)
+    encode = ViewEncoder(clip.image, Augmentation(padding=2), "fp32")
+    scaled = condition_of(condition)
+    perturbation = Perturbation(FreshViews(encode), 0.5, 0.7, condition=scaled, target=target)
+    one = task(clip, prompts, labels, features, perturbation=perturbation, condition=scaled, negatives=negatives)
+    batch, key = Batch([0, 1, 2, 3], {"pixels": pixels}), (0, "train-prompts", 0, 0)
+    result = one.losses(batch, key)
+    raw = features.double().numpy()
+    dropped = perturbation.drop(perturbation.views.pair(batch, key), key).double().numpy()
+    conditions = [[oracle.conditioned(v, condition) for v in part] for part in (raw, dropped[:4], dropped[4:])]
+    texts = [
+        [text_by_loops(clip, prompts, label, v) for label, v in zip(labels.tolist(), part, strict=True)]
+        for part in conditions
+    ]
+    i2t, t2i = oracle.clip_loss(raw, texts[0], labels.tolist(), clip.logit_scale, every_positive=True)
+    if negatives == "query":
+        of_query = [[text_by_loops(clip, prompts, k, v) for k in range(3)] for v in conditions[0]]
+        i2t = oracle.query_loss(raw, of_query, labels.tolist(), clip.logit_scale)
+    aligned = 0.0
+    if target != "image":
+        aligned += oracle.consistency_loss(*texts)
+    if target != "text":
+        aligned += oracle.image_consistency_loss(raw, *texts[1:])
+    assert float(result.figures["i2t"]) == pytest.approx(i2t, rel=1e-4)
+    assert float(result.terms["contrast"].detach()) == pytest.approx(i2t + t2i, rel=1e-4)
+    assert float(result.terms["consistency"].detach()) == pytest.approx(0.7 * aligned, rel=1e-4)
+    alpha = np.array([oracle.gate(double(prompts.visual.state_dict()), v) for v in conditions[0]])
+    assert float(result.figures["alpha_mean"]) == pytest.approx(alpha.mean(), rel=1e-5)
+    assert float(result.figures["alpha_over_images"]) == pytest.approx(alpha.std(0).mean(), rel=1e-4)
+    assert float(result.figures["alpha_over_channels"]) == pytest.approx(alpha.std(1).mean(), rel=1e-4)
+
+
+@pytest.mark.parametrize("condition", ["unit", "raw", "unit:3"])
+def test_readings_6_and_19_the_text_of_an_identity(clip, condition):
+    prompts = learner(clip)
+    labels, features = torch.tensor([0, 1, 0, 2]), 2 * unit_vectors(4, seed=9) * torch.tensor([[1.0], [2], [3], [4]])
+    one = task(clip, prompts, labels, features, condition=condition_of(condition))
+    found = one.identity_texts()
+    scaled = np.array([oracle.conditioned(v, condition) for v in features.double().numpy()])
+    for label, rows in ((0, [0, 2]), (1, [1]), (2, [3])):
+        mean = oracle.conditioned(scaled[rows].mean(0), condition)
+        expected = text_by_loops(clip, prompts, label, mean)
+        np.testing.assert_allclose(found[label].detach().numpy(), expected, atol=3e-6)
 
 
 @settings(deadline=None, max_examples=30)

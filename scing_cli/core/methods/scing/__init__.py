@@ -12,6 +12,7 @@ from scing_cli.core.methods.scing.svip import SelectiveVisualPrompt
 from scing_cli.core.methods.stage1 import PromptTuning, identity_stage, tune_prompts
 from scing_cli.core.methods.stage2 import VISUAL_STAGE
 from scing_cli.core.methods.stages import StageInputs
+from scing_cli.core.methods.visual_condition import condition_of
 from scing_cli.core.settings import PromptSettings
 
 __all__ = ["SelectiveVisualPrompt", "stages"]
@@ -22,7 +23,13 @@ def _prompts(settings: PromptSettings, inputs: StageInputs) -> PromptTuning:
     perturbation = None
     if settings.consistency and settings.consistency_weight > 0:
         views = _views(settings, inputs.clip, inputs.precision)
-        perturbation = Perturbation(views, settings.feature_dropout, settings.consistency_weight)
+        perturbation = Perturbation(
+            views,
+            settings.feature_dropout,
+            settings.consistency_weight,
+            condition=condition_of(settings.condition),
+            target=settings.consistency_target,
+        )
     return tune_prompts(
         settings,
         inputs,

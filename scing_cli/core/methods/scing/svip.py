@@ -38,17 +38,21 @@ class SelectiveVisualPrompt(nn.Module):
         self.condition = nn.Sequential(nn.Linear(feature_width, HIDDEN[gate]), nn.ReLU(), last)
         self.gate = nn.Linear(feature_width, fused_tokens if self.per_token else token_width)
 
+    def alpha(self, features: Tensor) -> Tensor:
+        """Return the gate's values (Eq. 9) of conditions (B, D): (B, d) for `channel`, (B, M) for `token`."""
+        return torch.sigmoid(self.gate(features))
+
     def forward(self, features: Tensor) -> Tensor:
         """Return c * alpha (Eq. 8-10).
 
         Args:
-            features: V, (B, D) of unit length.
+            features: V, (B, D), scaled as `--condition` says (R19).
 
         Returns:
             (B, M, d), added to the first M tokens.
         """
         condition: Tensor = self.condition(features)  # Eq. 8
-        alpha = torch.sigmoid(self.gate(features))  # Eq. 9
+        alpha = self.alpha(features)
         if self.per_token:
             return condition.view(-1, self.fused_tokens, self.token_width) * alpha[:, :, None]
         return (condition * alpha)[:, None, :].expand(-1, self.fused_tokens, -1)

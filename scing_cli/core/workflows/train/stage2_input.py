@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from scing_cli.core.artifacts import Run
 from scing_cli.core.datasets.left_out import LeftOut
@@ -21,6 +22,7 @@ from scing_cli.core.evaluation import Scores
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.methods import Batches, Stage1Result, StageInputs, Task, VisualStage, load_method
 from scing_cli.core.methods.prompts_file import check_identities
+from scing_cli.core.methods.task import Cached, not_cached
 from scing_cli.core.runtime import Reporter, choose_precision
 from scing_cli.core.settings import VisualSettings, given_settings, saved_settings
 from scing_cli.core.training import AdamGroups
@@ -29,7 +31,7 @@ from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.run_data import spectra_of
 from scing_cli.core.workflows.shared.scoring import score_captions, score_parts, sides
 from scing_cli.core.workflows.shared.starting_encoder import starting_clip
-from scing_cli.core.workflows.train.training_images import make_batches
+from scing_cli.core.workflows.train.training_images import encode, make_batches
 from scing_cli.core.workflows.train.training_rows import TrainingRows, training_rows
 from scing_cli.core.workflows.train.unfinished import Unfinished, machine_of
 
@@ -85,16 +87,24 @@ class Stage2Input:
         """Return the precision of the training."""
         return choose_precision(settings.precision, self.machine.torch_device(), auto="bf16")
 
-    def task(self, settings: VisualSettings, reporter: Reporter) -> Task:
-        """Build the task, and say what it trains."""
+    def task(self, settings: VisualSettings, reporter: Reporter, cached: Cached = not_cached) -> Task:
+        """Build the task, and say what it trains.
+
+        Args:
+            settings: Checked settings.
+            reporter: Shows progress.
+            cached: Stores slow results on disk, so that a resumed training does not compute them again.
+        """
         device, encoder = self.machine.torch_device(), self.clip.image
         cameras = [sample.camera for sample in self.rows.part]
         given = StageInputs(
             self.clip,
             labels=torch.tensor(self.rows.classes, device=device),
             precision=self.precision(settings),
+            features=self._features(settings, reporter, cached),
             captions=self.rows.captions,
             cameras=encoder.camera_rows(cameras) if encoder.cameras else None,
+            camera_names=cameras,
             earlier=self.earlier,
             note=reporter.note,
         )
@@ -103,6 +113,17 @@ class Stage2Input:
         reporter.note(f"Trainable parameters: {counts}")
         reporter.note(f"Frozen: {self.earlier.summary()}")
         return task
+
+    def _features(self, settings: VisualSettings, reporter: Reporter, cached: Cached) -> Tensor | None:
+        """Return V of every training image, from the encoder that the training starts from; None if it is not read."""
+        if self.stage.reads_features is None or not self.stage.reads_features(settings):
+            return None
+        embedder = self.machine.embedder(self.clip.image, precision=self.precision(settings))
+
+        def make() -> Tensor:
+            return torch.from_numpy(encode(self.rows.part, embedder, left_out=self.left_out, reporter=reporter))
+
+        return cached("features", make).to(embedder.device)
 
     def trainable(self, task: Task) -> dict[str, int]:
         """Count the trainable parameters of each encoder, and of the heads of the losses if there are any."""

@@ -180,7 +180,7 @@ def _train(inputs: Stage2Input, settings: VisualSettings, session: TrainingSessi
     from scing_cli.core.workflows.train.stage import dry_run_evaluation, train
 
     run, rows = inputs.run, inputs.rows
-    task = inputs.task(settings, reporter)
+    task = inputs.task(settings, reporter, session.checkpoints.cached)
 
     def dry_run(folder: Path) -> None:
         dry_run_evaluation(inputs.manifest, inputs.machine.embedder(inputs.clip.image))
@@ -197,6 +197,8 @@ def _train(inputs: Stage2Input, settings: VisualSettings, session: TrainingSessi
         dry_run=dry_run,
         groups=inputs.groups(settings),
     )
+    if inputs.stage.finish is not None:
+        inputs.stage.finish(task)
     changes = {"settings": {**run.info["settings"], "train-visual": saved_settings(settings)}}
     if inputs.manifest.root != Path(run.info["data"]["root"]):  # the data were moved: later commands find them
         changes["data"] = {**run.info["data"], "root": str(inputs.manifest.root.absolute())}
