@@ -83,7 +83,7 @@ class Centroids(nn.Module):
             rows: (B,) numbers of the training images.
         """
         places = self.places[rows]
-        moving = places.unique()  # (P,), ascending
+        moving: Tensor = torch.unique(places)  # (P,), ascending
         before = self.vectors[moving]
         cosines = (before @ images.T).masked_fill(moving[:, None] != places, torch.inf)  # (P, B)
         hardest = images[cosines.argmin(1)]  # (P, D)

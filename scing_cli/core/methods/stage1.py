@@ -150,7 +150,7 @@ class PromptTuning:
 
     def _of_query(self, features: Tensor, rows: Tensor) -> Tensor:
         """Return L_i2t where all texts that an image is compared with have its condition (R21)."""
-        identities, own = self.labels[rows].unique(return_inverse=True)  # (P,), (B,)
+        identities, own = torch.unique(self.labels[rows], return_inverse=True)  # (P,), (B,)
         count = len(identities)
         conditions = self.conditions[rows].repeat_interleave(count, dim=0)  # (B P, D)
         texts, _ = self.texts(identities.repeat(len(features)), conditions)

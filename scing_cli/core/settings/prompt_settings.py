@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
@@ -49,45 +48,21 @@ from scing_cli.core.settings.schedule_settings import (
     Schedule,
     Shape,
 )
-from scing_cli.core.spectra import SPECTRA, VISIBLE, parse_spectra
+from scing_cli.core.settings.spelled_values import (
+    ALL,
+    BANK,
+    known_condition,
+    known_size,
+    known_spectra,
+    known_views,
+    parse_size,
+)
+from scing_cli.core.spectra import VISIBLE
 
 if TYPE_CHECKING:
     from scing_cli.core.settings.visual_settings import VisualSettings
 
-ALL = "all"  # spectra
-BANK = re.compile(r"bank:([2-9]|[1-5][0-9]|6[0-4])")
 TokenCount = Annotated[int, Field(ge=1, le=64)]
-LENGTH = re.compile(r"unit:([0-9]{1,4}(?:\.[0-9]{1,6})?)")
-SIZE = re.compile(r"([1-9][0-9]{0,3})x([1-9][0-9]{0,3})")
-
-
-def _known_views(text: str) -> str:
-    if text != "fresh" and not BANK.fullmatch(text):
-        raise ValueError("must be fresh, or bank:N with N from 2 to 64, as in bank:8")
-    return text
-
-
-def _known_condition(text: str) -> str:
-    if text not in ("unit", "raw"):
-        found = LENGTH.fullmatch(text)
-        if not found or not 0 < float(found[1]) <= 1000:
-            raise ValueError("must be unit, raw, or unit:N with N above 0 and at most 1,000, as in unit:10")
-    return text
-
-
-def _known_size(text: str | None) -> str | None:
-    if text is not None and not SIZE.fullmatch(text):
-        raise ValueError("must be a height and a width in pixels, as in 384x128")
-    return text
-
-
-def _known_spectra(text: str) -> str:
-    if text.strip().lower() == ALL:
-        return ALL
-    try:
-        return ",".join(parse_spectra(text, "--spectra"))
-    except SettingError as error:
-        raise ValueError(f"must be {ALL} or names of {', '.join(SPECTRA)}, each once") from error
 
 
 class PromptSettings(Schedule):
@@ -131,14 +106,14 @@ class PromptSettings(Schedule):
     ] = "auto"
     image_size: Annotated[
         str | None,
-        AfterValidator(_known_size),
+        AfterValidator(known_size),
         Setting(
             "Height and width of the images in pixels.", MODEL, metavar="HxW", default="256x128, or the model's own"
         ),
     ] = None
     spectra: Annotated[
         str,
-        AfterValidator(_known_spectra),
+        AfterValidator(known_spectra),
         Setting(
             "Spectra that the model reads of each observation; all: those that the data have.",
             MODEL,
@@ -161,7 +136,7 @@ class PromptSettings(Schedule):
     ] = "channel"
     condition: Annotated[
         str,
-        AfterValidator(_known_condition),
+        AfterValidator(known_condition),
         Setting(
             "V that conditions the prompts: at unit length, as it is, or at length N.",
             METHOD,
@@ -209,7 +184,7 @@ class PromptSettings(Schedule):
     ] = "identity"
     views: Annotated[
         str,
-        AfterValidator(_known_views),
+        AfterValidator(known_views),
         Setting(
             "PDCA's two views: new at every step, or of N encoded once.",
             METHOD,
@@ -270,16 +245,6 @@ class PromptSettings(Schedule):
         """Number of views per image in the bank; None for fresh views."""
         bank = BANK.fullmatch(self.views)
         return int(bank[1]) if bank else None
-
-
-def parse_size(text: str | None) -> tuple[int, int] | None:
-    """Return height and width of an `image_size`; None for None.
-
-    >>> parse_size("384x128"), parse_size(None)
-    ((384, 128), None)
-    """
-    found = SIZE.fullmatch(text) if text is not None else None
-    return (int(found[1]), int(found[2])) if found else None
 
 
 def unread(method: str, kind: type[Settings] | None = None) -> frozenset[str]:

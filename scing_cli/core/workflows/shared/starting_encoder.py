@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from scing_cli.core.artifacts import Run
 from scing_cli.core.errors import RunError
 from scing_cli.core.runtime import Reporter
-from scing_cli.core.settings.prompt_settings import parse_size
+from scing_cli.core.settings.spelled_values import parse_size
 
 if TYPE_CHECKING:
     from scing_cli.core.encoders.clip import ClipModel

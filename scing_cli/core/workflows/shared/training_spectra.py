@@ -8,7 +8,7 @@ from scing_cli.core.errors import DataError, SettingError, counted, spelled
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.settings import PromptSettings, find_method
-from scing_cli.core.settings.prompt_settings import ALL
+from scing_cli.core.settings.spelled_values import ALL
 from scing_cli.core.spectra import VISIBLE, in_words, ordinary, parse_spectra
 
 
