@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scing_cli.core.errors import SettingError
+from scing_cli.core.methods.visual_condition import condition_of
 from scing_cli.core.settings import (
     METHODS,
     TABLES,
@@ -62,6 +63,9 @@ def test_no_file_gives_empty_tables():
     assert read_config(None) == {name: {} for name in TABLES}
 
 
+NO_CONDITIONS = ("", "Raw", "unit:", "unit:0", "unit:-1", "unit:1e3", "unit:1001", "unit:nan", "raw:2")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -74,6 +78,7 @@ def test_no_file_gives_empty_tables():
         ({"flip": 1.5}, "--flip 1.5: must be at most 1."),
         ({"contrast": "triplet"}, "--contrast triplet: must be 'supervised' or 'infonce'."),
         ({"precision": "fp16"}, "--precision fp16"),
+        *(({"condition": text}, f"--condition {text}: must be unit, raw, or unit:N") for text in NO_CONDITIONS),
     ],
 )
 def test_a_value_out_of_range_names_the_option(options, message):
@@ -347,3 +352,18 @@ def test_the_settings_of_dmpt_are_those_of_the_public_code_for_three_spectra():
     assert (settings.flip, settings.erase, settings.crop) == (0.5, 0.5, 1.0)
     assert (settings.statistics, settings.interpolation) == ("half", "bicubic")
     assert (settings.specific_tokens, settings.semantic_tokens, settings.bind_tokens) == (4, 8, 4)
+
+
+def test_what_belongs_to_centroids_has_no_effect_without_them():
+    for name, value in (("prototype-momentum", 0.9), ("prototype-softmax", "joint"), ("prototype-cameras", True)):
+        with pytest.raises(SettingError, match=f"--{name} has no effect with --prototype-weight 0"):
+            check_used(build_settings(VisualSettings, {}, {name: value}))
+        check_used(build_settings(VisualSettings, {}, {name: value, "prototype-weight": 1}))
+    with pytest.raises(SettingError, match="--consistency-target has no effect with --no-consistency"):
+        check_used(build_settings(PromptSettings, {}, {"consistency": False, "consistency-target": "both"}))
+
+
+@pytest.mark.parametrize(("text", "length"), [("unit", 1.0), ("raw", None), ("unit:10", 10.0), ("unit:0.5", 0.5)])
+def test_a_condition_is_a_length_of_features_or_none(text, length):
+    assert build_settings(PromptSettings, {}, {"condition": text}).condition == text
+    assert condition_of(text).length == length
