@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import numpy as np
 import pytest
 from observed import read_table, spectral_run, write_observations, write_table
 from oracles.ranking import evaluate_by_loops
+from PIL import Image
 
 from scing_cli.core.library import load_model
 from scing_cli.core.spectra import SPECTRA, Observation, View
@@ -189,8 +193,33 @@ def test_the_report_shows_all_images(scing, data, spectral, tmp_path) -> None:
     assert "observations, without thermal: evaluation" in (report / "report.html").read_text(encoding="utf-8")
     written = json.loads((report / "report.json").read_text(encoding="utf-8"))
     assert (written["drop"], written["protocol"]) == (["tir"], "scene")
+
+
+def rankings(report: Path) -> list[Image.Image]:
+    """The pictures of the rankings in a report's page."""
     page = (report / "report.html").read_text(encoding="utf-8")
-    assert page.count("data:image/jpeg") == 6
+    found = re.findall(r"data:image/jpeg;base64,([A-Za-z0-9+/=]+)", page)
+    assert len(found) == 6  # worst, median and best, light and dark
+    return [Image.open(io.BytesIO(base64.b64decode(own))) for own in found]
+
+
+def test_the_rankings_of_a_report_show_what_the_model_reads(scing, own_data, spectral, finished, tmp_path) -> None:
+    colours = {"nir": (0, 255, 255), "tir": (255, 0, 255)}
+    for folder, colour in colours.items():
+        for file in (own_data.parent / folder).iterdir():
+            with Image.open(file) as image:
+                Image.new("RGB", image.size, colour).save(file)
+    cases = {
+        "three": (("--run", spectral), set(colours)),
+        "two": (("--run", spectral, "--drop", "thermal"), {"nir"}),
+        "one": (("--run", finished), set()),
+    }
+    for name, (asked, expected) in cases.items():
+        scing("evaluate", *asked, "--data", own_data, "--output", tmp_path / name)
+        for picture in rankings(tmp_path / name):
+            pixels = np.asarray(picture.convert("RGB")).astype(int)
+            near = {own: (abs(pixels - colour).max(2) < 40).mean() for own, colour in colours.items()}
+            assert {own for own, share in near.items() if share > 0.01} == expected
 
 
 def test_a_grey_file_for_missing_images_takes_no_row_away(scing, own_data, spectral) -> None:
