@@ -1,6 +1,6 @@
 """Compare methods on drawn people at night: mAP and rank-1, and what their training costs.
 
-python examples/three_spectra.py [--seeds 3] [--identities 192] [--batch-size 64] [--output FOLDER]
+python examples/three_spectra.py [--seeds 3] [--identities 64] [--batch-size 64] [--output FOLDER]
 
 The rows are the untrained model and `dmpt`, each with three spectra and with the visible images alone, and `clip-reid`
 and `scing` with three spectra. Each seed has a data set of its own, from `scing prepare --synthetic --spectra
@@ -116,7 +116,7 @@ def _model(given: argparse.Namespace, row: Row, seed: int) -> tuple[object, ...]
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds, from 0")
-    parser.add_argument("--identities", type=int, default=192, help="people to train on")
+    parser.add_argument("--identities", type=int, default=64, help="people to train on")
     parser.add_argument("--test-identities", type=int, default=48, help="other people, to test with")
     parser.add_argument(
         "--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW", help=f"some of: {', '.join(ROWS)}"

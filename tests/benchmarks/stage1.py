@@ -76,6 +76,8 @@ class UsualTuning(PromptTuning):
             similarity=task.similarity,
             perturbation=dataclasses.replace(task.perturbation, views=views),
             contrast=task.contrast,
+            condition=task.condition,
+            negatives=task.negatives,
             precision=task.precision,
         )
         start, own = task.prompts.prefix.shape[1], task.prompts.tokens.shape[1]
