@@ -31,6 +31,7 @@ def chosen_run(
     run, name = existing_branch(run, name)
     opened, settings = choose_visual_run(run, build, resume=resume if name is None else False, reporter=terminal)
     if table is None and (planned := planned_settings(opened)):
-        kept = ", ".join(f"{key} {value}" for key, value in planned.items())
-        terminal.note(f"Settings of stage 2 from the settings file of stage 1: {kept}.")
+        kept = ", ".join(f"{key} {value}" for key, value in planned.items() if key.replace("-", "_") not in picked)
+        if kept:
+            terminal.note(f"Settings of stage 2 from the settings file of stage 1: {kept}.")
     return opened.path, name, settings

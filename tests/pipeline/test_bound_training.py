@@ -121,7 +121,7 @@ def test_the_run_is_opened_as_any_other(scing, three, trained):
 
 
 def test_there_is_no_stage_2(scing, trained):
-    said = "is of --method dmpt, which has one stage: train-prompts trains its image encoder too. Use it as it is"
+    said = "is of --method dmpt, which has one stage, and train-prompts has trained it. Use it as it is"
     for more in ((), ("--as", "other"), ("--resume",), ("--as", "other", "--resume"), ("--no-resume",)):
         refused = scing("train-visual", "--run", trained, *more)
         assert refused.code != 0

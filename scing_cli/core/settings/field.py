@@ -106,7 +106,9 @@ def check_used(settings: Settings) -> None:
         for other, value in described[name].idle_with:
             if getattr(settings, other) == value:
                 option, with_ = option_of(name, described[name]), _spelled(other, described[other], value)
-                raise SettingError(f"{option} has no effect with {with_}.", "Leave out one of the two.")
+                given = other in settings.model_fields_set
+                remedy = "Leave out one of the two." if given else f"Leave it out, or give another {with_.split()[0]}."
+                raise SettingError(f"{option} has no effect with {with_}.", remedy)
 
 
 def _spelled(name: str, setting: Setting, value: Any) -> str:

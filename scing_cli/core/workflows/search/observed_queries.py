@@ -40,7 +40,8 @@ def find_photos(given: Sequence[Any], reporter: Reporter) -> tuple[list[Photo], 
     found: dict[str, list[Path]] = {}
     passed: list[PassedOver] = []
     for spectrum, paths in zip(SPECTRA, given, strict=True):
-        found[spectrum], skipped = photo_files(as_paths(paths), reporter)
+        option = "" if spectrum == VISIBLE else OPTIONS[spectrum]
+        found[spectrum], skipped = photo_files(as_paths(paths), reporter, option=option)
         passed += skipped
     return paired(found), tuple(passed)
 

@@ -60,10 +60,17 @@ class QueryHits:
         return self.query if self.shown is None else self.shown.picture
 
 
-def photo_files(photos: Sequence[Path], reporter: Reporter) -> tuple[list[Path], tuple[PassedOver, ...]]:
+def photo_files(
+    photos: Sequence[Path], reporter: Reporter, *, option: str = ""
+) -> tuple[list[Path], tuple[PassedOver, ...]]:
     """Return the photos, with each folder replaced by the images in it.
 
     A photo that does not exist is replaced by the file whose name differs only in Unicode form or case.
+
+    Args:
+        photos: Files and folders.
+        reporter: Receives notes.
+        option: The option that they were given to, for messages.
 
     Returns:
         The files, and what was passed over in the folders, which is reported too; nothing without photos.
@@ -92,7 +99,8 @@ def photo_files(photos: Sequence[Path], reporter: Reporter) -> tuple[list[Path],
         else:
             files.append(photo)
     if files and not any(os.path.lexists(file) for file in files):  # before the model is loaded
-        raise ImageError(f"{spelled(files[0])} is missing.", "Name a photo of one person, or a folder of such photos.")
+        what = " ".join(filter(None, [option, spelled(files[0]), "is missing."]))
+        raise ImageError(what, "Name a photo of one person, or a folder of such photos.")
     return files, tuple(passed)
 
 

@@ -95,7 +95,10 @@ class OpenedModel:
         """Return the name for messages."""
         if self.engine is not None:
             return str(self.where["model"])
-        return str(self.run.path) if self.run else f"{self.where['model']} ({self.where['pretrained']})"
+        if self.run is None:
+            return f"{self.where['model']} ({self.where['pretrained']})"
+        other = f" (missing spectra: {self.where[MISSING]})" if MISSING in self.where else ""
+        return f"{self.run.path}{other}"
 
 
 def open_model(choice: ModelChoice, *, reporter: Reporter) -> OpenedModel:

@@ -152,7 +152,7 @@ def check_stage2(run: Run) -> None:
     method = run.prompt_settings()["method"]
     if method in METHODS and not METHODS[method].has_stage2:
         raise RunError(
-            f"{run.path} is of --method {method}, which has one stage: train-prompts trains its image encoder too.",
+            f"{run.path} is of --method {method}, which has one stage, and train-prompts has trained it.",
             f"Use it as it is: scing embed --run {shlex.quote(str(run.path))}. Or name a run of another method: --run",
         )
 
