@@ -31,7 +31,7 @@ from scing_cli.core.figures.montage_style import LIGHT
 FILES = ["queries.csv", "report.html", "report.json"]
 FIGURES = ("mAP", "mINP", "rank1", "rank5", "rank10")
 SECTIONS = [
-    *("Worst queries", "Ranking", "Which score means the same person", "Median and best queries"),
+    *("Worst queries", "Ranking", "Which score means the same identity", "Median and best queries"),
     *("Cameras", "Training", "Settings"),
 ]
 
@@ -41,7 +41,10 @@ IDLE = {
         *("final-lr", "warmup-lr", "prompt-tokens", "prompt-depth", "missing", "independent-augmentation"),
         *("specific-tokens", "semantic-tokens", "bind-tokens"),
     },
-    "train-visual": {"final-lr", "head-lr-factor", "mask-words"},
+    "train-visual": {
+        *("final-lr", "head-lr-factor", "mask-words"),
+        *("prototype-momentum", "prototype-softmax", "prototype-cameras"),
+    },
 }
 
 
