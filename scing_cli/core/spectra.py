@@ -7,7 +7,8 @@ read several spectra get the pixels of an observation as one array, with three c
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -83,6 +84,30 @@ def views_of(source: Source, spectra: tuple[str, ...] = ()) -> tuple[View | None
     if len(whole.views) != len(names):
         raise ValueError(f"an observation of {len(whole.views)} spectra for a model of {len(names)}")
     return whole.views
+
+
+def same_observations(wanted: Sequence[Sequence[str]], shown: Sequence[Sequence[str]]) -> list[list[int]]:
+    """Return for each wanted row the rows that show the same observation, ascending.
+
+    Two rows do if one of them has all images of the other: one may lack a spectrum. A file that stands for missing
+    images in many rows does not make them one.
+
+    Args:
+        wanted: The keys of the images of each row.
+        shown: The same of the rows that are looked through.
+
+    >>> same_observations([("v1", "grey"), ("n2",)], [("v1",), ("v2", "n2"), ("v3", "grey")])
+    [[0], [1]]
+    """
+    rows: dict[str, list[int]] = {}
+    for row, keys in enumerate(shown):
+        for key in set(keys):
+            rows.setdefault(key, []).append(row)
+    found = []
+    for images in map(set, wanted):
+        shared = Counter(row for key in images for row in rows.get(key, ()))
+        found.append(sorted(row for row, count in shared.items() if count == min(len(images), len(set(shown[row])))))
+    return found
 
 
 def parse_spectra(text: str, option: str) -> tuple[str, ...]:

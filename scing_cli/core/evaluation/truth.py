@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scing_cli.core.errors import DataError
 from scing_cli.core.evaluation.protocol import PROTOCOLS, Choice, choose_protocol
 from scing_cli.core.evaluation.side import Labels
+from scing_cli.core.spectra import same_observations
 
 IntArray = npt.NDArray[np.int64]
 NOTHING: IntArray = np.empty(0, dtype=np.int64)
@@ -171,8 +172,7 @@ def checked_truth(query: Labels, gallery: Labels, protocol: str, of: str = "imag
 def find_truth(query: Labels, gallery: Labels, *, protocol: str) -> Truth:
     """Find the rows of each query's identity, and those of them that are true hits under the protocol.
 
-    A row with the query's key, or with one of its images, is the query's own image: neither a true hit nor a false one,
-    except under `text`.
+    A row of the query's own image (`own_rows`) is neither a true hit nor a false one, except under `text`.
 
     Args:
         query: The labels of Q queries.
@@ -211,26 +211,11 @@ def _reason(identity: str, same: IntArray, others: IntArray, hits: IntArray, kep
 
 
 def own_rows(query: Labels, gallery: Labels) -> list[IntArray]:
-    """Return for each query the rows of its own image, ascending.
-
-    A row of several images is the query's own if one of the two has all images of the other: one may lack a spectrum.
-    A file that stands for missing images in many rows does not make them one.
-    """
+    """Return for each query the rows of its own image, ascending; of several images, by `same_observations`."""
     if not (query.images or gallery.images):
         return _rows_of(query.keys, gallery.keys)
     wanted, shown = (side.images or [(key,) if key else () for key in side.keys] for side in (query, gallery))
-    rows: dict[str, list[int]] = {}
-    for row, keys in enumerate(shown):
-        for key in set(keys):
-            rows.setdefault(key, []).append(row)
-
-    def own(keys: Sequence[str]) -> IntArray:
-        shared = Counter(row for key in set(keys) for row in rows.get(key, ()))
-        least = len(set(keys))
-        found = [row for row, count in shared.items() if count == min(least, len(set(shown[row])))]
-        return np.array(sorted(found), np.int64)
-
-    return [own(keys) for keys in wanted]
+    return [np.array(own, np.int64) for own in same_observations(wanted, shown)]
 
 
 def _rows_of(wanted: Sequence[str], texts: Sequence[str]) -> list[IntArray]:

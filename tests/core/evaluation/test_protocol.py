@@ -77,7 +77,7 @@ def test_true_matches_of_the_own_scene_alone_are_named() -> None:
         checked_truth(one, Labels(identities=["a", "b"], cameras=["3", "3"], scenes=["x", "y"]), "scene")
 
 
-def test_a_row_that_shares_an_image_with_the_query_is_its_own() -> None:
+def test_a_row_with_all_images_of_the_query_or_some_of_them_alone_is_its_own() -> None:
     """A thermal query, and gallery rows of the same observation, of another one, and of an ordinary image."""
     query = Labels(identities=["a", "a"], cameras=["", ""], keys=["t1", "v2"], images=[("t1",), ("v2", "t2")])
     gallery = Labels(

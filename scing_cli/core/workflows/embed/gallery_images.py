@@ -18,7 +18,7 @@ from scing_cli.core.index import Entry, GalleryIndex, Row, entry_of, file_keys, 
 from scing_cli.core.manifest import Manifest, Sample, display_name, is_text
 from scing_cli.core.paths import StrPath, check_not_empty
 from scing_cli.core.runtime import Reporter
-from scing_cli.core.spectra import VISIBLE, Source, View, file_of
+from scing_cli.core.spectra import VISIBLE, Source, View, file_of, same_observations
 from scing_cli.core.workflows.shared.vectors import in_threads
 
 
@@ -167,26 +167,19 @@ def _former_rows(rows: Sequence[Row], pictures: Sequence[_Pictures]) -> list[lis
     """Return the rows of an index that show what each row of a manifest shows.
 
     These have its file. An observation may be named by another of its images than before, because one was added or
-    taken away: then a row that no file names any more is its own if one of the two has all images of the other.
+    taken away: then the rows of `same_observations` that no file names any more are its own.
     """
     named: dict[str, list[Row]] = {}
     for key, row in zip(file_keys(Path(row.path) for row in rows), rows, strict=True):
         named.setdefault(key, []).append(row)
     keys = file_keys(own.file for own in pictures)
-    present = set(keys)
+    former, present = [named.get(key, []) for key in keys], set(keys)
     lost = [row for key, own in named.items() if key not in present for row in own if row.views]
-    shown = [set(file_keys(row.files)) for row in lost]
-    places: dict[str, list[int]] = {}
-    for place, images in enumerate(shown):
-        for image in images:
-            places.setdefault(image, []).append(place)
-
-    def renamed(own: _Pictures) -> list[Row]:
-        images = set(file_keys(own.files)) if lost else set()
-        near = sorted({place for image in images for place in places.get(image, ())})
-        return [lost[place] for place in near if images <= shown[place] or shown[place] <= images]
-
-    return [named.get(key) or renamed(own) for key, own in zip(keys, pictures, strict=True)]
+    new = [number for number, own in enumerate(former) if not own] if lost else []
+    images = [file_keys(pictures[number].files) for number in new]
+    for number, own in zip(new, same_observations(images, [file_keys(row.files) for row in lost]), strict=True):
+        former[number] = [lost[place] for place in own]
+    return former
 
 
 def warn_of_mixed_labels(base: GalleryIndex, new: NewImages, reporter: Reporter) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from scing_cli.core.artifacts import Run
 from scing_cli.core.datasets.copies import copies
 from scing_cli.core.errors import ScingError, agreeing, counted, spelled
-from scing_cli.core.evaluation import Side
+from scing_cli.core.evaluation import Side, own_rows
 from scing_cli.core.evaluation.truth import find_truth
 from scing_cli.core.index import file_keys
 from scing_cli.core.manifest import Manifest
@@ -19,7 +19,7 @@ from scing_cli.core.runtime import Reporter
 from scing_cli.core.spectra import image_files, in_words
 from scing_cli.core.workflows.shared.equal_files import digests_of, digests_of_sources, of_one_size
 from scing_cli.core.workflows.shared.run_data import run_manifest, same_rows
-from scing_cli.core.workflows.shared.scoring import Caution, image_keys, trained_on
+from scing_cli.core.workflows.shared.scoring import Caution, labels_of, trained_on
 
 BLOCK = 4096  # rows that are read at once
 
@@ -113,8 +113,7 @@ def of_training(
         return ()
     train = saved.part("train")
     keys, own = file_keys(whole.files()), file_keys(query.files())
-    seen = set(file_keys(train.all_files()))
-    trained = {key for key, images in zip(keys, image_keys(whole), strict=True) if not seen.isdisjoint(images)}
+    trained = {key for key, rows in zip(keys, own_rows(labels_of(whole), labels_of(train)), strict=True) if len(rows)}
     if not trained:
         trained = _copied(train, whole, workers=workers, reporter=reporter)
     people = {row.identity for key, row in zip(keys, whole, strict=True) if key in trained} - {""}
