@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from scing_cli.core.methods.losses import mean_over_positives
 from scing_cli.core.methods.objectives import Objective
 from scing_cli.core.methods.task import Losses
 
@@ -56,7 +57,7 @@ class Centroids(nn.Module):
 
     def loss(self, cosines: Tensor, labels: Tensor) -> Tensor:
         """Return L_proto, the scalar mean over a batch, from `cosines` and the classes (B,)."""
-        return mean_over_own((cosines / TEMPERATURE).log_softmax(dim=1), self.own(labels))
+        return mean_over_positives((cosines / TEMPERATURE).log_softmax(dim=1), self.own(labels).float())
 
     def joint_loss(self, cosines: Tensor, text_scores: Tensor, labels: Tensor) -> Tensor:
         """Return the loss of one softmax over centroids and texts, whose positives are the own ones of both kinds.
@@ -68,7 +69,7 @@ class Centroids(nn.Module):
         """
         texts = torch.arange(text_scores.shape[1], device=labels.device) == labels[:, None]  # (B, K)
         scores = torch.cat([text_scores, cosines / TEMPERATURE], dim=1)  # (B, K + M)
-        return mean_over_own(scores.log_softmax(dim=1), torch.cat([texts, self.own(labels)], dim=1))
+        return mean_over_positives(scores.log_softmax(dim=1), torch.cat([texts, self.own(labels)], dim=1).float())
 
     def own(self, labels: Tensor) -> Tensor:
         """Return which centroids belong to the identities of a batch: (B, M), bool."""
@@ -124,12 +125,6 @@ class Prototypes:
         own = cosines.detach()[self.centroids.own(labels)].mean()
         self.centroids.move(images.detach(), rows)
         return Losses({**terms, "prototype": self.weight * value}, {**losses.figures, "centroid_cosine": own})
-
-
-def mean_over_own(log_probabilities: Tensor, own: Tensor) -> Tensor:
-    """Return the mean over rows of the mean over their own entries (bool, at least one) of -log p."""
-    share = own.to(log_probabilities.dtype)
-    return -((log_probabilities * share).sum(1) / share.sum(1)).mean()
 
 
 def start_centroids(

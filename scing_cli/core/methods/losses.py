@@ -60,6 +60,16 @@ def supervised_contrast(anchors: Tensor, others: Tensor, labels: Tensor, scale: 
     """
     log_probability = (scale * anchors @ others.T).log_softmax(dim=1)  # (B, B)
     positive = (labels[:, None] == labels[None, :]).to(log_probability.dtype)
+    return mean_over_positives(log_probability, positive)
+
+
+def mean_over_positives(log_probability: Tensor, positive: Tensor) -> Tensor:
+    """Return the scalar mean over rows of the mean over their positives of -log p.
+
+    Args:
+        log_probability: (B, M).
+        positive: (B, M), 1 for a positive, else 0; at least one in each row.
+    """
     return -((log_probability * positive).sum(1) / positive.sum(1)).mean()
 
 
