@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -154,11 +155,12 @@ def as_strips(
         moved: Finds the gallery's images if they were moved.
         reporter: Receives a note; a warning if the shape is not known, because no strip of the gallery can be read.
     """
-    strips = [row for row in rows if row.views and any(view.part is not None for view in row.images.values())]
-    own = {photo.file: _shape(photo.file) for photo in photos if not photo.views}
-    if not strips or not own:
+    found = (row for row in rows if row.views and any(view.part is not None for view in row.images.values()))
+    strips = list(itertools.islice(found, LOOKED_AT))
+    alone = [photo.file for photo in photos if not photo.views]
+    if not strips or not alone:
         return list(photos)
-    looked_at = (row if moved is None else moved.row(row) for row in strips[:LOOKED_AT])
+    looked_at = (row if moved is None else moved.row(row) for row in strips)
     shape = next((shape for row in looked_at if (shape := _shape(Path(row.path)))), None)
     if shape is None:
         reporter.warn(
@@ -166,7 +168,7 @@ def as_strips(
             "a photo is read as one image, even if it is a strip. Name the folder of the gallery's images with --data."
         )
         return list(photos)
-    alike = {file for file, found in own.items() if found and abs(found / shape - 1) < LIKE}
+    alike = {file for file in alone if (own := _shape(file)) and abs(own / shape - 1) < LIKE}
     if alike:
         read = in_words(tuple(spectra) or (VISIBLE,))
         reporter.note(
