@@ -148,16 +148,16 @@ def _figures(report: Preparation) -> Iterator[str]:
         queries = counted(held.queries, "query", "queries")
         yield f"Held out for testing: {held.tested:,} of {held.trained + held.tested:,} identities, with {queries}."
         if held.untestable:
-            people = counted(held.untestable, "identity is", "identities are")
+            untestable = counted(held.untestable, "identity is", "identities are")
             cameras = "by another camera" if report.cameras_per_identity else "of the same identity"
-            yield f"{people} for training because a query needs another image {cameras} as its match."
+            yield f"{untestable} for training because a query needs another image {cameras} as its match."
     if report.junk:
         yield f"{counted(report.junk, 'file')} of identity -1, which marks junk: left out."
     distractors = report.distractors
     if distractors.images and "query" in report.parts and report.parts["query"].images:
-        people = counted(distractors.identities, "identity", "identities")
+        identities = counted(distractors.identities, "identity", "identities")
         images = counted(distractors.images, "gallery image")
-        yield f"Distractors: {images} of identities without a query ({people})."
+        yield f"Distractors: {images} of identities without a query ({identities})."
     if report.cameras_per_identity:
         spreads = (f"{name} {_spread(each)}" for name, each in report.cameras_per_identity.items())
         yield f"Cameras per identity: {', '.join(spreads)}."

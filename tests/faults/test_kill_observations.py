@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from faults.killing import Command, moments, survive
-from faults.test_kill_embed import check_leftovers, check_whole, content
+from faults.test_kill_embed import append_killed, content
 from faults.test_kill_train import EACH_STEP, learnt
 from observed import read_table, spectral_run, write_observations, write_table
 from pipeline.conftest import MODEL
@@ -63,20 +64,6 @@ def test_a_killed_append_of_observations_leaves_the_state_before_or_after(tmp_pa
     write_table(data, [("", *rows[0][1:]), *rows[1:]])  # one row loses its visible image, eight are new
     shutil.copytree(before.parent, after.parent)
     cost = command(after, "--append").measure()
-    states = [content(before), content(after)]
-    assert [len(state[0]) for state in states] == [16, len(rows)]
-
-    def fresh(number):
-        index = tmp_path / str(number) / "gallery.faiss"
-        shutil.copytree(before.parent, index.parent)
-        return command(index, "--append")
-
-    def between(one, ended):
-        check_whole(one.watched / "gallery.faiss", states)
-
-    def finish(one, ended):
-        assert ended.code == 0, ended.err
-        check_whole(one.watched / "gallery.faiss", states[1:])
-        check_leftovers(one.watched / "gallery.faiss")
-
-    assert survive(fresh, moments(*cost, seed=5), kills=KILLS, between=between, finish=finish) >= KILLS
+    assert [len(content(index)[0]) for index in (before, after)] == [16, len(rows)]
+    ground = SimpleNamespace(before=before, after=after, command=command, append_cost=cost)
+    assert append_killed(ground, tmp_path / "killed", KILLS, seed=5) >= KILLS

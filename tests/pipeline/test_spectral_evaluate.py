@@ -257,6 +257,10 @@ def test_cases_with_other_rows_and_sides_without_a_common_spectrum_are_told(scin
     apart = [one if one[3] == "query" else two for one, two in zip(thermal, visible, strict=True)]
     write_table(own_data, apart)
     assert "are compared across spectra" in scing("evaluate", "--run", spectral, "--data", own_data).err
+    index = own_data.with_name("visible.faiss")
+    scing("embed", "--run", spectral, "--data", own_data, "--output", index, "--precision", "fp32")
+    against = scing("evaluate", "--run", spectral, "--data", own_data, "--index", index)
+    assert "are compared across spectra" in against.err
 
 
 def test_an_index_keeps_the_scenes(scing, data, spectral, tmp_path) -> None:

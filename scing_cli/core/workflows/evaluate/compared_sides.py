@@ -106,7 +106,9 @@ def _against_index(
             reporter.warn(warning)
     if own := sum(len(rows) > 0 for rows in own_rows(query, gallery)):
         reporter.warn(f"{counted(own, 'query is', 'queries are')} in {index} too, as gallery for all others.")
-    digests = tuple(row.digest for row in opened.rows() if not is_junk(row.identity))
+    rows = opened.rows()
+    note_across(_shown(query, model), {spectrum for row in rows for spectrum in row.images}, model.missing, reporter)
+    digests = tuple(row.digest for row in rows if not is_junk(row.identity))
     return Compared(embedder, query, gallery, part, left_out, digests)
 
 
