@@ -1,19 +1,19 @@
-"""Run the four rows of the paper's Table 3 with several seeds, and compare them with the untrained model.
+"""Train rows of an ablation with several seeds, and compare them with each other and with the untrained model.
 
-python examples/ablation.py --data DIR|CSV [--seeds 3] [--config FILE.toml] [--output FOLDER]
+python examples/ablation.py --data DIR|CSV [--also DIR|CSV ...] [--rows all] [--seeds 3] [--tune 0.125] [--jobs 2]
 
-All rows use the same settings (those of --config, or the defaults) except for method and seed. FOLDER gets
-ablation.json, ablation.png and the runs. The same command continues an ablation that was stopped: finished stages are
-not trained again. Keys of --config that the method of a row does not read are ignored for that row. The table [data] is
-always ignored.
+Without --rows: the four rows of the paper's Table 3. All rows have the settings of --config, or the defaults, and
+differ in what their name says. --also evaluates the same runs on further data, such as the same people without
+occlusion. --tune holds out a share of the training people, tries three rates of stage 2 for every row on them, and
+trains each row with its best one; queries and gallery have no part in it. FOLDER gets ablation.json, ablation.png and
+the runs. The same command continues an ablation that was stopped. Keys of --config that a row does not read are ignored
+for that row. The table [data] is always ignored.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import platform
-import shutil
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,52 +21,49 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn import functional
+from ablation_rows import FIGURES, PAPER, ROWS, Cell, Tables, run_cells, tuned_rates
 
 from scing_cli.commands.console import Terminal
-from scing_cli.core.artifacts import Run, open_run, write_json
-from scing_cli.core.datasets import read_data
+from scing_cli.core.artifacts import write_json
 from scing_cli.core.encoders import hub
 from scing_cli.core.errors import ScingError
 from scing_cli.core.figures.bar_chart import Bar, bar_chart
-from scing_cli.core.methods.prompts_file import load_texts
 from scing_cli.core.runtime import choose_device, device_name
-from scing_cli.core.settings import PromptSettings, VisualSettings, build_settings, read_config, saved_settings, unread
-from scing_cli.core.workflows.evaluate.evaluate_data import evaluate
+from scing_cli.core.settings import PromptSettings, build_settings, read_config
+from scing_cli.core.workflows.evaluate.evaluate_data import evaluate_on
 from scing_cli.core.workflows.shared.model import ModelChoice
-from scing_cli.core.workflows.train.prompts_stage import train_prompts
-from scing_cli.core.workflows.train.visual_stage import train_visual
 
-ROWS: Mapping[str, Mapping[str, Any]] = {
-    "CLIP-ReID": {"method": "clip-reid"},
-    "+ meta-net (CoCoOp)": {"method": "cocoop"},
-    "+ SVIP": {"method": "scing", "consistency": False},
-    "+ SVIP + PDCA (SCING)": {"method": "scing"},
-}
-FIGURES = ("mAP", "rank1")
-LOGGED = {
-    "train-prompts": ("contrast", "gradient_contrast", "gradient_consistency", "visual_spread", "views_cosine"),
-    "train-visual": ("identity", "triplet", "active_share"),
-}
+NAMES = {"mAP": "mAP", "rank1": "rank-1"}
+Report = Mapping[str, Any]
 
 
 def main() -> None:
     given = _arguments()
     tables = read_config(given.config)
     terminal = Terminal(as_json=False)
-    plain = evaluate(_plain_model(tables), data=given.data, reporter=terminal).scores
-    zero_shot = {name: getattr(plain, name) for name in FIGURES}
-    labels = given.rows or list(ROWS)
-    results: dict[str, list[dict[str, Any]]] = {label: [] for label in labels}
-    for seed in range(given.first_seed, given.first_seed + given.seeds):
-        for label in labels:
-            results[label].append(_one(given, tables, label, seed, terminal))
+    data = [given.data, *given.also]
+    plain = evaluate_on(_plain_model(tables), data, reporter=terminal)
+    zero_shot = {
+        path.name: {name: getattr(report.scores, name) for name in FIGURES}
+        for path, report in zip(data, plain, strict=True)
+    }
+    tuned = _tune(given, tables, terminal) if given.tune else {}
+    best = {row: max(found, key=found.__getitem__) for row, found in tuned.items()}
+    seeds = range(given.first_seed, given.first_seed + given.seeds)
+    cells = [
+        Cell(row, seed, best.get(row), tables, given.output, given.data, tuple(given.also))
+        for seed in seeds
+        for row in given.rows
+    ]
+    results = run_cells(cells, jobs=given.jobs, reporter=terminal)
+    runs = {row: [one for cell, one in zip(cells, results, strict=True) if cell.row == row] for row in given.rows}
     report = {
-        "data": str(given.data),
+        "data": [str(path) for path in data],
         "zero-shot": zero_shot,
-        "rows": {label: _summary(runs) for label, runs in results.items()},
+        "tuned": tuned,
+        "rows": {ROWS[row].label: _summary(found) for row, found in runs.items()},
         "machine": _machine(),
-        "minutes": round(sum(run["seconds"] for runs in results.values() for run in runs) / 60, 1),
+        "minutes": round(sum(one["seconds"] for one in results) / 60, 1),
     }
     write_json(given.output / "ablation.json", report)
     _print(report, terminal)
@@ -77,96 +74,73 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--also", type=Path, nargs="+", default=[], help="further data to evaluate on")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--config", type=Path)
     parser.add_argument("--output", type=Path, default=Path("ablation"))
-    parser.add_argument("--rows", nargs="+", choices=ROWS, metavar="ROW", help=f"some of: {', '.join(ROWS)}")
+    parser.add_argument("--rows", nargs="+", metavar="ROW", default=list(PAPER), help=f"all, or: {', '.join(ROWS)}")
+    parser.add_argument("--tune", type=float, metavar="SHARE", help="hold out this share of the training people")
+    parser.add_argument("--jobs", type=int, default=1, help="processes that train at the same time")
     given = parser.parse_args()
-    if given.seeds < 1:
-        parser.error(f"--seeds {given.seeds}: must be at least 1.")
+    if given.rows == ["all"]:
+        given.rows = list(ROWS)
+    for option in ("seeds", "jobs"):
+        if getattr(given, option) < 1:
+            parser.error(f"--{option} {getattr(given, option)}: must be at least 1.")
+    if unknown := [row for row in given.rows if row not in ROWS]:
+        parser.error(f"--rows {' '.join(unknown)}: known are all, {', '.join(ROWS)}.")
+    names = [path.name for path in (given.data, *given.also)]
+    if len({*names}) < len(names):
+        parser.error(f"--also: two data sets have the same name ({', '.join(names)}).")
     return given
 
 
-def _plain_model(tables: Mapping[str, Mapping[str, Any]]) -> ModelChoice:
+def _plain_model(tables: Tables) -> ModelChoice:
     settings = build_settings(PromptSettings, tables["train-prompts"], {})
     pretrained = settings.pretrained or hub.default_tag(settings.model)
     pixels = {"statistics": settings.statistics, "interpolation": settings.interpolation}
     return ModelChoice(None, settings.model, pretrained, settings.stride, **pixels)
 
 
-def _one(
-    given: argparse.Namespace, tables: Mapping[str, Mapping[str, Any]], label: str, seed: int, terminal: Terminal
-) -> dict[str, Any]:
-    """Train one row with one seed, unless its run is finished, and evaluate it."""
-    row = ROWS[label]
-    prompts, visual = _settings(tables, row, seed)
-    name = row["method"] + ("" if row.get("consistency", True) else "-no-consistency")
-    folder = given.output / f"{name}-seed-{seed}"
-    terminal.note(f"{label}, seed {seed}: {folder}")
-    saved = {"train-prompts": saved_settings(prompts), "train-visual": saved_settings(visual)}
-    if folder.exists():
-        check_folder(folder, given.data, saved)
-    if not folder.exists():
-        train_prompts(given.data, prompts, run=folder, reporter=terminal)
-    if not open_run(folder).has("visual"):
-        train_visual(visual, run=folder, reporter=terminal)
-    scores = evaluate(ModelChoice(run=folder), reporter=terminal).scores
-    figures = {name: getattr(scores, name) for name in FIGURES}
-    return {"seed": seed, **figures, **_training_log(open_run(folder))}
+def _tune(given: argparse.Namespace, tables: Tables, terminal: Terminal) -> dict[str, dict[float, float]]:
+    return tuned_rates(
+        given.rows,
+        tables,
+        given.data,
+        share=given.tune,
+        seed=given.first_seed + given.seeds,  # none of the table's
+        folder=given.output / "tuning",
+        jobs=given.jobs,
+        reporter=terminal,
+    )
 
 
-def check_folder(folder: Path, data: Path, expected: Mapping[str, Any]) -> None:
-    """Remove a run whose stage 1 was stopped; refuse a run with other data or other settings."""
-    run = open_run(folder)
-    if any(expected[stage] != settings for stage, settings in run.info["settings"].items()):
-        raise ScingError(f"{folder} was trained with other settings.", "Name another folder.")
-    if run.info["data"]["fingerprint"] != read_data(data).manifest.fingerprint():
-        raise ScingError(
-            f"{folder} was trained on other data than those that are in {data} now.", "Name another folder."
-        )
-    if not run.has("prompts"):
-        shutil.rmtree(folder)
-
-
-def _settings(
-    tables: Mapping[str, Mapping[str, Any]], row: Mapping[str, Any], seed: int
-) -> tuple[PromptSettings, VisualSettings]:
-    ignored = unread(row["method"]) | (set() if row.get("consistency", True) else {"views", "consistency_target"})
-    table = {name: value for name, value in tables["train-prompts"].items() if name.replace("-", "_") not in ignored}
-    seeded = {"seed": seed}
-    prompts = build_settings(PromptSettings, table, {**row, **seeded})
-    return prompts, build_settings(VisualSettings, tables["train-visual"], seeded)
-
-
-def _training_log(run: Run) -> dict[str, Any]:
-    """Return the seconds of both stages, the last logged values of each, and the mean cosine of the identity texts."""
-    rows = [json.loads(line) for line in run.metrics.read_text(encoding="utf-8").splitlines()]
-    last = {row["stage"]: row for row in rows}
-    found = {name: last[stage][name] for stage, names in LOGGED.items() for name in names if name in last[stage]}
-    texts = functional.normalize(load_texts(run.stage("prompts")).vectors, dim=1)
-    cosines = (texts @ texts.T)[~torch.eye(len(texts), dtype=torch.bool)]
-    logs = {**found, "text_cosine": float(cosines.mean())}
-    return {"seconds": round(sum(row["seconds"] for row in rows)), "logs": logs}
-
-
-def _summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _summary(runs: Sequence[Report]) -> dict[str, Any]:
     """Return mean and standard deviation of each figure over the seeds of a row, and its runs."""
-    means = {name: statistics.mean(run[name] for run in runs) for name in FIGURES}
-    spreads = {name: statistics.stdev(run[name] for run in runs) if len(runs) > 1 else None for name in FIGURES}
+    means: dict[str, dict[str, float]] = {}
+    spreads: dict[str, dict[str, float | None]] = {}
+    for data in runs[0]["scores"]:
+        values = {name: [run["scores"][data][name] for run in runs] for name in FIGURES}
+        means[data] = {name: statistics.mean(found) for name, found in values.items()}
+        spreads[data] = {name: statistics.stdev(found) if len(found) > 1 else None for name, found in values.items()}
     logs = {name: statistics.mean(run["logs"][name] for run in runs) for name in runs[0]["logs"]}
-    return {"mean": means, "spread": spreads, "logs": logs, "runs": list(runs)}
+    seconds = statistics.mean(run["seconds"] for run in runs)
+    return {"lr": runs[0]["lr"], "mean": means, "spread": spreads, "seconds": seconds, "logs": logs, "runs": list(runs)}
 
 
-def _print(report: Mapping[str, Any], terminal: Terminal) -> None:
-    rows = [("zero-shot", *(f"{report['zero-shot'][name]:.2f}" for name in FIGURES))]
-    for label, row in report["rows"].items():
-        rows.append((label, *(_figure(row, name) for name in FIGURES)))
+def _print(report: Report, terminal: Terminal) -> None:
+    if report["tuned"]:
+        _print_rates(report["tuned"], terminal)
     seeds = len(next(iter(report["rows"].values()))["runs"])
-    name = Path(report["data"]).name
-    title = f"{name}: mean ± deviation over {seeds} seeds" if seeds > 1 else f"{name}: one seed, no deviation"
-    terminal.table(title, ("", "mAP", "rank-1"), rows, words=("",))
+    for data, untrained in report["zero-shot"].items():
+        rows = [("zero-shot", *(f"{untrained[name]:.2f}" for name in FIGURES), "")]
+        for label, row in report["rows"].items():
+            rows.append((label, *(_figure(row, data, name) for name in FIGURES), f"{row['seconds']:,.0f}"))
+        title = f"{data}: mean ± deviation over {seeds} seeds" if seeds > 1 else f"{data}: one seed, no deviation"
+        terminal.table(title, ("", *NAMES.values(), "seconds"), rows, words=("",))
     names = list(dict.fromkeys(name for row in report["rows"].values() for name in row["logs"]))
+    labels = [str(number) for number in range(1, len(report["rows"]) + 1)] if len(report["rows"]) > len(PAPER) else None
     logs = [
         (
             name.replace("_", " "),
@@ -174,20 +148,35 @@ def _print(report: Mapping[str, Any], terminal: Terminal) -> None:
         )
         for name in names
     ]
-    terminal.table("Last epochs, means", ("", *report["rows"]), logs, words=("",))
+    title = "Last epochs, means" + (", by number of the row above, after zero-shot" if labels else "")
+    terminal.table(title, ("", *(labels or report["rows"])), logs, words=("",))
 
 
-def _figure(row: Mapping[str, Any], name: str) -> str:
-    spread = row["spread"][name]
-    return f"{row['mean'][name]:.2f}" + ("" if spread is None else f" ± {spread:.2f}")
+def _print_rates(tuned: Mapping[str, Mapping[float, float]], terminal: Terminal) -> None:
+    rates = list(next(iter(tuned.values())))
+    rows = []
+    for row, found in tuned.items():
+        best = max(found, key=found.__getitem__)
+        edge = {rates[0]: "smallest tried", rates[-1]: "largest tried"}.get(best, "")
+        rows.append((ROWS[row].label, *(f"{found[rate]:.2f}" for rate in rates), f"{best:g}", edge))
+    terminal.table("mAP of held-out people, by rate of stage 2", ("", *map("{:g}".format, rates), "best", ""), rows)
 
 
-def _draw(report: Mapping[str, Any], target: Path) -> None:
-    groups = {
-        heading: [Bar(label, row["mean"][name], row["spread"][name] or 0.0) for label, row in report["rows"].items()]
-        for name, heading in zip(FIGURES, ("mAP", "rank-1"), strict=True)
-    }
-    lines = dict(zip(groups, (report["zero-shot"][name] for name in FIGURES), strict=True))
+def _figure(row: Report, data: str, name: str) -> str:
+    spread = row["spread"][data][name]
+    return f"{row['mean'][data][name]:.2f}" + ("" if spread is None else f" ± {spread:.2f}")
+
+
+def _draw(report: Report, target: Path) -> None:
+    groups, lines = {}, {}
+    for data, untrained in report["zero-shot"].items():
+        for name, heading in NAMES.items():
+            panel = heading if len(report["zero-shot"]) == 1 else f"{data}: {heading}"
+            lines[panel] = untrained[name]
+            groups[panel] = [
+                Bar(label, row["mean"][data][name], row["spread"][data][name] or 0.0)
+                for label, row in report["rows"].items()
+            ]
     bar_chart(target, groups, lines=lines, line_label="zero-shot", spread_label="± one deviation", unit="percent")
 
 

@@ -8,6 +8,17 @@ INDEX_AGAIN = "scing embed --force, with the options of before: --output, --run 
 WRITE_REMEDY = "Make room there, or choose another folder. The previous file is unchanged."
 
 
+def duration(seconds: float) -> str:
+    """Return a time in words.
+
+    >>> duration(8), duration(200), duration(9000)
+    ('8 s', '3 min', '2.5 h')
+    """
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def counted(number: int, one: str, many: str = "") -> str:
     """Return a number with its noun.
 

@@ -154,3 +154,17 @@ def triplet_loss(images, texts, labels, margin):
         total += value
         active += value > 0
     return total / len(images), active / len(images)
+
+
+def view_loss(images, views, texts, scale, kind):
+    """1 - cos(image, view) + KL of the distributions over texts, the mean over images: PDCA in stage 2."""
+    total = 0.0
+    for image, view in zip(images, views, strict=True):
+        scores = [
+            [scale * (cosine(one, text) if kind == "cosine" else float(np.dot(one, text))) for text in texts]
+            for one in (image, view)
+        ]
+        logs = [[log_softmax(own, place) for place in range(len(texts))] for own in scores]
+        divergence = sum(np.exp(first) * (first - second) for first, second in zip(*logs, strict=True))
+        total += 1 - cosine(image, view) + divergence
+    return total / len(images)

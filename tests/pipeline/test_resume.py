@@ -26,6 +26,7 @@ METHODS = {
     "scing": (),
     "bank": ("--views", "bank:2"),
     "raw": ("--condition", "raw", "--negatives", "query", "--consistency-target", "both"),
+    "encoder": ("--stage1-learns", "all", "--encoder-lr-factor", "0.5"),
     "compiled": ("--compile",),
     "clip-reid": ("--method", "clip-reid"),
     "cocoop": ("--method", "cocoop", "--sampler", "random"),
@@ -34,7 +35,7 @@ METHODS = {
 OF_PAIRS = {"prompt-decoupling": FAST, "direct": (), "compiled": (*FAST, "--compile")}  # options of stage 1
 LOSSES = {
     "paper": (),
-    "centroids": ("--prototype-weight", "1"),
+    "centroids": ("--prototype-weight", "1", "--consistency-weight", "1"),
     "compiled": ("--compile",),
     "clip-reid": ("--stage2-loss", "clip-reid", "--camera-embedding"),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from scing_cli.core.errors import duration
 from scing_cli.core.evaluation.reranking import Reranking
 
 # Seconds, measured on two cores of a shared Xeon with clustered vectors (tests/benchmarks/rerank.py).
@@ -34,7 +35,7 @@ class Cost:
         return self.seconds > limit.seconds or self.memory > limit.memory
 
     def __str__(self) -> str:
-        return f"about {_duration(self.seconds)} on two cores and {self.memory / 1e9:.1f} GB of memory"
+        return f"about {duration(self.seconds)} on two cores and {self.memory / 1e9:.1f} GB of memory"
 
 
 def reranking_cost(queries: int, gallery: int, width: int, settings: Reranking) -> Cost:
@@ -59,14 +60,3 @@ def reranking_cost(queries: int, gallery: int, width: int, settings: Reranking) 
     vectors, neighbours = 4 * width, 9 * max(settings.k1 + 1, settings.k2)
     memory = FIXED + points * (vectors + neighbours + weights * WEIGHT_BYTES) + meetings * MEETING_BYTES
     return Cost(seconds, memory)
-
-
-def _duration(seconds: float) -> str:
-    """Return a time in words.
-
-    >>> _duration(8), _duration(200), _duration(9000)
-    ('8 s', '3 min', '2.5 h')
-    """
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

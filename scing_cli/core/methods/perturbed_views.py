@@ -26,21 +26,22 @@ LARGE = 100e6  # bytes: the note names the memory of a bank from this size on
 
 @dataclasses.dataclass(frozen=True)
 class ViewEncoder:
-    """Perturb images and encode them with the frozen image tower.
+    """Perturb images and encode them with the image tower.
 
     Args:
         tower: On the training device.
         image: Flip, crop, occlusion and erasing, each with its probability.
         precision: Of the tower (R17).
         run: Runs the tower's blocks before the last, compiled for example; None for `run_block`.
+        learns: Whether the tower learns from the views (R22); else they have no graph.
     """
 
     tower: AnyImageEncoder
     image: Augmentation
     precision: str
     run: RunBlock | None = None
+    learns: bool = False
 
-    @torch.no_grad()
     def __call__(self, pixels: Tensor, *keys: Key) -> Tensor:
         """Encode one perturbed view of every image for each key.
 
@@ -52,9 +53,15 @@ class ViewEncoder:
             (views * B, D) float32, not of unit length: the first views of all images, then the second ones.
         """
         perturbed = torch.cat([self.image(pixels, *key) for key in keys])
-        with autocast(pixels.device, self.precision):
-            features: ImageFeatures = self.tower(perturbed, run=self.run)
-        return features.projected.float()
+        with torch.set_grad_enabled(self.learns and torch.is_grad_enabled()):
+            return projected(self.tower, perturbed, precision=self.precision, run=self.run)
+
+
+def projected(tower: AnyImageEncoder, pixels: Tensor, *, precision: str, run: RunBlock | None) -> Tensor:
+    """Return V of normalised pixels (B, 3, H, W): (B, D) float32, not of unit length."""
+    with autocast(pixels.device, precision):
+        features: ImageFeatures = tower(pixels, run=run)
+    return features.projected.float()
 
 
 class Views(Protocol):
@@ -81,7 +88,8 @@ class Views(Protocol):
             key: All random draws are a function of it.
 
         Returns:
-            (2 B, D) float32 without a graph, not of unit length: the first views of all images, then the second ones.
+            (2 B, D) float32, not of unit length: the first views of all images, then the second ones. With a graph if
+            the tower learns from them.
         """
         ...
 
@@ -201,7 +209,7 @@ class Perturbation:
             key: All random draws are a function of it.
 
         Returns:
-            (2 B, D) float32 of the condition's length, without a graph: all V', then all V''.
+            (2 B, D) float32 of the condition's length: all V', then all V''; with a graph if the tower learns.
         """
         return self.condition(self.drop(self.views.pair(batch, key), key))
 

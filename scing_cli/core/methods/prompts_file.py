@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from scing_cli.core.artifacts import (
     FORMAT,
@@ -29,6 +29,7 @@ from scing_cli.core.methods.stages import Stage1Result
 
 WEIGHTS = "prompts.safetensors"
 TEXTS = "identity_texts"
+ENCODER = "encoder."  # before the names of an image encoder that learnt too (R22)
 REMEDY = "Restore the folder, or run stage 1 again: scing train-prompts --data DIR"
 
 
@@ -40,8 +41,10 @@ class IdentityTexts:
         vectors: (K, D) float32, in the order of `identities`; unit length where cosines are compared.
         identities: Names of the identities, in the order of their classes.
         logit_scale: CLIP's, 1 / tau.
-        model_digest: Digest of the frozen image encoder, from which stage 2 starts.
+        model_digest: Digest of the image encoder that stage 1 started from.
         similarity: How images are compared with the texts: the kind of a `Similarity`.
+        encoder: The weights of the image encoder that stage 1 trained, from which stage 2 starts (R22); None if stage 2
+            starts from the frozen one.
     """
 
     vectors: Tensor
@@ -49,14 +52,28 @@ class IdentityTexts:
     logit_scale: float
     model_digest: str
     similarity: str = "cosine"
+    encoder: Mapping[str, Tensor] | None = None
 
     @property
     def text_digest(self) -> None:
         """Stage 2 does not start from a text encoder: it has the texts."""
 
     def digest(self) -> str:
-        """Return the digest of the texts."""
-        return tensors_digest({"texts": self.vectors}, {})
+        """Return the digest of the texts, and of the image encoder if it learnt with them."""
+        return tensors_digest({"texts": self.vectors, **_named(self.encoder)}, {})
+
+    def start(self, encoder: nn.Module) -> None:
+        """Give CLIP's image encoder the weights that stage 1 left, if it trained them (R22).
+
+        Raises:
+            RunError: If they are those of another encoder.
+        """
+        if self.encoder is None:
+            return
+        try:
+            encoder.load_state_dict(self.encoder)
+        except RuntimeError as error:
+            raise RunError(f"{WEIGHTS} has an image encoder that does not fit: {one_line(error)}.", REMEDY) from error
 
     def summary(self) -> str:
         """Return what stage 2 uses as it is, in words."""
@@ -75,7 +92,8 @@ def save_prompts(folder: Path, weights: Mapping[str, Tensor], texts: IdentityTex
     tensors = {f"learnt.{name}": value.detach().float().cpu().contiguous() for name, value in weights.items()}
     # the stamp comes last: after an interruption between the two, there are no prompts rather than half of them
     with replacing(folder / WEIGHTS) as temporary:
-        save_file({**tensors, TEXTS: texts.vectors.detach().cpu().contiguous()}, temporary)
+        encoder = {name: value.detach().cpu().contiguous() for name, value in _named(texts.encoder).items()}
+        save_file({**tensors, **encoder, TEXTS: texts.vectors.detach().cpu().contiguous()}, temporary)
     stamp = {
         "format": FORMAT,
         "identities": list(texts.identities),
@@ -104,12 +122,20 @@ def load_texts(folder: Path) -> IdentityTexts:
     check_content("prompts stamp", stamp, folder / STAMP, remedy=REMEDY)
     check_provenance(folder, stamp, remedy=REMEDY)
     source = folder / WEIGHTS
-    vectors = read_tensors(source, stamp.get("file_digest"), needed=(TEXTS,))[TEXTS]
+    tensors = read_tensors(source, stamp.get("file_digest"), needed=(TEXTS,))
+    vectors = tensors[TEXTS]
+    encoder = {name.removeprefix(ENCODER): value for name, value in tensors.items() if name.startswith(ENCODER)}
     identities = tuple(stamp["identities"])
     if vectors.shape != (len(identities), stamp["width"]) or not bool(torch.isfinite(vectors).all()):
         raise RunError(f"{source} has texts of another shape than {STAMP}, or values that are not finite.", REMEDY)
     similarity = str(stamp.get("similarity", "cosine"))
-    return IdentityTexts(vectors, identities, float(stamp["logit_scale"]), str(stamp["model_digest"]), similarity)
+    return IdentityTexts(
+        vectors, identities, float(stamp["logit_scale"]), str(stamp["model_digest"]), similarity, encoder or None
+    )
+
+
+def _named(encoder: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
+    return {f"{ENCODER}{name}": value for name, value in (encoder or {}).items()}
 
 
 def read_tensors(source: Path, digest: object, *, needed: Collection[str] = ()) -> dict[str, Tensor]:

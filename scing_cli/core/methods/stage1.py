@@ -1,4 +1,4 @@
-"""Stage 1 of all methods: train prompts with both encoders frozen (Eq. 7-16, R1).
+"""Stage 1 of all methods: train prompts with both encoders frozen (Eq. 7-16, R1), or with the image encoder (R22).
 
 Shapes: B batch, N training images, K identities, D joint width, d text token, M tokens with a visual part.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from scing_cli.core.encoders.attention import RunBlock
 from scing_cli.core.encoders.clip import ClipModel
@@ -22,22 +22,24 @@ from scing_cli.core.methods.losses import (
     single_contrast,
     supervised_contrast,
 )
-from scing_cli.core.methods.perturbed_views import Perturbation
+from scing_cli.core.methods.perturbed_views import Perturbation, projected
 from scing_cli.core.methods.prompts import Gated, PromptLearner, VisualPrompt
 from scing_cli.core.methods.prompts_file import IdentityTexts, load_texts, save_prompts
 from scing_cli.core.methods.stages import Origin, PromptStage, PromptTask, StageInputs
-from scing_cli.core.methods.task import NOTHING, Batch, Batches, Cached, Key, Losses, not_cached
+from scing_cli.core.methods.task import IMAGES, NOTHING, Batch, Batches, Cached, Key, Losses, not_cached
 from scing_cli.core.methods.visual_condition import Condition, condition_of
 from scing_cli.core.runtime import Reporter, autocast, draw_seed, seeded, to_device
 from scing_cli.core.settings import PromptSettings
+
+PROMPTS, ENCODER = "prompts", "encoder"  # the parts of what learns together (R22)
 
 
 class PromptTuning:
     """Stage 1 as a task of the training loop.
 
     Args:
-        clip: Frozen; on the training device.
-        prompts: The trainable parameters; on the training device.
+        clip: Frozen but for the image tower if that learns; on the training device.
+        prompts: Trainable; on the training device.
         features: V of every training image as the tower returns it, (N, D), without augmentation.
         labels: (N,) classes.
         similarity: How images and texts are compared.
@@ -47,7 +49,10 @@ class PromptTuning:
         negatives: Whose condition the other identities' texts have that an image is compared with: `own` for that of
             their own images, `query` for that of the image (R21).
         precision: Of the towers (R17).
+        learns_encoder: Whether the image tower learns too (R22). V then comes from the batch's pixels at every step;
+            `features` are those of the tower before the first step, until `use_features` gets others.
         run: Runs the text tower's blocks before the last, compiled for example; None for `run_block`.
+        image_run: The same for an image tower that learns.
     """
 
     name = "train-prompts"
@@ -65,32 +70,42 @@ class PromptTuning:
         condition: Condition,
         negatives: str,
         precision: str,
+        learns_encoder: bool = False,
         run: RunBlock | None = None,
+        image_run: RunBlock | None = None,
     ) -> None:
         for tower in (clip.image, clip.text):
             tower.requires_grad_(False).eval()
+        clip.image.requires_grad_(learns_encoder)
         self.clip = clip
         self.prompts = prompts
-        self.features = similarity.prepare(features)
-        self.condition = condition
-        self.conditions = condition(features)
         self.labels = labels
         self.similarity = similarity
+        self.condition = condition
+        self.use_features(features)
         self.perturbation = perturbation
         self.contrast = contrast
         self.negatives = negatives
         self.precision = precision
+        self.learns_encoder = learns_encoder
         self.run = run
-        self.reads = NOTHING if perturbation is None else perturbation.views.reads
+        self.image_run = image_run
+        self.reads = IMAGES if learns_encoder else NOTHING if perturbation is None else perturbation.views.reads
+        self._trainable = nn.ModuleDict({PROMPTS: prompts, ENCODER: clip.image}) if learns_encoder else prompts
+
+    def use_features(self, features: Tensor) -> None:
+        """Take V of every training image as the tower returns it now, (N, D): the texts w_k depend on it."""
+        self.features = self.similarity.prepare(features)
+        self.conditions = self.condition(features)
 
     def prepare(self, batches_of: Batches, reporter: Reporter, cached: Cached = not_cached) -> None:
         """Fill the bank of perturbed views, if there is one (`ViewBank`)."""
         if self.perturbation is not None:
             self.perturbation.views.prepare(batches_of, len(self.labels), reporter, cached)
 
-    def trainable(self) -> PromptLearner:
-        """Return the prompts, the only module with gradients."""
-        return self.prompts
+    def trainable(self) -> nn.Module:
+        """Return what learns: the prompts, or with the image tower a dictionary of both."""
+        return self._trainable
 
     def texts(self, labels: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the texts w of identities under visual conditions (Eq. 8-11).
@@ -110,24 +125,32 @@ class PromptTuning:
     def losses(self, batch: Batch, key: Key) -> Losses:
         """Return L_i2t + L_t2i and, with a perturbation, lambda * L_con of a batch (Eq. 14-16)."""
         rows = to_device(list(batch.rows), self.labels.device)
-        labels, features, conditions = self.labels[rows], self.features[rows], self.conditions[rows]
-        if self.perturbation is not None:
-            conditions = torch.cat([conditions, self.perturbation(batch, key)])  # (3 B, D)
+        labels = self.labels[rows]
+        features, own = self._images(batch, rows)
+        conditions = own if self.perturbation is None else torch.cat([own, self.perturbation(batch, key)])  # (3 B, D)
         copies = len(conditions) // len(features)
         texts, added = self.texts(labels.repeat(copies), conditions)
         text, *perturbed = torch.split(texts, len(features))
-        i2t = self._contrast(features, text, labels) if self.negatives == "own" else self._of_query(features, rows)
+        of_query = self.negatives == "query"
+        i2t = self._of_query(features, own, labels) if of_query else self._contrast(features, text, labels)
         t2i = self._contrast(text, features, labels)
         terms = {"contrast": i2t + t2i}  # Eq. 15
         figures = {"i2t": i2t.detach(), "t2i": t2i.detach()}
         if added is not None:
             figures["visual_spread"] = added.detach().std(0, correction=0).mean()
-            figures |= self._gate_figures(conditions[: len(features)])
+            figures |= self._gate_figures(own.detach())
         if self.perturbation is not None:
             unit = [self.similarity.unit(part) for part in (features, text, *perturbed)]
             terms["consistency"] = self.perturbation.weight * self._consistency(*unit)
             figures["views_cosine"] = (unit[2] * unit[3]).detach().sum(1).mean()
         return Losses(terms, figures)
+
+    def _images(self, batch: Batch, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return V of a batch, (B, D): prepared for the similarity, and as the prompts' condition."""
+        if not self.learns_encoder:
+            return self.features[rows], self.conditions[rows]
+        features = projected(self.clip.image, batch.pixels, precision=self.precision, run=self.image_run)
+        return self.similarity.prepare(features), self.condition(features)
 
     def _consistency(self, features: Tensor, text: Tensor, first: Tensor, second: Tensor) -> Tensor:
         """Return L_con (Eq. 14) or what R20 offers in its place or beside it."""
@@ -148,12 +171,11 @@ class PromptTuning:
             "alpha_over_channels": alpha.std(1, correction=0).mean(),
         }
 
-    def _of_query(self, features: Tensor, rows: Tensor) -> Tensor:
+    def _of_query(self, features: Tensor, conditions: Tensor, labels: Tensor) -> Tensor:
         """Return L_i2t where all texts that an image is compared with have its condition (R21)."""
-        identities, own = torch.unique(self.labels[rows], return_inverse=True)  # (P,), (B,)
+        identities, own = torch.unique(labels, return_inverse=True)  # (P,), (B,)
         count = len(identities)
-        conditions = self.conditions[rows].repeat_interleave(count, dim=0)  # (B P, D)
-        texts, _ = self.texts(identities.repeat(len(features)), conditions)
+        texts, _ = self.texts(identities.repeat(len(features)), conditions.repeat_interleave(count, dim=0))  # (B P, D)
         return own_condition_contrast(features, texts.view(len(features), count, -1), own, self.similarity.scale)
 
     def _contrast(self, anchors: Tensor, others: Tensor, labels: Tensor) -> Tensor:
@@ -224,13 +246,17 @@ def tune_prompts(
         condition=condition_of(settings.condition),
         negatives=settings.negatives,
         precision=inputs.precision,
+        learns_encoder=settings.learns_encoder,
         run=CompiledBlock() if settings.compile else None,
+        image_run=CompiledBlock() if settings.compile else None,
     )
 
 
 def identity_stage(build: Callable[[PromptSettings, StageInputs], PromptTask]) -> PromptStage:
     """Return a stage 1 that learns prompts of identities; its result is the texts w_k of all identities."""
-    return PromptStage(build, _save, load_texts, reads_features=True)
+    return PromptStage(
+        build, _save, load_texts, use_features=PromptTuning.use_features, parts={ENCODER: "image encoder"}
+    )
 
 
 def _save(folder: Path, task: PromptTuning, settings: PromptSettings, origin: Origin) -> None:
@@ -240,5 +266,6 @@ def _save(folder: Path, task: PromptTuning, settings: PromptSettings, origin: Or
         logit_scale=origin.logit_scale,
         model_digest=origin.model_digest,
         similarity=settings.similarity,
+        encoder=task.clip.image.state_dict() if task.learns_encoder else None,
     )
-    save_prompts(folder, task.trainable().state_dict(), texts, origin.extra)
+    save_prompts(folder, task.prompts.state_dict(), texts, origin.extra)

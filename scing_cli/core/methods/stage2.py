@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from scing_cli.core.batches.augment import Augmentation
 from scing_cli.core.encoders.attention import RunBlock
 from scing_cli.core.encoders.compiled import CompiledBlock
+from scing_cli.core.encoders.image import ImageFeatures
 from scing_cli.core.encoders.spectral import AnyImageEncoder
 from scing_cli.core.methods.augmentation import augmentation_of
 from scing_cli.core.methods.centroids import Prototypes, start_centroids
@@ -18,9 +19,12 @@ from scing_cli.core.methods.objectives import Objective, build_objective
 from scing_cli.core.methods.prompts_file import IdentityTexts
 from scing_cli.core.methods.stages import StageInputs, VisualStage
 from scing_cli.core.methods.task import IMAGES, Batch, Key, Losses
+from scing_cli.core.methods.visual_consistency import VisualConsistency
 from scing_cli.core.methods.weight_average import WeightAverage
 from scing_cli.core.runtime import autocast, to_device
 from scing_cli.core.settings import VisualSettings
+
+OCCLUSION = 0.5  # the least probability of an occlusion in a perturbed view (R14)
 
 
 class VisualTuning:
@@ -34,6 +38,7 @@ class VisualTuning:
         augmentation: Flip, crop, erasing and occlusion.
         precision: Of the tower (R17).
         prototypes: The loss over moving centroids; None to leave it out.
+        consistency: The loss over perturbed views; None to leave it out.
         average: The average of the encoder's weights that `finish` puts in their place; None to keep the last ones.
         run: Runs the tower's blocks before the last, compiled for example; None for `run_block`.
     """
@@ -51,6 +56,7 @@ class VisualTuning:
         augmentation: Augmentation,
         precision: str,
         prototypes: Prototypes | None = None,
+        consistency: VisualConsistency | None = None,
         average: WeightAverage | None = None,
         run: RunBlock | None = None,
     ) -> None:
@@ -61,6 +67,7 @@ class VisualTuning:
         self.augmentation = augmentation
         self.precision = precision
         self.prototypes = prototypes
+        self.consistency = consistency
         self.average = average
         self.run = run
         self._trainable = nn.ModuleDict({"encoder": encoder, "objective": objective})
@@ -79,13 +86,21 @@ class VisualTuning:
         if self.average is not None:
             self.average.add(self.encoder)  # the weights after the step before
         rows = to_device(list(batch.rows), self.labels.device)
-        cameras = None if self.cameras is None else self.cameras[rows]
+        labels = self.labels[rows]
+        images = self.augmentation(batch.pixels, *key)
+        if self.consistency is not None:
+            images = self.consistency.with_views(images, batch.pixels, key)
+        cameras = None if self.cameras is None else self.cameras[rows].repeat(len(images) // len(rows))
         with autocast(batch.pixels.device, self.precision):
-            features = self.encoder(self.augmentation(batch.pixels, *key), cameras, run=self.run)
-        result: Losses = self.objective(features, self.labels[rows])
+            encoded = self.encoder(images, cameras, run=self.run)
+        features = ImageFeatures(*(part[: len(rows)] for part in encoded))
+        result: Losses = self.objective(features, labels)
+        if self.consistency is not None:
+            view = self.consistency.loss(encoded, self.objective.texts, self.objective.similarity)
+            result = Losses({**result.terms, "consistency": view}, result.figures)
         if self.prototypes is None:
             return result
-        return self.prototypes.added_to(result, self.objective, features.projected, self.labels[rows], rows)
+        return self.prototypes.added_to(result, self.objective, features.projected, labels, rows)
 
     def finish(self) -> None:
         """Give the encoder its average over the steps, if there is one."""
@@ -112,7 +127,10 @@ def tune_visual(settings: VisualSettings, inputs: StageInputs) -> VisualTuning:
     vectors = joined_texts(texts.vectors, similarity, encoder.embed_dim)
     vectors = vectors if vectors.is_meta else vectors.to(device)
     objective = build_objective(settings, encoder=encoder, texts=vectors, similarity=similarity)
-    prototypes = None
+    consistency, prototypes = None, None
+    if settings.consistency_weight > 0:
+        perturb = augmentation_of(settings, encoder.geometry, occlusion=max(settings.occlusion, OCCLUSION))
+        consistency = VisualConsistency(perturb, settings.consistency_weight)
     if settings.prototype_weight > 0:
         if inputs.features is None:
             raise ValueError("centroids need the features of all training images")
@@ -128,6 +146,7 @@ def tune_visual(settings: VisualSettings, inputs: StageInputs) -> VisualTuning:
         augmentation=augmentation_of(settings, encoder.geometry, occlusion=settings.occlusion),
         precision=inputs.precision,
         prototypes=prototypes,
+        consistency=consistency,
         average=WeightAverage(encoder, settings.ema) if settings.ema else None,
         run=CompiledBlock() if settings.compile else None,
     )

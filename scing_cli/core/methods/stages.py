@@ -111,13 +111,14 @@ class StageInputs:
 
 @dataclasses.dataclass(frozen=True)
 class PromptStage:
-    """Stage 1 of a method, `train-prompts`: both towers are frozen.
+    """Stage 1 of a method, `train-prompts`: both towers are frozen, or the text tower alone (R22).
 
     Args:
         build: Makes the task; None if the stage trains nothing.
         save: Writes the result of a task, or of none, to the run's folder of stage 1.
         load: Reads and checks what `save` wrote; None for a method without stage 2.
-        reads_features: Whether the task needs V of every training image.
+        use_features: Gives a task V of every training image again, where its steps changed the image encoder (R22);
+            None if it needs no V.
         parts: The first part of a trained parameter's name -> its name in messages, where the two differ.
         encoder: Returns the image encoder that a task has trained; None for a method whose stage 2 does that.
     """
@@ -125,7 +126,7 @@ class PromptStage:
     build: Callable[[PromptSettings, StageInputs], PromptTask] | None
     save: Callable[[Path, Any, PromptSettings, Origin], None]
     load: Callable[[Path], Stage1Result] | None
-    reads_features: bool = False
+    use_features: Callable[[Any, Tensor], None] | None = None
     parts: Mapping[str, str] = dataclasses.field(default_factory=dict)
     encoder: Callable[[Any], AnyImageEncoder] | None = None
     name: str = "train-prompts"

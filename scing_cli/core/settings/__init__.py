@@ -16,7 +16,8 @@ method, add a row to `METHODS` and a package to `core/methods`.
 from scing_cli.core.settings.data_settings import DataSettings
 from scing_cli.core.settings.field import Setting, Settings, check_used
 from scing_cli.core.settings.method_table import METHODS, MethodSpec, find_method
-from scing_cli.core.settings.prompt_settings import PromptSettings, check_method, unread
+from scing_cli.core.settings.prompt_settings import PromptSettings
+from scing_cli.core.settings.read_settings import check_method, unread
 from scing_cli.core.settings.schedule_settings import Schedule
 from scing_cli.core.settings.settings_file import (
     TABLES,

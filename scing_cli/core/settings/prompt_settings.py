@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from scing_cli.core.errors import SettingError
 from scing_cli.core.settings.field import (
     IMAGES,
     METHOD,
@@ -18,9 +16,7 @@ from scing_cli.core.settings.field import (
     Probability,
     Rate,
     Setting,
-    Settings,
     Weight,
-    option_of,
 )
 from scing_cli.core.settings.method_table import (
     BOUND,
@@ -29,7 +25,6 @@ from scing_cli.core.settings.method_table import (
     METHODS,
     OF_IDENTITIES,
     SEEN,
-    find_method,
     rows_of,
 )
 from scing_cli.core.settings.schedule_settings import (
@@ -58,9 +53,6 @@ from scing_cli.core.settings.spelled_values import (
     parse_size,
 )
 from scing_cli.core.spectra import VISIBLE
-
-if TYPE_CHECKING:
-    from scing_cli.core.settings.visual_settings import VisualSettings
 
 TokenCount = Annotated[int, Field(ge=1, le=64)]
 
@@ -173,6 +165,20 @@ class PromptSettings(Schedule):
             idle_with=(("consistency", False), ("consistency_weight", 0)),
         ),
     ] = "text"
+    stage1_learns: Annotated[
+        Literal["prompts", "all"],
+        Setting("What learns: the prompts, or the image encoder too.", METHOD, methods=OF_IDENTITIES),
+    ] = "prompts"
+    encoder_lr_factor: Annotated[
+        float,
+        Field(gt=0, le=100),
+        Setting(
+            "Factor of the learning rate for the image encoder.",
+            SCHEDULE,
+            methods=OF_IDENTITIES,
+            idle_with=(("stage1_learns", "prompts"),),
+        ),
+    ] = 1.0
     contrast: Annotated[
         Literal["supervised", "infonce"], Setting("Positives of Eq. 1.", METHOD, methods=OF_IDENTITIES)
     ] = "supervised"
@@ -225,10 +231,22 @@ class PromptSettings(Schedule):
 
     @model_validator(mode="after")
     def _some_tokens_are_not_fused(self) -> Self:
-        read = self.method not in METHODS or "fused_tokens" not in unread(self.method)
-        if read and self.fused_tokens >= self.tokens:
+        if self.method in dict(self.described())["fused_tokens"].methods and self.fused_tokens >= self.tokens:
             raise ValueError(f"--fused-tokens {self.fused_tokens} must be less than --tokens {self.tokens} (M < L)")
         return self
+
+    @model_validator(mode="after")
+    def _views_of_an_encoder_that_learns(self) -> Self:
+        if self.learns_encoder and self.bank_views is not None:
+            raise ValueError(
+                f"--views {self.views} are encoded once, and --stage1-learns all changes the encoder: use --views fresh"
+            )
+        return self
+
+    @property
+    def learns_encoder(self) -> bool:
+        """True if the image encoder learns in stage 1 too (R22)."""
+        return self.stage1_learns == "all"
 
     @property
     def identity_batches(self) -> bool:
@@ -245,53 +263,3 @@ class PromptSettings(Schedule):
         """Number of views per image in the bank; None for fresh views."""
         bank = BANK.fullmatch(self.views)
         return int(bank[1]) if bank else None
-
-
-def unread(method: str, kind: type[Settings] | None = None) -> frozenset[str]:
-    """Return the settings of a stage that the method does not read, but other methods do.
-
-    Args:
-        method: The method.
-        kind: The settings of the stage; None for stage 1.
-
-    Raises:
-        SettingError: If there is no such method.
-
-    >>> sorted(unread("cocoop") & {"gate", "identity_text", "epochs"})
-    ['gate']
-    >>> sorted(unread("direct") & {"tokens", "epochs", "stride"})
-    ['epochs', 'tokens']
-    """
-    spec, kind = find_method(method), kind or PromptSettings
-    idle = kind is PromptSettings and not spec.trains_prompts
-    return frozenset(
-        name
-        for name, setting in kind.described()
-        if (setting.methods and method not in setting.methods)
-        or setting.rows not in ("", spec.rows)
-        or (idle and setting.panel != MODEL and name not in ("method", "seed"))
-    )
-
-
-def check_method(settings: PromptSettings | VisualSettings) -> None:
-    """Check that the method reads every setting given by option or file.
-
-    Raises:
-        SettingError: If it does not; the message names those settings. Or if there is no such method.
-    """
-    check_read(settings.method, type(settings), settings.model_fields_set)
-
-
-def check_read(method: str, kind: type[Settings], names: Iterable[str]) -> None:
-    """Check that a method reads these settings of a stage.
-
-    Raises:
-        SettingError: If it does not; the message names them. Or if there is no such method.
-    """
-    given = unread(method, kind) & set(names)
-    options = [option_of(name, setting) for name, setting in kind.described() if name in given]
-    if options:
-        raise SettingError(
-            f"{', '.join(options)} {'is' if len(options) == 1 else 'are'} not read by --method {method}.",
-            "Leave out what belongs to another method, on the command line and in the --config file.",
-        )

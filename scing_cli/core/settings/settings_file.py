@@ -18,7 +18,8 @@ from scing_cli.core.safe_reading import read_limited
 from scing_cli.core.settings.data_settings import DataSettings
 from scing_cli.core.settings.field import Settings, check_used
 from scing_cli.core.settings.method_table import METHODS
-from scing_cli.core.settings.prompt_settings import PromptSettings, check_method, unread
+from scing_cli.core.settings.prompt_settings import PromptSettings
+from scing_cli.core.settings.read_settings import check_method, unread
 from scing_cli.core.settings.visual_settings import VisualSettings, check_loss
 
 MOST = 2**14  # bytes of a settings file: time to parse a dotted TOML key grows with the square of its parts

@@ -20,7 +20,7 @@ from scing_cli.core.settings.field import (
     Weight,
 )
 from scing_cli.core.settings.method_table import METHODS, find_method, rows_of
-from scing_cli.core.settings.prompt_settings import check_read
+from scing_cli.core.settings.read_settings import check_read
 from scing_cli.core.settings.schedule_settings import (
     EPOCHS,
     FINAL_LR,
@@ -83,6 +83,14 @@ class VisualSettings(Schedule):
     triplet_weight: Annotated[Weight, Setting("Weight of the triplet loss, gamma of Eq. 20.", METHOD, rows=IMAGES)] = (
         1.0
     )
+    consistency_weight: Annotated[
+        Weight,
+        Setting(
+            "Weight of the consistency with a perturbed view of each image, which costs a second pass (ours).",
+            METHOD,
+            rows=IMAGES,
+        ),
+    ] = 0.0
     prototype_weight: Annotated[
         Weight, Setting("Weight of the loss over moving centroids of all identities (ours).", METHOD, rows=IMAGES)
     ] = 0.0

@@ -274,6 +274,59 @@ def test_readings_19_to_21_the_losses_of_stage_1(clip, condition, negatives, tar
     assert float(result.figures["alpha_over_channels"]) == pytest.approx(alpha.std(1).mean(), rel=1e-4)
 
 
+@pytest.mark.parametrize(("negatives", "target"), [("own", None), ("own", "both"), ("query", "text")])
+def test_reading_22_the_losses_and_their_gradient_reach_the_image_encoder(negatives, target):
+    clip = tiny_clip(seed=3)
+    prompts, draw = learner(clip), torch.Generator().manual_seed(8)
+    labels, pixels = torch.tensor([0, 0, 1]), torch.randn(3, 3, 32, 16, generator=draw)
+    batch, key = Batch([0, 1, 2], {"pixels": pixels}), (0, "train-prompts", 0, 0)
+    perturbation = None
+    if target:
+        encode = ViewEncoder(clip.image, Augmentation(occlusion=0.5, padding=2), "fp32", learns=True)
+        perturbation = Perturbation(FreshViews(encode), 0.5, 0.7, target=target)
+    stale = torch.full((3, D), 9.0)  # V of before the training, which the losses do not read
+    one = task(clip, prompts, labels, stale, perturbation=perturbation, negatives=negatives, learns_encoder=True)
+    weights = {"proj": clip.image.proj, "conv1.weight": clip.image.conv1.weight}
+    assert {f"encoder.{name}" for name in weights} < {name for name, _ in one.trainable().named_parameters()}
+    total = one.losses(batch, key).total()
+    total.backward()
+    views, masks = (), ()
+    if target:
+        views = [encode.image(pixels, *key, number).double().numpy() for number in (1, 2)]
+        masks = perturbation.drop(torch.ones(6, D), key).double().numpy().reshape(2, 3, D)
+
+    def by_loops(state):
+        def encoded(image):
+            return clip_oracle.encode_image(image, state, patch=8, stride=8, heads=2, quick=True)
+
+        raw = [encoded(image) for image in pixels.double().numpy()]
+        dropped = [
+            [mask * encoded(image) for mask, image in zip(*both, strict=True)]
+            for both in zip(masks, views, strict=True)
+        ]
+        conditions = [[oracle.unit(v) for v in part] for part in (raw, *dropped)]
+        texts = [
+            [text_by_loops(clip, prompts, label, v) for label, v in zip(labels.tolist(), part, strict=True)]
+            for part in conditions
+        ]
+        i2t, t2i = oracle.clip_loss(raw, texts[0], labels.tolist(), clip.logit_scale, every_positive=True)
+        if negatives == "query":
+            of_query = [[text_by_loops(clip, prompts, k, v) for k in range(2)] for v in conditions[0]]
+            i2t = oracle.query_loss(raw, of_query, labels.tolist(), clip.logit_scale)
+        aligned = oracle.consistency_loss(*texts) if target else 0.0
+        aligned += oracle.image_consistency_loss(raw, *texts[1:]) if target == "both" else 0.0
+        return i2t + t2i + 0.7 * aligned
+
+    state = double(clip.image.state_dict())
+    assert float(total.detach()) == pytest.approx(by_loops(state), rel=1e-4)
+    step = 1e-5
+    for name, value in weights.items():
+        way = torch.randn(value.shape, generator=draw).double().numpy()
+        ends = [by_loops({**state, name: state[name] + sign * step * way}) for sign in (1, -1)]
+        found = float((value.grad.double().numpy() * way).sum())
+        assert found == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=2e-3, abs=2e-3)
+
+
 @pytest.mark.parametrize("condition", ["unit", "raw", "unit:3"])
 def test_readings_6_and_19_the_text_of_an_identity(clip, condition):
     prompts = learner(clip)

@@ -40,7 +40,8 @@ def _prompts(settings: PromptSettings, inputs: StageInputs) -> PromptTuning:
 
 def _views(settings: PromptSettings, clip: ClipModel, precision: str) -> Views:
     image = augmentation_of(settings, clip.image.geometry, occlusion=settings.occlusion)
-    encode = ViewEncoder(clip.image, image, precision, CompiledBlock() if settings.compile else None)
+    run = CompiledBlock() if settings.compile else None
+    encode = ViewEncoder(clip.image, image, precision, run, learns=settings.learns_encoder)
     if settings.bank_views is None:
         return FreshViews(encode)
     return ViewBank(encode, views=settings.bank_views, batch_size=settings.batch_size, seed=settings.seed)

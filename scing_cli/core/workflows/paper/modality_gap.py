@@ -105,12 +105,14 @@ def measure_gaps(
     opened = [choose_run(folder, stage="prompts") for folder in dict.fromkeys(runs)]
     inputs = [_read_input(run, data, images, seed) for run in opened]
     # runs with the same CLIP and the same images have the same vectors after stage 1
-    embedded: dict[tuple[str, tuple[Source, ...]], Vectors] = {}
+    embedded: dict[tuple[str, str, tuple[Source, ...]], Vectors] = {}
     rows = []
     for label, given in zip(run_labels([given.run for given in inputs]), inputs, strict=True):
-        key = (given.texts.model_digest, tuple(given.part.sources()))
+        own = given.texts.digest() if given.texts.encoder is not None else ""  # its image encoder is the run's own
+        key = (given.texts.model_digest, own, tuple(given.part.sources()))
         if key not in embedded:
             encoder = starting_clip(given.run, given.texts.model_digest, pretrained, reporter).image
+            given.texts.start(encoder)
             embedded[key] = _embed(given, encoder, machine, reporter, f"{label}, after stage 1")
         rows.append(_row(label, given, 1, embedded[key]))
         if given.run.has("visual"):

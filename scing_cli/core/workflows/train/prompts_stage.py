@@ -188,7 +188,7 @@ def _fit(
         inputs.save(folder, folder / "visual", task, settings)
         dry_run_evaluation(inputs.manifest, inputs.embedder_of(task))
 
-    return train(
+    fit = train(
         task,
         inputs.rows,
         settings,
@@ -197,7 +197,11 @@ def _fit(
         session=session,
         reporter=reporter,
         dry_run=dry_run,
+        groups=inputs.groups(settings),
     )
+    if settings.learns_encoder and inputs.stage.use_features is not None:
+        inputs.stage.use_features(task, inputs.encode(reporter))
+    return fit
 
 
 def _task(inputs: Stage1Input, settings: PromptSettings, reporter: Reporter) -> PromptTask | None:
@@ -205,15 +209,13 @@ def _task(inputs: Stage1Input, settings: PromptSettings, reporter: Reporter) -> 
     import torch
 
     from scing_cli.core.methods import StageInputs
-    from scing_cli.core.workflows.train.training_images import encode
 
     stage, rows, embedder, features = inputs.stage, inputs.rows, inputs.embedder, None
     if stage.build is None:
         reporter.note(f"--method {settings.method} has no prompts: this stage makes the run, and stage 2 trains.")
         return None
-    if stage.reads_features:
-        vectors = encode(rows.part, embedder, left_out=inputs.left_out, reporter=reporter)
-        features = torch.from_numpy(vectors).to(embedder.device)
+    if stage.use_features is not None:
+        features = inputs.encode(reporter)
     given = StageInputs(
         inputs.clip,
         labels=torch.tensor(rows.classes, device=embedder.device),
@@ -226,4 +228,6 @@ def _task(inputs: Stage1Input, settings: PromptSettings, reporter: Reporter) -> 
     task = stage.build(settings, given)
     for kind, counts in (("Trainable", inputs.trainable(task)), ("Frozen", inputs.frozen())):
         reporter.note(f"{kind} parameters: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
+    if settings.learns_encoder:
+        reporter.note(inputs.cost(task, settings))
     return task

@@ -7,18 +7,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from scing_cli.core.datasets.left_out import LeftOut
 from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
 from scing_cli.core.encoders.clip import ClipModel, load_clip
 from scing_cli.core.encoders.encoder_file import encoder_digest, save_encoders, tensors_digest
+from scing_cli.core.errors import duration
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.methods import Batches, Origin, PromptStage, Task, load_method
+from scing_cli.core.methods.stage1 import ENCODER
 from scing_cli.core.runtime import Reporter, choose_precision
 from scing_cli.core.settings import PromptSettings, saved_settings
+from scing_cli.core.training import AdamGroups
 from scing_cli.core.training.gradients import trainable_by_name
+from scing_cli.core.training.step_cost import step_cost
 from scing_cli.core.workflows.shared.machine import Machine
-from scing_cli.core.workflows.train.training_images import make_batches
+from scing_cli.core.workflows.train.training_images import encode, make_batches
 from scing_cli.core.workflows.train.training_rows import TrainingRows, training_rows
+
+FEW = 8  # images of the step from which the cost of all is judged
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,11 +104,36 @@ class Stage1Input:
     def frozen(self) -> dict[str, int]:
         """Count the frozen parameters of each tower."""
         towers = {"image encoder": self.clip.image, "text encoder": self.clip.text}
-        prompts = {id(tower.prompts) for tower in towers.values()}
-        return {
-            name: sum(value.numel() for value in tower.parameters() if id(value) not in prompts)
+        trained = {id(tower.prompts) for tower in towers.values()}
+        trained |= {id(value) for value in self.clip.image.parameters() if value.requires_grad}
+        counts = {
+            name: sum(value.numel() for value in tower.parameters() if id(value) not in trained)
             for name, tower in towers.items()
         }
+        return {name: count for name, count in counts.items() if count}
+
+    def groups(self, settings: PromptSettings) -> AdamGroups:
+        """Return the settings of Adam for an image encoder that learns too (R22)."""
+        return AdamGroups(heads=[ENCODER], head_factor=settings.encoder_lr_factor)
+
+    def encode(self, reporter: Reporter) -> Tensor:
+        """Return V of every training image as the encoder is now, (N, D) float32 on the device."""
+        vectors = encode(self.rows.part, self.embedder, left_out=self.left_out, reporter=reporter)
+        return torch.from_numpy(vectors).to(self.embedder.device)
+
+    def cost(self, task: Task, settings: PromptSettings) -> str:
+        """Return what steps with the image encoder will need, from a step of a few images."""
+        few = range(min(FEW, len(self.rows.images)))
+        (batch,) = self.batches(task.reads)([list(few)])
+        size = min(settings.batch_size, len(self.rows.images))
+        kept, seconds = step_cost(task, batch, (settings.seed, task.name, "cost"))
+        weights = sum(value.numel() * 4 for value in self.clip.image.parameters()) * 4
+        memory = (kept * size / len(batch.rows) + weights) / 1e9
+        time = duration(seconds / len(batch.rows) * len(self.rows.images) * settings.epochs)
+        return (
+            f"The image encoder learns too. Judged from {len(batch.rows)} images, a step of {size} needs "
+            f"{memory:,.1f} GB (activations, weights, gradients, averages), and {settings.epochs} epochs take {time}."
+        )
 
     def run_info(self, origin: Mapping[str, Any], settings: PromptSettings) -> dict[str, Any]:
         """Return the entries of run.json; `origin` has those of how the data were given."""

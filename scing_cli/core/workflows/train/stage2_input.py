@@ -21,7 +21,7 @@ from scing_cli.core.errors import RunError
 from scing_cli.core.evaluation import Scores
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.methods import Batches, Stage1Result, StageInputs, Task, VisualStage, load_method
-from scing_cli.core.methods.prompts_file import check_identities
+from scing_cli.core.methods.prompts_file import IdentityTexts, check_identities
 from scing_cli.core.methods.task import Cached, not_cached
 from scing_cli.core.runtime import Reporter, choose_precision
 from scing_cli.core.settings import VisualSettings, given_settings, saved_settings
@@ -221,6 +221,8 @@ def read_input(
     check_identities(earlier, run.identities, where=str(run.path))
     clip = starting_clip(run, earlier.model_digest, pretrained, reporter, text_digest=earlier.text_digest)
     clip = clip.reading(spectra_of(run), missing=run.info["model"].get("missing", "mean"), join="concat")
+    if isinstance(earlier, IdentityTexts):
+        earlier.start(clip.image)
     for name in ("image", "text"):  # on the device meta, a tower that is not trained takes no memory
         getattr(clip, name).to(machine.torch_device() if name in stage.towers else "meta")
     if settings.camera_embedding:
