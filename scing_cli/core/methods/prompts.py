@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from scing_cli.core.encoders.clip import ClipModel
 
 BEFORE = "A photo of a"
+START = "a photo of a"  # of the tokens, if they start as words
 PERSON = "person"
 VisualPrompt = Callable[[int, int], nn.Module]
 
@@ -33,7 +34,8 @@ class Gated(Protocol):
 class PromptLearner(nn.Module):
     """The trainable parameters of stage 1: the tokens of each identity, and the module of the visual part.
 
-    The tokens are initialised from N(0, 0.02) (R18) with torch's global generator, which the caller seeds.
+    The tokens are initialised from N(0, 0.02) (R18) with torch's global generator, which the caller seeds. Or the first
+    of them start as the words "a photo of a", as CoCoOp's published context does.
 
     Args:
         clip: Defines the word embeddings of the template and the widths.
@@ -42,13 +44,21 @@ class PromptLearner(nn.Module):
         visual: (D, d) -> a module that maps conditions V, (B, D), to (B, M, d), which is added to the first M <= L
             tokens; None for prompts without a visual part.
         objects: What the identities are, one word.
+        as_words: Whether the first tokens start as words.
     """
 
     prefix: Tensor
     suffix: Tensor
 
     def __init__(
-        self, *, clip: ClipModel, identities: int, tokens: int, visual: VisualPrompt | None, objects: str = PERSON
+        self,
+        *,
+        clip: ClipModel,
+        identities: int,
+        tokens: int,
+        visual: VisualPrompt | None,
+        objects: str = PERSON,
+        as_words: bool = False,
     ) -> None:
         super().__init__()
         width = clip.text.width
@@ -61,6 +71,9 @@ class PromptLearner(nn.Module):
         self.end = 1 + len(before) + tokens + len(after)  # position of the end token, which follows from L (R13)
         # drawn before the visual part: with one seed, all methods start from the same tokens
         self.tokens = nn.Parameter(torch.randn(identities, tokens, width) * 0.02)
+        if as_words:
+            phrase = clip.text.embed(torch.tensor(clip.tokenizer(START)[1:-1][:tokens], device=device)).detach()
+            self.tokens.data[:, : len(phrase)] = phrase.cpu()
         self.visual = visual(clip.image.embed_dim, width) if visual else None
 
     def forward(self, labels: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor | None]:

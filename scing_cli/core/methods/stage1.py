@@ -233,7 +233,12 @@ def tune_prompts(
     with seeded(draw_seed(settings.seed, "train-prompts", "initialisation")):
         identities = int(labels.max()) + 1
         prompts = PromptLearner(
-            clip=clip, identities=identities, tokens=settings.tokens, visual=visual, objects=inputs.objects
+            clip=clip,
+            identities=identities,
+            tokens=settings.tokens,
+            visual=visual,
+            objects=inputs.objects,
+            as_words=settings.prompt_start == "words",
         )
     return PromptTuning(
         clip=clip,

@@ -147,6 +147,14 @@ class PromptSettings(Schedule):
     tokens: Annotated[
         int, Field(ge=2, le=32), Setting("L, learnable tokens per identity.", METHOD, methods=OF_IDENTITIES)
     ] = 4
+    prompt_start: Annotated[
+        Literal["normal", "words"],
+        Setting(
+            'Start of the tokens: N(0, 0.02), or the words "a photo of a" (CoCoOp\'s published start).',
+            METHOD,
+            methods=OF_IDENTITIES,
+        ),
+    ] = "normal"
     fused_tokens: Annotated[
         int, Field(ge=1, le=31), Setting("M of the L tokens, fused with SVIP's part.", METHOD, methods=("scing",))
     ] = 2

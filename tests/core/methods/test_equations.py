@@ -274,6 +274,21 @@ def test_readings_19_to_21_the_losses_of_stage_1(clip, condition, negatives, tar
     assert float(result.figures["alpha_over_channels"]) == pytest.approx(alpha.std(1).mean(), rel=1e-4)
 
 
+@pytest.mark.parametrize("tokens", [2, 4, 6])
+def test_tokens_can_start_as_the_words_of_cocoop(clip, tokens):
+    """The words' own embeddings, as far as there are tokens; those after them start as always."""
+    made = {}
+    for as_words in (False, True):
+        torch.manual_seed(1)
+        made[as_words] = PromptLearner(clip=clip, identities=3, tokens=tokens, visual=None, as_words=as_words).tokens
+    ids = clip.tokenizer("a photo of a")[1:-1]
+    assert len(ids) == 4
+    words = clip.text.token_embedding.weight[ids[:tokens]]
+    for identity in range(3):
+        assert torch.equal(made[True][identity, :4], words)
+    assert torch.equal(made[True][:, 4:], made[False][:, 4:])
+
+
 @pytest.mark.parametrize(("negatives", "target"), [("own", None), ("own", "both"), ("query", "text")])
 def test_reading_22_the_losses_and_their_gradient_reach_the_image_encoder(negatives, target):
     clip = tiny_clip(seed=3)
