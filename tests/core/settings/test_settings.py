@@ -39,6 +39,10 @@ def test_defaults_are_the_papers():
     assert (prompts.tokens, prompts.fused_tokens, prompts.consistency_weight, prompts.gate) == (4, 2, 1.0, "channel")
     assert (prompts.model, prompts.pretrained, prompts.warmup_epochs) == ("ViT-B-16-quickgelu", None, 0)
     assert (visual.triplet_weight, visual.margin, visual.warmup_epochs, visual.label_smoothing) == (1.0, 0.2, 10, 0.0)
+    paper = read_config(CONFIGS[0].with_name("paper.toml"))
+    assert build_settings(PromptSettings, {**paper["train-prompts"], "pretrained": None}, {}) == prompts
+    assert build_settings(VisualSettings, paper["train-visual"], {"warmup_epochs": 10}) == visual
+    assert paper["train-visual"]["warmup-epochs"] == 0  # section 4.2: the rate begins at 5e-5
 
 
 def test_options_go_before_the_file_and_the_file_before_defaults(tmp_path):
