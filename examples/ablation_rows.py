@@ -67,6 +67,7 @@ class Row:
 
 
 _SVIP, _SCING = {"method": "scing", "consistency": False}, {"method": "scing"}
+_CAMERAS = {"prototype_weight": 2.0, "prototype_cameras": True}
 ROWS: Mapping[str, Row] = {
     "clip-reid": Row("CLIP-ReID", {"method": "clip-reid"}),
     "cocoop": Row("+ meta-net (CoCoOp)", {"method": "cocoop"}),
@@ -78,9 +79,8 @@ ROWS: Mapping[str, Row] = {
     "svip-all": Row("+ SVIP, encoder learns (R22)", {**_SVIP, "stage1_learns": "all"}),
     "scing-all": Row("SCING, encoder learns (R22)", {**_SCING, "stage1_learns": "all"}),
     "centroids": Row("SCING + centroids (ours)", _SCING, {"prototype_weight": 1.0}),
-    "camera-centroids": Row(
-        "SCING + camera centroids (ours)", _SCING, {"prototype_weight": 1.0, "prototype_cameras": True}
-    ),
+    "camera-centroids": Row("SCING + camera centroids (ours)", _SCING, _CAMERAS),
+    "camera-centroids-pdca": Row("+ PDCA in stage 2 too (ours)", _SCING, {**_CAMERAS, "consistency_weight": 1.0}),
 }
 PAPER = ("clip-reid", "cocoop", "svip", "scing")  # the rows of Table 3
 
