@@ -4,7 +4,7 @@ python examples/modality_gap.py RUN [RUN...] [--data DIR] [--output gap.png] [--
 
 RUN is a run folder of any method. Its training images (2,000, or as many as --images says) are compared with the texts
 of their identities: after stage 1 with CLIP's original image encoder, and after stage 2 with the tuned one. In the
-picture each run has a column, and all panels have the same scale.
+picture each run has a column, and all panels have the same scale. --umap draws UMAP's plane, as the paper does.
 """
 
 from __future__ import annotations
@@ -36,11 +36,12 @@ def main() -> None:
         images=given.images,
         seed=given.seed,
         pretrained=given.pretrained,
+        umap=given.umap,
         reporter=terminal,
     )
     if given.json is not None:
         write_json(given.json, {"seed": given.seed, KEY: [row.numbers() for row in rows]})
-    write_picture(draw_gaps(rows), given.output)
+    write_picture(draw_gaps(rows, umap=given.umap), given.output)
     _print(rows, terminal)
     terminal.say(f"Picture: {given.output}")
 
@@ -51,6 +52,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="folder of the images, if they have been moved")
     parser.add_argument("--output", type=Path, default=Path("gap.png"), help="the picture, .png or .jpg")
     parser.add_argument("--json", type=Path, help="a .json file for the numbers")
+    parser.add_argument("--umap", action="store_true", help="draw UMAP's plane (pip install '.[umap]')")
     parser.add_argument("--images", type=int, default=IMAGES, help="random images of each run; all if it has fewer")
     parser.add_argument("--seed", type=int, default=0, help="seed of the random choice of images")
     parser.add_argument("--pretrained", help="file of the weights of stage 1, if it has been moved")

@@ -189,3 +189,19 @@ def _tasks(method: str, clip: ClipModel, setting: Setting) -> tuple[Task, Task]:
 
 def _count(module: torch.nn.Module, *, trainable: bool = False) -> int:
     return sum(value.numel() for value in module.parameters() if value.requires_grad or not trainable)
+
+
+AVERAGED = ("Occluded-Duke", "Occluded-REID", "P-DukeMTMC-reID")  # of Table 4's averages
+
+
+def table_2_mean(row: str) -> tuple[float | None, float | None]:
+    """Return a method's mAP and rank-1 in Table 2, means over the data sets of Table 4; None where one is missing.
+
+    >>> [round(figure, 2) for figure in table_2_mean("SCING")], table_2_mean("CLIP-ReID")
+    ([79.57, 86.2], (None, None))
+    """
+    found = [each for each in read_tables() if (each.table, each.row) == (2, row) and each.data in AVERAGED]
+    pairs = [(each.mAP, each.rank1) for each in found if each.mAP is not None and each.rank1 is not None]
+    if len(pairs) < len(AVERAGED):
+        return None, None
+    return sum(mean for mean, _ in pairs) / len(pairs), sum(rank for _, rank in pairs) / len(pairs)

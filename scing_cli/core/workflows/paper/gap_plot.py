@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from scing_cli.core.errors import SettingError
 from scing_cli.core.figures.bar_chart import BAR, INK, LINE, MUTED
 from scing_cli.core.figures.plotting import new_figure
 
@@ -25,6 +26,7 @@ Points = npt.NDArray[np.float64]
 IMAGES, TEXTS, PAIRS = LINE, BAR, "#9aa5b1"
 ACROSS = "along the line from the images' centre to the texts'"
 UP = "first principal component of the rest"
+UMAP_AXES = ("UMAP, first axis (no unit)", "UMAP, second axis (no unit)")
 NO_DIRECTION = 1e-9  # centres of unit vectors at a smaller distance coincide
 WIDTH = 3.4  # inches, of a panel
 TALLEST = 4.2  # inches, of a panel
@@ -78,17 +80,43 @@ def gap_plane(images: Points, texts: Points) -> Plane:
     return Plane(plane[: len(images)], plane[len(images) :])
 
 
+def umap_plane(images: Points, texts: Points, *, seed: int) -> Plane:
+    """Embed images and their texts in a plane by UMAP with cosine distances, as the paper's Figure 1 does.
+
+    Neighbours stay neighbours; distances and the size of the gap mean nothing. The mean of all points is the origin.
+
+    Args:
+        images: (N, D).
+        texts: (N, D): row i is the text of image i's identity. Each text is embedded once.
+        seed: Of UMAP.
+
+    Raises:
+        SettingError: If umap-learn is not installed.
+    """
+    try:
+        from umap import UMAP
+    except ImportError as error:
+        raise SettingError("--umap needs umap-learn.", "Run: pip install '.[umap]'") from error
+    distinct, own = np.unique(texts, axis=0, return_inverse=True)
+    points = np.concatenate([images, distinct]).astype(np.float32)
+    neighbours = min(15, len(points) - 1)
+    made = UMAP(n_neighbors=neighbours, metric="cosine", random_state=seed, n_jobs=1).fit_transform(points)
+    made = np.asarray(made, dtype=np.float64) - np.mean(made, axis=0)
+    return Plane(made[: len(images)], made[len(images) :][own.ravel()])
+
+
 def _principal(points: Points) -> Points:
     """Return the unit direction (D,) of the greatest variance of centred points, towards the longer tail."""
     direction: Points = np.linalg.eigh(points.T @ points)[1][:, -1]
     return -direction if ((points @ direction) ** 3).sum() < 0 else direction
 
 
-def gap_picture(columns: Sequence[Sequence[GapPanel]]) -> Image.Image:
+def gap_picture(columns: Sequence[Sequence[GapPanel]], *, axes: tuple[str, str] = (ACROSS, UP)) -> Image.Image:
     """Draw panels with a common scale, so that gaps can be compared by eye.
 
     Args:
         columns: Panels of each column, from top to bottom.
+        axes: What the horizontal and the vertical axis show.
 
     Returns:
         An RGB picture.
@@ -105,13 +133,15 @@ def gap_picture(columns: Sequence[Sequence[GapPanel]]) -> Image.Image:
     size = (WIDTH * len(columns) + 0.6, (height + 0.6) * rows + 0.9)
     figure = new_figure(figsize=size, dpi=150, layout="constrained")
     grid = figure.subplots(rows, len(columns), sharex=True, sharey=True, squeeze=False)
-    for (row, column), axes in np.ndenumerate(grid):
+    for (row, column), panel_axes in np.ndenumerate(grid):
         if row < len(columns[column]):
-            _draw(axes, columns[column][row])
-            axes.tick_params(labelbottom=row + 1 == len(columns[column]))
+            _draw(panel_axes, columns[column][row])
+            panel_axes.tick_params(labelbottom=row + 1 == len(columns[column]))
         else:
-            axes.set_axis_off()
+            panel_axes.set_axis_off()
     grid[0, 0].set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+    figure.supxlabel(axes[0], color=MUTED, fontsize=9)
+    figure.supylabel(axes[1], color=MUTED, fontsize=9)
     _explain(figure, grid[0, 0], ncols=4 if len(columns) > 1 else 2)
     written = io.BytesIO()
     figure.savefig(written, format="png")
@@ -119,9 +149,7 @@ def gap_picture(columns: Sequence[Sequence[GapPanel]]) -> Image.Image:
 
 
 def _explain(figure: Figure, axes: Axes, *, ncols: int) -> None:
-    """Add axis labels and a legend, once for all panels."""
-    figure.supxlabel(ACROSS, color=MUTED, fontsize=9)
-    figure.supylabel(UP, color=MUTED, fontsize=9)
+    """Add a legend, once for all panels."""
     handles, labels = axes.get_legend_handles_labels()
     legend = figure.legend(handles, labels, loc="outside upper center", ncols=ncols, frameon=False, fontsize=9)
     for handle in filter(None, legend.legend_handles):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,15 @@ from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter, generator
 from scing_cli.core.spectra import Source
 from scing_cli.core.workflows.evaluate.published import without_consistency
-from scing_cli.core.workflows.paper.gap_plot import GapPanel, Plane, gap_picture, gap_plane
+from scing_cli.core.workflows.paper.gap_plot import (
+    UMAP_AXES,
+    GapPanel,
+    Plane,
+    Points,
+    gap_picture,
+    gap_plane,
+    umap_plane,
+)
 from scing_cli.core.workflows.paper.gap_statistics import ModalityGap, modality_gap, unit_rows
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.run_data import run_manifest
@@ -78,6 +87,7 @@ def measure_gaps(
     images: int = IMAGES,
     seed: int = 0,
     pretrained: str | None = None,
+    umap: bool = False,
     machine: Machine | None = None,
     reporter: Reporter = LIBRARY_REPORTER,
 ) -> tuple[GapRow, ...]:
@@ -89,6 +99,7 @@ def measure_gaps(
         images: Number of training images to sample; all of them if a run has fewer.
         seed: Seed of the sample: runs on the same data use the same images.
         pretrained: New path of stage 1's weights, if they have moved.
+        umap: Whether the planes are UMAP's; else those of `gap_plane`.
         machine: Device, precision and threads.
         reporter: Shows progress.
 
@@ -106,6 +117,7 @@ def measure_gaps(
     inputs = [_read_input(run, data, images, seed) for run in opened]
     # runs with the same CLIP and the same images have the same vectors after stage 1
     embedded: dict[tuple[str, str, tuple[Source, ...]], Vectors] = {}
+    project = functools.partial(umap_plane, seed=seed) if umap else gap_plane
     rows = []
     for label, given in zip(run_labels([given.run for given in inputs]), inputs, strict=True):
         own = given.texts.digest() if given.texts.encoder is not None else ""  # its image encoder is the run's own
@@ -114,15 +126,21 @@ def measure_gaps(
             encoder = starting_clip(given.run, given.texts.model_digest, pretrained, reporter).image
             given.texts.start(encoder)
             embedded[key] = _embed(given, encoder, machine, reporter, f"{label}, after stage 1")
-        rows.append(_row(label, given, 1, embedded[key]))
+        rows.append(_row(label, given, 1, embedded[key], project))
         if given.run.has("visual"):
             encoder = load_image_encoder(given.run.stage("visual"))[0]
-            rows.append(_row(label, given, 2, _embed(given, encoder, machine, reporter, f"{label}, after stage 2")))
+            vectors = _embed(given, encoder, machine, reporter, f"{label}, after stage 2")
+            rows.append(_row(label, given, 2, vectors, project))
     return tuple(rows)
 
 
-def draw_gaps(rows: Sequence[GapRow]) -> Image.Image:
-    """Draw a column for each run, stage 1 above stage 2; the panels of a single run are next to each other."""
+def draw_gaps(rows: Sequence[GapRow], *, umap: bool = False) -> Image.Image:
+    """Draw a column for each run, stage 1 above stage 2; the panels of a single run are next to each other.
+
+    Args:
+        rows: From `measure_gaps`.
+        umap: As it was measured.
+    """
     columns: dict[Path, list[GapPanel]] = {}
     for row in rows:
         numbers = f"gap {row.gap.distance:.3f}, {row.gap.nearest:.1f} % nearest to their own text"
@@ -130,7 +148,8 @@ def draw_gaps(rows: Sequence[GapRow]) -> Image.Image:
         panel = GapPanel(f"{label}, after stage {row.stage}\n{numbers}", row.plane)
         columns.setdefault(row.run, []).append(panel)
     panels = list(columns.values())
-    return gap_picture(panels if len(panels) > 1 else [[panel] for panel in panels[0]])
+    columns_of = panels if len(panels) > 1 else [[panel] for panel in panels[0]]
+    return gap_picture(columns_of, axes=UMAP_AXES) if umap else gap_picture(columns_of)
 
 
 def run_labels(runs: Sequence[Run]) -> list[str]:
@@ -161,7 +180,9 @@ def _embed(given: _GapInput, encoder: AnyImageEncoder, machine: Machine, reporte
     return embed_files(machine.embedder(encoder), given.part.sources(), cameras=cameras, reporter=reporter, text=text)
 
 
-def _row(label: str, given: _GapInput, stage: int, vectors: Vectors) -> GapRow:
+def _row(
+    label: str, given: _GapInput, stage: int, vectors: Vectors, project: Callable[[Points, Points], Plane]
+) -> GapRow:
     texts, own = given.texts.vectors.numpy(), np.array(labels(given.part, given.texts.identities))
-    plane = gap_plane(unit_rows(vectors), unit_rows(texts)[own])
+    plane = project(unit_rows(vectors), unit_rows(texts)[own])
     return GapRow(label, given.run.path, stage, len(vectors), len(texts), modality_gap(vectors, texts, own), plane)
