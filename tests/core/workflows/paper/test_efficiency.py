@@ -153,7 +153,7 @@ def test_the_guide_shows_what_the_example_prints(
     example("--no-rate")
     lines = capsys.readouterr().out.splitlines()
     page = (ROOT / "examples" / "guide" / "tables.md").read_text(encoding="utf-8").splitlines()
-    assert sum(line.startswith("│") for line in lines) == 15
+    assert sum(line.startswith("│") for line in lines) == 19
     assert [line for line in lines if line.rstrip() not in page and line not in page] == []
 
 
@@ -185,4 +185,4 @@ def test_the_example_names_what_cannot_be_used(example: Callable[..., None]) -> 
 
 
 def test_the_examples_of_the_docstrings() -> None:
-    assert doctest.testmod(efficiency) == (0, 1)
+    assert doctest.testmod(efficiency) == (0, 2)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+import types
+
 import numpy as np
 import pytest
 
-from scing_cli.core.workflows.paper.gap_plot import GapPanel, Plane, gap_picture, gap_plane
+from scing_cli.core.errors import SettingError
+from scing_cli.core.workflows.paper.gap_plot import UMAP_AXES, GapPanel, Plane, gap_picture, gap_plane, umap_plane
 
 
 def clouds(seed: int, *, gap: float, count: int = 40, width: int = 9) -> tuple[np.ndarray, np.ndarray]:
@@ -82,3 +86,35 @@ def test_a_column_may_be_shorter_and_a_heading_is_no_formula() -> None:
     assert (picture[height * 6 // 10 : height * 9 // 10, : width * 4 // 10] != 255).any()
     with pytest.raises(ValueError, match="no panels"):
         gap_picture([[]])
+
+
+def test_umap_draws_each_text_once_and_every_image(monkeypatch) -> None:
+    """With a stand-in for umap-learn, which is not needed to run the tests: the first two values of each vector."""
+    asked = {}
+
+    class First:
+        def __init__(self, **options: object) -> None:
+            asked.update(options)
+
+        def fit_transform(self, points: np.ndarray) -> np.ndarray:
+            asked["points"] = points
+            return points[:, :2]
+
+    monkeypatch.setitem(sys.modules, "umap", types.SimpleNamespace(UMAP=First))
+    draw = np.random.default_rng(2)
+    own = np.array([0, 1, 1, 2, 0])
+    images, names = draw.normal(size=(5, 4)), draw.normal(size=(3, 4))
+    plane = umap_plane(images, names[own], seed=7)
+    assert len(asked["points"]) == 5 + 3
+    assert (asked["random_state"], asked["metric"], asked["n_neighbors"]) == (7, "cosine", 7)
+    origin = asked["points"][:, :2].mean(0)
+    assert plane.images == pytest.approx(images[:, :2] - origin, abs=1e-6)
+    assert plane.texts == pytest.approx(names[own][:, :2] - origin, abs=1e-6)
+    picture = gap_picture([[GapPanel("a run", plane)]], axes=UMAP_AXES)
+    assert picture.size != gap_picture([[GapPanel("a run\ntwo lines", plane)]] * 2).size
+
+
+def test_umap_says_how_to_install_it(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "umap", None)
+    with pytest.raises(SettingError, match=r"--umap needs umap-learn"):
+        umap_plane(np.eye(3), np.eye(3), seed=0)
