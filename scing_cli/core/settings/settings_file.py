@@ -98,7 +98,9 @@ def _check_types(kind: type[Settings], table: Mapping[str, Any], where: str) -> 
     """
     for key, value in table.items():
         field = kind.model_fields[key.replace("-", "_")]
-        alone: Any = Annotated[field.annotation, field]
+        alone: Any = field.annotation  # with its constraints, but without its alias, which belongs to the whole class
+        for constraint in field.metadata:
+            alone = Annotated[alone, constraint]
         read = TypeAdapter[Any](alone).validate_python(value)
         first = read[0] if isinstance(read, tuple) and read else read
         if not _is_of_type(value, read):

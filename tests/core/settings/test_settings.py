@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,13 @@ def test_options_go_before_the_file_and_the_file_before_defaults(tmp_path):
     tables = read_config(file)
     settings = build_settings(PromptSettings, tables["train-prompts"], {"epochs": 9, "lr": None})
     assert (settings.epochs, settings.fused_tokens, settings.milestones, settings.lr) == (9, 1, (3, 5), 5e-5)
+
+
+@pytest.mark.parametrize("file", CONFIGS, ids=lambda file: file.stem)
+def test_a_file_is_read_without_a_warning_of_any_library(file):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_config(file)
 
 
 def test_a_pipe_may_stand_for_the_file_and_no_device_is_read_to_its_end():
