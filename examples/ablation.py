@@ -47,7 +47,7 @@ def main() -> None:
         path.name: {name: getattr(report.scores, name) for name in FIGURES}
         for path, report in zip(data, plain, strict=True)
     }
-    tuned = _tune(given, tables, terminal) if given.tune else {}
+    tuned = _tune(given, tables, terminal) if given.tune is not None else {}
     best = {row: max(found, key=found.__getitem__) for row, found in tuned.items()}
     seeds = range(given.first_seed, given.first_seed + given.seeds)
     cells = [
@@ -109,7 +109,6 @@ def _tune(given: argparse.Namespace, tables: Tables, terminal: Terminal) -> dict
         tables,
         given.data,
         share=given.tune,
-        seed=given.first_seed + given.seeds,  # none of the table's
         folder=given.output / "tuning",
         jobs=given.jobs,
         reporter=terminal,

@@ -36,6 +36,7 @@ from scing_cli.core.workflows.train.visual_stage import train_visual
 Tables = Mapping[str, Mapping[str, Any]]
 FIGURES = ("mAP", "rank1")
 FACTORS = (0.5, 1.0, 2.0)  # of the rate of stage 2, for tuning
+TUNING_SEED = 1000  # no seed of a table
 OF_PDCA = {"views", "consistency_target"}
 LOGGED = {
     "train-prompts": (
@@ -80,7 +81,7 @@ ROWS: Mapping[str, Row] = {
     "scing-all": Row("SCING, encoder learns (R22)", {**_SCING, "stage1_learns": "all"}),
     "centroids": Row("SCING + centroids (ours)", _SCING, {"prototype_weight": 1.0}),
     "camera-centroids": Row("SCING + camera centroids (ours)", _SCING, _CAMERAS),
-    "camera-centroids-pdca": Row("+ PDCA in stage 2 too (ours)", _SCING, {**_CAMERAS, "consistency_weight": 1.0}),
+    "camera-centroids-pdca": Row("+ PDCA in stage 2 too (ours)", _SCING, {**_CAMERAS, "view_weight": 1.0}),
 }
 PAPER = ("clip-reid", "cocoop", "svip", "scing")  # the rows of Table 3
 
@@ -125,7 +126,7 @@ class Cell:
         rate = {} if self.rate is None else {"lr": self.rate}
         visual = build_settings(VisualSettings, self.tables["train-visual"], {**row.visual, **rate, "seed": self.seed})
         learnt = dict(row.prompts)
-        if learnt.get("stage1_learns") == "all":  # the encoder learns at the rate that it has in stage 2
+        if learnt.get("stage1_learns") == "all":  # the encoder learns at stage 2's common rate
             ignored |= {"views"}
             rate_of_prompts = build_settings(PromptSettings, self.tables["train-prompts"], {}).lr
             learnt["encoder_lr_factor"] = _common_rate(self.tables) / rate_of_prompts
@@ -218,9 +219,12 @@ def _check(folder: Path, fingerprint: str, stage: str, expected: Mapping[str, An
     """Refuse a run with other data or other settings; remove one whose stage 1 was stopped before its first save."""
     run = open_run(folder)
     if run.info["settings"].get(stage, expected) != expected:
-        raise ScingError(f"{folder} was trained with other settings.", "Name another folder.")
+        raise ScingError(f"{folder} was trained with other settings.", "Name another folder: --output FOLDER.")
     if run.info["data"]["fingerprint"] != fingerprint:
-        raise ScingError(f"{folder} was trained on other data than those that are there now.", "Name another folder.")
+        raise ScingError(
+            f"{folder} was trained on other data than those that are there now.",
+            "Name another folder: --output FOLDER.",
+        )
     if not run.has("prompts") and read_unfinished(folder, "prompts") is None:
         shutil.rmtree(folder)
 
@@ -262,7 +266,6 @@ def tuned_rates(
     data: Path,
     *,
     share: float,
-    seed: int,
     folder: Path,
     jobs: int,
     reporter: Reporter,
@@ -276,7 +279,6 @@ def tuned_rates(
         tables: The common settings; the rates are half, once and twice theirs.
         data: The data set.
         share: The share of the training people to hold out.
-        seed: Chooses these people, and is the seed of the trainings.
         folder: Gets the held-out data and the runs.
         jobs: Processes that train at the same time.
         reporter: Shows progress.
@@ -284,14 +286,14 @@ def tuned_rates(
     source = read_data(data).manifest
     part = source.part("train")
     unsplit = tuple(dataclasses.replace(row, split="") for row in part)
-    held = divide_people(dataclasses.replace(part, samples=unsplit), share, seed=seed)
+    held = divide_people(dataclasses.replace(part, samples=unsplit), share, seed=TUNING_SEED)
     target = folder / "held-out.csv"
     target.parent.mkdir(parents=True, exist_ok=True)
     write_manifest(held.manifest, target)
     reporter.note(f"{target}: {held.trained} people to train on, {held.tested} held out with {held.queries} queries.")
     rate = _common_rate(tables)
     tried = [(key, rate * factor) for key in rows for factor in FACTORS]
-    cells = [Cell(key, seed, one, tables, folder, target) for key, one in tried]
+    cells = [Cell(key, TUNING_SEED, one, tables, folder, target) for key, one in tried]
     found: dict[str, dict[float, float]] = {key: {} for key in rows}
     for (key, one), result in zip(tried, run_cells(cells, jobs=jobs, reporter=reporter), strict=True):
         found[key][one] = result["scores"][target.name]["mAP"]

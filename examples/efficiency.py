@@ -112,9 +112,9 @@ def _rows(costs: Efficiency, rate: Rate | None) -> dict[str, Cell]:
         "  Table 4": lambda cost: f"{cost.published.flops:.2f}",
         "GFLOPs, all products": lambda _: f"{costs.flops / 1e9:.4g}",
         "mean mAP, Table 4": lambda cost: _percent(cost.published.mAP),
-        "  of Table 2's figures": lambda cost: _percent(table_2_mean(cost.published.row)[0]),
+        "  of Table 2, mAP": lambda cost: _percent(table_2_mean(cost.published.row)[0]),
         "mean rank-1, Table 4": lambda cost: _percent(cost.published.rank1),
-        "  of Table 2's figures ": lambda cost: _percent(table_2_mean(cost.published.row)[1]),
+        "  of Table 2, rank-1": lambda cost: _percent(table_2_mean(cost.published.row)[1]),
     }
     return rows | {"images per second": lambda _: f"{rate.images_per_second:,.1f}"} if rate else rows
 

@@ -3,8 +3,9 @@
 python examples/modality_gap.py RUN [RUN...] [--data DIR] [--output gap.png] [--json FILE.json]
 
 RUN is a run folder of any method. Its training images (2,000, or as many as --images says) are compared with the texts
-of their identities: after stage 1 with CLIP's original image encoder, and after stage 2 with the tuned one. In the
-picture each run has a column, and all panels have the same scale. --umap draws UMAP's plane, as the paper does.
+of their identities: after stage 1 with the encoder that it left, usually CLIP's own, and after stage 2 with the tuned
+one. In the picture each run has a column, and all panels have the same scale. --umap draws UMAP's plane, as the paper
+does.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ COMMANDS = {  # name: (summary for the top help, equal to the first line of the 
         "scing prepare ./Market-1501",
     ),
     "train-prompts": (
-        "Stage 1: make the run, and learn the method's prompts; both encoders stay frozen.",
+        "Stage 1: make the run, and learn the method's prompts; the encoders are frozen by default.",
         "scing train-prompts --data ./Market-1501",
     ),
     "train-visual": (

@@ -42,7 +42,7 @@ def train_prompts(
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Stage 1: make the run, and learn the method's prompts; both encoders stay frozen."""
+    """Stage 1: make the run, and learn the method's prompts; the encoders are frozen by default."""
     from scing_cli.core.encoders import hub
 
     tables = read_config(config)

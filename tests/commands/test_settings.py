@@ -67,7 +67,9 @@ def test_defaults_in_help_are_those_of_the_stage():
     rises = "Epochs over which the learning rate rises"
     assert visual["--warmup-epochs"].help == f"{rises} (default: 10; prompt-decoupling, direct: 5)."
     assert prompts["--occlusion"].help == "Probability of occlusion in PDCA's views (scing; default: 0.5)."
-    assert visual["--occlusion"].help == "Probability of occlusion; raise it for occluded queries (default: 0)."
+    assert (
+        visual["--occlusion"].help == "Probability of occlusion, which the paper does not have in stage 2 (default: 0)."
+    )
     assert visual["--margin"].help == "Margin of the triplet loss (default: 0.2; clip-reid: 0.3)."
     assert visual["--milestones"].help.endswith("(default: 30,50).")
     assert prompts["--lr"].help == "Learning rate (default: 5e-5; prompt-decoupling: 0.0003; dmpt: 0.00035)."

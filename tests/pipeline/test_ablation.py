@@ -141,8 +141,8 @@ def test_rates_are_tuned_on_held_out_people(ablation, own_world, tmp_path):
     assert len(report["zero-shot"]) == 2
     assert "mAP of held-out people" in out
     folders = {folder.name for folder in Path("found/tuning").iterdir() if folder.is_dir()}
-    assert "svip-seed-1-stage-1" in folders
-    assert "scing-seed-1-stage-1" in folders  # the stage 1 of centroids is that of SCING
+    assert "svip-seed-1000-stage-1" in folders
+    assert "scing-seed-1000-stage-1" in folders  # the stage 1 of centroids is that of SCING
     one = ("--seeds", "1", "--tune", "0.4", "--rows", "svip", "--output", "twice", "--also", str(other), "--jobs", "2")
     ablation(*one)
     again = json.loads(Path("twice/ablation.json").read_text())

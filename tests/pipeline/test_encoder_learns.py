@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 from pipeline.conftest import FAST, MODEL
 from pipeline.test_refused import nothing_in, refuse
+from three_spectra import write_spectra
 from torch.nn import functional as F
 
 from scing_cli.core.artifacts import open_run
@@ -96,6 +98,45 @@ def test_two_rates_and_the_run_of_a_second_stage_2(scing, world, here):
     )
     saved = json.loads(Path("slow/run.json").read_text())["settings"]["train-prompts"]
     assert (saved["stage1-learns"], saved["encoder-lr-factor"]) == ("all", 1e-6)
+
+
+def test_an_encoder_of_several_spectra_learns_too(scing, world, here, tmp_path):
+    """Observations without one of the images, too: nothing is NaN, and stage 2 starts from what stage 1 left."""
+    table = write_spectra(world, tmp_path / "spectra", lacking=("tir",))
+    command = (
+        "train-prompts",
+        "--data",
+        table,
+        *MODEL,
+        *SHORT,
+        "--lr",
+        "1e-2",
+        *ALL,
+        "--spectra",
+        "all",
+        "--run",
+        "run",
+    )
+    result = scing(*command)
+    assert result.code == 0, result.err
+    assert scing("train-visual", "--run", "run", *SHORT, "--lr", "1e-12", "--warmup-epochs", "0").code == 0
+    encoder, _ = load_image_encoder(Path("run/visual"))
+    texts = load_texts(open_run(Path("run")).stage("prompts"))
+    assert texts.encoder is not None
+    torch.testing.assert_close(encoder.proj, texts.encoder["tower.proj"], atol=1e-6, rtol=0)
+    found = scing("evaluate", "--run", "run", "--json")
+    assert found.code == 0, found.err
+
+
+def test_cameras_have_their_vectors_in_the_second_views_of_stage_2_too(scing, own_run, here):
+    shutil.rmtree(own_run / "visual")
+    options = ("--camera-embedding", "--view-weight", "1", "--prototype-weight", "1", "--prototype-cameras")
+    result = scing("train-visual", "--run", own_run, *FAST, *options)
+    assert result.code == 0, result.err
+    rows = [json.loads(line) for line in (own_run / "metrics.jsonl").read_text().splitlines()]
+    last = rows[-1]
+    assert {"view", "prototype", "centroid_cosine", "gradient_view"} <= set(last)
+    assert last["gradient_view"] > 0
 
 
 @pytest.mark.parametrize(

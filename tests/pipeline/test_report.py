@@ -39,7 +39,7 @@ SECTIONS = [
 IDLE = {
     "train-prompts": {
         *("final-lr", "warmup-lr", "prompt-tokens", "prompt-depth", "missing", "independent-augmentation"),
-        *("specific-tokens", "semantic-tokens", "bind-tokens"),
+        *("specific-tokens", "semantic-tokens", "bind-tokens", "encoder-lr-factor"),
     },
     "train-visual": {
         *("final-lr", "head-lr-factor", "mask-words"),

@@ -28,6 +28,7 @@ METHODS = {
     "raw": ("--condition", "raw", "--negatives", "query", "--consistency-target", "both"),
     "encoder": ("--stage1-learns", "all", "--encoder-lr-factor", "0.5"),
     "compiled": ("--compile",),
+    "compiled-encoder": ("--compile", "--stage1-learns", "all"),
     "clip-reid": ("--method", "clip-reid"),
     "cocoop": ("--method", "cocoop", "--sampler", "random"),
     "prompt-decoupling": ("--method", "prompt-decoupling", "--prompt-tokens", "2", "--prompt-depth", "2"),
@@ -35,7 +36,7 @@ METHODS = {
 OF_PAIRS = {"prompt-decoupling": FAST, "direct": (), "compiled": (*FAST, "--compile")}  # options of stage 1
 LOSSES = {
     "paper": (),
-    "centroids": ("--prototype-weight", "1", "--consistency-weight", "1"),
+    "centroids": ("--prototype-weight", "1", "--view-weight", "1"),
     "compiled": ("--compile",),
     "clip-reid": ("--stage2-loss", "clip-reid", "--camera-embedding"),
 }

@@ -20,13 +20,14 @@ from scing_cli.core.batches import normalise
 from scing_cli.core.encoders.image import ImageEncoder, descriptor
 
 
-def grad_cam(encoder: ImageEncoder, pixels: Tensor, targets: Tensor) -> Tensor:
+def grad_cam(encoder: ImageEncoder, pixels: Tensor, targets: Tensor, *, cameras: Tensor | None = None) -> Tensor:
     """Compute the map of each image.
 
     Args:
         encoder: The image tower, on any device; it is not changed and gets no gradients.
         pixels: Shape (B, 3, H, W'), uint8, of the encoder's size.
         targets: Shape (B, D), of unit length: what each image's descriptor is compared with.
+        cameras: Shape (B,): rows of the camera vectors (R15), from `camera_rows`; None if no camera is known.
 
     Returns:
         Shape (B, h, w), float32, at least 0, on the encoder's device.
@@ -48,7 +49,7 @@ def grad_cam(encoder: ImageEncoder, pixels: Tensor, targets: Tensor) -> Tensor:
     hook = norm.register_forward_hook(keep)
     try:
         with torch.enable_grad(), torch.autocast(device.type, enabled=False):
-            vectors = descriptor(encoder(image), "projected")
+            vectors = descriptor(encoder(image, cameras), "projected")
             if vectors.shape != fixed.shape:
                 raise ValueError(f"targets of shape {tuple(fixed.shape)}; these need {tuple(vectors.shape)}")
             (gradient,) = torch.autograd.grad((vectors * fixed).sum(), seen[-1])

@@ -253,7 +253,7 @@ def tune_prompts(
         precision=inputs.precision,
         learns_encoder=settings.learns_encoder,
         run=CompiledBlock() if settings.compile else None,
-        image_run=CompiledBlock() if settings.compile else None,
+        image_run=CompiledBlock() if settings.compile and settings.learns_encoder else None,
     )
 
 

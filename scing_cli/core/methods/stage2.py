@@ -97,7 +97,7 @@ class VisualTuning:
         result: Losses = self.objective(features, labels)
         if self.consistency is not None:
             view = self.consistency.loss(encoded, self.objective.texts, self.objective.similarity)
-            result = Losses({**result.terms, "consistency": view}, result.figures)
+            result = Losses({**result.terms, "view": view}, result.figures)
         if self.prototypes is None:
             return result
         return self.prototypes.added_to(result, self.objective, features.projected, labels, rows)
@@ -128,9 +128,9 @@ def tune_visual(settings: VisualSettings, inputs: StageInputs) -> VisualTuning:
     vectors = vectors if vectors.is_meta else vectors.to(device)
     objective = build_objective(settings, encoder=encoder, texts=vectors, similarity=similarity)
     consistency, prototypes = None, None
-    if settings.consistency_weight > 0:
+    if settings.view_weight > 0:
         perturb = augmentation_of(settings, encoder.geometry, occlusion=max(settings.occlusion, OCCLUSION))
-        consistency = VisualConsistency(perturb, settings.consistency_weight)
+        consistency = VisualConsistency(perturb, settings.view_weight)
     if settings.prototype_weight > 0:
         if inputs.features is None:
             raise ValueError("centroids need the features of all training images")

@@ -43,7 +43,7 @@ class Stage1Result(Protocol):
 
     @property
     def model_digest(self) -> str:
-        """Digest of the frozen image encoder, from which stage 2 starts."""
+        """Digest of the image encoder that stage 1 started from."""
         ...
 
     @property
@@ -66,7 +66,7 @@ class Origin:
 
     Args:
         identities: Names of the training identities, in the order of their classes.
-        model_digest: Digest of the frozen image encoder.
+        model_digest: Digest of the image encoder that the stage started from.
         text_digest: Digest of the frozen text encoder.
         logit_scale: CLIP's, 1 / tau.
         extra: Further entries of the stamp.

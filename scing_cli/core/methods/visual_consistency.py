@@ -1,6 +1,6 @@
 """PDCA in stage 2 (ours): a perturbed view of each image is encoded like the image itself.
 
-The paper's consistency loss stands in stage 1, where both encoders are frozen. Here its views reach the image encoder::
+The paper's consistency loss is part of stage 1, where both encoders are frozen. Here its views reach the encoder::
 
     L_view = mean over i of  1 - cos( F_v(I_i), F_v(I'_i) )  +  KL( p(I_i) || p(I'_i) )
     p(I) = softmax over k of s <F_v(I), w_k>

@@ -77,13 +77,13 @@ class VisualSettings(Schedule):
     camera_embedding: Annotated[bool, Setting("SIE: learn a vector for each training camera.", METHOD, rows=IMAGES)] = (
         False
     )
-    occlusion: Annotated[  # not in the paper; it helps where objects hide parts of people
-        Probability, Setting("Probability of occlusion; raise it for occluded queries.", SCHEDULE)
+    occlusion: Annotated[  # not in the paper
+        Probability, Setting("Probability of occlusion, which the paper does not have in stage 2.", SCHEDULE)
     ] = 0.0
     triplet_weight: Annotated[Weight, Setting("Weight of the triplet loss, gamma of Eq. 20.", METHOD, rows=IMAGES)] = (
         1.0
     )
-    consistency_weight: Annotated[
+    view_weight: Annotated[
         Weight,
         Setting(
             "Weight of the consistency with a perturbed view of each image, which costs a second pass (ours).",

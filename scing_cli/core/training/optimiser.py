@@ -15,12 +15,13 @@ BIASES = {"bias", "in_proj_bias"}  # torch's names: of a layer, and of an attent
 
 @dataclasses.dataclass(frozen=True)
 class AdamGroups:
-    """Settings of Adam that stage 2 alone has: its epsilon, and what differs for biases and for heads.
+    """Settings of Adam that not every stage has: its epsilon, and what differs for biases and for heads.
 
     Args:
         eps: Adam's epsilon.
         bias_weight_decay: Weight decay of biases; None for that of the other parameters.
-        heads: First parts of the names of the parameters that only the losses use.
+        heads: First parts of the names of the parameters with a rate of their own: those that only the losses use, or
+            in stage 1 the image encoder's.
         head_factor: Learning rate of heads / learning rate of the other parameters; for their biases, both factors.
     """
 

@@ -31,7 +31,7 @@ def step_cost(task: Task, batch: Batch, key: Key) -> tuple[int, float]:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in fixed:
             kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        return tensor.detach()  # the tensor itself would keep its graph alive
 
     seconds = 0.0
     for _ in range(2):

@@ -50,7 +50,7 @@ class GapRow:
     Args:
         label: Name of the run in the picture.
         run: Its folder.
-        stage: 1: with the frozen image encoder of stage 1; 2: with the trained one. The texts are the same.
+        stage: 1: with the image encoder that stage 1 left; 2: with the trained one. The texts are the same.
         images: Number of training images that were measured.
         identities: Number of texts, K.
         gap: The measured gap.

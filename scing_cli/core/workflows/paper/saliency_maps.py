@@ -82,7 +82,7 @@ def saliency_maps(
         raise SettingError(f"--people {people}: must be at least 1.")
     opened = [choose_run(folder, stage="visual") for folder in dict.fromkeys(runs)]
     encoders = [_encoder(run) for run in opened]
-    manifest = run_manifest(opened[0], moved_to=data)
+    manifest = run_manifest(opened[0], moved_to=data).seen_in(())
     queries, gallery = _chosen(manifest, people, seed)
     pictures = [read_image(manifest.root / query.path) for query in queries]
     maps: list[dict[str, tuple[Maps, float]]] = [{} for _ in queries]
@@ -90,15 +90,17 @@ def saliency_maps(
         own = [[manifest.root / row.path for row in rows] for rows in gallery]
         embedder = machine.embedder(encoder)
         files = [file for each in own for file in each]
-        vectors = embed_files(embedder, files, reporter=reporter, text=f"embed galleries, {label}")
+        known = [row.camera for rows in gallery for row in rows]
+        vectors = embed_files(embedder, files, cameras=known, reporter=reporter, text=f"embed galleries, {label}")
         owners = np.repeat(np.arange(len(own)), [len(each) for each in own])
         means = np.stack([vectors[owners == person].mean(0) for person in range(len(own))])
         targets = torch.from_numpy(means / np.linalg.norm(means, axis=1, keepdims=True))
         geometry = encoder.geometry
         sized = [resize(one, geometry.height, geometry.width, geometry.interpolation) for one in pictures]
         pixels = torch.stack([torch.from_numpy(one) for one in sized])
-        scores = (embedder.tensors(pixels).cpu() * targets).sum(1)
-        heats = grad_cam(encoder, pixels, targets).cpu().numpy()
+        cameras = encoder.camera_rows([query.camera for query in queries]) if encoder.cameras else None
+        scores = (embedder.tensors(pixels, cameras=cameras).cpu() * targets).sum(1)
+        heats = grad_cam(encoder, pixels, targets, cameras=cameras).cpu().numpy()
         for found, heat, score in zip(maps, heats, scores.tolist(), strict=True):
             found[label] = (heat, score)
     return tuple(SeenPerson(*each) for each in zip(queries, pictures, maps, strict=True))
@@ -119,7 +121,9 @@ def draw_maps(people: Sequence[SeenPerson]) -> Image.Image:
 def _encoder(run: Run) -> ImageEncoder:
     encoder = load_image_encoder(run.stage("visual"))[0]
     if not isinstance(encoder, ImageEncoder):
-        raise SettingError(f"{run.path} reads several spectra: Grad-CAM is for one image.", "Name others.")
+        raise SettingError(
+            f"{run.path} reads several spectra: Grad-CAM is for one image.", "Name runs of one spectrum."
+        )
     return encoder
 
 

@@ -76,7 +76,7 @@ def train_prompts(
     machine: Machine | None = None,
     reporter: Reporter = LIBRARY_REPORTER,
 ) -> PromptsReport:
-    """Train the prompts of all identities; both encoders stay frozen (Eq. 7-16).
+    """Train the prompts of all identities (Eq. 7-16); both encoders stay frozen, unless the image encoder learns (R22).
 
     An interrupted training resumes from its last saved step if it is started again with the same arguments. Training
     images that cannot be read are left out; the run lists them.
@@ -227,7 +227,9 @@ def _task(inputs: Stage1Input, settings: PromptSettings, reporter: Reporter) -> 
     )
     task = stage.build(settings, given)
     for kind, counts in (("Trainable", inputs.trainable(task)), ("Frozen", inputs.frozen())):
-        reporter.note(f"{kind} parameters: " + ", ".join(f"{name} {count:,}" for name, count in counts.items()))
+        shown = [f"{name} {count:,}" for name, count in counts.items() if count]
+        reporter.note(f"{kind} parameters: {', '.join(shown)}")
     if settings.learns_encoder:
-        reporter.note(inputs.cost(task, settings))
+        plain = stage.build(settings.model_copy(update={"compile": False}), given)  # compiled blocks keep one shape
+        reporter.note(inputs.cost(plain, settings))
     return task

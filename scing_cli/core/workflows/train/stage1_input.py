@@ -1,4 +1,4 @@
-"""What stage 1 is trained from: the frozen CLIP on the device, and the rows with their classes."""
+"""What stage 1 is trained from: the CLIP on the device, and the rows with their classes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from scing_cli.core.encoders.encoder_file import encoder_digest, save_encoders, 
 from scing_cli.core.errors import duration
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.methods import Batches, Origin, PromptStage, Task, load_method
-from scing_cli.core.methods.stage1 import ENCODER
 from scing_cli.core.runtime import Reporter, choose_precision
 from scing_cli.core.settings import PromptSettings, saved_settings
 from scing_cli.core.training import AdamGroups
@@ -28,11 +27,12 @@ from scing_cli.core.workflows.train.training_images import encode, make_batches
 from scing_cli.core.workflows.train.training_rows import TrainingRows, training_rows
 
 FEW = 8  # images of the step from which the cost of all is judged
+IMAGE_ENCODER = "image encoder"
 
 
 @dataclasses.dataclass(frozen=True)
 class Stage1Input:
-    """The method's stage, its rows, the frozen CLIP on the device, and the images that cannot be read.
+    """The method's stage, its rows, the CLIP on the device, and the images that cannot be read.
 
     Args:
         stage: Stage 1 of the method.
@@ -103,18 +103,20 @@ class Stage1Input:
 
     def frozen(self) -> dict[str, int]:
         """Count the frozen parameters of each tower."""
-        towers = {"image encoder": self.clip.image, "text encoder": self.clip.text}
+        towers = {IMAGE_ENCODER: self.clip.image, "text encoder": self.clip.text}
         trained = {id(tower.prompts) for tower in towers.values()}
         trained |= {id(value) for value in self.clip.image.parameters() if value.requires_grad}
-        counts = {
+        return {
             name: sum(value.numel() for value in tower.parameters() if id(value) not in trained)
             for name, tower in towers.items()
         }
-        return {name: count for name, count in counts.items() if count}
 
-    def groups(self, settings: PromptSettings) -> AdamGroups:
-        """Return the settings of Adam for an image encoder that learns too (R22)."""
-        return AdamGroups(heads=[ENCODER], head_factor=settings.encoder_lr_factor)
+    def groups(self, settings: PromptSettings) -> AdamGroups | None:
+        """Return the settings of Adam for an image encoder that learns too (R22); None where it is frozen."""
+        if not settings.learns_encoder:
+            return None
+        encoders = [name for name, part in self.stage.parts.items() if part == IMAGE_ENCODER]
+        return AdamGroups(heads=encoders, head_factor=settings.encoder_lr_factor)
 
     def encode(self, reporter: Reporter) -> Tensor:
         """Return V of every training image as the encoder is now, (N, D) float32 on the device."""
@@ -122,17 +124,22 @@ class Stage1Input:
         return torch.from_numpy(vectors).to(self.embedder.device)
 
     def cost(self, task: Task, settings: PromptSettings) -> str:
-        """Return what steps with the image encoder will need, from a step of a few images."""
-        few = range(min(FEW, len(self.rows.images)))
-        (batch,) = self.batches(task.reads)([list(few)])
-        size = min(settings.batch_size, len(self.rows.images))
-        kept, seconds = step_cost(task, batch, (settings.seed, task.name, "cost"))
+        """Return what steps with the image encoder will need, judged from steps of a few images of different people."""
+        first = {identity: row for row, identity in reversed(list(enumerate(self.rows.classes)))}
+        few = sorted(first.values())[:FEW] if len(first) >= FEW else range(min(FEW, len(self.rows.images)))
+        batches = list(self.batches(task.reads)([list(few)[: max(1, len(few) // 2)], list(few)]))
+        key = (settings.seed, task.name, "cost")
+        (half, _), (kept, seconds) = (step_cost(task, batch, key) for batch in batches)
+        sizes = [len(batch.rows) for batch in batches]
+        each = (kept - half) / max(1, sizes[1] - sizes[0])  # bytes of an image; weights that are kept count once
+        size, batch = min(settings.batch_size, len(self.rows.images)), batches[1]
         weights = sum(value.numel() * 4 for value in self.clip.image.parameters()) * 4
-        memory = (kept * size / len(batch.rows) + weights) / 1e9
+        memory = (kept + each * (size - sizes[1]) + weights) / 1e9
         time = duration(seconds / len(batch.rows) * len(self.rows.images) * settings.epochs)
         return (
             f"The image encoder learns too. Judged from {len(batch.rows)} images, a step of {size} needs "
-            f"{memory:,.1f} GB (activations, weights, gradients, averages), and {settings.epochs} epochs take {time}."
+            f"{memory:,.1f} GB (activations, weights, gradients, averages), and {settings.epochs} epochs take {time}. "
+            "A smaller --batch-size needs less memory."
         )
 
     def run_info(self, origin: Mapping[str, Any], settings: PromptSettings) -> dict[str, Any]:

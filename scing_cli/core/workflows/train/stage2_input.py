@@ -48,7 +48,8 @@ class Stage2Input:
         manifest: All rows of the data.
         rows: The rows of the training.
         earlier: What stage 1 saved.
-        clip: The CLIP that stage 1 started from; the towers that are trained are on the device.
+        clip: The CLIP that stage 1 started from, with the image encoder that it left; the towers that are trained are
+            on the device.
         machine: Device, precision and threads.
         left_out: Receives images that cannot be read.
     """
