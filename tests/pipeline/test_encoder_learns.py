@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,11 @@ from scing_cli.core.datasets import read_data
 from scing_cli.core.encoders.encoder_file import load_image_encoder
 from scing_cli.core.methods.prompts_file import load_texts
 from scing_cli.core.runtime import Silent
+from scing_cli.core.training import state as state_module
 from scing_cli.core.workflows.paper.modality_gap import measure_gaps
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.starting_encoder import starting_clip
+from scing_cli.core.workflows.train.stage1_input import Stage1Input
 
 ALL = ("--stage1-learns", "all")
 SHORT = FAST[:4]  # without a rate
@@ -98,6 +101,32 @@ def test_two_rates_and_the_run_of_a_second_stage_2(scing, world, here):
     )
     saved = json.loads(Path("slow/run.json").read_text())["settings"]["train-prompts"]
     assert (saved["stage1-learns"], saved["encoder-lr-factor"]) == ("all", 1e-6)
+
+
+def test_the_last_step_is_saved_when_the_second_encoding_is_interrupted(scing, world, here, monkeypatch):
+    """V is encoded twice: before the first step, and with the encoder that the last one left."""
+    monkeypatch.setattr(state_module, "SHARE", 1e9)  # no end of an epoch is saved
+    command = ("train-prompts", "--data", world, *MODEL, *SHORT, "--lr", "1e-2", *ALL, "--save-minutes", "60", "--run")
+    assert scing(*command, "whole").code == 0
+    real, count = Stage1Input.encode, []
+
+    def encode(self, reporter):
+        count.append(1)
+        if len(count) == 2:
+            signal.raise_signal(signal.SIGINT)
+        return real(self, reporter)
+
+    monkeypatch.setattr(Stage1Input, "encode", encode)
+    stopped = scing(*command, "cut")
+    assert stopped.code == 130, stopped.err
+    assert "saved: " in stopped.err
+    monkeypatch.setattr(Stage1Input, "encode", real)
+    again = scing(*command, "cut")
+    assert again.code == 0, again.err
+    assert "after 2 epochs" in again.err
+    assert (
+        Path("cut/prompts/prompts.safetensors").read_bytes() == Path("whole/prompts/prompts.safetensors").read_bytes()
+    )
 
 
 def test_an_encoder_of_several_spectra_learns_too(scing, world, here, tmp_path):

@@ -99,12 +99,13 @@ class Trainer:
         self._in_step = False  # the optimiser is changing the weights: they must not be saved
         self._mark = 0.0  # time up to which seconds are counted
 
-    def fit(self, epochs: int, *, dry_run: Callable[[], None]) -> Fit:
+    def fit(self, epochs: int, *, dry_run: Callable[[], None], finish: Callable[[], None] | None = None) -> Fit:
         """Make a dry run, then train; resume from the last saved step if there is one.
 
         Args:
             epochs: Number of epochs.
             dry_run: Called after one step whose effect is undone later: should evaluate and save as at the end.
+            finish: Called after the last step; when it is interrupted, the last step is saved as at any other time.
 
         Raises:
             TrainingError: If a loss is not finite.
@@ -122,10 +123,12 @@ class Trainer:
                 while self.progress.epoch < epochs:
                     self._epoch(optimiser, advance)
                     self._end_epoch(optimiser)
+            self._check_weights()
+            if finish is not None:
+                finish()
         except BaseException as error:
             self._save_at_the_end(error, optimiser)
             raise
-        self._check_weights()
         done = self.progress
         return Fit(done.steps, done.images, done.seconds, done.first, done.last)
 

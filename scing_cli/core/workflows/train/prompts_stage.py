@@ -188,7 +188,11 @@ def _fit(
         inputs.save(folder, folder / "visual", task, settings)
         dry_run_evaluation(inputs.manifest, inputs.embedder_of(task))
 
-    fit = train(
+    def encode_again() -> None:
+        if settings.learns_encoder and inputs.stage.use_features is not None:
+            inputs.stage.use_features(task, inputs.encode(reporter))
+
+    return train(
         task,
         inputs.rows,
         settings,
@@ -198,10 +202,8 @@ def _fit(
         reporter=reporter,
         dry_run=dry_run,
         groups=inputs.groups(settings),
+        finish=encode_again,
     )
-    if settings.learns_encoder and inputs.stage.use_features is not None:
-        inputs.stage.use_features(task, inputs.encode(reporter))
-    return fit
 
 
 def _task(inputs: Stage1Input, settings: PromptSettings, reporter: Reporter) -> PromptTask | None:

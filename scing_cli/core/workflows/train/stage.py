@@ -38,6 +38,7 @@ def train(
     reporter: Reporter,
     dry_run: Callable[[Path], None],
     groups: AdamGroups | None = None,
+    finish: Callable[[], None] | None = None,
 ) -> Fit:
     """Train a task after a dry run; resume from the last saved step if there is one.
 
@@ -51,6 +52,7 @@ def train(
         reporter: Shows progress.
         dry_run: Evaluates and saves in the given folder, which is removed afterwards.
         groups: Further settings of Adam; None for its usual ones.
+        finish: Slow work after the last step, before which that step is saved if it is interrupted; None for none.
     """
 
     def batch_sampler(epoch: int) -> list[list[int]]:
@@ -78,7 +80,7 @@ def train(
         checkpoints=session.checkpoints,
         interruption=session.interruption,
     )
-    return trainer.fit(settings.epochs, dry_run=run_in_scratch_folder)
+    return trainer.fit(settings.epochs, dry_run=run_in_scratch_folder, finish=finish)
 
 
 def rate_of(settings: Schedule) -> LearningRate:
