@@ -3,7 +3,7 @@
 python examples/saliency.py RUN [RUN...] [--data DIR] [--people 6] [--seed 0] [--output saliency.png]
 
 RUN is a run folder of any method in which both stages are finished. The images are queries of the data of the first
-one. A map shows the patches by which a run's descriptor resembles the mean of the person's gallery images.
+one. A map shows the patches by which a run's descriptor resembles the mean of the query's true matches.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main() -> None:
         (person.sample.path, person.sample.identity, *(f"{person.maps[label][1]:.3f}" for label in labels))
         for person in people
     ]
-    terminal.table("Cosine with the person's gallery images", ("image", "person", *labels), rows, words=("image",))
+    terminal.table("Cosine with the true matches in the gallery", ("image", "person", *labels), rows, words=("image",))
     terminal.say(f"Picture: {given.output}")
 
 

@@ -42,14 +42,6 @@ def one_disk(tmp_path):
         yield mounted or Limited(tmp_path / "disk")
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
-
-
 def snapshot(folder):
     """Return every file below a folder with its bytes, and every folder."""
     return {path: path.read_bytes() if path.is_file() else None for path in Path(folder).rglob("*")}

@@ -30,14 +30,6 @@ ALL = ("--stage1-learns", "all")
 SHORT = FAST[:4]  # without a rate
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
-
-
 def start_of(run, *, learnt):
     """The image encoder from which stage 2 of a run starts; with `learnt`, as stage 1 left it."""
     opened = open_run(Path(run))

@@ -24,14 +24,6 @@ KINDS = ("empty", "cut", "text", "gone", "dangling", "folder")
 PLAIN, EXACT = ModelChoice(None, TINY_MODEL, "random"), Machine(precision="fp32", workers=2, batch_size=4)
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
-
-
 def spoil(file: Path, kind: str) -> Path:
     content = file.read_bytes()
     file.unlink()

@@ -12,7 +12,8 @@ import pytest
 from artifacts import edit_run
 from PIL import Image
 
-from scing_cli.core.workflows.paper.saliency_maps import draw_maps, saliency_maps
+from scing_cli.core.manifest import Manifest, Sample
+from scing_cli.core.workflows.paper.saliency_maps import _chosen, draw_maps, saliency_maps
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -96,3 +97,17 @@ def test_bars_of_methods_on_several_data_sets(example):
         assert said in code
     assert "no file but that of zero-shot" in example("bars.py", "other.png", entries[0])[0]
     assert not Path("other.png").exists()
+
+
+def test_a_query_s_own_image_and_rows_without_a_person_are_no_matches(tmp_path):
+    rows = [
+        *(Sample("a.jpg", "anna", "", split) for split in ("query", "gallery")),  # the same file in both parts
+        Sample("b.jpg", "anna", "", "gallery"),
+        *(Sample(f"{split}.jpg", "", "", split) for split in ("query", "gallery")),
+        Sample("lone.jpg", "otto", "", "query"),
+    ]
+    for row in rows:
+        (tmp_path / row.path).write_bytes(row.path.encode())
+    queries, gallery = _chosen(Manifest(tmp_path, tuple(rows), "own"), 9, 0)
+    assert [row.path for row in queries] == ["a.jpg"]
+    assert [[row.path for row in own] for own in gallery] == [["b.jpg"]]

@@ -17,15 +17,6 @@ from pipeline.test_refused import nothing_in, refuse
 
 from scing_cli.core.datasets.published_counts import PUBLISHED
 
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
-
-
 HAND_MADE = (
     "path,identity\nphoto.jpg,me\n",
     "path,identity,camera,split,caption\nphoto.jpg,me,1,train,\n",

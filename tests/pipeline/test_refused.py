@@ -13,14 +13,6 @@ from pipeline.conftest import FAST, MODEL
 TRAIN = ("train-prompts", *MODEL, *FAST)
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
-
-
 def refuse(result, *parts):
     assert result.code == 2, result
     assert result.out == "" or result.json["exit_code"] == 2  # the object of --json

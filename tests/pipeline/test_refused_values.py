@@ -12,14 +12,6 @@ from pipeline.conftest import MODEL, Result
 from pipeline.test_refused import nothing_in, photo_of, refuse
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
-
-
 @pytest.mark.parametrize(
     ("options", "parts"),
     [

@@ -16,14 +16,6 @@ FILES = ["queries.csv", "report.html", "report.json"]
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
-
-
-@pytest.fixture
 def refused(scing, own_run, world, here):
     """Ask for a report of a run and of saved embeddings; both must be refused, and before anything is read."""
 

@@ -21,14 +21,6 @@ from scing_cli.core.workflows.search import montage_file, saliency_file
 STYLE = drawing.Style.fitting(1)
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
-
-
 def cell(file, place, *, keyed):
     """The pixels of the query (place 0) or of a hit, as the first line of a picture shows them."""
     left = STYLE.margin + place * STYLE.step + (STYLE.gap if place else 0)

@@ -22,14 +22,6 @@ from scing_cli.core.index import KINDS, GalleryIndex, disk
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
-
-
-@pytest.fixture
 def crops(here):
     """Five images of noise."""
     folder = here / "crops"

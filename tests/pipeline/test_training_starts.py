@@ -19,14 +19,6 @@ from scing_cli.core.settings import VisualSettings
 from scing_cli.core.workflows.train import visual_stage as workflow
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
-
-
 def rows_of(world, part):
     return [(file, file.name[:4], file.name[6]) for file in sorted((world / part).glob("*.jpg"))]
 

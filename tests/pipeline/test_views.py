@@ -12,14 +12,6 @@ from pipeline.test_refused import nothing_in, refuse
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
-
-
-@pytest.fixture
 def opened(monkeypatch):
     """The files that Pillow opens, as they are opened."""
     files, real = [], Image.open

@@ -35,7 +35,7 @@ class PromptLearner(nn.Module):
     """The trainable parameters of stage 1: the tokens of each identity, and the module of the visual part.
 
     The tokens are initialised from N(0, 0.02) (R18) with torch's global generator, which the caller seeds. Or the first
-    of them start as the words "a photo of a", as CoCoOp's published context does.
+    of them start as the words "a photo of a", as in CoCoOp's own code.
 
     Args:
         clip: Defines the word embeddings of the template and the widths.

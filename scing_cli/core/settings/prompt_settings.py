@@ -150,7 +150,7 @@ class PromptSettings(Schedule):
     prompt_start: Annotated[
         Literal["normal", "words"],
         Setting(
-            'Start of the tokens: N(0, 0.02), or the words "a photo of a" (CoCoOp\'s published start).',
+            'Start of the tokens: N(0, 0.02), or the words "a photo of a" (CoCoOp\'s code).',
             METHOD,
             methods=OF_IDENTITIES,
         ),

@@ -236,6 +236,21 @@ def text_by_loops(clip, prompts, label, condition):
     )
 
 
+def stage_1_by_loops(clip, prompts, labels, raw, conditions, negatives, target):
+    """L_i2t, L_t2i and what R20 aligns, from V and from the conditions of the images and of both views."""
+    texts = [
+        [text_by_loops(clip, prompts, label, v) for label, v in zip(labels, part, strict=True)] for part in conditions
+    ]
+    i2t, t2i = oracle.clip_loss(raw, texts[0], labels, clip.logit_scale, every_positive=True)
+    if negatives == "query":
+        people = range(max(labels) + 1)
+        of_query = [[text_by_loops(clip, prompts, k, v) for k in people] for v in conditions[0]]
+        i2t = oracle.query_loss(raw, of_query, labels, clip.logit_scale)
+    aligned = oracle.consistency_loss(*texts) if target in ("text", "both") else 0.0
+    aligned += oracle.image_consistency_loss(raw, *texts[1:]) if target in ("image", "both") else 0.0
+    return i2t, t2i, aligned
+
+
 @pytest.mark.parametrize("condition", ["unit", "raw", "unit:3"])
 @pytest.mark.parametrize("negatives", ["own", "query"])
 @pytest.mark.parametrize("target", ["text", "image", "both"])
@@ -252,19 +267,7 @@ def test_readings_19_to_21_the_losses_of_stage_1(clip, condition, negatives, tar
     raw = features.double().numpy()
     dropped = perturbation.drop(perturbation.views.pair(batch, key), key).double().numpy()
     conditions = [[oracle.conditioned(v, condition) for v in part] for part in (raw, dropped[:4], dropped[4:])]
-    texts = [
-        [text_by_loops(clip, prompts, label, v) for label, v in zip(labels.tolist(), part, strict=True)]
-        for part in conditions
-    ]
-    i2t, t2i = oracle.clip_loss(raw, texts[0], labels.tolist(), clip.logit_scale, every_positive=True)
-    if negatives == "query":
-        of_query = [[text_by_loops(clip, prompts, k, v) for k in range(3)] for v in conditions[0]]
-        i2t = oracle.query_loss(raw, of_query, labels.tolist(), clip.logit_scale)
-    aligned = 0.0
-    if target != "image":
-        aligned += oracle.consistency_loss(*texts)
-    if target != "text":
-        aligned += oracle.image_consistency_loss(raw, *texts[1:])
+    i2t, t2i, aligned = stage_1_by_loops(clip, prompts, labels.tolist(), raw, conditions, negatives, target)
     assert float(result.figures["i2t"]) == pytest.approx(i2t, rel=1e-4)
     assert float(result.terms["contrast"].detach()) == pytest.approx(i2t + t2i, rel=1e-4)
     assert float(result.terms["consistency"].detach()) == pytest.approx(0.7 * aligned, rel=1e-4)
@@ -320,16 +323,7 @@ def test_reading_22_the_losses_and_their_gradient_reach_the_image_encoder(negati
             for both in zip(masks, views, strict=True)
         ]
         conditions = [[oracle.unit(v) for v in part] for part in (raw, *dropped)]
-        texts = [
-            [text_by_loops(clip, prompts, label, v) for label, v in zip(labels.tolist(), part, strict=True)]
-            for part in conditions
-        ]
-        i2t, t2i = oracle.clip_loss(raw, texts[0], labels.tolist(), clip.logit_scale, every_positive=True)
-        if negatives == "query":
-            of_query = [[text_by_loops(clip, prompts, k, v) for k in range(2)] for v in conditions[0]]
-            i2t = oracle.query_loss(raw, of_query, labels.tolist(), clip.logit_scale)
-        aligned = oracle.consistency_loss(*texts) if target else 0.0
-        aligned += oracle.image_consistency_loss(raw, *texts[1:]) if target == "both" else 0.0
+        i2t, t2i, aligned = stage_1_by_loops(clip, prompts, labels.tolist(), raw, conditions, negatives, target)
         return i2t + t2i + 0.7 * aligned
 
     state = double(clip.image.state_dict())

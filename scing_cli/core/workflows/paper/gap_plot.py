@@ -80,6 +80,18 @@ def gap_plane(images: Points, texts: Points) -> Plane:
     return Plane(plane[: len(images)], plane[len(images) :])
 
 
+def need_umap() -> None:
+    """Check, before anything is measured, that umap-learn can be imported.
+
+    Raises:
+        SettingError: If it is not installed.
+    """
+    try:
+        import umap  # noqa: F401
+    except ImportError as error:
+        raise SettingError("--umap needs umap-learn.", "Run: pip install '.[umap]'") from error
+
+
 def umap_plane(images: Points, texts: Points, *, seed: int) -> Plane:
     """Embed images and their texts in a plane by UMAP with cosine distances, as the paper's Figure 1 does.
 
@@ -89,14 +101,9 @@ def umap_plane(images: Points, texts: Points, *, seed: int) -> Plane:
         images: (N, D).
         texts: (N, D): row i is the text of image i's identity. Each text is embedded once.
         seed: Of UMAP.
-
-    Raises:
-        SettingError: If umap-learn is not installed.
     """
-    try:
-        from umap import UMAP
-    except ImportError as error:
-        raise SettingError("--umap needs umap-learn.", "Run: pip install '.[umap]'") from error
+    from umap import UMAP
+
     distinct, own = np.unique(texts, axis=0, return_inverse=True)
     points = np.concatenate([images, distinct]).astype(np.float32)
     neighbours = min(15, len(points) - 1)

@@ -31,6 +31,7 @@ from scing_cli.core.workflows.paper.gap_plot import (
     Points,
     gap_picture,
     gap_plane,
+    need_umap,
     umap_plane,
 )
 from scing_cli.core.workflows.paper.gap_statistics import ModalityGap, modality_gap, unit_rows
@@ -113,6 +114,8 @@ def measure_gaps(
     machine = machine or Machine()
     if images < 1:
         raise SettingError(f"--images {images}: must be at least 1.")
+    if umap:
+        need_umap()
     opened = [choose_run(folder, stage="prompts") for folder in dict.fromkeys(runs)]
     inputs = [_read_input(run, data, images, seed) for run in opened]
     # runs with the same CLIP and the same images have the same vectors after stage 1

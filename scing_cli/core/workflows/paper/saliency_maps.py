@@ -1,7 +1,7 @@
 """Compare what the runs of several methods look at (the paper's Figure 5): Grad-CAM on the same images.
 
-A run's score of an image is the cosine of its descriptor with the mean of the descriptors of the person's gallery
-images by that run: its map shows the patches by which the run recognises the person there.
+A run's score of an image is the cosine of its descriptor with the mean of the descriptors of the query's true
+matches in the gallery by that run: its map shows the patches by which the run recognises the person there.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from scing_cli.core.batches import resize
 from scing_cli.core.embeddings.grad_cam import grad_cam
 from scing_cli.core.encoders.encoder_file import load_image_encoder
 from scing_cli.core.encoders.image import ImageEncoder
-from scing_cli.core.errors import DataError, SettingError, spelled
+from scing_cli.core.errors import SettingError
+from scing_cli.core.evaluation.truth import checked_truth
 from scing_cli.core.figures import overlay
 from scing_cli.core.figures.contact_sheet import SheetLine, contact_sheet
 from scing_cli.core.imagefile import read_image
@@ -30,6 +31,7 @@ from scing_cli.core.runtime import Reporter, generator
 from scing_cli.core.workflows.paper.modality_gap import run_labels
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.run_data import run_manifest
+from scing_cli.core.workflows.shared.scoring import labels_of, sides
 from scing_cli.core.workflows.shared.vectors import embed_files
 
 PEOPLE = 6
@@ -74,7 +76,7 @@ def saliency_maps(
     Raises:
         RunError: If a folder is not a run, or its stage 2 is not finished.
         SettingError: If a run reads several spectra.
-        DataError: If no query has a gallery image of its person.
+        DataError: If no query has a true match in the gallery.
         ImageError: If a chosen image cannot be read.
     """
     machine = machine or Machine()
@@ -128,25 +130,16 @@ def _encoder(run: Run) -> ImageEncoder:
 
 
 def _chosen(manifest: Manifest, people: int, seed: int) -> tuple[list[Sample], list[list[Sample]]]:
-    """Return a query of each chosen person, and the person's gallery images, by other cameras if there are any."""
-    gallery = manifest.part("gallery") if "gallery" in manifest.splits() else ()
-    rows: dict[str, list[Sample]] = {}
-    for row in gallery:
-        rows.setdefault(row.identity, []).append(row)
-    queries: dict[str, list[Sample]] = {}
-    for row in manifest.part("query") if "query" in manifest.splits() else ():
-        if rows.get(row.identity):
-            queries.setdefault(row.identity, []).append(row)
-    if not queries:
-        raise DataError(
-            f"{spelled(manifest.name)} has no query with a gallery image of its person.", "Name a run on other data."
-        )
-    draw, names = generator(seed, "saliency"), sorted(queries)
+    """Return a query of each chosen person, and its true hits in the gallery under the data's own protocol."""
+    query, gallery = sides(manifest, "query")
+    _, truth = checked_truth(labels_of(query), labels_of(gallery), "auto")
+    hits = {number: found for number in range(len(query)) if len(found := truth.hits(number))}
+    of_person: dict[str, list[int]] = {}
+    for number in hits:
+        of_person.setdefault(query.samples[number].identity, []).append(number)
+    draw, names = generator(seed, "saliency"), sorted(of_person)
     order = torch.randperm(len(names), generator=draw)[:people].sort().values.tolist()
-    chosen = [queries[names[person]] for person in order]
+    chosen = [of_person[names[person]] for person in order]
     picked = [own[int(torch.randint(len(own), (), generator=draw))] for own in chosen]
-    matches = []
-    for query in picked:
-        own = rows[query.identity]
-        matches.append([row for row in own if row.camera != query.camera] or own)
-    return picked, matches
+    matches = [[gallery.samples[row] for row in hits[number].tolist()] for number in picked]
+    return [query.samples[number] for number in picked], matches

@@ -132,12 +132,12 @@ class Stage1Input:
         (half, _), (kept, seconds) = (step_cost(task, batch, key) for batch in batches)
         sizes = [len(batch.rows) for batch in batches]
         each = (kept - half) / max(1, sizes[1] - sizes[0])  # bytes of an image; weights that are kept count once
-        size, batch = min(settings.batch_size, len(self.rows.images)), batches[1]
+        size = min(settings.batch_size, len(self.rows.images))
         weights = sum(value.numel() * 4 for value in self.clip.image.parameters()) * 4
         memory = (kept + each * (size - sizes[1]) + weights) / 1e9
-        time = duration(seconds / len(batch.rows) * len(self.rows.images) * settings.epochs)
+        time = duration(seconds / sizes[1] * len(self.rows.images) * settings.epochs)
         return (
-            f"The image encoder learns too. Judged from {len(batch.rows)} images, a step of {size} needs "
+            f"The image encoder learns too. Judged from {sizes[1]} images, a step of {size} needs "
             f"{memory:,.1f} GB (activations, weights, gradients, averages), and {settings.epochs} epochs take {time}. "
             "A smaller --batch-size needs less memory."
         )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from scing_cli.core.errors import SettingError
 from scing_cli.core.workflows.paper.gap_plot import UMAP_AXES, GapPanel, Plane, gap_picture, gap_plane, umap_plane
+from scing_cli.core.workflows.paper.modality_gap import measure_gaps
 
 
 def clouds(seed: int, *, gap: float, count: int = 40, width: int = 9) -> tuple[np.ndarray, np.ndarray]:
@@ -117,4 +119,4 @@ def test_umap_draws_each_text_once_and_every_image(monkeypatch) -> None:
 def test_umap_says_how_to_install_it(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "umap", None)
     with pytest.raises(SettingError, match=r"--umap needs umap-learn"):
-        umap_plane(np.eye(3), np.eye(3), seed=0)
+        measure_gaps([Path("no run at all")], umap=True)  # before anything is read
