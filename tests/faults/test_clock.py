@@ -11,14 +11,11 @@ from pathlib import Path
 import pytest
 from artifacts import edit_run
 from faults.hostile import deadline
-from faults.test_full_disk import here
 from pipeline.conftest import FAST, MODEL
 
 from scing_cli.core.artifacts import run as runs
 from scing_cli.core.embeddings import openvino_embedder
 from scing_cli.core.index import GalleryIndex, write_lock
-
-__all__ = ["here"]
 
 DAY = 86_400 * 10**9  # ns
 PAST, FUTURE, FAR = -3650 * DAY, 3650 * DAY, 15 * 10**18  # before 1970; ten years ahead; the year 2445, beyond int64

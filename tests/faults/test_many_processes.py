@@ -13,13 +13,10 @@ import time
 import numpy as np
 import pytest
 from faults.killing import Command
-from faults.test_full_disk import here
 from faults.test_kill_embed import read_plainly
 from patience import HANG
 
 from scing_cli.core.index import Entry, GalleryIndex, disk, write_lock
-
-__all__ = ["here"]
 
 HOLD = "import sys, time; from pathlib import Path; from scing_cli.core.index import write_lock\n"
 HOLD += "with write_lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(1800)"

@@ -11,11 +11,9 @@ from pathlib import Path
 
 import pytest
 from faults.disks import read_only
-from faults.test_full_disk import here, refused, snapshot
+from faults.test_full_disk import refused, snapshot
 from patience import HANG
 from pipeline.conftest import FAST, MODEL
-
-__all__ = ["here"]
 
 
 @pytest.fixture

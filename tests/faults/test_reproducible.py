@@ -11,10 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from faults.test_full_disk import here, snapshot
+from faults.test_full_disk import snapshot
 from pipeline.conftest import FAST, MODEL
-
-__all__ = ["here"]
 
 TIMES = {  # all that may differ, by file: times, what names a run by its time, and digests over them
     "run.json": ("made", "self_digest"),

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from faults.killing import Command
-from faults.test_full_disk import here, snapshot
+from faults.test_full_disk import snapshot
 from patience import HANG
 from pipeline.conftest import FAST, MODEL
 
@@ -21,8 +21,6 @@ from scing_cli.core import observation_images
 from scing_cli.core.embeddings.openvino_embedder import OpenVinoEmbedder
 from scing_cli.core.synthetic import worker
 from scing_cli.core.workflows.embed import embed_gallery, partial_index
-
-__all__ = ["here"]
 
 
 @pytest.fixture
