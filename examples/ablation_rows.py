@@ -73,7 +73,7 @@ ROWS: Mapping[str, Row] = {
     "clip-reid": Row("CLIP-ReID", {"method": "clip-reid"}),
     "cocoop": Row("+ meta-net (CoCoOp)", {"method": "cocoop"}),
     "svip": Row("+ SVIP", _SVIP),
-    "svip-raw": Row("+ SVIP, raw V (R19)", {**_SVIP, "condition": "raw"}),
+    "svip-unit": Row("+ SVIP, V at unit length (R19)", {**_SVIP, "condition": "unit"}),
     "svip-token": Row("+ SVIP, token gate (R2)", {**_SVIP, "gate": "token"}),
     "scing": Row("+ SVIP + PDCA (SCING)", _SCING),
     "scing-both": Row("SCING, PDCA to images too (R20)", {**_SCING, "consistency_target": "both"}),

@@ -18,7 +18,7 @@ from scing_cli.core.encoders.attention import RunBlock
 from scing_cli.core.encoders.image import ImageFeatures
 from scing_cli.core.encoders.spectral import AnyImageEncoder
 from scing_cli.core.methods.task import IMAGES, NOTHING, PIXELS, Batch, Batches, Cached, Key, not_cached
-from scing_cli.core.methods.visual_condition import UNIT, Condition
+from scing_cli.core.methods.visual_condition import Condition
 from scing_cli.core.runtime import Advance, Reporter, autocast, generator, to_device
 
 LARGE = 100e6  # bytes: the note names the memory of a bank from this size on
@@ -198,7 +198,7 @@ class Perturbation:
     views: Views
     dropout: float
     weight: float
-    condition: Condition = UNIT
+    condition: Condition
     target: str = "text"
 
     def __call__(self, batch: Batch, key: Key) -> Tensor:

@@ -26,9 +26,6 @@ class Condition:
         return unit if self.length == 1 else self.length * unit
 
 
-UNIT = Condition()
-
-
 def condition_of(setting: str) -> Condition:
     """Return what a checked setting names: `unit`, `raw`, or `unit:N` for vectors of length N.
 

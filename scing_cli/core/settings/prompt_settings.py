@@ -130,12 +130,12 @@ class PromptSettings(Schedule):
         str,
         AfterValidator(known_condition),
         Setting(
-            "V that conditions the prompts: at unit length, as it is, or at length N.",
+            "V that conditions the prompts: as it is, at unit length, or at length N.",
             METHOD,
-            metavar="unit|raw|unit:N",
+            metavar="raw|unit|unit:N",
             methods=CONDITIONED,
-        ),
-    ] = "unit"
+        ).with_default("method", "cocoop", default="unit"),
+    ] = "raw"
     negatives: Annotated[
         Literal["own", "query"],
         Setting(

@@ -8,6 +8,7 @@ and perturbs every image twice; occlusion is left out, which is to the usual way
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import math
 import random
@@ -29,7 +30,6 @@ from torch.utils.data import DataLoader, Dataset
 from gpu_parts.ground import Ground, shared_room
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.encoders.image import ImageEncoder
-from scing_cli.core.methods.perturbed_views import Perturbation
 from scing_cli.core.methods.task import Batch
 from scing_cli.core.settings import VisualSettings
 
@@ -154,7 +154,7 @@ def visual_step(ground: Ground, encoder: ImageEncoder, texts: Tensor, labels: Te
 def usual_tuning(task: UsualTuning) -> UsualTuning:
     """Have the views of stage 1's usual way made by workers."""
     views = SeenViews(ImageTower(task.towers.visual))
-    task.perturbation = Perturbation(views, task.perturbation.dropout, task.perturbation.weight)
+    task.perturbation = dataclasses.replace(task.perturbation, views=views)
     return task
 
 

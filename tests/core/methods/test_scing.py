@@ -18,6 +18,7 @@ from scing_cli.core.methods.perturbed_views import FreshViews, Perturbation, Vie
 from scing_cli.core.methods.prompts import PromptLearner
 from scing_cli.core.methods.scing import SelectiveVisualPrompt
 from scing_cli.core.methods.task import Batch
+from scing_cli.core.methods.visual_condition import Condition
 from scing_cli.core.settings import PromptSettings, VisualSettings
 
 SVIP = functools.partial(SelectiveVisualPrompt, fused_tokens=2, gate="channel")
@@ -131,7 +132,9 @@ def test_views_are_two_fresh_draws_of_the_key_alone():
     assert not torch.allclose(first, second)
     assert torch.equal(views_of(task, KEY), torch.cat([first, second]))
     assert not torch.allclose(views_of(task, (0, "test", 0, 1))[:6], first)
-    torch.testing.assert_close(first.norm(dim=1), torch.ones(6))
+    assert (first.norm(dim=1) - 1).abs().min() > 1e-3  # the default leaves V as it is (R19)
+    unit, _ = views_of(prompt_task(tiny_clip(), condition="unit"), KEY).split(6)
+    torch.testing.assert_close(unit, F.normalize(first, dim=1))
 
 
 def test_views_leave_no_graph_and_v_is_not_perturbed():
@@ -142,16 +145,17 @@ def test_views_leave_no_graph_and_v_is_not_perturbed():
 
 def test_dropout_drops_its_share_and_keeps_the_mean():
     views = FreshViews(ViewEncoder(tiny_clip().image, Augmentation(), "fp32"))
-    perturbation = Perturbation(views, 0.5, 1.0)
+    perturbation = Perturbation(views, 0.5, 1.0, Condition())
     dropped = perturbation.drop(torch.ones(400, 64), KEY)
     assert float((dropped == 0).float().mean()) == pytest.approx(0.5, abs=0.02)
     assert float(dropped.mean()) == pytest.approx(1.0, abs=0.03)
-    assert torch.equal(Perturbation(views, 0.0, 1.0).drop(torch.ones(3, 4), KEY), torch.ones(3, 4))
+    assert torch.equal(Perturbation(views, 0.0, 1.0, Condition()).drop(torch.ones(3, 4), KEY), torch.ones(3, 4))
 
 
+@pytest.mark.parametrize("condition", ["raw", "unit"])
 @pytest.mark.parametrize("kind", ["mean-condition", "mean-text"])
-def test_identity_texts_follow_reading_6(kind):
-    task = prompt_task(tiny_clip())
+def test_identity_texts_follow_reading_6(kind, condition):
+    task = prompt_task(tiny_clip(), condition=condition)
     with torch.no_grad():
         for value in task.prompts.parameters():
             value.copy_(torch.randn_like(value) * 0.2)
@@ -160,8 +164,9 @@ def test_identity_texts_follow_reading_6(kind):
         own = features()[identity * 2 : identity * 2 + 2]
         label = torch.tensor([identity])
         if kind == "mean-condition":
-            mean = torch.from_numpy(oracle.unit(own.double().numpy().mean(0))).float()
-            expected = task.texts(label, mean[None])[0][0]
+            mean = own.double().numpy().mean(0)
+            scaled = torch.from_numpy(mean if condition == "raw" else oracle.unit(mean)).float()
+            expected = task.texts(label, scaled[None])[0][0]
         else:
             texts = torch.stack([task.texts(label, one[None])[0][0] for one in own])
             expected = F.normalize(texts.mean(0), dim=0)
