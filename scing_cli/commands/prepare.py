@@ -27,6 +27,7 @@ def prepare(
     wording: world_options.Wording = None,
     spectra: world_options.Spectra = None,
     night: world_options.Night = None,
+    look: world_options.Look = None,
     device: options.UnusedDevice = "auto",
     precision: options.UnusedPrecision = "auto",
     seed: options.Seed = 0,
@@ -49,6 +50,7 @@ def prepare(
             "wording": wording,
             "spectra": spectra,
             "night": night,
+            "look": look,
         },
     )
     if synthetic:

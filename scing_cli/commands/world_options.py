@@ -54,3 +54,11 @@ Spectra = Annotated[
 Night = Annotated[
     bool | None, _synthetic("--night", text="With --spectra: make visible images dark and noisy, as at night.")
 ]
+Look = Annotated[
+    str | None,
+    _synthetic(
+        "--look",
+        text="drawn, lifelike for bodies, light and sensors as in photographs, or unmet for the same by cameras that "
+        "differ from all of those (default: drawn).",
+    ),
+]

@@ -56,6 +56,18 @@ class Canvas:
         self._marker = ImageDraw.Draw(self.parts)
         self._marks = marks
 
+    def repaint(self, picture: Image.Image) -> None:
+        """Put another picture in the place of this one; the parts stay."""
+        self.picture = picture
+        self._brush = ImageDraw.Draw(picture)
+
+    def mark(self, parts: Bytes, where: npt.NDArray[np.bool_]) -> None:
+        """Note what the pixels show, as values of `Part` (H, W), at the places given."""
+        if self._marks:
+            found = np.where(where, parts, np.asarray(self.parts))
+            self.parts = Image.fromarray(found.astype(np.uint8))
+            self._marker = ImageDraw.Draw(self.parts)
+
     def polygon(self, points: Sequence[Point], rgb: RGB, part: Part) -> None:
         """Fill a polygon."""
         self._brush.polygon(points, fill=rgb)

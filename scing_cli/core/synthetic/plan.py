@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 from scing_cli.core.synthetic.cameras import Camera, draw_cameras
 from scing_cli.core.synthetic.dice import chance, dice
+from scing_cli.core.synthetic.lifelike import RANGES, LifelikeCamera, draw_lifelike_cameras, render_lifelike
 from scing_cli.core.synthetic.people import Person, draw_people
 from scing_cli.core.synthetic.spectral_cameras import in_spectrum
 from scing_cli.core.synthetic.views import render_spectrum, render_view
@@ -16,6 +17,8 @@ from scing_cli.core.synthetic.views import render_spectrum, render_view
 TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
 FOLDERS = (TRAIN, QUERY, GALLERY)
 SPLITS: Mapping[str, str] = MappingProxyType({TRAIN: "train", QUERY: "query", GALLERY: "gallery"})
+DRAWN = "drawn"
+LOOKS = (DRAWN, *RANGES)  # how people and cameras look
 SPECTRAL_FOLDERS: Mapping[str, str] = MappingProxyType({"rgb": "RGB", "nir": "NI", "tir": "TI"})
 """Spectrum -> the folder of its images in each part of a data set of several spectra."""
 
@@ -34,6 +37,7 @@ class Settings:
     wording: str = ""
     spectra: tuple[str, ...] = ()
     night: bool = False
+    look: str = DRAWN
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -50,7 +54,7 @@ class Shot:
     identity: int
     person: Person
     camera_number: int
-    camera: Camera
+    camera: Camera | LifelikeCamera
     index: int
     occluded: bool
 
@@ -75,7 +79,7 @@ def plan(settings: Settings) -> Iterator[Shot]:
     Training people are numbered 1 to N, test people from N + 1 on. Queries have the index 1, gallery images the indices
     after it.
     """
-    cameras = list(enumerate(draw_cameras(settings.cameras, "world", settings.seed), start=1))
+    cameras = list(enumerate(_cameras(settings), start=1))
     images = settings.images_per_camera
     parts = ((TRAIN, 0, range(1, 1 + images)), (QUERY, 1, range(1, 2)), (GALLERY, 1, range(2, 2 + images)))
     for folder, test, indices in parts:
@@ -91,20 +95,32 @@ def plan(settings: Settings) -> Iterator[Shot]:
                     yield Shot(folder, identity, person, number, camera, index, occluded)
 
 
+def _cameras(settings: Settings) -> Sequence[Camera | LifelikeCamera]:
+    key = ("world", settings.seed)
+    if settings.look == DRAWN:
+        return draw_cameras(settings.cameras, *key)
+    return draw_lifelike_cameras(settings.cameras, *key, look=settings.look)
+
+
 def draw_shot(folder: Path, settings: Settings, shot: Shot) -> list[str]:
     """Write one image, or one for each spectrum, into the folder of the data set and return the captions.
 
     Images of several spectra have no captions.
     """
     key = ("world", settings.seed, shot.identity, shot.camera_number, shot.index)
-    for spectrum in settings.spectra:
-        place = ("world", settings.seed, "camera", shot.camera_number)
-        camera = in_spectrum(shot.camera, spectrum, *place, night=settings.night)
-        (folder / shot.path_in(spectrum)).write_bytes(
-            render_spectrum(shot.person, camera, *key, occluded=shot.occluded)
-        )
+    if isinstance(shot.camera, Camera):
+        for spectrum in settings.spectra:
+            place = ("world", settings.seed, "camera", shot.camera_number)
+            camera = in_spectrum(shot.camera, spectrum, *place, night=settings.night)
+            (folder / shot.path_in(spectrum)).write_bytes(
+                render_spectrum(shot.person, camera, *key, occluded=shot.occluded)
+            )
     if settings.spectra:
         return []
-    result = render_view(shot.person, shot.camera, *key, occluded=shot.occluded, wording=settings.wording)
+    occluded, wording = shot.occluded, settings.wording
+    if isinstance(shot.camera, LifelikeCamera):
+        result = render_lifelike(shot.person, shot.camera, *key, occluded=occluded, wording=wording)
+    else:
+        result = render_view(shot.person, shot.camera, *key, occluded=occluded, wording=wording)
     (folder / shot.path).write_bytes(result.jpeg)
     return [caption.text for caption in result.captions]

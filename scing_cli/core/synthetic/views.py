@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import io
 import math
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +25,8 @@ from scing_cli.core.synthetic.rig import Placement, Pose, Rig
 from scing_cli.core.synthetic.scenes import paint_scene
 
 LEAST_HIDDEN, MOST_HIDDEN = 0.3, 0.6
+DrawThing = Callable[..., tuple[Layer, np.random.Generator]]
+"""Key -> something to put in front of the person, and the generator that drew it."""
 _TRIES = 12  # things to try in front of the person before a plain wall
 
 
@@ -78,7 +82,7 @@ def render_view(
             does not depend on it.
     """
     canvas, pose, hidden = _compose(person, camera, key, occluded=occluded)
-    seen = Seen(_count_parts(canvas), pose.yaw, camera.clarity)
+    seen = Seen(count_parts(canvas), pose.yaw, camera.clarity)
     captions = write_captions(person, seen, *key, wording=wording)
     return Rendering(_record(canvas, camera, dice(*key, "light")), captions, hidden)
 
@@ -112,16 +116,17 @@ def _compose(
     if camera.spectrum != "tir":
         _draw_shadow(canvas, placement)
     draw_figure(canvas, Rig(dressed(person, camera.spectrum), pose, placement))
-    body = _shown(canvas)
+    body = shown(canvas)
+    thing = functools.partial(_thing, camera, placement)
     if occluded:
-        _hide(canvas, camera, placement, key)
+        hide(canvas, thing, _seen(Image.new("RGB", SIZE, camera.scene.accent), camera), *key)
     elif chance(rng, camera.occluded):
-        _cover_some(canvas, camera, placement, (*key, "thing"))
-    return canvas, pose, 1 - int(_shown(canvas).sum()) / max(1, int(body.sum()))
+        cover_some(canvas, thing, *key, "thing")
+    return canvas, pose, 1 - int(shown(canvas).sum()) / max(1, int(body.sum()))
 
 
 def _record(canvas: Canvas, camera: Camera, light: np.random.Generator) -> bytes:
-    person = Image.fromarray(_shown(canvas).astype(np.uint8) * 255)
+    person = Image.fromarray(shown(canvas).astype(np.uint8) * 255)
     return compress(develop(canvas.picture, person, camera, light), camera, light)
 
 
@@ -181,7 +186,7 @@ def _draw_shadow(canvas: Canvas, placement: Placement) -> None:
     )
 
 
-def _thing(camera: Camera, placement: Placement, key: tuple[int | str, ...]) -> tuple[Layer, np.random.Generator]:
+def _thing(camera: Camera, placement: Placement, *key: int | str) -> tuple[Layer, np.random.Generator]:
     """Return something to put in front of the person, and the generator that drew it."""
     rng = dice(*key)
     kind = draw_thing(rng)
@@ -196,39 +201,39 @@ def _thing(camera: Camera, placement: Placement, key: tuple[int | str, ...]) -> 
     return passer_by(stranger, rng), rng
 
 
-def _cover_some(canvas: Canvas, camera: Camera, placement: Placement, key: tuple[int | str, ...]) -> None:
-    """Hide a part of the person, seldom more than a third."""
-    layer, rng = _thing(camera, placement, key)
-    share = slide_in(layer, _shown(canvas), between(rng, 0.08, 0.35))
+def cover_some(canvas: Canvas, thing: DrawThing, *key: int | str) -> None:
+    """Hide a part of the person, seldom more than a third, behind a thing that `thing` draws."""
+    layer, rng = thing(*key)
+    share = slide_in(layer, shown(canvas), between(rng, 0.08, 0.35))
     cover(canvas, layer, share)
 
 
-def _hide(canvas: Canvas, camera: Camera, placement: Placement, key: tuple[int | str, ...]) -> None:
-    """Hide 30-60 % of the person: try several things and, if none fits, draw a plain wall."""
-    body = _shown(canvas)
+def hide(canvas: Canvas, thing: DrawThing, wall: Image.Image, *key: int | str) -> None:
+    """Hide 30-60 % of the person: try several things that `thing` draws and, if none fits, put a wall there."""
+    body = shown(canvas)
     total = int(body.sum())
     for attempt in range(_TRIES):
-        layer, rng = _thing(camera, placement, (*key, "hide", attempt))
+        layer, rng = thing(*key, "hide", attempt)
         share = slide_in(layer, body, between(rng, LEAST_HIDDEN + 0.04, MOST_HIDDEN - 0.04))
         trial = Canvas(canvas.picture.copy())
         trial.parts = canvas.parts.copy()
         cover(trial, layer, share)
-        if LEAST_HIDDEN <= 1 - int(_shown(trial).sum()) / total <= MOST_HIDDEN:
-            canvas.picture, canvas.parts = trial.picture, trial.parts
+        if LEAST_HIDDEN <= 1 - int(shown(trial).sum()) / total <= MOST_HIDDEN:
+            canvas.repaint(trial.picture)
+            canvas.parts = trial.parts
             return
     from_below = np.cumsum(body.sum(axis=1)[::-1])[::-1] / total  # (H,), share of the body in this row and below
     row = int(np.argmin(np.abs(from_below - 0.45)))
-    wall = _seen(Image.new("RGB", SIZE, camera.scene.accent), camera)
     cover(canvas, Layer(wall, Image.new("L", SIZE, 255), (0, row), (0, row)), 1.0)
 
 
-def _shown(canvas: Canvas) -> npt.NDArray[np.bool_]:
+def shown(canvas: Canvas) -> npt.NDArray[np.bool_]:
     """Return where the person is visible: bool, shape (height, width) of the canvas."""
     shown: npt.NDArray[np.bool_] = np.asarray(canvas.parts) != int(Part.SCENE)
     return shown
 
 
-def _count_parts(canvas: Canvas) -> dict[Part, int]:
+def count_parts(canvas: Canvas) -> dict[Part, int]:
     """Return the number of final pixels that show each part."""
     counts = np.bincount(np.asarray(canvas.parts)[::SCALE, ::SCALE].reshape(WIDTH * HEIGHT), minlength=len(Part))
     return {part: int(counts[part]) for part in Part}

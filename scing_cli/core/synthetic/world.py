@@ -31,7 +31,7 @@ from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter, default_workers
 from scing_cli.core.spectra import COLUMNS, VISIBLE, parse_spectra
 from scing_cli.core.synthetic.captions import WORDINGS
-from scing_cli.core.synthetic.plan import FOLDERS, SPLITS, Settings, Shot, plan
+from scing_cli.core.synthetic.plan import DRAWN, FOLDERS, LOOKS, SPLITS, Settings, Shot, plan
 from scing_cli.core.synthetic.worker import draw_all
 
 OBSERVATIONS = "observations.csv"
@@ -61,6 +61,7 @@ def write_world(
     wording: str | None = None,
     spectra: Sequence[str] = (),
     night: bool = False,
+    look: str = DRAWN,
     seed: int = 0,
     workers: int | None = None,
     reporter: Reporter = LIBRARY_REPORTER,
@@ -82,6 +83,8 @@ def write_world(
         spectra: Keys of `SPECTRA`, for one registered image per spectrum and no captions; by default Market-1501's
             layout.
         night: Whether visible images are dark and noisy; needs `spectra`. Images of the other spectra stay the same.
+        look: `drawn`; `lifelike` for bodies, light, cloth, places and sensors that look like photographs, in files of
+            different sizes; or `unmet`, the same by cameras whose settings lie outside the ranges of `lifelike`.
         seed: Decides all random draws.
         workers: Number of processes; the default depends on the number of cores.
         reporter: Receives the progress.
@@ -106,6 +109,10 @@ def write_world(
         raise SettingError(f"--wording {wording}: images of several spectra get no captions.", "Leave --wording out.")
     if night and not spectra:
         raise SettingError("--night needs --spectra.", "Add --spectra rgb,nir,tir, or leave --night out.")
+    if look not in LOOKS:
+        raise SettingError(f"--look {look}: not a look.", f"Give one of: {', '.join(LOOKS)}.")
+    if spectra and look != DRAWN:
+        raise SettingError(f"--look {look}: images of several spectra are drawn.", "Leave --look or --spectra out.")
     target = folder.absolute()
     if target.is_symlink() or (target.exists() and not target.is_dir()):
         raise DataError(f"{folder} is not a folder.", "Name a new folder for the synthetic data set.")
@@ -125,6 +132,7 @@ def write_world(
             wording or "",
             spectra,
             night,
+            look,
         )
         return _write(target, settings, workers or default_workers(), reporter)
     except OSError as error:

@@ -26,6 +26,7 @@ def draw_world(
     wording: str | None = None,
     spectra: str | None = None,
     night: bool = False,
+    look: str = "drawn",
     seed: int = 0,
     output: StrPath | None = None,
     workers: int | None = None,
@@ -45,6 +46,7 @@ def draw_world(
         spectra: Names of spectra with commas between them, for one image per spectrum and a CSV; by default
             Market-1501's layout.
         night: Whether visible images are dark and noisy; needs `spectra`.
+        look: As for `write_world`.
         seed: Selects the data set.
         output: The manifest that `prepare` will write; checked before drawing starts.
         workers: Processes that draw.
@@ -73,6 +75,7 @@ def draw_world(
         wording=wording,
         spectra=chosen,
         night=night,
+        look=look,
         seed=seed,
         workers=threads,
         reporter=reporter,
