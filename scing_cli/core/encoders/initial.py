@@ -18,6 +18,7 @@ from scing_cli.core.runtime import default_workers, draw_seed
 
 # The upper limit, which CLIP's training reaches. An untrained CLIP's 14.3 makes the softmax too flat for R4 and R7.
 LOGIT_SCALE = 100.0
+WORD_SPREAD = 0.02
 
 
 def fill_image(encoder: ImageEncoder, seed: int) -> None:
@@ -36,12 +37,19 @@ def fill_image(encoder: ImageEncoder, seed: int) -> None:
 def fill_text(encoder: TextEncoder, seed: int) -> None:
     """Draw all weights of a text tower on the CPU; global random generators are not used."""
     embeddings: list[tuple[Tensor, float]] = [
-        (encoder.token_embedding.weight, 0.02),
+        (encoder.token_embedding.weight, WORD_SPREAD),
         (encoder.positional_embedding, 0.01),
         (encoder.text_projection, encoder.width**-0.5),
     ]
     _level(encoder)
     _draw([*embeddings, *_blocks(encoder, encoder.width)], seed, "text")
+
+
+def word_vectors(count: int, width: int) -> Tensor:
+    """Return the word vectors that `fill_text` draws with seed 0, (count, width) float32: equal on every machine."""
+    table = torch.empty(count, width)
+    _draw([(table, WORD_SPREAD)], 0, "text")
+    return table
 
 
 @torch.no_grad()

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from scing_cli.core.encoders.archive import is_archive, read_archive
 from scing_cli.core.encoders.checkpoint import read_checkpoint
+from scing_cli.core.encoders.compact_words import with_all_words
 from scing_cli.core.encoders.foreign_files import appearance, fitting_models, not_a_clip, told_by_start, without_tensors
 from scing_cli.core.encoders.weight_names import Named, check_arrays, clip_names, has_sizes
 from scing_cli.core.errors import WeightsError, one_line, spelled
@@ -73,6 +74,7 @@ def read_weights(path: Path) -> Named:
         raise without_tensors(path, found)
     try:
         layout, tensors, _ = clip_names(given)
+        tensors = with_all_words(tensors)
     except ValueError as error:
         raise _not_weights(path, error) from error
     foreign = not layout and not any(name.startswith("visual.") for name in tensors)
