@@ -7,10 +7,10 @@ import numpy as np
 from scing_cli.core.synthetic.canvas import Part
 from scing_cli.core.synthetic.dice import around, between, dice
 from scing_cli.core.synthetic.lifelike.carried import bag_points
-from scing_cli.core.synthetic.lifelike.garments import draw_gloss, on_sleeve, on_top, woven, wrinkled
+from scing_cli.core.synthetic.lifelike.garments import draw_gloss, on_sleeve, on_top
 from scing_cli.core.synthetic.lifelike.hair import head_points
 from scing_cli.core.synthetic.lifelike.legs import lower_points
-from scing_cli.core.synthetic.lifelike.making import COAT, Making, across, ahead, profile, rows, skin
+from scing_cli.core.synthetic.lifelike.making import COAT, Making, across, ahead, profile, rows
 from scing_cli.core.synthetic.lifelike.skeleton import Skeleton
 from scing_cli.core.synthetic.lifelike.surfaces import Points, ellipsoid, limb, tube
 from scing_cli.core.synthetic.palette import scaled
@@ -19,7 +19,9 @@ from scing_cli.core.synthetic.people import Person
 SLEEVE_OVERLAP = 0.01
 
 
-def body_points(person: Person, bones: Skeleton, spacing: float, rng: np.random.Generator) -> Points:
+def body_points(
+    person: Person, bones: Skeleton, spacing: float, rng: np.random.Generator, *, cloth: bool = True
+) -> Points:
     """Return the points of a person, in body axes.
 
     Args:
@@ -27,9 +29,10 @@ def body_points(person: Person, bones: Skeleton, spacing: float, rng: np.random.
         bones: The joints.
         spacing: Greatest distance of neighbouring points, in statures.
         rng: Decides the folds of cloth in this image.
+        cloth: Whether cloth has folds and uneven colours.
     """
-    make = Making(person, bones, spacing, dice("lifelike", repr(person)), rng)
-    clouds = [*_trunk(make), *_arms(make), *lower_points(make), *head_points(person, bones, spacing, rng)]
+    make = Making(person, bones, spacing, dice("lifelike", repr(person)), rng, cloth)
+    clouds = [*_trunk(make), *_arms(make), *lower_points(make), *head_points(make)]
     clouds += bag_points(make)
     return Points.joined(clouds)
 
@@ -51,14 +54,14 @@ def _trunk(make: Making) -> list[Points]:
         )
     power = between(make.own, 2.1, 2.7)
     grid = tube(line, across(bones), (wide, deep), make.spacing, power=power)
-    grid = wrinkled(grid, make.rng, between(make.own, 0.0015, 0.007) + 0.25 * top.cut.ease)
+    grid = make.folded(grid, between(make.own, 0.0015, 0.007) + 0.25 * top.cut.ease)
     colours, parts = on_top(top, grid)
     cut = grid.places[..., 1] if hem <= COAT else None
     where = None
     if cut is not None:
         lowest = bones.chest[1] + hem * (bones.pelvis[1] - bones.chest[1]) + 0.02
         where = cut < lowest
-    clouds = [grid.points(woven(colours, grid, make.own), parts, gloss=draw_gloss(make.own), where=where)]
+    clouds = [grid.points(make.dyed(colours, grid), parts, gloss=draw_gloss(make.own), where=where)]
     clouds += _collar(make)
     return clouds
 
@@ -77,15 +80,12 @@ def _collar(make: Making) -> list[Points]:
     if top.cut.hood:
         middle = bones.neck - bones.trunk[2] * 0.04 + bones.trunk[1] * 0.014
         hood = ellipsoid(middle, bones.trunk, (0.066, 0.036, 0.036), make.spacing)
-        hood = wrinkled(hood, make.rng, 0.005)
-        clouds.append(hood.points(woven(top.shade.rgb, hood, make.own), Part.TOP))
+        hood = make.folded(hood, 0.005)
+        clouds.append(hood.points(make.dyed(top.shade.rgb, hood), Part.TOP))
     if person.scarf:
-        scarf = wrinkled(
-            ellipsoid(bones.neck + bones.trunk[2] * 0.006, bones.trunk, (0.06, 0.026, 0.055), make.spacing),
-            make.rng,
-            0.007,
-        )
-        clouds.append(scarf.points(woven(person.scarf.rgb, scarf, make.own), Part.SCARF))
+        ball = ellipsoid(bones.neck + bones.trunk[2] * 0.006, bones.trunk, (0.06, 0.026, 0.055), make.spacing)
+        scarf = make.folded(ball, 0.007)
+        clouds.append(scarf.points(make.dyed(person.scarf.rgb, scarf), Part.SCARF))
     return clouds
 
 
@@ -103,18 +103,18 @@ def _arms(make: Making) -> list[Points]:
         if hidden < 0.9:
             clouds.append(
                 bare.points(
-                    skin(person.head.skin, bare, make.rng),
+                    make.dyed(person.head.skin, bare, 0.6),
                     Part.BARE_ARM,
                     where=rows(bare, hidden - SLEEVE_OVERLAP, 1),
                 )
             )
         if hidden:
             sleeve = limb(path, radii + ease + (0.006 if hidden < 0.5 else 0.0), front, make.spacing, cap=True)
-            sleeve = wrinkled(sleeve, make.rng, folds)
-            colours = woven(on_sleeve(top, sleeve), sleeve, make.own)
+            sleeve = make.folded(sleeve, folds)
+            colours = make.dyed(on_sleeve(top, sleeve), sleeve)
             clouds.append(sleeve.points(colours, Part.SLEEVE, where=rows(sleeve, 0, hidden)))
         way = (joints[2] - joints[1]) / np.linalg.norm(joints[2] - joints[1])
         axes = np.stack([np.cross(way, front), way, front]).astype(np.float32)
         hand = ellipsoid(joints[2] + way * 0.026, axes, (0.012, 0.034, 0.02), make.spacing)
-        clouds.append(hand.points(skin(person.head.skin, hand, make.rng), Part.SKIN))
+        clouds.append(hand.points(make.dyed(person.head.skin, hand, 0.6), Part.SKIN))
     return clouds

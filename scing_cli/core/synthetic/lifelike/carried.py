@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from scing_cli.core.synthetic.canvas import Part
-from scing_cli.core.synthetic.lifelike.garments import draw_gloss, woven, wrinkled
+from scing_cli.core.synthetic.lifelike.garments import draw_gloss
 from scing_cli.core.synthetic.lifelike.making import Making
 from scing_cli.core.synthetic.lifelike.noise import Floats
 from scing_cli.core.synthetic.lifelike.surfaces import Points, ellipsoid, limb
@@ -63,8 +63,8 @@ def bag_points(make: Making) -> list[Points]:
 
 def _box(make: Making, middle: Floats, axes: Floats, half: tuple[float, float, float]) -> list[Points]:
     bag, own = make.person.bag, make.own
-    body = wrinkled(ellipsoid(middle.astype(np.float32), axes, half, make.spacing, power=4.0), own, 0.003)
-    colours = woven(bag.shade.rgb, body, own)
+    body = make.folded(ellipsoid(middle.astype(np.float32), axes, half, make.spacing, power=4.0), 0.003)
+    colours = make.dyed(bag.shade.rgb, body)
     pocket = (
         (body.down[:, None] > 0.5) & (body.down[:, None] < 0.85) & (np.abs(np.abs(body.turn) - np.pi)[None, :] < 0.6)
     )

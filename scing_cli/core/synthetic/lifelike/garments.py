@@ -1,4 +1,4 @@
-"""How cloth looks from near: weave, wear, patterns and folds, as colours on the grids of surfaces."""
+"""Patterns of garments, as colours on the grids of surfaces."""
 
 from __future__ import annotations
 
@@ -6,29 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from scing_cli.core.synthetic.dice import between, chance
-from scing_cli.core.synthetic.lifelike.noise import FIELDS, Floats, around_tube, creases, natural
+from scing_cli.core.synthetic.lifelike.noise import Floats
 from scing_cli.core.synthetic.lifelike.surfaces import Bytes, Grid
-from scing_cli.core.synthetic.palette import RGB
 from scing_cli.core.synthetic.textures import COLUMNS, cloth
 from scing_cli.core.synthetic.wardrobe import Bottom, Top
-
-
-def wrinkled(grid: Grid, rng: np.random.Generator, depth: float) -> Grid:
-    """Return a tube of cloth with folds of about this depth, in statures; other folds at every call."""
-    rows, columns = grid.shape
-    field = around_tube(creases(int(rng.integers(FIELDS))), rows, columns, rng)
-    if chance(rng, 0.5):
-        field = (field + around_tube(creases(int(rng.integers(FIELDS))), rows, columns, rng)) * 0.7
-    return grid.displaced(np.float32(depth) * field)
-
-
-def woven(rgb: Floats | Bytes | RGB, grid: Grid, own: np.random.Generator, strength: float = 1.0) -> Floats:
-    """Return the colour of cloth with uneven dye and wear, (rows, columns, 3); `own` belongs to the garment."""
-    rows, columns = grid.shape
-    field = around_tube(natural(int(own.integers(FIELDS))), rows, columns, own)
-    spread = np.float32(strength * float(own.gamma(1.5, 0.04)))
-    found: Floats = np.asarray(rgb, dtype=np.float32) * (1 + spread * np.clip(field, -2, 2))[..., None]
-    return found
 
 
 def on_top(top: Top, grid: Grid, share: tuple[float, float] = (0.0, 1.0)) -> tuple[Bytes, Bytes]:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from scing_cli.core.synthetic.canvas import Part
-from scing_cli.core.synthetic.lifelike.garments import woven
-from scing_cli.core.synthetic.lifelike.noise import FIELDS, Floats, around_tube, creases, natural
-from scing_cli.core.synthetic.lifelike.skeleton import Skeleton
+from scing_cli.core.synthetic.lifelike.making import Making
+from scing_cli.core.synthetic.lifelike.noise import Floats
 from scing_cli.core.synthetic.lifelike.surfaces import Grid, Points, ellipsoid, limb
 from scing_cli.core.synthetic.palette import RGB, mixed, scaled
-from scing_cli.core.synthetic.people import Head, Person
+from scing_cli.core.synthetic.people import Head
 
 WIDE, DEEP = 0.046, 0.055  # half-axes of the skull, in statures
 
 
-def head_points(person: Person, bones: Skeleton, spacing: float, rng: np.random.Generator) -> list[Points]:
+def head_points(make: Making) -> list[Points]:
     """Return the points of the head with hair and hat, in body axes."""
+    person, bones, spacing = make.person, make.bones, make.spacing
     tall = person.build.head * 0.5
     skull = ellipsoid(bones.head, bones.skull, (WIDE, tall, DEEP), spacing, power=2.15)
     clouds = [
@@ -43,8 +43,8 @@ def head_points(person: Person, bones: Skeleton, spacing: float, rng: np.random.
             spacing,
         )
         clouds.append(ear.points(np.array(scaled(person.head.skin, 0.92)), Part.SKIN))
-    clouds += _hair(person, bones, tall, spacing, rng)
-    clouds += _hat(person, bones, tall, spacing, rng)
+    clouds += _hair(make, tall)
+    clouds += _hat(make, tall)
     return clouds
 
 
@@ -72,19 +72,18 @@ def _face(head: Head, skull: Grid) -> Floats:
     return found
 
 
-def _hair(person: Person, bones: Skeleton, tall: float, spacing: float, rng: np.random.Generator) -> list[Points]:
-    head = person.head
+def _hair(make: Making, tall: float) -> list[Points]:
+    head, bones, spacing = make.person.head, make.bones, make.spacing
     if head.hair == "no":
         return []
     puff = head.volume * {"curly": 1.2, "long": 1.1}.get(head.hair, 1.06)
     middle = bones.head - bones.skull[1] * tall * 0.05 - bones.skull[2] * 0.006
     cap = ellipsoid(middle, bones.skull, (WIDE * puff, tall * (1 + (puff - 1) * 0.7), DEEP * puff), spacing)
     rough = {"curly": 0.008, "long": 0.002}.get(head.hair, 0.0025)
-    field = around_tube(creases(int(rng.integers(FIELDS))), *cap.shape, rng)
-    cap = cap.displaced(field * np.float32(rough))
+    cap = make.folded(cap, rough)
     line = 0.24 + 0.22 * head.fringe  # of the fringe; it falls to the ears and the nape
     low = np.interp(np.abs(cap.turn), (0.0, 0.9, 1.5, 2.2, np.pi), (line, line + 0.05, 0.56, 0.78, 0.84))
-    clouds = [cap.points(_strands(head, cap, rng), Part.HAIR, gloss=0.06, where=cap.down[:, None] < low[None, :])]
+    clouds = [cap.points(_strands(make, cap), Part.HAIR, gloss=0.06, where=cap.down[:, None] < low[None, :])]
     if head.hair == "long":
         length = 0.1 + 0.18 * max(0.0, head.volume - 0.9) / 0.3
         fall = np.stack(
@@ -97,8 +96,8 @@ def _hair(person: Person, bones: Skeleton, tall: float, spacing: float, rng: np.
         lock = limb(
             fall.astype(np.float32), (0.05 * head.volume, 0.054 * head.volume, 0.038), bones.skull[2], spacing, flat=0.6
         )
-        lock = lock.displaced(around_tube(creases(int(rng.integers(FIELDS))), *lock.shape, rng) * np.float32(0.004))
-        clouds.append(lock.points(_strands(head, lock, rng), Part.HAIR, gloss=0.06))
+        lock = make.folded(lock, 0.004)
+        clouds.append(lock.points(_strands(make, lock), Part.HAIR, gloss=0.06))
     elif head.hair == "tied":
         knot = bones.head - bones.skull[2] * (DEEP + 0.01) - bones.skull[1] * 0.02
         if head.fringe > 0.3:
@@ -106,25 +105,23 @@ def _hair(person: Person, bones: Skeleton, tall: float, spacing: float, rng: np.
             lock = limb(tail.astype(np.float32), (0.016, 0.02, 0.008), bones.skull[2], spacing)
         else:
             lock = ellipsoid(knot, bones.skull, (0.024, 0.022, 0.02), spacing)
-        clouds.append(lock.points(_strands(head, lock, rng), Part.HAIR, gloss=0.06))
+        clouds.append(lock.points(_strands(make, lock), Part.HAIR, gloss=0.06))
     return clouds
 
 
-def _strands(head: Head, grid: Grid, rng: np.random.Generator) -> Floats:
-    field = around_tube(natural(int(rng.integers(FIELDS))), *grid.shape, rng)
-    found: Floats = np.array(head.shade.rgb, dtype=np.float32) * (1 + 0.16 * np.clip(field, -2, 2))[..., None]
-    return found
+def _strands(make: Making, grid: Grid) -> Floats:
+    return make.dyed(make.person.head.shade.rgb, grid, 2.5)
 
 
-def _hat(person: Person, bones: Skeleton, tall: float, spacing: float, rng: np.random.Generator) -> list[Points]:
-    hat = person.hat
+def _hat(make: Making, tall: float) -> list[Points]:
+    hat, bones, spacing = make.person.hat, make.bones, make.spacing
     if not hat.kind:
         return []
     middle = bones.head - bones.skull[1] * tall * 0.1
     dome = ellipsoid(middle, bones.skull, (WIDE * 1.16, tall * 1.08, DEEP * 1.14), spacing, power=2.3)
     if hat.kind == "woolly hat":
-        dome = dome.displaced(around_tube(creases(int(rng.integers(FIELDS))), *dome.shape, rng) * np.float32(0.004))
-    colours = woven(hat.shade.rgb, dome, rng, 0.7)
+        dome = make.folded(dome, 0.004)
+    colours = make.dyed(hat.shade.rgb, dome, 0.7)
     if hat.kind != "cap":
         colours[(dome.down > 0.3) & (dome.down < 0.42)] = hat.band
     clouds = [dome.points(colours, Part.HAT, where=np.broadcast_to((dome.down < 0.42)[:, None], colours.shape[:2]))]
@@ -135,7 +132,7 @@ def _hat(person: Person, bones: Skeleton, tall: float, spacing: float, rng: np.r
         clouds.append(peak.points(np.array(scaled(hat.shade.rgb, 0.85)), Part.HAT))
     elif hat.kind == "sun hat":
         brim = ellipsoid(edge, bones.skull, (WIDE * 1.9, 0.006, DEEP * 1.8), spacing)
-        clouds.append(brim.points(woven(hat.shade.rgb, brim, rng, 0.7), Part.HAT))
+        clouds.append(brim.points(make.dyed(hat.shade.rgb, brim, 0.7), Part.HAT))
     elif hat.detail:
         knob = ellipsoid(middle - bones.skull[1] * (tall * 1.12), bones.skull, (0.018, 0.018, 0.018), spacing)
         clouds.append(knob.points(np.array(hat.band), Part.TRIM))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 
 from scing_cli.core.synthetic.canvas import Part
 from scing_cli.core.synthetic.dice import around, between
-from scing_cli.core.synthetic.lifelike.garments import on_leg, woven, wrinkled
-from scing_cli.core.synthetic.lifelike.making import COAT, Making, across, ahead, profile, rows, skin
-from scing_cli.core.synthetic.lifelike.surfaces import Grid, Points, limb, tube
+from scing_cli.core.synthetic.lifelike.garments import on_leg
+from scing_cli.core.synthetic.lifelike.making import COAT, Making, across, ahead, profile, rows
+from scing_cli.core.synthetic.lifelike.surfaces import Points, limb, tube
 
 
 def lower_points(make: Making) -> list[Points]:
@@ -24,7 +25,7 @@ def _waist(make: Making) -> list[Points]:
     bones, bottom = make.bones, make.person.bottom
     line, wide, deep = profile(make, 0.003)
     grid = tube(line[5:], across(bones), (wide[5:], deep[5:]), make.spacing, power=2.2)
-    colours = woven(bottom.shade.rgb, grid, make.own)
+    colours = make.dyed(bottom.shade.rgb, grid)
     if bottom.belt:
         colours[grid.down < 0.12] = bottom.belt
     clouds = [grid.points(colours, Part.LEGS)]
@@ -51,8 +52,8 @@ def _skirt(make: Making) -> Points:
     waves = (
         around(make.own, 0.0, 0.012) * np.cos(grid.turn * int(make.own.integers(6, 16)))[None, :] * grid.down[:, None]
     )
-    grid = wrinkled(grid.displaced(waves.astype(np.float32)), make.rng, 0.004)
-    return grid.points(woven(bottom.shade.rgb, grid, make.own), Part.LEGS)
+    grid = make.folded(grid.displaced(waves.astype(np.float32)), 0.004)
+    return grid.points(make.dyed(bottom.shade.rgb, grid), Part.LEGS)
 
 
 def _legs(make: Making) -> list[Points]:
@@ -74,15 +75,15 @@ def _legs(make: Making) -> list[Points]:
             socks = 1 - person.shoes.sock_height * 0.25
             clouds.append(
                 bare.points(
-                    skin(person.head.skin, bare, make.rng), part, where=rows(bare, max(0.0, length - 0.03), socks)
+                    make.dyed(person.head.skin, bare, 0.6), part, where=rows(bare, max(0.0, length - 0.03), socks)
                 )
             )
             clouds.append(bare.points(np.array(person.shoes.sock), Part.TRIM, where=rows(bare, socks, 1)))
         if length:
             leg = limb(path, radii + ease + 0.003, front, make.spacing)
-            leg = wrinkled(leg, make.rng, folds)
-            share = Grid(leg.places, leg.outwards, leg.down / min(1.0, length), leg.turn)
-            colours = woven(on_leg(bottom, share, side), leg, make.own)
+            leg = make.folded(leg, folds)
+            share = dataclasses.replace(leg, down=leg.down / min(1.0, length))
+            colours = make.dyed(on_leg(bottom, share, side), leg)
             clouds.append(leg.points(colours, Part.LEGS, where=rows(leg, 0, length)))
     return clouds
 

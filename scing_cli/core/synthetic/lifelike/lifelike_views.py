@@ -43,6 +43,7 @@ class LifelikeCamera:
         roll: Turn of the picture, radians.
         heading: Mean walking direction relative to the camera, radians.
         loose: Spread of the boxes around people, as a share of the box.
+        cloth: Whether cloth has folds and uneven colours.
         crowd: Share of images with a second person.
         occluded: Share of images with something in front of the person.
     """
@@ -55,6 +56,7 @@ class LifelikeCamera:
     roll: float
     heading: float
     loose: float
+    cloth: bool
     crowd: float
     occluded: float
 
@@ -130,6 +132,7 @@ def _draw_camera(key: tuple[int | str, ...], ranges: Ranges) -> LifelikeCamera:
         roll=around(rng, 0.0, 0.03),
         heading=between(rng, -math.pi, math.pi),
         loose=between(rng, 0.02, 0.1),
+        cloth=True,
         crowd=between(rng, 0.05, 0.35),
         occluded=between(rng, 0.05, 0.3),
     )
@@ -171,7 +174,8 @@ def see(figure: Figure, camera: LifelikeCamera, rng: np.random.Generator) -> Sig
     """Return how a camera sees a person; `rng` decides the folds of cloth."""
     standing, eye = figure.standing, Eye(camera.elevation, camera.distance, camera.roll)
     spacing = SPACING / (standing.unit * max(1.0, standing.stretch))
-    points = body_points(figure.person, Skeleton(figure.person.build, figure.posture), spacing, rng)
+    bones = Skeleton(figure.person.build, figure.posture)
+    points = body_points(figure.person, bones, spacing, rng, cloth=camera.cloth)
     upright, tilt = Eye(0.0, camera.distance, 0.0).turned(figure.posture.yaw), eye.turned(0.0)
     world = (points.places - np.array([0, 1, 0], dtype=np.float32)) @ upright.T  # the origin is between the feet
     view = world @ tilt.T

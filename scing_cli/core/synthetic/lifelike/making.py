@@ -7,10 +7,10 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from scing_cli.core.synthetic.lifelike.garments import woven
-from scing_cli.core.synthetic.lifelike.noise import Floats
+from scing_cli.core.synthetic.dice import chance
+from scing_cli.core.synthetic.lifelike.noise import FIELDS, Floats, around_tube, creases, natural
 from scing_cli.core.synthetic.lifelike.skeleton import Skeleton
-from scing_cli.core.synthetic.lifelike.surfaces import Grid
+from scing_cli.core.synthetic.lifelike.surfaces import Bytes, Grid
 from scing_cli.core.synthetic.palette import RGB
 from scing_cli.core.synthetic.people import Person
 
@@ -27,6 +27,7 @@ class Making:
         spacing: Greatest distance of neighbouring points, in statures.
         own: Generator of what belongs to the person: equal in all images.
         rng: Generator of this image: folds.
+        cloth: Whether cloth has folds and uneven colours.
     """
 
     person: Person
@@ -34,6 +35,22 @@ class Making:
     spacing: float
     own: np.random.Generator
     rng: np.random.Generator
+    cloth: bool = True
+
+    def folded(self, grid: Grid, depth: float) -> Grid:
+        """Return a tube of cloth with folds of about this depth, in statures; other folds at every call."""
+        field = around_tube(creases(int(self.rng.integers(FIELDS))), grid.shape, grid.spacing, self.rng)
+        if chance(self.rng, 0.5):
+            more = around_tube(creases(int(self.rng.integers(FIELDS))), grid.shape, grid.spacing, self.rng)
+            field = (field + more) * 0.7
+        return grid.displaced(np.float32(depth) * field) if self.cloth else grid
+
+    def dyed(self, rgb: Floats | Bytes | RGB, grid: Grid, strength: float = 1.0) -> Floats:
+        """Return the colour of cloth, skin or leather with uneven dye and wear, (rows, columns, 3)."""
+        field = around_tube(natural(int(self.own.integers(FIELDS))), grid.shape, grid.spacing, self.own)
+        spread = strength * float(self.own.gamma(1.5, 0.04)) if self.cloth else 0.0
+        found: Floats = np.asarray(rgb, dtype=np.float32) * (1 + np.float32(spread) * np.clip(field, -2, 2))[..., None]
+        return found
 
 
 def across(bones: Skeleton) -> tuple[Floats, Floats]:
@@ -101,8 +118,3 @@ def rows(grid: Grid, first: float, last: float) -> npt.NDArray[np.bool_]:
     """Return which points of a tube lie between two shares of its length."""
     inside = (grid.down >= first) & (grid.down <= last)
     return np.broadcast_to(inside[:, None], grid.shape)
-
-
-def skin(rgb: RGB, grid: Grid, rng: np.random.Generator) -> Floats:
-    """Return the colours of bare skin, (rows, columns, 3)."""
-    return woven(rgb, grid, rng, 0.6)

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scing_cli.core.synthetic.dice import Key, dice
+from scing_cli.core.synthetic.dice import dice
 
 Floats = npt.NDArray[np.floating[Any]]
 SIDE = 256  # pixels of a field; it continues at its opposite edges
+TEXELS = 200  # of a field per stature, on a body
 FIELDS = 12  # different fields of each kind
 
 
@@ -54,20 +55,26 @@ def creases(number: int) -> Floats:
     return found
 
 
-def around_tube(field: Floats, rows: int, columns: int, rng: np.random.Generator) -> Floats:
-    """Return a random part of a field for a tube, without a seam between last and first column: (rows, columns)."""
+def around_tube(field: Floats, shape: tuple[int, int], spacing: float, rng: np.random.Generator) -> Floats:
+    """Return a random part of a field for a tube, without a seam between last and first column.
+
+    Args:
+        field: (SIDE, SIDE).
+        shape: Rows and columns of the tube.
+        spacing: Distance of its points in statures: structures have the same size on tubes with few and many points.
+        rng: Decides which part.
+
+    Returns:
+        The part, of this shape.
+    """
     top, left = (int(value) for value in rng.integers(0, SIDE, 2))
-    down = (top + np.arange(rows)) % SIDE
-    across = left + np.arange(columns)
-    part = field[down[:, None], across[None, :] % SIDE]
+    rows, columns = shape
+    step = spacing * TEXELS
+    down = (top + np.arange(rows) * step).astype(np.int64) % SIDE
+    across = left + np.arange(columns) * step
+    part = field[down[:, None], across.astype(np.int64)[None, :] % SIDE]
     width = max(1, columns // 5)
     share = np.linspace(0, 1, width, dtype=np.float32)
-    before = field[down[:, None], (across[None, -width:] - columns) % SIDE]
+    before = field[down[:, None], (across[None, -width:] - columns * step).astype(np.int64) % SIDE]
     part[:, -width:] = part[:, -width:] * (1 - share) + before * share
     return part
-
-
-def some_field(kind: functools._lru_cache_wrapper[Floats], *key: int | str) -> Floats:
-    """Return one of the fields of a kind, as the key decides."""
-    whole: Key = (*key, "field")
-    return kind(int(dice(*whole).integers(FIELDS)))

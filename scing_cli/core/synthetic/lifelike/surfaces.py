@@ -58,12 +58,14 @@ class Grid:
         outwards: Directions in which cloth stands off, of unit length, (rows, columns, 3).
         down: (rows,), the way along the tube, 0 to 1.
         turn: (columns,), the angle around it, -pi to pi; 0 is the front.
+        spacing: Greatest distance of neighbouring points.
     """
 
     places: Floats
     outwards: Floats
     down: Floats
     turn: Floats
+    spacing: float
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -149,9 +151,8 @@ def tube(
     spread = wide[:, None, None] * sin[None, :, None] * sides[0][:, None]
     spread = spread + deep[:, None, None] * cos[None, :, None] * sides[1][:, None]
     length = np.sqrt(np.einsum("rci,rci->rc", spread, spread))[..., None]
-    return Grid(
-        line[:, None] + spread, spread / np.maximum(length, 1e-9), down.astype(np.float32), turn.astype(np.float32)
-    )
+    outwards = spread / np.maximum(length, 1e-9)
+    return Grid(line[:, None] + spread, outwards, down.astype(np.float32), turn.astype(np.float32), spacing)
 
 
 def _between(at: npt.NDArray[np.float64], along: npt.NDArray[np.float64], values: Floats) -> Floats:

@@ -72,7 +72,7 @@ def test_a_cap_closes_a_limb() -> None:
 
 def test_folds_move_the_surface_and_turn_its_normals() -> None:
     ball = ellipsoid(NOWHERE, UPRIGHT, (0.1, 0.1, 0.1), 0.004)
-    rough = ball.displaced(around_tube(creases(3), *ball.shape, dice("folds")) * np.float32(0.004))
+    rough = ball.displaced(around_tube(creases(3), ball.shape, 0.004, dice("folds")) * np.float32(0.004))
     assert 0.001 < np.linalg.norm(rough.places - ball.places, axis=-1).mean() < 0.01
     assert white(rough).areas.sum() > white(ball).areas.sum()
 
@@ -100,6 +100,6 @@ def test_a_field_has_the_spectrum_that_was_asked_for(exponent: float) -> None:
 
 
 def test_a_field_around_a_tube_has_no_seam() -> None:
-    field = around_tube(natural(2), 60, 90, dice("seam"))
+    field = around_tube(natural(2), (60, 90), 0.005, dice("seam"))
     steps = np.abs(np.diff(field, axis=1)).mean()
     assert np.abs(field[:, 0] - field[:, -1]).mean() < 2 * steps
