@@ -35,6 +35,11 @@ class Light:
     softness: float
     dappled: float
 
+    def even(self) -> Light:
+        """Return light that comes from everywhere."""
+        white = (1.0, 1.0, 1.0)
+        return Light(self.towards, (0.0, 0.0, 0.0), white, white, self.softness, 0.0)
+
     def vector(self) -> Floats:
         """Return `towards` as an array (3,)."""
         return np.array(self.towards, dtype=np.float32)

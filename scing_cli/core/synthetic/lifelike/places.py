@@ -26,12 +26,14 @@ class Place:
         horizon: Height where ground and backdrop meet in a crop, as a share from the top.
         focus: Sigma of the blur of what is far, in pixels.
         clutter: Mean number of things that come and go.
+        painted: False for an even grey.
     """
 
     key: tuple[int | str, ...]
     horizon: float
     focus: float
     clutter: float
+    painted: bool = True
 
 
 def draw_place(*key: int | str) -> Place:
@@ -42,6 +44,8 @@ def draw_place(*key: int | str) -> Place:
 
 def paint_place(place: Place, rng: np.random.Generator) -> Image.Image:
     """Return a picture of `SIZE`: the part of a place that one box shows, with what is there at the moment."""
+    if not place.painted:
+        return Image.new("RGB", SIZE, (128, 128, 128))
     panorama = _panorama(place)
     zoom = between(rng, 0.8, 1.5)
     wide, high = W * zoom, H * zoom

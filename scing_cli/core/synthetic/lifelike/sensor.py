@@ -54,6 +54,26 @@ class Sensor:
     motion: float
     quality: tuple[int, int]
 
+    def perfect(self, height: float) -> Sensor:
+        """Return a sensor with the same exposure that changes nothing else; all boxes have this height."""
+        return Sensor(
+            height=height,
+            spread=0.0,
+            exposure=self.exposure,
+            balance=(1.0, 1.0, 1.0),
+            gain=0.0,
+            read=0.0,
+            mosaic=False,
+            saturation=1.0,
+            contrast=1.0,
+            lift=0.0,
+            vignette=0.0,
+            blur=0.0,
+            sharpening=0.0,
+            motion=0.0,
+            quality=(95, 95),
+        )
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SensorRanges:

@@ -101,13 +101,13 @@ def splat(points: Points, view: View, size: tuple[int, int]) -> Layer:
     facing = points.normals[:, 2]
     seen = (x >= 0) & (x < width) & (y >= 0) & (y < height) & (facing > 0.01)
     cells = (y * width + x)[seen]
-    near = view.depths[seen]
-    order = np.argsort(near)
+    near = view.depths[seen].astype(np.float32)
     nearest = np.full(height * width, -np.inf, dtype=np.float32)
-    nearest[cells[order]] = near[order]
-    nearest = _without_holes(nearest.reshape(height, width)).reshape(-1)
+    np.maximum.at(nearest, cells, near)
+    first = near == nearest[cells]
     parts = np.full(height * width, int(Part.SCENE), dtype=np.uint8)
-    parts[cells[order]] = points.parts[seen][order]
+    parts[cells[first]] = points.parts[seen][first]
+    nearest = _without_holes(nearest.reshape(height, width)).reshape(-1)
     kept = near > nearest[cells] - NEAR
     rows = np.flatnonzero(seen)[kept]
     weights = points.areas[rows] * facing[rows] * view.area
@@ -156,9 +156,8 @@ def reached(places: Floats, towards: Floats) -> Floats:
     cells = np.stack([places @ across, places @ up], axis=1)
     cells = np.floor((cells - cells.min(axis=0)) / CELL).astype(np.int64)
     row = cells[:, 0] * (cells[:, 1].max() + 1) + cells[:, 1]
-    depths = places @ towards
+    depths = (places @ towards).astype(np.float32)
     first = np.full(int(row.max()) + 1, -np.inf, dtype=np.float32)
-    order = np.argsort(depths)
-    first[row[order]] = depths[order]
+    np.maximum.at(first, row, depths)
     found: Floats = (depths > first[row] - BIAS).astype(np.float32)
     return found

@@ -85,21 +85,25 @@ class Grid:
         where: npt.NDArray[np.bool_] | None = None,
     ) -> Points:
         """Return the points with their colours, (rows, columns, 3) or (3,), and parts; `where` leaves some out."""
-        keep = np.ones(self.shape, dtype=bool) if where is None else np.broadcast_to(where, self.shape)
-        rows = np.flatnonzero(keep.reshape(-1))
-        rgb = np.broadcast_to(np.asarray(colours, dtype=np.float32), (*self.shape, 3)).reshape(-1, 3)[rows]
+        rgb = np.broadcast_to(np.clip(colours, 0, 255).astype(np.float32), (*self.shape, 3))
         kinds = np.broadcast_to(
             np.asarray(int(parts) if isinstance(parts, Part) else parts, dtype=np.uint8), self.shape
         )
         normals, areas = self._facing()
-        return Points(
-            self.places.reshape(-1, 3)[rows],
-            normals.reshape(-1, 3)[rows],
-            areas.reshape(-1)[rows],
-            np.clip(rgb, 0, 255),
-            kinds.reshape(-1)[rows],
-            np.full(len(rows), gloss, dtype=np.float32),
-        )
+        shine = np.full(self.shape, gloss, dtype=np.float32)
+        if where is None:
+            count = self.shape[0] * self.shape[1]
+            three = (count, 3)
+            return Points(
+                self.places.reshape(three),
+                normals.reshape(three),
+                areas.reshape(count),
+                rgb.reshape(three),
+                kinds.reshape(count),
+                shine.reshape(count),
+            )
+        keep = np.broadcast_to(where, self.shape)
+        return Points(self.places[keep], normals[keep], areas[keep], rgb[keep], kinds[keep], shine[keep])
 
     def _facing(self) -> tuple[Floats, Floats]:
         """Return the outward normals of the points, of unit length, and the area that each stands for."""
@@ -142,24 +146,25 @@ def tube(
     down = np.linspace(0, 1, rows)
     columns = max(8, math.ceil(2 * math.pi * max(float(np.hypot(widths, depths).max() / math.sqrt(2)), 1e-4) / spacing))
     turn = (np.arange(columns) + 0.5) / columns * 2 * math.pi - math.pi
-    at = down * along[-1]
-    line, wide, deep = (_between(at, along, values) for values in (centres, widths, depths))
-    sides = [_between(at, along, np.broadcast_to(axis, centres.shape)) for axis in axes]
+    tables = [centres, *(np.broadcast_to(axis, centres.shape) for axis in axes), widths[:, None], depths[:, None]]
+    fine = _between(down * along[-1], along, np.concatenate(tables, axis=1))
+    line, left, front, wide, deep = fine[:, :3], fine[:, 3:6], fine[:, 6:9], fine[:, 9], fine[:, 10]
     sin, cos = (
         (np.sign(wave) * np.abs(wave) ** (2 / power)).astype(np.float32) for wave in (np.sin(turn), np.cos(turn))
     )
-    spread = wide[:, None, None] * sin[None, :, None] * sides[0][:, None]
-    spread = spread + deep[:, None, None] * cos[None, :, None] * sides[1][:, None]
+    spread = wide[:, None, None] * sin[None, :, None] * left[:, None]
+    spread = spread + deep[:, None, None] * cos[None, :, None] * front[:, None]
     length = np.sqrt(np.einsum("rci,rci->rc", spread, spread))[..., None]
     outwards = spread / np.maximum(length, 1e-9)
     return Grid(line[:, None] + spread, outwards, down.astype(np.float32), turn.astype(np.float32), spacing)
 
 
-def _between(at: npt.NDArray[np.float64], along: npt.NDArray[np.float64], values: Floats) -> Floats:
-    """Interpolate values (n,) or (n, k) that are known at `along`."""
-    table = np.asarray(values).reshape(len(along), -1)
-    found = np.stack([np.interp(at, along, column) for column in table.T], axis=-1)
-    return found.reshape(len(at), *np.shape(values)[1:]).astype(np.float32)
+def _between(at: npt.NDArray[np.float64], along: npt.NDArray[np.float64], table: Floats) -> Floats:
+    """Interpolate the columns of a table (n, k) that is known at `along`, at places in the same order: (m, k)."""
+    row = np.clip(np.searchsorted(along, at, "right") - 1, 0, len(along) - 2)
+    share = ((at - along[row]) / np.maximum(along[row + 1] - along[row], 1e-12)).astype(np.float32)[:, None]
+    found: Floats = (table[row] * (1 - share) + table[row + 1] * share).astype(np.float32)
+    return found
 
 
 def limb(
