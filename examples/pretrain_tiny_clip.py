@@ -4,9 +4,12 @@
     python examples/pretrain_tiny_clip.py --evaluate               # retrieval of images by captions, shipped model
     python examples/pretrain_tiny_clip.py --evaluate --weights tiny/scing-tiny.safetensors
 
-After an easy first part, a batch consists of whole groups of four look-alikes, so that the colours of top and trousers
-are not enough to find an image, and in many images something hides much of the body. The keys of all people begin with
-"pretrain": no data set of `scing prepare --synthetic` contains any of them. Training needs torch 2.9 or newer (Muon).
+Each person is drawn twice, by two of the cameras of a site; most images are lifelike, some are drawn. The loss has two
+parts: CLIP's, between images and captions, and the same between the two images of a person. After an easy first part, a
+batch consists of whole groups of four look-alikes, so that the colours of top and trousers are not enough to find an
+image, and in many images something hides much of the body. `--without` leaves out a part of the drawing or the recipe,
+to measure what it brings. The keys of all people begin with "pretrain": no data set of `scing prepare --synthetic`
+contains any of them. Training needs torch 2.9 or newer (Muon).
 
 Every draw is a function of seed and step: all runs see the same images in the same order, also after a stop.
 """
@@ -16,12 +19,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import functools
 import io
 import json
 import math
 import multiprocessing
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -36,13 +41,36 @@ from scing_cli.core.artifacts import replacing, write_json
 from scing_cli.core.batches.augment import Augmentation
 from scing_cli.core.batches.pixels import normalise
 from scing_cli.core.encoders.clip import ClipModel, load_clip, tokenize
+from scing_cli.core.encoders.compact_words import ROWS, without_untrained_words
 from scing_cli.core.runtime import autocast, choose_device, choose_precision, default_workers, draw_seed, generator
-from scing_cli.core.synthetic import draw_cameras, draw_people, render_view
+from scing_cli.core.synthetic import (
+    LifelikeCamera,
+    draw_cameras,
+    draw_lifelike_cameras,
+    draw_people,
+    render_lifelike,
+    render_view,
+)
 
 MODEL = "scing-tiny"
-COST = "1,600 steps took 44 minutes on two shared CPU cores, drawing included"
-GROUP = 4
+COST = "a step takes about two seconds on two shared CPU cores, drawing included"
+GROUP = 4  # look-alikes
+VIEWS = 2  # images of each person
+SITE, CAMERAS = 8, 6  # groups of people, and cameras, of one site
+PLAIN = 160  # pixels, the height of all boxes without sensors
 START_SCALE, MOST_SCALE = 1 / 0.07, 100.0
+
+
+PARTS: Mapping[str, Callable[[LifelikeCamera], LifelikeCamera]] = {
+    "sensor": lambda camera: dataclasses.replace(camera, sensor=camera.sensor.perfect(PLAIN)),
+    "light": lambda camera: dataclasses.replace(camera, light=camera.light.even()),
+    "place": lambda camera: dataclasses.replace(camera, place=dataclasses.replace(camera.place, painted=False)),
+    "cloth": lambda camera: dataclasses.replace(camera, cloth=False),
+    "box": lambda camera: dataclasses.replace(camera, loose=0.0),
+    "others": lambda camera: dataclasses.replace(camera, crowd=0.0, occluded=0.0),
+}
+"""Part of the lifelike drawing -> the same camera without it."""
+LEFT_OUT = (*PARTS, "lifelike", "drawn", "identity", "jitter")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,11 +79,16 @@ class Recipe:
 
     Args:
         steps: Number of updates.
-        batch_size: Images per step; a multiple of `GROUP`.
+        batch_size: Images per step; a multiple of `GROUP * VIEWS`.
         chunk: Number of batches that are drawn together.
         passes: How often each image is used, each time with another augmentation and in another batch.
         easy_chunks: Number of first chunks with look-alikes in separate batches and little occlusion.
+        drawn: Share of groups in the drawn look; all others are lifelike.
         occluded: Share of images in which something hides 30-60 % of the body, after the easy chunks.
+        identity_weight: Weight of the loss between the two images of a person.
+        identity_scale: 1 / temperature of that loss.
+        jitter: Spread of brightness, contrast and colour balance that an image gets at every use.
+        without: Parts that are left out: keys of `PARTS`, `lifelike`, `drawn`, `identity` or `jitter`, with commas.
         muon_lr: Highest learning rate of the transformers' matrices (Muon).
         adam_lr: Highest learning rate of all other parameters (AdamW). Both rates rise over `warmup` steps, then fall
             to 0 as a cosine.
@@ -65,18 +98,33 @@ class Recipe:
         precision: Precision of the towers: bf16, fp32, or auto for the faster one on this machine.
     """
 
-    steps: int = 1600
+    steps: int = 6000
     batch_size: int = 256
     chunk: int = 16
     passes: int = 3
     easy_chunks: int = 12
+    drawn: float = 0.25
     occluded: float = 0.2
+    identity_weight: float = 1.0
+    identity_scale: float = 16.0
+    jitter: float = 0.15
+    without: str = ""
     muon_lr: float = 0.02
     adam_lr: float = 1.5e-3
-    warmup: int = 40
+    warmup: int = 60
     weight_decay: float = 0.1
     seed: int = 0
     precision: str = "auto"
+
+    @property
+    def left_out(self) -> frozenset[str]:
+        """The parts that are left out."""
+        return frozenset(filter(None, self.without.split(",")))
+
+    @property
+    def share_drawn(self) -> float:
+        """Share of groups in the drawn look."""
+        return 1.0 if "lifelike" in self.left_out else 0.0 if "drawn" in self.left_out else self.drawn
 
     def share_of_rate(self, step: int) -> float:
         """Return the learning rate of one step as a share of the highest rate."""
@@ -87,7 +135,7 @@ class Recipe:
     @property
     def groups(self) -> int:
         """Groups of look-alikes per batch."""
-        return self.batch_size // GROUP
+        return self.batch_size // (GROUP * VIEWS)
 
     @property
     def steps_per_chunk(self) -> int:
@@ -108,35 +156,68 @@ class Pairs:
         return Pairs(self.pixels[rows], self.ids[rows], self.ends[rows])
 
 
-def draw_group(task: tuple[int, int, float]) -> list[tuple[bytes, str]]:
-    """Draw one image of each person of a group of look-alikes, each with another camera: RGB bytes and caption.
+@dataclasses.dataclass(frozen=True)
+class GroupTask:
+    """What decides the images of a group: its number, whether it is drawn early, the recipe, and the size in pixels."""
 
-    A task is the seed, the number of the group, and the share of images in which something hides much of the body.
-    """
-    *numbers, share = task
-    key = ("pretrain", *numbers)
-    hidden = np.random.default_rng(draw_seed(*key, "hidden")).random(GROUP) < share
-    drawn = []
+    recipe: Recipe
+    number: int
+    easy: bool
+    size: tuple[int, int]
+
+
+def draw_group(task: GroupTask) -> list[tuple[bytes, str]]:
+    """Draw two images of each person of a group of look-alikes, by two cameras: RGB bytes and caption."""
+    recipe, key = task.recipe, ("pretrain", task.recipe.seed, task.number)
+    rng = np.random.default_rng(draw_seed(*key, "hidden"))
+    hidden = rng.random((GROUP, VIEWS)) < (0.0 if task.easy else recipe.occluded)
+    site = ("pretrain", recipe.seed, "site", task.number // SITE)
+    drawn = rng.random() < recipe.share_drawn
+    found = []
     for member, person in enumerate(draw_people(GROUP, *key)):
-        (camera,) = draw_cameras(1, *key, member)
-        drawn.append(_decode(render_view(person, camera, *key, member, occluded=bool(hidden[member]))))
-    return drawn
+        for view, number in enumerate(rng.permutation(CAMERAS)[:VIEWS]):
+            of_image = (*key, member, view)
+            covered = bool(hidden[member, view])
+            if drawn:
+                seen = render_view(person, drawn_site(*site)[number], *of_image, occluded=covered)
+            else:
+                camera = lifelike_site(recipe.left_out, *site)[number]
+                seen = render_lifelike(person, camera, *of_image, occluded=covered and "others" not in recipe.left_out)
+            found.append(_decode(seen, task.size))
+    return found
 
 
-def draw_some_unseen(task: tuple[int, int, int]) -> list[tuple[bytes, str]]:
-    """Draw one image of each test person in `range(first, last)`, for a task (first, last, step).
+@functools.lru_cache(maxsize=8)
+def drawn_site(*key: int | str):
+    """Return the cameras of a site in the drawn look."""
+    return draw_cameras(CAMERAS, *key)
+
+
+@functools.lru_cache(maxsize=8)
+def lifelike_site(left_out: frozenset[str], *key: int | str) -> tuple[LifelikeCamera, ...]:
+    """Return the lifelike cameras of a site, without some parts of the drawing."""
+    cameras = draw_lifelike_cameras(CAMERAS, *key)
+    for part in sorted(left_out & PARTS.keys()):
+        cameras = tuple(PARTS[part](camera) for camera in cameras)
+    return cameras
+
+
+def draw_some_unseen(task: tuple[int, int, int, tuple[int, int]]) -> list[tuple[bytes, str]]:
+    """Draw one image of each test person in `range(first, last)`, for a task (first, last, step, size).
 
     Training never sees these people. A step of `GROUP` takes one person of each group of look-alikes.
     """
     key = ("pretrain", "unseen")
-    first, last, step = task
+    first, last, step, size = task
     cameras = draw_cameras(8, *key)
     people = draw_people(last * step, *key)[::step]
-    return [_decode(render_view(people[number], cameras[number % 8], *key, number)) for number in range(first, last)]
+    rows = range(first, last)
+    return [_decode(render_view(people[row], cameras[row % 8], *key, row), size) for row in rows]
 
 
-def _decode(rendering) -> tuple[bytes, str]:
-    return Image.open(io.BytesIO(rendering.jpeg)).convert("RGB").tobytes(), rendering.caption
+def _decode(rendering, size: tuple[int, int]) -> tuple[bytes, str]:
+    image = Image.open(io.BytesIO(rendering.jpeg)).convert("RGB")
+    return image.resize(size[::-1], Image.Resampling.BICUBIC).tobytes(), rendering.caption
 
 
 def as_pairs(drawn: list[tuple[bytes, str]], size: tuple[int, int]) -> Pairs:
@@ -151,11 +232,22 @@ def as_pairs(drawn: list[tuple[bytes, str]], size: tuple[int, int]) -> Pairs:
     return Pairs(torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()), ids, ends)
 
 
+def jittered(pixels: Tensor, spread: float, *key: int | str) -> Tensor:
+    """Return pixels (B, 3, H, W) uint8 with another brightness, contrast and colour balance of each image, as uint8."""
+    draw = torch.randn(len(pixels), 5, 1, 1, 1, generator=generator(*key)).to(pixels.device).clamp(-2, 2) * spread
+    light = (pixels.float() / 255) ** draw[:, 0].exp()
+    middle = light.mean(dim=(1, 2, 3), keepdim=True)
+    light = middle + (light - middle) * draw[:, 1].exp()
+    balance = 0.5 * torch.cat([draw[:, 2], -draw[:, 2] - draw[:, 3], draw[:, 3]], dim=1)
+    return (light * balance.exp() * 255 + 0.5).clamp(0, 255).to(torch.uint8)
+
+
 class Painter:
     """Draws chunks in other processes; the next chunk is drawn while the current one is in use."""
 
     def __init__(self, recipe: Recipe, size: tuple[int, int], workers: int) -> None:
         self.recipe, self.size = recipe, size
+        os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # of the processes that start from here on
         self.pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
         self.waiting: dict[int, Iterator[list[tuple[bytes, str]]]] = {}
 
@@ -168,9 +260,9 @@ class Painter:
 
     def _begin(self, number: int) -> Iterator[list[tuple[bytes, str]]]:
         count = self.recipe.chunk * self.recipe.groups
-        share = self.recipe.occluded if number >= self.recipe.easy_chunks else 0.0
-        tasks = [(self.recipe.seed, number * count + group, share) for group in range(count)]
-        return self.pool.map(draw_group, tasks, chunksize=8)
+        easy = number < self.recipe.easy_chunks
+        tasks = [GroupTask(self.recipe, number * count + group, easy, self.size) for group in range(count)]
+        return self.pool.map(draw_group, tasks, chunksize=SITE)
 
     def close(self) -> None:
         """Stop the processes and cancel chunks that are not drawn yet."""
@@ -178,7 +270,7 @@ class Painter:
 
     def unseen(self, count: int, step: int) -> Pairs:
         """Return `count` test people, one of every `step`."""
-        tasks = [(first, min(first + 64, count), step) for first in range(0, count, 64)]
+        tasks = [(first, min(first + 64, count), step, self.size) for first in range(0, count, 64)]
         return as_pairs([pair for some in self.pool.map(draw_some_unseen, tasks) for pair in some], self.size)
 
 
@@ -197,19 +289,36 @@ class TinyClip(nn.Module):
             texts = self.text(self.text.embed(pairs.ids.to(pixels.device)), pairs.ends.tolist())
         return functional.normalize(images.float(), dim=1), functional.normalize(texts.float(), dim=1)
 
-    def loss(self, pixels: Tensor, pairs: Pairs) -> Tensor:
-        """Return CLIP's loss: the mean of the cross-entropies of images over captions and of captions over images."""
+    def losses(self, pixels: Tensor, pairs: Pairs, people: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+        """Return CLIP's loss, and the loss between the two images of each person.
+
+        Both are means of cross-entropies. Captions of another image of the same person count neither as right nor as
+        wrong. The second asks for the other image of a person among all images of the batch.
+
+        Args:
+            pixels: (B, 3, H, W), prepared.
+            pairs: The captions.
+            people: (B,), the number of the person on each image; each number occurs `VIEWS` times.
+            scale: 1 / temperature of the second loss.
+        """
         images, texts = self(pixels, pairs)
+        same = people[:, None] == people[None, :]
+        itself = torch.eye(len(people), dtype=torch.bool, device=people.device)
         logits = self.logit_scale.exp().clamp(max=MOST_SCALE) * images @ texts.T
+        logits = logits.masked_fill(same & ~itself, -math.inf)
         truth = torch.arange(len(logits), device=logits.device)
-        return (functional.cross_entropy(logits, truth) + functional.cross_entropy(logits.T, truth)) / 2
+        captions = (functional.cross_entropy(logits, truth) + functional.cross_entropy(logits.T, truth)) / 2
+        among = (scale * images @ images.T).masked_fill(itself, -math.inf)
+        other = (same & ~itself).float().argmax(dim=1)
+        return captions, functional.cross_entropy(among, other)
 
     def state(self) -> dict[str, Tensor]:
-        """Return the weights in half precision, with the names that open_clip uses."""
+        """Return the weights in half precision, with open_clip's names, and only the word vectors that were trained."""
         tensors = {f"visual.{name}": tensor for name, tensor in self.image.state_dict().items()}
         tensors |= self.text.state_dict()
         tensors["logit_scale"] = self.logit_scale.detach().clamp(max=math.log(MOST_SCALE))
-        return {name: tensor.detach().cpu().half().contiguous() for name, tensor in tensors.items()}
+        whole = without_untrained_words({name: tensor.detach().cpu() for name, tensor in tensors.items()})
+        return {name: tensor if name == ROWS else tensor.half().contiguous() for name, tensor in whole.items()}
 
 
 class Optimisers:
@@ -294,13 +403,17 @@ def train(recipe: Recipe, given: argparse.Namespace, model: TinyClip, painter: P
             number, chunk = needed, painter.chunk(needed)
         rows = _rows(recipe, number, within)
         some = chunk.take(rows)
-        pixels = augment(_pixels(model, some.pixels.to(device)), recipe.seed, "pretrain", step)
-        loss = model.loss(pixels, some)
-        loss.backward()
+        seen = some.pixels.to(device)
+        if "jitter" not in recipe.left_out:
+            seen = jittered(seen, recipe.jitter, recipe.seed, "jitter", step)
+        pixels = augment(_pixels(model, seen), recipe.seed, "pretrain", step)
+        captions, identity = model.losses(pixels, some, (rows // VIEWS).to(device), recipe.identity_scale)
+        weight = 0.0 if "identity" in recipe.left_out else recipe.identity_weight
+        (captions + weight * identity).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimisers.step(step)
         if step % 20 == 0 or step == end - 1:
-            _log(folder, step, loss, model, time.monotonic() - started)
+            _log(folder, step, {"captions": captions, "identity": identity}, model, time.monotonic() - started)
         if time.monotonic() - saved > 60 * given.save_minutes or step == end - 1:
             _save(state, step + 1, recipe, model, optimisers)
             saved = time.monotonic()
@@ -317,20 +430,24 @@ def _black(model: TinyClip) -> tuple[float, float, float]:
 def _rows(recipe: Recipe, number: int, within: int) -> Tensor:
     """Return the rows of a step's images in its chunk; each pass has another order.
 
-    A batch consists of whole groups; in the easy chunks, look-alikes are in separate batches.
+    A batch consists of whole groups, and of whole sites if it has room for one, so that many people on it were seen by
+    the same cameras before the same grounds; in the easy chunks, look-alikes are in separate batches.
     """
     turn, batch = divmod(within, recipe.chunk)
-    order = torch.randperm(recipe.chunk * recipe.groups, generator=generator(recipe.seed, "order", number, turn))
-    everyone = order[:, None] * GROUP + torch.arange(GROUP)  # (groups, members)
+    groups = recipe.chunk * recipe.groups
+    sites = torch.randperm(-(-groups // SITE), generator=generator(recipe.seed, "order", number, turn))
+    order = (sites[:, None] * SITE + torch.arange(SITE)).flatten()
+    people = order[order < groups][:, None] * GROUP + torch.arange(GROUP)  # (groups, members)
     if number < recipe.easy_chunks:
-        everyone = everyone.T
+        people = people.T
+    everyone = people.flatten()[:, None] * VIEWS + torch.arange(VIEWS)
     return everyone.flatten()[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
 
 
-def _log(folder: Path, step: int, loss: Tensor, model: TinyClip, seconds: float) -> None:
+def _log(folder: Path, step: int, losses: dict[str, Tensor], model: TinyClip, seconds: float) -> None:
     row = {
         "step": step,
-        "loss": round(loss.item(), 4),
+        **{name: round(loss.item(), 4) for name, loss in losses.items()},
         "scale": round(model.logit_scale.exp().item(), 2),
         "seconds": round(seconds, 1),
     }
@@ -381,8 +498,10 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--stop-at", type=int, default=0, help="stop after this step; the same command resumes")
     parser.add_argument("--unseen", type=int, default=1000, help="test people to evaluate with")
     given = parser.parse_args()
-    if given.batch_size % GROUP:
-        parser.error(f"--batch-size must be a multiple of {GROUP}")
+    if given.batch_size % (GROUP * VIEWS):
+        parser.error(f"--batch-size must be a multiple of {GROUP * VIEWS}")
+    if odd := {*filter(None, given.without.split(","))} - {*LEFT_OUT}:
+        parser.error(f"--without {','.join(sorted(odd))}: known are {', '.join(LEFT_OUT)}")
     if given.evaluate == (given.output is not None):
         parser.error("give either --output FOLDER to train, or --evaluate")
     if given.weights and not given.evaluate:

@@ -27,7 +27,7 @@ from scing_cli.core.synthetic.people import Person, draw_people
 from scing_cli.core.synthetic.views import Rendering, count_parts, cover_some, hide, shown
 
 W, H = SIZE
-SPACING = 1.3  # pixels between neighbouring points
+SPACING = 1.6  # pixels between neighbouring points
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

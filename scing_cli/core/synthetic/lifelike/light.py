@@ -12,7 +12,9 @@ from scing_cli.core.synthetic.dice import around, between, chance
 from scing_cli.core.synthetic.lifelike.noise import FIELDS, SIDE, Floats, natural
 from scing_cli.core.synthetic.lifelike.splat import Layer
 
-LUT = ((np.arange(256) / 255) ** 2.2).astype(np.float32)
+LUT = ((np.arange(256) / 255) ** 2.2).astype(np.float32)  # sRGB -> light
+STEPS = 4095
+TONES = ((np.arange(STEPS + 1) / STEPS) ** (1 / 2.2) * 255).astype(np.float32)  # light -> sRGB
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,22 +78,30 @@ def shaded(layer: Layer, light: Light, towards: Floats, upwards: Floats, rng: np
         upwards: The same for the sky.
         rng: Decides the shade of this image.
     """
-    normals = layer.normals
-    sun = np.clip(normals @ towards, 0, 1) * layer.lit
+    seen = layer.cover > 0
+    normals, lit = layer.normals[seen], layer.lit[seen]
+    sun = np.clip(normals @ towards, 0, 1) * lit
     if chance(rng, light.dappled):
-        sun = sun * _dapples(sun.shape, rng)
+        sun = sun * _dapples(seen.shape, rng)[seen]
     up = (normals @ upwards) * 0.5 + 0.5
     half = towards + np.array([0, 0, 1], dtype=np.float32)
     half /= np.linalg.norm(half)
-    shine = layer.gloss * layer.lit * np.clip(normals @ half, 0, 1) ** 18
-    reflected = LUT[np.clip(layer.colours, 0, 255).astype(np.uint8)]
+    shine = layer.gloss[seen] * lit * np.clip(normals @ half, 0, 1) ** 18
+    reflected = LUT[np.clip(layer.colours[seen], 0, 255).astype(np.uint8)]
     irradiance = (
         sun[..., None] * np.array(light.sun, dtype=np.float32)
         + up[..., None] * np.array(light.sky, dtype=np.float32)
         + (1 - up)[..., None] * np.array(light.ground, dtype=np.float32)
     )
     bright = reflected * irradiance + shine[..., None] * np.array(light.sun, dtype=np.float32) * 2
-    found: Floats = np.clip(bright, 0, 1) ** np.float32(1 / 2.2) * 255
+    found: Floats = np.zeros((*seen.shape, 3), dtype=np.float32)
+    found[seen] = _tones(bright)
+    return found
+
+
+def _tones(light: Floats) -> Floats:
+    """Return light, 1 for white, as sRGB, 0 to 255."""
+    found: Floats = TONES[(np.clip(light, 0, 1) * STEPS + 0.5).astype(np.int16)]
     return found
 
 
@@ -121,4 +131,4 @@ def lit_scene(picture: Image.Image, light: Light, shadow: Image.Image | None, rn
         )
     irradiance = amount[..., None] * sun * reach + sky * np.float32(0.9)
     bright = LUT[field.astype(np.uint8)] * irradiance
-    return Image.fromarray((np.clip(bright, 0, 1) ** np.float32(1 / 2.2) * 255).astype(np.uint8))
+    return Image.fromarray(_tones(bright).astype(np.uint8))
