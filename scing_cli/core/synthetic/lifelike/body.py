@@ -39,7 +39,7 @@ def body_points(
 
 def _trunk(make: Making) -> list[Points]:
     bones, top = make.bones, make.person.top
-    line, wide, deep = profile(make, top.cut.ease * 1.3 + abs(around(make.own, 0.0, 0.004)))
+    line, wide, deep = profile(make, 0.007 + top.cut.ease * 1.3 + abs(around(make.own, 0.0, 0.004)))
     hem = top.hem
     if hem > COAT:  # a coat: beyond the hips over both legs
         sway = (bones.legs[0][1] + bones.legs[1][1] - bones.legs[0][0] - bones.legs[1][0]) / 2

@@ -23,7 +23,7 @@ def lower_points(make: Making) -> list[Points]:
 def _waist(make: Making) -> list[Points]:
     """Return trousers at the hips, and a skirt."""
     bones, bottom = make.bones, make.person.bottom
-    line, wide, deep = profile(make, 0.003)
+    line, wide, deep = profile(make, -0.002)
     grid = tube(line[5:], across(bones), (wide[5:], deep[5:]), make.spacing, power=2.2)
     colours = make.dyed(bottom.shade.rgb, grid)
     if bottom.belt:
@@ -36,7 +36,7 @@ def _waist(make: Making) -> list[Points]:
 
 def _skirt(make: Making) -> Points:
     bones, bottom = make.bones, make.person.bottom
-    line, wide, deep = profile(make, 0.004)
+    line, wide, deep = profile(make, 0.0)
     length = bottom.length * 0.46
     knees = (bones.legs[0][1] + bones.legs[1][1]) / 2 - (bones.legs[0][0] + bones.legs[1][0]) / 2
     end = (

@@ -20,14 +20,14 @@ from scing_cli.core.synthetic.lifelike.noise import FIELDS, SIDE, Floats, natura
 from scing_cli.core.synthetic.lifelike.places import Place, draw_place, paint_place, wall_of
 from scing_cli.core.synthetic.lifelike.sensor import Sensor, SensorRanges, draw_sensor, record
 from scing_cli.core.synthetic.lifelike.skeleton import Posture, Skeleton, draw_posture
-from scing_cli.core.synthetic.lifelike.splat import Eye, Layer, View, reached, splat
+from scing_cli.core.synthetic.lifelike.splat import COVERED, Eye, Layer, View, reached, splat
 from scing_cli.core.synthetic.occluders import THINGS, draw_thing, passer_by
 from scing_cli.core.synthetic.occluders import Layer as Thing
 from scing_cli.core.synthetic.people import Person, draw_people
 from scing_cli.core.synthetic.views import Rendering, count_parts, cover_some, hide, shown
 
 W, H = SIZE
-SPACING = 1.6  # pixels between neighbouring points
+SPACING = 1.4  # pixels between neighbouring points
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -197,7 +197,7 @@ def _draw(canvas: Canvas, camera: LifelikeCamera, seen: Sight, rng: np.random.Ge
     cover = seen.layer.cover[..., None]
     mixed = np.asarray(canvas.picture, dtype=np.float32) * (1 - cover) + colours * cover
     canvas.repaint(Image.fromarray(np.clip(mixed + 0.5, 0, 255).astype(np.uint8)))
-    canvas.mark(seen.layer.parts, seen.layer.cover > 0.5)
+    canvas.mark(seen.layer.parts, seen.layer.cover > COVERED)
 
 
 def _falling(pixels: Floats) -> Image.Image:

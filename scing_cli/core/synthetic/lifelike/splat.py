@@ -14,6 +14,7 @@ from scing_cli.core.synthetic.lifelike.surfaces import Points
 
 Bytes = npt.NDArray[np.uint8]
 NEAR = 0.012  # statures; what is hardly farther than the nearest point of a pixel is visible, too
+COVERED = 0.5  # share from which on a pixel shows a surface
 MOST = 5  # of eight neighbours
 CELL = 0.011  # statures, of the map of shadows
 BIAS = 0.03  # statures; nothing throws a shadow on what is nearer to it
@@ -104,9 +105,6 @@ def splat(points: Points, view: View, size: tuple[int, int]) -> Layer:
     near = view.depths[seen].astype(np.float32)
     nearest = np.full(height * width, -np.inf, dtype=np.float32)
     np.maximum.at(nearest, cells, near)
-    first = near == nearest[cells]
-    parts = np.full(height * width, int(Part.SCENE), dtype=np.uint8)
-    parts[cells[first]] = points.parts[seen][first]
     nearest = _without_holes(nearest.reshape(height, width)).reshape(-1)
     kept = near > nearest[cells] - NEAR
     rows = np.flatnonzero(seen)[kept]
@@ -124,8 +122,20 @@ def splat(points: Points, view: View, size: tuple[int, int]) -> Layer:
     soft = _softened(sums.reshape(-1, height, width).astype(np.float32))
     mean = soft[1:] / np.maximum(soft[0], 1e-4)
     cover = np.clip(soft[0] * 1.8 - 0.1, 0, 1)
+    parts = np.full(height * width, int(Part.SCENE), dtype=np.uint8)
+    parts[where] = points.parts[rows]
     by_pixel = mean.transpose(1, 2, 0)
-    return Layer(cover, by_pixel[..., :3], by_pixel[..., 3:6], mean[6], mean[7], parts.reshape(height, width))
+    told = _told(parts.reshape(height, width), cover)
+    return Layer(cover, by_pixel[..., :3], by_pixel[..., 3:6], mean[6], mean[7], told)
+
+
+def _told(parts: Bytes, cover: Floats) -> Bytes:
+    """Return the parts, with those of a neighbour where a pixel is covered although no point lies in it."""
+    padded = np.pad(parts, 1)
+    height, width = parts.shape
+    beside = [padded[1 + y : 1 + y + height, 1 + x : 1 + x + width] for y, x in ((-1, 0), (1, 0), (0, -1), (0, 1))]
+    found: Bytes = np.where((parts == Part.SCENE) & (cover > COVERED), np.maximum.reduce(beside), parts)
+    return found
 
 
 def _without_holes(nearest: Floats) -> Floats:
