@@ -81,7 +81,9 @@ ROWS: Mapping[str, Row] = {
     "scing-all": Row("SCING, encoder learns (R22)", {**_SCING, "stage1_learns": "all"}),
     "centroids": Row("SCING + centroids (ours)", _SCING, {"prototype_weight": 1.0}),
     "camera-centroids": Row("SCING + camera centroids (ours)", _SCING, _CAMERAS),
-    "camera-centroids-pdca": Row("+ PDCA in stage 2 too (ours)", _SCING, {**_CAMERAS, "view_weight": 1.0}),
+    "camera-centroids-pdca": Row(
+        "SCING + camera centroids + view consistency (ours)", _SCING, {**_CAMERAS, "view_weight": 1.0}
+    ),
 }
 PAPER = ("clip-reid", "cocoop", "svip", "scing")  # the rows of Table 3
 

@@ -16,7 +16,7 @@ class Condition:
         length: The length that each vector gets; None to leave it as it is.
     """
 
-    length: float | None = 1.0
+    length: float | None
 
     def __call__(self, features: Tensor) -> Tensor:
         """Return features V of any length, (B, D), as float32 conditions (B, D)."""

@@ -1,4 +1,4 @@
-"""PDCA in stage 2 (ours): a perturbed view of each image is encoded like the image itself.
+"""View consistency in stage 2 (ours, after PDCA): a perturbed view of each image is encoded like the image itself.
 
 The paper's consistency loss is part of stage 1, where both encoders are frozen. Here its views reach the encoder::
 

@@ -72,7 +72,7 @@ def task(clip, prompts, labels, features, **changes):
         "similarity": Similarity("cosine", clip.logit_scale),
         "perturbation": None,
         "contrast": "supervised",
-        "condition": Condition(),
+        "condition": Condition(1.0),
         "negatives": "own",
         "precision": "fp32",
         **changes,
@@ -208,7 +208,7 @@ def test_equation_16_the_sum_of_stage_1(clip, banked):
     pixels = torch.randn(4, 3, 32, 16, generator=torch.Generator().manual_seed(7))
     encode = ViewEncoder(clip.image, Augmentation(occlusion=0.5, padding=2), "fp32")
     source = ViewBank(encode, views=3, batch_size=2, seed=0) if banked else FreshViews(encode)
-    one = task(clip, prompts, labels, features, perturbation=Perturbation(source, 0.5, 0.7, Condition()))
+    one = task(clip, prompts, labels, features, perturbation=Perturbation(source, 0.5, 0.7, Condition(1.0)))
     one.prepare(lambda plan: [Batch(rows, {"pixels": pixels[rows]}) for rows in plan], Silent())
     batch = Batch([0, 1, 2, 3], {} if banked else {"pixels": pixels})
     result = one.losses(batch, (0, "train-prompts", 0, 0))
@@ -301,7 +301,7 @@ def test_reading_22_the_losses_and_their_gradient_reach_the_image_encoder(negati
     perturbation = None
     if target:
         encode = ViewEncoder(clip.image, Augmentation(occlusion=0.5, padding=2), "fp32", learns=True)
-        perturbation = Perturbation(FreshViews(encode), 0.5, 0.7, Condition(), target)
+        perturbation = Perturbation(FreshViews(encode), 0.5, 0.7, Condition(1.0), target)
     stale = torch.full((3, D), 9.0)  # V of before the training, which the losses do not read
     one = task(clip, prompts, labels, stale, perturbation=perturbation, negatives=negatives, learns_encoder=True)
     weights = {"proj": clip.image.proj, "conv1.weight": clip.image.conv1.weight}

@@ -111,13 +111,13 @@ def test_each_step_draws_two_different_views_and_every_pair_comes(count):
 
 
 def test_views_and_dropout_are_fresh_at_each_step_and_follow_the_key_alone():
-    perturbation = Perturbation(bank(tiny_clip(), 2), 0.5, 1.0, Condition())
+    perturbation = Perturbation(bank(tiny_clip(), 2), 0.5, 1.0, Condition(1.0))
     here, again, later = (perturbation(ALL, (0, "test", 0, step)) for step in (3, 3, 4))
     assert torch.equal(here, again)
     assert not torch.equal(here == 0, later == 0)  # which entries are dropped
     torch.testing.assert_close(here.norm(dim=1), torch.ones(2 * IMAGES))
     assert float((here == 0).float().mean()) == pytest.approx(0.5, abs=0.15)
-    kept = Perturbation(perturbation.views, 0.0, 1.0, Condition())
+    kept = Perturbation(perturbation.views, 0.0, 1.0, Condition(1.0))
     assert not torch.equal(kept(ALL, (0, "test", 0, 3)), kept(ALL, (0, "test", 0, 4)))  # which views
 
 

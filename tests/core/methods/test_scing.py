@@ -145,11 +145,11 @@ def test_views_leave_no_graph_and_v_is_not_perturbed():
 
 def test_dropout_drops_its_share_and_keeps_the_mean():
     views = FreshViews(ViewEncoder(tiny_clip().image, Augmentation(), "fp32"))
-    perturbation = Perturbation(views, 0.5, 1.0, Condition())
+    perturbation = Perturbation(views, 0.5, 1.0, Condition(1.0))
     dropped = perturbation.drop(torch.ones(400, 64), KEY)
     assert float((dropped == 0).float().mean()) == pytest.approx(0.5, abs=0.02)
     assert float(dropped.mean()) == pytest.approx(1.0, abs=0.03)
-    assert torch.equal(Perturbation(views, 0.0, 1.0, Condition()).drop(torch.ones(3, 4), KEY), torch.ones(3, 4))
+    assert torch.equal(Perturbation(views, 0.0, 1.0, Condition(1.0)).drop(torch.ones(3, 4), KEY), torch.ones(3, 4))
 
 
 @pytest.mark.parametrize("condition", ["raw", "unit"])

@@ -28,6 +28,6 @@ class MetaNet(nn.Module):
         self.layers = nn.Sequential(nn.Linear(feature_width, hidden), nn.ReLU(), nn.Linear(hidden, token_width))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return (B, L, d), the same vector for each token, from V, (B, D) of unit length."""
+        """Return (B, L, d), the same vector for each token, from V, (B, D), scaled as `--condition` says."""
         added: Tensor = self.layers(features)  # Eq. 3
         return added[:, None, :].expand(-1, self.tokens, -1)
