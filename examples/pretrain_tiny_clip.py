@@ -42,6 +42,7 @@ from scing_cli.core.batches.augment import Augmentation
 from scing_cli.core.batches.pixels import normalise
 from scing_cli.core.encoders.clip import ClipModel, load_clip, tokenize
 from scing_cli.core.encoders.compact_words import ROWS, without_untrained_words
+from scing_cli.core.encoders.initial import word_vectors
 from scing_cli.core.runtime import autocast, choose_device, choose_precision, default_workers, draw_seed, generator
 from scing_cli.core.synthetic import (
     LifelikeCamera,
@@ -519,6 +520,9 @@ def main() -> None:
     given.precision = choose_precision(given.precision, device, auto="bf16")
     recipe = Recipe(**{field.name: getattr(given, field.name) for field in dataclasses.fields(Recipe)})
     clip = load_clip(given.model, given.weights if given.evaluate else "random", seed=recipe.seed)
+    if not given.evaluate:  # words that are not trained need not be saved if they start as those of seed 0
+        table = clip.text.token_embedding.weight
+        table.data = word_vectors(*table.shape)
     model = TinyClip(clip, recipe.precision).to(device)
     painter = Painter(recipe, (clip.image.geometry.height, clip.image.geometry.width), given.workers)
     with contextlib.closing(painter):

@@ -58,7 +58,7 @@ Look = Annotated[
     str | None,
     _synthetic(
         "--look",
-        text="drawn, lifelike for bodies, light and sensors as in photographs, or unmet for the same by cameras that "
-        "differ from all of those (default: drawn).",
+        text="drawn, lifelike for bodies, light and sensors as in photographs, or unmet for the same by cameras with "
+        "other heights, light, sizes and colours (default: drawn).",
     ),
 ]

@@ -36,7 +36,7 @@ Vectors = npt.NDArray[np.float32]
 APART = 20  # frames between two boxes of a positive pair
 DIFFERS = 28  # from the background, of 255, in any channel
 HEIGHTS, ASPECTS = (60, 300), (1.7, 4.2)  # of a person's box in pixels; height divided by width
-OVERLAP = 0.35  # least intersection over union of a track's boxes in consecutive frames
+OVERLAP = 0.35  # least intersection over union of a track's boxes in one of the next two frames
 LEAST_TRACK = 8  # boxes; shorter tracks are noise
 MOST_PAIRS = 200_000
 
@@ -98,7 +98,7 @@ def people(frames: Frames) -> Iterator[Box]:
 
 
 def tracks(boxes: Sequence[Box]) -> list[list[Box]]:
-    """Link each box to the one of the frame before that it overlaps most; return chains of `LEAST_TRACK` or more."""
+    """Link each box to that of one of the two frames before that it overlaps most; return chains of `LEAST_TRACK` or more."""
     found: list[list[Box]] = []
     for frame in sorted({box.frame for box in boxes}):
         now = [box for box in boxes if box.frame == frame]
@@ -187,12 +187,18 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="write a picture of the tracks")
     parser.add_argument("--every", type=int, default=4, help="take every Nth box of a track")
     given = parser.parse_args()
+    if given.every < 1:
+        parser.error("--every must be at least 1")
     frames = read_frames(given.video)
     found = tracks(list(people(frames)))
     chosen = [(owner, box) for owner, track in enumerate(found) for box in track[:: given.every]]
     crops = [Image.fromarray(frames[box.frame][box.top : box.bottom, box.left : box.right]) for _, box in chosen]
     owners = np.array([owner for owner, _ in chosen])
+    if not chosen:
+        raise SystemExit(f"{given.video}: nobody was found.")
     same, other = pairs_of(owners, np.array([box.frame for _, box in chosen]))
+    if not len(same) or not len(other):
+        raise SystemExit(f"{given.video}: {len(same)} pairs of one track, {len(other)} of one frame: both are needed.")
     if given.sheet:
         sheet(crops, owners, given.sheet)
     figures = {

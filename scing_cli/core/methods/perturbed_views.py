@@ -209,7 +209,7 @@ class Perturbation:
             key: All random draws are a function of it.
 
         Returns:
-            (2 B, D) float32 of the condition's length: all V', then all V''; with a graph if the tower learns.
+            (2 B, D) float32, scaled as `condition` says: all V', then all V''; with a graph if the tower learns.
         """
         return self.condition(self.drop(self.views.pair(batch, key), key))
 

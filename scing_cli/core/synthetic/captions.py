@@ -34,7 +34,7 @@ class Seen:
     """What an image shows.
 
     Args:
-        pixels: Final pixels per part.
+        pixels: Pixels per part, of 64 x 128.
         yaw: Turn of the person from the camera, in radians.
         clarity: Factor by which the camera scales a colour difference.
     """

@@ -35,7 +35,7 @@ class Rendering:
     """One image with its captions.
 
     Args:
-        jpeg: Content of the JPEG file: RGB, 64 pixels wide, 128 high.
+        jpeg: Content of the JPEG file: RGB, 64 pixels wide and 128 high in the drawn look.
         captions: Sentences about what this image shows; each has the phrases of the attributes that it names.
         hidden: Share of the person's pixels that something in front hides.
     """
@@ -234,6 +234,6 @@ def shown(canvas: Canvas) -> npt.NDArray[np.bool_]:
 
 
 def count_parts(canvas: Canvas) -> dict[Part, int]:
-    """Return the number of final pixels that show each part."""
+    """Return the number of pixels that show each part, of 64 x 128."""
     counts = np.bincount(np.asarray(canvas.parts)[::SCALE, ::SCALE].reshape(WIDTH * HEIGHT), minlength=len(Part))
     return {part: int(counts[part]) for part in Part}

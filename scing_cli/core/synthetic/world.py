@@ -84,7 +84,8 @@ def write_world(
             layout.
         night: Whether visible images are dark and noisy; needs `spectra`. Images of the other spectra stay the same.
         look: `drawn`; `lifelike` for bodies, light, cloth, places and sensors that look like photographs, in files of
-            different sizes; or `unmet`, the same by cameras whose settings lie outside the ranges of `lifelike`.
+            different sizes; or `unmet`, the same by cameras whose height, sun, mean size, colours,
+            contrast and compression lie outside the ranges of `lifelike`.
             Single pixels of these two may differ on another kind of processor.
         seed: Decides all random draws.
         workers: Number of processes; the default depends on the number of cores.

@@ -53,7 +53,11 @@ def test_a_usual_file_stays_as_it_is(trained: dict[str, torch.Tensor]) -> None:
     [
         ({ROWS: torch.tensor([1, 2])}, "does not number the rows"),
         ({ROWS: torch.tensor([[1]])}, "does not number the rows"),
-        ({ROWS: torch.arange(len(TRAINED)).float()}, "does not number the rows"),
+        ({ROWS: torch.arange(len(TRAINED)).float()}, "are not integers"),
+        ({ROWS: torch.zeros(len(TRAINED), dtype=torch.bool)}, "are not integers"),
+        ({VECTORS: torch.zeros(len(TRAINED), 128, dtype=torch.int32)}, "are not floating-point numbers"),
+        ({ROWS: torch.zeros(0, dtype=torch.int32), VECTORS: torch.zeros(0, 10**9)}, "does not number the rows"),
+        ({ROWS: torch.zeros(len(TRAINED), dtype=torch.int32)}, "numbers a word twice"),
         ({ROWS: torch.arange(len(TRAINED)) + VOCABULARY}, "numbers words that there are not"),
         ({ROWS: -torch.arange(len(TRAINED))}, "numbers words that there are not"),
     ],

@@ -96,7 +96,7 @@ RANGES: Mapping[str, Ranges] = MappingProxyType(
         ),
     }
 )
-"""Look -> its cameras. `scing-tiny` was trained with the first; no setting of the second lies in their ranges."""
+"""Look -> its cameras. What these ranges set differs between the two; all other settings are drawn alike."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -185,8 +185,9 @@ def see(figure: Figure, camera: LifelikeCamera, rng: np.random.Generator) -> Sig
     points = dataclasses.replace(points, normals=points.normals @ (tilt @ upright).T)
     area = standing.unit**2 * standing.stretch
     where = View(eye.project(view) * scale + offset, view[:, 2], reached(world, towards), area)
-    fallen = world - (towards / towards[1]) * world[:, 1:2]
-    return Sight(splat(points, where, (H, W)), eye.project(fallen @ tilt.T) * scale + offset)
+    fallen = (world - (towards / towards[1]) * world[:, 1:2]) @ tilt.T
+    fallen = fallen[fallen[:, 2] < camera.distance / 2]  # what falls behind the camera is not seen
+    return Sight(splat(points, where, (H, W)), eye.project(fallen) * scale + offset)
 
 
 def _draw(canvas: Canvas, camera: LifelikeCamera, seen: Sight, rng: np.random.Generator) -> None:

@@ -61,7 +61,7 @@ class Layer:
         normals: Mean normal in view axes, shorter than 1 where it varies.
         lit: Share of points that the light reaches.
         gloss: Mean share of light that is mirrored.
-        parts: uint8, the part of the nearest point.
+        parts: uint8, the part of a point among those that are nearest, or hardly farther.
     """
 
     cover: Floats

@@ -68,11 +68,12 @@ class Unfinished:
         """
         fixed = {} if self.stage == "prompts" else {"method": open_run(self.folder).prompt_settings()["method"]}
         try:
-            settings = build_settings(kind, self.given["settings"], fixed)
+            begun = self._begun(kind, fixed)
+            settings = build_settings(kind, begun, fixed)
         except SettingError as error:
             what = f"{state_file(self.folder, self.stage)} has settings that cannot be used: {error.what}"
             raise RunError(what, START_OVER) from error
-        changed = build_settings(kind, self.given["settings"], {**given, **fixed})
+        changed = build_settings(kind, begun, {**given, **fixed})
         if changed != settings:
             other = differences(saved_settings(settings), saved_settings(changed))
             raise SettingError(
@@ -80,6 +81,13 @@ class Unfinished:
                 "Leave them out, or start over with --no-resume.",
             )
         return settings
+
+    def _begun(self, kind: type[Kind], fixed: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings that were given at the start, and the defaults of that time that have changed since."""
+        now = saved_settings(build_settings(kind, self.given["settings"], fixed))
+        then = self.facts["settings"]
+        others = {name: then[name] for name in now.keys() & then.keys() if then[name] != now[name]}
+        return {**self.given["settings"], **others}
 
     def data(self) -> dict[str, Any]:
         """Return the settings `[data]` of stage 1."""
