@@ -29,7 +29,7 @@ from scing_cli.core.artifacts import (
 from scing_cli.core.errors import RunError, SettingError
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.runtime import default_threads
-from scing_cli.core.settings import METHODS, Schedule, build_settings, saved_settings
+from scing_cli.core.settings import METHODS, Schedule, build_settings, saved_settings, with_effect
 from scing_cli.core.workflows.train.run_lock import RunLockedError, is_locked, lock_run
 
 Kind = TypeVar("Kind", bound=Schedule)
@@ -84,10 +84,12 @@ class Unfinished:
 
     def _begun(self, kind: type[Kind], fixed: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings that were given at the start, and the defaults of that time that have changed since."""
-        now = saved_settings(build_settings(kind, self.given["settings"], fixed))
-        then = self.facts["settings"]
-        others = {name: then[name] for name in now.keys() & then.keys() if then[name] != now[name]}
-        return {**self.given["settings"], **others}
+        given = self.given["settings"]
+        now = saved_settings(build_settings(kind, given, fixed))
+        then = with_effect(f"train-{self.stage}", {**now, **fixed}["method"], self.facts["settings"])
+        told = {"method", *(name.replace("_", "-") for name in given)}
+        others = {name: then[name] for name in now.keys() & then.keys() - told if then[name] != now[name]}
+        return {**given, **others}
 
     def data(self) -> dict[str, Any]:
         """Return the settings `[data]` of stage 1."""
