@@ -54,7 +54,7 @@ from scing_cli.core.synthetic import (
 )
 
 MODEL = "scing-tiny"
-COST = "a step takes about two seconds on two shared CPU cores, drawing included"
+COST = "not measured yet as a whole"
 GROUP = 4  # look-alikes
 VIEWS = 2  # images of each person
 SITE, CAMERAS = 8, 6  # groups of people, and cameras, of one site

@@ -56,11 +56,8 @@ def _trunk(make: Making) -> list[Points]:
     grid = tube(line, across(bones), (wide, deep), make.spacing, power=power)
     grid = make.folded(grid, between(make.own, 0.0015, 0.007) + 0.25 * top.cut.ease)
     colours, parts = on_top(top, grid)
-    cut = grid.places[..., 1] if hem <= COAT else None
-    where = None
-    if cut is not None:
-        lowest = bones.chest[1] + hem * (bones.pelvis[1] - bones.chest[1]) + 0.02
-        where = cut < lowest
+    lowest = bones.chest[1] + hem * (bones.pelvis[1] - bones.chest[1]) + 0.02
+    where = grid.places[..., 1] < lowest if hem <= COAT else None
     clouds = [grid.points(make.dyed(colours, grid), parts, gloss=draw_gloss(make.own), where=where)]
     clouds += _collar(make)
     return clouds

@@ -12,17 +12,10 @@ from scing_cli.core.synthetic.textures import COLUMNS, cloth
 from scing_cli.core.synthetic.wardrobe import Bottom, Top
 
 
-def on_top(top: Top, grid: Grid, share: tuple[float, float] = (0.0, 1.0)) -> tuple[Bytes, Bytes]:
-    """Return a top's colours and parts on a tube around the trunk: (rows, columns, 3) and (rows, columns) uint8.
-
-    Args:
-        top: The garment.
-        grid: The tube.
-        share: Where it begins and ends between the garment's shoulder (0) and hem (1).
-    """
+def on_top(top: Top, grid: Grid) -> tuple[Bytes, Bytes]:
+    """Return a top's colours and parts on a tube around the trunk: (rows, columns, 3) and (rows, columns) uint8."""
     colours, parts = cloth(top)
-    down = np.clip(share[0] + grid.down * (share[1] - share[0]), 0, 0.9999)
-    rows = (down * len(colours)).astype(np.int64)
+    rows = (np.minimum(grid.down, 0.9999) * len(colours)).astype(np.int64)
     columns = ((grid.turn / (2 * np.pi) + 0.5) * COLUMNS).astype(np.int64) % COLUMNS
     return colours[rows[:, None], columns], parts[rows[:, None], columns]
 

@@ -19,15 +19,10 @@ def head_points(make: Making) -> list[Points]:
     person, bones, spacing = make.person, make.bones, make.spacing
     tall = person.build.head * 0.5
     skull = ellipsoid(bones.head, bones.skull, (WIDE, tall, DEEP), spacing, power=2.15)
-    clouds = [
-        skull.points(_face(person.head, skull), Part.SCALP if person.head.hair == "no" else Part.SKIN, where=None)
-    ]
-    if person.head.hair == "no":
-        front = (skull.down > 0.35)[:, None] & (np.abs(skull.turn) < 1.3)[None, :]
-        clouds = [
-            skull.points(_face(person.head, skull), Part.SKIN, where=front),
-            skull.points(_face(person.head, skull), Part.SCALP, where=~front),
-        ]
+    face = _face(person.head, skull)
+    bald = (skull.down < 0.35)[:, None] | (np.abs(skull.turn) > 1.3)[None, :]
+    scalp = bald & (person.head.hair == "no")
+    clouds = [skull.points(face, np.where(scalp, int(Part.SCALP), int(Part.SKIN)).astype(np.uint8))]
     nose = ellipsoid(
         bones.head + bones.skull[2] * DEEP * 0.98 + bones.skull[1] * tall * 0.18,
         bones.skull,

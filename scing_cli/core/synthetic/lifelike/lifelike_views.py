@@ -16,7 +16,7 @@ from scing_cli.core.synthetic.captions import Seen, write_captions
 from scing_cli.core.synthetic.dice import around, between, chance, dice, pick
 from scing_cli.core.synthetic.lifelike.body import body_points
 from scing_cli.core.synthetic.lifelike.light import Light, draw_light, lit_scene, shaded
-from scing_cli.core.synthetic.lifelike.noise import FIELDS, SIDE, Floats, natural
+from scing_cli.core.synthetic.lifelike.noise import FIELDS, Floats, natural, tiled
 from scing_cli.core.synthetic.lifelike.places import Place, draw_place, paint_place, wall_of
 from scing_cli.core.synthetic.lifelike.sensor import Sensor, SensorRanges, draw_sensor, record
 from scing_cli.core.synthetic.lifelike.skeleton import Posture, Skeleton, draw_posture
@@ -267,12 +267,7 @@ def _thing(camera: LifelikeCamera, standing: Standing, *key: int | str) -> tuple
 
 def _weathered(picture: Image.Image, light: Light, rng: np.random.Generator) -> Image.Image:
     """Return a thing with an uneven surface, in the light of the place."""
-    field = natural(int(rng.integers(FIELDS)))
-    zoom = between(rng, 0.4, 1.2)
-    start = rng.integers(0, SIDE, 2)
-    rows, columns = (
-        ((np.arange(n) * zoom).astype(np.int64) + int(s)) % SIDE for n, s in zip(picture.size[::-1], start, strict=True)
-    )
-    uneven = 1 + np.float32(rng.gamma(1.5, 0.1)) * field[rows[:, None], columns][..., None]
+    field = tiled(natural(int(rng.integers(FIELDS))), picture.size[::-1], between(rng, 0.8, 2.5), rng)
+    uneven = 1 + np.float32(rng.gamma(1.5, 0.1)) * field[..., None]
     image = Image.fromarray(np.clip(np.asarray(picture, dtype=np.float32) * uneven, 0, 255).astype(np.uint8))
     return lit_scene(image, light, None, rng)

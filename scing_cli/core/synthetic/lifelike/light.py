@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from scing_cli.core.synthetic.dice import around, between, chance
-from scing_cli.core.synthetic.lifelike.noise import FIELDS, SIDE, Floats, natural
+from scing_cli.core.synthetic.lifelike.noise import FIELDS, Floats, natural, tiled
 from scing_cli.core.synthetic.lifelike.splat import Layer
 
 LUT = ((np.arange(256) / 255) ** 2.2).astype(np.float32)  # sRGB -> light
@@ -106,14 +106,9 @@ def _tones(light: Floats) -> Floats:
 
 
 def _dapples(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
-    field = natural(int(rng.integers(FIELDS)))
-    zoom = between(rng, 0.3, 1.5)
-    start = rng.integers(0, SIDE, 2)
-    rows, columns = (
-        ((np.arange(n) * zoom).astype(np.int64) + int(s)) % SIDE for n, s in zip(shape, start, strict=True)
-    )
+    field = tiled(natural(int(rng.integers(FIELDS))), shape, between(rng, 0.7, 3.3), rng)
     level = between(rng, -1.0, 1.0)
-    found: Floats = np.clip((field[rows[:, None], columns] - level) * 3, 0, 1)
+    found: Floats = np.clip((field - level) * 3, 0, 1)
     return found
 
 

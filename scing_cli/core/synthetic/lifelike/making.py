@@ -35,7 +35,7 @@ class Making:
     spacing: float
     own: np.random.Generator
     rng: np.random.Generator
-    cloth: bool = True
+    cloth: bool
 
     def folded(self, grid: Grid, depth: float) -> Grid:
         """Return a tube of cloth with folds of about this depth, in statures; other folds at every call."""

@@ -55,6 +55,16 @@ def creases(number: int) -> Floats:
     return found
 
 
+def tiled(field: Floats, size: tuple[int, ...], zoom: float, rng: np.random.Generator) -> Floats:
+    """Return a field (SIDE, SIDE) from a random place on, `zoom` times as large, in any size (rows, columns)."""
+    start = rng.integers(0, SIDE, 2)
+    rows, columns = (
+        ((np.arange(count) / zoom).astype(np.int64) + int(first)) % SIDE
+        for count, first in zip(size, start, strict=True)
+    )
+    return field[rows[:, None], columns]
+
+
 def around_tube(field: Floats, shape: tuple[int, int], spacing: float, rng: np.random.Generator) -> Floats:
     """Return a random part of a field for a tube, without a seam between last and first column.
 

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from scing_cli.core.synthetic.canvas import SIZE
 from scing_cli.core.synthetic.dice import between, chance, dice, pick
-from scing_cli.core.synthetic.lifelike.noise import FIELDS, SIDE, Floats, natural
+from scing_cli.core.synthetic.lifelike.noise import FIELDS, Floats, natural, tiled
 from scing_cli.core.synthetic.palette import COLOURS, RGB, clip_rgb, scaled, vary
 
 W, H = SIZE
@@ -95,21 +95,11 @@ def _surface_colour(rng: np.random.Generator) -> RGB:
 def _textured(rgb: RGB, size: tuple[int, int], rng: np.random.Generator) -> Floats:
     """Return a surface of this colour with noise, (*size, 3)."""
     contrast = float(rng.gamma(1.6, 0.09))
-    field = _tiled(natural(int(rng.integers(FIELDS))), size, between(rng, 0.6, 3.0), rng)
-    tint = _tiled(natural(int(rng.integers(FIELDS))), size, between(rng, 1.0, 3.0), rng)
+    field = tiled(natural(int(rng.integers(FIELDS))), size, between(rng, 0.6, 3.0), rng)
+    tint = tiled(natural(int(rng.integers(FIELDS))), size, between(rng, 1.0, 3.0), rng)
     hue = rng.normal(0, 5, 3).astype(np.float32)
     found: Floats = np.array(rgb, dtype=np.float32) * (1 + contrast * field[..., None]) + tint[..., None] * hue
     return found
-
-
-def _tiled(field: Floats, size: tuple[int, int], zoom: float, rng: np.random.Generator) -> Floats:
-    """Return a field of any size; it repeats after `zoom * SIDE` pixels."""
-    start = rng.integers(0, SIDE, 2)
-    rows, columns = (
-        ((np.arange(count) / zoom).astype(np.int64) + int(first)) % SIDE
-        for count, first in zip(size, start, strict=True)
-    )
-    return field[rows[:, None], columns]
 
 
 def _tiles(image: Image.Image, rng: np.random.Generator, middle: int) -> None:
@@ -157,7 +147,7 @@ def _greenery(image: Image.Image, rng: np.random.Generator, middle: int) -> None
         x = int(between(rng, -30, PANORAMA[0] - wide / 2))
         y = int(between(rng, -20, middle - high * 0.5))
         leaf = clip_rgb(between(rng, 25, 110), between(rng, 50, 140), between(rng, 15, 80))
-        fine = _tiled(natural(int(rng.integers(FIELDS))), (high, wide), between(rng, 0.3, 0.8), rng)
+        fine = tiled(natural(int(rng.integers(FIELDS))), (high, wide), between(rng, 0.3, 0.8), rng)
         edge = np.hypot(np.linspace(-1, 1, high)[:, None], np.linspace(-1, 1, wide)[None, :])
         colours = np.array(leaf, dtype=np.float32) * (1 + 0.45 * fine[..., None])
         mask = (fine * 0.5 + 1.1 - 1.6 * edge) > 0

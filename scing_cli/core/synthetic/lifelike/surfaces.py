@@ -44,10 +44,6 @@ class Points:
         fields = [field.name for field in dataclasses.fields(Points)]
         return Points(*(np.concatenate([getattr(cloud, name) for cloud in clouds]) for name in fields))
 
-    def where(self, rows: npt.NDArray[np.bool_]) -> Points:
-        """Return some of the points."""
-        return Points(*(getattr(self, field.name)[rows] for field in dataclasses.fields(self)))
-
 
 @dataclasses.dataclass(slots=True)
 class Grid:

@@ -89,7 +89,7 @@ def test_wordings_give_the_same_image() -> None:
     assert (len(usual.captions), len(two.captions)) == (1, 2)
 
 
-def test_cameras_of_the_two_looks_share_no_setting() -> None:
+def test_what_the_ranges_of_the_two_looks_set_does_not_overlap() -> None:
     met, unmet = (draw_lifelike_cameras(40, "ranges", look=look) for look in ("lifelike", "unmet"))
     for name in ("saturation", "contrast"):
         values = [{getattr(camera.sensor, name) for camera in cameras} for cameras in (met, unmet)]
