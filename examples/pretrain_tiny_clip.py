@@ -60,6 +60,9 @@ VIEWS = 2  # images of each person
 SITE, CAMERAS = 8, 6  # groups of people, and cameras, of one site
 PLAIN = 160  # pixels, the height of all boxes without sensors
 START_SCALE, MOST_SCALE = 1 / 0.07, 100.0
+SIZES = (1.0, 0.75, 0.5, 0.375)  # of an image that is recorded again
+NOISE, MOST_STEP, BLOCK = 14.0, 5.0, 8  # most noise of 255, coarsest compression, its blocks in pixels
+LUMA_CHROMA = ((0.299, 0.587, 0.114), (-0.169, -0.331, 0.5), (0.5, -0.419, -0.081))
 
 
 PARTS: Mapping[str, Callable[[LifelikeCamera], LifelikeCamera]] = {
@@ -71,7 +74,7 @@ PARTS: Mapping[str, Callable[[LifelikeCamera], LifelikeCamera]] = {
     "others": lambda camera: dataclasses.replace(camera, crowd=0.0, occluded=0.0),
 }
 """Part of the lifelike drawing -> the same camera without it."""
-LEFT_OUT = (*PARTS, "lifelike", "drawn", "identity", "jitter")
+LEFT_OUT = (*PARTS, "lifelike", "drawn", "identity", "jitter", "zoom", "worn")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,8 +91,11 @@ class Recipe:
         occluded: Share of images in which something hides 30-60 % of the body, after the easy chunks.
         identity_weight: Weight of the loss between the two images of a person.
         identity_scale: 1 / temperature of that loss.
-        jitter: Spread of brightness, contrast and colour balance that an image gets at every use.
-        without: Parts that are left out: keys of `PARTS`, `lifelike`, `drawn`, `identity` or `jitter`, with commas.
+        jitter: Spread of brightness, contrast, balance and strength of colours that an image gets at every use.
+        zoom: Spread of the size of an image's content at every use, width and height each, as a share.
+        worn: Share of images that are recorded a second time at a use: at fewer pixels, with noise and as a JPEG.
+        without: Parts that are left out: keys of `PARTS`, `lifelike`, `drawn`, `identity`, `jitter`, `zoom` or `worn`,
+            with commas.
         muon_lr: Highest learning rate of the transformers' matrices (Muon).
         adam_lr: Highest learning rate of all other parameters (AdamW). Both rates rise over `warmup` steps, then fall
             to 0 as a cosine.
@@ -108,7 +114,9 @@ class Recipe:
     occluded: float = 0.2
     identity_weight: float = 1.0
     identity_scale: float = 16.0
-    jitter: float = 0.15
+    jitter: float = 0.3
+    zoom: float = 0.08
+    worn: float = 0.5
     without: str = ""
     muon_lr: float = 0.02
     adam_lr: float = 1.5e-3
@@ -234,13 +242,64 @@ def as_pairs(drawn: list[tuple[bytes, str]], size: tuple[int, int]) -> Pairs:
 
 
 def jittered(pixels: Tensor, spread: float, *key: int | str) -> Tensor:
-    """Return pixels (B, 3, H, W) uint8 with another brightness, contrast and colour balance of each image, as uint8."""
+    """Return pixels (B, 3, H, W) uint8 with other brightness, contrast, balance and strength of colours, as uint8."""
     draw = torch.randn(len(pixels), 5, 1, 1, 1, generator=generator(*key)).to(pixels.device).clamp(-2, 2) * spread
     light = (pixels.float() / 255) ** draw[:, 0].exp()
     middle = light.mean(dim=(1, 2, 3), keepdim=True)
     light = middle + (light - middle) * draw[:, 1].exp()
+    grey = light.mean(dim=1, keepdim=True)
+    light = grey + (light - grey) * (2 * draw[:, 4]).exp().clamp(max=1.5)
     balance = 0.5 * torch.cat([draw[:, 2], -draw[:, 2] - draw[:, 3], draw[:, 3]], dim=1)
     return (light * balance.exp() * 255 + 0.5).clamp(0, 255).to(torch.uint8)
+
+
+def zoomed(pixels: Tensor, spread: float, *key: int | str) -> Tensor:
+    """Return pixels (B, 3, H, W) uint8 with each image's content larger or smaller, as uint8."""
+    sizes = (torch.randn(len(pixels), 2, generator=generator(*key)).clamp(-2, 2) * spread).exp()
+    frame = functional.pad(torch.diag_embed(sizes), (0, 1)).to(pixels.device)
+    grid = functional.affine_grid(frame, list(pixels.shape), align_corners=False)
+    seen = functional.grid_sample(pixels.float(), grid, padding_mode="border", align_corners=False)
+    return (seen + 0.5).clamp(0, 255).to(torch.uint8)
+
+
+def worn(pixels: Tensor, share: float, *key: int | str) -> Tensor:
+    """Return pixels (B, 3, H, W) uint8 of which a share was recorded again: fewer pixels, noise and compression."""
+    source = generator(*key)
+    chance, grain, quality = torch.rand(3, len(pixels), generator=source)
+    noise = torch.randn(pixels.shape, generator=source).to(pixels.device)
+    seen = pixels.float()
+    for number, part in enumerate(SIZES):
+        rows = torch.nonzero((chance / share * len(SIZES)).floor() == number)[:, 0]
+        if len(rows) == 0:
+            continue
+        height, width = (int(length * part) // BLOCK * BLOCK for length in pixels.shape[2:])
+        small = functional.interpolate(seen[rows], (height, width), mode="bilinear", antialias=True)
+        small = small + NOISE * grain[rows, None, None, None].to(seen.device) * noise[rows, :, :height, :width]
+        small = compressed(small, 1 + MOST_STEP * quality[rows].to(seen.device) ** 2)
+        seen[rows] = functional.interpolate(small, pixels.shape[2:], mode="bilinear", align_corners=False)
+    return (seen + 0.5).clamp(0, 255).to(torch.uint8)
+
+
+def compressed(pixels: Tensor, step: Tensor) -> Tensor:
+    """Return pixels (B, 3, H, W) as after compression like JPEG's: rounded cosine coefficients of blocks.
+
+    Args:
+        pixels: 0 to 255; H and W are multiples of 8.
+        step: (B,), how coarse; coefficients of high frequencies and of colour are rounded more.
+    """
+    count, _, height, width = pixels.shape
+    place = torch.arange(BLOCK, device=pixels.device)
+    waves = torch.cos(math.pi / BLOCK * (place[None] + 0.5) * place[:, None]) * math.sqrt(2 / BLOCK)
+    waves[0] /= math.sqrt(2)
+    colour = torch.tensor(LUMA_CHROMA, device=pixels.device)
+    planes = torch.einsum("cd,bdhw->bchw", colour, pixels - 128)
+    blocks = planes.view(count, 3, height // BLOCK, BLOCK, width // BLOCK, BLOCK)
+    found = torch.einsum("ui,vj,bcyixj->bcyuxv", waves, waves, blocks)
+    coarse = (4 + 2 * (place[:, None] + place[None]))[:, None] * step[:, None, None, None, None, None]
+    coarse = coarse * torch.tensor([1.0, 2.0, 2.0], device=pixels.device)[:, None, None, None, None]
+    found = (found / coarse).round() * coarse
+    planes = torch.einsum("ui,vj,bcyuxv->bcyixj", waves, waves, found).reshape(pixels.shape)
+    return (torch.einsum("cd,bdhw->bchw", torch.linalg.inv(colour), planes) + 128).clamp(0, 255)
 
 
 class Painter:
@@ -249,7 +308,7 @@ class Painter:
     def __init__(self, recipe: Recipe, size: tuple[int, int], workers: int) -> None:
         self.recipe, self.size = recipe, size
         os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # of the processes that start from here on
-        self.pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
+        self.pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_give_way)
         self.waiting: dict[int, Iterator[list[tuple[bytes, str]]]] = {}
 
     def chunk(self, number: int) -> Pairs:
@@ -273,6 +332,12 @@ class Painter:
         """Return `count` test people, one of every `step`."""
         tasks = [(first, min(first + 64, count), step, self.size) for first in range(0, count, 64)]
         return as_pairs([pair for some in self.pool.map(draw_some_unseen, tasks) for pair in some], self.size)
+
+
+def _give_way() -> None:
+    """Draw in the time that training leaves: its threads wait for each other, so one delay holds up all of them."""
+    if hasattr(os, "nice"):
+        os.nice(19)
 
 
 class TinyClip(nn.Module):
@@ -407,6 +472,10 @@ def train(recipe: Recipe, given: argparse.Namespace, model: TinyClip, painter: P
         seen = some.pixels.to(device)
         if "jitter" not in recipe.left_out:
             seen = jittered(seen, recipe.jitter, recipe.seed, "jitter", step)
+        if "zoom" not in recipe.left_out:
+            seen = zoomed(seen, recipe.zoom, recipe.seed, "zoom", step)
+        if "worn" not in recipe.left_out:
+            seen = worn(seen, recipe.worn, recipe.seed, "worn", step)
         pixels = augment(_pixels(model, seen), recipe.seed, "pretrain", step)
         captions, identity = model.losses(pixels, some, (rows // VIEWS).to(device), recipe.identity_scale)
         weight = 0.0 if "identity" in recipe.left_out else recipe.identity_weight

@@ -47,6 +47,11 @@ def between(rng: np.random.Generator, low: float, high: float) -> float:
     return low + (high - low) * float(rng.random())
 
 
+def one_of(rng: np.random.Generator, ranges: Sequence[tuple[T, T]]) -> tuple[T, T]:
+    """Return one of several ranges, all equally likely; of a single one without a draw."""
+    return ranges[0] if len(ranges) == 1 else pick(rng, ranges)
+
+
 def around(rng: np.random.Generator, mean: float, spread: float) -> float:
     """Return a normal draw with standard deviation `spread`, clipped at two spreads from its mean."""
     return mean + spread * max(-2.0, min(2.0, float(rng.standard_normal())))

@@ -13,12 +13,12 @@ from PIL import Image
 
 from scing_cli.core.synthetic.canvas import SIZE, Canvas
 from scing_cli.core.synthetic.captions import Seen, write_captions
-from scing_cli.core.synthetic.dice import around, between, chance, dice, pick
+from scing_cli.core.synthetic.dice import around, between, chance, dice, one_of, pick
 from scing_cli.core.synthetic.lifelike.body import body_points
 from scing_cli.core.synthetic.lifelike.light import Light, draw_light, lit_scene, shaded
 from scing_cli.core.synthetic.lifelike.noise import FIELDS, Floats, natural, tiled
 from scing_cli.core.synthetic.lifelike.places import Place, draw_place, paint_place, wall_of
-from scing_cli.core.synthetic.lifelike.sensor import Sensor, SensorRanges, draw_sensor, record
+from scing_cli.core.synthetic.lifelike.sensor import Sensor, SensorRanges, Spans, draw_sensor, record
 from scing_cli.core.synthetic.lifelike.skeleton import Posture, Skeleton, draw_posture
 from scing_cli.core.synthetic.lifelike.splat import COVERED, Eye, Layer, View, reached, splat
 from scing_cli.core.synthetic.occluders import THINGS, draw_thing, passer_by
@@ -73,7 +73,7 @@ class Standing:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ranges:
-    """From where to where the settings of cameras go.
+    """From where to where the settings of cameras go; of several ranges, each camera takes one.
 
     Args:
         sensor: Those of sensors.
@@ -82,17 +82,35 @@ class Ranges:
     """
 
     sensor: SensorRanges
-    suns: tuple[float, float]
-    elevations: tuple[float, float]
+    suns: Spans
+    elevations: Spans
 
 
 RANGES: Mapping[str, Ranges] = MappingProxyType(
     {
         "lifelike": Ranges(
-            SensorRanges((56, 180), (0.0, 0.2), 0.022, (0.45, 1.4), (0.75, 1.5), (25, 92)), (20, 80), (0, 35)
+            SensorRanges(
+                heights=((56, 180),),
+                warmth=((0.0, 0.2),),
+                gains=0.022,
+                saturations=((0.45, 1.4),),
+                contrasts=((0.75, 1.5),),
+                qualities=((25, 92),),
+            ),
+            suns=((20, 80),),
+            elevations=((0, 35),),
         ),
         "unmet": Ranges(
-            SensorRanges((46, 55), (0.21, 0.32), 0.03, (0.3, 0.44), (1.51, 1.8), (16, 24)), (10, 19), (36, 46)
+            SensorRanges(
+                heights=((46, 55), (181, 240)),
+                warmth=((0.21, 0.32),),
+                gains=0.03,
+                saturations=((0.3, 0.44), (1.41, 1.7)),
+                contrasts=((0.6, 0.74), (1.51, 1.8)),
+                qualities=((16, 24), (93, 97)),
+            ),
+            suns=((10, 19), (81, 88)),
+            elevations=((36, 46),),
         ),
     }
 )
@@ -125,9 +143,9 @@ def _draw_camera(key: tuple[int | str, ...], ranges: Ranges) -> LifelikeCamera:
     rng = dice(*key)
     return LifelikeCamera(
         place=draw_place(*key),
-        light=draw_light(rng, ranges.suns),
+        light=draw_light(rng, one_of(rng, ranges.suns)),
         sensor=draw_sensor(rng, ranges.sensor),
-        elevation=math.radians(between(rng, *ranges.elevations)),
+        elevation=math.radians(between(rng, *one_of(rng, ranges.elevations))),
         distance=between(rng, 3.0, 14.0),
         roll=around(rng, 0.0, 0.03),
         heading=between(rng, -math.pi, math.pi),

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageFilter
 
 from scing_cli.core.synthetic.canvas import SIZE
-from scing_cli.core.synthetic.dice import around, between, chance, pick
+from scing_cli.core.synthetic.dice import around, between, chance, one_of, pick
 from scing_cli.core.synthetic.lifelike.noise import Floats
 
 LUMA = np.array([0.2126, 0.7152, 0.0722], dtype=np.float32)
 GAMMA = np.float32(2.2)
+Spans = Sequence[tuple[float, float]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ class Sensor:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SensorRanges:
-    """From where to where the settings of sensors go; see `Sensor`.
+    """From where to where the settings of sensors go; see `Sensor`. Of several ranges, each sensor takes one.
 
     Args:
         heights: Of boxes, in pixels.
@@ -88,19 +90,20 @@ class SensorRanges:
         qualities: Of JPEG files.
     """
 
-    heights: tuple[float, float]
-    warmth: tuple[float, float]
+    heights: Spans
+    warmth: Spans
     gains: float
-    saturations: tuple[float, float]
-    contrasts: tuple[float, float]
-    qualities: tuple[int, int]
+    saturations: Spans
+    contrasts: Spans
+    qualities: Sequence[tuple[int, int]]
 
 
 def draw_sensor(rng: np.random.Generator, ranges: SensorRanges) -> Sensor:
     """Return a random sensor."""
-    warm, green = pick(rng, (-1, 1)) * between(rng, *ranges.warmth), around(rng, 0.0, 0.04)
-    quality = int(between(rng, *ranges.qualities))
-    low, high = ranges.heights
+    warm, green = pick(rng, (-1, 1)) * between(rng, *one_of(rng, ranges.warmth)), around(rng, 0.0, 0.04)
+    worst, best = one_of(rng, ranges.qualities)
+    quality = int(between(rng, worst, best))
+    low, high = one_of(rng, ranges.heights)
     return Sensor(
         height=float(np.exp(between(rng, np.log(low), np.log(high)))),
         spread=between(rng, 0.05, 0.3),
@@ -109,14 +112,14 @@ def draw_sensor(rng: np.random.Generator, ranges: SensorRanges) -> Sensor:
         gain=float(rng.gamma(1.5, ranges.gains / 1.5)),
         read=float(rng.gamma(1.2, 0.004)),
         mosaic=chance(rng, 0.6),
-        saturation=between(rng, *ranges.saturations),
-        contrast=between(rng, *ranges.contrasts),
+        saturation=between(rng, *one_of(rng, ranges.saturations)),
+        contrast=between(rng, *one_of(rng, ranges.contrasts)),
         lift=between(rng, 0.02, 0.22) if chance(rng, 0.4) else 0.0,
         vignette=between(rng, 0.0, 0.3),
         blur=float(rng.gamma(1.6, 0.45)),
         sharpening=between(rng, 0.2, 1.4) if chance(rng, 0.5) else 0.0,
         motion=between(rng, 0.0, 0.25),
-        quality=(max(ranges.qualities[0], quality - 15), quality),
+        quality=(max(worst, quality - 15), quality),
     )
 
 

@@ -91,13 +91,18 @@ def test_wordings_give_the_same_image() -> None:
 
 def test_what_the_ranges_of_the_two_looks_set_does_not_overlap() -> None:
     met, unmet = (draw_lifelike_cameras(40, "ranges", look=look) for look in ("lifelike", "unmet"))
-    for name in ("saturation", "contrast"):
-        values = [{getattr(camera.sensor, name) for camera in cameras} for cameras in (met, unmet)]
-        assert max(values[0]) < min(values[1]) or max(values[1]) < min(values[0]), name
-    assert max(camera.elevation for camera in met) < min(camera.elevation for camera in unmet)
-    assert min(camera.sensor.height for camera in met) > max(camera.sensor.height for camera in unmet)
-    assert max(camera.light.towards[1] for camera in met) < min(camera.light.towards[1] for camera in unmet)
-    assert min(camera.sensor.quality[0] for camera in met) > max(camera.sensor.quality[1] for camera in unmet)
+    settings = {
+        "saturation": lambda camera: (camera.sensor.saturation, camera.sensor.saturation),
+        "contrast": lambda camera: (camera.sensor.contrast, camera.sensor.contrast),
+        "height": lambda camera: (camera.sensor.height, camera.sensor.height),
+        "quality": lambda camera: camera.sensor.quality,
+        "elevation": lambda camera: (camera.elevation, camera.elevation),
+        "sun": lambda camera: (camera.light.towards[1], camera.light.towards[1]),
+    }
+    for name, read in settings.items():
+        least, most = min(read(camera)[0] for camera in met), max(read(camera)[1] for camera in met)
+        sides = {"below" if read(camera)[1] < least else "above" if read(camera)[0] > most else "" for camera in unmet}
+        assert sides == ({"above"} if name == "elevation" else {"below", "above"}), name
 
 
 def test_a_clean_sensor_gives_the_picture_back_and_a_mosaic_keeps_grey() -> None:
@@ -127,10 +132,16 @@ def test_noise_balance_and_saturation_do_what_they_say() -> None:
 @pytest.mark.parametrize("look", RANGES)
 def test_sensors_stay_in_their_ranges(look: str) -> None:
     ranges = RANGES[look].sensor
-    for number in range(50):
-        sensor = draw_sensor(dice("sensor", number), ranges)
-        assert ranges.heights[0] <= sensor.height <= ranges.heights[1]
-        assert ranges.qualities[0] <= sensor.quality[0] <= sensor.quality[1] <= ranges.qualities[1]
+    sensors = [draw_sensor(dice("sensor", number), ranges) for number in range(50)]
+    for spans, values in (
+        (ranges.heights, [(sensor.height, sensor.height) for sensor in sensors]),
+        (ranges.contrasts, [(sensor.contrast, sensor.contrast) for sensor in sensors]),
+        (ranges.saturations, [(sensor.saturation, sensor.saturation) for sensor in sensors]),
+        (ranges.qualities, [sensor.quality for sensor in sensors]),
+    ):
+        owners = [[span for span in spans if span[0] <= low <= high <= span[1]] for low, high in values]
+        assert all(len(own) == 1 for own in owners)
+        assert {own[0] for own in owners} == set(spans)  # each range is met
 
 
 def test_a_place_looks_alike_in_two_images_but_not_equal() -> None:
