@@ -10,7 +10,7 @@ from scing_cli.commands import export_model, model_options, options
 from scing_cli.commands.console import Terminal
 from scing_cli.commands.next_commands import search_command
 from scing_cli.commands.option_checks import not_with
-from scing_cli.commands.prune_only import prune_only
+from scing_cli.commands.upkeep_only import upkeep
 from scing_cli.core.errors import counted
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def embed(
     output: options.IndexOutput = Path("gallery.faiss"),
     append: options.Append = False,
     prune: options.Prune = False,
+    compact: options.Compact = False,
     force: options.Force = False,
     index_type: options.IndexType = "auto",
     descriptor: options.DescriptorKind = "projected",
@@ -53,13 +54,13 @@ def embed(
     """Embed images as unit vectors into a FAISS inner-product index with stable ids."""
     terminal, first = Terminal(as_json=as_json), (run, model, pretrained, stride, seed, statistics, interpolation)
     seen: dict[str, Any] = {"cameras": cameras, "camera_factor": camera_factor, "spectra": spectra, "missing": missing}
-    if prune and not append:
+    if (prune or compact) and not append:
         given = {"run": run, "model": model, "pretrained": pretrained, "stride": stride, "data": data, "images": images}
         given |= {"force": force or None, "export": export, "export_format": export_format, "strict": strict or None}
         chosen = model_options.given(**given, **seen, statistics=statistics, interpolation=interpolation)
         usual = {"layout": (layout, "auto"), "split": (split, "gallery"), "descriptor": (descriptor, "projected")}
-        usual |= {"index_type": (index_type, "auto")}
-        _show(prune_only(output, chosen, usual, (device, precision, workers, batch_size), terminal), terminal)
+        usual, hardware = usual | {"index_type": (index_type, "auto")}, (device, precision, workers, batch_size)
+        _show(upkeep(output, (prune, compact), chosen, usual, hardware, terminal), terminal)
         return
     from scing_cli.core.workflows.embed.embed_gallery import GalleryChoice
     from scing_cli.core.workflows.embed.embed_gallery import embed as build
@@ -81,6 +82,7 @@ def embed(
             output=output,
             append=append,
             prune=prune,
+            compact=compact,
             force=force,
             index_type=index_type,
             descriptor=descriptor,

@@ -156,6 +156,10 @@ Append = Annotated[bool, typer.Option("--append", help="Add new and changed imag
 Prune = Annotated[
     bool, typer.Option("--prune", help="Drop rows whose files are missing; without --append, embed nothing.")
 ]
+Compact = Annotated[
+    bool,
+    typer.Option("--compact", help="Write a large index as two files again; without --append, embed nothing."),
+]
 IndexType = Annotated[
     str,
     typer.Option(

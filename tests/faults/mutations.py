@@ -97,7 +97,7 @@ def mutations(content: bytes, count: int, seed: int, upto: int | None = None) ->
 def newer(content: bytes) -> bytes:
     """Return a with_checksum JSON, or an index with its stamp, as a newer version would write it."""
     if not content.endswith(MAGIC):
-        return json.dumps(with_checksum(json.loads(content) | {"format": 2})).encode()
+        return json.dumps(with_checksum(json.loads(content) | {"format": 3})).encode()
     length = int.from_bytes(content[-TAIL:-8], "little")
     text = newer(content[-TAIL - length : -TAIL])
     return content[: -TAIL - length] + text + len(text).to_bytes(8, "little") + MAGIC

@@ -11,7 +11,8 @@ import pytest
 from faults.disks import PAGE, Limited, memory_disk
 from pipeline.conftest import FAST, MODEL
 
-from scing_cli.core.index import disk as disk_of_index
+from scing_cli.core.index import commits
+from scing_cli.core.index.flat_file import write_index
 
 TRAIN = (*MODEL, *FAST)
 PROMPTS, VISUAL = "prompts/prompts.safetensors", "visual/image_encoder.safetensors"
@@ -99,7 +100,7 @@ def test_bytes_that_are_lost_on_closing_a_file_are_told(count):
     index = faiss.IndexFlatIP(16)
     index.add(np.ones((count, 16), np.float32))
     with pytest.raises(OSError, match="No space left on device"):
-        disk_of_index._write_vectors(index, Path("/dev/full"))
+        commits._write(Path("/dev/full"), lambda stream: write_index(stream, index))
 
 
 def test_a_report_on_a_full_disk(scing, one_disk, finished, here):

@@ -16,7 +16,7 @@ from faults.killing import Command
 from faults.test_kill_embed import read_plainly
 from patience import HANG
 
-from scing_cli.core.index import Entry, GalleryIndex, disk, write_lock
+from scing_cli.core.index import Entry, GalleryIndex, index_lock, write_lock
 
 HOLD = "import sys, time; from pathlib import Path; from scing_cli.core.index import write_lock\n"
 HOLD += "with write_lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(1800)"
@@ -103,7 +103,7 @@ def test_a_second_writer_waits_for_the_first(finished, index, folders):
 
 
 def test_who_has_no_patience_left_is_told_who_writes(scing, finished, index, folders, holder, monkeypatch):
-    monkeypatch.setattr(disk, "PATIENCE", 0.2)
+    monkeypatch.setattr(index_lock, "PATIENCE", 0.2)
     command = ("embed", "--run", finished, "--images", folders[0], "--output", index, "--append")
     told = scing(*command)
     assert told.code == 2

@@ -18,7 +18,7 @@ from PIL import Image
 from pipeline.conftest import MODEL
 from pipeline.test_refused import nothing_in, refuse
 
-from scing_cli.core.index import KINDS, GalleryIndex, disk
+from scing_cli.core.index import KINDS, GalleryIndex, index_lock
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def test_a_second_writer_is_told_and_a_killed_one_leaves_no_lock(scing, crops, m
     holder = subprocess.Popen([sys.executable, "-c", HOLD, "gallery.faiss"], stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout.readline() == "held\n"
-        monkeypatch.setattr(disk, "PATIENCE", 0.3)
+        monkeypatch.setattr(index_lock, "PATIENCE", 0.3)
         noise(crops / "new.png", 9)
         refuse(scing(*command, "--append"), "Another process is writing gallery.faiss")
         refuse(scing(*command, "--force"), "Another process is writing gallery.faiss")
@@ -177,7 +177,7 @@ def test_two_that_append_at_once_lose_nothing(finished, crops, monkeypatch):
     (other := crops.with_name("more")).mkdir()
     for number in range(4):
         noise(other / f"{number}.png", 100 + number)
-    monkeypatch.setattr(disk, "PATIENCE", HANG)
+    monkeypatch.setattr(index_lock, "PATIENCE", HANG)
 
     def append(folder):
         return embed(ModelChoice(run=finished), GalleryChoice(images=folder), append=True).added

@@ -37,13 +37,14 @@ def with_checksum(content: Mapping[str, Any]) -> dict[str, Any]:
     return {**bare, CHECKSUM: content_digest(bare)}
 
 
-def checked_json(text: bytes, source: Path, *, remedy: str) -> dict[str, Any]:
+def checked_json(text: bytes, source: Path, *, remedy: str, newest: int = FORMAT) -> dict[str, Any]:
     """Parse a JSON object with a checksum, verify it, and return the object without it.
 
     Args:
         text: JSON in UTF-8.
         source: The file, for messages.
         remedy: What to do if the file is damaged.
+        newest: The newest format that is read.
 
     Raises:
         RunError: If the text is not a JSON object, the checksum is missing or wrong, or the format is newer.
@@ -58,9 +59,9 @@ def checked_json(text: bytes, source: Path, *, remedy: str) -> dict[str, Any]:
         raise RunError(f"{source} is damaged: it cannot be read as JSON ({one_line(error)}).", remedy) from error
     if not intact:
         raise RunError(f"{source} is damaged or was edited: its checksum does not match.", remedy)
-    if content.get("format", FORMAT) != FORMAT:
+    if content.get("format", FORMAT) not in range(FORMAT, newest + 1):
         raise RunError(
-            f"{source} has format {content['format']!r}; this version reads {FORMAT}.", "Install a newer scing-cli."
+            f"{source} has format {content['format']!r}; this version reads {newest}.", "Install a newer scing-cli."
         )
     return content
 

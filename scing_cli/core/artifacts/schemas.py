@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from scing_cli.core.spectra import SPECTRA
 
 LARGEST_SIDE = 4096  # pixels
+MOST_SEGMENTS = 1000  # of an index; it never writes so many
 LONGEST_PATH = 4096  # characters; no system has longer paths
 NO_ZERO = r"^[^\x00]*$"  # no system has names with a zero byte
 
@@ -261,6 +262,15 @@ class IndexModel(Entry):
     precision: Word | None = None
 
 
+class SegmentStamp(Entry):
+    """One part of an index that has files of its own."""
+
+    generation: Count
+    count: Count
+    rows_digest: Digest
+    vectors_digest: Digest
+
+
 class IndexStamp(Entry):
     """The stamp of an index."""
 
@@ -274,3 +284,6 @@ class IndexStamp(Entry):
     rows_digest: Annotated[str, Field(pattern=r"^\w{0,128}$")] = ""
     kind: Word = "flat"
     vectors_digest: Annotated[str, Field(pattern=r"^\w{0,128}$")] = ""
+    segments: list[SegmentStamp] = Field(default_factory=list, max_length=MOST_SEGMENTS)
+    removed_digest: Annotated[str, Field(pattern=r"^\w{0,128}$")] = ""
+    changed_digest: Annotated[str, Field(pattern=r"^\w{0,128}$")] = ""

@@ -1,16 +1,12 @@
 """The gallery index: a plain faiss inner-product index, and next to it a table with one row per vector."""
 
-from scing_cli.core.index.disk import (
-    check_complete,
-    check_writable,
-    files_of,
-    partial_file,
-    read_index_rows,
-    write_lock,
-)
+from scing_cli.core.index.disk import open_index_rows
 from scing_cli.core.index.gallery import GalleryIndex
+from scing_cli.core.index.index_files import check_complete, check_writable, files_of, partial_file
+from scing_cli.core.index.index_lock import write_lock
 from scing_cli.core.index.index_stamp import Stamp, read_stamp
 from scing_cli.core.index.kinds import KINDS, choose_kind
+from scing_cli.core.index.memory_rows import Rows
 from scing_cli.core.index.observed import (
     file_state,
     joint_digest,
@@ -30,6 +26,7 @@ __all__ = [
     "Hit",
     "Row",
     "RowFilter",
+    "Rows",
     "Stamp",
     "best_of_each",
     "check_complete",
@@ -42,8 +39,8 @@ __all__ = [
     "joint_digest",
     "observed_images",
     "observed_state",
+    "open_index_rows",
     "partial_file",
-    "read_index_rows",
     "read_stamp",
     "shape_of",
     "sizes_of",

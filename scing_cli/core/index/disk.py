@@ -1,178 +1,176 @@
-"""Read and write an index on disk: two files that one rename commits together.
-
-`gallery.faiss` stores the vectors, their ids and the stamp; `gallery.rows-GENERATION` stores the rows. A write first
-flushes the rows of the new generation, then renames `gallery.faiss`, which commits both, then removes older rows.
-"""
+"""Read an index from the disk, in whichever files `commits.py` wrote it; another process may write it meanwhile."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import re
-import tempfile
-from collections.abc import Iterator, Sequence
+import hashlib
+import itertools
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from scing_cli.core.artifacts import acquire_lock, checked_once, file_digest, lock_holder, release_lock, replacing
-from scing_cli.core.errors import INDEX_AGAIN, WRITE_REMEDY, IndexFileError, counted, spelled
-from scing_cli.core.index.index_stamp import REMEDY, SUFFIX, Stamp, append_stamp, check_vectors, read_stamp, rows_file
+from scing_cli.core.artifacts import checked_once, file_digest
+from scing_cli.core.errors import INDEX_AGAIN, IndexFileError, counted, spelled
+from scing_cli.core.index.gallery_rows import GalleryRows
+from scing_cli.core.index.index_stamp import (
+    REMEDY,
+    SegmentStamp,
+    Stamp,
+    changed_file,
+    check_vectors,
+    read_stamp,
+    removed_file,
+    rows_file,
+    vectors_file,
+)
 from scing_cli.core.index.kinds import KINDS
-from scing_cli.core.index.rows import Row, read_rows, write_rows
-from scing_cli.core.index.store import Store, faiss
+from scing_cli.core.index.memory_rows import MemoryRows, Rows
+from scing_cli.core.index.row_table import RowTable
+from scing_cli.core.index.store import FlatStore, Store, faiss
 
-PARTIAL_SUFFIX = ".unfinished.faiss"
 READ_ATTEMPTS = 20  # each fails only if a commit happens during it; three failures in a row have been seen
-PATIENCE = 5.0  # seconds to wait for another writer
-BLOCK = 1 << 20  # bytes written at a time
+Read = TypeVar("Read")
 
 
-def check_name(path: Path) -> None:
-    """Check that a path is a valid name for an index.
-
-    Raises:
-        IndexFileError: If it does not end in `.faiss`.
-    """
-    if path.suffix != SUFFIX:
-        raise IndexFileError(f"{path}: the name of an index ends in {SUFFIX}.", f"Name it {path.name}{SUFFIX}.")
-
-
-def partial_file(output: Path) -> Path:
-    """Return the file for partial results of `embed`: `gallery.unfinished.faiss` next to `gallery.faiss`."""
-    return output.with_name(output.name.removesuffix(SUFFIX) + PARTIAL_SUFFIX)
-
-
-def check_complete(index: Path) -> None:
-    """Refuse to search the partial results of an unfinished `embed`.
+def load(path: Path) -> tuple[list[Store], GalleryRows, Stamp]:
+    """Open an index's vectors, rows and stamp. Another process may write the index at the same time.
 
     Raises:
-        IndexFileError: If the name ends in `.unfinished.faiss`.
+        IndexFileError: If the index is missing, was not written by scing, is damaged, or a file of it is missing.
     """
-    if index.name.endswith(PARTIAL_SUFFIX):
-        raise IndexFileError(
-            f"{index} holds the partial results of an interrupted scing embed; it is not an index to search.",
-            "Run the same embed command again: it resumes and writes the index.",
-        )
+    return _consistent(path, _load)
 
 
-def check_writable(path: Path) -> None:
-    """Check that an index can be written to a path, before the work starts. Leaves no file behind.
+def open_index_rows(path: Path) -> Rows:
+    """Open the rows of an index without its vectors. Another process may write the index at the same time.
 
     Raises:
-        IndexFileError: If the name is not valid, the folder is missing or not writable, or the path is a folder.
+        IndexFileError: If the index is missing, was not written by scing, or its rows are missing or damaged.
     """
-    check_name(path)
-    if path.is_dir():
-        raise IndexFileError(f"{path} is a folder.", "Name a file for the index in it.")
-    if not path.parent.is_dir():
-        raise IndexFileError(
-            f"Cannot write {path}: there is no folder {path.parent}.", "Create the folder first, or name another path."
-        )
-    try:
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise IndexFileError(f"Cannot write {path}: {error.strerror}.", "Choose another place for it.") from error
+    return _consistent(path, _rows)
 
 
-def load(path: Path) -> tuple[Store, list[Row], Stamp]:
-    """Read an index's vectors, rows and stamp. Another process may write the index at the same time.
-
-    Raises:
-        IndexFileError: If the index is missing, was not written by scing, is damaged, or its rows are missing.
-    """
+def _consistent(path: Path, read: Callable[[Path, Stamp], Read]) -> Read:
+    """Return what `read` reads of one state of an index, although another process may replace it meanwhile."""
     for _ in range(READ_ATTEMPTS):
         stamp = read_stamp(path)
         try:
-            store, rows = _load(path, stamp)
+            found = read(path, stamp)
         except IndexFileError:
             if read_stamp(path) == stamp:  # otherwise a writer has replaced the index: read the new one
                 raise
         else:
             if read_stamp(path) == stamp:
-                return store, rows, stamp
+                return found
     raise IndexFileError(
         f"{path} changed during each of {READ_ATTEMPTS} attempts to read it.",
         "Wait until the other process has written it.",
     )
 
 
-def read_index_rows(path: Path) -> list[Row]:
-    """Read the rows of an index without its vectors. Another process may write the index at the same time.
-
-    Raises:
-        IndexFileError: If the index is missing, was not written by scing, or its rows are missing or damaged.
-    """
-    for _ in range(READ_ATTEMPTS - 1):
-        stamp = read_stamp(path)
-        try:
-            return _rows(path, stamp)
-        except IndexFileError:
-            if read_stamp(path) == stamp:  # otherwise a writer has replaced the index: read the new one
-                raise
-    return _rows(path, read_stamp(path))
-
-
-def commit(path: Path, index: Any, rows: Sequence[Row], stamp: Stamp) -> Stamp:
-    """Write a new generation of an index and its rows. The former generation stays valid until the final rename.
-
-    The caller must hold the write lock. Temporary files of writers that were killed are removed.
-
-    Args:
-        path: The `.faiss` file.
-        index: The faiss index.
-        rows: One per vector, in order of ids.
-        stamp: The index's stamp; this function sets its generation and digests.
-
-    Returns:
-        The stamp as written.
-
-    Raises:
-        ScingError: If faiss or SQLite cannot write, for example because the disk is full.
-    """
-    _sweep_parts(path)  # this process holds the lock, so no other writer still needs them
-    generation = 1 + max([stamp.generation, *_generations(path)])
-    digest = write_rows(rows_file(path, generation), rows)
-    written = dataclasses.replace(stamp, generation=generation, rows_digest=digest)
-    try:
-        with replacing(path) as temporary:
-            _write_vectors(index, temporary)
-            written = append_stamp(temporary, written)
-        # The index is committed: a failure here costs only one more check of the vectors by the next reader.
-        with contextlib.suppress(IndexFileError):
-            check_vectors(path, written, known=True)
-    finally:
-        _sweep(path, written)
-    return written
-
-
-def _load(path: Path, stamp: Stamp) -> tuple[Store, list[Row]]:
-    """Read vectors and rows, and check that they belong together.
+def _load(path: Path, stamp: Stamp) -> tuple[list[Store], GalleryRows, Stamp]:
+    """Open vectors and rows, and check that they belong together.
 
     Checksums are compared first, so that faiss and SQLite never parse damaged files.
     """
     rows = _rows(path, stamp)
-    check_vectors(path, stamp)
-    try:
-        index = faiss.read_index(str(path))
-    except (RuntimeError, MemoryError) as error:  # faiss raises both for damaged files
-        raise IndexFileError(f"{path} is damaged: faiss cannot read it.", REMEDY) from error
-    if stamp.kind not in KINDS or not KINDS[stamp.kind].fits(index):
-        raise IndexFileError(f"{path} is not an inner-product index with ids of the type {stamp.kind}.", REMEDY)
-    store = KINDS[stamp.kind](index)
-    found = (index.d, index.ntotal, store.ids().tolist())
-    if found != (stamp.width, stamp.count, [row.id for row in rows]):
+    stores: list[Store] = []
+    for part, table in zip(stamp.parts, rows.tables, strict=True):
+        file = vectors_file(path, part.generation) if stamp.segments else path
+        kind = KINDS.get(FlatStore.kind if stores else stamp.kind)
+        if stamp.segments and not file.exists():
+            raise _missing(path, file, "vectors")
+        try:
+            stores.append(_vectors(file, part, table, kind, stamp))
+        except IndexFileError as error:
+            raise IndexFileError(error.what, REMEDY if stamp.segments else error.remedy) from error
+    ordered = all(store.ends()[1] < later.ends()[0] for store, later in itertools.pairwise(stores))
+    if len(rows) != stamp.count or not ordered:
         raise IndexFileError(f"{path} is damaged: its vectors, stamp and rows do not match.", REMEDY)
-    if not _are_finite(path, stamp, store):
-        broken = np.flatnonzero(~np.isfinite(store.stored()[1]).all(axis=1))
-        first = spelled(rows[int(broken[0])].path)
+    return stores, rows, stamp
+
+
+def _vectors(file: Path, part: SegmentStamp, table: Rows, kind: type[Store] | None, stamp: Stamp) -> Store:
+    """Open the vectors of a segment, and check that they are those of its rows."""
+    check_vectors(file, part)
+    if read_stamp(file).parts[:1] != (part,) and stamp.segments:
+        raise IndexFileError(f"{file} is damaged: its vectors, stamp and rows do not match.", REMEDY)
+    try:
+        index = read_vectors(file)
+    except (RuntimeError, MemoryError) as error:  # faiss raises both for damaged files
+        raise IndexFileError(f"{file} is damaged: faiss cannot read it.", REMEDY) from error
+    if kind is None or not kind.fits(index):
+        raise IndexFileError(f"{file} is not an inner-product index with ids of the type {stamp.kind}.", REMEDY)
+    store = kind(index)
+    counts = (index.d, index.ntotal, len(table)) == (stamp.width, part.count, part.count)
+    if not counts or not _once(file, f"ids {part.rows_digest}", lambda: np.array_equal(store.ids(), table.ids())):
+        raise IndexFileError(f"{file} is damaged: its vectors, stamp and rows do not match.", REMEDY)
+    if not _once(file, f"finite {part.vectors_digest}", store.are_finite):
+        broken = store.ids()[~np.isfinite(store.stored()[1]).all(axis=1)]
+        (first,) = table.find(broken[:1]).values()
         raise IndexFileError(
-            f"{path}: {counted(len(broken), 'vector is', 'vectors are')} not finite, for example that of {first}.",
+            f"{file}: {counted(len(broken), 'vector is', 'vectors are')} not finite, for example that of "
+            f"{spelled(first.path)}.",
             REMEDY,
         )
-    return store, rows
+    return store
+
+
+def read_vectors(file: Path) -> Any:
+    """Return the faiss index of a file, mapped into memory where that is possible.
+
+    Raises:
+        RuntimeError: If faiss cannot read it.
+    """
+    # On Windows, a file that is mapped could not be replaced; older versions of faiss cannot map all kinds.
+    mapped = 0 if sys.platform == "win32" else getattr(faiss, "IO_FLAG_MMAP_IFC", 0)
+    return faiss.read_index(str(file), mapped)
+
+
+def _rows(path: Path, stamp: Stamp) -> GalleryRows:
+    """Open the rows that belong to a stamp."""
+    tables = [_table(path, rows_file(path, part.generation), part.rows_digest) for part in stamp.parts]
+    removed = _removed(path, stamp) if stamp.removed_digest else ()
+    changed = MemoryRows()
+    if stamp.changed_digest:
+        changed = MemoryRows(_table(path, changed_file(path, stamp.generation), stamp.changed_digest))
+    return GalleryRows(tables, removed, changed)
+
+
+def _removed(path: Path, stamp: Stamp) -> list[int]:
+    """Read the ids that were removed."""
+    file = removed_file(path, stamp.generation)
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError:
+        raise _missing(path, file, "removed ids") from None
+    except OSError as error:
+        raise IndexFileError(f"{file} cannot be read: {error.strerror}.", REMEDY) from error
+    if hashlib.sha256(content).hexdigest() != stamp.removed_digest:
+        raise IndexFileError(f"{path}: {file} is not the list of removed ids that belongs to it.", REMEDY)
+    return [int(number) for number in np.frombuffer(content, "<i8")]
+
+
+def _table(path: Path, file: Path, digest: str) -> RowTable:
+    """Open a file of rows."""
+    try:
+        return RowTable.open(file, digest=digest)
+    except FileNotFoundError:
+        raise _missing(path, file, "rows", digest) from None
+    except IndexFileError as error:
+        raise IndexFileError(f"{path}: {error.what}", REMEDY) from error
+
+
+def _missing(path: Path, file: Path, what: str, digest: str = "") -> IndexFileError:
+    """Return the error for a missing file of an index; it names the same file under another name, if there is one."""
+    others = sorted(path.parent.glob(f"*{file.suffix}")) if digest else []
+    found = next((other for other in others if _has_digest(other, digest)), None)
+    bring = f"Bring {file.name} back" if found is None else f"Copy {spelled(found.name)} to {spelled(file.name)}"
+    remedy = f"{bring} (it moves with {path.name}), or embed again: {INDEX_AGAIN}"
+    return IndexFileError(f"{path} is unusable without its {what}: {file} is missing.", remedy)
 
 
 def _has_digest(file: Path, digest: str) -> bool:
@@ -182,115 +180,18 @@ def _has_digest(file: Path, digest: str) -> bool:
         return False
 
 
-def _rows(path: Path, stamp: Stamp) -> list[Row]:
-    """Read the rows that belong to a stamp."""
-    source = rows_file(path, stamp.generation)
-    try:
-        return read_rows(source, digest=stamp.rows_digest)
-    except FileNotFoundError:
-        others = sorted(path.parent.glob(f"*.rows-{stamp.generation}"))
-        found = next((other for other in others if _has_digest(other, stamp.rows_digest)), None)
-        bring = (
-            f"Bring {source.name} back" if found is None else f"Copy {spelled(found.name)} to {spelled(source.name)}"
-        )
-        remedy = f"{bring} (it moves with {path.name}), or embed again: {INDEX_AGAIN}"
-        raise IndexFileError(f"{path} is unusable without its rows: {source} is missing.", remedy) from None
-    except IndexFileError as error:
-        raise IndexFileError(f"{path}: {error.what}", REMEDY) from error
+def remember(file: Path, part: Stamp | SegmentStamp) -> None:
+    """Remember that a file of vectors was written by this process, so that the next reader does not check it again."""
+    # The index is committed, or is going to be: a failure here costs only one more check.
+    with contextlib.suppress(IndexFileError):
+        check_vectors(file, part, known=True)
+    for fact in (f"ids {part.rows_digest}", f"finite {part.vectors_digest}"):
+        _once(file, fact, lambda: True)
 
 
-def _are_finite(path: Path, stamp: Stamp, store: Store) -> bool:
-    """Return whether all vectors are finite. The answer is cached until the file changes."""
+def _once(path: Path, fact: str, check: Callable[[], bool]) -> bool:
+    """Return whether a check of an index succeeds. The answer is cached until the file changes."""
     try:
-        return checked_once(path, f"finite {stamp.vectors_digest}", store.are_finite)
+        return checked_once(path, fact, check)
     except OSError:  # another process has replaced or removed the file
-        return store.are_finite()
-
-
-def _write_vectors(index: Any, target: Path) -> None:
-    """Write a faiss index to a file."""
-    # A Python stream, because faiss's own writer does not report bytes that are lost when the file is closed.
-    with target.open("wb") as stream:
-        try:
-            faiss.write_index(index, faiss.PyCallbackIOWriter(stream.write, BLOCK))
-        except RuntimeError as error:  # faiss's own errors; those of the stream are OSError
-            raise IndexFileError(f"Cannot write the vectors to {target.parent}: {error}.", WRITE_REMEDY) from error
-
-
-def files_of(path: Path) -> list[Path]:
-    """Return the existing files of an index: first the `.faiss` file, then its files of rows."""
-    rows = [rows_file(path, generation) for generation in sorted(_generations(path))]
-    return [file for file in (path, *rows) if file.exists()]
-
-
-def _generations(index: Path) -> set[int]:
-    """Return all generations that have a file of rows next to an index, valid or not."""
-    pattern = re.compile(re.escape(rows_file(index, 0).name[:-1]) + r"(\d+)")
-    if not index.parent.is_dir():
-        return set()
-    matches = (pattern.fullmatch(file.name) for file in index.parent.iterdir())
-    return {int(match[1]) for match in matches if match}
-
-
-def _sweep_parts(index: Path) -> None:
-    """Remove temporary files of an index and of its rows, which nothing else would ever remove."""
-    rows = re.escape(rows_file(index, 0).name[:-1])
-    part = re.compile(rf"\.({re.escape(index.name)}|{rows}\d+)\.[0-9a-f]{{8}}\.part")
-    for file in list(index.parent.glob(".*.part")):
-        if part.fullmatch(file.name):
-            file.unlink(missing_ok=True)
-
-
-def _sweep(index: Path, written: Stamp) -> None:
-    """Remove unneeded files of rows: the older ones after a commit, the new one after a failed commit.
-
-    If the index cannot be read, nothing is removed, because it may need either. The next commit removes them.
-    """
-    with contextlib.suppress(IndexFileError, OSError):
-        committed = _is_there(index) and read_stamp(index) == written
-        unneeded = _generations(index) - {written.generation} if committed else {written.generation}
-        for generation in unneeded:
-            rows_file(index, generation).unlink(missing_ok=True)
-
-
-def _is_there(index: Path) -> bool:
-    """Return whether a file exists.
-
-    Raises:
-        OSError: If its folder cannot be read: then the file may exist.
-    """
-    try:
-        index.stat()
-    except FileNotFoundError:
-        return False
-    return True
-
-
-@contextlib.contextmanager
-def write_lock(index: Path, *, patience: float | None = None) -> Iterator[None]:
-    """Hold the write lock of an index inside a `with` block. Readers are not blocked.
-
-    On file systems without locks the block runs unlocked.
-
-    Args:
-        index: The `.faiss` file; it does not have to exist.
-        patience: Seconds to wait for another writer; None for `PATIENCE`.
-
-    Raises:
-        IndexFileError: If another process still holds the lock (the message names it), or the folder is not writable.
-    """
-    file = index.with_name(f".{index.name}.lock")
-    try:
-        index.parent.mkdir(parents=True, exist_ok=True)
-        handle = acquire_lock(file, patience=PATIENCE if patience is None else patience)
-    except OSError as error:
-        raise IndexFileError(f"Cannot write {index}: {error.strerror}.", "Choose another place for it.") from error
-    if handle is None:
-        raise IndexFileError(
-            f"Another process is writing {index}{lock_holder(file)}.",
-            "Run the command again when that process has ended.",
-        )
-    try:
-        yield
-    finally:
-        release_lock(file, handle)
+        return check()

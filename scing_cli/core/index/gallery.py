@@ -12,35 +12,42 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from scing_cli.core.errors import INDEX_AGAIN, DataError, IndexFileError, SettingError
-from scing_cli.core.index.disk import check_name, commit, load, write_lock
+from scing_cli.core.errors import DataError, IndexFileError, SettingError
+from scing_cli.core.index.commits import commit, parts_to_keep
+from scing_cli.core.index.comparable import check_model, check_width
+from scing_cli.core.index.disk import load
+from scing_cli.core.index.gallery_rows import GalleryRows
+from scing_cli.core.index.hits import find_hits
+from scing_cli.core.index.index_files import check_name
+from scing_cli.core.index.index_lock import write_lock
 from scing_cli.core.index.index_stamp import Stamp, read_stamp
 from scing_cli.core.index.kinds import KINDS, choose_kind
-from scing_cli.core.index.nearest import nearest
-from scing_cli.core.index.rows import Entry, Hit, Row, RowFilter, best_of_each
-from scing_cli.core.index.store import Store, check_unit
+from scing_cli.core.index.memory_rows import MemoryRows, Rows
+from scing_cli.core.index.parts import Parts
+from scing_cli.core.index.rows import Entry, Hit, Row, RowFilter
+from scing_cli.core.index.store import FlatStore, Store, Vectors, check_unit
 from scing_cli.core.index.tuning import measured_recall, tune
 
-Vectors = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
 LABELS = ("identity", "camera", "scene")
 
 
 class GalleryIndex:
     """Unit vectors with stable int64 ids, and one row of metadata per vector. Made by `create` or `read`.
 
+    What was read stays on the disk, mapped into memory; rows are read when they are asked for. Changes are kept beside
+    it until `write`.
+
     Args:
-        store: The vectors, in ascending order of ids.
-        rows: One per vector, in order of ids.
+        stores: The vectors; all ids of a store are greater than those of the stores before it.
+        rows: The rows; a table for each store.
         stamp: Model, descriptor and counts of the index.
         path: The file it was read from or last written to.
     """
 
-    def __init__(self, store: Store, rows: Sequence[Row], stamp: Stamp, path: Path | None = None) -> None:
-        self._store = store
-        self._rows = {row.id: row for row in rows}
+    def __init__(self, stores: Sequence[Store], rows: GalleryRows, stamp: Stamp, path: Path | None = None) -> None:
+        self._parts = Parts(stores, stamp.width)
+        self._rows = rows
         self._stamp = self._committed = stamp
         self._path = path
 
@@ -74,7 +81,7 @@ class GalleryIndex:
         width = vectors.shape[1]
         chosen = KINDS[choose_kind(kind, len(vectors))]
         stamp = Stamp(model_digest, model, descriptor, width, kind=chosen.kind)
-        index = cls(chosen(chosen.empty(width)), (), stamp)
+        index = cls([chosen(chosen.empty(width))], GalleryRows([MemoryRows()]), stamp)
         index.add(vectors, entries)
         return index
 
@@ -100,20 +107,23 @@ class GalleryIndex:
     @property
     def is_approximate(self) -> bool:
         """Whether a search may miss a row."""
-        return self._store.approximate
+        return self._parts.approximate
+
+    @property
+    def table(self) -> Rows:
+        """The rows, which are read when they are asked for."""
+        return self._rows
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def rows(self) -> list[Row]:
-        """Return the rows in order of ids."""
-        return list(self._rows.values())
+        """Return all rows in order of ids."""
+        return list(self._rows)
 
     def vectors(self, ids: Sequence[int] | None = None) -> Vectors:
         """Return a copy of the vectors of M ids, shape (M, D), or of all vectors in order of ids, shape (N, D)."""
-        if ids is None:
-            return np.array(self._store.stored()[1])
-        return np.array(self._store.vectors(np.array(ids, dtype=np.int64)))
+        return self._parts.vectors(self._rows.ids() if ids is None else np.array(ids, dtype=np.int64))
 
     def add(self, vectors: Vectors, entries: Sequence[Entry]) -> list[int]:
         """Add vectors under new ids and return these ids. The disk changes only with `write`.
@@ -132,13 +142,13 @@ class GalleryIndex:
         check_unit(vectors, [entry.path for entry in entries])
         first = self._stamp.next_id
         ids = range(first, first + len(entries))
-        retrained = False
         if ids:
-            retrained = self._store.add(np.ascontiguousarray(vectors, dtype=np.float32), np.array(ids, dtype=np.int64))
-        self._rows |= {number: Row.of(number, entry) for number, entry in zip(ids, entries, strict=True)}
-        self._stamp = dataclasses.replace(self._stamp, count=len(self._rows), next_id=ids.stop)
-        if retrained:
-            tune(self._store)
+            store, table = self._in_memory()
+            changed = store.add(np.ascontiguousarray(vectors, dtype=np.float32), np.array(ids, dtype=np.int64))
+            table.put({number: Row.of(number, entry) for number, entry in zip(ids, entries, strict=True)})
+            if changed:
+                tune(store)
+        self._stamp = dataclasses.replace(self._stamp, count=len(self), next_id=ids.stop)
         return list(ids)
 
     def remove(self, ids: Collection[int]) -> None:
@@ -147,15 +157,21 @@ class GalleryIndex:
         Raises:
             ValueError: If an id is unknown.
         """
-        if unknown := set(ids) - self._rows.keys():
-            raise ValueError(f"no rows {sorted(unknown)}")
+        self._check_known(ids)
         if not ids:
             return
-        changed = self._store.remove(np.array(sorted(ids), dtype=np.int64))
-        self._rows = {number: row for number, row in self._rows.items() if number not in ids}
-        self._stamp = dataclasses.replace(self._stamp, count=len(self._rows))
-        if changed:
-            tune(self._store)
+        wanted = np.array(sorted(ids), dtype=np.int64)
+        for number, places in self._parts.owners(wanted):
+            own, table, store = wanted[places], self._rows.tables[number], self._parts.stores[number]
+            if isinstance(table, MemoryRows):
+                changed = store.remove(own)
+                table.drop(own.tolist())
+                if changed:
+                    tune(store)
+            else:
+                self._rows.removed.update(own.tolist())
+        self._rows.changed.drop(ids)
+        self._stamp = dataclasses.replace(self._stamp, count=len(self))
 
     def relabel(self, labels: Mapping[int, tuple[str, str] | tuple[str, str, str]]) -> None:
         """Give rows other labels; ids and vectors stay. The disk changes only with `write`.
@@ -166,21 +182,25 @@ class GalleryIndex:
         Raises:
             ValueError: If an id is unknown.
         """
-        if unknown := labels.keys() - self._rows.keys():
-            raise ValueError(f"no rows {sorted(unknown)}")
-        for number, named in labels.items():
-            self._rows[number] = self._rows[number]._replace(**dict[str, Any](zip(LABELS, named, strict=False)))
+        self._check_known(labels.keys())
+        self._rows.change(
+            {
+                number: row._replace(**dict[str, Any](zip(LABELS, labels[number], strict=False)))
+                for number, row in self._rows.find(labels).items()
+            }
+        )
 
     def name_model(self, model: Mapping[str, Any]) -> None:
         """Say where the encoder is now, as in `Stamp.model`. The disk changes only with `write`."""
         self._stamp = dataclasses.replace(self._stamp, model=model)
 
-    def write(self, path: Path, *, locked: bool = False) -> Stamp:
-        """Write the index and its rows; one rename commits both.
+    def write(self, path: Path, *, locked: bool = False, compact: bool = False) -> Stamp:
+        """Write the index and its rows; one rename commits all files.
 
         Args:
             path: The `.faiss` file.
             locked: True if the caller already holds its `write_lock`.
+            compact: Write two files, even if the index is large and little has changed.
 
         Raises:
             IndexFileError: If the name does not end in `.faiss`, another process is writing the file or has changed it
@@ -189,7 +209,10 @@ class GalleryIndex:
         check_name(path)
         with contextlib.nullcontext() if locked else write_lock(path):
             self._check_unchanged(path)
-            stamp = commit(path, self._store.index, self.rows(), self._stamp)
+            here = self._path is not None and self._path.absolute() == path.absolute()
+            keep = parts_to_keep(self._parts, self._rows, self._stamp.kind) if here and not compact else 0
+            stores, rows, stamp = commit(path, self._parts, self._rows, self._stamp, former=self._committed, keep=keep)
+        self._parts, self._rows = Parts(stores, self.width), rows
         self._stamp, self._committed, self._path = stamp, stamp, path
         return stamp
 
@@ -216,41 +239,21 @@ class GalleryIndex:
             raise SettingError(f"-k {k}: at least one row must be asked for.")
         self._check_width(vectors)
         check_unit(vectors, [f"query {i}" for i in range(len(vectors))])
-        ids = np.array([row.id for row in self._rows.values() if allowed(row)], np.int64) if allowed else None
-        there = len(self) if ids is None else len(ids)
         queries = np.ascontiguousarray(vectors, dtype=np.float32)
-        if not each_identity_once:
-            return self._nearest(queries, min(k, there), ids)
-        return self._people(queries, k, there, ids)
+        return find_hits(self._parts, self._rows, queries, k, allowed=allowed, each_identity_once=each_identity_once)
 
-    def _nearest(self, queries: Vectors, k: int, allowed: IntArray | None) -> list[list[Hit]]:
-        if k == 0 or len(queries) == 0:
-            return [[] for _ in queries]
-        return [
-            [Hit(float(score), self._rows[int(number)]) for score, number in zip(scores, ids, strict=True)]
-            for scores, ids in nearest(self._store, queries, k, allowed=allowed)
-        ]
-
-    def _people(self, queries: Vectors, k: int, there: int, allowed: IntArray | None) -> list[list[Hit]]:
-        """Return the best hit of each of k identities, for every query."""
-        answers: list[list[Hit]] = [[] for _ in queries]
-        named = [row.identity or row.id for row in self._rows.values()]
-        if allowed is not None:
-            kept = set(allowed.tolist())
-            named = [name for name, row in zip(named, self._rows.values(), strict=True) if row.id in kept]
-        k = min(k, len(set(named)))
-        open_places, reach = list(range(len(queries))), k
-        while open_places:  # the queries whose hits show fewer than k identities so far: fetch four times as many
-            reach = min(4 * reach, there)
-            found = self._nearest(queries[open_places], reach, allowed)
-            for place, hits in zip(open_places, found, strict=True):
-                answers[place] = best_of_each(hits)[:k]
-            open_places = [place for place in open_places if len(answers[place]) < k and reach < there]
-        return answers
+    def _in_memory(self) -> tuple[Store, MemoryRows]:
+        """Return the store and the table that take new rows; those that were read do not change."""
+        table = self._rows.tables[-1]
+        if not isinstance(table, MemoryRows):
+            table = MemoryRows()
+            self._parts.stores.append(FlatStore(FlatStore.empty(self.width)))
+            self._rows.tables.append(table)
+        return self._parts.stores[-1], table
 
     def recall(self) -> float:
         """Return recall@10 compared with a flat index, with stored vectors as queries; 1 for a flat index."""
-        return measured_recall(self._store)
+        return measured_recall(self._parts.stores[0])
 
     def check_model(self, digest: str, *, descriptor: str, width: int, name: str) -> None:
         """Check that a model's vectors can be compared with those of this index.
@@ -264,33 +267,18 @@ class GalleryIndex:
         Raises:
             IndexFileError: If the index was made by another model or with another descriptor.
         """
-        own = self._stamp
-        if (digest, descriptor, width) == (own.model_digest, own.descriptor, own.width):
-            return
-        if digest == own.model_digest:
-            raise IndexFileError(
-                f"{self._name} holds the descriptor {own.descriptor}, {own.width} wide; {name} was asked for "
-                f"{descriptor}, {width} wide.",
-                f"Use --descriptor {own.descriptor}, or embed the gallery again: {INDEX_AGAIN}",
-            )
-        ours = f"visual {own.model_digest[:8]}…, {own.descriptor}, {own.width} wide"
-        theirs = f"visual {digest[:8]}…, {descriptor}, {width} wide"
-        made_by = f"Use the model that made it: {own.made_by()}, or embed" if own.made_by() else "Embed"
-        raise IndexFileError(
-            f"{self._name} was made by another model ({ours}) than {name} ({theirs}).",
-            f"{made_by} the gallery again: {INDEX_AGAIN}",
-        )
+        check_model(self._stamp, digest, descriptor=descriptor, width=width, name=name, index=self._name)
 
     @property
     def _name(self) -> str:
         return "The index" if self._path is None else str(self._path)
 
+    def _check_known(self, ids: Collection[int]) -> None:
+        if unknown := set(ids) - self._rows.find(ids).keys():
+            raise ValueError(f"no rows {sorted(unknown)}")
+
     def _check_width(self, vectors: Vectors) -> None:
-        if vectors.ndim != 2 or vectors.shape[1] != self.width:
-            raise IndexFileError(
-                f"{self._name} holds vectors {self.width} wide; these are {vectors.shape[-1]} wide.",
-                f"Use the model and descriptor that made it, or embed again: {INDEX_AGAIN}",
-            )
+        check_width(vectors, self.width, self._name)
 
     def _check_unchanged(self, path: Path) -> None:
         """Raise if another process has changed the file since this index was read from it."""

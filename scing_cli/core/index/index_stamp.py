@@ -27,7 +27,26 @@ TAIL = 16  # bytes: the JSON's length and MAGIC
 PART = 2**20  # bytes, read at a time
 SUFFIX = ".faiss"
 METRIC = "inner product"
+SEGMENTED = FORMAT + 1  # the format of an index of several segments
+OF_SEGMENTS = ("segments", "removed_digest", "changed_digest")
 REMEDY = f"Embed the gallery again: {INDEX_AGAIN}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SegmentStamp:
+    """A part of an index that has files of its own.
+
+    Args:
+        generation: The generation in which it was written; part of the names of its files.
+        count: Number of vectors.
+        rows_digest: SHA-256 of its file of rows.
+        vectors_digest: SHA-256 of the faiss data in its file of vectors.
+    """
+
+    generation: int
+    count: int
+    rows_digest: str
+    vectors_digest: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,6 +66,9 @@ class Stamp:
         rows_digest: SHA-256 of the file of rows.
         kind: The index type; a key of `kinds.KINDS`.
         vectors_digest: SHA-256 of the faiss data.
+        segments: The parts of an index that has more files than two, in order of ids.
+        removed_digest: SHA-256 of the file of ids that were removed from segments; empty without one.
+        changed_digest: SHA-256 of the file of rows that stand for those of segments; empty without one.
     """
 
     model_digest: str
@@ -59,6 +81,15 @@ class Stamp:
     rows_digest: str = ""
     kind: str = "flat"
     vectors_digest: str = ""
+    segments: tuple[SegmentStamp, ...] = ()
+    removed_digest: str = ""
+    changed_digest: str = ""
+
+    @property
+    def parts(self) -> tuple[SegmentStamp, ...]:
+        """The segments; an index of two files is one itself."""
+        own = SegmentStamp(self.generation, self.count, self.rows_digest, self.vectors_digest)
+        return self.segments or (own,)
 
     def made_by(self) -> str:
         """Return the options that name the model: `--run DIR`, or `--model NAME` with what was chosen for it.
@@ -78,10 +109,29 @@ def rows_file(index: Path, generation: int) -> Path:
     return index.with_name(f"{index.name.removesuffix(SUFFIX)}.rows-{generation}")
 
 
+def vectors_file(index: Path, generation: int) -> Path:
+    """Return the file of a segment's vectors, such as `gallery.vectors-3` next to `gallery.faiss`."""
+    return index.with_name(f"{index.name.removesuffix(SUFFIX)}.vectors-{generation}")
+
+
+def removed_file(index: Path, generation: int) -> Path:
+    """Return the file of the ids that were removed from the segments of an index."""
+    return index.with_name(f"{index.name.removesuffix(SUFFIX)}.removed-{generation}")
+
+
+def changed_file(index: Path, generation: int) -> Path:
+    """Return the file of the rows that stand for those in the segments of an index."""
+    return index.with_name(f"{index.name.removesuffix(SUFFIX)}.changed-{generation}")
+
+
 def append_stamp(index: Path, stamp: Stamp) -> Stamp:
     """Append the stamp to the faiss data of a file, and return it with the digest of that data."""
     own = dataclasses.replace(stamp, vectors_digest=file_digest(index))
     content = dataclasses.asdict(own) | {"model": dict(own.model), "format": FORMAT, "metric": METRIC}
+    if own.segments:
+        content["format"] = SEGMENTED
+    else:  # as it was before there were segments
+        content = {name: value for name, value in content.items() if name not in OF_SEGMENTS}
     text = json.dumps(with_checksum(content), ensure_ascii=True, allow_nan=False).encode()
     with index.open("ab") as stream:
         stream.write(text + len(text).to_bytes(8, "little") + MAGIC)
@@ -98,19 +148,20 @@ def read_stamp(index: Path) -> Stamp:
     try:
         with _read_errors(index), index.open("rb") as stream:
             stream.seek(_stamp_start(stream, index))
-            content = checked_json(stream.read()[:-TAIL], index, remedy=REMEDY)
+            content = checked_json(stream.read()[:-TAIL], index, remedy=REMEDY, newest=SEGMENTED)
         check_content("index stamp", content, index, remedy=REMEDY)
     except RunError as error:
         raise IndexFileError(error.what, error.remedy) from error
     known = {field.name for field in dataclasses.fields(Stamp)}
-    return Stamp(**{name: value for name, value in content.items() if name in known})
+    segments = tuple(SegmentStamp(**segment) for segment in content.get("segments", ()))
+    return Stamp(**{name: value for name, value in content.items() if name in known} | {"segments": segments})
 
 
-def check_vectors(index: Path, stamp: Stamp, *, known: bool = False) -> None:
+def check_vectors(index: Path, stamp: Stamp | SegmentStamp, *, known: bool = False) -> None:
     """Check the digest of an index's faiss data. The result is cached until the file changes.
 
     Args:
-        index: The `.faiss` file.
+        index: The `.faiss` file, or the file of a segment.
         stamp: Its stamp.
         known: True right after a write: the data is not read, only the result is cached.
 

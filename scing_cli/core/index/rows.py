@@ -1,29 +1,19 @@
-"""The rows of an index, hits and filters: an SQLite file says which image each vector belongs to."""
+"""The rows of an index, hits and filters: a row says which image a vector belongs to."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from scing_cli.core.artifacts import file_digest, replacing
-from scing_cli.core.errors import WRITE_REMEDY, IndexFileError
+from scing_cli.core.artifacts import file_digest
 from scing_cli.core.index.observed import file_state, joint_digest, observed_images, observed_state
 from scing_cli.core.spectra import VISIBLE, Observation, Source, View
 
-# Text is bound as bytes and cast: Python's sqlite3 refuses file names that are not UTF-8 (surrogateescape) as str.
-TABLE = """CREATE TABLE rows (id INTEGER PRIMARY KEY, path TEXT NOT NULL, size INTEGER NOT NULL, mtime INTEGER NOT NULL,
-           digest TEXT NOT NULL, identity TEXT NOT NULL, camera TEXT NOT NULL{further})"""
-INSERT = (
-    "INSERT INTO rows VALUES (?, CAST(? AS TEXT), ?, ?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT){further})"
-)
 FURTHER = ("views", "scene")  # columns that a file has only if a row has a value
 Names = frozenset[str]
 NONE: Names = frozenset()
-SELECT = "SELECT id, path, size, mtime, digest, identity, camera{further} FROM rows ORDER BY id"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -77,6 +67,11 @@ class Row(NamedTuple):
         return observed_images(self.views) or {VISIBLE: View(Path(self.path))}
 
     @property
+    def places(self) -> list[str]:
+        """The paths of all files, each once."""
+        return [file.as_posix() for file in self.files] if self.views else [self.path]
+
+    @property
     def files(self) -> list[Path]:
         """The files of all images, each once."""
         return list(dict.fromkeys(view.file for view in self.images.values()))
@@ -121,77 +116,6 @@ def entry_of(
         views,
         scene,
     )
-
-
-def write_rows(target: Path, rows: Iterable[Row]) -> str:
-    """Write the rows to a temporary file, flush it to the disk and rename it.
-
-    Returns:
-        The SHA-256 of the file, for the stamp.
-
-    Raises:
-        IndexFileError: If SQLite cannot write the file.
-    """
-    rows = list(rows)
-    further = [name for name in FURTHER if any(getattr(row, name) for row in rows)]
-    table = TABLE.format(further="".join(f", {name} TEXT NOT NULL" for name in further))
-    insert = INSERT.format(further=", CAST(? AS TEXT)" * len(further))
-    values = (
-        (
-            *(row.id, _bytes(row.path), row.size, row.mtime),
-            *map(_bytes, (row.digest, row.identity, row.camera, *(getattr(row, name) for name in further))),
-        )
-        for row in rows
-    )
-    with replacing(target) as temporary:
-        try:
-            with contextlib.closing(sqlite3.connect(temporary, isolation_level=None)) as base:
-                # No journal and no flushing by SQLite: `replacing` flushes the whole file, or removes it.
-                base.execute("PRAGMA journal_mode = OFF")
-                base.execute("PRAGMA synchronous = OFF")
-                base.execute("BEGIN")
-                base.execute(table)
-                base.executemany(insert, values)
-                base.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise IndexFileError(f"Cannot write {target}: {error}.", WRITE_REMEDY) from error
-        return file_digest(temporary)
-
-
-def read_rows(source: Path, *, digest: str) -> list[Row]:
-    """Read the rows in order of ids.
-
-    Args:
-        source: The SQLite file.
-        digest: Its SHA-256 according to the stamp.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        IndexFileError: If the digest differs, or the file is not a table of rows.
-    """
-    try:
-        if file_digest(source) != digest:
-            raise IndexFileError(
-                f"{source} is not the table of rows that belongs to its index: one of the two was changed or replaced."
-            )
-        with contextlib.closing(sqlite3.connect(f"{source.absolute().as_uri()}?immutable=1", uri=True)) as base:
-            base.text_factory = _text
-            there = {column[1] for column in base.execute("PRAGMA table_info(rows)")}
-            further = "".join(f", {name}" if name in there else ", ''" for name in FURTHER)
-            return list(map(Row._make, base.execute(SELECT.format(further=further))))
-    except FileNotFoundError:
-        raise
-    except (sqlite3.Error, OSError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise IndexFileError(f"{source} cannot be read: {reason}.") from error
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
-
-
-def _text(content: bytes) -> str:
-    return content.decode("utf-8", "surrogateescape")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

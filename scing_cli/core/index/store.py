@@ -8,7 +8,7 @@ from __future__ import annotations
 import abc
 import importlib
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -64,6 +64,18 @@ class Store(abc.ABC):
     @abc.abstractmethod
     def stored(self) -> tuple[IntArray, Vectors]:
         """Return the ids, shape (N,), ascending, and the vectors, shape (N, D), which may be a view."""
+
+    def __len__(self) -> int:
+        return int(self.index.ntotal)
+
+    def ends(self) -> tuple[int, int]:
+        """Return the least and the greatest id; without vectors 0 and -1."""
+        ids = self.ids()
+        return (int(ids[0]), int(ids[-1])) if len(ids) else (0, -1)
+
+    def owned(self) -> Self:
+        """Return a copy that can be changed; the vectors of a file that was mapped into memory cannot."""
+        return type(self)(faiss.deserialize_index(faiss.serialize_index(self.index)))
 
     @abc.abstractmethod
     def effort(self) -> int:
@@ -134,6 +146,11 @@ class FlatStore(Store):
         """Return the ids."""
         ids: IntArray = faiss.vector_to_array(self.index.id_map)
         return ids
+
+    def ends(self) -> tuple[int, int]:
+        """Return the least and the greatest id; without vectors 0 and -1."""
+        ids = self.index.id_map
+        return (ids.at(0), ids.at(len(self) - 1)) if len(self) else (0, -1)
 
     def effort(self) -> int:
         """Return 0: an exact search has no effort to set."""

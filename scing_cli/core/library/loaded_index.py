@@ -126,7 +126,7 @@ class Index:
             SettingError: If `allowed` names what the index does not have.
         """
         if allowed:
-            check_filters(self._opened.rows(), allowed, allow_missing=allow_missing, reporter=self._reporter)
+            check_filters(self._opened.table, allowed, allow_missing=allow_missing, reporter=self._reporter)
         found = self._opened.search(
             self._vectors(queries, model), k, allowed=allowed, each_identity_once=each_identity_once
         )

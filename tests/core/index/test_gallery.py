@@ -24,7 +24,17 @@ from hypothesis import strategies as st
 
 from scing_cli.core.artifacts import file_digest, with_checksum
 from scing_cli.core.errors import INDEX_AGAIN, DataError, IndexFileError, ScingError, SettingError
-from scing_cli.core.index import Entry, GalleryIndex, RowFilter, disk, entry_of, file_keys, index_stamp, read_stamp
+from scing_cli.core.index import (
+    Entry,
+    GalleryIndex,
+    RowFilter,
+    Stamp,
+    disk,
+    entry_of,
+    file_keys,
+    index_stamp,
+    read_stamp,
+)
 from scing_cli.core.index.nearest import nearest
 from scing_cli.core.index.store import Store
 
@@ -313,8 +323,8 @@ def test_a_stamp_of_other_entries_is_refused(written: Path) -> None:
 
 
 def test_a_newer_index_asks_for_a_newer_program(written: Path) -> None:
-    with_stamp(written, lambda stamp: stamp.update(format=2, vectors="somewhere else"))
-    with pytest.raises(IndexFileError, match=r"gallery\.faiss has format 2; this version reads 1\.") as caught:
+    with_stamp(written, lambda stamp: stamp.update(format=3, vectors="somewhere else"))
+    with pytest.raises(IndexFileError, match=r"gallery\.faiss has format 3; this version reads 2\.") as caught:
         GalleryIndex.read(written)
     assert caught.value.remedy == "Install a newer scing-cli."
 
@@ -498,18 +508,20 @@ def test_what_another_process_wrote_is_not_overwritten(written: Path) -> None:
 def test_a_reader_follows_a_writer_that_replaces_the_index(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from scing_cli.core.index import disk
 
-    read_rows = disk.read_rows
+    check_vectors = disk.check_vectors
     calls = []
 
-    def slow(source: Path, *, digest: str) -> list:
-        calls.append(source.name)
+    def slow(path: Path, stamp: Stamp, *, known: bool = False) -> None:
+        if not known:
+            calls.append(stamp.generation)
         if len(calls) == 1:
+            calls.append(0)
             gallery(unit(4)).write(written)
-        return read_rows(source, digest=digest)
+        return check_vectors(path, stamp, known=known)
 
-    monkeypatch.setattr(disk, "read_rows", slow)
+    monkeypatch.setattr(disk, "check_vectors", slow)
     assert len(GalleryIndex.read(written)) == 4
-    assert calls == ["gallery.rows-1", "gallery.rows-2"]
+    assert calls == [1, 0, 2]
 
 
 def test_neighbours_with_similar_names_are_left_alone(tmp_path: Path) -> None:
@@ -523,7 +535,7 @@ def test_neighbours_with_similar_names_are_left_alone(tmp_path: Path) -> None:
 def test_ties_beyond_the_candidates_are_settled() -> None:
     """More equal rows than are fetched at first: the lowest ids win, in whatever order faiss gives them."""
     index = gallery(np.repeat(unit(1, width=32), 900, axis=0))
-    scores, ids = next(nearest(index._store, unit(1, width=32), 5))
+    scores, ids = next(nearest(index._parts.stores[0], unit(1, width=32), 5))
     assert ids.tolist() == [0, 1, 2, 3, 4]
     assert len(set(scores.tolist())) == 1
 
@@ -542,13 +554,14 @@ def test_a_file_that_was_found_finite_is_not_summed_again(written: Path, monkeyp
     calls: list[int] = []
     real = Store.are_finite
     monkeypatch.setattr(Store, "are_finite", lambda self: calls.append(1) or real(self))
+    moved = Path(shutil.copytree(written.parent, written.parent.with_name("moved-too"))) / written.name
     for _ in range(3):
-        GalleryIndex.read(written)
+        GalleryIndex.read(moved)
     assert len(calls) == 1
     index = GalleryIndex.read(written)
     index.write(written)
     GalleryIndex.read(written)
-    assert len(calls) == 2
+    assert len(calls) == 1  # its writer knew it
 
 
 def test_an_index_that_was_renamed_alone_names_its_rows(written: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 import tracemalloc
@@ -16,9 +17,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from scing_cli.core.errors import SettingError
-from scing_cli.core.index import KINDS, Entry, GalleryIndex, RowFilter, choose_kind
+from scing_cli.core.index import (
+    KINDS,
+    Entry,
+    GalleryIndex,
+    RowFilter,
+    choose_kind,
+    commits,
+    files_of,
+    read_stamp,
+)
 
 WIDTH = 16
+REPLACE = Path.replace
 MODEL = {"model": "ViT-B-16-quickgelu", "pretrained": "openai"}
 
 
@@ -32,6 +43,7 @@ class Use(RuleBasedStateMachine):
     """Add, remove, write, read and search in any order, beside a plain dictionary of what must be there."""
 
     kind = "flat"
+    segments = False  # whether even a small index is kept in segments
 
     @initialize(count=st.integers(1, 120), seed=st.integers(0, 9), spread=st.sampled_from([1.0, 0.3, 0.05]))
     def begin(self, count: int, seed: int, spread: float) -> None:
@@ -41,6 +53,7 @@ class Use(RuleBasedStateMachine):
         self.drawn = 1000 * seed
         self.held: dict[int, np.ndarray] = {}
         self.gone: set[int] = set()
+        self.labels: dict[int, tuple[str, str]] = {}
         vectors = self._draw(count)
         self.index = made(self.kind, vectors, entries(count))
         self.held = dict(enumerate(vectors))
@@ -70,16 +83,71 @@ class Use(RuleBasedStateMachine):
         self.gone |= set(chosen)
         self.held = {number: vector for number, vector in self.held.items() if number not in set(chosen)}
 
-    @rule()
-    def write_and_read(self) -> None:
-        self.index.write(self.path)
+    @precondition(lambda self: self.held)
+    @rule(share=st.floats(0, 1), seed=st.integers(0, 99))
+    def relabel(self, share: float, seed: int) -> None:
+        known = sorted(self.held)
+        chosen = np.random.default_rng(seed).choice(known, round(share * len(known)), replace=False).tolist()
+        self.index.relabel(dict.fromkeys(chosen, (f"seed {seed}", str(seed % 3))))
+        self.labels |= dict.fromkeys(chosen, (f"seed {seed}", str(seed % 3)))
+
+    @rule(compact=st.booleans())
+    def write_and_read(self, compact: bool) -> None:
+        self.index.write(self.path, compact=compact)
+        self._check_files(compact)
+        self._read()
+
+    @rule(compact=st.booleans(), after=st.integers(1, 6), committed=st.booleans())
+    def write_and_die(self, compact: bool, after: int, committed: bool) -> None:
+        """The process ends before or after one of the renames: the former state is whole, or the new one."""
+        left = after
+
+        def replace(source: Path, target: Path) -> Path:
+            nonlocal left
+            left -= 1
+            done = REPLACE(source, target) if left or committed else source
+            if not left:
+                raise KeyboardInterrupt
+            return done
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Path, "replace", replace)
+            with contextlib.suppress(KeyboardInterrupt):
+                self.index.write(self.path, compact=compact)
+        if not self.path.exists():
+            return  # the first write: the index in memory is still there
+        found = read_stamp(self.path)
         self.index = GalleryIndex.read(self.path)
-        plain = faiss.read_index(str(self.path))
-        assert (plain.ntotal, plain.d) == (len(self.held), WIDTH)
+        if self.written is not None and found == self.written[0]:
+            _, self.held, self.gone, self.labels = self.written
+            self.held, self.gone, self.labels = dict(self.held), set(self.gone), dict(self.labels)
+        self._keep()
+
+    def _read(self) -> None:
+        self.index = GalleryIndex.read(self.path)
+        self._keep()
+
+    def _keep(self) -> None:
+        self.written = (read_stamp(self.path), dict(self.held), set(self.gone), dict(self.labels))
+
+    def _check_files(self, compact: bool) -> None:
+        """Nothing is left over, and an index of two files is a plain one."""
+        stamp = read_stamp(self.path)
+        names = {file.name for file in self.folder.iterdir()}
+        if compact or not self.segments:
+            plain = faiss.read_index(str(self.path))
+            assert (plain.ntotal, plain.d) == (len(self.held), WIDTH)
+            assert names == {"gallery.faiss", f"gallery.rows-{stamp.generation}"}
+        assert names == {file.name for file in files_of(self.path)}
+        assert len(names) <= 3 + 2 * max(1, len(stamp.segments))
 
     @rule(k=st.integers(1, 40), camera=st.sampled_from(["", "0", "1"]))
     def search(self, k: int, camera: str) -> None:
-        allowed = [row.id for row in self.index.rows() if row.camera != camera]
+        labels = {row.id: (row.identity, row.camera) for row in self.index.rows()}
+        assert {number: labels[number] for number in self.labels if number in labels} == {
+            number: named for number, named in self.labels.items() if number in self.held
+        }
+        allowed = [number for number, (_, seen_by) in labels.items() if seen_by != camera]
         for query, hits in zip(
             asked := self._draw(3),
             self.index.search(asked, k, allowed=RowFilter(without_cameras=frozenset({camera}))),
@@ -113,21 +181,25 @@ class Use(RuleBasedStateMachine):
             shutil.rmtree(self.folder)
 
 
-def use(kind: str, examples: int) -> None:
-    machine = type(f"Use_{kind}", (Use,), {"kind": kind})
+def use(kind: str, examples: int, monkeypatch: pytest.MonkeyPatch, *, segments: bool) -> None:
+    if segments:
+        monkeypatch.setattr(commits, "LARGE", 0)
+    machine = type(f"Use_{kind}", (Use,), {"kind": kind, "segments": segments})
     machine.TestCase.settings = settings(max_examples=examples, stateful_step_count=12, deadline=None)
     machine.TestCase("runTest").runTest()
 
 
+@pytest.mark.parametrize("segments", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_any_order_of_use(kind: str) -> None:
-    use(kind, 10)
+def test_any_order_of_use(kind: str, segments: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(kind, 10, monkeypatch, segments=segments)
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("segments", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_any_long_order_of_use(kind: str) -> None:
-    use(kind, 500)
+def test_any_long_order_of_use(kind: str, segments: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(kind, 500, monkeypatch, segments=segments)
 
 
 def test_a_graph_that_lost_rows_looks_as_far_as_it_must() -> None:
@@ -137,7 +209,7 @@ def test_a_graph_that_lost_rows_looks_as_far_as_it_must() -> None:
     state.every_kept_row_is_its_own_nearest()
     state.remove(share=0.0859375, seed=32)
     state.every_kept_row_is_its_own_nearest()
-    assert state.index._store.effort() > 16
+    assert state.index._parts.stores[0].effort() > 16
     state.teardown()
 
 
@@ -168,10 +240,10 @@ def test_an_index_that_grew_equals_one_made_afresh(kind: str, tmp_path: Path) ->
 
 def test_an_inverted_file_learns_more_lists_as_it_grows() -> None:
     index = made("ivf", unit(80, WIDTH), entries(80))
-    assert index._store.index.nlist == 2
+    assert index._parts.stores[0].index.nlist == 2
     index.add(unit(900, WIDTH, seed=1), entries(900, 80))
-    assert index._store.index.nlist == 980 // 39
-    assert index._store.index.nprobe <= index._store.index.nlist
+    assert index._parts.stores[0].index.nlist == 980 // 39
+    assert index._parts.stores[0].index.nprobe <= index._parts.stores[0].index.nlist
 
 
 def test_the_kind_follows_from_the_number_of_vectors() -> None:
@@ -192,9 +264,9 @@ def test_copies_count_as_found_whichever_of_them_is(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["ivf", "hnsw"])
 def test_an_index_that_grew_a_lot_looks_further(kind: str) -> None:
     index = made(kind, unit(50, WIDTH), entries(50))
-    index._store.set_effort(1)
+    index._parts.stores[0].set_effort(1)
     index.add(unit(8000, WIDTH, seed=1), entries(8000, 50))
-    assert index._store.effort() >= 16
+    assert index._parts.stores[0].effort() >= 16
     assert index.recall() >= 0.9
 
 
@@ -202,7 +274,7 @@ def test_an_index_that_grew_a_lot_looks_further(kind: str) -> None:
 def test_reading_the_ids_copies_no_vectors(kind: str) -> None:
     index = made(kind, unit(4000, 256), entries(4000))
     tracemalloc.start()
-    ids = index._store.ids()
+    ids = index._parts.stores[0].ids()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert ids.tolist() == list(range(4000))
@@ -212,9 +284,9 @@ def test_reading_the_ids_copies_no_vectors(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_removing_nothing_and_everything(kind: str) -> None:
     index = made(kind, unit(90, WIDTH), entries(90))
-    before = index._store.index
+    before = index._parts.stores[0].index
     index.remove([])
-    assert index._store.index is before
+    assert index._parts.stores[0].index is before
     index.remove(range(90))
     assert (len(index), index.search(unit(1, WIDTH), 3)) == (0, [[]])
     assert index.add(unit(3, WIDTH, seed=1), entries(3, 90)) == [90, 91, 92]

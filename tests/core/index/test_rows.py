@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from scing_cli.core.artifacts import file_digest
 from scing_cli.core.index import KINDS, Row, RowFilter, observed_images, sizes_of
-from scing_cli.core.index.rows import read_rows, write_rows
+from scing_cli.core.index.memory_rows import MemoryRows
+from scing_cli.core.index.row_table import RowTable, write_rows
 from scing_cli.core.spectra import View
 
 PEOPLE = [f"{number:04d}" for number in range(4)]
@@ -94,18 +95,18 @@ def test_a_filter_that_asks_nothing_is_none():
 def test_a_file_without_observations_has_the_columns_that_it_always_had(tmp_path):
     plain, observed = (tmp_path / name for name in ("plain", "observed"))
     row = Row(0, "/a.jpg", 1, 2, "d" * 64, "anna", "door")
-    write_rows(plain, [row])
+    write_rows(plain, MemoryRows([row]))
     with contextlib.closing(sqlite3.connect(plain)) as base:
-        ((text,),) = base.execute("SELECT sql FROM sqlite_master")
+        ((text,),) = base.execute("SELECT sql FROM sqlite_master WHERE type = 'table'")
     assert "views" not in text
     assert " ".join(text.split()) == (
         "CREATE TABLE rows (id INTEGER PRIMARY KEY, path TEXT NOT NULL, size INTEGER NOT NULL, mtime INTEGER NOT NULL, "
         "digest TEXT NOT NULL, identity TEXT NOT NULL, camera TEXT NOT NULL)"
     )
-    assert read_rows(plain, digest=file_digest(plain)) == [row]
+    assert list(RowTable.open(plain, digest=file_digest(plain))) == [row]
     rows = [row, row._replace(id=1, scene="night"), row._replace(id=2, views='[["tir","/t.jpg",null,4,5]]')]
-    write_rows(observed, rows)
-    assert read_rows(observed, digest=file_digest(observed)) == rows
+    write_rows(observed, MemoryRows(rows))
+    assert list(RowTable.open(observed, digest=file_digest(observed))) == rows
     assert rows[2].images == {"tir": View(Path("/t.jpg"))}
     assert rows[0].images == {"rgb": View(Path("/a.jpg"))}
     assert rows[2].record()["views"]

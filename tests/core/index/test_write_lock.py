@@ -18,7 +18,7 @@ from patience import HANG
 
 from scing_cli.core.artifacts import files
 from scing_cli.core.errors import IndexFileError
-from scing_cli.core.index import Entry, GalleryIndex, check_writable, disk, write_lock
+from scing_cli.core.index import Entry, GalleryIndex, check_writable, index_lock, write_lock
 
 HOLD = """
 import sys, time
@@ -85,7 +85,7 @@ def test_a_second_writer_waits_and_then_says_that_another_is_writing(
     ):
         pass
     assert time.monotonic() - start >= 1
-    monkeypatch.setattr(disk, "PATIENCE", 0.1)
+    monkeypatch.setattr(index_lock, "PATIENCE", 0.1)
     with pytest.raises(IndexFileError, match="Another process is writing"):
         GalleryIndex.read(path).write(path)
     assert len(GalleryIndex.read(path)) == 4  # reading needs no lock

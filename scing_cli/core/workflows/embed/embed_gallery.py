@@ -36,7 +36,7 @@ from scing_cli.core.workflows.embed.gallery_images import (
     warn_of_mixed_labels,
 )
 from scing_cli.core.workflows.embed.partial_index import MINUTES, PartialIndex, PartialWriter
-from scing_cli.core.workflows.embed.prune import drop_missing
+from scing_cli.core.workflows.embed.upkeep import drop_missing
 from scing_cli.core.workflows.shared.embedder_choice import Crops, choose_embedder
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel, open_model, open_run_model
@@ -53,6 +53,7 @@ def embed(
     output: StrPath = Path("gallery.faiss"),
     append: bool = False,
     prune: bool = False,
+    compact: bool = False,
     force: bool = False,
     index_type: str = "auto",
     descriptor: str = "projected",
@@ -72,6 +73,7 @@ def embed(
         append: Add new and changed images to an index of the same model, which stays locked until the end; images
             that have not changed get the labels that they have now.
         prune: With `append`: also drop all rows whose files are missing.
+        compact: Write two files, even if the index is large and little has changed.
         force: Replace an existing index.
         index_type: auto (by the number of vectors), flat, ivf or hnsw; `append` never changes the type.
         descriptor: `projected` or `concat` (R10).
@@ -129,9 +131,9 @@ def embed(
             with unlocked if append else lock:
                 if base is None:
                     _check_free(output, force=force)
-                if new.files or gone or new.labels:
+                if new.files or gone or new.labels or (compact and index.stamp.segments):
                     with writer.committing():
-                        index.write(output, locked=True)
+                        index.write(output, locked=True, compact=compact)
     added = len(new.files) - new.replaced
     skipped = len(manifest) - len(new.files) - len(new.labels) - len(left_out)
     report_left_out(left_out.dropped(), len(manifest), reporter, target=list_beside(output))

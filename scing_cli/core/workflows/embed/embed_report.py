@@ -61,7 +61,7 @@ def report_of(
     kind = index.stamp.kind
     recall = index.recall() if index.is_approximate else None
     properties: dict[str, Any] = {"width": index.width, "model": model, "kind": kind, "recall": recall, **counts}
-    example = Path(next(iter(index.rows())).path)
+    example = Path(next(iter(index.table)).path)
     return EmbedReport(
         output, count=len(index), example=example, passed_over=passed_over, left_out=left_out, **properties
     )

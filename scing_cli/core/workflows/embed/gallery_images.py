@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
@@ -14,7 +15,17 @@ from scing_cli.core.datasets.passed_over import passed_text, report_passed
 from scing_cli.core.embeddings import Vectors
 from scing_cli.core.errors import DataError, ImageError, SettingError, counted, share, spelled
 from scing_cli.core.imagefile import REMEDY
-from scing_cli.core.index import Entry, GalleryIndex, Row, entry_of, file_keys, file_state, observed_state, shape_of
+from scing_cli.core.index import (
+    Entry,
+    GalleryIndex,
+    Row,
+    Rows,
+    entry_of,
+    file_keys,
+    file_state,
+    observed_state,
+    shape_of,
+)
 from scing_cli.core.manifest import Manifest, Sample, display_name, is_text
 from scing_cli.core.paths import StrPath, check_not_empty
 from scing_cli.core.runtime import Reporter
@@ -137,7 +148,7 @@ def find_new_images(
     """
     files = manifest.sources(spectra)
     pictures = [_Pictures.of(manifest, sample, spectra) for sample in manifest]
-    former = _former_rows(base.rows() if base is not None else (), pictures)
+    former = _former_rows(base.table, pictures) if base is not None else [[] for _ in pictures]
     samples = [_labelled(sample, rows) for sample, rows in zip(manifest, former, strict=True)]
     seen = [
         not with_camera or sample.camera in {row.camera for row in rows}
@@ -163,18 +174,25 @@ def find_new_images(
     return NewImages([files[i] for i in added], list(added.values()), rows_of, labels)
 
 
-def _former_rows(rows: Sequence[Row], pictures: Sequence[_Pictures]) -> list[list[Row]]:
+def _former_rows(table: Rows, pictures: Sequence[_Pictures]) -> list[list[Row]]:
     """Return the rows of an index that show what each row of a manifest shows.
 
     These have its file. An observation may be named by another of its images than before, because one was added or
     taken away: then the rows of `same_observations` that no file names any more are its own.
     """
-    named: dict[str, list[Row]] = {}
-    for key, row in zip(file_keys(Path(row.path) for row in rows), rows, strict=True):
-        named.setdefault(key, []).append(row)
     keys = file_keys(own.file for own in pictures)
+    folders: dict[str, list[str]] = {}  # without links -> as the rows name them
+    for folder in table.folders():
+        folders.setdefault(os.path.realpath(folder), []).append(folder)
+    places = [(key, *os.path.split(key)) for key in keys]
+    paths = {stored + name: key for key, folder, name in places for stored in folders.get(folder, ())}
+    named: dict[str, list[Row]] = {}
+    for row in table.at(paths):
+        named.setdefault(paths[row.path], []).append(row)
     former, present = [named.get(key, []) for key in keys], set(keys)
-    lost = [row for key, own in named.items() if key not in present for row in own if row.views]
+    observed = list(table.observations())
+    observed_keys = file_keys(Path(row.path) for row in observed)
+    lost = [row for key, row in zip(observed_keys, observed, strict=True) if key not in present]
     new = [number for number, own in enumerate(former) if not own] if lost else []
     images = [file_keys(pictures[number].files) for number in new]
     for number, own in zip(new, same_observations(images, [file_keys(row.files) for row in lost]), strict=True):
@@ -184,13 +202,14 @@ def _former_rows(rows: Sequence[Row], pictures: Sequence[_Pictures]) -> list[lis
 
 def warn_of_mixed_labels(base: GalleryIndex, new: NewImages, reporter: Reporter) -> None:
     """Warn if images without identities are added to an index of labelled ones, or the other way round."""
-    stale = set(new.stale)
-    rows = [row for row in base.rows() if row.id not in stale]
-    named, added = sum(bool(row.identity) for row in rows), sum(bool(entry.identity) for entry in new.entries)
-    if not (new.entries and ((named and not added) or (added == len(new.entries) and named < len(rows)))):
+    stale = [row.identity for row in base.table.find(new.stale).values()]
+    rows = len(base) - len(stale)
+    named = rows - base.table.counts("identity")[""] + stale.count("")
+    added = sum(bool(entry.identity) for entry in new.entries)
+    if not (new.entries and ((named and not added) or (added == len(new.entries) and named < rows))):
         return
-    without = len(rows) - named + len(new.entries) - added
-    have = share(without, len(rows) + len(new.entries), "row", "has", "have")
+    without = rows - named + len(new.entries) - added
+    have = share(without, rows + len(new.entries), "row", "has", "have")
     reporter.warn(
         f"{have} no identity now: in evaluate --index they match no query, and search filters by identity pass them "
         "over. Embed them with labels, or into an index of their own."

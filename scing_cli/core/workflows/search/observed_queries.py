@@ -11,7 +11,7 @@ from typing import Any
 from scing_cli.core.datasets.passed_over import PassedOver
 from scing_cli.core.errors import ImageError, SettingError, counted, spelled
 from scing_cli.core.imagefile import image_size
-from scing_cli.core.index import Row
+from scing_cli.core.index import Rows
 from scing_cli.core.paths import as_paths, file_keys
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.spectra import SPECTRA, VISIBLE, View, in_words
@@ -112,7 +112,7 @@ def check_spectra(photos: Sequence[Photo], model: OpenedModel) -> None:
 
 def beside_gallery(
     photos: Sequence[Photo],
-    rows: Sequence[Row],
+    rows: Rows,
     model: OpenedModel,
     *,
     moved: MovedImages | None,
@@ -135,14 +135,14 @@ def beside_gallery(
     photos = as_strips(photos, rows, model.spectra, moved, reporter)
     check_spectra(photos, model)
     asked = {spectrum for photo in photos for spectrum in photo.spectra}
-    note_across(asked, {spectrum for row in rows for spectrum in row.images}, model.missing, reporter)
+    note_across(asked, _spectra(rows), model.missing, reporter)
     if not boxed:
         hint_at_boxes([photo.file for photo in photos if not photo.is_strip], rows, reporter)
     return photos
 
 
 def as_strips(
-    photos: Sequence[Photo], rows: Sequence[Row], spectra: Sequence[str], moved: MovedImages | None, reporter: Reporter
+    photos: Sequence[Photo], rows: Rows, spectra: Sequence[str], moved: MovedImages | None, reporter: Reporter
 ) -> list[Photo]:
     """Return photos that are strips, in a gallery of strips, with the parts that show the spectra.
 
@@ -155,7 +155,7 @@ def as_strips(
         moved: Finds the gallery's images if they were moved.
         reporter: Receives a note; a warning if the shape is not known, because no strip of the gallery can be read.
     """
-    found = (row for row in rows if row.views and any(view.part is not None for view in row.images.values()))
+    found = (row for row in rows.observations() if any(view.part is not None for view in row.images.values()))
     strips = list(itertools.islice(found, LOOKED_AT))
     alone = [photo.file for photo in photos if not photo.views]
     if not strips or not alone:
@@ -181,6 +181,15 @@ def as_strips(
         else photo
         for photo in photos
     ]
+
+
+def _spectra(rows: Rows) -> set[str]:
+    """Return the spectra of all images of a gallery."""
+    observed, found = 0, set[str]()
+    for row in rows.observations():
+        observed += 1
+        found |= row.images.keys()
+    return found | {VISIBLE} if observed < len(rows) else found
 
 
 def _shape(file: Path) -> float | None:

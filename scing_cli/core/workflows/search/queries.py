@@ -17,7 +17,7 @@ from scing_cli.core.datasets.passed_over import PassedOver, passed_text, report_
 from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.errors import DataError, ImageError, SettingError, counted, spelled
 from scing_cli.core.imagefile import image_size, is_folder
-from scing_cli.core.index import GalleryIndex, Hit, Row
+from scing_cli.core.index import GalleryIndex, Hit, Rows
 from scing_cli.core.paths import check_not_empty
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.spectra import Source, file_of
@@ -104,7 +104,7 @@ def photo_files(
     return files, tuple(passed)
 
 
-def hint_at_boxes(files: Sequence[Path], rows: Sequence[Row], reporter: Reporter) -> None:
+def hint_at_boxes(files: Sequence[Path], rows: Rows, reporter: Reporter) -> None:
     """Warn about photos that look like whole scenes: wider than tall, or far larger than the gallery's images.
 
     Args:
@@ -113,7 +113,7 @@ def hint_at_boxes(files: Sequence[Path], rows: Sequence[Row], reporter: Reporter
         reporter: Receives the warning.
     """
     sizes = {file: _size(file) for file in files}
-    crops = [size for size in map(_size, [Path(row.path) for row in rows[:: max(len(rows) // SAMPLED, 1)]]) if size]
+    crops = [size for size in map(_size, _some_files(rows)) if size]
     usual = statistics.median(height for _, height in crops) if crops else 0
     if crops and statistics.median(width / height for width, height in crops) >= 1:
         return  # in a gallery of wide images, the shape does not show a scene
@@ -126,6 +126,12 @@ def hint_at_boxes(files: Sequence[Path], rows: Sequence[Row], reporter: Reporter
             f"{scenes[0]} ({width}x{height}){others} looks like a whole scene{contrast}: say where the person is with "
             "--box X,Y,W,H."
         )
+
+
+def _some_files(rows: Rows) -> list[Path]:
+    """Return the images of some rows that are spread over the gallery."""
+    ids = rows.ids()
+    return [Path(row.path) for row in rows.find(ids[:: max(len(ids) // SAMPLED, 1)]).values()]
 
 
 def _is_scene(width: int, height: int, usual: float) -> bool:

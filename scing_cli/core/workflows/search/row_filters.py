@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from scing_cli.core.errors import SettingError, counted, spelled
-from scing_cli.core.index import Row, RowFilter, read_index_rows
+from scing_cli.core.index import RowFilter, Rows, open_index_rows
 from scing_cli.core.runtime import Reporter
 
 SHOWN = 20  # names listed in a message; of more, similar ones come first
 
 
 def check_filters(
-    rows: Sequence[Row], allowed: RowFilter, *, grouped: bool = False, allow_missing: bool, reporter: Reporter
+    rows: Rows, allowed: RowFilter, *, grouped: bool = False, allow_missing: bool, reporter: Reporter
 ) -> None:
     """Check that the index has the cameras and identities that the filters name, and identities to group rows by.
 
@@ -29,7 +29,7 @@ def check_filters(
         SettingError: If names are missing and that is not allowed; the message says which ones the index has.
     """
     faults = list(_missing(rows, allowed))
-    if grouped and not any(row.identity for row in rows):
+    if grouped and not set(rows.counts("identity")) - {""}:
         faults.append("--group identity: the index's rows have no identity, so that each row is a hit of its own.")
     if faults and not allow_missing:
         raise SettingError(
@@ -44,13 +44,13 @@ def check_index_filters(
 ) -> None:
     """Check the filters of an index file, as `check_filters` does; without any, its rows are not read."""
     if allowed or grouped:
-        rows = read_index_rows(index)
+        rows = open_index_rows(index)
         check_filters(rows, allowed, grouped=grouped, allow_missing=allow_missing, reporter=reporter)
     elif allow_missing:
         reporter.note("--allow-missing has no effect: no filter is given.")
 
 
-def _missing(rows: Sequence[Row], allowed: RowFilter) -> Iterator[str]:
+def _missing(rows: Rows, allowed: RowFilter) -> Iterator[str]:
     for option, names, field in (
         ("--camera", allowed.cameras, "camera"),
         ("--exclude-camera", allowed.without_cameras, "camera"),
@@ -58,7 +58,7 @@ def _missing(rows: Sequence[Row], allowed: RowFilter) -> Iterator[str]:
         ("--exclude-identity", allowed.without_identities, "identity"),
     ):
         if names:
-            known = {getattr(row, field) for row in rows} - {""}
+            known = set(rows.counts(field)) - {""}
             for name in sorted(names - known):
                 yield f"{option} {spelled(name)}: the index has no row of that {field}; {_known(name, known, field)}."
 
@@ -75,7 +75,7 @@ def _known(name: str, known: Collection[str], field: str) -> str:
     return f"known: {', '.join(map(spelled, listed))}" + (f" and {counted(more, 'other')}" if more else "")
 
 
-def report_counts(rows: Sequence[Row], k: int, allowed: RowFilter, *, once: bool, reporter: Reporter) -> int:
+def report_counts(rows: Rows, k: int, allowed: RowFilter, *, once: bool, reporter: Reporter) -> int:
     """Report if the filters leave no row, or fewer than k hits.
 
     Args:
@@ -88,12 +88,12 @@ def report_counts(rows: Sequence[Row], k: int, allowed: RowFilter, *, once: bool
     Returns:
         The number of rows that pass the filters.
     """
-    passed = [row for row in rows if allowed(row)] if allowed else rows
-    count = len({row.identity or row.id for row in passed}) if once else len(passed)
+    passed = len(rows.ids(allowed)) if allowed else len(rows)
+    count = rows.people(allowed) if once else passed
     what = counted(count, "identity", "identities") if once else counted(count, "row")
     subject = "The filters leave" if allowed else "The index holds"
     if count == 0:
         reporter.warn(f"{subject} no row: there are no hits.")
     elif k > count:
         reporter.note(f"{subject} {what}: all are shown (-k {k}).")
-    return len(passed)
+    return passed

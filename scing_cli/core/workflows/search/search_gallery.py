@@ -158,7 +158,7 @@ def search(
     kind, count = stamp.descriptor, len(queried)
     ready = choose_in_background(opened_model, machine, kind=kind, count=count, reporter=reporter) if queried else None
     opened = GalleryIndex.read(index)
-    rows = opened.rows()
+    rows = opened.table
     left = report_counts(rows, k, allowed, once=each_identity_once, reporter=reporter)
     queried = beside_gallery(queried, rows, opened_model, moved=moved, boxed=box is not None, reporter=reporter)
     left_out, asked = LeftOut(strict=strict), Asked(queried, texts, text_weight, box, join)

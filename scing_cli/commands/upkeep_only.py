@@ -1,4 +1,4 @@
-"""`scing embed --prune` without `--append`: drop rows of an index, and embed nothing."""
+"""`scing embed --prune` or `--compact` without `--append`: keep an index in order, and embed nothing."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ if TYPE_CHECKING:
     from scing_cli.core.workflows.embed.embed_report import EmbedReport
 
 
-def prune_only(
+def upkeep(
     index: Path,
+    work: tuple[bool, bool],
     given: Mapping[str, Any],
     usual: Mapping[str, tuple[Any, Any]],
     machine: tuple[str, str, int | None, int],
     terminal: Terminal,
 ) -> EmbedReport:
-    """Drop the rows whose files are missing.
+    """Drop the rows whose files are missing, write the index as two files, or both.
 
     Args:
         index: The index.
+        work: Whether to prune, and whether to compact.
         given: Options that have no effect here, by name; None for one that was not given.
         usual: The same for options that are never None: value and default.
         machine: Device, precision, workers and batch size; they are only checked.
@@ -34,9 +36,11 @@ def prune_only(
         IndexFileError: If there is no such index, or it cannot be written.
     """
     force = {"force": given["force"]}
-    not_with("--prune without --append", {name: value for name, value in given.items() if name not in force}, **usual)
-    not_with("--prune", force)
+    prune, compact = work
+    option = "--prune" if prune else "--compact"
+    not_with(f"{option} without --append", {name: value for name, value in given.items() if name not in force}, **usual)
+    not_with(option, force)
     check_machine(*machine)
-    from scing_cli.core.workflows.embed.prune import prune_index
+    from scing_cli.core.workflows.embed.upkeep import keep_index
 
-    return prune_index(index, reporter=terminal)
+    return keep_index(index, prune=prune, compact=compact, reporter=terminal)

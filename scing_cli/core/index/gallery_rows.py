@@ -1,0 +1,105 @@
+"""The rows of a whole gallery: several tables, some of whose rows are removed or have other labels by now."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from scing_cli.core.index.memory_rows import IntArray, MemoryRows, Rows
+from scing_cli.core.index.rows import Row, RowFilter
+
+
+class GalleryRows(Rows):
+    """The rows of several tables.
+
+    Args:
+        tables: The tables; all ids of one are greater than those of the tables before it.
+        removed: Ids of rows that count as removed.
+        changed: Rows that stand for those of the same ids in the tables.
+    """
+
+    def __init__(self, tables: Sequence[Rows], removed: Iterable[int] = (), changed: MemoryRows | None = None) -> None:
+        self.tables = list(tables)
+        self.removed = set(removed)
+        self.changed = changed if changed is not None else MemoryRows()
+
+    def __len__(self) -> int:
+        return sum(map(len, self.tables)) - len(self.removed)
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yield the rows in order of ids."""
+        hidden = self._hidden()
+        unchanged = (row for table in self.tables for row in table if row.id not in hidden)
+        return heapq.merge(unchanged, self.changed, key=lambda row: row.id) if len(self.changed) else unchanged
+
+    def ids(self, allowed: RowFilter | None = None) -> IntArray:
+        """Return the ids of the rows that pass a filter, ascending; all ids without one."""
+        found = np.concatenate([np.empty(0, np.int64), *(table.ids(allowed) for table in self.tables)])
+        if not (hidden := self._hidden()):
+            return found
+        found = np.setdiff1d(found, np.fromiter(hidden, np.int64, len(hidden)), assume_unique=True)
+        return np.union1d(found, self.changed.ids(allowed)) if len(self.changed) else found
+
+    def find(self, ids: Iterable[int]) -> dict[int, Row]:
+        """Return the rows of those ids that are there."""
+        left = [number for number in map(int, ids) if number not in self.removed]
+        found = self.changed.find(left)
+        for table in reversed(self.tables):
+            left = [number for number in left if number not in found]
+            found |= table.find(left) if left else {}
+        return found
+
+    def counts(self, field: str, allowed: RowFilter | None = None) -> Counter[str]:
+        """Return how many rows that pass a filter have each value of a field."""
+        total: Counter[str] = Counter()
+        for table in self.tables:
+            total.update(table.counts(field, allowed))
+            hidden = table.find(self._hidden())
+            total.subtract(getattr(row, field) for row in hidden.values() if not allowed or allowed(row))
+        total.update(self.changed.counts(field, allowed))
+        return +total  # only values that a row has
+
+    def observations(self) -> Iterator[Row]:
+        """Yield the rows that have images of their own for the spectra, in order of ids."""
+        if len(self.changed):
+            return super().observations()
+        return (row for table in self.tables for row in table.observations() if row.id not in self.removed)
+
+    def folders(self) -> set[str]:
+        """Return the folders of all paths, also of removed rows, each with a slash at its end."""
+        return {folder for table in self.tables for folder in table.folders()}
+
+    def at(self, paths: Iterable[str]) -> list[Row]:
+        """Return the rows of some paths, in order of ids."""
+        wanted = set(paths)
+        found = [row for table in self.tables for row in table.at(wanted) if row.id not in self.removed]
+        changed = self.changed.find(row.id for row in found)  # these have other labels, never another path
+        return [changed.get(row.id, row) for row in found]
+
+    def split(self, count: int, last: int) -> tuple[GalleryRows, GalleryRows]:
+        """Return the rows of the first tables and those of the others.
+
+        Args:
+            count: Number of first tables.
+            last: The greatest id of the first tables.
+        """
+        sides = []
+        for tables, inside in ((self.tables[:count], last.__ge__), (self.tables[count:], last.__lt__)):
+            changed = MemoryRows(row for row in self.changed if inside(row.id))
+            sides.append(GalleryRows(tables, filter(inside, self.removed), changed))
+        return sides[0], sides[1]
+
+    def change(self, rows: Mapping[int, Row]) -> None:
+        """Replace rows that are there."""
+        left = dict(rows)
+        for table in self.tables:
+            if isinstance(table, MemoryRows):
+                own = table.find(left)
+                table.put({number: left.pop(number) for number in own})
+        self.changed.put(left)
+
+    def _hidden(self) -> set[int]:
+        return self.removed | set(self.changed.ids().tolist())

@@ -1,0 +1,114 @@
+"""What can be asked of the rows of an index, and a table of rows in memory.
+
+`row_table.py` has the table on the disk; `gallery_rows.py` puts several tables together.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from scing_cli.core.index.rows import Row, RowFilter
+
+IntArray = npt.NDArray[np.int64]
+
+
+class Rows(abc.ABC):
+    """Rows with unique ids."""
+
+    @abc.abstractmethod
+    def __len__(self) -> int: ...
+
+    @abc.abstractmethod
+    def __iter__(self) -> Iterator[Row]:
+        """Yield the rows in order of ids."""
+
+    @abc.abstractmethod
+    def ids(self, allowed: RowFilter | None = None) -> IntArray:
+        """Return the ids of the rows that pass a filter, ascending; all ids without one."""
+
+    @abc.abstractmethod
+    def find(self, ids: Iterable[int]) -> dict[int, Row]:
+        """Return the rows of those ids that are there."""
+
+    @abc.abstractmethod
+    def counts(self, field: str, allowed: RowFilter | None = None) -> Counter[str]:
+        """Return how many rows that pass a filter have each value of a field.
+
+        Args:
+            field: A field of text, such as `identity`.
+            allowed: The filter; None for all rows.
+        """
+
+    @abc.abstractmethod
+    def folders(self) -> set[str]:
+        """Return the folders of all paths, each with a slash at its end."""
+
+    @abc.abstractmethod
+    def at(self, paths: Iterable[str]) -> list[Row]:
+        """Return the rows of some paths, in order of ids."""
+
+    def observations(self) -> Iterator[Row]:
+        """Yield the rows that have images of their own for the spectra, in order of ids."""
+        return (row for row in self if row.views)
+
+    def people(self, allowed: RowFilter | None = None) -> int:
+        """Return the number of identities of the rows that pass a filter; a row without one counts as an identity."""
+        named = self.counts("identity", allowed)
+        return len(named) + (named[""] - 1 if "" in named else 0)
+
+
+class MemoryRows(Rows):
+    """Rows in memory.
+
+    Args:
+        rows: The rows, in order of ids.
+    """
+
+    def __init__(self, rows: Iterable[Row] = ()) -> None:
+        self._rows = {row.id: row for row in rows}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yield the rows in order of ids."""
+        return iter(self._rows.values())
+
+    def ids(self, allowed: RowFilter | None = None) -> IntArray:
+        """Return the ids of the rows that pass a filter, ascending; all ids without one."""
+        return np.array([row.id for row in self if not allowed or allowed(row)], np.int64)
+
+    def find(self, ids: Iterable[int]) -> dict[int, Row]:
+        """Return the rows of those ids that are there."""
+        return {number: self._rows[number] for number in map(int, ids) if number in self._rows}
+
+    def counts(self, field: str, allowed: RowFilter | None = None) -> Counter[str]:
+        """Return how many rows that pass a filter have each value of a field."""
+        return Counter(getattr(row, field) for row in self if not allowed or allowed(row))
+
+    def folders(self) -> set[str]:
+        """Return the folders of all paths, each with a slash at its end."""
+        return {row.path[: row.path.rfind("/") + 1] for row in self}
+
+    def at(self, paths: Iterable[str]) -> list[Row]:
+        """Return the rows of some paths, in order of ids."""
+        wanted = set(paths)
+        return [row for row in self if row.path in wanted]
+
+    def put(self, rows: Mapping[int, Row]) -> None:
+        """Add rows, or replace rows."""
+        last = next(reversed(self._rows), -1)
+        added = [number for number in rows if number not in self._rows]
+        self._rows |= rows
+        if added and (added[0] < last or added != sorted(added)):
+            self._rows = dict(sorted(self._rows.items()))
+
+    def drop(self, ids: Iterable[int]) -> None:
+        """Remove rows, where they are there."""
+        for number in ids:
+            self._rows.pop(number, None)

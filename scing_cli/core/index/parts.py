@@ -1,0 +1,95 @@
+"""The vectors of a gallery in several parts: those that were read, which do not change, and those that are new.
+
+N vectors, D width, Q queries, M of some ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+
+import numpy as np
+
+from scing_cli.core.index.nearest import FloatArray, nearest
+from scing_cli.core.index.store import IntArray, Store, Vectors
+from scing_cli.core.index.tuning import tune
+
+
+class Parts:
+    """Vectors in several stores.
+
+    Args:
+        stores: The parts; all ids of one are greater than those of the parts before it.
+        width: D.
+    """
+
+    def __init__(self, stores: Sequence[Store], width: int) -> None:
+        self.stores = list(stores)
+        self.width = width
+
+    @property
+    def approximate(self) -> bool:
+        """Whether a search may miss a row."""
+        return any(store.approximate for store in self.stores)
+
+    def vectors(self, ids: IntArray) -> Vectors:
+        """Return a copy of the vectors of M ids, all of which must be there, shape (M, D)."""
+        found = np.empty((len(ids), self.width), np.float32)
+        for number, places in self.owners(ids):
+            found[places] = self.stores[number].vectors(ids[places])
+        return found
+
+    def owners(self, ids: IntArray) -> Iterator[tuple[int, IntArray]]:
+        """Yield the number of each part that has some of these ids, and the places of its own in `ids`."""
+        ends = np.maximum.accumulate([store.ends()[1] for store in self.stores])  # an empty store has no id of its own
+        owners = np.searchsorted(ends, ids)
+        for number in range(len(self.stores)):
+            if len(places := np.flatnonzero(owners == number)):
+                yield number, places
+
+    def nearest(self, queries: Vectors, k: int, allowed: IntArray | None) -> list[tuple[FloatArray, IntArray]]:
+        """Return each query's k best rows over all parts, as `nearest` does for one.
+
+        Args:
+            queries: Shape (Q, D), float32, unit length, contiguous.
+            k: Number of hits; at most the number of allowed rows.
+            allowed: The ids that may be returned, ascending; None for all.
+        """
+        asked: list[tuple[Store, IntArray | None, int]] = [(store, None, len(store)) for store in self.stores]
+        if allowed is not None:
+            asked = [(self.stores[number], allowed[places], len(places)) for number, places in self.owners(allowed)]
+        answers = [
+            list(nearest(store, queries, min(k, there), allowed=own)) for store, own, there in asked if there and k
+        ]
+        if len(answers) == 1:
+            return answers[0]
+        return [_best([own[query] for own in answers], k) for query in range(len(queries))]
+
+    def whole(self, ids: IntArray, removed: Collection[int]) -> Store:
+        """Return all vectors as one store of the kind of the first part.
+
+        Args:
+            ids: The ids that stay, ascending.
+            removed: Ids of this index that do not stay.
+        """
+        first = self.stores[0]
+        if len(self.stores) == 1 and not removed:
+            return first
+        added = ids[np.searchsorted(ids, first.ends()[1], side="right") :]
+        known = first.ids()
+        gone = known[np.isin(known, np.fromiter(removed, np.int64, len(removed)))]
+        fresh = first.owned()
+        retuned = [
+            fresh.remove(gone) if len(gone) else False,
+            fresh.add(self.vectors(added), added) if len(added) else False,
+        ]
+        if any(retuned):
+            tune(fresh)
+        return fresh
+
+
+def _best(answers: Sequence[tuple[FloatArray, IntArray]], k: int) -> tuple[FloatArray, IntArray]:
+    """Return the k best of several parts' hits, equal scores by id."""
+    scores = np.concatenate([np.empty(0), *(own for own, _ in answers)])
+    ids = np.concatenate([np.empty(0, np.int64), *(own for _, own in answers)])
+    order = np.lexsort((ids, -scores))[:k]
+    return scores[order], ids[order]

@@ -1,0 +1,207 @@
+"""A table of rows on the disk: an SQLite file, whose rows are read when they are asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scing_cli.core.artifacts import checked_once, file_digest, replacing
+from scing_cli.core.errors import WRITE_REMEDY, IndexFileError
+from scing_cli.core.index.memory_rows import IntArray, Rows
+from scing_cli.core.index.rows import FURTHER, Row, RowFilter
+
+# Text is bound as bytes and cast: Python's sqlite3 refuses file names that are not UTF-8 (surrogateescape) as str.
+TABLE = """CREATE TABLE rows (id INTEGER PRIMARY KEY, path TEXT NOT NULL, size INTEGER NOT NULL, mtime INTEGER NOT NULL,
+           digest TEXT NOT NULL, identity TEXT NOT NULL, camera TEXT NOT NULL{further})"""
+INSERT = (
+    "INSERT INTO rows VALUES (?, CAST(? AS TEXT), ?, ?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT){further})"
+)
+FIELDS = ("identity", "camera")  # what filters ask for; each has an index
+COLUMNS = "id, path, size, mtime, digest, identity, camera"
+AT_ONCE = 500  # rows fetched by one statement
+MOST_NAMES = 20_000  # names of a filter; SQLite takes 32,766 values in one statement
+
+
+class RowTable(Rows):
+    """The rows of an SQLite file. If another process replaces or removes the file, this table does not change.
+
+    Args:
+        base: An open connection to the file, which never changes.
+    """
+
+    def __init__(self, base: sqlite3.Connection) -> None:
+        base.text_factory = _text
+        self._base, self._lock = base, threading.RLock()
+        there = {column[1] for column in base.execute("PRAGMA table_info(rows)")}
+        self._further = frozenset(there & set(FURTHER))
+        self._columns = COLUMNS + "".join(f", {name}" if name in there else ", ''" for name in FURTHER)
+        (self._count,) = base.execute("SELECT COUNT(*) FROM rows").fetchone()
+
+    @classmethod
+    def open(cls, source: Path, *, digest: str, known: bool = False) -> RowTable:
+        """Open a file of rows.
+
+        Args:
+            source: The SQLite file.
+            digest: Its SHA-256 according to the stamp.
+            known: True right after a write: the file is not read for its digest.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            IndexFileError: If the digest differs, or the file is not a table of rows.
+        """
+        try:
+            if not checked_once(source, f"rows {digest}", lambda: known or file_digest(source) == digest):
+                raise IndexFileError(
+                    f"{source} is not the table of rows that belongs to its index: "
+                    "one of the two was changed or replaced."
+                )
+            place = f"{source.absolute().as_uri()}?immutable=1"
+            base = sqlite3.connect(place, uri=True, check_same_thread=False)
+            try:
+                return cls(base)
+            except BaseException:
+                base.close()
+                raise
+        except FileNotFoundError:
+            raise
+        except (sqlite3.Error, OSError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise IndexFileError(f"{source} cannot be read: {reason}.") from error
+
+    def __len__(self) -> int:
+        return int(self._count)
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yield the rows in order of ids."""
+        last: tuple[Any, ...] = (-(2**63),)
+        while page := self._fetch(f"{self._columns} FROM rows WHERE id > ? ORDER BY id LIMIT {4 * AT_ONCE}", last):
+            yield from map(Row._make, page)
+            last = page[-1][:1]
+
+    def observations(self) -> Iterator[Row]:
+        """Yield the rows that have images of their own for the spectra, in order of ids."""
+        return super().observations() if "views" in self._further else iter(())
+
+    def ids(self, allowed: RowFilter | None = None) -> IntArray:
+        """Return the ids of the rows that pass a filter, ascending; all ids without one."""
+        if not allowed:
+            found = self._fetch("id FROM rows ORDER BY id", ())
+        elif (condition := _condition(allowed)) is not None:
+            found = self._fetch(f"id FROM rows WHERE {condition[0]} ORDER BY id", condition[1])
+        else:
+            found = [(row.id,) for row in self if allowed(row)]
+        return np.fromiter((number for (number,) in found), np.int64, len(found))
+
+    def find(self, ids: Iterable[int]) -> dict[int, Row]:
+        """Return the rows of those ids that are there."""
+        wanted, found = [int(number) for number in ids], dict[int, Row]()
+        for start in range(0, len(wanted), AT_ONCE):
+            some = wanted[start : start + AT_ONCE]
+            rows = self._fetch(f"{self._columns} FROM rows WHERE id IN ({_places(some)})", some)
+            found |= {row[0]: Row._make(row) for row in rows}
+        return found
+
+    def counts(self, field: str, allowed: RowFilter | None = None) -> Counter[str]:
+        """Return how many rows that pass a filter have each value of a field."""
+        if field not in (*FIELDS, *self._further):
+            return Counter({"": len(self)}) if not allowed else Counter({"": len(self.ids(allowed))})
+        condition = _condition(allowed) if allowed else ("1", [])
+        if condition is None:
+            return Counter(getattr(row, field) for row in self if allowed is None or allowed(row))
+        return Counter(
+            dict(self._fetch(f"{field}, COUNT(*) FROM rows WHERE {condition[0]} GROUP BY {field}", condition[1]))
+        )
+
+    def folders(self) -> set[str]:
+        """Return the folders of all paths, each with a slash at its end."""
+        return {folder for (folder,) in self._fetch("DISTINCT rtrim(path, replace(path, '/', '')) FROM rows", ())}
+
+    def at(self, paths: Iterable[str]) -> list[Row]:
+        """Return the rows of some paths, in order of ids. Reads the table once, however many paths there are."""
+        wanted = [(_bytes(path),) for path in paths]
+        if not wanted:
+            return []
+        with self._lock:  # one statement of this table at a time
+            self._base.execute("CREATE TEMP TABLE wanted (path TEXT PRIMARY KEY) WITHOUT ROWID")
+            try:
+                self._base.executemany("INSERT OR IGNORE INTO wanted VALUES (CAST(? AS TEXT))", wanted)
+                found = self._fetch(f"{self._columns} FROM rows WHERE path IN wanted ORDER BY id", ())
+            finally:
+                self._base.execute("DROP TABLE wanted")
+        return list(map(Row._make, found))
+
+    def _fetch(self, what: str, values: Sequence[Any]) -> list[Any]:
+        try:
+            with self._lock:
+                return self._base.execute(f"SELECT {what}", values).fetchall()
+        except sqlite3.Error as error:
+            raise IndexFileError(f"The table of rows cannot be read: {error}.") from error
+
+
+def write_rows(target: Path, rows: Rows) -> str:
+    """Write rows to a temporary file, flush it to the disk and rename it. The rows never lie in memory as a whole.
+
+    Returns:
+        The SHA-256 of the file, for the stamp.
+
+    Raises:
+        IndexFileError: If SQLite cannot write the file.
+    """
+    further = [name for name in FURTHER if set(rows.counts(name)) - {""}]
+    values = (
+        (
+            *(row.id, _bytes(row.path), row.size, row.mtime),
+            *map(_bytes, (row.digest, row.identity, row.camera, *(getattr(row, name) for name in further))),
+        )
+        for row in rows
+    )
+    with replacing(target) as temporary:
+        try:
+            with contextlib.closing(sqlite3.connect(temporary, isolation_level=None)) as base:
+                # No journal and no flushing by SQLite: `replacing` flushes the whole file, or removes it.
+                base.execute("PRAGMA journal_mode = OFF")
+                base.execute("PRAGMA synchronous = OFF")
+                base.execute("BEGIN")
+                base.execute(TABLE.format(further="".join(f", {name} TEXT NOT NULL" for name in further)))
+                base.executemany(INSERT.format(further=", CAST(? AS TEXT)" * len(further)), values)
+                for name in FIELDS:
+                    base.execute(f"CREATE INDEX {name} ON rows ({name})")
+                base.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise IndexFileError(f"Cannot write {target}: {error}.", WRITE_REMEDY) from error
+        return file_digest(temporary)
+
+
+def _condition(allowed: RowFilter) -> tuple[str, list[bytes]] | None:
+    """Return a filter as an SQL condition with its values; None if it has more names than a statement takes."""
+    parts: list[str] = []
+    values: list[bytes] = []
+    for field, names, without in (
+        ("camera", allowed.cameras, allowed.without_cameras),
+        ("identity", allowed.identities, allowed.without_identities),
+    ):
+        for chosen, test in ((names, "IN"), (without, "NOT IN")):
+            if chosen:
+                parts.append(f"{field} {test} ({', '.join(['CAST(? AS TEXT)'] * len(chosen))})")
+                values += map(_bytes, sorted(chosen))
+    return (" AND ".join(parts) or "1", values) if len(values) <= MOST_NAMES else None
+
+
+def _places(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _text(content: bytes) -> str:
+    return content.decode("utf-8", "surrogateescape")

@@ -1,0 +1,99 @@
+"""Keep an index in order: drop the rows whose files are missing, and write many files as two."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from scing_cli.core.errors import DataError, IndexFileError, counted, spelled
+from scing_cli.core.index import GalleryIndex, check_writable, write_lock
+from scing_cli.core.paths import StrPath, as_path
+from scing_cli.core.reporting import LIBRARY_REPORTER
+from scing_cli.core.runtime import Reporter
+from scing_cli.core.workflows.embed.embed_report import EmbedReport, report_of
+
+
+def keep_index(
+    index: StrPath, *, prune: bool = False, compact: bool = False, reporter: Reporter = LIBRARY_REPORTER
+) -> EmbedReport:
+    """Change an index without opening a model.
+
+    Args:
+        index: The index.
+        prune: Drop the rows whose files are missing.
+        compact: Write the index as two files, without the rows that were removed from it.
+        reporter: Receives notes.
+
+    Raises:
+        IndexFileError: If there is no such index, or it cannot be written.
+    """
+    index = as_path(index)
+    check_writable(index)
+    if not index.exists():
+        raise IndexFileError(f"There is no index {index}.", f"Make one: scing embed --output {index}.")
+    with write_lock(index):
+        opened = GalleryIndex.read(index)
+        gone = drop_missing(opened, reporter) if prune else 0
+        if gone or (compact and opened.stamp.segments):
+            opened.write(index, locked=True, compact=compact)
+    return report_of(index, opened, opened.stamp.made_by(), added=0, replaced=0, skipped=len(opened), removed=gone)
+
+
+def drop_missing(index: GalleryIndex, reporter: Reporter) -> int:
+    """Remove the rows whose files are missing, of an observation all of them, and return their number.
+
+    Raises:
+        DataError: If a folder cannot be read, or if all files are missing, as when a disk is not mounted.
+    """
+    folders = Folders()
+    gone = [row for row in index.table if all(map(folders.lack, row.places))]
+    if gone and len(gone) == len(index):
+        raise DataError(
+            f"Every image of the index is missing, for example {spelled(gone[0].path)}: nothing was removed.",
+            "Is their disk mounted? Was their folder renamed? If they were deleted, delete the index file itself.",
+        )
+    lost = sorted(folder for folder in {Path(row.path).parent for row in gone} if not folder.is_dir())
+    if lost:
+        reporter.warn(f"{counted(len(lost), 'whole folder is', 'whole folders are')} missing, for example {lost[0]}.")
+    index.remove([row.id for row in gone])
+    return len(gone)
+
+
+class Folders:
+    """Tells whether files are missing; each folder is listed once, which is much faster than a look at each file."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, frozenset[str]] = {}
+
+    def lack(self, file: str) -> bool:
+        """Return whether a file is missing.
+
+        Raises:
+            DataError: If that cannot be known.
+        """
+        folder, name = os.path.split(file)
+        if folder not in self._names:
+            self._names[folder] = _names(folder)
+        # A name that is not listed may still be there: by another spelling, or in a folder that cannot be listed.
+        return name not in self._names[folder] and _is_missing(Path(file))
+
+
+def _names(folder: str) -> frozenset[str]:
+    """Return the names of what is in a folder, without links, which may lead nowhere."""
+    try:
+        with os.scandir(folder) as found:
+            return frozenset(entry.name for entry in found if not entry.is_symlink())
+    except OSError:
+        return frozenset()
+
+
+def _is_missing(file: Path) -> bool:
+    try:
+        file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError as error:
+        raise DataError(
+            f"{spelled(file)} cannot be accessed: {error.strerror}.", "Nothing was removed: the file may still exist."
+        ) from error
+    return False

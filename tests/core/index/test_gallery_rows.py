@@ -1,0 +1,123 @@
+"""The rows of a gallery, whether they lie in a file, in memory, or are removed or changed: against a plain list."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scing_cli.core.artifacts import file_digest
+from scing_cli.core.errors import IndexFileError
+from scing_cli.core.index import Row, RowFilter, row_table
+from scing_cli.core.index.gallery_rows import GalleryRows
+from scing_cli.core.index.memory_rows import MemoryRows
+from scing_cli.core.index.row_table import RowTable, write_rows
+
+NAMES = st.sampled_from(["", "anna", "bo'b", 'c"', "\udcff", "ゆき", "%", "1=1 --"])
+SOME = st.frozensets(NAMES, max_size=3)
+VIEWS = '[["tir","/t.jpg",null,4,5]]'
+
+
+def row(number: int, identity: str, camera: str, views: str = "") -> Row:
+    return Row(number, f"/d {number % 3}'/\udcff/{number % 7}.jpg", 10 + number, 5, "", identity, camera, views)
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> list[list[Row]]:
+    """Tables with ascending ids, with gaps."""
+    found, number = [], 0
+    for count in draw(st.lists(st.integers(0, 12), min_size=1, max_size=4)):
+        table = []
+        for _ in range(count):
+            number += draw(st.integers(1, 3))
+            table.append(row(number, draw(NAMES), draw(NAMES), draw(st.sampled_from(["", "", VIEWS]))))
+        found.append(table)
+    return found
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    tables=tables(), in_memory=st.integers(0, 15), data=st.data(), cameras=SOME, identities=SOME, without=SOME, no=SOME
+)
+def test_every_question_has_the_answer_of_a_plain_list(
+    tmp_path_factory, tables, in_memory, data, cameras, identities, without, no
+):
+    folder, opened = tmp_path_factory.mktemp("rows"), []
+    for place, rows in enumerate(tables):
+        if in_memory >> place & 1:
+            opened.append(MemoryRows(rows))
+        else:
+            digest = write_rows(folder / f"rows-{place}", MemoryRows(rows))
+            opened.append(RowTable.open(folder / f"rows-{place}", digest=digest))
+    plain = {own.id: own for rows in tables for own in rows}
+    gone = data.draw(st.sets(st.sampled_from(sorted(plain)))) if plain else set()
+    kept = sorted(set(plain) - gone)
+    changed = (
+        {number: row(number, "new", "door") for number in data.draw(st.sets(st.sampled_from(kept))) if kept}
+        if kept
+        else {}
+    )
+    gallery = GalleryRows(opened, gone)
+    gallery.change(changed)
+    rows = [changed.get(number, plain[number]) for number in kept]
+    allowed = RowFilter(cameras, identities, without, no)
+    passed = [own for own in rows if allowed(own)]
+
+    assert (len(gallery), list(gallery)) == (len(rows), rows)
+    assert gallery.ids().tolist() == kept
+    assert gallery.ids(allowed).tolist() == [own.id for own in passed]
+    for field in ("identity", "camera", "views", "scene"):
+        assert gallery.counts(field) == Counter(getattr(own, field) for own in rows)
+        assert gallery.counts(field, allowed) == Counter(getattr(own, field) for own in passed)
+    assert gallery.people(allowed) == len({own.identity or own.id for own in passed})
+    assert list(gallery.observations()) == [own for own in rows if own.views]
+    assert {own.path[: own.path.rindex("/") + 1] for own in rows} <= gallery.folders()
+    paths = data.draw(st.lists(st.sampled_from([own.path for own in plain.values()] + ["/d", "/none/1.jpg", ""])))
+    assert gallery.at(paths) == [own for own in rows if own.path in set(paths)]
+    asked = data.draw(st.lists(st.integers(0, 40)))
+    assert gallery.find(asked) == {own.id: own for own in rows if own.id in set(asked)}
+    assert {type(number) for number in gallery.find(np.array(asked, np.int64))} <= {int}
+
+
+def test_a_filter_of_more_names_than_a_statement_takes(tmp_path, monkeypatch):
+    rows = [row(number, f"p{number % 9}", str(number % 3)) for number in range(60)]
+    table = RowTable.open(tmp_path / "rows", digest=write_rows(tmp_path / "rows", MemoryRows(rows)))
+    allowed = RowFilter(identities=frozenset(f"p{number}" for number in range(5)))
+    expected = table.ids(allowed).tolist(), table.counts("camera", allowed)
+    monkeypatch.setattr(row_table, "MOST_NAMES", 4)
+    assert (table.ids(allowed).tolist(), table.counts("camera", allowed)) == expected
+    assert expected[0] == [own.id for own in rows if allowed(own)]
+
+
+def test_filters_use_an_index_of_the_table(tmp_path):
+    """Without one, a filter would read every row."""
+    table = RowTable.open(tmp_path / "rows", digest=write_rows(tmp_path / "rows", MemoryRows([row(1, "a", "b")])))
+    for field in ("identity", "camera"):
+        plan = table._base.execute(f"EXPLAIN QUERY PLAN SELECT id FROM rows WHERE {field} IN (CAST(? AS TEXT))", ["a"])
+        assert f"USING COVERING INDEX {field}" in str(plan.fetchall())
+
+
+def test_a_table_that_was_opened_stays_what_it_was(tmp_path):
+    file = tmp_path / "rows"
+    table = RowTable.open(file, digest=write_rows(file, MemoryRows([row(1, "a", "b")])))
+    write_rows(file, MemoryRows([row(number, "x", "y") for number in range(900)]))
+    assert [own.identity for own in table] == ["a"]
+    file.unlink()
+    assert table.find([1])[1].camera == "b"
+
+
+def test_another_file_is_refused(tmp_path):
+    file = tmp_path / "rows"
+    digest = write_rows(file, MemoryRows([row(1, "a", "b")]))
+    write_rows(file, MemoryRows([row(2, "a", "b")]))
+    with pytest.raises(IndexFileError, match="is not the table of rows that belongs to its index"):
+        RowTable.open(file, digest=digest)
+    with pytest.raises(FileNotFoundError):
+        RowTable.open(tmp_path / "none", digest=digest)
+    Path(file).write_bytes(b"no table" * 100)
+    with pytest.raises(IndexFileError, match="cannot be read: "):
+        RowTable.open(file, digest=file_digest(file))
