@@ -4,7 +4,8 @@
     python examples/pretrain_tiny_clip.py --evaluate               # retrieval of images by captions, shipped model
     python examples/pretrain_tiny_clip.py --evaluate --weights tiny/scing-tiny.safetensors
 
-Each person is drawn twice, by two of the cameras of a site; most images are lifelike, some are drawn. The loss has two
+Each person is drawn twice, by two of the cameras of a site; most images are lifelike, some are drawn. At each use, an
+image gets other colours, another size of its content, and often fewer pixels, noise and compression. The loss has two
 parts: CLIP's, between images and captions, and the same between the two images of a person. After an easy first part, a
 batch consists of whole groups of four look-alikes, so that the colours of top and trousers are not enough to find an
 image, and in many images something hides much of the body. `--without` leaves out a part of the drawing or the recipe,

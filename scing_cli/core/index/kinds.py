@@ -22,6 +22,8 @@ FLAT_UPTO = 200_000  # vectors; `auto` chooses an inverted file for more
 LINKS = 32  # neighbours of each vector in the graph (M of HNSW)
 CONSTRUCTION = 200  # candidates for the neighbours of a new vector (efConstruction)
 PER_LIST = 39  # vectors per list: faiss warns when it trains with fewer
+TRAINED = 64  # vectors per list that train the centroids; more hardly move them
+ROUNDS = 10  # of k-means
 GROWTH = 2  # retrain the inverted lists once the index should have this many times as many
 
 
@@ -36,6 +38,7 @@ class InvertedStore(Store):
         """Return an inverted file without vectors and without trained centroids."""
         index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, lists, faiss.METRIC_INNER_PRODUCT)
         index.cp.min_points_per_centroid = 1  # no warning about few vectors
+        index.cp.niter = ROUNDS
         return index
 
     @classmethod
@@ -103,7 +106,7 @@ class InvertedStore(Store):
             old_ids, old = self.stored()
             ids, vectors = np.concatenate([old_ids, ids]), np.concatenate([old, vectors])
             fresh = self.empty(self.index.d, wanted)
-            fresh.train(vectors)
+            fresh.train(vectors[_sample(len(vectors), TRAINED * wanted)])
             fresh.set_direct_map_type(faiss.DirectMap.Hashtable)
             fresh.add_with_ids(vectors, ids)
             self.index = fresh
@@ -202,4 +205,11 @@ def choose_kind(name: str, count: int) -> str:
 
 def _lists(count: int) -> int:
     """Return the number of inverted lists for a number of vectors."""
-    return max(1, min(int(4 * count**0.5), count // PER_LIST))
+    return max(1, min(int(2 * count**0.5), count // PER_LIST))
+
+
+def _sample(count: int, wanted: int) -> Any:
+    """Return which of N vectors train the centroids: all, or as many as are wanted, drawn at random."""
+    if count <= wanted:
+        return slice(None)
+    return np.sort(np.random.default_rng(0).choice(count, wanted, replace=False))
