@@ -96,7 +96,7 @@ def _load(path: Path, stamp: Stamp) -> tuple[list[Store], GalleryRows, Stamp]:
 def _vectors(file: Path, part: SegmentStamp, table: Rows, kind: type[Store] | None, stamp: Stamp) -> Store:
     """Open the vectors of a segment, and check that they are those of its rows."""
     check_vectors(file, part)
-    if read_stamp(file).parts[:1] != (part,) and stamp.segments:
+    if stamp.segments and read_stamp(file).parts != (part,):
         raise IndexFileError(f"{file} is damaged: its vectors, stamp and rows do not match.", REMEDY)
     try:
         index = read_vectors(file)

@@ -54,13 +54,17 @@ class GalleryRows(Rows):
 
     def counts(self, field: str, allowed: RowFilter | None = None) -> Counter[str]:
         """Return how many rows that pass a filter have each value of a field."""
-        total: Counter[str] = Counter()
+        total, gone = Counter[str](), self._hidden()
         for table in self.tables:
             total.update(table.counts(field, allowed))
-            hidden = table.find(self._hidden())
+            hidden = table.find(gone)
             total.subtract(getattr(row, field) for row in hidden.values() if not allowed or allowed(row))
         total.update(self.changed.counts(field, allowed))
         return +total  # only values that a row has
+
+    def have(self, field: str) -> bool:
+        """Return whether any row has a value of a field."""
+        return any(table.have(field) for table in (*self.tables, self.changed)) and super().have(field)
 
     def observations(self) -> Iterator[Row]:
         """Yield the rows that have images of their own for the spectra, in order of ids."""

@@ -24,7 +24,7 @@ def find_hits(
         allowed: Which rows may be returned; None for all.
         each_identity_once: Return the best row of each of k identities.
     """
-    ids = rows.ids(allowed) if allowed or rows.removed else None
+    ids = rows.ids(allowed) if allowed else None
     there = len(rows) if ids is None else len(ids)
     if not each_identity_once:
         return _nearest(parts, rows, queries, min(k, there), ids)
@@ -43,7 +43,7 @@ def find_hits(
 def _nearest(parts: Parts, rows: GalleryRows, queries: Vectors, k: int, allowed: IntArray | None) -> list[list[Hit]]:
     if k == 0 or len(queries) == 0:
         return [[] for _ in queries]
-    found = parts.nearest(queries, k, allowed)
+    found = parts.nearest(queries, k, allowed, rows.removed)
     named = rows.find({int(number) for _, ids in found for number in ids})
     return [
         [Hit(float(score), named[int(number)]) for score, number in zip(scores, ids, strict=True)]

@@ -52,6 +52,10 @@ class Rows(abc.ABC):
     def at(self, paths: Iterable[str]) -> list[Row]:
         """Return the rows of some paths, in order of ids."""
 
+    def have(self, field: str) -> bool:
+        """Return whether any row has a value of a field."""
+        return any(getattr(row, field) for row in self)
+
     def observations(self) -> Iterator[Row]:
         """Yield the rows that have images of their own for the spectra, in order of ids."""
         return (row for row in self if row.views)

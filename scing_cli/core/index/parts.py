@@ -46,19 +46,28 @@ class Parts:
             if len(places := np.flatnonzero(owners == number)):
                 yield number, places
 
-    def nearest(self, queries: Vectors, k: int, allowed: IntArray | None) -> list[tuple[FloatArray, IntArray]]:
+    def nearest(
+        self, queries: Vectors, k: int, allowed: IntArray | None, removed: Collection[int] = ()
+    ) -> list[tuple[FloatArray, IntArray]]:
         """Return each query's k best rows over all parts, as `nearest` does for one.
 
         Args:
             queries: Shape (Q, D), float32, unit length, contiguous.
             k: Number of hits; at most the number of allowed rows.
-            allowed: The ids that may be returned, ascending; None for all.
+            allowed: The ids that may be returned, ascending; None for all but the removed ones.
+            removed: Ids that do not count; only without `allowed`.
         """
-        asked: list[tuple[Store, IntArray | None, int]] = [(store, None, len(store)) for store in self.stores]
-        if allowed is not None:
-            asked = [(self.stores[number], allowed[places], len(places)) for number, places in self.owners(allowed)]
+        asked: list[tuple[Store, IntArray | None]]
+        if allowed is None:
+            gone = np.sort(np.fromiter(removed, np.int64, len(removed)))
+            asked = [(store, _without(store, gone)) for store in self.stores]
+        else:
+            asked = [(self.stores[number], allowed[places]) for number, places in self.owners(allowed)]
+        counts = [len(store) if own is None else len(own) for store, own in asked]
         answers = [
-            list(nearest(store, queries, min(k, there), allowed=own)) for store, own, there in asked if there and k
+            list(nearest(store, queries, min(k, there), allowed=own))
+            for (store, own), there in zip(asked, counts, strict=True)
+            if there and k
         ]
         if len(answers) == 1:
             return answers[0]
@@ -85,6 +94,21 @@ class Parts:
         if any(retuned):
             tune(fresh)
         return fresh
+
+
+def _without(store: Store, removed: IntArray) -> IntArray | None:
+    """Return the ids of a store that are not removed; None if none of them is.
+
+    Args:
+        store: The vectors.
+        removed: Ids of any store, ascending.
+    """
+    first, last = store.ends()
+    own = removed[np.searchsorted(removed, first) : np.searchsorted(removed, last, side="right")]
+    if len(own) == 0:
+        return None
+    ids = store.ids()
+    return np.delete(ids, np.searchsorted(ids, own))
 
 
 def _best(answers: Sequence[tuple[FloatArray, IntArray]], k: int) -> tuple[FloatArray, IntArray]:

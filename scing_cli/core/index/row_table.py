@@ -38,6 +38,7 @@ class RowTable(Rows):
 
     def __init__(self, base: sqlite3.Connection) -> None:
         base.text_factory = _text
+        base.execute("PRAGMA temp_store = MEMORY")  # also where no folder for temporary files can be written
         self._base, self._lock = base, threading.RLock()
         there = {column[1] for column in base.execute("PRAGMA table_info(rows)")}
         self._further = frozenset(there & set(FURTHER))
@@ -86,9 +87,13 @@ class RowTable(Rows):
             yield from map(Row._make, page)
             last = page[-1][:1]
 
+    def have(self, field: str) -> bool:
+        """Return whether any row has a value of a field."""
+        return not self._lacks(field) and super().have(field)
+
     def observations(self) -> Iterator[Row]:
         """Yield the rows that have images of their own for the spectra, in order of ids."""
-        return super().observations() if "views" in self._further else iter(())
+        return iter(()) if self._lacks("views") else super().observations()
 
     def ids(self, allowed: RowFilter | None = None) -> IntArray:
         """Return the ids of the rows that pass a filter, ascending; all ids without one."""
@@ -111,8 +116,8 @@ class RowTable(Rows):
 
     def counts(self, field: str, allowed: RowFilter | None = None) -> Counter[str]:
         """Return how many rows that pass a filter have each value of a field."""
-        if field not in (*FIELDS, *self._further):
-            return Counter({"": len(self)}) if not allowed else Counter({"": len(self.ids(allowed))})
+        if self._lacks(field):
+            return Counter({"": len(self.ids(allowed)) if allowed else len(self)})
         condition = _condition(allowed) if allowed else ("1", [])
         if condition is None:
             return Counter(getattr(row, field) for row in self if allowed is None or allowed(row))
@@ -138,6 +143,10 @@ class RowTable(Rows):
                 self._base.execute("DROP TABLE wanted")
         return list(map(Row._make, found))
 
+    def _lacks(self, field: str) -> bool:
+        """Return whether the file has no column of a field, because no row has a value of it."""
+        return field in FURTHER and field not in self._further
+
     def _fetch(self, what: str, values: Sequence[Any]) -> list[Any]:
         try:
             with self._lock:
@@ -155,7 +164,7 @@ def write_rows(target: Path, rows: Rows) -> str:
     Raises:
         IndexFileError: If SQLite cannot write the file.
     """
-    further = [name for name in FURTHER if set(rows.counts(name)) - {""}]
+    further = [name for name in FURTHER if rows.have(name)]
     values = (
         (
             *(row.id, _bytes(row.path), row.size, row.mtime),

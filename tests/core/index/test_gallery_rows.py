@@ -70,7 +70,8 @@ def test_every_question_has_the_answer_of_a_plain_list(
     assert (len(gallery), list(gallery)) == (len(rows), rows)
     assert gallery.ids().tolist() == kept
     assert gallery.ids(allowed).tolist() == [own.id for own in passed]
-    for field in ("identity", "camera", "views", "scene"):
+    for field in ("identity", "camera", "views", "scene", "path", "digest"):
+        assert gallery.have(field) == any(getattr(own, field) for own in rows)
         assert gallery.counts(field) == Counter(getattr(own, field) for own in rows)
         assert gallery.counts(field, allowed) == Counter(getattr(own, field) for own in passed)
     assert gallery.people(allowed) == len({own.identity or own.id for own in passed})
