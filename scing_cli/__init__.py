@@ -39,8 +39,11 @@ if TYPE_CHECKING:
     from scing_cli.core.workflows.embed.embed_gallery import GalleryChoice as GalleryChoice
     from scing_cli.core.workflows.embed.embed_gallery import embed as embed
     from scing_cli.core.workflows.embed.embed_report import EmbedReport as EmbedReport
+    from scing_cli.core.workflows.embed.embed_shards import ShardsReport as ShardsReport
+    from scing_cli.core.workflows.embed.embed_shards import embed_shards as embed_shards
     from scing_cli.core.workflows.embed.export_encoder import ExportReport as ExportReport
     from scing_cli.core.workflows.embed.export_encoder import export_encoder as export_encoder
+    from scing_cli.core.workflows.embed.merge_shards import merge_shards as merge_shards
     from scing_cli.core.workflows.evaluate.evaluate_data import evaluate as evaluate
     from scing_cli.core.workflows.evaluate.ranked import EvaluationReport as EvaluationReport
     from scing_cli.core.workflows.prepare.prepare_data import Preparation as Preparation
@@ -69,6 +72,9 @@ _LAZY: Mapping[str, str] = MappingProxyType(
         "embed": _WORKFLOWS + "embed.embed_gallery",
         "GalleryChoice": _WORKFLOWS + "embed.embed_gallery",
         "EmbedReport": _WORKFLOWS + "embed.embed_report",
+        "embed_shards": _WORKFLOWS + "embed.embed_shards",
+        "ShardsReport": _WORKFLOWS + "embed.embed_shards",
+        "merge_shards": _WORKFLOWS + "embed.merge_shards",
         "export_encoder": _WORKFLOWS + "embed.export_encoder",
         "ExportReport": _WORKFLOWS + "embed.export_encoder",
         "evaluate": _WORKFLOWS + "evaluate.evaluate_data",

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scing_cli.commands import export_model, model_options, options
 from scing_cli.commands.console import Terminal
-from scing_cli.commands.next_commands import search_command
-from scing_cli.commands.option_checks import not_with
-from scing_cli.commands.upkeep_only import upkeep
-from scing_cli.core.errors import counted
-
-if TYPE_CHECKING:
-    from scing_cli.core.workflows.embed.embed_report import EmbedReport
+from scing_cli.commands.option_checks import not_with, only_with
+from scing_cli.commands.show_embed import show_embed, show_shards
+from scing_cli.commands.upkeep_only import Upkeep, upkeep
 
 
 def embed(
@@ -36,6 +31,9 @@ def embed(
     append: options.Append = False,
     prune: options.Prune = False,
     compact: options.Compact = False,
+    shards: options.Shards = None,
+    shard: options.Shard = None,
+    merge: options.Merge = False,
     force: options.Force = False,
     index_type: options.IndexType = "auto",
     descriptor: options.DescriptorKind = "projected",
@@ -54,59 +52,40 @@ def embed(
     """Embed images as unit vectors into a FAISS inner-product index with stable ids."""
     terminal, first = Terminal(as_json=as_json), (run, model, pretrained, stride, seed, statistics, interpolation)
     seen: dict[str, Any] = {"cameras": cameras, "camera_factor": camera_factor, "spectra": spectra, "missing": missing}
-    if (prune or compact) and not append:
+    if merge or ((prune or compact) and not append):
         given = {"run": run, "model": model, "pretrained": pretrained, "stride": stride, "data": data, "images": images}
-        given |= {"force": force or None, "export": export, "export_format": export_format, "strict": strict or None}
+        given |= {"shards": shards, "shard": shard, "export": export, "export_format": export_format}
         chosen = model_options.given(**given, **seen, statistics=statistics, interpolation=interpolation)
+        chosen |= {name: True if value else None for name, value in {"append": append, "strict": strict}.items()}
         usual = {"layout": (layout, "auto"), "split": (split, "gallery"), "descriptor": (descriptor, "projected")}
-        usual, hardware = usual | {"index_type": (index_type, "auto")}, (device, precision, workers, batch_size)
-        _show(upkeep(output, (prune, compact), chosen, usual, hardware, terminal), terminal)
+        todo = Upkeep(output, prune, compact, merge, index_type, force)
+        machine_options = (device, precision, workers, batch_size)
+        show_embed(upkeep(todo, chosen, usual, machine_options, terminal), terminal)
         return
     from scing_cli.core.workflows.embed.embed_gallery import GalleryChoice
     from scing_cli.core.workflows.embed.embed_gallery import embed as build
+    from scing_cli.core.workflows.embed.embed_shards import embed_shards
     from scing_cli.core.workflows.embed.partial_index import nothing_new
     from scing_cli.core.workflows.shared.machine import Machine
 
     choice = model_options.choose(*first, **seen)
     gallery, machine = GalleryChoice(data, layout, split, images), Machine(device, precision, workers, batch_size)
     if export is not None or export_format is not None:
-        made = {"output": (output, Path("gallery.faiss")), "append": (append, False)}
+        made = {"output": (output, Path("gallery.faiss")), "append": (append, False), "shards": (shards, None)}
         work = {"index_type": (index_type, "auto"), "save_minutes": (save_minutes, 10.0), "strict": (strict, False)}
         not_with("--export", {}, **made, **work)
         export_model.export_model(choice, gallery, export, (export_format, descriptor, force), machine, terminal)
         return
+    only_with("--shards", wanted=shards is not None, given={"shard": shard})
+    common: dict[str, Any] = {"output": output, "force": force, "descriptor": descriptor, "strict": strict}
+    common |= {"save_minutes": save_minutes, "machine": machine, "reporter": terminal}
+    changes: dict[str, Any] = {"append": append, "prune": prune, "compact": compact, "index_type": index_type}
     try:
-        report = build(
-            choice,
-            gallery,
-            output=output,
-            append=append,
-            prune=prune,
-            compact=compact,
-            force=force,
-            index_type=index_type,
-            descriptor=descriptor,
-            save_minutes=save_minutes,
-            strict=strict,
-            machine=machine,
-            reporter=terminal,
-        )
+        if shards is None:
+            show_embed(build(choice, gallery, **common, **changes), terminal)
+            return
+        not_with("--shards", {}, index_type=(index_type, "auto"), append=(append, False))
+        not_with("--shards", {}, prune=(prune, False), compact=(compact, False))
+        show_shards(embed_shards(choice, gallery, shards=shards, shard=shard, **common), terminal)
     except KeyboardInterrupt as error:
         raise nothing_new(output) from error
-    _show(report, terminal)
-
-
-def _show(report: EmbedReport, terminal: Terminal) -> None:
-    payload = dataclasses.asdict(report) | {"index": str(report.index)}
-    payload.pop("example")
-    if terminal.result(payload):
-        return
-    done = {"had changed and were replaced": report.replaced, "relabelled": report.relabelled}
-    done |= {"were there already": report.skipped, "removed because their files are missing": report.removed}
-    counts = "".join(f", {count:,} {what}" for what, count in done.items() if count)
-    counts += f", {len(report.left_out):,} left out" if report.left_out else ""
-    holds = f"it holds {report.count:,} of width {report.width}"
-    terminal.say(f"{report.index}: {counted(report.added, 'row')} added{counts}; {holds}.")
-    if report.recall is not None:
-        terminal.say(f"Type {report.kind}: recall@10 against flat is {report.recall:.3f} (stored vectors as queries).")
-    terminal.say(f"Next: {search_command(report)}")

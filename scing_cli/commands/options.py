@@ -160,6 +160,16 @@ Compact = Annotated[
     bool,
     typer.Option("--compact", help="Write a large index as two files again; without --append, embed nothing."),
 ]
+Shards = Annotated[
+    int | None,
+    typer.Option(
+        "--shards", help="Divide the work into N shards; each process takes the next free one.", metavar="N", min=1
+    ),
+]
+Shard = Annotated[
+    int | None, typer.Option("--shard", help="Make only this shard, 0 to N - 1.", metavar="I", show_default=False)
+]
+Merge = Annotated[bool, typer.Option("--merge", help="Join the shards into the index; embed nothing.")]
 IndexType = Annotated[
     str,
     typer.Option(

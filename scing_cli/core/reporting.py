@@ -11,6 +11,7 @@ from scing_cli.core.errors import ScingWarning
 from scing_cli.core.runtime import Advance, Reporter, Silent
 
 PACKAGE = "scing_cli"
+PASSED = (PACKAGE, "contextlib")  # a `with` block of this package is entered by the latter
 
 
 class LibraryReporter(Silent):
@@ -23,7 +24,7 @@ class LibraryReporter(Silent):
     def warn(self, text: str) -> None:
         """Warn at the line outside this package that called it."""
         frame, level = sys._getframe(1), 2
-        while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == PACKAGE:
+        while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in PASSED:
             frame, level = frame.f_back, level + 1
         warnings.warn(text, ScingWarning, stacklevel=level)
 

@@ -20,7 +20,7 @@ from pipeline.conftest import FAST, MODEL
 from scing_cli.core import observation_images
 from scing_cli.core.embeddings.openvino_embedder import OpenVinoEmbedder
 from scing_cli.core.synthetic import worker
-from scing_cli.core.workflows.embed import embed_gallery, partial_index
+from scing_cli.core.workflows.embed import listed_gallery, partial_index
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_ctrl_c_says_what_is_kept_and_with_which_command_to_go_on(scing, finishe
     ended = scing(*command)
     assert "are saved in my gallery.unfinished.faiss." in ended.err
     monkeypatch.setattr(observation_images, "read_image", read)
-    monkeypatch.setattr(embed_gallery, "gallery_rows", interrupted)
+    monkeypatch.setattr(listed_gallery, "gallery_rows", interrupted)
     assert "Interrupted; nothing new is kept, my gallery.unfinished.faiss is unchanged." in scing(*command).err
 
 

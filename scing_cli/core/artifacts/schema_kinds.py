@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from scing_cli.core.artifacts import schemas
+from scing_cli.core.artifacts import shard_schemas as shards
 from scing_cli.core.artifacts import training_schemas as training
 
 KINDS: Mapping[str, type[schemas.Entry]] = MappingProxyType(
@@ -19,5 +20,7 @@ KINDS: Mapping[str, type[schemas.Entry]] = MappingProxyType(
         "graph statement": schemas.GraphStatement,
         "index stamp": schemas.IndexStamp,
         "unfinished training": training.UnfinishedFile,
+        "shard plan": shards.ShardPlanFile,
+        "shard mark": shards.ShardMark,
     }
 )

@@ -5,6 +5,7 @@ from scing_cli.core.index.gallery import GalleryIndex
 from scing_cli.core.index.index_files import check_complete, check_writable, files_of, partial_file
 from scing_cli.core.index.index_lock import write_lock
 from scing_cli.core.index.index_stamp import Stamp, read_stamp
+from scing_cli.core.index.joined import join
 from scing_cli.core.index.kinds import KINDS, choose_kind
 from scing_cli.core.index.memory_rows import Rows
 from scing_cli.core.index.observed import (
@@ -36,6 +37,7 @@ __all__ = [
     "file_keys",
     "file_state",
     "files_of",
+    "join",
     "joint_digest",
     "observed_images",
     "observed_state",

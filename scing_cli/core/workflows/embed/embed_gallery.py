@@ -3,45 +3,37 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
 
-from scing_cli.core.artifacts import Run
-from scing_cli.core.datasets import DataSet, join_manifests
 from scing_cli.core.datasets.left_out import LeftOut, list_beside, report_left_out
 from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.embeddings.openvino_embedder import CROPS
 from scing_cli.core.encoders.geometry import check_descriptor
-from scing_cli.core.errors import IndexFileError, SettingError, counted
+from scing_cli.core.errors import IndexFileError, SettingError
 from scing_cli.core.index import (
     GalleryIndex,
     check_writable,
     choose_kind,
-    file_keys,
     partial_file,
     write_lock,
 )
-from scing_cli.core.manifest import Manifest, Sample
-from scing_cli.core.paths import StrPath, as_path, as_paths, check_once
+from scing_cli.core.paths import StrPath, as_path
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.spectra import file_of
 from scing_cli.core.workflows.embed.embed_report import EmbedReport, report_of
+from scing_cli.core.workflows.embed.embed_work import Work
 from scing_cli.core.workflows.embed.gallery_images import (
     GalleryChoice,
     NewImages,
-    find_new_images,
-    folder_data,
     warn_of_mixed_labels,
 )
-from scing_cli.core.workflows.embed.partial_index import MINUTES, PartialIndex, PartialWriter
+from scing_cli.core.workflows.embed.listed_gallery import open_and_list
+from scing_cli.core.workflows.embed.partial_index import MINUTES
 from scing_cli.core.workflows.embed.upkeep import drop_missing
 from scing_cli.core.workflows.shared.embedder_choice import Crops, choose_embedder
 from scing_cli.core.workflows.shared.machine import Machine
-from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel, open_model, open_run_model
-from scing_cli.core.workflows.shared.read_spectra import rows_seen
-from scing_cli.core.workflows.shared.run_data import open_data, own_cameras
+from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel
 
 __all__ = ["GalleryChoice", "embed"]
 
@@ -94,102 +86,51 @@ def embed(
     output, left_out = as_path(output), LeftOut(strict=strict)
     machine = machine or Machine()
     choose_kind(index_type, 0)  # raises for an unknown name before any work
-    _check_output(output, append=append, force=force)
+    check_output(output, append=append, force=force)
     check_descriptor(descriptor)
-    # The images come before a plain model, which takes seconds to load.
-    trained = open_run_model(choice, reporter=reporter)
-    rows, whole = gallery_rows(trained.run if trained is not None else None, gallery, reporter)
-    model = trained or open_model(choice, reporter=reporter)
-    manifest = _unique(rows_seen(rows, model.spectra, reporter, model=model.label()), reporter)
-    sources = manifest.sources(model.spectra)
-    cameras = dict(zip(sources, own_cameras(manifest, whole.manifest, model.run), strict=True)) if model.cameras else {}
-    crops = Crops(sources[:CROPS], [*cameras.values()][:CROPS] or None)
+    model, listed = open_and_list(choice, gallery, reporter)
+    manifest, sources = listed.manifest, listed.sources(model)
+    crops = Crops(sources[:CROPS], listed.cameras and listed.cameras[:CROPS])
     embedder = choose_embedder(model, machine, kind=descriptor, crops=crops, count=len(manifest), reporter=reporter)
     lock, unlocked = write_lock(output), contextlib.nullcontext()
     # Appending changes the index that is read here, so it stays locked; a new index is locked only while it is written.
     with lock if append else unlocked:
         base = _base(output, model, embedder, index_type) if append and output.exists() else None
         gone = drop_missing(base, reporter) if base is not None and prune else 0
-        new = find_new_images(
-            base,
-            manifest,
-            spectra=model.spectra,
-            with_camera=bool(model.cameras),
-            workers=machine.threads(),
-            left_out=left_out,
-            reporter=reporter,
-        )
-        seen_by = [cameras[file] for file in new.files] if model.cameras else None
-        partial = _partial(output, model, embedder)
-        writer = PartialWriter(partial, new.entries, cameras=seen_by, minutes=save_minutes, reporter=reporter)
-        with writer.save_if_interrupted():
-            new, vectors = new.readable(writer.embed(embedder, new.files, left_out=left_out), left_out)
+        work = Work(model, embedder, output, machine, save_minutes, left_out, reporter)
+        with work.embedded(base, listed) as (new, vectors, committing):
             left_out.check_not_all([file_of(source) for source in sources])
             if base is not None:
                 warn_of_mixed_labels(base, new, reporter)
             index = _joined(base, new, vectors, model, output, descriptor=descriptor, kind=index_type)
             with unlocked if append else lock:
                 if base is None:
-                    _check_free(output, force=force)
+                    check_free(output, force=force)
                 if new.files or gone or new.labels or (compact and index.stamp.segments):
-                    with writer.committing():
+                    with committing():
                         index.write(output, locked=True, compact=compact)
     added = len(new.files) - new.replaced
     skipped = len(manifest) - len(new.files) - len(new.labels) - len(left_out)
     report_left_out(left_out.dropped(), len(manifest), reporter, target=list_beside(output))
     counts = {"added": added, "replaced": new.replaced, "skipped": skipped, "removed": gone}
     counts["relabelled"] = len(new.labels)
-    return report_of(output, index, model.label(), passed_over=whole.passed, left_out=left_out.dropped(), **counts)
+    return report_of(output, index, model.label(), passed_over=listed.passed, left_out=left_out.dropped(), **counts)
 
 
-def _partial(output: Path, model: OpenedModel, embedder: Embedder) -> PartialIndex:
-    made_with = {**model.where, "engine": embedder.engine, "precision": embedder.precision}
-    return PartialIndex(
-        output, digest=model.digest, made_with=made_with, descriptor=embedder.kind, width=embedder.width
-    )
-
-
-def gallery_rows(run: Run | None, gallery: GalleryChoice, reporter: Reporter) -> tuple[Manifest, DataSet]:
-    """Return the rows that were chosen, and the whole data set that they belong to.
-
-    Args:
-        run: The run whose own data is used if none was named; None for a plain model.
-        gallery: Which images.
-        reporter: Receives notes and warnings.
-
-    Raises:
-        DataError: If there is no data, or it cannot be read.
-    """
-    if gallery.images is not None:
-        named = as_paths(gallery.images)
-        check_once(named, "--images")
-        folders = [folder_data(folder, reporter=reporter) for folder in named]
-        images = folders[0] if len(folders) == 1 else _joint_folders(folders)
-        return images.manifest, images
-    data = open_data(run, gallery.data, layout=gallery.layout, split=gallery.split, reporter=reporter)
-    rows = data.manifest.part(gallery.split)
-    if len(rows) < len(data.manifest):
-        others = "|".join([*(split for split in data.manifest.splits() if split != gallery.split), "all"])
-        share = f"{len(rows):,} of {counted(len(data.manifest), 'image')}"
-        reporter.note(f"Only the split {gallery.split} is embedded, {share}. For others: --split {others}")
-    return rows, data
-
-
-def _joint_folders(folders: Sequence[DataSet]) -> DataSet:
-    """Return several folders of unlabelled images as one."""
-    joint = join_manifests([folder.manifest for folder in folders])
-    return DataSet(joint, "images", passed=tuple(passed for folder in folders for passed in folder.passed))
-
-
-def _check_output(output: Path, *, append: bool, force: bool) -> None:
+def check_output(output: Path, *, append: bool, force: bool) -> None:
     """Raise before any work if the index could not be written at the end."""
     if append and force:
         raise SettingError("--append and --force were both given.", "--append adds to an index, --force replaces it.")
     check_writable(output)
-    _check_free(output, force=append or force)
+    check_free(output, force=append or force)
 
 
-def _check_free(output: Path, *, force: bool) -> None:
+def check_free(output: Path, *, force: bool) -> None:
+    """Raise if there is an index that is not to be replaced.
+
+    Raises:
+        IndexFileError: If it is there and `force` is not set.
+    """
     if force or not output.exists():
         return
     remedy = "Add to it with --append, replace it with --force, or name another --output."
@@ -197,17 +138,6 @@ def _check_free(output: Path, *, force: bool) -> None:
     if partial.exists():
         remedy += f"\n{partial} has partial results of an interrupted embed: --append and --force use them."
     raise IndexFileError(f"{output} is there already.", remedy)
-
-
-def _unique(manifest: Manifest, reporter: Reporter) -> Manifest:
-    """Return the manifest with only the first row of each image."""
-    first: dict[str, Sample] = {}
-    for key, sample in zip(file_keys(manifest.files()), manifest, strict=True):
-        first.setdefault(key, sample)
-    if len(first) < len(manifest):
-        rows = counted(len(manifest) - len(first), "row repeats", "rows repeat")
-        reporter.note(f"{rows} an image: each image is embedded once.")
-    return dataclasses.replace(manifest, samples=tuple(first.values()))
 
 
 def _base(output: Path, model: OpenedModel, embedder: Embedder, index_type: str) -> GalleryIndex:

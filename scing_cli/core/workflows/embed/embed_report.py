@@ -52,7 +52,6 @@ def report_of(
     output: Path,
     index: GalleryIndex,
     model: str,
-    *,
     passed_over: tuple[PassedOver, ...] = (),
     left_out: tuple[Dropped, ...] = (),
     **counts: int,

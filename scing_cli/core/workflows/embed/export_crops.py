@@ -19,8 +19,8 @@ from scing_cli.core.embeddings.openvino_embedder import CROPS
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.errors import DataError
 from scing_cli.core.runtime import Reporter
-from scing_cli.core.workflows.embed.embed_gallery import gallery_rows
 from scing_cli.core.workflows.embed.gallery_images import GalleryChoice
+from scing_cli.core.workflows.embed.listed_gallery import gallery_rows
 from scing_cli.core.workflows.shared.run_data import run_manifest
 
 

@@ -1,0 +1,51 @@
+"""The schemas of the files in which `scing embed --shards` divides its work."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from scing_cli.core.artifacts.schemas import Count, Descriptor, Digest, Entry, IndexModel, PathText, Size, Word
+
+MOST_SHARDS = 1_000_000
+
+
+class PlanMaker(Entry):
+    """What makes the vectors of all shards."""
+
+    model_digest: Digest
+    engine: Word
+    precision: Word
+    descriptor: Descriptor
+    width: Size
+    batch_size: Annotated[int, Field(ge=1)]
+
+
+class PlannedShard(Entry):
+    """One shard: where its images stand in the listing."""
+
+    start: Count
+    size: Count
+    images: Count
+    digest: Digest
+
+
+class ShardPlanFile(Entry):
+    """The plan of all shards, `plan.json`."""
+
+    made_with: PlanMaker
+    model: IndexModel
+    asked: dict[Word, str | list[str] | None]
+    root: PathText
+    name: Word
+    shards: Annotated[list[PlannedShard], Field(min_length=1, max_length=MOST_SHARDS)]
+
+
+class ShardMark(Entry):
+    """The mark of a finished shard, such as `0007.json`."""
+
+    plan: Digest
+    shard: Count
+    rows: Count
+    left_out: list[Annotated[list[str], Field(min_length=2, max_length=2)]]

@@ -1,0 +1,242 @@
+"""Embed a gallery shard by shard: any number of processes, on any number of machines, each take the next free one."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from scing_cli.core.datasets.dataset import Dropped
+from scing_cli.core.datasets.left_out import LeftOut, report_left_out
+from scing_cli.core.embeddings import Embedder
+from scing_cli.core.embeddings.openvino_embedder import CROPS
+from scing_cli.core.encoders.geometry import check_descriptor
+from scing_cli.core.errors import IndexFileError, SettingError
+from scing_cli.core.index import GalleryIndex, write_lock
+from scing_cli.core.paths import StrPath, as_path, as_paths
+from scing_cli.core.reporting import LIBRARY_REPORTER
+from scing_cli.core.runtime import Advance, Reporter, Silent
+from scing_cli.core.workflows.embed.embed_gallery import check_output
+from scing_cli.core.workflows.embed.embed_work import Work
+from scing_cli.core.workflows.embed.gallery_images import GalleryChoice
+from scing_cli.core.workflows.embed.listed_gallery import Listed, open_and_list
+from scing_cli.core.workflows.embed.make_shard_plan import check_same, planning, write_plan
+from scing_cli.core.workflows.embed.partial_index import MINUTES
+from scing_cli.core.workflows.embed.shard_plan import ShardPlan, read_plan, shards_folder
+from scing_cli.core.workflows.shared.embedder_choice import Crops, choose_embedder
+from scing_cli.core.workflows.shared.machine import Machine
+from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel, open_model
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardsReport:
+    """What one process did.
+
+    Args:
+        folder: The folder of the shards.
+        index: The index that they will become.
+        shards: Number of shards.
+        made: The shards that this process made.
+        added: Images that it embedded.
+        left_out: Images among them that cannot be read, with the reasons.
+        missing: Shards that no process has finished so far.
+    """
+
+    folder: Path
+    index: Path
+    shards: int
+    made: tuple[int, ...]
+    added: int
+    left_out: tuple[Dropped, ...]
+    missing: tuple[int, ...]
+
+
+def embed_shards(
+    choice: ModelChoice,
+    gallery: GalleryChoice,
+    *,
+    shards: int,
+    shard: int | None = None,
+    output: StrPath = Path("gallery.faiss"),
+    force: bool = False,
+    descriptor: str = "projected",
+    save_minutes: float = MINUTES,
+    strict: bool = False,
+    machine: Machine | None = None,
+    reporter: Reporter = LIBRARY_REPORTER,
+) -> ShardsReport:
+    """Embed one shard of a gallery, or every shard that no other process has taken; `merge_shards` joins them.
+
+    The first process lists the images; all others use its listing. A shard that is there already is not made again.
+
+    Args:
+        choice: Which model; the same for all processes.
+        gallery: Which images; the same for all processes.
+        shards: Number of shards; the same for all processes.
+        shard: The one to make, 0 to `shards` - 1; None for one after the other, until none is free.
+        output: The index that the shards will become.
+        force: `merge_shards` will replace an existing index.
+        descriptor: As for `embed`.
+        save_minutes: As for `embed`.
+        strict: As for `embed`.
+        machine: As for `embed`.
+        reporter: Receives notes and progress.
+
+    Raises:
+        SettingError: If the numbers do not fit, or the shards that are there were made by other options.
+        IndexFileError: If the index is there already, or the folder of its shards is damaged or cannot be written.
+        ImageError: With `strict`, if an image cannot be read.
+        InterruptionError: On Ctrl-C or SIGTERM.
+    """
+    output, machine = as_path(output), machine or Machine()
+    if shards < 1:
+        raise SettingError(f"--shards {shards}: must be at least 1.")
+    if shard is not None and not 0 <= shard < shards:
+        raise SettingError(f"--shard {shard}: the {shards:,} shards have the numbers 0 to {shards - 1}.")
+    check_output(output, append=False, force=force)
+    check_descriptor(descriptor)
+    folder, asked = shards_folder(output), _asked(gallery)
+    plan = read_plan(folder)
+    with contextlib.nullcontext() if plan else planning(folder, reporter):
+        plan = plan or read_plan(folder)
+        if plan is None:
+            model, listed = open_and_list(choice, gallery, reporter)
+            embedder = _embedder(model, machine, descriptor, (listed, len(listed.manifest)), reporter)
+            made_with = _made_with(model, embedder)
+            plan = write_plan(folder, listed, shards, made_with=made_with, model=model.seen_from(output), asked=asked)
+        else:
+            check_same(plan, shards, asked)
+            model = open_model(choice, reporter=reporter)
+            first = next(number for number, each in enumerate(plan.shards) if each.images)
+            embedder = _embedder(model, machine, descriptor, (plan.listed(first), plan.images), reporter)
+            check_same(plan, shards, _made_with(model, embedder))
+    work = Work(model, embedder, output, machine, save_minutes, LeftOut(strict=strict), reporter)
+    made = list(_make_all(plan, work, shard))
+    left_out = tuple(fault for _, _, faults in made for fault in faults)
+    added = sum(rows for _, rows, _ in made)
+    report_left_out(left_out, added + len(left_out), reporter)
+    numbers = tuple(number for number, _, _ in made)
+    return ShardsReport(folder, output, shards, numbers, added, left_out, tuple(plan.missing()))
+
+
+def _asked(gallery: GalleryChoice) -> dict[str, Any]:
+    """Return which images are asked for, ready for JSON."""
+    places = {"images": gallery.images, "data": gallery.data}
+    named = {
+        name: None if given is None else [path.absolute().as_posix() for path in as_paths(given)]
+        for name, given in places.items()
+    }
+    return {**named, "layout": gallery.layout, "split": gallery.split}
+
+
+def _made_with(model: OpenedModel, embedder: Embedder) -> dict[str, Any]:
+    return {
+        "model_digest": model.digest,
+        "engine": embedder.engine,
+        "precision": embedder.precision,
+        "descriptor": embedder.kind,
+        "width": embedder.width,
+        "batch_size": embedder.batch_size,
+    }
+
+
+def _embedder(
+    model: OpenedModel, machine: Machine, kind: str, images: tuple[Listed, int], reporter: Reporter
+) -> Embedder:
+    """Return the embedder; `images` are some of the images, from the first on, and the number of all."""
+    listed, count = images
+    crops = Crops(listed.sources(model)[:CROPS], listed.cameras and listed.cameras[:CROPS])
+    return choose_embedder(model, machine, kind=kind, crops=crops, count=count, reporter=reporter)
+
+
+def _make_all(plan: ShardPlan, work: Work, only: int | None) -> Iterator[tuple[int, int, tuple[Dropped, ...]]]:
+    """Make the shards that are free; yield number, rows and unreadable images of each."""
+    numbers = plan.missing() if only is None else [only]
+    while numbers:
+        made_any = False
+        for number in numbers:
+            try:
+                made = _make(plan, number, work)
+            except _TakenError as error:
+                if only is not None:
+                    work.reporter.note(f"{error.what} Nothing is left to do here.")
+                continue
+            if made is not None:
+                made_any = True
+                yield number, *made
+            elif only is not None:
+                work.reporter.note(f"Shard {number} is there already.")
+        # A process that held a shard may have ended without it.
+        numbers = plan.missing() if only is None and made_any else []
+
+
+class _TakenError(IndexFileError):
+    """Another process is making a shard."""
+
+
+def _make(plan: ShardPlan, number: int, work: Work) -> tuple[int, tuple[Dropped, ...]] | None:
+    """Embed the images of a shard, write its index and then its mark; None if that was done before.
+
+    Raises:
+        _TakenError: If another process is making it.
+    """
+    if plan.mark(number) is not None:
+        return None
+    target, left_out = plan.index(number), LeftOut(strict=work.left_out.strict)
+    bars = _ShardBars(work.reporter, f"shard {number} of {len(plan.shards)}")
+    own = dataclasses.replace(work, output=target, left_out=left_out, reporter=bars)
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(write_lock(target, patience=0))
+        except IndexFileError as error:
+            raise _TakenError(error.what, error.remedy) from error
+        if plan.mark(number) is not None:
+            return None
+        with own.embedded(None, plan.listed(number)) as (new, vectors, committing):
+            if new.files:
+                index = GalleryIndex.create(
+                    vectors,
+                    new.entries,
+                    model_digest=own.model.digest,
+                    model=shard_model(plan, number, own.model.seen_from(target)),
+                    descriptor=own.embedder.kind,
+                    kind="flat",
+                )
+                with committing():
+                    index.write(target, locked=True)
+        plan.finish(number, len(new.files), left_out.dropped())
+    return len(new.files), left_out.dropped()
+
+
+def shard_model(plan: ShardPlan, number: int, model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `Stamp.model` of a shard's index, which also says of which plan and which shard it is."""
+    return {**model, "plan": plan.digest, "shard": number}
+
+
+class _ShardBars:
+    """Shows one bar for each shard.
+
+    Args:
+        reporter: Where it is shown.
+        text: The title.
+    """
+
+    def __init__(self, reporter: Reporter, text: str) -> None:
+        self._reporter, self._text = reporter, text
+
+    @contextlib.contextmanager
+    def progress(self, description: str, total: int) -> Iterator[Advance]:
+        """Show the progress of embedding, and no other."""
+        shown = self._reporter if description == "embed" else Silent()
+        with shown.progress(self._text, total) as advance:
+            yield advance
+
+    def note(self, text: str) -> None:
+        """Pass a note on."""
+        self._reporter.note(text)
+
+    def warn(self, text: str) -> None:
+        """Pass a warning on."""
+        self._reporter.warn(text)

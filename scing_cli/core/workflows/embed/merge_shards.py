@@ -1,0 +1,138 @@
+"""Join the shards of a gallery into one index."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from scing_cli.core.datasets.dataset import Dropped
+from scing_cli.core.datasets.left_out import list_beside, listed, report_left_out
+from scing_cli.core.errors import UNREADABLE_REMEDY, ImageError, IndexFileError, ScingError, counted, share
+from scing_cli.core.index import check_writable, choose_kind, files_of, join, partial_file, read_stamp, write_lock
+from scing_cli.core.paths import StrPath, as_path
+from scing_cli.core.reporting import LIBRARY_REPORTER
+from scing_cli.core.runtime import Reporter
+from scing_cli.core.workflows.embed.embed_gallery import check_free
+from scing_cli.core.workflows.embed.embed_report import EmbedReport, report_of
+from scing_cli.core.workflows.embed.make_shard_plan import planning
+from scing_cli.core.workflows.embed.shard_plan import LISTING, PLAN, ShardPlan, read_plan, shards_folder
+
+SHOWN = 20  # ranges of missing shards that are named
+
+
+def merge_shards(
+    output: StrPath, *, index_type: str = "auto", force: bool = False, reporter: Reporter = LIBRARY_REPORTER
+) -> EmbedReport:
+    """Join the shards of an index, in the order of the listing, and remove them. Opens no model.
+
+    A flat index has the bytes that `embed` without shards would have written.
+
+    Args:
+        output: The index.
+        index_type: auto (by the number of vectors), flat, ivf or hnsw.
+        force: Replace an existing index.
+        reporter: Receives notes.
+
+    Raises:
+        IndexFileError: If a shard is missing, damaged or of another plan, or the index is there already.
+        ImageError: If no image of any shard can be read.
+    """
+    output = as_path(output)
+    choose_kind(index_type, 0)
+    check_writable(output)
+    check_free(output, force=force)
+    folder = shards_folder(output)
+    plan = read_plan(folder) if folder.is_dir() else None
+    if plan is None:
+        raise IndexFileError(
+            f"There are no shards of {output}: {folder / PLAN} is missing.",
+            f"Make them: scing embed --shards N --output {output}, with --run or --model, --images or --data.",
+        )
+    left_out, indexes = _checked(plan)
+    with planning(folder, reporter), write_lock(output):
+        check_free(output, force=force)
+        try:
+            index = join(output, indexes, model=plan.model, kind=index_type, locked=True)
+        except IndexFileError as error:
+            if str(folder) not in error.what:
+                raise
+            again = f"Remove its files from {folder}, and run the embed command again: it makes this shard anew."
+            raise IndexFileError(error.what, again) from error
+        _remove(plan, reporter)
+    with contextlib.suppress(OSError):  # it has files of others
+        folder.rmdir()
+    report_left_out(left_out, plan.images, reporter, target=list_beside(output))
+    none = {"replaced": 0, "skipped": 0, "removed": 0}
+    return report_of(output, index, index.stamp.made_by(), (), left_out, added=len(index), **none)
+
+
+def _checked(plan: ShardPlan) -> tuple[tuple[Dropped, ...], list[Path]]:
+    """Check all shards; return the images that cannot be read, and the index of each shard that has one."""
+    if missing := plan.missing():
+        are = share(len(missing), len(plan.shards), "shard", "is", "are")
+        raise IndexFileError(
+            f"{are} missing in {plan.folder}: {_ranges(missing)}.",
+            "Run the embed command of the others again: it makes the shards that are missing.",
+        )
+    left_out, indexes = list[Dropped](), list[Path]()
+    for number in range(len(plan.shards)):
+        mark = plan.mark(number)
+        if mark is None:
+            raise IndexFileError(f"{plan.mark_file(number)} was removed just now.", "Run the command again.")
+        left_out += mark.left_out
+        if mark.rows:
+            _check_index(plan, number, mark.rows)
+            indexes.append(plan.index(number))
+    if not indexes:
+        lines = [f"None of the {counted(plan.images, 'image')} can be read:", *listed(left_out)]
+        raise ImageError("\n".join(lines), UNREADABLE_REMEDY)
+    return tuple(left_out), indexes
+
+
+def _check_index(plan: ShardPlan, number: int, rows: int) -> None:
+    """Check that the index of a shard is of this plan and this shard."""
+    file = plan.index(number)
+    again = f"Remove {plan.mark_file(number)}, and run the embed command again with --shard {number}."
+    try:
+        stamp = read_stamp(file)
+    except IndexFileError as error:
+        raise IndexFileError(error.what, again) from error
+    if (stamp.model.get("plan"), stamp.model.get("shard"), stamp.count) != (plan.digest, number, rows):
+        raise IndexFileError(f"{file} is not shard {number} of this plan.", again)
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Return ascending numbers in short.
+
+    >>> _ranges([0, 3, 4, 5, 9])
+    '0, 3-5, 9'
+    """
+    groups = itertools.groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])
+    found = [[number for _, number in group] for _, group in groups]
+    named = [str(group[0]) if len(group) == 1 else f"{group[0]}-{group[-1]}" for group in found]
+    rest = f" and {len(named) - SHOWN:,} more ranges" if len(named) > SHOWN else ""
+    return ", ".join(named[:SHOWN]) + rest
+
+
+def _remove(plan: ShardPlan, reporter: Reporter) -> None:
+    """Remove the files of a plan; the plan itself first, so that no process takes the rest for shards."""
+    (plan.folder / PLAN).unlink(missing_ok=True)
+    (plan.folder / LISTING).unlink(missing_ok=True)
+    for number in range(len(plan.shards)):
+        try:
+            with write_lock(plan.index(number), patience=0):
+                files = [
+                    plan.mark_file(number),
+                    *files_of(plan.index(number)),
+                    *files_of(partial_file(plan.index(number))),
+                ]
+                for file in files:
+                    file.unlink(missing_ok=True)
+        except ScingError:
+            reporter.warn(f"Another process still makes shard {number}, which is merged already: its files stay.")
+    for file in plan.folder.glob(".*.part"):
+        if re.fullmatch(r"\.(?:plan\.json|listing\.jsonl|\d+\.json)\.[0-9a-f]{8}\.part", file.name):
+            file.unlink(missing_ok=True)

@@ -1,0 +1,204 @@
+"""The plan of `scing embed --shards`: which image belongs to which shard, and what all shards have in common.
+
+`gallery.shards/` next to `gallery.faiss` has `plan.json`, the listing of the images that was made once
+(`listing.jsonl`, a line for each image), and for each finished shard an index (`0007.faiss` with its rows, unless no
+image could be read) and a mark (`0007.json`), which is written last.
+
+A shard is a range of the listing that begins where a batch of the whole begins, so that its vectors are those that one
+process would compute. Its number decides its images, and the plan's digest is in the index of every shard: the same
+work done twice gives the same file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from scing_cli.core.artifacts import (
+    FORMAT,
+    check_content,
+    read_json,
+    text_digest,
+    write_json,
+)
+from scing_cli.core.datasets.dataset import Dropped
+from scing_cli.core.errors import IndexFileError, RunError
+from scing_cli.core.index.index_stamp import SUFFIX
+from scing_cli.core.manifest import Manifest, Sample
+from scing_cli.core.workflows.embed.listed_gallery import Listed
+
+PLAN, LISTING = "plan.json", "listing.jsonl"
+DIGITS = 4  # of a shard's number in names of files; more where they are needed
+
+
+class Shard(NamedTuple):
+    """A range of the listing.
+
+    Args:
+        start: Where its lines begin in the listing, in bytes.
+        size: Length of its lines in bytes.
+        images: Number of images.
+        digest: SHA-256 of its lines.
+    """
+
+    start: int
+    size: int
+    images: int
+    digest: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Mark:
+    """What is known of a finished shard.
+
+    Args:
+        rows: Number of rows of its index.
+        left_out: The images that cannot be read.
+    """
+
+    rows: int
+    left_out: tuple[Dropped, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardPlan:
+    """A plan that was read from its folder.
+
+    Args:
+        folder: The folder.
+        digest: Digest of the plan's content.
+        made_with: What makes the vectors: digest of the model, engine, precision, descriptor, width and batch size.
+        model: Where the encoder is, as in `Stamp.model` of the whole index.
+        asked: Which images were asked for.
+        root: The folder that the paths of the listing are relative to.
+        name: The name of the data.
+        shards: The shards.
+    """
+
+    folder: Path
+    digest: str
+    made_with: Mapping[str, Any]
+    model: Mapping[str, Any]
+    asked: Mapping[str, Any]
+    root: Path
+    name: str
+    shards: Sequence[Shard]
+
+    @property
+    def images(self) -> int:
+        """Number of images of all shards."""
+        return sum(shard.images for shard in self.shards)
+
+    def index(self, number: int) -> Path:
+        """Return the file of a shard's index."""
+        return self.folder / f"{self._numbered(number)}{SUFFIX}"
+
+    def mark_file(self, number: int) -> Path:
+        """Return the file that is written when a shard is finished."""
+        return self.folder / f"{self._numbered(number)}.json"
+
+    def listed(self, number: int) -> Listed:
+        """Return the images of a shard.
+
+        Raises:
+            IndexFileError: If the listing was changed.
+        """
+        shard, file = self.shards[number], self.folder / LISTING
+        try:
+            with file.open("rb") as stream:
+                stream.seek(shard.start)
+                content = stream.read(shard.size)
+        except OSError as error:
+            raise _damaged(self.folder, f"{file} cannot be read: {error.strerror}.") from error
+        if hashlib.sha256(content).hexdigest() != shard.digest:
+            raise _damaged(self.folder, f"{file} was changed since the plan was made.")
+        rows = [json.loads(line) for line in content.splitlines()]
+        samples = tuple(
+            Sample(path, identity, camera, extra=tuple((name, value) for name, value in extra))
+            for path, identity, camera, extra, _ in rows
+        )
+        cameras = None if not rows or rows[0][-1] is None else [row[-1] for row in rows]
+        return Listed(Manifest(self.root, samples, self.name), cameras)
+
+    def mark(self, number: int) -> Mark | None:
+        """Return the mark of a finished shard, for one without images too; None if the shard is not finished.
+
+        Raises:
+            IndexFileError: If it is damaged, or of another plan.
+        """
+        file = self.mark_file(number)
+        if not self.shards[number].images:
+            return Mark(0, ())
+        if not file.exists():
+            return None
+        again = f"Remove it, and run the embed command again with --shard {number}."
+        try:
+            content = read_json(file, remedy=again)
+            check_content("shard mark", content, file, remedy=again)
+        except RunError as error:
+            raise IndexFileError(error.what, error.remedy) from error
+        if (content["plan"], content["shard"]) != (self.digest, number):
+            raise IndexFileError(f"{file} is of another plan than {self.folder / PLAN}.", again)
+        mark = Mark(content["rows"], tuple(Dropped(path, reason) for path, reason in content["left_out"]))
+        if mark.rows + len(mark.left_out) != self.shards[number].images:
+            raise IndexFileError(f"{file} does not have the number of images of its shard.", again)
+        return mark
+
+    def finish(self, number: int, rows: int, left_out: Sequence[Dropped]) -> None:
+        """Write the mark of a shard whose index is written."""
+        lost = [[fault.path, fault.reason] for fault in left_out]
+        content = {"format": FORMAT, "plan": self.digest, "shard": number, "rows": rows, "left_out": lost}
+        write_json(self.mark_file(number), content)
+
+    def missing(self) -> list[int]:
+        """Return the numbers of the shards that are not finished."""
+        there = {file.name for file in self.folder.iterdir()}
+        return [n for n, shard in enumerate(self.shards) if shard.images and self.mark_file(n).name not in there]
+
+    def _numbered(self, number: int) -> str:
+        return f"{number:0{max(DIGITS, len(str(len(self.shards) - 1)))}d}"
+
+
+def shards_folder(output: Path) -> Path:
+    """Return the folder of an index's shards.
+
+    >>> shards_folder(Path("gallery.faiss")).name
+    'gallery.shards'
+    """
+    return output.with_name(output.name.removesuffix(SUFFIX) + ".shards")
+
+
+def read_plan(folder: Path) -> ShardPlan | None:
+    """Return the plan of a folder; None if there is none.
+
+    Raises:
+        IndexFileError: If it is damaged.
+    """
+    file = folder / PLAN
+    if not file.exists():
+        return None
+    remedy = f"Remove {folder}, and run the embed command again."
+    try:
+        content = read_json(file, remedy=remedy)
+        check_content("shard plan", content, file, remedy=remedy)
+    except RunError as error:
+        raise IndexFileError(error.what, error.remedy) from error
+    shards = tuple(Shard(each["start"], each["size"], each["images"], each["digest"]) for each in content["shards"])
+    return ShardPlan(
+        folder,
+        text_digest(json.dumps(content, sort_keys=True)),
+        content["made_with"],
+        content["model"],
+        content["asked"],
+        Path(content["root"]),
+        content["name"],
+        shards,
+    )
+
+
+def _damaged(folder: Path, what: str) -> IndexFileError:
+    return IndexFileError(what, f"Restore it, or remove {folder} and run the embed command again.")

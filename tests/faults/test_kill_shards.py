@@ -1,0 +1,111 @@
+"""Shards whose processes are killed: the others go on, and the merged index has the bytes of one undisturbed process."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import time
+
+import pytest
+from faults.killing import Command, moments, survive
+from patience import HANG
+
+from scing_cli.core.workflows.embed.shard_plan import read_plan
+
+
+class Work:
+    """Images, each a batch of its own, and the index that one process makes of them."""
+
+    def __init__(self, folder, finished, world, count):
+        folder.mkdir(exist_ok=True)
+        self.folder, self.run, self.images = folder, folder / "run", folder / "images"
+        shutil.copytree(finished, self.run)
+        self.images.mkdir()
+        crops = sorted(world.glob("*/*.jpg"))
+        for number in range(count):
+            shutil.copy2(crops[number % len(crops)], self.images / f"{number:04d}.jpg")
+        self.once = folder / "once" / "g.faiss"
+        self.once.parent.mkdir()
+        assert self.command(self.once).run().code == 0
+
+    def command(self, index, *more):
+        given = ("embed", "--run", self.run, "--images", self.images, "--output", index, "--batch-size", "1", *more)
+        return Command(given, self.folder, index.parent)
+
+    def check(self, index):
+        """Merge the shards and compare the files with those of one process."""
+        ended = Command(("embed", "--merge", "--output", index), self.folder, index.parent).run()
+        assert ended.code == 0, ended.err
+        assert sorted(file.name for file in index.parent.iterdir()) == ["g.faiss", "g.rows-1"]
+        for file in index.parent.iterdir():
+            assert file.read_bytes() == (self.once.parent / file.name).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory, finished, world):
+    return Work(tmp_path_factory.mktemp("work"), finished, world, 24)
+
+
+def killed_alone(work, kills, seed):
+    """Kill the one process again and again."""
+
+    def fresh(number):
+        index = work.folder / f"alone {seed}.{number}" / "g.faiss"
+        index.parent.mkdir()
+        return work.command(index, "--shards", "6", *([], ["--save-minutes", "0"])[number % 2])
+
+    def between(command, killed):
+        assert not (command.watched / "g.faiss").exists()
+
+    def finish(command, ended):
+        assert ended.code == 0, ended.err
+        work.check(command.watched / "g.faiss")
+
+    cost = fresh(99).measure()
+    return survive(fresh, moments(*cost, seed=seed), kills=kills, between=between, finish=finish)
+
+
+def killed_among_others(work, workers, shards, kills, seed):
+    """Start many at once, kill some at drawn moments of the common work, and start one for what they left."""
+    dice, folder = random.Random(seed), work.folder / f"others {seed}"
+    index = folder / "g.faiss"
+    command = work.command(index, "--shards", shards)
+    folder.mkdir()
+    running = [command.start() for _ in range(workers)]
+    for process, done in zip(running, sorted(dice.sample(range(shards - 1), kills)), strict=False):
+        end = time.monotonic() + HANG
+        while len(list(folder.glob("g.shards/*[0-9].json"))) < done and time.monotonic() < end:
+            time.sleep(0.001)
+        os.killpg(process.pid, signal.SIGKILL)
+    for process in running:
+        _, err = process.communicate(timeout=HANG)
+        assert process.returncode in {0, -signal.SIGKILL}, err
+    assert sum(process.returncode < 0 for process in running) == kills
+    left = read_plan(folder / "g.shards").missing()
+    if left:
+        assert command.run().code == 0
+    work.check(index)
+    return len(left)
+
+
+def test_a_process_that_is_killed_goes_on_where_it_was(work):
+    assert killed_alone(work, 3, seed=1) >= 3
+
+
+def test_others_do_the_work_of_one_that_is_killed(work):
+    killed_among_others(work, workers=3, shards=24, kills=1, seed=2)
+
+
+@pytest.mark.long
+def test_thirty_kills_of_one_process(work):
+    assert killed_alone(work, 30, seed=3) >= 30
+
+
+@pytest.mark.long
+def test_eight_processes_two_hundred_shards_two_kills(tmp_path, finished, world):
+    work = Work(tmp_path / "work", finished, world, 216)
+    for seed in range(3):
+        left = killed_among_others(work, workers=8, shards=200, kills=2, seed=seed)
+        print(f"seed {seed}: two of eight processes killed, {left} shards left for another one, the same bytes")

@@ -1,0 +1,207 @@
+"""`scing embed --shards` and `--merge`: together the bytes of one process, whoever does which part."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+
+import pytest
+
+from scing_cli.core.artifacts import file_digest
+from scing_cli.core.index import GalleryIndex, read_stamp, write_lock
+from scing_cli.core.workflows.embed import embed_shards as module
+from scing_cli.core.workflows.embed.shard_plan import read_plan
+
+BATCH = ("--batch-size", "4")
+
+
+@pytest.fixture
+def crops(world, here):
+    folder = here / "crops"
+    folder.mkdir()
+    for file in sorted(world.glob("*/*.jpg"))[:30]:
+        shutil.copy2(file, folder)
+    return folder
+
+
+@pytest.fixture
+def embed(scing, finished, crops, here):
+    def run(*more, images=crops, output="g.faiss", batch=BATCH):
+        return scing("embed", "--run", finished, "--images", images, "--output", output, *batch, *more)
+
+    return run
+
+
+def bytes_of(name):
+    return [file_digest(file) for file in (name, name.with_suffix(".rows-1"))]
+
+
+def test_the_merged_index_has_the_bytes_of_one_process(scing, embed, here):
+    assert embed(output="one.faiss").code == 0
+    first = embed("--shards", "5", "--shard", "3", "--json").json
+    assert (first["made"], first["shards"], first["missing"], first["added"]) == ([3], 5, [0, 1, 2, 4], 8)
+    again = embed("--shards", "5", "--shard", "3")
+    assert "Shard 3 is there already." in again.err
+    early = scing("embed", "--merge", "--output", "g.faiss")
+    assert early.code == 2
+    assert "4 of 5 shards are missing in g.shards: 0-2, 4." in early.err
+    rest = embed("--shards", "5")
+    assert "4 shards made here, with 22 rows; 5 of 5 are there. Next: scing embed --merge --output g.faiss" in " ".join(
+        rest.out.split()
+    )
+    done = scing("embed", "--merge", "--output", "g.faiss", "--json")
+    assert (done.json["added"], done.json["count"], done.json["left_out"]) == (30, 30, [])
+    assert bytes_of(here / "g.faiss") == bytes_of(here / "one.faiss")
+    assert not (here / "g.shards").exists()
+    assert "There are no shards of h.faiss" in scing("embed", "--merge", "--output", "h.faiss").err
+
+
+def test_more_shards_than_batches_leave_some_empty(scing, embed, here):
+    made = embed("--shards", "40", "--json").json
+    assert len(made["made"]) == 8
+    assert embed("--shards", "40", "--shard", "0").code == 0
+    assert scing("embed", "--merge", "--output", "g.faiss", "--index-type", "hnsw").code == 0
+    assert read_stamp(here / "g.faiss").kind == "hnsw"
+
+
+def test_images_that_cannot_be_read_are_left_out_and_listed(scing, embed, crops, here):
+    """All of one shard, and one of another."""
+    files = sorted(crops.iterdir())
+    for file in (*files[8:12], files[2]):
+        file.write_bytes(b"no image")
+    assert embed(output="one.faiss").code == 0
+    made = embed("--shards", "8")
+    assert "5 of 30 images cannot be read and are left out." in made.err
+    assert not (here / "g.shards" / "0002.faiss").exists()
+    merged = scing("embed", "--merge", "--output", "g.faiss")
+    assert "5 of 30 images cannot be read and are left out. All are listed in g.left-out.csv." in merged.err
+    assert bytes_of(here / "g.faiss") == bytes_of(here / "one.faiss")
+    ours, theirs = (list(csv.reader((here / f"{name}.left-out.csv").open())) for name in ("g", "one"))
+    assert ours == theirs
+    assert len(ours) == 6
+    strict = embed("--shards", "8", "--strict", output="s.faiss")
+    assert (strict.code, "Without --strict, they are left out" in strict.err) == (2, True)
+
+
+def test_no_image_at_all(scing, embed, crops, here):
+    for file in crops.iterdir():
+        file.write_bytes(b"no image")
+    assert embed("--shards", "3").code == 0
+    told = scing("embed", "--merge", "--output", "g.faiss")
+    assert told.code == 2
+    assert "None of the 30 images can be read:" in told.err
+    assert not (here / "g.faiss").exists()
+
+
+def test_labels_cameras_and_a_data_set(scing, finished, world, here):
+    shared = ("embed", "--run", finished, "--data", world, *BATCH)
+    assert scing(*shared, "--output", "one.faiss").code == 0
+    assert scing(*shared, "--output", "g.faiss", "--shards", "3").code == 0
+    assert scing("embed", "--merge", "--output", "g.faiss").code == 0
+    assert bytes_of(here / "g.faiss") == bytes_of(here / "one.faiss")
+    assert {row.identity for row in GalleryIndex.read(here / "g.faiss").rows()} != {""}
+
+
+def test_observations_in_several_spectra(scing, spectra, here):
+    shared = ("embed", "--model", "scing-tiny", "--data", spectra, "--split", "all", "--spectra", "rgb,nir,tir", *BATCH)
+    assert scing(*shared, "--output", "one.faiss").code == 0
+    assert scing(*shared, "--output", "g.faiss", "--shards", "4").code == 0
+    assert scing("embed", "--merge", "--output", "g.faiss").code == 0
+    assert bytes_of(here / "g.faiss") == bytes_of(here / "one.faiss")
+
+
+def test_the_listing_is_made_once(scing, embed, crops, here):
+    """An image that comes later is for --append."""
+    assert embed("--shards", "4", "--shard", "0").code == 0
+    shutil.copy(next(crops.iterdir()), crops / "later.jpg")
+    assert embed("--shards", "4").code == 0
+    assert scing("embed", "--merge", "--output", "g.faiss", "--json").json["count"] == 30
+    assert embed("--append", "--json").json["added"] == 1
+
+
+def test_another_wish_than_the_plan_is_refused(scing, embed, world, here):
+    assert embed("--shards", "4", "--shard", "0").code == 0
+    others = [
+        (("--shards", "5"), {}, "a plan with shards 4; this command has shards 5"),
+        (("--shards", "4"), {"batch": ("--batch-size", "2")}, "batch size 4; this command has batch size 2"),
+        (("--shards", "4", "--precision", "fp32"), {}, "this command has"),
+        (("--shards", "4", "--descriptor", "concat"), {}, "descriptor projected; this command has descriptor concat"),
+        (("--shards", "4"), {"images": world / "query"}, "this command has images"),
+    ]
+    for more, named, message in others:
+        told = embed(*more, **named)
+        assert (told.code, message in told.err) == (2, True), told.err
+        assert "Use the same options on every machine." in told.err
+    assert read_plan(here / "g.shards").missing() == [1, 2, 3]
+
+
+def test_options_that_do_not_fit_are_refused(scing, embed, here):
+    for more, message in (
+        (("--shard", "1"), "--shard has no effect without --shards."),
+        (("--shards", "4", "--shard", "4"), "--shard 4: the 4 shards have the numbers 0 to 3."),
+        (("--shards", "4", "--append"), "--append has no effect with --shards."),
+        (("--shards", "4", "--index-type", "ivf"), "--index-type has no effect with --shards."),
+        (("--shards", "0"), "--shards 0: must be at least 1."),
+        (("--merge",), "--run, --images have no effect with --merge."),
+        (("--shards", "4", "--export", "x.onnx"), "no effect with --export"),
+    ):
+        told = embed(*more)
+        assert (told.code, message in told.err) == (2, True), told.err
+    for more in (("--append",), ("--prune",), ("--shards", "4"), ("--strict",), ("--compact",)):
+        assert "no effect with --merge" in scing("embed", "--merge", "--output", "g.faiss", *more).err
+    assert embed().code == 0
+    assert "g.faiss is there already." in embed("--shards", "4").err
+    assert not (here / "g.shards").exists()
+    assert embed("--shards", "4", "--force").code == 0
+    assert "is there already" in scing("embed", "--merge", "--output", "g.faiss").err
+    assert scing("embed", "--merge", "--output", "g.faiss", "--force").code == 0
+
+
+def test_foreign_cut_and_swapped_shards_are_named(scing, embed, here):
+    assert embed("--shards", "4").code == 0
+    folder = here / "g.shards"
+    shutil.copytree(folder, here / "kept")
+
+    def merge():
+        told = scing("embed", "--merge", "--output", "g.faiss")
+        assert told.code == 2
+        assert not (here / "g.faiss").exists()
+        shutil.rmtree(folder)
+        shutil.copytree(here / "kept", folder)
+        return told.err
+
+    shutil.copy(folder / "0001.faiss", folder / "0002.faiss")
+    assert "0002.faiss is not shard 2 of this plan." in merge()
+    shutil.copy(folder / "0001.json", folder / "0002.json")
+    assert "0002.json is of another plan" in merge()
+    (folder / "0003.faiss").write_bytes((folder / "0003.faiss").read_bytes()[:-40])
+    assert "0003.faiss is cut short" in merge()
+    (folder / "0003.faiss").unlink()
+    told = merge()
+    assert "There is no index g.shards/0003.faiss" in told.replace(str(here) + "/", "")
+    assert "run the embed command again with --shard 3" in told
+    (folder / "0000.rows-1").write_bytes((folder / "0002.rows-1").read_bytes())
+    assert "it makes this shard anew" in merge()
+    content = bytearray((folder / "0001.faiss").read_bytes())
+    content[90] ^= 1
+    (folder / "0001.faiss").write_bytes(content)
+    assert "0001.faiss is damaged" in merge()
+    (folder / "plan.json").write_text("{}")
+    assert "checksum does not match" in merge()
+    (folder / "mine.txt").write_text("mine")
+    assert scing("embed", "--merge", "--output", "g.faiss").code == 0
+    assert [file.name for file in folder.iterdir()] == ["mine.txt"]
+
+
+def test_a_shard_in_work_is_left_to_its_process(scing, embed, here, monkeypatch):
+    assert embed("--shards", "3", "--shard", "0").code == 0
+    plan = read_plan(here / "g.shards")
+    with write_lock(plan.index(1)):
+        told = embed("--shards", "3", "--shard", "1")
+        assert (told.code, "Nothing is left to do here." in told.err) == (0, True)
+        assert embed("--shards", "3", "--json").json["missing"] == [1]
+    assert embed("--shards", "3", "--json").json["made"] == [1]
+    monkeypatch.setattr(module, "write_lock", write_lock)
+    with write_lock(plan.index(2)):
+        assert "still makes shard 2" in scing("embed", "--merge", "--output", "g.faiss").err
+    assert sorted(file.name for file in plan.folder.iterdir()) == ["0002.faiss", "0002.json", "0002.rows-1"]
