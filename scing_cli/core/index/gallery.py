@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from scing_cli.core.errors import DataError, IndexFileError, SettingError
+from scing_cli.core.index.borrowed import BorrowedRows, BorrowedStore, Lender, Loan
 from scing_cli.core.index.commits import commit, parts_to_keep
 from scing_cli.core.index.comparable import check_model, check_width
 from scing_cli.core.index.disk import load
@@ -23,13 +24,11 @@ from scing_cli.core.index.index_files import check_name
 from scing_cli.core.index.index_lock import write_lock
 from scing_cli.core.index.index_stamp import Stamp, read_stamp
 from scing_cli.core.index.kinds import KINDS, choose_kind
-from scing_cli.core.index.memory_rows import MemoryRows, Rows
+from scing_cli.core.index.memory_rows import IntArray, MemoryRows, Rows
 from scing_cli.core.index.parts import Parts
-from scing_cli.core.index.rows import Entry, Hit, Row, RowFilter
+from scing_cli.core.index.rows import Entry, Hit, Labels, Row, RowFilter
 from scing_cli.core.index.store import FlatStore, Store, Vectors, check_unit
 from scing_cli.core.index.tuning import measured_recall, tune
-
-LABELS = ("identity", "camera", "scene")
 
 
 class GalleryIndex:
@@ -50,6 +49,7 @@ class GalleryIndex:
         self._rows = rows
         self._stamp = self._committed = stamp
         self._path = path
+        self._name = "The index" if path is None else str(path)
 
     @classmethod
     def create(
@@ -76,14 +76,20 @@ class GalleryIndex:
             SettingError: If the kind is unknown.
             DataError: If there are no vectors, or one is not finite or not of unit length.
         """
-        if len(vectors) == 0:
+        if not len(vectors):
             raise DataError("There is no image to index.")
-        width = vectors.shape[1]
-        chosen = KINDS[choose_kind(kind, len(vectors))]
-        stamp = Stamp(model_digest, model, descriptor, width, kind=chosen.kind)
-        index = cls([chosen(chosen.empty(width))], GalleryRows([MemoryRows()]), stamp)
+        chosen = choose_kind(kind, len(vectors))
+        index = cls.empty(vectors.shape[1], model_digest=model_digest, model=model, descriptor=descriptor, kind=chosen)
         index.add(vectors, entries)
         return index
+
+    @classmethod
+    def empty(
+        cls, width: int, *, model_digest: str, model: Mapping[str, Any], descriptor: str, kind: str = FlatStore.kind
+    ) -> GalleryIndex:
+        """Create an index without vectors, which cannot be written before it has one; `kind` is not `auto`."""
+        stamp, store = Stamp(model_digest, model, descriptor, width, kind=kind), KINDS[kind]
+        return cls([store(store.empty(width))], GalleryRows([MemoryRows()]), stamp)
 
     @classmethod
     def read(cls, path: Path) -> GalleryIndex:
@@ -121,7 +127,7 @@ class GalleryIndex:
         """Return all rows in order of ids."""
         return list(self._rows)
 
-    def vectors(self, ids: Sequence[int] | None = None) -> Vectors:
+    def vectors(self, ids: Sequence[int] | IntArray | None = None) -> Vectors:
         """Return a copy of the vectors of M ids, shape (M, D), or of all vectors in order of ids, shape (N, D)."""
         return self._parts.vectors(self._rows.ids() if ids is None else np.array(ids, dtype=np.int64))
 
@@ -138,18 +144,32 @@ class GalleryIndex:
         """
         if len(vectors) != len(entries):
             raise ValueError(f"{len(vectors)} vectors, {len(entries)} images")
-        self._check_width(vectors)
+        check_width(vectors, self.width, self._name)
         check_unit(vectors, [entry.path for entry in entries])
-        first = self._stamp.next_id
-        ids = range(first, first + len(entries))
+        ids = self._new_ids(len(entries))
         if ids:
             store, table = self._in_memory()
             changed = store.add(np.ascontiguousarray(vectors, dtype=np.float32), np.array(ids, dtype=np.int64))
             table.put({number: Row.of(number, entry) for number, entry in zip(ids, entries, strict=True)})
             if changed:
                 tune(store)
-        self._stamp = dataclasses.replace(self._stamp, count=len(self), next_id=ids.stop)
+        self._stamp = dataclasses.replace(self._stamp, count=len(self))
         return list(ids)
+
+    def borrow(self, lender: Callable[[], Lender], places: IntArray, labels: Sequence[Labels] | None = None) -> None:
+        """Add rows of another index under new ids. `write` reads them there, piece by piece.
+
+        Args:
+            lender: Opens the other index, whose vectors are D wide; it stays as it is until this one is written.
+            places: Their N ids in it.
+            labels: Identity, camera and scene of each; None for those that they have there.
+        """
+        ids = self._new_ids(len(places))
+        if ids:
+            loan = Loan(lender, places, ids.start, labels)
+            self._parts.stores.append(BorrowedStore(loan, self.width))
+            self._rows.tables.append(BorrowedRows(loan))
+        self._stamp = dataclasses.replace(self._stamp, count=len(self))
 
     def remove(self, ids: Collection[int]) -> None:
         """Remove rows. Their ids are never used again. The disk changes only with `write`.
@@ -160,16 +180,7 @@ class GalleryIndex:
         self._check_known(ids)
         if not ids:
             return
-        wanted = np.array(sorted(ids), dtype=np.int64)
-        for number, places in self._parts.owners(wanted):
-            own, table, store = wanted[places], self._rows.tables[number], self._parts.stores[number]
-            if isinstance(table, MemoryRows):
-                changed = store.remove(own)
-                table.drop(own.tolist())
-                if changed:
-                    tune(store)
-            else:
-                self._rows.removed.update(own.tolist())
+        self._parts.remove(np.array(sorted(ids), dtype=np.int64), self._rows)
         self._rows.changed.drop(ids)
         self._stamp = dataclasses.replace(self._stamp, count=len(self))
 
@@ -183,12 +194,7 @@ class GalleryIndex:
             ValueError: If an id is unknown.
         """
         self._check_known(labels.keys())
-        self._rows.change(
-            {
-                number: row._replace(**dict[str, Any](zip(LABELS, labels[number], strict=False)))
-                for number, row in self._rows.find(labels).items()
-            }
-        )
+        self._rows.relabel(labels)
 
     def name_model(self, model: Mapping[str, Any]) -> None:
         """Say where the encoder is now, as in `Stamp.model`. The disk changes only with `write`."""
@@ -213,7 +219,7 @@ class GalleryIndex:
             keep = parts_to_keep(self._parts, self._rows, self._stamp.kind) if here and not compact else 0
             stores, rows, stamp = commit(path, self._parts, self._rows, self._stamp, former=self._committed, keep=keep)
         self._parts, self._rows = Parts(stores, self.width), rows
-        self._stamp, self._committed, self._path = stamp, stamp, path
+        self._stamp, self._committed, self._path, self._name = stamp, stamp, path, str(path)
         return stamp
 
     def search(
@@ -237,10 +243,16 @@ class GalleryIndex:
         """
         if k < 1:
             raise SettingError(f"-k {k}: at least one row must be asked for.")
-        self._check_width(vectors)
+        check_width(vectors, self.width, self._name)
         check_unit(vectors, [f"query {i}" for i in range(len(vectors))])
         queries = np.ascontiguousarray(vectors, dtype=np.float32)
         return find_hits(self._parts, self._rows, queries, k, allowed=allowed, each_identity_once=each_identity_once)
+
+    def _new_ids(self, count: int) -> range:
+        """Take new ids. They are taken before anything else changes, so that an interruption never gives one twice."""
+        first = self._stamp.next_id
+        self._stamp = dataclasses.replace(self._stamp, next_id=first + count)
+        return range(first, first + count)
 
     def _in_memory(self) -> tuple[Store, MemoryRows]:
         """Return the store and the table that take new rows; those that were read do not change."""
@@ -269,16 +281,9 @@ class GalleryIndex:
         """
         check_model(self._stamp, digest, descriptor=descriptor, width=width, name=name, index=self._name)
 
-    @property
-    def _name(self) -> str:
-        return "The index" if self._path is None else str(self._path)
-
     def _check_known(self, ids: Collection[int]) -> None:
         if unknown := set(ids) - self._rows.find(ids).keys():
             raise ValueError(f"no rows {sorted(unknown)}")
-
-    def _check_width(self, vectors: Vectors) -> None:
-        check_width(vectors, self.width, self._name)
 
     def _check_unchanged(self, path: Path) -> None:
         """Raise if another process has changed the file since this index was read from it."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from scing_cli.core.index.memory_rows import IntArray, MemoryRows, Rows
-from scing_cli.core.index.rows import Row, RowFilter
+from scing_cli.core.index.rows import LABELS, Labels, Row, RowFilter
 
 
 class GalleryRows(Rows):
@@ -104,6 +105,20 @@ class GalleryRows(Rows):
                 own = table.find(left)
                 table.put({number: left.pop(number) for number in own})
         self.changed.put(left)
+
+    def relabel(self, labels: Mapping[int, tuple[str, str] | Labels]) -> None:
+        """Give rows that are there other labels.
+
+        Args:
+            labels: Identity and camera by id, and the scene if it is another one too.
+        """
+        found = self.find(labels)
+        self.change(
+            {
+                number: row._replace(**dict[str, Any](zip(LABELS, labels[number], strict=False)))
+                for number, row in found.items()
+            }
+        )
 
     def _hidden(self) -> set[int]:
         return self.removed | set(self.changed.ids().tolist())

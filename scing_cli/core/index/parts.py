@@ -9,6 +9,8 @@ from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
+from scing_cli.core.index.gallery_rows import GalleryRows
+from scing_cli.core.index.memory_rows import MemoryRows
 from scing_cli.core.index.nearest import FloatArray, nearest
 from scing_cli.core.index.store import IntArray, Store, Vectors
 from scing_cli.core.index.tuning import tune
@@ -45,6 +47,23 @@ class Parts:
         for number in range(len(self.stores)):
             if len(places := np.flatnonzero(owners == number)):
                 yield number, places
+
+    def remove(self, ids: IntArray, rows: GalleryRows) -> None:
+        """Remove vectors with their rows; of what was read from files, only the ids are noted.
+
+        Args:
+            ids: The ids, ascending; all must be there.
+            rows: The rows, a table for each store.
+        """
+        for number, places in self.owners(ids):
+            own, table, store = ids[places], rows.tables[number], self.stores[number]
+            if isinstance(table, MemoryRows):
+                changed = store.remove(own)
+                table.drop(own.tolist())
+                if changed:
+                    tune(store)
+            else:
+                rows.removed.update(own.tolist())
 
     def nearest(
         self, queries: Vectors, k: int, allowed: IntArray | None, removed: Collection[int] = ()

@@ -12,6 +12,8 @@ from scing_cli.core.index.observed import file_state, joint_digest, observed_ima
 from scing_cli.core.spectra import VISIBLE, Observation, Source, View
 
 FURTHER = ("views", "scene")  # columns that a file has only if a row has a value
+LABELS = ("identity", "camera", "scene")  # what is known of an image from outside, and may change
+Labels = tuple[str, str, str]
 Names = frozenset[str]
 NONE: Names = frozenset()
 

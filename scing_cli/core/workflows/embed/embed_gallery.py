@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 
 from scing_cli.core.datasets.left_out import LeftOut, list_beside, report_left_out
-from scing_cli.core.embeddings import Embedder, Vectors
+from scing_cli.core.embeddings import Embedder
 from scing_cli.core.embeddings.openvino_embedder import CROPS
 from scing_cli.core.encoders.geometry import check_descriptor
 from scing_cli.core.errors import IndexFileError, SettingError
@@ -22,11 +22,9 @@ from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.spectra import file_of
 from scing_cli.core.workflows.embed.embed_report import EmbedReport, report_of
-from scing_cli.core.workflows.embed.embed_work import Work
+from scing_cli.core.workflows.embed.embed_work import NewRows, Work
 from scing_cli.core.workflows.embed.gallery_images import (
     GalleryChoice,
-    NewImages,
-    warn_of_mixed_labels,
 )
 from scing_cli.core.workflows.embed.listed_gallery import open_and_list
 from scing_cli.core.workflows.embed.partial_index import MINUTES
@@ -89,8 +87,8 @@ def embed(
     check_output(output, append=append, force=force)
     check_descriptor(descriptor)
     model, listed = open_and_list(choice, gallery, reporter)
-    manifest, sources = listed.manifest, listed.sources(model)
-    crops = Crops(sources[:CROPS], listed.cameras and listed.cameras[:CROPS])
+    manifest, some = listed.manifest, listed.part(0, CROPS)
+    crops = Crops(some.sources(model), some.cameras)
     embedder = choose_embedder(model, machine, kind=descriptor, crops=crops, count=len(manifest), reporter=reporter)
     lock, unlocked = write_lock(output), contextlib.nullcontext()
     # Appending changes the index that is read here, so it stays locked; a new index is locked only while it is written.
@@ -98,22 +96,23 @@ def embed(
         base = _base(output, model, embedder, index_type) if append and output.exists() else None
         gone = drop_missing(base, reporter) if base is not None and prune else 0
         work = Work(model, embedder, output, machine, save_minutes, left_out, reporter)
-        with work.embedded(base, listed) as (new, vectors, committing):
-            left_out.check_not_all([file_of(source) for source in sources])
+        with work.embedded(base, listed) as (new, committing):
+            if len(left_out) >= len(manifest):
+                left_out.check_not_all([file_of(source) for source in listed.sources(model)])
             if base is not None:
-                warn_of_mixed_labels(base, new, reporter)
-            index = _joined(base, new, vectors, model, output, descriptor=descriptor, kind=index_type)
+                new.warn_of_mixed_labels(base, reporter)
+            index = _joined(base, new, model, output, descriptor=descriptor, kind=index_type)
             with unlocked if append else lock:
                 if base is None:
                     check_free(output, force=force)
-                if new.files or gone or new.labels or (compact and index.stamp.segments):
+                if len(new) or gone or new.relabelled or (compact and index.stamp.segments):
                     with committing():
                         index.write(output, locked=True, compact=compact)
-    added = len(new.files) - new.replaced
-    skipped = len(manifest) - len(new.files) - len(new.labels) - len(left_out)
+    added = len(new) - new.replaced
+    skipped = len(manifest) - len(new) - len(new.relabelled) - len(left_out)
     report_left_out(left_out.dropped(), len(manifest), reporter, target=list_beside(output))
     counts = {"added": added, "replaced": new.replaced, "skipped": skipped, "removed": gone}
-    counts["relabelled"] = len(new.labels)
+    counts["relabelled"] = len(new.relabelled)
     return report_of(output, index, model.label(), passed_over=listed.passed, left_out=left_out.dropped(), **counts)
 
 
@@ -152,28 +151,16 @@ def _base(output: Path, model: OpenedModel, embedder: Embedder, index_type: str)
 
 
 def _joined(
-    base: GalleryIndex | None,
-    new: NewImages,
-    vectors: Vectors,
-    model: OpenedModel,
-    output: Path,
-    *,
-    descriptor: str,
-    kind: str,
+    base: GalleryIndex | None, new: NewRows, model: OpenedModel, output: Path, *, descriptor: str, kind: str
 ) -> GalleryIndex:
-    if base is None:
-        return GalleryIndex.create(
-            vectors,
-            new.entries,
-            model_digest=model.digest,
-            model=model.seen_from(output),
-            descriptor=descriptor,
-            kind=kind,
-        )
-    if new.stale:
-        base.remove(new.stale)
-    for labels in new.labels:
-        base.relabel(labels)
-    base.add(vectors, new.entries)
-    base.name_model(model.seen_from(output))
-    return base
+    """Return the index with the new rows, which are read when it is written."""
+    index = base or GalleryIndex.empty(
+        new.lender.width,
+        model_digest=model.digest,
+        model=model.seen_from(output),
+        descriptor=descriptor,
+        kind=choose_kind(kind, len(new)),
+    )
+    new.add_to(index)
+    index.name_model(model.seen_from(output))
+    return index

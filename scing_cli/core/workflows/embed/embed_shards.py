@@ -147,7 +147,8 @@ def _embedder(
 ) -> Embedder:
     """Return the embedder; `images` are some of the images, from the first on, and the number of all."""
     listed, count = images
-    crops = Crops(listed.sources(model)[:CROPS], listed.cameras and listed.cameras[:CROPS])
+    some = listed.part(0, CROPS)
+    crops = Crops(some.sources(model), some.cameras)
     return choose_embedder(model, machine, kind=kind, crops=crops, count=count, reporter=reporter)
 
 
@@ -194,20 +195,19 @@ def _make(plan: ShardPlan, number: int, work: Work) -> tuple[int, tuple[Dropped,
             raise _TakenError(error.what, error.remedy) from error
         if plan.mark(number) is not None:
             return None
-        with own.embedded(None, plan.listed(number)) as (new, vectors, committing):
-            if new.files:
-                index = GalleryIndex.create(
-                    vectors,
-                    new.entries,
+        with own.embedded(None, plan.listed(number)) as (new, committing):
+            if len(new):
+                index = GalleryIndex.empty(
+                    own.embedder.width,
                     model_digest=own.model.digest,
                     model=shard_model(plan, number, own.model.seen_from(target)),
                     descriptor=own.embedder.kind,
-                    kind="flat",
                 )
+                new.add_to(index)
                 with committing():
                     index.write(target, locked=True)
-        plan.finish(number, len(new.files), left_out.dropped())
-    return len(new.files), left_out.dropped()
+        plan.finish(number, len(new), left_out.dropped())
+    return len(new), left_out.dropped()
 
 
 def shard_model(plan: ShardPlan, number: int, model: Mapping[str, Any]) -> dict[str, Any]:

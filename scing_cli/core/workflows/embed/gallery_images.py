@@ -12,8 +12,7 @@ from scing_cli.core.datasets.disk_names import did_you_mean
 from scing_cli.core.datasets.left_out import LeftOut, unreadable
 from scing_cli.core.datasets.listing import find_images
 from scing_cli.core.datasets.passed_over import passed_text, report_passed
-from scing_cli.core.embeddings import Vectors
-from scing_cli.core.errors import DataError, ImageError, SettingError, counted, share, spelled
+from scing_cli.core.errors import DataError, ImageError, SettingError, counted, spelled
 from scing_cli.core.imagefile import REMEDY
 from scing_cli.core.index import (
     Entry,
@@ -113,14 +112,6 @@ class NewImages:
         """Number of files that replace rows."""
         return sum(bool(ids) for ids in self.former)
 
-    def readable(self, vectors: Vectors, left_out: LeftOut) -> tuple[NewImages, Vectors]:
-        """Return the images and vectors without those left out; the former rows of those stay in the index."""
-        kept = [place for place, file in enumerate(self.files) if file_of(file) not in left_out]
-        if len(kept) == len(self.files):
-            return self, vectors
-        files, entries, former = ([values[i] for i in kept] for values in (self.files, self.entries, self.former))
-        return NewImages(files, entries, former, self.labels), vectors[kept]  # type: ignore[arg-type]  # three types
-
 
 def find_new_images(
     base: GalleryIndex | None,
@@ -198,22 +189,6 @@ def _former_rows(table: Rows, pictures: Sequence[_Pictures]) -> list[list[Row]]:
     for number, own in zip(new, same_observations(images, [file_keys(row.files) for row in lost]), strict=True):
         former[number] = [lost[place] for place in own]
     return former
-
-
-def warn_of_mixed_labels(base: GalleryIndex, new: NewImages, reporter: Reporter) -> None:
-    """Warn if images without identities are added to an index of labelled ones, or the other way round."""
-    stale = [row.identity for row in base.table.find(new.stale).values()]
-    rows = len(base) - len(stale)
-    named = rows - base.table.counts("identity")[""] + stale.count("")
-    added = sum(bool(entry.identity) for entry in new.entries)
-    if not (new.entries and ((named and not added) or (added == len(new.entries) and named < rows))):
-        return
-    without = rows - named + len(new.entries) - added
-    have = share(without, rows + len(new.entries), "row", "has", "have")
-    reporter.warn(
-        f"{have} no identity now: in evaluate --index they match no query, and search filters by identity pass them "
-        "over. Embed them with labels, or into an index of their own."
-    )
 
 
 def _labelled(sample: Sample, former: Sequence[Row]) -> Sample:

@@ -38,6 +38,17 @@ class Listed:
         """Return what the model reads of each row."""
         return self.manifest.sources(model.spectra)
 
+    def part(self, start: int, end: int) -> Listed:
+        """Return the rows of a range."""
+        rows = dataclasses.replace(self.manifest, samples=self.manifest.samples[start:end])
+        return Listed(rows, self.cameras and self.cameras[start:end])
+
+    def portions(self, size: int) -> list[Listed]:
+        """Return the rows in portions of a size; observations in one, because an index knows them by any image."""
+        if len(self.manifest) <= size or self.manifest.spectra():
+            return [self]
+        return [self.part(start, start + size) for start in range(0, len(self.manifest), size)]
+
 
 def open_and_list(choice: ModelChoice, gallery: GalleryChoice, reporter: Reporter) -> tuple[OpenedModel, Listed]:
     """Open the model and list the images. The images come before a plain model, which takes seconds to load.

@@ -1,9 +1,9 @@
 """Partial results of `embed`, so that an interruption loses only minutes of work.
 
-`gallery.unfinished.faiss` next to `gallery.faiss` is a normal index of the images embedded so far. The next `embed` to
-the same output uses those of its vectors that still fit, and removes the file once the index is written. The camera of
-its rows is the camera that the encoder used, not that of the data set. One process at a time owns the file; a second
-process saves no partial results.
+`gallery.unfinished.faiss` next to `gallery.faiss` is a normal index of the images embedded so far, which grows by what
+is new. The next `embed` to the same output uses those of its vectors that still fit, and removes the file once the
+index is written. The camera of its rows is the camera that the encoder used, not that of the data set. One process at a
+time owns the file; a second process saves no partial results, and keeps all vectors in memory.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import numpy as np
 from scing_cli.core.datasets.left_out import LeftOut
 from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.errors import IndexFileError, InterruptionError, ScingError, counted
-from scing_cli.core.index import Entry, GalleryIndex, Row, files_of, partial_file, write_lock
+from scing_cli.core.index import Entry, GalleryIndex, Row, Stamp, files_of, partial_file, write_lock
+from scing_cli.core.index.memory_rows import IntArray
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.spectra import Source
 from scing_cli.core.workflows.shared.vectors import embed_files
@@ -28,10 +29,13 @@ from scing_cli.core.workflows.shared.vectors import embed_files
 MINUTES = 10.0
 WORTH = 10.0  # seconds: less work than this is not saved when the command ends early
 INTERRUPTED = 2  # number of SIGINT
+MOST_UNSAVED = 1 << 26  # bytes of vectors that wait in memory, whatever the time
 
 
 class PartialIndex:
-    """The file with partial results of an `embed`.
+    """The images that an `embed` has embedded so far, and the file that keeps them.
+
+    `index` has them as an index that grows; what was saved lies on the disk, mapped into memory.
 
     Args:
         output: The index that `embed` is to write.
@@ -46,42 +50,46 @@ class PartialIndex:
         self.path = partial_file(output)
         self.digest = digest
         self.made_with = dict(made_with)
-        self.descriptor = descriptor
-        self.width = width
+        self.index = GalleryIndex.empty(width, model_digest=digest, model=self.made_with, descriptor=descriptor)
+        self._former = False
+        self._saved = 0  # rows
 
-    def find(self, entries: Sequence[Entry], reporter: Reporter) -> dict[int, Vectors]:
-        """Return the stored vectors of unchanged images, each of shape (D,), by position in `entries`."""
+    @property
+    def unsaved(self) -> int:
+        """Bytes of the vectors that are in memory alone."""
+        return 4 * self.index.width * (len(self.index) - self._saved)
+
+    def open(self, reporter: Reporter) -> None:
+        """Go on with the file, if there is one and it fits. The caller must hold its write lock."""
         if not self.path.exists():
-            return {}
+            return
         try:
-            index = GalleryIndex.read(self.path)
+            found = GalleryIndex.read(self.path)
         except IndexFileError as error:
             reporter.warn(f"{error.what} Its images are embedded again.")
-            return {}
-        stamp = index.stamp
-        made_with = (stamp.model_digest, dict(stamp.model), stamp.descriptor, stamp.width)
-        if made_with != (self.digest, self.made_with, self.descriptor, self.width):
+            return
+        theirs, ours = (_made(index.stamp) for index in (found, self.index))
+        if theirs != ours:
             reporter.note(f"{self.path} is of another model, descriptor or precision: its images are embedded again.")
-            return {}
-        # Ids differ between commands: rows are compared without them.
-        rows = {row._replace(id=0): vector for row, vector in zip(index.rows(), index.vectors(), strict=True)}
-        found = ((i, rows.get(Row.of(0, entry))) for i, entry in enumerate(entries))
-        return {i: vector for i, vector in found if vector is not None}
+            return
+        self.index, self._former, self._saved = found, True, len(found)
 
-    def save(self, entries: Sequence[Entry], vectors: Vectors) -> None:
-        """Replace the file with an index of these images. The caller must hold the file's write lock.
+    def find(self, entries: Sequence[Entry]) -> IntArray:
+        """Return for each image the id of its unchanged row in the file that was opened; -1 where there is none."""
+        if not self._former:
+            return np.full(len(entries), -1, np.int64)
+        # Ids differ between commands: rows are compared without them.
+        rows = {row._replace(id=0): row.id for row in self.index.table.at(entry.path for entry in entries)}
+        return np.array([rows.get(Row.of(0, entry), -1) for entry in entries], np.int64)
+
+    def save(self) -> None:
+        """Write what is new. The caller must hold the file's write lock.
 
         Raises:
             ScingError: If the file cannot be written.
         """
-        GalleryIndex.create(
-            vectors,
-            entries,
-            model_digest=self.digest,
-            model=self.made_with,
-            descriptor=self.descriptor,
-            kind="flat",
-        ).write(self.path, locked=True)
+        self.index.write(self.path, locked=True)
+        self._saved = len(self.index)
 
     def clear(self) -> None:
         """Remove the file and its rows."""
@@ -89,84 +97,85 @@ class PartialIndex:
             file.unlink(missing_ok=True)
 
 
+def _made(stamp: Stamp) -> tuple[object, ...]:
+    return stamp.model_digest, dict(stamp.model), stamp.descriptor, stamp.width
+
+
 class PartialWriter:
     """Embeds images, and saves partial results at intervals and when the command ends early.
 
     Args:
-        partial: The file for partial results.
-        entries: The N images.
-        cameras: N camera names for the encoder; None without camera vectors.
+        partial: The partial results.
+        total: Number of images, for messages.
         minutes: Minutes between two saves.
         reporter: Receives notes and progress.
     """
 
-    def __init__(
-        self,
-        partial: PartialIndex,
-        entries: Sequence[Entry],
-        *,
-        cameras: Sequence[str] | None,
-        minutes: float,
-        reporter: Reporter,
-    ) -> None:
+    def __init__(self, partial: PartialIndex, total: int, *, minutes: float, reporter: Reporter) -> None:
         self.partial = partial
-        self.cameras = cameras
-        names = [""] * len(entries) if cameras is None else cameras
-        # A vector depends on the camera that the encoder used, so partial results are stored and found by it.
-        self.entries = [dataclasses.replace(entry, camera=name) for entry, name in zip(entries, names, strict=True)]
+        self.total = total
         self.minutes = minutes
         self.reporter = reporter
-        self.vectors = np.empty((len(entries), partial.width), np.float32)
-        self._done: list[int] = []  # positions in `entries`
-        self._count = 0  # number of vectors in the file
+        self._done = 0  # images of this command with a vector
+        self._count = 0  # those of them that are in the file
         self._saved = time.monotonic()
+        self._most = MOST_UNSAVED
         self._owner = False
         self._committed = False
 
-    def embed(self, embedder: Embedder, files: Sequence[Source], *, left_out: LeftOut | None = None) -> Vectors:
+    def embed(
+        self,
+        embedder: Embedder,
+        files: Sequence[Source],
+        entries: Sequence[Entry],
+        *,
+        cameras: Sequence[str] | None = None,
+        left_out: LeftOut | None = None,
+    ) -> IntArray:
         """Embed N files, except those with a vector in the partial results.
 
         Args:
             embedder: The model.
-            files: The N image files, in the order of the entries.
-            left_out: Receives the files that cannot be decoded; their vectors are not defined. None to raise.
+            files: The N image files.
+            entries: Their entries.
+            cameras: N camera names for the encoder; None without camera vectors.
+            left_out: Receives the files that cannot be decoded. None to raise.
 
         Returns:
-            Shape (N, D), float32, unit length.
+            Shape (N,): the ids of their rows in the partial results; -1 for files that are left out.
 
         Raises:
             ImageError: If a file cannot be decoded, unless it is left out.
             DataError: If a vector is not finite.
         """
-        known = self.partial.find(self.entries, self.reporter) if self._owner else {}
-        for i, vector in known.items():
-            self.vectors[i] = vector
-        self._done = sorted(known)
-        self._count = len(known)
+        names = [""] * len(entries) if cameras is None else cameras
+        # A vector depends on the camera that the encoder used, so partial results are stored and found by it.
+        kept = [dataclasses.replace(entry, camera=name) for entry, name in zip(entries, names, strict=True)]
+        places = self.partial.find(kept)
+        left = np.flatnonzero(places < 0).tolist()
+        known = len(files) - len(left)
+        self._done, self._count = self._done + known, self._count + known
         if known:
-            images = counted(len(known), "image was", "images were")
+            images = counted(known, "image was", "images were")
             self.reporter.note(f"{images} embedded before the interruption: {self.partial.path}")
-        left = [i for i in range(len(files)) if i not in known]
 
         def take(rows: Sequence[int], vectors: Vectors) -> None:
             positions = [left[row] for row in rows]
-            if known:  # otherwise `embed_files` has written them to `self.vectors` itself
-                self.vectors[positions] = vectors
-            self._done.extend(positions)
-            if time.monotonic() - self._saved >= 60 * self.minutes:
+            places[positions] = self.partial.index.add(vectors, [kept[i] for i in positions])
+            self._done += len(positions)
+            if time.monotonic() - self._saved >= 60 * self.minutes or self.partial.unsaved >= self._most:
                 self._save()
 
         embed_files(
             embedder,
             [files[i] for i in left],
-            cameras=[self.cameras[i] for i in left] if self.cameras is not None else None,
+            cameras=[cameras[i] for i in left] if cameras is not None else None,
             reporter=self.reporter,
             text="embed",
             take=take,
-            into=None if known else self.vectors,
             left_out=left_out,
         )
-        return self.vectors
+        return places
 
     @contextlib.contextmanager
     def save_if_interrupted(self) -> Iterator[None]:
@@ -178,6 +187,8 @@ class PartialWriter:
             InterruptionError: On Ctrl-C or SIGTERM, if partial results are saved or the index is committed.
         """
         with self._owned():
+            if self._owner:
+                self.partial.open(self.reporter)
             try:
                 yield
             except ScingError:
@@ -213,7 +224,7 @@ class PartialWriter:
         """Save partial results at an early end, unless the index is committed."""
         if self._committed:
             self._clear()
-        elif self._done and time.monotonic() - self._saved >= WORTH:
+        elif self.partial.unsaved and time.monotonic() - self._saved >= WORTH:
             self._save()
 
     def _interruption(self) -> InterruptionError | None:
@@ -221,11 +232,9 @@ class PartialWriter:
         if self._committed:
             what = f"Interrupted after {self.partial.output} was written: it is complete."
             return InterruptionError(what, "Nothing is left to do.", number=INTERRUPTED)
-        if self._owner and self.partial.path.exists():
-            images = counted(len(self.entries), "image")
-            what = (
-                f"Interrupted after {len(self._done):,} of {images}; {self._count:,} are saved in {self.partial.path}."
-            )
+        if self._owner and self._done and self.partial.path.exists():
+            images = counted(self.total, "image")
+            what = f"Interrupted after {self._done:,} of {images}; {self._count:,} are saved in {self.partial.path}."
             remedy = "Run the same command again to resume."
             return InterruptionError(what, remedy, number=INTERRUPTED, again=True)
         return None
@@ -238,11 +247,12 @@ class PartialWriter:
         """Save partial results; a failure, such as a full disk, is only a warning."""
         if self._owner:
             try:
-                self.partial.save([self.entries[i] for i in self._done], self.vectors[self._done])
-                self._count = len(self._done)
+                self.partial.save()
+                self._count = self._done
             except ScingError as error:
                 self.reporter.warn(f"{error.what} The partial results are not saved.")
         self._saved = time.monotonic()
+        self._most = self.partial.unsaved + MOST_UNSAVED
 
 
 def nothing_new(output: Path) -> InterruptionError:
