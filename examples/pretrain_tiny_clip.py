@@ -38,7 +38,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from scing_cli.core.artifacts import replacing, write_json
+from scing_cli.core.artifacts import file_digest, replacing, write_json
 from scing_cli.core.batches.augment import Augmentation
 from scing_cli.core.batches.pixels import normalise
 from scing_cli.core.encoders.clip import ClipModel, load_clip, tokenize
@@ -58,7 +58,7 @@ MODEL = "scing-tiny"
 COST = "not measured yet as a whole"
 GROUP = 4  # look-alikes
 VIEWS = 2  # images of each person
-SITE, CAMERAS = 8, 6  # groups of people, and cameras, of one site
+SITE, CAMERAS = 8, 4  # groups of people, and cameras, of one site
 PLAIN = 160  # pixels, the height of all boxes without sensors
 START_SCALE, MOST_SCALE = 1 / 0.07, 100.0
 SIZES = (1.0, 0.75, 0.5, 0.375)  # of an image that is recorded again
@@ -99,8 +99,11 @@ class Recipe:
             with commas.
         muon_lr: Highest learning rate of the transformers' matrices (Muon).
         adam_lr: Highest learning rate of all other parameters (AdamW). Both rates rise over `warmup` steps, then fall
-            to 0 as a cosine.
+            as a cosine that reaches 0 at `horizon`.
         warmup: Steps with a rising learning rate.
+        horizon: The step at which the cosine reaches 0; 0 for the last one.
+        anneal: In so many last steps, the rate falls to 0 as a straight line.
+        start: Digest of the weights that the training started from; empty for random ones. Set by `--start`.
         weight_decay: Weight decay of weights; biases, norms and embeddings have none.
         seed: Seed of all draws.
         precision: Precision of the towers: bf16, fp32, or auto for the faster one on this machine.
@@ -122,6 +125,9 @@ class Recipe:
     muon_lr: float = 0.02
     adam_lr: float = 1.5e-3
     warmup: int = 60
+    horizon: int = 0
+    anneal: int = 0
+    start: str = ""
     weight_decay: float = 0.1
     seed: int = 0
     precision: str = "auto"
@@ -140,7 +146,9 @@ class Recipe:
         """Return the learning rate of one step as a share of the highest rate."""
         if step < self.warmup:
             return (step + 1) / self.warmup
-        return 0.5 * (1 + math.cos(math.pi * (step - self.warmup) / max(1, self.steps - self.warmup)))
+        end = self.horizon or self.steps
+        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, (step - self.warmup) / max(1, end - self.warmup))))
+        return cosine * min(1.0, (self.steps - step) / (self.anneal + 1))
 
     @property
     def groups(self) -> int:
@@ -561,7 +569,10 @@ def read_options() -> argparse.Namespace:
     )
     parser.add_argument("--weights", help="file of the weights to evaluate")
     parser.add_argument("--model", default=MODEL, help="a model's name, or a JSON file in open_clip's form, 128x64")
+    parser.add_argument("--start", type=Path, help="weights to start from, instead of random ones")
     for field in dataclasses.fields(Recipe):
+        if field.name == "start":
+            continue
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--workers", type=int, default=default_workers(), help="processes that draw")
@@ -577,6 +588,8 @@ def read_options() -> argparse.Namespace:
         parser.error("give either --output FOLDER to train, or --evaluate")
     if given.weights and not given.evaluate:
         parser.error("--weights FILE needs --evaluate")
+    if given.start and given.evaluate:
+        parser.error("--start FILE is for training")
     if given.steps < 1:
         parser.error("--steps must be at least 1")
     if not given.evaluate and not hasattr(torch.optim, "Muon"):
@@ -588,12 +601,16 @@ def main() -> None:
     given = read_options()
     device = choose_device(given.device)
     given.precision = choose_precision(given.precision, device, auto="bf16")
+    source = given.weights if given.evaluate else given.start
+    given.start = file_digest(given.start) if given.start else ""
     recipe = Recipe(**{field.name: getattr(given, field.name) for field in dataclasses.fields(Recipe)})
-    clip = load_clip(given.model, given.weights if given.evaluate else "random", seed=recipe.seed)
-    if not given.evaluate:  # words that are not trained need not be saved if they start as those of seed 0
+    clip = load_clip(given.model, str(source) if source else None if given.evaluate else "random", seed=recipe.seed)
+    if source is None and not given.evaluate:  # untrained words need not be saved if they start as those of seed 0
         table = clip.text.token_embedding.weight
         table.data = word_vectors(*table.shape)
     model = TinyClip(clip, recipe.precision).to(device)
+    if recipe.start:
+        model.logit_scale.data.fill_(math.log(clip.logit_scale))
     painter = Painter(recipe, (clip.image.geometry.height, clip.image.geometry.width), given.workers)
     with contextlib.closing(painter):
         if not given.evaluate and not pretrain(recipe, given, model, painter):

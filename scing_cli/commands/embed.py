@@ -72,6 +72,7 @@ def embed(
     gallery, machine = GalleryChoice(data, layout, split, images), Machine(device, precision, workers, batch_size)
     if export is not None or export_format is not None:
         made = {"output": (output, Path("gallery.faiss")), "append": (append, False), "shards": (shards, None)}
+        made["shard"] = (shard, None)
         work = {"index_type": (index_type, "auto"), "save_minutes": (save_minutes, 10.0), "strict": (strict, False)}
         not_with("--export", {}, **made, **work)
         export_model.export_model(choice, gallery, export, (export_format, descriptor, force), machine, terminal)

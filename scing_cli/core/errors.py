@@ -110,6 +110,10 @@ class IndexFileError(ScingError):
     """An index or its rows are missing, damaged, or made by another model."""
 
 
+class IndexHeldError(IndexFileError):
+    """Another process is writing an index."""
+
+
 class TrainingError(ScingError):
     """Training cannot continue: a loss is not finite, or memory ran out."""
 

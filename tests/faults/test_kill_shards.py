@@ -9,9 +9,10 @@ import signal
 import time
 
 import pytest
-from faults.killing import Command, moments, survive
+from faults.killing import Command, Moment, moments, survive
 from patience import HANG
 
+from scing_cli.core.index import GalleryIndex
 from scing_cli.core.workflows.embed.shard_plan import read_plan
 
 
@@ -96,6 +97,54 @@ def test_a_process_that_is_killed_goes_on_where_it_was(work):
 
 def test_others_do_the_work_of_one_that_is_killed(work):
     killed_among_others(work, workers=3, shards=24, kills=1, seed=2)
+
+
+def merge_killed(work, step):
+    """Kill a merge at a step of its work, and merge again; return whether it lived to that step."""
+    index = work.folder / f"merge {step}" / "g.faiss"
+    index.parent.mkdir()
+    assert work.command(index, "--shards", "4").run().code == 0
+    merge = Command(("embed", "--merge", "--output", index), work.folder, index.parent)
+    killed = merge.run(Moment(step=step)).killed
+    if not killed:
+        return False
+    if index.exists():
+        assert GalleryIndex.read(index).stamp.count == 24
+    again = merge.run()
+    assert again.code == 0 or "is there already" in again.err or "There are no shards" in again.err, again.err
+    if index.with_name(
+        "g.shards"
+    ).exists():  # it was killed after the rename, and its left-overs are for the next worker
+        assert "is there already" in work.command(index, "--shards", "4").run().err
+    for file in ("g.faiss", "g.rows-1"):
+        assert (index.parent / file).read_bytes() == (work.once.parent / file).read_bytes()
+    return True
+
+
+@pytest.mark.parametrize("step", [12, 40, 75])
+def test_a_merge_that_is_killed_leaves_the_shards_or_the_index(work, step):
+    assert merge_killed(work, step)
+
+
+@pytest.mark.long
+def test_a_kill_at_every_step_of_a_merge(work):
+    steps = next(step for step in range(1, 1000) if not merge_killed(work, step))
+    print(f"embed --merge: killed at each of {steps - 1} steps, survived all")
+    assert steps > 50
+
+
+@pytest.mark.long
+def test_a_kill_at_every_step_of_a_shard(work):
+    for step in range(1, 1000):
+        index = work.folder / f"step {step}" / "g.faiss"
+        index.parent.mkdir()
+        command = work.command(index, "--shards", "2", "--shard", "1")
+        if not command.run(Moment(step=step)).killed:
+            break
+        assert work.command(index, "--shards", "2").run().code == 0
+        work.check(index)
+    print(f"embed --shards 2 --shard 1: killed at each of {step - 1} steps, survived all")
+    assert step > 30
 
 
 @pytest.mark.long

@@ -8,8 +8,9 @@ import shutil
 import pytest
 
 from scing_cli.core.artifacts import file_digest
-from scing_cli.core.index import GalleryIndex, read_stamp, write_lock
+from scing_cli.core.index import GalleryIndex, index_lock, read_stamp, write_lock
 from scing_cli.core.workflows.embed import embed_shards as module
+from scing_cli.core.workflows.embed import merge_shards as merge_module
 from scing_cli.core.workflows.embed.shard_plan import read_plan
 
 BATCH = ("--batch-size", "4")
@@ -91,6 +92,40 @@ def test_no_image_at_all(scing, embed, crops, here):
     assert told.code == 2
     assert "None of the 30 images can be read:" in told.err
     assert not (here / "g.faiss").exists()
+
+
+@pytest.mark.parametrize("how", ["moved away", "empty", "of another user"])
+def test_a_machine_that_does_not_reach_the_images_finishes_no_shard(scing, embed, crops, here, monkeypatch, how):
+    assert embed(output="one.faiss").code == 0
+    assert embed("--shards", "5", "--shard", "0").code == 0
+    away = crops.rename(here / "away")
+    if how != "moved away":
+        crops.mkdir()
+    if how == "of another user":
+        for file in away.iterdir():
+            shutil.copy2(file, crops)
+
+        def forbidden(file, *more):
+            raise PermissionError(13, "Permission denied", str(file))
+
+        monkeypatch.setattr("scing_cli.core.index.rows.file_digest", forbidden)
+    told = embed("--shards", "5")
+    assert (told.code, "Is their disk mounted on this machine" in told.err) == (2, True), told.err
+    assert read_plan(here / "g.shards").missing() == [1, 2, 3, 4]
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
+    shutil.rmtree(crops, ignore_errors=True)
+    away.rename(crops)
+    assert embed("--shards", "5").code == 0
+    assert scing("embed", "--merge", "--output", "g.faiss").code == 0
+    assert bytes_of(here / "g.faiss") == bytes_of(here / "one.faiss")
+
+
+def test_an_image_that_was_deleted_since_the_listing_is_left_out(scing, embed, crops, here):
+    assert embed("--shards", "5", "--shard", "0").code == 0
+    max(crops.iterdir()).unlink()
+    assert embed("--shards", "5").code == 0
+    assert scing("embed", "--merge", "--output", "g.faiss", "--json").json["count"] == 29
 
 
 def test_labels_cameras_and_a_data_set(scing, finished, world, here):
@@ -193,7 +228,15 @@ def test_foreign_cut_and_swapped_shards_are_named(scing, embed, here):
     assert [file.name for file in folder.iterdir()] == ["mine.txt"]
 
 
-def test_a_shard_in_work_is_left_to_its_process(scing, embed, here, monkeypatch):
+def test_a_damaged_mark_is_made_again(embed, here):
+    assert embed("--shards", "4").code == 0
+    (here / "g.shards" / "0002.json").write_text("{}")
+    shutil.copy(here / "g.shards" / "0000.json", here / "g.shards" / "0003.json")
+    assert embed("--shards", "4", "--shard", "2", "--json").json["made"] == [2]
+    assert embed("--shards", "4", "--shard", "3", "--json").json["made"] == [3]
+
+
+def test_a_shard_in_work_is_left_to_its_process(scing, embed, here):
     assert embed("--shards", "3", "--shard", "0").code == 0
     plan = read_plan(here / "g.shards")
     with write_lock(plan.index(1)):
@@ -201,7 +244,85 @@ def test_a_shard_in_work_is_left_to_its_process(scing, embed, here, monkeypatch)
         assert (told.code, "Nothing is left to do here." in told.err) == (0, True)
         assert embed("--shards", "3", "--json").json["missing"] == [1]
     assert embed("--shards", "3", "--json").json["made"] == [1]
-    monkeypatch.setattr(module, "write_lock", write_lock)
     with write_lock(plan.index(2)):
         assert "still makes shard 2" in scing("embed", "--merge", "--output", "g.faiss").err
-    assert sorted(file.name for file in plan.folder.iterdir()) == ["0002.faiss", "0002.json", "0002.rows-1"]
+        left = ["0002.faiss", "0002.json", "0002.rows-1"]
+        assert sorted(file.name for file in plan.folder.iterdir()) == [".0002.faiss.lock", *left]
+
+
+def test_who_cannot_write_is_told_so(embed, here, monkeypatch):
+    """It is not the same as a shard that another process makes."""
+    assert embed("--shards", "3", "--shard", "0").code == 0
+
+    def denied(file, **_options):
+        raise PermissionError(13, "Permission denied", str(file))
+
+    monkeypatch.setattr(index_lock, "acquire_lock", denied)
+    for more in ((), ("--shard", "1")):
+        told = embed("--shards", "3", *more)
+        assert (told.code, "Permission denied" in told.err) == (2, True)
+
+
+def test_an_interruption_says_what_is_there(embed, here, monkeypatch):
+    make, made = module._make, []
+
+    def interrupted(*given):
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        made.append(make(*given))
+        return made[-1]
+
+    monkeypatch.setattr(module, "_make", interrupted)
+    told = embed("--shards", "5")
+    assert told.code == 130
+    assert "Interrupted; 2 of 5 shards are there, 2 of them made here." in told.err
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
+    assert embed("--shards", "5", "--json").json["made"] == [2, 3, 4]
+
+
+def test_a_worker_that_comes_after_the_merge_ends_in_peace(scing, embed, here, monkeypatch):
+    assert embed("--shards", "3").code == 0
+    opened = module._opened
+
+    def merged_meanwhile(plan, *more):
+        found = opened(plan, *more)
+        assert scing("embed", "--merge", "--output", "g.faiss").code == 0
+        return found
+
+    monkeypatch.setattr(module, "_opened", merged_meanwhile)
+    for more in ((), ("--shard", "1")):
+        told = embed("--shards", "3", *more) if not (here / "g.faiss").exists() else None
+        if told is not None:
+            assert told.code == 0
+    assert not (here / "g.shards").exists()
+
+
+def test_a_merge_that_ended_before_it_removed_the_shards_is_settled(scing, embed, crops, here, monkeypatch):
+    """What it merged is not taken for the work of a later command, whose images are others by now."""
+    assert embed("--shards", "3").code == 0
+
+    class Killed(BaseException):
+        pass
+
+    def gone(*_given, **_named):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(merge_module, "_remove", gone)
+        with pytest.raises(Killed):
+            scing("embed", "--merge", "--output", "g.faiss")
+    assert GalleryIndex.read(here / "g.faiss").stamp.count == 30
+    first, *_, last = sorted(crops.iterdir())
+    shutil.copyfile(last, first)
+    again = embed("--shards", "3", "--force")
+    assert "has the shards of g.shards already: they are removed." in again.err
+    assert scing("embed", "--merge", "--output", "g.faiss", "--force").code == 0
+    vectors = GalleryIndex.read(here / "g.faiss").vectors()
+    assert abs(float(vectors[0] @ vectors[-1]) - 1) < 1e-5
+    with monkeypatch.context() as patch:
+        patch.setattr(merge_module, "join", gone)
+        assert embed("--shards", "3", "--force").code == 0
+        with pytest.raises(Killed):
+            scing("embed", "--merge", "--output", "g.faiss", "--force")
+    assert scing("embed", "--merge", "--output", "g.faiss", "--force").code == 0

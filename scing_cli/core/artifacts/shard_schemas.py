@@ -8,7 +8,7 @@ from pydantic import Field
 
 from scing_cli.core.artifacts.schemas import Count, Descriptor, Digest, Entry, IndexModel, PathText, Size, Word
 
-MOST_SHARDS = 1_000_000
+MOST_SHARDS = 100_000
 
 
 class PlanMaker(Entry):

@@ -8,6 +8,7 @@
 from scing_cli.core.batches.loader import (
     ImageLoader,
     PixelBatch,
+    at_places,
     missing_spectra,
     resize_views,
     sequential,
@@ -21,6 +22,7 @@ __all__ = [
     "ImageLoader",
     "PixelBatch",
     "Pixels",
+    "at_places",
     "black_value",
     "identity_batches",
     "missing_spectra",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -45,6 +46,16 @@ def sequential(count: int, batch_size: int) -> list[list[int]]:
     [[0, 1], [2, 3], [4]]
     """
     return [list(range(start, min(start + batch_size, count))) for start in range(0, count, batch_size)]
+
+
+def at_places(places: Sequence[int], batch_size: int) -> list[list[int]]:
+    """Return the rows of ascending places, divided into batches by their places; no batch is empty.
+
+    >>> at_places([0, 1, 3, 4, 9], 2)
+    [[0, 1], [2], [3], [4]]
+    """
+    batches = itertools.groupby(range(len(places)), lambda row: places[row] // batch_size)
+    return [list(rows) for _, rows in batches]
 
 
 def shares(count: int, workers: int) -> list[slice]:

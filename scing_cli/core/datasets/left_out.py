@@ -18,6 +18,7 @@ MACHINE_REMEDY = "The image may be sound: this machine lacks memory or open file
 STRICT_REMEDY = (
     "Repair or remove it (scing prepare lists all such images). Without --strict, they are left out and listed."
 )
+REACH_REMEDY = "Is their disk mounted on this machine, and may this user read it? The shard is left to be made again."
 MACHINE_ERRORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
@@ -53,6 +54,19 @@ class LeftOut:
     def dropped(self) -> tuple[Dropped, ...]:
         """Return the files with their reasons, in the order in which they were found."""
         return tuple(Dropped(str(file), reason_of(file, error)) for file, error in self._errors.items())
+
+    def check_reachable(self) -> None:
+        """Check that the files are there for this machine: one that is not there is missing beside others.
+
+        Raises:
+            ImageError: If a folder is missing or empty, as on a machine without the disk, or a file cannot be opened.
+        """
+        for file, error in self._errors.items():
+            cause = error.__cause__
+            if not isinstance(cause, OSError) or cause.errno is None:
+                continue  # what was read is no image
+            if not (isinstance(cause, FileNotFoundError) and _has_entries(file.parent)):
+                raise ImageError(error.what, REACH_REMEDY) from error
 
     def check_not_all(self, files: Sequence[Path], *, remedy: str = UNREADABLE_REMEDY) -> None:
         """Check that some image is left.
@@ -157,6 +171,13 @@ def _is_ours(target: Path) -> bool:
         with target.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             return next(csv.reader(file), None) == list(COLUMNS)
     except (OSError, csv.Error):
+        return False
+
+
+def _has_entries(folder: Path) -> bool:
+    try:
+        return next(folder.iterdir(), None) is not None
+    except OSError:
         return False
 
 

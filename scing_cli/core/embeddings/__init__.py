@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from scing_cli.core.batches import ImageLoader, PixelBatch, Pixels, resize, sequential
+from scing_cli.core.batches import ImageLoader, PixelBatch, Pixels, at_places, resize, sequential
 from scing_cli.core.datasets.left_out import LeftOut
 from scing_cli.core.encoders.camera_embedding import camera_rows
 from scing_cli.core.encoders.geometry import CLASS, Geometry, check_class, check_descriptor
@@ -107,6 +107,7 @@ class Embedder(abc.ABC):
         take: Take | None = None,
         into: Vectors | None = None,
         left_out: LeftOut | None = None,
+        places: Sequence[int] | None = None,
     ) -> Vectors:
         """Embed image files or observations; decoding and encoding run in parallel.
 
@@ -120,6 +121,8 @@ class Embedder(abc.ABC):
             into: Shape (N, D), float32, to fill and return.
             left_out: Receives the files that cannot be decoded, whose vectors are zero; None to raise for the first. An
                 observation is left out as a whole, under the name of its first file.
+            places: N ascending numbers: files are in one batch as they would be if none of the places were missing,
+                because the last bits of a vector may depend on its batch. None for batches without gaps.
 
         Returns:
             (N, D) float32, in the order of `files`.
@@ -132,7 +135,7 @@ class Embedder(abc.ABC):
         camera = self._camera_rows(cameras, len(files), reporter)
         loaded = image_batches(
             files,
-            sequential(len(files), self.batch_size),
+            sequential(len(files), self.batch_size) if places is None else at_places(places, self.batch_size),
             self.geometry,
             workers=self.workers,
             left_out=left_out,

@@ -78,7 +78,7 @@ class GalleryIndex:
         """
         if not len(vectors):
             raise DataError("There is no image to index.")
-        chosen = choose_kind(kind, len(vectors))
+        chosen = choose_kind(kind, *vectors.shape)
         index = cls.empty(vectors.shape[1], model_digest=model_digest, model=model, descriptor=descriptor, kind=chosen)
         index.add(vectors, entries)
         return index

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scing_cli.core.artifacts import acquire_lock, lock_holder, release_lock
-from scing_cli.core.errors import IndexFileError
+from scing_cli.core.errors import IndexFileError, IndexHeldError
 
 PATIENCE = 5.0  # seconds to wait for another writer
 
@@ -23,7 +23,8 @@ def write_lock(index: Path, *, patience: float | None = None) -> Iterator[None]:
         patience: Seconds to wait for another writer; None for `PATIENCE`.
 
     Raises:
-        IndexFileError: If another process still holds the lock (the message names it), or the folder is not writable.
+        IndexHeldError: If another process still holds the lock; the message names it.
+        IndexFileError: If the folder is not writable.
     """
     file = index.with_name(f".{index.name}.lock")
     try:
@@ -32,7 +33,7 @@ def write_lock(index: Path, *, patience: float | None = None) -> Iterator[None]:
     except OSError as error:
         raise IndexFileError(f"Cannot write {index}: {error.strerror}.", "Choose another place for it.") from error
     if handle is None:
-        raise IndexFileError(
+        raise IndexHeldError(
             f"Another process is writing {index}{lock_holder(file)}.",
             "Run the command again when that process has ended.",
         )

@@ -37,7 +37,7 @@ def join(
     count, first = sum(read_stamp(each).count for each in indexes), read_stamp(indexes[0])
     if not count:
         raise DataError("There is no image to index.")
-    chosen = choose_kind(kind, count)
+    chosen = choose_kind(kind, count, first.width)
     index = GalleryIndex.empty(
         first.width, model_digest=first.model_digest, model=model, descriptor=first.descriptor, kind=chosen
     )

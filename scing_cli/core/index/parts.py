@@ -108,11 +108,15 @@ class Parts:
         fresh = first.owned()
         retuned = [
             fresh.remove(gone) if len(gone) else False,
-            fresh.add(self.vectors(added), added) if len(added) else False,
+            self._add(fresh, added) if len(added) else False,
         ]
         if any(retuned):
             tune(fresh)
         return fresh
+
+    def _add(self, store: Store, ids: IntArray) -> bool:
+        """Add vectors of this index to a store; return whether its effort must be tuned."""
+        return store.add(self.vectors(ids), ids) if len(store) else store.fill(ids, self.vectors)
 
 
 def _without(store: Store, removed: IntArray) -> IntArray | None:

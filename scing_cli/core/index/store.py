@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import abc
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -93,6 +93,15 @@ class Store(abc.ABC):
         """Add vectors under ids greater than all stored ones; return whether the effort must be tuned again."""
         self.index.add_with_ids(vectors, ids)
         return False
+
+    def fill(self, ids: IntArray, take: Callable[[IntArray], Vectors]) -> bool:
+        """Add the first vectors; return whether the effort must be tuned.
+
+        Args:
+            ids: Their ids, ascending.
+            take: Returns the vectors of some ids, shape (M, D).
+        """
+        return self.add(take(ids), ids)
 
     def remove(self, ids: IntArray) -> bool:
         """Remove vectors; return whether the effort must be tuned again."""

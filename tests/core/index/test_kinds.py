@@ -247,10 +247,11 @@ def test_an_inverted_file_learns_more_lists_as_it_grows() -> None:
 
 
 def test_the_kind_follows_from_the_number_of_vectors() -> None:
-    assert [choose_kind("auto", count) for count in (1, 200_000, 200_001)] == ["flat", "flat", "ivf"]
-    assert choose_kind("hnsw", 3) == "hnsw"
+    assert [choose_kind("auto", count, 512) for count in (1, 200_000, 200_001)] == ["flat", "flat", "ivf"]
+    assert [choose_kind("auto", count, 64) for count in (1_600_000, 1_600_001)] == ["flat", "ivf"]
+    assert choose_kind("hnsw", 3, 8) == "hnsw"
     with pytest.raises(SettingError, match="'pq' is unknown") as caught:
-        choose_kind("pq", 3)
+        choose_kind("pq", 3, 8)
     assert caught.value.remedy == "Known: auto, flat, ivf, hnsw."
 
 

@@ -83,7 +83,7 @@ def embed(
     """
     output, left_out = as_path(output), LeftOut(strict=strict)
     machine = machine or Machine()
-    choose_kind(index_type, 0)  # raises for an unknown name before any work
+    choose_kind(index_type, 0, 0)  # raises for an unknown name before any work
     check_output(output, append=append, force=force)
     check_descriptor(descriptor)
     model, listed = open_and_list(choice, gallery, reporter)
@@ -159,7 +159,7 @@ def _joined(
         model_digest=model.digest,
         model=model.seen_from(output),
         descriptor=descriptor,
-        kind=choose_kind(kind, len(new)),
+        kind=choose_kind(kind, len(new), new.lender.width),
     )
     new.add_to(index)
     index.name_model(model.seen_from(output))

@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from scing_cli.core.artifacts.shard_schemas import MOST_SHARDS
 from scing_cli.core.datasets.dataset import Dropped
 from scing_cli.core.datasets.left_out import LeftOut, report_left_out
 from scing_cli.core.embeddings import Embedder
 from scing_cli.core.embeddings.openvino_embedder import CROPS
 from scing_cli.core.encoders.geometry import check_descriptor
-from scing_cli.core.errors import IndexFileError, SettingError
+from scing_cli.core.errors import IndexFileError, IndexHeldError, InterruptionError, SettingError, counted
 from scing_cli.core.index import GalleryIndex, write_lock
 from scing_cli.core.paths import StrPath, as_path, as_paths
 from scing_cli.core.reporting import LIBRARY_REPORTER
@@ -23,7 +24,8 @@ from scing_cli.core.workflows.embed.embed_work import Work
 from scing_cli.core.workflows.embed.gallery_images import GalleryChoice
 from scing_cli.core.workflows.embed.listed_gallery import Listed, open_and_list
 from scing_cli.core.workflows.embed.make_shard_plan import check_same, planning, write_plan
-from scing_cli.core.workflows.embed.partial_index import MINUTES
+from scing_cli.core.workflows.embed.merge_shards import settle_merge
+from scing_cli.core.workflows.embed.partial_index import INTERRUPTED, MINUTES
 from scing_cli.core.workflows.embed.shard_plan import ShardPlan, read_plan, shards_folder
 from scing_cli.core.workflows.shared.embedder_choice import Crops, choose_embedder
 from scing_cli.core.workflows.shared.machine import Machine
@@ -91,34 +93,70 @@ def embed_shards(
         InterruptionError: On Ctrl-C or SIGTERM.
     """
     output, machine = as_path(output), machine or Machine()
-    if shards < 1:
-        raise SettingError(f"--shards {shards}: must be at least 1.")
+    if not 1 <= shards <= MOST_SHARDS:
+        raise SettingError(f"--shards {shards}: must be at least 1 and at most {MOST_SHARDS:,}.")
     if shard is not None and not 0 <= shard < shards:
         raise SettingError(f"--shard {shard}: the {shards:,} shards have the numbers 0 to {shards - 1}.")
     check_output(output, append=False, force=force)
     check_descriptor(descriptor)
-    folder, asked = shards_folder(output), _asked(gallery)
-    plan = read_plan(folder)
-    with contextlib.nullcontext() if plan else planning(folder, reporter):
-        plan = plan or read_plan(folder)
-        if plan is None:
-            model, listed = open_and_list(choice, gallery, reporter)
-            embedder = _embedder(model, machine, descriptor, (listed, len(listed.manifest)), reporter)
-            made_with = _made_with(model, embedder)
-            plan = write_plan(folder, listed, shards, made_with=made_with, model=model.seen_from(output), asked=asked)
-        else:
-            check_same(plan, shards, asked)
-            model = open_model(choice, reporter=reporter)
-            first = next(number for number, each in enumerate(plan.shards) if each.images)
-            embedder = _embedder(model, machine, descriptor, (plan.listed(first), plan.images), reporter)
-            check_same(plan, shards, _made_with(model, embedder))
+    folder = shards_folder(output)
+    settle_merge(folder, output, reporter)
+    wish = Wish(choice, gallery, shards, descriptor, machine)
+    plan, opened = read_plan(folder), None
+    if plan is None:
+        with planning(folder, reporter):
+            plan = read_plan(folder)
+            if plan is None:
+                plan, opened = _new_plan(output, wish, reporter)
+    model, embedder = opened or _opened(plan, wish, reporter)
     work = Work(model, embedder, output, machine, save_minutes, LeftOut(strict=strict), reporter)
-    made = list(_make_all(plan, work, shard))
+    made: list[tuple[int, int, tuple[Dropped, ...]]] = []
+    try:
+        for each in _make_all(plan, work, shard):
+            made.append(each)  # noqa: PERF402 - what was made counts when the loop is interrupted
+    except (KeyboardInterrupt, InterruptionError) as error:
+        raise _interrupted(plan, len(made)) from error
     left_out = tuple(fault for _, _, faults in made for fault in faults)
     added = sum(rows for _, rows, _ in made)
     report_left_out(left_out, added + len(left_out), reporter)
     numbers = tuple(number for number, _, _ in made)
     return ShardsReport(folder, output, shards, numbers, added, left_out, tuple(plan.missing()))
+
+
+@dataclasses.dataclass(frozen=True)
+class Wish:
+    """What a command asks for."""
+
+    choice: ModelChoice
+    gallery: GalleryChoice
+    shards: int
+    descriptor: str
+    machine: Machine
+
+
+def _new_plan(output: Path, wish: Wish, reporter: Reporter) -> tuple[ShardPlan, tuple[OpenedModel, Embedder]]:
+    """List the images and write the plan; return it with the model."""
+    model, listed = open_and_list(wish.choice, wish.gallery, reporter)
+    embedder = _embedder(model, wish, listed, len(listed.manifest), reporter)
+    made_with, where = _made_with(model, embedder), model.seen_from(output)
+    folder, asked = shards_folder(output), _asked(wish.gallery)
+    return write_plan(folder, listed, wish.shards, made_with=made_with, model=where, asked=asked), (model, embedder)
+
+
+def _opened(plan: ShardPlan, wish: Wish, reporter: Reporter) -> tuple[OpenedModel, Embedder]:
+    """Open the model for a plan that is there, and check that it is the plan's."""
+    check_same(plan, wish.shards, _asked(wish.gallery))
+    model = open_model(wish.choice, reporter=reporter)
+    first = next(number for number, each in enumerate(plan.shards) if each.images)
+    embedder = _embedder(model, wish, plan.listed(first), plan.images, reporter)
+    check_same(plan, wish.shards, _made_with(model, embedder))
+    return model, embedder
+
+
+def _interrupted(plan: ShardPlan, made: int) -> InterruptionError:
+    there = len(plan.shards) - len(plan.missing())
+    what = f"Interrupted; {there:,} of {counted(len(plan.shards), 'shard')} are there, {made:,} of them made here."
+    return InterruptionError(what, "Run the same command again to go on.", number=INTERRUPTED, again=True)
 
 
 def _asked(gallery: GalleryChoice) -> dict[str, Any]:
@@ -142,14 +180,11 @@ def _made_with(model: OpenedModel, embedder: Embedder) -> dict[str, Any]:
     }
 
 
-def _embedder(
-    model: OpenedModel, machine: Machine, kind: str, images: tuple[Listed, int], reporter: Reporter
-) -> Embedder:
-    """Return the embedder; `images` are some of the images, from the first on, and the number of all."""
-    listed, count = images
+def _embedder(model: OpenedModel, wish: Wish, listed: Listed, count: int, reporter: Reporter) -> Embedder:
+    """Return the embedder for `count` images, of which `listed` has the first ones."""
     some = listed.part(0, CROPS)
     crops = Crops(some.sources(model), some.cameras)
-    return choose_embedder(model, machine, kind=kind, crops=crops, count=count, reporter=reporter)
+    return choose_embedder(model, wish.machine, kind=wish.descriptor, crops=crops, count=count, reporter=reporter)
 
 
 def _make_all(plan: ShardPlan, work: Work, only: int | None) -> Iterator[tuple[int, int, tuple[Dropped, ...]]]:
@@ -158,9 +193,12 @@ def _make_all(plan: ShardPlan, work: Work, only: int | None) -> Iterator[tuple[i
     while numbers:
         made_any = False
         for number in numbers:
+            if not plan.is_there():
+                work.reporter.note(f"{plan.folder} has no plan any more: its shards were merged meanwhile.")
+                return
             try:
                 made = _make(plan, number, work)
-            except _TakenError as error:
+            except IndexHeldError as error:
                 if only is not None:
                     work.reporter.note(f"{error.what} Nothing is left to do here.")
                 continue
@@ -173,29 +211,31 @@ def _make_all(plan: ShardPlan, work: Work, only: int | None) -> Iterator[tuple[i
         numbers = plan.missing() if only is None and made_any else []
 
 
-class _TakenError(IndexFileError):
-    """Another process is making a shard."""
+def _is_finished(plan: ShardPlan, number: int) -> bool:
+    """Return whether a shard is finished; a damaged or foreign mark counts as none."""
+    try:
+        return plan.mark(number) is not None
+    except IndexFileError:
+        return False
 
 
 def _make(plan: ShardPlan, number: int, work: Work) -> tuple[int, tuple[Dropped, ...]] | None:
     """Embed the images of a shard, write its index and then its mark; None if that was done before.
 
     Raises:
-        _TakenError: If another process is making it.
+        IndexHeldError: If another process is making it.
+        ImageError: If this machine does not reach its images.
     """
-    if plan.mark(number) is not None:
+    if _is_finished(plan, number):
         return None
     target, left_out = plan.index(number), LeftOut(strict=work.left_out.strict)
     bars = _ShardBars(work.reporter, f"shard {number} of {len(plan.shards)}")
     own = dataclasses.replace(work, output=target, left_out=left_out, reporter=bars)
-    with contextlib.ExitStack() as held:
-        try:
-            held.enter_context(write_lock(target, patience=0))
-        except IndexFileError as error:
-            raise _TakenError(error.what, error.remedy) from error
-        if plan.mark(number) is not None:
+    with write_lock(target, patience=0):
+        if _is_finished(plan, number):
             return None
         with own.embedded(None, plan.listed(number)) as (new, committing):
+            left_out.check_reachable()
             if len(new):
                 index = GalleryIndex.empty(
                     own.embedder.width,
@@ -206,7 +246,7 @@ def _make(plan: ShardPlan, number: int, work: Work) -> tuple[int, tuple[Dropped,
                 new.add_to(index)
                 with committing():
                     index.write(target, locked=True)
-        plan.finish(number, len(new), left_out.dropped())
+            plan.finish(number, len(new), left_out.dropped())
     return len(new), left_out.dropped()
 
 

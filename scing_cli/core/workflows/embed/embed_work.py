@@ -20,13 +20,14 @@ from scing_cli.core.index import GalleryIndex
 from scing_cli.core.index.memory_rows import IntArray
 from scing_cli.core.index.rows import Labels
 from scing_cli.core.runtime import Advance, Reporter, Silent
+from scing_cli.core.workflows.embed.former_rows import FormerRows
 from scing_cli.core.workflows.embed.gallery_images import find_new_images
 from scing_cli.core.workflows.embed.listed_gallery import Listed
 from scing_cli.core.workflows.embed.partial_index import PartialIndex, PartialWriter
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import OpenedModel
 
-PORTION = 1 << 16  # images
+PORTION = 1 << 15  # images
 Committing = Callable[[], contextlib.AbstractContextManager[None]]
 
 
@@ -121,15 +122,16 @@ class Work:
             listed: The images.
         """
         size = max(1, PORTION // self.embedder.batch_size) * self.embedder.batch_size  # the batches of the whole
-        portions = listed.portions(size)
+        former = FormerRows(base.table) if base is not None else None
+        portions = [listed] if former is not None and former.observed else listed.portions(size)
         writer = PartialWriter(self._partial(), len(listed.manifest), minutes=self.save_minutes, reporter=self.reporter)
         with writer.save_if_interrupted():
             with _one_bar(self.reporter, len(portions), len(listed.manifest)) as writer.reporter:
-                found = [self._portion(base, portion, writer) for portion in portions]
+                found = [self._portion(former, portion, writer) for portion in portions]
             writer.reporter = self.reporter
             yield NewRows.together(found), writer.committing
 
-    def _portion(self, base: GalleryIndex | None, listed: Listed, writer: PartialWriter) -> NewRows:
+    def _portion(self, base: FormerRows | None, listed: Listed, writer: PartialWriter) -> NewRows:
         """Embed the new images of a portion, except those that are left out."""
         new = find_new_images(
             base,
@@ -145,7 +147,15 @@ class Work:
             cameras = dict(zip(listed.sources(self.model), listed.cameras, strict=True))
             seen_by = [cameras[file] for file in new.files]
         writer.total -= len(listed.manifest) - len(new.files)
-        places = writer.embed(self.embedder, new.files, new.entries, cameras=seen_by, left_out=self.left_out)
+        # A new index has the batches of the listing, whatever is missing or known, as if it were made at once.
+        places = writer.embed(
+            self.embedder,
+            new.files,
+            new.entries,
+            cameras=seen_by,
+            left_out=self.left_out,
+            places=new.places if base is None else None,
+        )
         kept = np.flatnonzero(places >= 0).tolist()
         return NewRows(
             writer.partial.index,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
@@ -16,11 +15,8 @@ from scing_cli.core.errors import DataError, ImageError, SettingError, counted, 
 from scing_cli.core.imagefile import REMEDY
 from scing_cli.core.index import (
     Entry,
-    GalleryIndex,
     Row,
-    Rows,
     entry_of,
-    file_keys,
     file_state,
     observed_state,
     shape_of,
@@ -28,7 +24,8 @@ from scing_cli.core.index import (
 from scing_cli.core.manifest import Manifest, Sample, display_name, is_text
 from scing_cli.core.paths import StrPath, check_not_empty
 from scing_cli.core.runtime import Reporter
-from scing_cli.core.spectra import VISIBLE, Source, View, file_of, same_observations
+from scing_cli.core.spectra import VISIBLE, Source, View, file_of
+from scing_cli.core.workflows.embed.former_rows import FormerRows
 from scing_cli.core.workflows.shared.vectors import in_threads
 
 
@@ -94,27 +91,19 @@ class NewImages:
         files: The image files, or observations.
         entries: Their entries.
         former: For each file, the ids of rows that show former contents of it.
+        places: For each file, its place in the manifest, ascending.
         labels: New identity, camera and scene of rows whose files have not changed, by id, for each such file.
     """
 
     files: Sequence[Source]
     entries: Sequence[Entry]
     former: Sequence[Sequence[int]]
+    places: Sequence[int]
     labels: Sequence[Mapping[int, tuple[str, str, str]]] = ()
-
-    @property
-    def stale(self) -> list[int]:
-        """Ids of the rows that are replaced."""
-        return [number for ids in self.former for number in ids]
-
-    @property
-    def replaced(self) -> int:
-        """Number of files that replace rows."""
-        return sum(bool(ids) for ids in self.former)
 
 
 def find_new_images(
-    base: GalleryIndex | None,
+    base: FormerRows | None,
     manifest: Manifest,
     *,
     spectra: Sequence[str] = (),
@@ -129,7 +118,7 @@ def find_new_images(
     without a label keeps that of its row.
 
     Args:
-        base: The index; None for a new one.
+        base: The rows of the index; None for a new one.
         manifest: The images.
         spectra: The spectra that the model reads; none for a model of ordinary images.
         with_camera: Whether a vector depends on the camera, so that another camera makes another vector.
@@ -139,7 +128,8 @@ def find_new_images(
     """
     files = manifest.sources(spectra)
     pictures = [_Pictures.of(manifest, sample, spectra) for sample in manifest]
-    former = _former_rows(base.table, pictures) if base is not None else [[] for _ in pictures]
+    own = [(picture.file, picture.files) for picture in pictures]
+    former = base.of(own) if base is not None else [[] for _ in pictures]
     samples = [_labelled(sample, rows) for sample, rows in zip(manifest, former, strict=True)]
     seen = [
         not with_camera or sample.camera in {row.camera for row in rows}
@@ -162,33 +152,7 @@ def find_new_images(
         if i not in added and file_of(files[i]) not in left_out and (changed := _new_labels(samples[i], rows))
     ]
     rows_of = [[row.id for row in former[i]] for i in added]
-    return NewImages([files[i] for i in added], list(added.values()), rows_of, labels)
-
-
-def _former_rows(table: Rows, pictures: Sequence[_Pictures]) -> list[list[Row]]:
-    """Return the rows of an index that show what each row of a manifest shows.
-
-    These have its file. An observation may be named by another of its images than before, because one was added or
-    taken away: then the rows of `same_observations` that no file names any more are its own.
-    """
-    keys = file_keys(own.file for own in pictures)
-    folders: dict[str, list[str]] = {}  # without links -> as the rows name them
-    for folder in table.folders():
-        folders.setdefault(os.path.realpath(folder), []).append(folder)
-    places = [(key, *os.path.split(key)) for key in keys]
-    paths = {stored + name: key for key, folder, name in places for stored in folders.get(folder, ())}
-    named: dict[str, list[Row]] = {}
-    for row in table.at(paths):
-        named.setdefault(paths[row.path], []).append(row)
-    former, present = [named.get(key, []) for key in keys], set(keys)
-    observed = list(table.observations())
-    observed_keys = file_keys(Path(row.path) for row in observed)
-    lost = [row for key, row in zip(observed_keys, observed, strict=True) if key not in present]
-    new = [number for number, own in enumerate(former) if not own] if lost else []
-    images = [file_keys(pictures[number].files) for number in new]
-    for number, own in zip(new, same_observations(images, [file_keys(row.files) for row in lost]), strict=True):
-        former[number] = [lost[place] for place in own]
-    return former
+    return NewImages([files[i] for i in added], list(added.values()), rows_of, list(added), labels)
 
 
 def _labelled(sample: Sample, former: Sequence[Row]) -> Sample:

@@ -15,7 +15,7 @@ from scing_cli.core.errors import DataError, IndexFileError, SettingError, spell
 from scing_cli.core.manifest import CAPTION_COLUMN, is_text
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.embed.listed_gallery import Listed
-from scing_cli.core.workflows.embed.shard_plan import LISTING, PLAN, Shard, ShardPlan, read_plan
+from scing_cli.core.workflows.embed.shard_plan import LISTING, PLAN, Shard, ShardPlan, read_plan, sweep_shards
 
 LOCK = ".plan.lock"
 PATIENCE = 3600.0  # seconds to wait for the process that lists the images
@@ -50,6 +50,7 @@ def write_plan(
             f"{spelled(root)} has a name that is not UTF-8, which a plan cannot hold.", "Rename the folder."
         )
     batch, total = int(made_with["batch_size"]), len(listed.manifest)
+    sweep_shards(folder)  # of a plan that is gone: they would pass for shards of this one
     batches = -(-total // batch)
     bounds = [min(total, batches * number // count * batch) for number in range(count + 1)]
     shards, start = list[Shard](), 0
@@ -74,7 +75,7 @@ def write_plan(
 
 @contextlib.contextmanager
 def planning(folder: Path, reporter: Reporter) -> Iterator[None]:
-    """Hold the lock of a folder's plan; wait for the process that lists the images.
+    """Hold the lock of a folder's plan; wait for another process that makes or merges it.
 
     Raises:
         IndexFileError: If the folder cannot be written, or the other process takes too long.
@@ -84,7 +85,7 @@ def planning(folder: Path, reporter: Reporter) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         handle = acquire_lock(file)
         if handle is None:
-            reporter.note(f"Another process lists the images{lock_holder(file)}: waiting for it.")
+            reporter.note(f"Another process makes or merges the plan{lock_holder(file)}: waiting for it.")
             handle = acquire_lock(file, patience=PATIENCE)
     except OSError as error:
         raise IndexFileError(f"Cannot write {folder}: {error.strerror}.", "Choose another --output.") from error
@@ -94,6 +95,8 @@ def planning(folder: Path, reporter: Reporter) -> Iterator[None]:
         yield
     finally:
         release_lock(file, handle)
+        with contextlib.suppress(OSError):  # it stays if there is anything in it
+            folder.rmdir()
 
 
 def check_same(plan: ShardPlan, count: int, wanted: Mapping[str, Any]) -> None:

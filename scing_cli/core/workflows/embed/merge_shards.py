@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from scing_cli.core.artifacts import FORMAT, read_json, text_digest, write_json
 from scing_cli.core.datasets.dataset import Dropped
 from scing_cli.core.datasets.left_out import list_beside, listed, report_left_out
-from scing_cli.core.errors import UNREADABLE_REMEDY, ImageError, IndexFileError, ScingError, counted, share
-from scing_cli.core.index import check_writable, choose_kind, files_of, join, partial_file, read_stamp, write_lock
+from scing_cli.core.errors import UNREADABLE_REMEDY, ImageError, IndexFileError, RunError, counted, share
+from scing_cli.core.index import check_writable, choose_kind, join, read_stamp, write_lock
 from scing_cli.core.paths import StrPath, as_path
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.embed.embed_gallery import check_free
 from scing_cli.core.workflows.embed.embed_report import EmbedReport, report_of
 from scing_cli.core.workflows.embed.make_shard_plan import planning
-from scing_cli.core.workflows.embed.shard_plan import LISTING, PLAN, ShardPlan, read_plan, shards_folder
+from scing_cli.core.workflows.embed.shard_plan import (
+    LISTING,
+    PLAN,
+    ShardPlan,
+    read_plan,
+    shards_folder,
+    sweep_shards,
+)
 
+MERGING = "merging.json"
 SHOWN = 20  # ranges of missing shards that are named
 
 
@@ -41,19 +49,20 @@ def merge_shards(
         ImageError: If no image of any shard can be read.
     """
     output = as_path(output)
-    choose_kind(index_type, 0)
+    choose_kind(index_type, 0, 0)
     check_writable(output)
     check_free(output, force=force)
     folder = shards_folder(output)
-    plan = read_plan(folder) if folder.is_dir() else None
-    if plan is None:
-        raise IndexFileError(
-            f"There are no shards of {output}: {folder / PLAN} is missing.",
-            f"Make them: scing embed --shards N --output {output}, with --run or --model, --images or --data.",
-        )
-    left_out, indexes = _checked(plan)
+    settle_merge(folder, output, reporter)
+    if not folder.is_dir():
+        raise _no_shards(output)
     with planning(folder, reporter), write_lock(output):
+        plan = read_plan(folder)
+        if plan is None:
+            raise _no_shards(output)
         check_free(output, force=force)
+        left_out, indexes = _checked(plan)
+        write_json(folder / MERGING, {"format": FORMAT, "former": _state(output)})
         try:
             index = join(output, indexes, model=plan.model, kind=index_type, locked=True)
         except IndexFileError as error:
@@ -61,12 +70,50 @@ def merge_shards(
                 raise
             again = f"Remove its files from {folder}, and run the embed command again: it makes this shard anew."
             raise IndexFileError(error.what, again) from error
+        report_left_out(left_out, plan.images, reporter, target=list_beside(output))
         _remove(plan, reporter)
-    with contextlib.suppress(OSError):  # it has files of others
-        folder.rmdir()
-    report_left_out(left_out, plan.images, reporter, target=list_beside(output))
     none = {"replaced": 0, "skipped": 0, "removed": 0}
     return report_of(output, index, index.stamp.made_by(), (), left_out, added=len(index), **none)
+
+
+def settle_merge(folder: Path, output: Path, reporter: Reporter) -> None:
+    """Remove shards that were merged by a process that was killed before it could do so.
+
+    Args:
+        folder: The folder of the shards.
+        output: The index.
+        reporter: Receives a note.
+    """
+    if not (folder / MERGING).exists():
+        return
+    with planning(folder, reporter), write_lock(output):
+        try:
+            former = read_json(folder / MERGING).get("former")
+        except RunError:  # it is written in one step: another process has removed it
+            return
+        plan = read_plan(folder)
+        if plan is None:
+            sweep_shards(folder)
+        elif former != _state(output):
+            reporter.note(f"{output} has the shards of {folder} already: they are removed.")
+            _remove(plan, reporter)
+        (folder / MERGING).unlink(missing_ok=True)
+
+
+def _state(output: Path) -> str:
+    """Return what changes whenever an index is written; empty if there is none."""
+    try:
+        stamp = read_stamp(output)
+    except IndexFileError:
+        return ""
+    return text_digest(repr((stamp.generation, stamp.rows_digest, stamp.vectors_digest, stamp.parts)))
+
+
+def _no_shards(output: Path) -> IndexFileError:
+    return IndexFileError(
+        f"There are no shards of {output}: {shards_folder(output) / PLAN} is missing.",
+        f"Make them: scing embed --shards N --output {output}, with --run or --model, --images or --data.",
+    )
 
 
 def _checked(plan: ShardPlan) -> tuple[tuple[Dropped, ...], list[Path]]:
@@ -121,18 +168,22 @@ def _remove(plan: ShardPlan, reporter: Reporter) -> None:
     """Remove the files of a plan; the plan itself first, so that no process takes the rest for shards."""
     (plan.folder / PLAN).unlink(missing_ok=True)
     (plan.folder / LISTING).unlink(missing_ok=True)
-    for number in range(len(plan.shards)):
-        try:
-            with write_lock(plan.index(number), patience=0):
-                files = [
-                    plan.mark_file(number),
-                    *files_of(plan.index(number)),
-                    *files_of(partial_file(plan.index(number))),
-                ]
-                for file in files:
-                    file.unlink(missing_ok=True)
-        except ScingError:
-            reporter.warn(f"Another process still makes shard {number}, which is merged already: its files stay.")
+    held = [number for number in range(len(plan.shards)) if _is_held(plan.index(number))]
+    for number in held:
+        reporter.warn(f"Another process still makes shard {number}, which is merged already: its files stay.")
+    sweep_shards(plan.folder, keep=held)
     for file in plan.folder.glob(".*.part"):
-        if re.fullmatch(r"\.(?:plan\.json|listing\.jsonl|\d+\.json)\.[0-9a-f]{8}\.part", file.name):
+        if re.fullmatch(r"\.(?:plan\.json|listing\.jsonl|merging\.json)\.[0-9a-f]{8}\.part", file.name):
             file.unlink(missing_ok=True)
+    (plan.folder / MERGING).unlink(missing_ok=True)
+
+
+def _is_held(index: Path) -> bool:
+    """Return whether another process is making a shard."""
+    if not index.with_name(f".{index.name}.lock").exists():
+        return False
+    try:
+        with write_lock(index, patience=0):
+            return False
+    except IndexFileError:
+        return True

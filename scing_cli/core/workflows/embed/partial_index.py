@@ -20,7 +20,7 @@ import numpy as np
 from scing_cli.core.datasets.left_out import LeftOut
 from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.errors import IndexFileError, InterruptionError, ScingError, counted
-from scing_cli.core.index import Entry, GalleryIndex, Row, Stamp, files_of, partial_file, write_lock
+from scing_cli.core.index import Entry, GalleryIndex, Row, Stamp, files_of, partial_file, read_stamp, write_lock
 from scing_cli.core.index.memory_rows import IntArray
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.spectra import Source
@@ -91,6 +91,13 @@ class PartialIndex:
         self.index.write(self.path, locked=True)
         self._saved = len(self.index)
 
+    def is_written(self) -> bool:
+        """Return whether the file has all rows of the index."""
+        try:
+            return read_stamp(self.path).next_id == self.index.stamp.next_id
+        except IndexFileError:
+            return False
+
     def clear(self) -> None:
         """Remove the file and its rows."""
         for file in files_of(self.path):
@@ -120,8 +127,7 @@ class PartialWriter:
         self._count = 0  # those of them that are in the file
         self._saved = time.monotonic()
         self._most = MOST_UNSAVED
-        self._owner = False
-        self._committed = False
+        self._owner = self._saving = self._committed = False
 
     def embed(
         self,
@@ -131,6 +137,7 @@ class PartialWriter:
         *,
         cameras: Sequence[str] | None = None,
         left_out: LeftOut | None = None,
+        places: Sequence[int] | None = None,
     ) -> IntArray:
         """Embed N files, except those with a vector in the partial results.
 
@@ -140,6 +147,7 @@ class PartialWriter:
             entries: Their entries.
             cameras: N camera names for the encoder; None without camera vectors.
             left_out: Receives the files that cannot be decoded. None to raise.
+            places: As for `Embedder.files`.
 
         Returns:
             Shape (N,): the ids of their rows in the partial results; -1 for files that are left out.
@@ -151,8 +159,8 @@ class PartialWriter:
         names = [""] * len(entries) if cameras is None else cameras
         # A vector depends on the camera that the encoder used, so partial results are stored and found by it.
         kept = [dataclasses.replace(entry, camera=name) for entry, name in zip(entries, names, strict=True)]
-        places = self.partial.find(kept)
-        left = np.flatnonzero(places < 0).tolist()
+        ids = self.partial.find(kept)
+        left = np.flatnonzero(ids < 0).tolist()
         known = len(files) - len(left)
         self._done, self._count = self._done + known, self._count + known
         if known:
@@ -161,7 +169,7 @@ class PartialWriter:
 
         def take(rows: Sequence[int], vectors: Vectors) -> None:
             positions = [left[row] for row in rows]
-            places[positions] = self.partial.index.add(vectors, [kept[i] for i in positions])
+            ids[positions] = self.partial.index.add(vectors, [kept[i] for i in positions])
             self._done += len(positions)
             if time.monotonic() - self._saved >= 60 * self.minutes or self.partial.unsaved >= self._most:
                 self._save()
@@ -174,8 +182,9 @@ class PartialWriter:
             text="embed",
             take=take,
             left_out=left_out,
+            places=[places[i] for i in left] if places is not None else None,
         )
-        return places
+        return ids
 
     @contextlib.contextmanager
     def save_if_interrupted(self) -> Iterator[None]:
@@ -224,8 +233,15 @@ class PartialWriter:
         """Save partial results at an early end, unless the index is committed."""
         if self._committed:
             self._clear()
-        elif self.partial.unsaved and time.monotonic() - self._saved >= WORTH:
+        elif self.partial.unsaved and time.monotonic() - self._saved >= WORTH and not self._was_saved():
             self._save()
+
+    def _was_saved(self) -> bool:
+        """Return whether an interrupted save had written everything that is new."""
+        if not self._saving or not self.partial.is_written():
+            return False
+        self._count = self._done
+        return True
 
     def _interruption(self) -> InterruptionError | None:
         """Return the error for an interruption; None if no partial results are saved."""
@@ -247,9 +263,12 @@ class PartialWriter:
         """Save partial results; a failure, such as a full disk, is only a warning."""
         if self._owner:
             try:
+                self._saving = True
                 self.partial.save()
+                self._saving = False
                 self._count = self._done
             except ScingError as error:
+                self._saving = False
                 self.reporter.warn(f"{error.what} The partial results are not saved.")
         self._saved = time.monotonic()
         self._most = self.partial.unsaved + MOST_UNSAVED

@@ -14,7 +14,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +33,9 @@ from scing_cli.core.manifest import Manifest, Sample
 from scing_cli.core.workflows.embed.listed_gallery import Listed
 
 PLAN, LISTING = "plan.json", "listing.jsonl"
+FILES = re.compile(
+    r"\.?(\d{4,})(?:\.unfinished)?\.(?:json|faiss|(?:rows|vectors|removed|changed)-\d+)(?:\.lock|\.[0-9a-f]{8}\.part)?"
+)
 DIGITS = 4  # of a shard's number in names of files; more where they are needed
 
 
@@ -155,12 +159,31 @@ class ShardPlan:
         write_json(self.mark_file(number), content)
 
     def missing(self) -> list[int]:
-        """Return the numbers of the shards that are not finished."""
+        """Return the numbers of the shards that are not finished; none if the plan is gone."""
+        if not self.is_there():
+            return []
         there = {file.name for file in self.folder.iterdir()}
         return [n for n, shard in enumerate(self.shards) if shard.images and self.mark_file(n).name not in there]
 
+    def is_there(self) -> bool:
+        """Return whether the plan is still in its folder; it is removed when its shards are merged."""
+        return (self.folder / PLAN).exists()
+
     def _numbered(self, number: int) -> str:
         return f"{number:0{max(DIGITS, len(str(len(self.shards) - 1)))}d}"
+
+
+def sweep_shards(folder: Path, *, keep: Collection[int] = ()) -> None:
+    """Remove all files of shards, also half-written ones; other files stay.
+
+    Args:
+        folder: The folder.
+        keep: The numbers of shards whose files stay.
+    """
+    for file in list(folder.iterdir()) if folder.is_dir() else ():
+        found = FILES.fullmatch(file.name)
+        if found and int(found[1]) not in keep:
+            file.unlink(missing_ok=True)
 
 
 def shards_folder(output: Path) -> Path:

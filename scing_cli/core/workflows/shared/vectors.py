@@ -34,6 +34,7 @@ def embed_files(
     take: Take | None = None,
     into: Vectors | None = None,
     left_out: LeftOut | None = None,
+    places: Sequence[int] | None = None,
 ) -> Vectors:
     """Embed image files or observations; at most a few batches of pixels are in memory.
 
@@ -48,6 +49,7 @@ def embed_files(
         take: Called with each batch's row numbers and vectors as soon as they are ready; only without `box`.
         into: Shape (N, D), float32, to fill and return; only without `box`.
         left_out: Receives the files that cannot be decoded, whose vectors are zero; None to raise for the first.
+        places: As for `Embedder.files`; only without `box`.
 
     Returns:
         (N, D) float32, unit length, in the order of `files`.
@@ -60,7 +62,14 @@ def embed_files(
     with memory_advice(MEMORY_OPTIONS):
         if box is None:
             return embedder.files(
-                files, cameras=cameras, reporter=reporter, text=text, take=take, into=into, left_out=left_out
+                files,
+                cameras=cameras,
+                reporter=reporter,
+                text=text,
+                take=take,
+                into=into,
+                left_out=left_out,
+                places=places,
             )
         return _boxed(embedder, files, box, left_out, reporter=reporter, text=text)
 

@@ -116,6 +116,24 @@ def test_a_changed_listing_or_plan_is_refused(tmp_path):
         read_plan(tmp_path)
 
 
+def test_a_new_plan_takes_nothing_of_a_former_one(tmp_path):
+    plan = planned(tmp_path, listing(10), 2)
+    plan.finish(0, 4, ())
+    left = ["0000.faiss", "0001.rows-3", ".0001.unfinished.faiss.lock", "0001.unfinished.vectors-2"]
+    left += [".0001.unfinished.rows-1.0a1b2c3d.part", ".0000.json.0a1b2c3d.part"]
+    others = ["mine.txt", "0001.jpg", "g.faiss", "12.json"]
+    for name in (*left, *others):
+        (tmp_path / name).write_text("x")
+    assert planned(tmp_path, listing(10), 2).missing() == [0, 1]
+    assert {file.name for file in tmp_path.iterdir()} == {"plan.json", "listing.jsonl", *others}
+
+
+def test_a_plan_that_is_gone_has_nothing_missing(tmp_path):
+    plan = planned(tmp_path, listing(10), 2)
+    (tmp_path / "plan.json").unlink()
+    assert (plan.is_there(), plan.missing()) == (False, [])
+
+
 def test_a_plan_is_made_of_its_content_alone(tmp_path):
     one, two, other = (planned(tmp_path / name, listing(count), 3) for name, count in (("a", 9), ("b", 9), ("c", 10)))
     assert one.digest == two.digest != other.digest
@@ -149,8 +167,8 @@ def test_who_comes_second_waits_for_the_listing(tmp_path, monkeypatch):
         assert not notes.said
         with pytest.raises(IndexFileError, match="is still locked"), planning(tmp_path / "x", notes):
             pass
-    assert "Another process lists the images (process " in notes.said
-    assert not list((tmp_path / "x").iterdir())
+    assert "Another process makes or merges the plan (process " in notes.said
+    assert not (tmp_path / "x").exists()
 
 
 def test_a_folder_that_is_not_utf8_is_refused(tmp_path):
