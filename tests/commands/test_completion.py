@@ -36,7 +36,7 @@ def words(line, shell="bash"):
     [
         ("scing tr", ["train-prompts", "train-visual"]),
         ("scing train-prompts --method ", ["scing", "clip-reid", "cocoop", "prompt-decoupling", "direct", "dmpt"]),
-        ("scing train-prompts --model scing", ["scing-tiny"]),
+        ("scing train-prompts --model scing", ["scing-small", "scing-tiny"]),
         ("scing prepare x --layout ", ["auto", *LAYOUTS]),
         ("scing embed --model ViT-B-16-q", ["ViT-B-16-quickgelu"]),
         ("scing embed --index-type ", ["auto", "flat", "ivf", "hnsw"]),

@@ -47,7 +47,8 @@ def test_the_wheel_carries_weights_and_tables_and_is_small(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     for ending in ("json", "safetensors", "md"):
-        assert f"scing_cli/assets/models/scing-tiny.{ending}" in names
+        for model in ("scing-tiny", "scing-small"):
+            assert f"scing_cli/assets/models/{model}.{ending}" in names
     assert "scing_cli/assets/tables/published.csv" in names
     assert wheel.stat().st_size <= 25_000_000
 

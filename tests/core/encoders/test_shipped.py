@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
@@ -13,11 +14,13 @@ from scing_cli.core.batches import normalise
 from scing_cli.core.encoders import hub
 from scing_cli.core.encoders.architecture import OWN_MODELS
 from scing_cli.core.encoders.clip import load_clip, tokenize
+from scing_cli.core.encoders.compact_words import ROWS, VECTORS
+from scing_cli.core.encoders.initial import word_vectors
 from scing_cli.core.errors import WeightsError
 from scing_cli.core.runtime import Silent
-from scing_cli.core.synthetic import draw_cameras, draw_people, render
+from scing_cli.core.synthetic import draw_cameras, draw_lifelike_cameras, draw_people, render, render_lifelike
 
-NAME = "scing-tiny"
+NAME, SMALL = "scing-tiny", "scing-small"
 FILE = OWN_MODELS / f"{NAME}.safetensors"
 
 
@@ -45,11 +48,17 @@ def test_missing_weights_name_the_small_model_as_a_way_offline():
     assert "--model scing-tiny" in str(told.value)
 
 
-def test_every_tensor_is_of_half_precision_and_arrives_unchanged(clip):
-    stored = load_file(FILE)
+@pytest.mark.parametrize("name", [NAME, SMALL])
+def test_every_tensor_is_of_half_precision_and_arrives_unchanged(name):
+    clip, stored = load_clip(name), load_file(OWN_MODELS / f"{name}.safetensors")
+    rows = stored.pop(ROWS).long()
     assert {tensor.dtype for tensor in stored.values()} == {torch.float16}
     towers = {f"visual.{name}": tensor for name, tensor in clip.image.state_dict().items()} | clip.text.state_dict()
     assert towers.keys() | {"logit_scale"} == stored.keys()
+    words = towers[VECTORS]  # of captions those that were trained, of all others those that every training starts from
+    others = torch.ones(len(words), dtype=torch.bool).index_fill(0, rows, value=False)
+    assert torch.equal(words[others], word_vectors(*words.shape)[others])
+    towers[VECTORS] = words[rows]
     assert all(torch.equal(tensor, stored[name].float()) for name, tensor in towers.items())
     assert clip.logit_scale == pytest.approx(float(stored["logit_scale"].float().exp()))
     assert 10 < clip.logit_scale < 101
@@ -58,14 +67,16 @@ def test_every_tensor_is_of_half_precision_and_arrives_unchanged(clip):
 def test_everything_that_ships_is_small_and_has_a_card():
     files = [path for path in OWN_MODELS.parent.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= 25_000_000
-    card = (OWN_MODELS / f"{NAME}.md").read_text(encoding="utf-8")
-    for part in ("Trained on", "Not for", "Figures", "Preprocessing"):
-        assert f"## {part}" in card
+    for name in (NAME, SMALL):
+        card = (OWN_MODELS / f"{name}.md").read_text(encoding="utf-8")
+        for part in ("Trained on", "Not for", "Figures", "Preprocessing"):
+            assert f"## {part}" in card
 
 
-def test_the_preprocessing_told_is_the_one_done(clip):
-    told = json.loads((OWN_MODELS / f"{NAME}.json").read_text(encoding="utf-8"))["preprocess_cfg"]
-    done = clip.image.geometry
+@pytest.mark.parametrize("name", [NAME, SMALL])
+def test_the_preprocessing_told_is_the_one_done(name):
+    told = json.loads((OWN_MODELS / f"{name}.json").read_text(encoding="utf-8"))["preprocess_cfg"]
+    done = load_clip(name).image.geometry
     assert told == {
         "size": [done.height, done.width],
         "mean": list(done.mean),
@@ -89,6 +100,33 @@ def test_captions_find_their_images_among_people_never_seen(clip):
         texts.append(clip.text(clip.text.embed(ids), ids.shape[1] - 1))
     found = (torch.cat(texts) @ images.T).argmax(1)
     assert (found == torch.arange(100)).float().mean() >= 0.5
+
+
+@torch.no_grad()
+def test_the_larger_one_sees_more_where_cameras_and_light_are_others():
+    """24 people in groups of look-alikes, each by three cameras whose settings neither training had."""
+    people, cameras = draw_people(24, "test", "unmet"), draw_lifelike_cameras(3, "test", "unmet", look="unmet")
+    drawn = [
+        Image.open(io.BytesIO(render_lifelike(person, camera, "test", place, number).jpeg)).convert("RGB")
+        for place, person in enumerate(people)
+        for number, camera in enumerate(cameras)
+    ]
+    pixels = torch.stack([as_tensor(image.resize((64, 128), Image.Resampling.BICUBIC)) for image in drawn])
+    names = torch.arange(24).repeat_interleave(3)
+    found = {name: mean_precision(load_clip(name), pixels, names) for name in (NAME, SMALL)}
+    assert found[SMALL] > found[NAME] + 0.05
+    assert found[SMALL] > 0.4
+
+
+def mean_precision(clip, pixels, names):
+    """The mean average precision of each image among all others."""
+    images = torch.nn.functional.normalize(
+        clip.image(normalise(pixels, clip.image.geometry.mean, clip.image.geometry.std)).projected
+    )
+    order = (images @ images.T).fill_diagonal_(-2).argsort(dim=1, descending=True)[:, :-1]
+    right = (names[order] == names[:, None]).double()
+    places = torch.arange(1, right.shape[1] + 1)
+    return float(((right.cumsum(1) / places * right).sum(1) / right.sum(1)).mean())
 
 
 def as_tensor(image: Image.Image) -> torch.Tensor:
