@@ -23,6 +23,9 @@ from scing_cli.core.encoders.export_facts import export_facts
 from scing_cli.core.runtime import Silent
 from scing_cli.core.settings import PromptSettings
 from scing_cli.core.training import Trainer
+from scing_cli.core.workflows.embed.embed_gallery import GalleryChoice
+from scing_cli.core.workflows.embed.embed_shards import embed_shards
+from scing_cli.core.workflows.shared.model import ModelChoice
 from scing_cli.core.workflows.train.prompts_stage import train_prompts
 
 ABSURD = (
@@ -86,7 +89,7 @@ def unfinished(world, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def contents(finished, both_towers, unfinished, tmp_path_factory) -> dict[str, dict[str, Any]]:
+def contents(finished, both_towers, unfinished, world, tmp_path_factory) -> dict[str, dict[str, Any]]:
     """The real content of each kind of file."""
     clip, folder = tiny_clip(), tmp_path_factory.mktemp("text") / "made"
     assert make_openvino_text(folder, clip.text, "a" * 64, reporter=Silent())
@@ -96,6 +99,13 @@ def contents(finished, both_towers, unfinished, tmp_path_factory) -> dict[str, d
     found["unfinished training"] = json.loads((unfinished / STATE).read_text())
     found["OpenVINO text stamp"] = json.loads((folder / "stamp.json").read_text())
     found["graph statement"] = export_facts(clip.image.geometry, kind="projected", digest="a" * 64, output="vectors")
+    place = tmp_path_factory.mktemp("shards")
+    shutil.copytree(world / "query", place / "crops")
+    (place / "crops" / "0.jpg").write_bytes(b"no image")
+    crops, output = GalleryChoice(images=place / "crops"), place / "g.faiss"
+    embed_shards(ModelChoice(run=finished), crops, shards=2, output=output, reporter=Silent())
+    for name, kind in (("plan", "shard plan"), ("0000", "shard mark")):
+        found[kind] = json.loads((place / "g.shards" / f"{name}.json").read_text())
     return found | {"index stamp": index_stamp(finished.parent / "gallery.faiss")[1]}
 
 

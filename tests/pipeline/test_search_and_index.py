@@ -216,7 +216,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_work(scing, world,
 
     if output.startswith("/proc") and not Path("/proc/self").is_dir():
         pytest.skip("a folder that nobody can write")
-    monkeypatch.setattr(embed_gallery, "open_model", None)  # it would fail otherwise
+    monkeypatch.setattr(embed_gallery, "open_and_list", None)  # it would fail otherwise
     for option in ((), ("--append",), ("--force",)):
         refuse(scing("embed", *MODEL, "--data", world, "--output", output, *option), message)
     nothing_in(here)

@@ -22,6 +22,15 @@ class PlanMaker(Entry):
     batch_size: Annotated[int, Field(ge=1)]
 
 
+class AskedImages(Entry):
+    """Which images the commands of a plan name."""
+
+    images: list[PathText] | None
+    data: list[PathText] | None
+    layout: Word
+    split: Word
+
+
 class PlannedShard(Entry):
     """One shard: where its images stand in the listing."""
 
@@ -36,7 +45,7 @@ class ShardPlanFile(Entry):
 
     made_with: PlanMaker
     model: IndexModel
-    asked: dict[Word, str | list[str] | None]
+    asked: AskedImages
     root: PathText
     name: Word
     shards: Annotated[list[PlannedShard], Field(min_length=1, max_length=MOST_SHARDS)]
