@@ -218,7 +218,7 @@ def choose_kind(name: str, count: int, width: int) -> str:
 
 def _lists(count: int) -> int:
     """Return the number of inverted lists for a number of vectors."""
-    return max(1, min(int(count**0.5), count // PER_LIST))
+    return max(1, min(int(2 * count**0.5), count // PER_LIST))
 
 
 def _sample(count: int, wanted: int) -> Any:
