@@ -64,7 +64,6 @@ def embed(
         return
     from scing_cli.core.workflows.embed.embed_gallery import GalleryChoice
     from scing_cli.core.workflows.embed.embed_gallery import embed as build
-    from scing_cli.core.workflows.embed.embed_shards import embed_shards
     from scing_cli.core.workflows.embed.partial_index import nothing_new
     from scing_cli.core.workflows.shared.machine import Machine
 
@@ -87,6 +86,8 @@ def embed(
             return
         not_with("--shards", {}, index_type=(index_type, "auto"), append=(append, False))
         not_with("--shards", {}, prune=(prune, False), compact=(compact, False))
+        from scing_cli.core.workflows.embed.embed_shards import embed_shards
+
         show_shards(embed_shards(choice, gallery, shards=shards, shard=shard, **common), terminal)
     except KeyboardInterrupt as error:
         raise nothing_new(output) from error

@@ -15,6 +15,7 @@ import torch
 from patience import HANG
 from safetensors.torch import load_file
 
+from scing_cli.core.artifacts import file_digest
 from scing_cli.core.encoders.clip import load_clip, tokenize
 from scing_cli.core.encoders.compact_words import ROWS
 
@@ -79,6 +80,36 @@ def test_a_stopped_training_goes_on_to_the_same_weights(whole, tmp_path):
     ours, theirs = (load_file(each / "scing-tiny.safetensors") for each in (folder, whole[0]))
     assert ours.keys() == theirs.keys()
     assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
+
+
+@needs_muon
+def test_a_training_goes_on_from_weights(whole, tmp_path):
+    """Their digest is part of the recipe; words that no caption uses stay as every training begins."""
+    first = whole[0] / "scing-tiny.safetensors"
+    done = pretrain("--output", tmp_path / "second", "--steps", 1, "--start", first, "--seed", 1)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "second" / "figures.json").read_text())["recipe"]["start"] == file_digest(first)
+    ours, theirs = load_file(tmp_path / "second" / "scing-tiny.safetensors"), load_file(first)
+    assert len(ours[ROWS]) < 1000
+    name = "visual.transformer.resblocks.0.attn.in_proj_weight"
+    assert not torch.equal(ours[name], theirs[name])
+    assert torch.nn.functional.cosine_similarity(ours[name].flatten(), theirs[name].flatten(), dim=0) > 0.9
+    refused = pretrain("--evaluate", "--start", first)
+    assert (refused.returncode, "--start FILE is for training" in refused.stderr) == (2, True)
+
+
+def test_the_learning_rate_falls_as_it_is_told():
+    recipe = runpy.run_path(str(SCRIPT))["Recipe"]
+    usual, long, stopped = (
+        recipe(steps=100, warmup=10),
+        recipe(steps=200, warmup=10),
+        recipe(steps=100, warmup=10, horizon=200, anneal=20),
+    )
+    assert [usual.share_of_rate(step) for step in (0, 9, 10, 55)] == pytest.approx([0.1, 1.0, 1.0, 0.5])
+    assert usual.share_of_rate(99) < 0.001
+    assert all(stopped.share_of_rate(step) == long.share_of_rate(step) for step in range(80))
+    rates = [stopped.share_of_rate(step) / long.share_of_rate(step) for step in range(79, 100)]
+    assert rates == pytest.approx([n / 21 for n in range(21, 0, -1)])
 
 
 @needs_muon

@@ -281,21 +281,38 @@ def test_an_interruption_says_what_is_there(embed, here, monkeypatch):
     assert embed("--shards", "5", "--json").json["made"] == [2, 3, 4]
 
 
-def test_a_worker_that_comes_after_the_merge_ends_in_peace(scing, embed, here, monkeypatch):
+@pytest.mark.parametrize("more", [(), ("--shard", "1")])
+def test_a_worker_that_comes_after_the_merge_ends_in_peace(scing, embed, here, monkeypatch, more):
     assert embed("--shards", "3").code == 0
     opened = module._opened
 
-    def merged_meanwhile(plan, *more):
-        found = opened(plan, *more)
+    def merged_meanwhile(plan, *given):
+        found = opened(plan, *given)
         assert scing("embed", "--merge", "--output", "g.faiss").code == 0
         return found
 
     monkeypatch.setattr(module, "_opened", merged_meanwhile)
-    for more in ((), ("--shard", "1")):
-        told = embed("--shards", "3", *more) if not (here / "g.faiss").exists() else None
-        if told is not None:
-            assert told.code == 0
+    told = embed("--shards", "3", *more)
+    assert told.code == 0
+    assert ("its shards were merged meanwhile." in told.err) == bool(more)
     assert not (here / "g.shards").exists()
+    assert len(GalleryIndex.read(here / "g.faiss")) == 30
+
+
+def test_shards_that_cannot_be_removed_do_no_harm(scing, embed, here, monkeypatch):
+    assert embed("--shards", "3").code == 0
+
+    def denied(folder, **_named):
+        raise PermissionError(1, "Operation not permitted", str(folder))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(merge_module, "sweep_shards", denied)
+        told = scing("embed", "--merge", "--output", "g.faiss")
+    assert told.code == 0
+    assert "g.shards is merged, but cannot be removed: Operation not permitted." in told.err
+    assert len(GalleryIndex.read(here / "g.faiss")) == 30
+    assert embed("--shards", "3", "--force").code == 0
+    assert scing("embed", "--merge", "--output", "g.faiss", "--force").code == 0
 
 
 def test_a_merge_that_ended_before_it_removed_the_shards_is_settled(scing, embed, crops, here, monkeypatch):

@@ -18,7 +18,6 @@ MACHINE_REMEDY = "The image may be sound: this machine lacks memory or open file
 STRICT_REMEDY = (
     "Repair or remove it (scing prepare lists all such images). Without --strict, they are left out and listed."
 )
-REACH_REMEDY = "Is their disk mounted on this machine, and may this user read it? The shard is left to be made again."
 MACHINE_ERRORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
@@ -55,8 +54,11 @@ class LeftOut:
         """Return the files with their reasons, in the order in which they were found."""
         return tuple(Dropped(str(file), reason_of(file, error)) for file, error in self._errors.items())
 
-    def check_reachable(self) -> None:
+    def check_reachable(self, remedy: str) -> None:
         """Check that the files are there for this machine: one that is not there is missing beside others.
+
+        Args:
+            remedy: What to do if they are not.
 
         Raises:
             ImageError: If a folder is missing or empty, as on a machine without the disk, or a file cannot be opened.
@@ -66,7 +68,7 @@ class LeftOut:
             if not isinstance(cause, OSError) or cause.errno is None:
                 continue  # what was read is no image
             if not (isinstance(cause, FileNotFoundError) and _has_entries(file.parent)):
-                raise ImageError(error.what, REACH_REMEDY) from error
+                raise ImageError(error.what, remedy) from error
 
     def check_not_all(self, files: Sequence[Path], *, remedy: str = UNREADABLE_REMEDY) -> None:
         """Check that some image is left.

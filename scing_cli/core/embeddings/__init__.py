@@ -105,7 +105,6 @@ class Embedder(abc.ABC):
         reporter: Reporter,
         text: str,
         take: Take | None = None,
-        into: Vectors | None = None,
         left_out: LeftOut | None = None,
         places: Sequence[int] | None = None,
     ) -> Vectors:
@@ -118,7 +117,6 @@ class Embedder(abc.ABC):
             reporter: Shows the progress, and the number of images without a camera vector.
             text: Title of the progress bar.
             take: Called with each batch's row numbers and vectors, in order, if all vectors are finite.
-            into: Shape (N, D), float32, to fill and return.
             left_out: Receives the files that cannot be decoded, whose vectors are zero; None to raise for the first. An
                 observation is left out as a whole, under the name of its first file.
             places: N ascending numbers: files are in one batch as they would be if none of the places were missing,
@@ -131,7 +129,7 @@ class Embedder(abc.ABC):
             ImageError: If a file cannot be decoded, unless it is left out.
             DataError: If a vector is not finite; the message lists the files.
         """
-        vectors = np.empty((len(files), self.width), np.float32) if into is None else into
+        vectors = np.empty((len(files), self.width), np.float32)
         camera = self._camera_rows(cameras, len(files), reporter)
         loaded = image_batches(
             files,

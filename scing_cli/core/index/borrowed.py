@@ -6,7 +6,6 @@ N rows, D width.
 from __future__ import annotations
 
 import functools
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -113,19 +112,6 @@ class BorrowedRows(Rows):
         first, end = self._loan.first, self._loan.first + len(self)
         own = np.array([number for number in map(int, ids) if first <= number < end], np.int64)
         return {row.id: row for row in self._rows(own)}
-
-    def counts(self, field: str, allowed: RowFilter | None = None) -> Counter[str]:
-        """Return how many rows that pass a filter have each value of a field."""
-        return Counter(getattr(row, field) for row in self if not allowed or allowed(row))
-
-    def folders(self) -> set[str]:
-        """Return the folders of all paths, each with a slash at its end."""
-        return {row.path[: row.path.rfind("/") + 1] for row in self}
-
-    def at(self, paths: Iterable[str]) -> list[Row]:
-        """Return the rows of some paths, in order of ids."""
-        wanted = set(paths)
-        return [row for row in self if row.path in wanted]
 
     def have(self, field: str) -> bool:
         """Return whether any row has a value of a field."""

@@ -35,7 +35,6 @@ class Rows(abc.ABC):
     def find(self, ids: Iterable[int]) -> dict[int, Row]:
         """Return the rows of those ids that are there."""
 
-    @abc.abstractmethod
     def counts(self, field: str, allowed: RowFilter | None = None) -> Counter[str]:
         """Return how many rows that pass a filter have each value of a field.
 
@@ -43,14 +42,16 @@ class Rows(abc.ABC):
             field: A field of text, such as `identity`.
             allowed: The filter; None for all rows.
         """
+        return Counter(getattr(row, field) for row in self if not allowed or allowed(row))
 
-    @abc.abstractmethod
     def folders(self) -> set[str]:
         """Return the folders of all paths, each with a slash at its end."""
+        return {row.path[: row.path.rfind("/") + 1] for row in self}
 
-    @abc.abstractmethod
     def at(self, paths: Iterable[str]) -> list[Row]:
         """Return the rows of some paths, in order of ids."""
+        wanted = set(paths)
+        return [row for row in self if row.path in wanted]
 
     def have(self, field: str) -> bool:
         """Return whether any row has a value of a field."""
@@ -90,19 +91,6 @@ class MemoryRows(Rows):
     def find(self, ids: Iterable[int]) -> dict[int, Row]:
         """Return the rows of those ids that are there."""
         return {number: self._rows[number] for number in map(int, ids) if number in self._rows}
-
-    def counts(self, field: str, allowed: RowFilter | None = None) -> Counter[str]:
-        """Return how many rows that pass a filter have each value of a field."""
-        return Counter(getattr(row, field) for row in self if not allowed or allowed(row))
-
-    def folders(self) -> set[str]:
-        """Return the folders of all paths, each with a slash at its end."""
-        return {row.path[: row.path.rfind("/") + 1] for row in self}
-
-    def at(self, paths: Iterable[str]) -> list[Row]:
-        """Return the rows of some paths, in order of ids."""
-        wanted = set(paths)
-        return [row for row in self if row.path in wanted]
 
     def put(self, rows: Mapping[int, Row]) -> None:
         """Add rows, or replace rows."""

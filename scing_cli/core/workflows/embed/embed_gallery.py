@@ -154,13 +154,14 @@ def _joined(
     base: GalleryIndex | None, new: NewRows, model: OpenedModel, output: Path, *, descriptor: str, kind: str
 ) -> GalleryIndex:
     """Return the index with the new rows, which are read when it is written."""
+    where = model.seen_from(output)
     index = base or GalleryIndex.empty(
         new.lender.width,
         model_digest=model.digest,
-        model=model.seen_from(output),
+        model=where,
         descriptor=descriptor,
         kind=choose_kind(kind, len(new), new.lender.width),
     )
     new.add_to(index)
-    index.name_model(model.seen_from(output))
+    index.name_model(where)  # it may have moved since the index was made
     return index

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from scing_cli.core.artifacts.shard_schemas import MOST_SHARDS
 from scing_cli.core.datasets.dataset import Dropped
 from scing_cli.core.datasets.left_out import LeftOut, report_left_out
 from scing_cli.core.embeddings import Embedder
@@ -30,6 +29,8 @@ from scing_cli.core.workflows.embed.shard_plan import ShardPlan, read_plan, shar
 from scing_cli.core.workflows.shared.embedder_choice import Crops, choose_embedder
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel, open_model
+
+REACH_REMEDY = "Is their disk mounted on this machine, and may this user read it? The shard is left to be made again."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +93,8 @@ def embed_shards(
         ImageError: With `strict`, if an image cannot be read.
         InterruptionError: On Ctrl-C or SIGTERM.
     """
+    from scing_cli.core.artifacts.shard_schemas import MOST_SHARDS  # pydantic takes a tenth of a second to import
+
     output, machine = as_path(output), machine or Machine()
     if not 1 <= shards <= MOST_SHARDS:
         raise SettingError(f"--shards {shards}: must be at least 1 and at most {MOST_SHARDS:,}.")
@@ -235,7 +238,7 @@ def _make(plan: ShardPlan, number: int, work: Work) -> tuple[int, tuple[Dropped,
         if _is_finished(plan, number):
             return None
         with own.embedded(None, plan.listed(number)) as (new, committing):
-            left_out.check_reachable()
+            left_out.check_reachable(REACH_REMEDY)
             if len(new):
                 index = GalleryIndex.empty(
                     own.embedder.width,

@@ -128,8 +128,9 @@ def find_new_images(
     """
     files = manifest.sources(spectra)
     pictures = [_Pictures.of(manifest, sample, spectra) for sample in manifest]
-    own = [(picture.file, picture.files) for picture in pictures]
-    former = base.of(own) if base is not None else [[] for _ in pictures]
+    former: list[list[Row]] = [[] for _ in pictures]
+    if base is not None:
+        former = base.of([(picture.file, picture.files) for picture in pictures])
     samples = [_labelled(sample, rows) for sample, rows in zip(manifest, former, strict=True)]
     seen = [
         not with_camera or sample.camera in {row.camera for row in rows}

@@ -10,7 +10,15 @@ from pathlib import Path
 from scing_cli.core.artifacts import FORMAT, read_json, text_digest, write_json
 from scing_cli.core.datasets.dataset import Dropped
 from scing_cli.core.datasets.left_out import list_beside, listed, report_left_out
-from scing_cli.core.errors import UNREADABLE_REMEDY, ImageError, IndexFileError, RunError, counted, share
+from scing_cli.core.errors import (
+    UNREADABLE_REMEDY,
+    ImageError,
+    IndexFileError,
+    IndexHeldError,
+    RunError,
+    counted,
+    share,
+)
 from scing_cli.core.index import check_writable, choose_kind, join, read_stamp, write_lock
 from scing_cli.core.paths import StrPath, as_path
 from scing_cli.core.reporting import LIBRARY_REPORTER
@@ -165,7 +173,17 @@ def _ranges(numbers: Sequence[int]) -> str:
 
 
 def _remove(plan: ShardPlan, reporter: Reporter) -> None:
-    """Remove the files of a plan; the plan itself first, so that no process takes the rest for shards."""
+    """Remove the files of a plan; the plan itself first, so that no process takes the rest for shards.
+
+    Files that this user may not remove are named in a warning: the index is complete without it.
+    """
+    try:
+        _remove_all(plan, reporter)
+    except OSError as error:
+        reporter.warn(f"{plan.folder} is merged, but cannot be removed: {error.strerror}.")
+
+
+def _remove_all(plan: ShardPlan, reporter: Reporter) -> None:
     (plan.folder / PLAN).unlink(missing_ok=True)
     (plan.folder / LISTING).unlink(missing_ok=True)
     held = [number for number in range(len(plan.shards)) if _is_held(plan.index(number))]
@@ -185,5 +203,7 @@ def _is_held(index: Path) -> bool:
     try:
         with write_lock(index, patience=0):
             return False
-    except IndexFileError:
+    except IndexHeldError:
         return True
+    except IndexFileError:
+        return False

@@ -140,11 +140,7 @@ class ShardPlan:
         if not file.exists():
             return None
         again = f"Remove it, and run the embed command again with --shard {number}."
-        try:
-            content = read_json(file, remedy=again)
-            check_content("shard mark", content, file, remedy=again)
-        except RunError as error:
-            raise IndexFileError(error.what, error.remedy) from error
+        content = _read("shard mark", file, again)
         if (content["plan"], content["shard"]) != (self.digest, number):
             raise IndexFileError(f"{file} is of another plan than {self.folder / PLAN}.", again)
         mark = Mark(content["rows"], tuple(Dropped(path, reason) for path, reason in content["left_out"]))
@@ -204,12 +200,7 @@ def read_plan(folder: Path) -> ShardPlan | None:
     file = folder / PLAN
     if not file.exists():
         return None
-    remedy = f"Remove {folder}, and run the embed command again."
-    try:
-        content = read_json(file, remedy=remedy)
-        check_content("shard plan", content, file, remedy=remedy)
-    except RunError as error:
-        raise IndexFileError(error.what, error.remedy) from error
+    content = _read("shard plan", file, f"Remove {folder}, and run the embed command again.")
     shards = tuple(Shard(each["start"], each["size"], each["images"], each["digest"]) for each in content["shards"])
     return ShardPlan(
         folder,
@@ -221,6 +212,16 @@ def read_plan(folder: Path) -> ShardPlan | None:
         content["name"],
         shards,
     )
+
+
+def _read(kind: str, file: Path, remedy: str) -> dict[str, Any]:
+    """Read a JSON file of a kind; `remedy` says what to do if it is damaged."""
+    try:
+        content = read_json(file, remedy=remedy)
+        check_content(kind, content, file, remedy=remedy)
+    except RunError as error:
+        raise IndexFileError(error.what, error.remedy) from error
+    return content
 
 
 def _damaged(folder: Path, what: str) -> IndexFileError:

@@ -32,7 +32,6 @@ def embed_files(
     reporter: Reporter,
     text: str,
     take: Take | None = None,
-    into: Vectors | None = None,
     left_out: LeftOut | None = None,
     places: Sequence[int] | None = None,
 ) -> Vectors:
@@ -47,7 +46,6 @@ def embed_files(
         reporter: Shows the progress.
         text: Title of the progress bar.
         take: Called with each batch's row numbers and vectors as soon as they are ready; only without `box`.
-        into: Shape (N, D), float32, to fill and return; only without `box`.
         left_out: Receives the files that cannot be decoded, whose vectors are zero; None to raise for the first.
         places: As for `Embedder.files`; only without `box`.
 
@@ -67,7 +65,6 @@ def embed_files(
                 reporter=reporter,
                 text=text,
                 take=take,
-                into=into,
                 left_out=left_out,
                 places=places,
             )
