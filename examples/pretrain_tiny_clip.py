@@ -5,12 +5,13 @@
     python examples/pretrain_tiny_clip.py --evaluate --weights tiny/scing-tiny.safetensors
 
 Each person is drawn twice, by two of the cameras of a site; most images are lifelike, some are drawn. At each use, an
-image gets other colours, another size of its content, and often fewer pixels, noise and compression. The loss has two
-parts: CLIP's, between images and captions, and the same between the two images of a person. After an easy first part, a
-batch consists of whole groups of four look-alikes, so that the colours of top and trousers are not enough to find an
-image, and in many images something hides much of the body. `--without` leaves out a part of the drawing or the recipe,
-to measure what it brings. The keys of all people begin with "pretrain": no data set of `scing prepare --synthetic`
-contains any of them. Training needs torch 2.9 or newer (Muon).
+image gets other colours, another size of its content, often fewer pixels, noise and compression, and another caption,
+because the text tower would learn the captions by heart. The loss has two parts: CLIP's, between images and captions,
+and the same between the two images of a person. After an easy first part, a batch consists of whole groups of four
+look-alikes, so that the colours of top and trousers are not enough to find an image, and in many images something hides
+much of the body. `--without` leaves out a part of the drawing or the recipe, to measure what it brings. The keys of all
+people begin with "pretrain": no data set of `scing prepare --synthetic` contains any of them. Training needs torch 2.9
+or newer (Muon).
 
 Every draw is a function of seed and step: all runs see the same images in the same order, also after a stop.
 """
@@ -47,6 +48,7 @@ from scing_cli.core.encoders.initial import word_vectors
 from scing_cli.core.runtime import autocast, choose_device, choose_precision, default_workers, draw_seed, generator
 from scing_cli.core.synthetic import (
     LifelikeCamera,
+    Rendering,
     draw_cameras,
     draw_lifelike_cameras,
     draw_people,
@@ -75,7 +77,7 @@ PARTS: Mapping[str, Callable[[LifelikeCamera], LifelikeCamera]] = {
     "others": lambda camera: dataclasses.replace(camera, crowd=0.0, occluded=0.0),
 }
 """Part of the lifelike drawing -> the same camera without it."""
-LEFT_OUT = (*PARTS, "lifelike", "drawn", "identity", "jitter", "zoom", "worn")
+LEFT_OUT = (*PARTS, "lifelike", "drawn", "identity", "jitter", "zoom", "worn", "retold")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +88,7 @@ class Recipe:
         steps: Number of updates.
         batch_size: Images per step; a multiple of `GROUP * VIEWS`.
         chunk: Number of batches that are drawn together.
-        passes: How often each image is used, each time with another augmentation and in another batch.
+        passes: How often each image is used, each time with another augmentation and caption and in another batch.
         easy_chunks: Number of first chunks with look-alikes in separate batches and little occlusion.
         drawn: Share of groups in the drawn look; all others are lifelike.
         occluded: Share of images in which something hides 30-60 % of the body, after the easy chunks.
@@ -95,8 +97,8 @@ class Recipe:
         jitter: Spread of brightness, contrast, balance and strength of colours that an image gets at every use.
         zoom: Spread of the size of an image's content at every use, width and height each, as a share.
         worn: Share of images that are recorded a second time at a use: at fewer pixels, with noise and as a JPEG.
-        without: Parts that are left out: keys of `PARTS`, `lifelike`, `drawn`, `identity`, `jitter`, `zoom` or `worn`,
-            with commas.
+        without: Parts that are left out: keys of `PARTS`, `lifelike`, `drawn`, `identity`, `jitter`, `zoom`, `worn` or
+            `retold`, with commas. Without `retold`, an image has the same caption at every use.
         muon_lr: Highest learning rate of the transformers' matrices (Muon).
         adam_lr: Highest learning rate of all other parameters (AdamW). Both rates rise over `warmup` steps, then fall
             as a cosine that reaches 0 at `horizon`.
@@ -184,8 +186,12 @@ class GroupTask:
     size: tuple[int, int]
 
 
-def draw_group(task: GroupTask) -> list[tuple[bytes, str]]:
-    """Draw two images of each person of a group of look-alikes, by two cameras: RGB bytes and caption."""
+Drawn = tuple[bytes, list[str]]
+"""RGB bytes of one image, and its caption at each use."""
+
+
+def draw_group(task: GroupTask) -> list[Drawn]:
+    """Draw two images of each person of a group of look-alikes, by two cameras."""
     recipe, key = task.recipe, ("pretrain", task.recipe.seed, task.number)
     rng = np.random.default_rng(draw_seed(*key, "hidden"))
     hidden = rng.random((GROUP, VIEWS)) < (0.0 if task.easy else recipe.occluded)
@@ -201,7 +207,9 @@ def draw_group(task: GroupTask) -> list[tuple[bytes, str]]:
             else:
                 camera = lifelike_site(recipe.left_out, *site)[number]
                 seen = render_lifelike(person, camera, *of_image, occluded=covered and "others" not in recipe.left_out)
-            found.append(_decode(seen, task.size))
+            uses = 1 if "retold" in recipe.left_out else recipe.passes
+            more = [seen.told(*of_image, "use", use) for use in range(1, uses)]
+            found.append((_decode(seen, task.size), [seen.caption, *more]))
     return found
 
 
@@ -220,7 +228,7 @@ def lifelike_site(left_out: frozenset[str], *key: int | str) -> tuple[LifelikeCa
     return cameras
 
 
-def draw_some_unseen(task: tuple[int, int, int, tuple[int, int]]) -> list[tuple[bytes, str]]:
+def draw_some_unseen(task: tuple[int, int, int, tuple[int, int]]) -> list[Drawn]:
     """Draw one image of each test person in `range(first, last)`, for a task (first, last, step, size).
 
     Training never sees these people. A step of `GROUP` takes one person of each group of look-alikes.
@@ -229,25 +237,30 @@ def draw_some_unseen(task: tuple[int, int, int, tuple[int, int]]) -> list[tuple[
     first, last, step, size = task
     cameras = draw_cameras(8, *key)
     people = draw_people(last * step, *key)[::step]
-    rows = range(first, last)
-    return [_decode(render_view(people[row], cameras[row % 8], *key, row), size) for row in rows]
+    seen = (render_view(people[row], cameras[row % 8], *key, row) for row in range(first, last))
+    return [(_decode(one, size), [one.caption]) for one in seen]
 
 
-def _decode(rendering, size: tuple[int, int]) -> tuple[bytes, str]:
+def _decode(rendering: Rendering, size: tuple[int, int]) -> bytes:
     image = Image.open(io.BytesIO(rendering.jpeg)).convert("RGB")
-    return image.resize(size[::-1], Image.Resampling.BICUBIC).tobytes(), rendering.caption
+    return image.resize(size[::-1], Image.Resampling.BICUBIC).tobytes()
 
 
-def as_pairs(drawn: list[tuple[bytes, str]], size: tuple[int, int]) -> Pairs:
-    """Turn drawn images and captions into tensors."""
+def as_pairs(drawn: list[Drawn], size: tuple[int, int]) -> list[Pairs]:
+    """Turn drawn images and captions into tensors: for each use, the same pixels with the captions of this use."""
     height, width = size
-    pixels = np.frombuffer(b"".join(image for image, _ in drawn), np.uint8).reshape(len(drawn), height, width, 3)
-    texts = [tokenize(caption) for _, caption in drawn]
+    flat = np.frombuffer(b"".join(image for image, _ in drawn), np.uint8).reshape(len(drawn), height, width, 3)
+    pixels = torch.from_numpy(flat.transpose(0, 3, 1, 2).copy())
+    return [Pairs(pixels, *_as_ids(list(captions))) for captions in zip(*(told for _, told in drawn), strict=True)]
+
+
+def _as_ids(captions: list[str]) -> tuple[Tensor, Tensor]:
+    texts = [tokenize(caption) for caption in captions]
     ends = torch.tensor([len(text) - 1 for text in texts])
     ids = torch.zeros(len(texts), int(ends.max()) + 1, dtype=torch.long)
     for row, text in enumerate(texts):
         ids[row, : len(text)] = torch.tensor(text)
-    return Pairs(torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()), ids, ends)
+    return ids, ends
 
 
 def jittered(pixels: Tensor, spread: float, *key: int | str) -> Tensor:
@@ -318,16 +331,16 @@ class Painter:
         self.recipe, self.size = recipe, size
         os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # of the processes that start from here on
         self.pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_give_way)
-        self.waiting: dict[int, Iterator[list[tuple[bytes, str]]]] = {}
+        self.waiting: dict[int, Iterator[list[Drawn]]] = {}
 
-    def chunk(self, number: int) -> Pairs:
-        """Return one chunk, in the order of its groups, and start to draw the next one."""
+    def chunk(self, number: int) -> list[Pairs]:
+        """Return one chunk for each use of it, in the order of its groups, and start to draw the next one."""
         for each in (number, number + 1):
             if each not in self.waiting and each * self.recipe.steps_per_chunk < self.recipe.steps:
                 self.waiting[each] = self._begin(each)
         return as_pairs([pair for group in self.waiting.pop(number) for pair in group], self.size)
 
-    def _begin(self, number: int) -> Iterator[list[tuple[bytes, str]]]:
+    def _begin(self, number: int) -> Iterator[list[Drawn]]:
         count = self.recipe.chunk * self.recipe.groups
         easy = number < self.recipe.easy_chunks
         tasks = [GroupTask(self.recipe, number * count + group, easy, self.size) for group in range(count)]
@@ -340,7 +353,7 @@ class Painter:
     def unseen(self, count: int, step: int) -> Pairs:
         """Return `count` test people, one of every `step`."""
         tasks = [(first, min(first + 64, count), step, self.size) for first in range(0, count, 64)]
-        return as_pairs([pair for some in self.pool.map(draw_some_unseen, tasks) for pair in some], self.size)
+        return as_pairs([pair for some in self.pool.map(draw_some_unseen, tasks) for pair in some], self.size)[0]
 
 
 def _give_way() -> None:
@@ -477,7 +490,7 @@ def train(recipe: Recipe, given: argparse.Namespace, model: TinyClip, painter: P
         if chunk is None or needed != number:
             number, chunk = needed, painter.chunk(needed)
         rows = _rows(recipe, number, within)
-        some = chunk.take(rows)
+        some = chunk[within // recipe.chunk % len(chunk)].take(rows)
         seen = some.pixels.to(device)
         if "jitter" not in recipe.left_out:
             seen = jittered(seen, recipe.jitter, recipe.seed, "jitter", step)

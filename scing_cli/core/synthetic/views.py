@@ -38,11 +38,15 @@ class Rendering:
         jpeg: Content of the JPEG file: RGB, 64 pixels wide and 128 high in the drawn look.
         captions: Sentences about what this image shows; each has the phrases of the attributes that it names.
         hidden: Share of the person's pixels that something in front hides.
+        person: The person on it.
+        seen: What it shows of the person.
     """
 
     jpeg: bytes
     captions: tuple[Caption, ...]
     hidden: float
+    person: Person
+    seen: Seen
 
     @property
     def caption(self) -> str:
@@ -53,6 +57,10 @@ class Rendering:
     def named(self) -> tuple[str, ...]:
         """The phrases of the attributes that the first caption names; at least three."""
         return self.captions[0].named
+
+    def told(self, *key: int | str) -> str:
+        """Return another caption of this image: the key decides which visible attributes it names, and its words."""
+        return write_captions(self.person, self.seen, *key)[0].text
 
 
 def render(person: Person, camera: Camera, *key: int | str) -> tuple[Image.Image, str]:
@@ -84,7 +92,7 @@ def render_view(
     canvas, pose, hidden = _compose(person, camera, key, occluded=occluded)
     seen = Seen(count_parts(canvas), pose.yaw, camera.clarity)
     captions = write_captions(person, seen, *key, wording=wording)
-    return Rendering(_record(canvas, camera, dice(*key, "light")), captions, hidden)
+    return Rendering(_record(canvas, camera, dice(*key, "light")), captions, hidden, person, seen)
 
 
 def render_spectrum(person: Person, camera: Camera, *key: int | str, occluded: bool = False) -> bytes:

@@ -184,8 +184,10 @@ def render_lifelike(
         cover_some(canvas, thing, *key, "thing")
     hidden = 1 - int(shown(canvas).sum()) / max(1, int(body.sum()))
     clarity = camera.sensor.contrast * (1 - camera.sensor.lift)
-    captions = write_captions(person, Seen(count_parts(canvas), figure.posture.yaw, clarity), *key, wording=wording)
-    return Rendering(record(canvas.picture, camera.sensor, figure.standing.stretch, light), captions, hidden)
+    told = Seen(count_parts(canvas), figure.posture.yaw, clarity)
+    captions = write_captions(person, told, *key, wording=wording)
+    jpeg = record(canvas.picture, camera.sensor, figure.standing.stretch, light)
+    return Rendering(jpeg, captions, hidden, person, told)
 
 
 def see(figure: Figure, camera: LifelikeCamera, rng: np.random.Generator) -> Sight:
