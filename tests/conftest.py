@@ -28,7 +28,12 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:  # one of the two, or started by a test: it must not start two more
         return
     given = config.option
-    usual = not given.file_or_dir and given.markexpr == "not long" and given.capture != "no" and not given.usepdb
+    usual = (
+        not given.file_or_dir
+        and given.markexpr == "not long and not milvus"
+        and given.capture != "no"
+        and not given.usepdb
+    )
     if usual and config.pluginmanager.hasplugin("xdist") and given.numprocesses is None and given.dist == "no":
         given.numprocesses, given.dist = 2, "worksteal"
     os.environ.setdefault("OMP_NUM_THREADS", "1" if getattr(given, "numprocesses", None) else "2")

@@ -11,6 +11,7 @@ import typer
 from scing_cli.commands.console import set_debug
 from scing_cli.commands.model_options import MODEL
 from scing_cli.core.layouts import LAYOUTS
+from scing_cli.core.paths import named_place
 from scing_cli.core.runtime import DEVICES, PRECISIONS
 
 MACHINE = "Machine"
@@ -151,7 +152,10 @@ Images = Annotated[
         metavar="DIR",
     ),
 ]
-IndexOutput = Annotated[Path, typer.Option("--output", "-o", help="The index to write.", metavar="FILE")]
+IndexOutput = Annotated[
+    Path,
+    typer.Option("--output", "-o", help="The index to write.", metavar="FILE|milvus://…", parser=named_place),
+]
 Append = Annotated[bool, typer.Option("--append", help="Add new and changed images to an existing index.")]
 Prune = Annotated[
     bool, typer.Option("--prune", help="Drop rows whose files are missing; without --append, embed nothing.")
@@ -179,8 +183,13 @@ IndexType = Annotated[
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing index.")]
-Index = Annotated[Path, typer.Option("--index", help="The index to search.", metavar="FILE")]
-GalleryIndexFile = Annotated[Path | None, typer.Option("--index", help="Use an index as the gallery.", metavar="FILE")]
+Index = Annotated[
+    Path, typer.Option("--index", help="The index to search.", metavar="FILE|milvus://…", parser=named_place)
+]
+GalleryIndexFile = Annotated[
+    Path | None,
+    typer.Option("--index", help="Use an index as the gallery.", metavar="FILE|milvus://…", parser=named_place),
+]
 SavedEmbeddings = Annotated[
     Path | None,
     typer.Option(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, overload
 
 from scing_cli.core.errors import DataError, SettingError, spelled
@@ -19,6 +20,8 @@ OTHER_KINDS = frozenset(
 )
 """Suffixes of files that are not CSV, in lower case."""
 StrPath = str | os.PathLike[str]
+ENGINES: Mapping[str, str] = MappingProxyType({"milvus": "scing_cli.core.index.milvus"})
+"""How the address of a gallery begins -> the module whose `place` function reads the address."""
 URL = re.compile(r"(https?|ftps?|sftp|ssh|s3|gs|hf|file|data):(?=/)", re.IGNORECASE)
 
 
@@ -52,6 +55,22 @@ def as_paths(values: StrPath | Iterable[StrPath]) -> list[Path]:
     (1, 2)
     """
     return [as_path(value) for value in ([values] if isinstance(values, str | os.PathLike) else values)]
+
+
+def engine_of(value: StrPath) -> str | None:
+    """Return the module for the address of a gallery; None for a path.
+
+    >>> engine_of("milvus://localhost/people"), engine_of("gallery.faiss")
+    ('scing_cli.core.index.milvus', None)
+    """
+    text = value if isinstance(value, str) else ""
+    scheme, found, _ = text.partition("://")
+    return ENGINES.get(scheme.lower().partition("+")[0]) if found else None
+
+
+def named_place(text: str) -> Path | str:
+    """Return the address of a gallery as text, and all else as a path: the value of an option."""
+    return text if engine_of(text) is not None else Path(text)
 
 
 def check_local(path: Path) -> Path:

@@ -2,6 +2,8 @@
 
 from scing_cli.core.index.disk import open_index_rows
 from scing_cli.core.index.gallery import GalleryIndex
+from scing_cli.core.index.gallery_places import GalleryPlace, as_file, as_place
+from scing_cli.core.index.gallery_type import Gallery
 from scing_cli.core.index.index_files import check_complete, check_writable, files_of, partial_file
 from scing_cli.core.index.index_lock import write_lock
 from scing_cli.core.index.index_stamp import Stamp, read_stamp
@@ -23,12 +25,16 @@ from scing_cli.core.paths import file_keys
 __all__ = [
     "KINDS",
     "Entry",
+    "Gallery",
     "GalleryIndex",
+    "GalleryPlace",
     "Hit",
     "Row",
     "RowFilter",
     "Rows",
     "Stamp",
+    "as_file",
+    "as_place",
     "best_of_each",
     "check_complete",
     "check_writable",

@@ -1,4 +1,4 @@
-"""The gallery index in memory: search, add, remove, write.
+"""The gallery index in files: search, add, remove, write.
 
 Q queries, N vectors, D width. Vectors are unit length, so an inner product is a cosine (Eq. 21).
 """
@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from scing_cli.core.errors import DataError, IndexFileError, SettingError
+from scing_cli.core.errors import DataError, IndexFileError
 from scing_cli.core.index.borrowed import BorrowedRows, BorrowedStore, Lender, Loan
 from scing_cli.core.index.commits import commit, parts_to_keep
-from scing_cli.core.index.comparable import check_model, check_width
+from scing_cli.core.index.comparable import check_width
 from scing_cli.core.index.disk import load
 from scing_cli.core.index.gallery_rows import GalleryRows
-from scing_cli.core.index.hits import find_hits
+from scing_cli.core.index.gallery_type import Gallery
+from scing_cli.core.index.hits import best_hits
 from scing_cli.core.index.index_files import check_name
 from scing_cli.core.index.index_lock import write_lock
 from scing_cli.core.index.index_stamp import Stamp, read_stamp
@@ -31,7 +32,7 @@ from scing_cli.core.index.store import FlatStore, Store, Vectors, check_unit
 from scing_cli.core.index.tuning import measured_recall, tune
 
 
-class GalleryIndex:
+class GalleryIndex(Gallery):
     """Unit vectors with stable int64 ids, and one row of metadata per vector. Made by `create` or `read`.
 
     What was read stays on the disk, mapped into memory; rows are read when they are asked for. Changes are kept beside
@@ -49,7 +50,6 @@ class GalleryIndex:
         self._rows = rows
         self._stamp = self._committed = stamp
         self._path = path
-        self._name = "The index" if path is None else str(path)
 
     @classmethod
     def create(
@@ -88,8 +88,13 @@ class GalleryIndex:
         cls, width: int, *, model_digest: str, model: Mapping[str, Any], descriptor: str, kind: str = FlatStore.kind
     ) -> GalleryIndex:
         """Create an index without vectors, which cannot be written before it has one; `kind` is not `auto`."""
-        stamp, store = Stamp(model_digest, model, descriptor, width, kind=kind), KINDS[kind]
-        return cls([store(store.empty(width))], GalleryRows([MemoryRows()]), stamp)
+        return cls.of(Stamp(model_digest, model, descriptor, width, kind=kind))
+
+    @classmethod
+    def of(cls, stamp: Stamp) -> GalleryIndex:
+        """Create an index without vectors that has a stamp, whose kind is not `auto`."""
+        store = KINDS[stamp.kind]
+        return cls([store(store.empty(stamp.width))], GalleryRows([MemoryRows()]), stamp)
 
     @classmethod
     def read(cls, path: Path) -> GalleryIndex:
@@ -101,14 +106,14 @@ class GalleryIndex:
         return cls(*load(path), path)
 
     @property
+    def name(self) -> str:
+        """What messages call it: the file it was read from or last written to."""
+        return "The index" if self._path is None else str(self._path)
+
+    @property
     def stamp(self) -> Stamp:
         """The index's stamp; generation and digests are those of the last write."""
         return self._stamp
-
-    @property
-    def width(self) -> int:
-        """D, the width of the vectors."""
-        return self._stamp.width
 
     @property
     def is_approximate(self) -> bool:
@@ -119,13 +124,6 @@ class GalleryIndex:
     def table(self) -> Rows:
         """The rows, which are read when they are asked for."""
         return self._rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def rows(self) -> list[Row]:
-        """Return all rows in order of ids."""
-        return list(self._rows)
 
     def vectors(self, ids: Sequence[int] | IntArray | None = None) -> Vectors:
         """Return a copy of the vectors of M ids, shape (M, D), or of all vectors in order of ids, shape (N, D)."""
@@ -144,7 +142,7 @@ class GalleryIndex:
         """
         if len(vectors) != len(entries):
             raise ValueError(f"{len(vectors)} vectors, {len(entries)} images")
-        check_width(vectors, self.width, self._name)
+        check_width(vectors, self.width, self.name)
         check_unit(vectors, [entry.path for entry in entries])
         ids = self._new_ids(len(entries))
         if ids:
@@ -219,34 +217,25 @@ class GalleryIndex:
             keep = parts_to_keep(self._parts, self._rows, self._stamp.kind) if here and not compact else 0
             stores, rows, stamp = commit(path, self._parts, self._rows, self._stamp, former=self._committed, keep=keep)
         self._parts, self._rows = Parts(stores, self.width), rows
-        self._stamp, self._committed, self._path, self._name = stamp, stamp, path, str(path)
+        self._stamp, self._committed, self._path = stamp, stamp, path
         return stamp
 
-    def search(
-        self, vectors: Vectors, k: int, *, allowed: RowFilter | None = None, each_identity_once: bool = False
+    def _find(
+        self, queries: Vectors, k: int, *, allowed: RowFilter | None, each_identity_once: bool
     ) -> list[list[Hit]]:
-        """Find the k nearest rows of each query, best first.
+        ids = self._rows.ids(allowed) if allowed else None
+        there = len(self) if ids is None else len(ids)
+        people = self._rows.people(allowed) if each_identity_once else None
 
-        Scores are computed pair by pair in float64, and equal scores are ordered by id, so the hits of a query depend
-        neither on the other queries nor on the machine.
+        def nearest(some: Vectors, reach: int) -> list[list[Hit]]:
+            found = self._parts.nearest(some, reach, ids, self._rows.removed)
+            named = self._rows.find({int(number) for _, near in found for number in near})
+            return [
+                [Hit(float(score), named[int(number)]) for score, number in zip(scores, near, strict=True)]
+                for scores, near in found
+            ]
 
-        Args:
-            vectors: Shape (Q, D), float32, unit length.
-            k: Number of rows; all rows if k is greater.
-            allowed: Which rows may be returned; None for all.
-            each_identity_once: Return the best row of each of k identities; a row without one counts as an identity.
-
-        Raises:
-            SettingError: If k is below 1.
-            IndexFileError: If the queries are not D wide.
-            DataError: If a query is not finite or not of unit length.
-        """
-        if k < 1:
-            raise SettingError(f"-k {k}: at least one row must be asked for.")
-        check_width(vectors, self.width, self._name)
-        check_unit(vectors, [f"query {i}" for i in range(len(vectors))])
-        queries = np.ascontiguousarray(vectors, dtype=np.float32)
-        return find_hits(self._parts, self._rows, queries, k, allowed=allowed, each_identity_once=each_identity_once)
+        return best_hits(nearest, queries, k, there=there, people=people)
 
     def _new_ids(self, count: int) -> range:
         """Take new ids. They are taken before anything else changes, so that an interruption never gives one twice."""
@@ -266,24 +255,6 @@ class GalleryIndex:
     def recall(self) -> float:
         """Return recall@10 compared with a flat index, with stored vectors as queries; 1 for a flat index."""
         return measured_recall(self._parts.stores[0])
-
-    def check_model(self, digest: str, *, descriptor: str, width: int, name: str) -> None:
-        """Check that a model's vectors can be compared with those of this index.
-
-        Args:
-            digest: Digest of the model's image encoder.
-            descriptor: The descriptor of the queries: `projected` or `concat`.
-            width: D of the queries.
-            name: The model's name in the message, such as `runs/market`.
-
-        Raises:
-            IndexFileError: If the index was made by another model or with another descriptor.
-        """
-        check_model(self._stamp, digest, descriptor=descriptor, width=width, name=name, index=self._name)
-
-    def _check_known(self, ids: Collection[int]) -> None:
-        if unknown := set(ids) - self._rows.find(ids).keys():
-            raise ValueError(f"no rows {sorted(unknown)}")
 
     def _check_unchanged(self, path: Path) -> None:
         """Raise if another process has changed the file since this index was read from it."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from scing_cli.core.index.memory_rows import IntArray, MemoryRows, Rows
-from scing_cli.core.index.rows import LABELS, Labels, Row, RowFilter
+from scing_cli.core.index.rows import Labels, Row, RowFilter, labelled
 
 
 class GalleryRows(Rows):
@@ -113,12 +112,7 @@ class GalleryRows(Rows):
             labels: Identity and camera by id, and the scene if it is another one too.
         """
         found = self.find(labels)
-        self.change(
-            {
-                number: row._replace(**dict[str, Any](zip(LABELS, labels[number], strict=False)))
-                for number, row in found.items()
-            }
-        )
+        self.change({number: labelled(row, labels[number]) for number, row in found.items()})
 
     def _hidden(self) -> set[int]:
         return self.removed | set(self.changed.ids().tolist())

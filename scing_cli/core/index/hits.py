@@ -5,47 +5,38 @@ Q queries, D width.
 
 from __future__ import annotations
 
-from scing_cli.core.index.gallery_rows import GalleryRows
-from scing_cli.core.index.parts import Parts
-from scing_cli.core.index.rows import Hit, RowFilter, best_of_each
-from scing_cli.core.index.store import IntArray, Vectors
+from collections.abc import Callable
+
+from scing_cli.core.index.rows import Hit, best_of_each
+from scing_cli.core.index.store import Vectors
+
+Nearest = Callable[[Vectors, int], list[list[Hit]]]
+"""Queries, shape (Q, D), and k -> each query's k best rows, best first."""
 
 
-def find_hits(
-    parts: Parts, rows: GalleryRows, queries: Vectors, k: int, *, allowed: RowFilter | None, each_identity_once: bool
-) -> list[list[Hit]]:
-    """Find the k nearest rows of each query, best first, as `GalleryIndex.search` describes it.
+def best_hits(nearest: Nearest, queries: Vectors, k: int, *, there: int, people: int | None = None) -> list[list[Hit]]:
+    """Find the k nearest rows of each query, or the best row of each of k identities, best first.
 
     Args:
-        parts: The vectors.
-        rows: One per vector.
+        nearest: The search.
         queries: Shape (Q, D), float32, unit length, contiguous.
-        k: Number of rows; all rows if k is greater.
-        allowed: Which rows may be returned; None for all.
-        each_identity_once: Return the best row of each of k identities.
+        k: Number of rows, or of identities; all if k is greater.
+        there: Number of rows that may be found.
+        people: Number of identities that they have, to return the best row of each; None to return all rows.
     """
-    ids = rows.ids(allowed) if allowed else None
-    there = len(rows) if ids is None else len(ids)
-    if not each_identity_once:
-        return _nearest(parts, rows, queries, min(k, there), ids)
-    k = min(k, rows.people(allowed))
+    if people is None:
+        return _some(nearest, queries, min(k, there))
+    k = min(k, people)
     answers: list[list[Hit]] = [[] for _ in queries]
     open_places, reach = list(range(len(queries))), k
     while open_places:  # the queries whose hits show fewer than k identities so far: fetch four times as many
         reach = min(4 * reach, there)
-        found = _nearest(parts, rows, queries[open_places], reach, ids)
+        found = _some(nearest, queries[open_places], reach)
         for place, hits in zip(open_places, found, strict=True):
             answers[place] = best_of_each(hits)[:k]
         open_places = [place for place in open_places if len(answers[place]) < k and reach < there]
     return answers
 
 
-def _nearest(parts: Parts, rows: GalleryRows, queries: Vectors, k: int, allowed: IntArray | None) -> list[list[Hit]]:
-    if k == 0 or len(queries) == 0:
-        return [[] for _ in queries]
-    found = parts.nearest(queries, k, allowed, rows.removed)
-    named = rows.find({int(number) for _, ids in found for number in ids})
-    return [
-        [Hit(float(score), named[int(number)]) for score, number in zip(scores, ids, strict=True)]
-        for scores, ids in found
-    ]
+def _some(nearest: Nearest, queries: Vectors, k: int) -> list[list[Hit]]:
+    return nearest(queries, k) if k and len(queries) else [[] for _ in queries]

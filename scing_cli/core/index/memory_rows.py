@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import abc
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,14 @@ class Rows(abc.ABC):
             allowed: The filter; None for all rows.
         """
         return Counter(getattr(row, field) for row in self if not allowed or allowed(row))
+
+    def count(self, allowed: RowFilter | None = None) -> int:
+        """Return the number of rows that pass a filter."""
+        return len(self.ids(allowed)) if allowed else len(self)
+
+    def known(self, field: str, names: Collection[str]) -> set[str]:
+        """Return those of some names that a row has in a field of text."""
+        return set(names) & self.counts(field).keys()
 
     def folders(self) -> set[str]:
         """Return the folders of all paths, each with a slash at its end."""

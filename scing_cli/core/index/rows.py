@@ -120,6 +120,11 @@ def entry_of(
     )
 
 
+def labelled(row: Row, labels: tuple[str, str] | Labels) -> Row:
+    """Return a row with other labels: identity and camera, and the scene if it is another one too."""
+    return row._replace(**dict[str, Any](zip(LABELS, labels, strict=False)))
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Hit:
     """One result of a search: the cosine score, in [-1, 1], and the row."""

@@ -16,10 +16,10 @@ from PIL import Image
 from scing_cli.core.embeddings import Vectors
 from scing_cli.core.errors import DataError, counted
 from scing_cli.core.figures import ranked_montage
-from scing_cli.core.index import GalleryIndex, Hit, Row, RowFilter, check_complete
+from scing_cli.core.index import Gallery, GalleryPlace, Hit, Row, RowFilter, as_place
 from scing_cli.core.library.loaded_model import Model, named_model
 from scing_cli.core.library.pictures_in import Pictures, as_pictures
-from scing_cli.core.paths import StrPath, as_path
+from scing_cli.core.paths import StrPath
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.spectra import Source, file_of
@@ -54,14 +54,15 @@ class Index:
     """A gallery's vectors and rows; `load_index` opens one.
 
     Args:
-        path: The `.faiss` file.
+        place: Where it is.
         opened: What it holds.
         machine: For the model that embeds queries.
         reporter: Receives progress and messages.
     """
 
-    def __init__(self, path: Path, opened: GalleryIndex, machine: Machine, reporter: Reporter) -> None:
-        self.path = path
+    def __init__(self, place: GalleryPlace, opened: Gallery, machine: Machine, reporter: Reporter) -> None:
+        self.path = place.named
+        self._place = place
         self._opened = opened
         self._machine = machine
         self._reporter = reporter
@@ -84,7 +85,7 @@ class Index:
         Raises:
             IndexFileError: If it is gone, or has changed.
         """
-        return named_model(self._opened.stamp, self.path, self._machine, self._reporter)
+        return named_model(self._opened.stamp, self._place, self._machine, self._reporter)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a record per row, in order of the ids: id, path, identity, camera, size, mtime, digest.
@@ -150,16 +151,15 @@ def load_index(path: StrPath, *, machine: Machine | None = None, reporter: Repor
     """Open an index that `embed` wrote.
 
     Args:
-        path: The `.faiss` file.
+        path: The `.faiss` file, or an address such as `milvus://host/collection`.
         machine: For the model that embeds queries; it is opened when images are searched for.
         reporter: Receives progress and messages.
 
     Raises:
         IndexFileError: If it cannot be read.
     """
-    file = as_path(path)
-    check_complete(file)
-    return Index(file, GalleryIndex.read(file), machine or Machine(), reporter)
+    place = as_place(path)
+    return Index(place, place.open(), machine or Machine(), reporter)
 
 
 def draw_hits(images: Pictures, hits: Sequence[HitRecord], *, identities: Sequence[str] = ()) -> Image.Image:

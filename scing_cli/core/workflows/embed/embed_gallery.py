@@ -10,14 +10,8 @@ from scing_cli.core.embeddings import Embedder
 from scing_cli.core.embeddings.openvino_embedder import CROPS
 from scing_cli.core.encoders.geometry import check_descriptor
 from scing_cli.core.errors import IndexFileError, SettingError
-from scing_cli.core.index import (
-    GalleryIndex,
-    check_writable,
-    choose_kind,
-    partial_file,
-    write_lock,
-)
-from scing_cli.core.paths import StrPath, as_path
+from scing_cli.core.index import Gallery, GalleryPlace, Stamp, as_place
+from scing_cli.core.paths import StrPath
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.spectra import file_of
@@ -59,7 +53,7 @@ def embed(
     Args:
         choice: Which model.
         gallery: Which images; an image that is listed twice is embedded once.
-        output: The index to write.
+        output: The index to write: the path of a file, or an address such as `milvus://host/collection`.
         append: Add new and changed images to an index of the same model, which stays locked until the end; images
             that have not changed get the labels that they have now.
         prune: With `append`: also drop all rows whose files are missing.
@@ -81,69 +75,57 @@ def embed(
         IndexFileError: If the index exists and neither `append` nor `force` is set, it was made by another model,
             another process is writing it, or the path is not writable.
     """
-    output, left_out = as_path(output), LeftOut(strict=strict)
+    place, left_out = as_place(output), LeftOut(strict=strict)
     machine = machine or Machine()
-    choose_kind(index_type, 0, 0)  # raises for an unknown name before any work
-    check_output(output, append=append, force=force)
+    place.check_kind(index_type)  # before any work
+    if compact:
+        place.check_compact()
+    check_output(place, append=append, force=force)
     check_descriptor(descriptor)
     model, listed = open_and_list(choice, gallery, reporter)
     manifest, some = listed.manifest, listed.part(0, CROPS)
     crops = Crops(some.sources(model), some.cameras)
     embedder = choose_embedder(model, machine, kind=descriptor, crops=crops, count=len(manifest), reporter=reporter)
-    lock, unlocked = write_lock(output), contextlib.nullcontext()
+    lock, unlocked = place.lock(), contextlib.nullcontext()
     # Appending changes the index that is read here, so it stays locked; a new index is locked only while it is written.
     with lock if append else unlocked:
-        base = _base(output, model, embedder, index_type) if append and output.exists() else None
+        base = _base(place, model, embedder, index_type) if append and place.exists() else None
+        unsettled = base is not None and len(base) != base.stamp.count
         gone = drop_missing(base, reporter) if base is not None and prune else 0
-        work = Work(model, embedder, output, machine, save_minutes, left_out, reporter)
+        work = Work(model, embedder, place.local, machine, save_minutes, left_out, reporter)
         with work.embedded(base, listed) as (new, committing):
             if len(left_out) >= len(manifest):
                 left_out.check_not_all([file_of(source) for source in listed.sources(model)])
             if base is not None:
                 new.warn_of_mixed_labels(base, reporter)
-            index = _joined(base, new, model, output, descriptor=descriptor, kind=index_type)
+            index = _joined(base, new, model, place, descriptor=descriptor, kind=index_type)
             with unlocked if append else lock:
                 if base is None:
-                    check_free(output, force=force)
-                if len(new) or gone or new.relabelled or (compact and index.stamp.segments):
+                    place.check_free(force=force)
+                if len(new) or gone or new.relabelled or unsettled or (compact and index.stamp.segments):
                     with committing():
-                        index.write(output, locked=True, compact=compact)
+                        place.write(index, compact=compact)
     added = len(new) - new.replaced
     skipped = len(manifest) - len(new) - len(new.relabelled) - len(left_out)
-    report_left_out(left_out.dropped(), len(manifest), reporter, target=list_beside(output))
+    report_left_out(left_out.dropped(), len(manifest), reporter, target=list_beside(place.local))
     counts = {"added": added, "replaced": new.replaced, "skipped": skipped, "removed": gone}
     counts["relabelled"] = len(new.relabelled)
-    return report_of(output, index, model.label(), passed_over=listed.passed, left_out=left_out.dropped(), **counts)
+    return report_of(place, index, model.label(), passed_over=listed.passed, left_out=left_out.dropped(), **counts)
 
 
-def check_output(output: Path, *, append: bool, force: bool) -> None:
+def check_output(place: GalleryPlace, *, append: bool, force: bool) -> None:
     """Raise before any work if the index could not be written at the end."""
     if append and force:
         raise SettingError("--append and --force were both given.", "--append adds to an index, --force replaces it.")
-    check_writable(output)
-    check_free(output, force=append or force)
+    place.check_writable()
+    place.check_free(force=append or force)
 
 
-def check_free(output: Path, *, force: bool) -> None:
-    """Raise if there is an index that is not to be replaced.
-
-    Raises:
-        IndexFileError: If it is there and `force` is not set.
-    """
-    if force or not output.exists():
-        return
-    remedy = "Add to it with --append, replace it with --force, or name another --output."
-    partial = partial_file(output)
-    if partial.exists():
-        remedy += f"\n{partial} has partial results of an interrupted embed: --append and --force use them."
-    raise IndexFileError(f"{output} is there already.", remedy)
-
-
-def _base(output: Path, model: OpenedModel, embedder: Embedder, index_type: str) -> GalleryIndex:
-    index = GalleryIndex.read(output)
+def _base(place: GalleryPlace, model: OpenedModel, embedder: Embedder, index_type: str) -> Gallery:
+    index = place.open_to_change()
     if index_type not in ("auto", index.stamp.kind):
         raise IndexFileError(
-            f"{output} is of the type {index.stamp.kind}, but --index-type is {index_type}.",
+            f"{place} is of the type {index.stamp.kind}, but --index-type is {index_type}.",
             "Leave --index-type out, or replace the index: --force.",
         )
     index.check_model(model.digest, descriptor=embedder.kind, width=embedder.width, name=model.label())
@@ -151,17 +133,13 @@ def _base(output: Path, model: OpenedModel, embedder: Embedder, index_type: str)
 
 
 def _joined(
-    base: GalleryIndex | None, new: NewRows, model: OpenedModel, output: Path, *, descriptor: str, kind: str
-) -> GalleryIndex:
+    base: Gallery | None, new: NewRows, model: OpenedModel, place: GalleryPlace, *, descriptor: str, kind: str
+) -> Gallery:
     """Return the index with the new rows, which are read when it is written."""
-    where = model.seen_from(output)
-    index = base or GalleryIndex.empty(
-        new.lender.width,
-        model_digest=model.digest,
-        model=where,
-        descriptor=descriptor,
-        kind=choose_kind(kind, len(new), new.lender.width),
-    )
+    where = model.seen_from(place.local)
+    index = base
+    if index is None:
+        index = place.create(Stamp(model.digest, where, descriptor, new.lender.width, kind=kind), len(new))
     new.add_to(index)
     index.name_model(where)  # it may have moved since the index was made
     return index

@@ -8,7 +8,7 @@ from typing import Any
 
 from scing_cli.core.datasets.dataset import Dropped
 from scing_cli.core.datasets.passed_over import PassedOver
-from scing_cli.core.index import GalleryIndex
+from scing_cli.core.index import Gallery, GalleryPlace
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,7 +16,7 @@ class EmbedReport:
     """Counts and properties of the index that `embed` wrote.
 
     Args:
-        index: The index file.
+        index: The index file, or the address of the gallery.
         added: Images that were not in the index before.
         replaced: Images whose content had changed: their former rows were removed, the new rows have new ids.
         skipped: Images that were in the index already and have not changed.
@@ -25,14 +25,14 @@ class EmbedReport:
         width: D, the width of the vectors.
         model: The model that made the vectors.
         kind: The index type.
-        recall: Recall@10 compared with a flat index; None for a flat index.
+        recall: Recall@10 compared with a flat index; None for a flat index, or where nobody measures it.
         passed_over: What was passed over in the folders of images.
         relabelled: Images that have not changed, but whose rows got another identity or camera.
         left_out: Images that cannot be read, with the reasons. If they have rows in the index, these are former ones.
         example: One of its images.
     """
 
-    index: Path
+    index: Path | str
     added: int
     replaced: int
     skipped: int
@@ -49,8 +49,8 @@ class EmbedReport:
 
 
 def report_of(
-    output: Path,
-    index: GalleryIndex,
+    place: GalleryPlace,
+    index: Gallery,
     model: str,
     passed_over: tuple[PassedOver, ...] = (),
     left_out: tuple[Dropped, ...] = (),
@@ -62,5 +62,5 @@ def report_of(
     properties: dict[str, Any] = {"width": index.width, "model": model, "kind": kind, "recall": recall, **counts}
     example = Path(next(iter(index.table)).path)
     return EmbedReport(
-        output, count=len(index), example=example, passed_over=passed_over, left_out=left_out, **properties
+        place.named, count=len(index), example=example, passed_over=passed_over, left_out=left_out, **properties
     )

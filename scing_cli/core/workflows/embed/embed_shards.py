@@ -14,8 +14,8 @@ from scing_cli.core.embeddings import Embedder
 from scing_cli.core.embeddings.openvino_embedder import CROPS
 from scing_cli.core.encoders.geometry import check_descriptor
 from scing_cli.core.errors import IndexFileError, IndexHeldError, InterruptionError, SettingError, counted
-from scing_cli.core.index import GalleryIndex, write_lock
-from scing_cli.core.paths import StrPath, as_path, as_paths
+from scing_cli.core.index import GalleryIndex, as_file, write_lock
+from scing_cli.core.paths import StrPath, as_paths
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Advance, Reporter, Silent
 from scing_cli.core.workflows.embed.embed_gallery import check_output
@@ -95,12 +95,13 @@ def embed_shards(
     """
     from scing_cli.core.artifacts.shard_schemas import MOST_SHARDS  # pydantic takes a tenth of a second to import
 
-    output, machine = as_path(output), machine or Machine()
+    place, machine = as_file(output, "--shards"), machine or Machine()
+    output = place.named
     if not 1 <= shards <= MOST_SHARDS:
         raise SettingError(f"--shards {shards}: must be at least 1 and at most {MOST_SHARDS:,}.")
     if shard is not None and not 0 <= shard < shards:
         raise SettingError(f"--shard {shard}: the {shards:,} shards have the numbers 0 to {shards - 1}.")
-    check_output(output, append=False, force=force)
+    check_output(place, append=False, force=force)
     check_descriptor(descriptor)
     folder = shards_folder(output)
     settle_merge(folder, output, reporter)

@@ -16,7 +16,7 @@ import numpy as np
 from scing_cli.core.datasets.left_out import LeftOut
 from scing_cli.core.embeddings import Embedder
 from scing_cli.core.errors import share
-from scing_cli.core.index import GalleryIndex
+from scing_cli.core.index import Gallery, GalleryIndex
 from scing_cli.core.index.memory_rows import IntArray
 from scing_cli.core.index.rows import Labels
 from scing_cli.core.runtime import Advance, Reporter, Silent
@@ -66,14 +66,14 @@ class NewRows:
             [labels for part in parts for labels in part.relabelled],
         )
 
-    def add_to(self, index: GalleryIndex) -> None:
+    def add_to(self, index: Gallery) -> None:
         """Change an index. It reads the rows when it is written."""
         index.remove(self.stale)
         for labels in self.relabelled:
             index.relabel(labels)
         index.borrow(lambda: self.lender, self.places, self.labels)
 
-    def warn_of_mixed_labels(self, base: GalleryIndex, reporter: Reporter) -> None:
+    def warn_of_mixed_labels(self, base: Gallery, reporter: Reporter) -> None:
         """Warn if images without identities are added to an index of labelled ones, or the other way round."""
         stale = [row.identity for row in base.table.find(self.stale).values()]
         rows = len(base) - len(stale)
@@ -112,7 +112,7 @@ class Work:
     reporter: Reporter
 
     @contextlib.contextmanager
-    def embedded(self, base: GalleryIndex | None, listed: Listed) -> Iterator[tuple[NewRows, Committing]]:
+    def embedded(self, base: Gallery | None, listed: Listed) -> Iterator[tuple[NewRows, Committing]]:
         """Yield the rows that are new to an index, and a context in which the index must be written.
 
         If the block ends before that, what was embedded is kept for the same command; otherwise it is removed.

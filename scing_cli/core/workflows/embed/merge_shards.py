@@ -19,11 +19,10 @@ from scing_cli.core.errors import (
     counted,
     share,
 )
-from scing_cli.core.index import check_writable, choose_kind, join, read_stamp, write_lock
-from scing_cli.core.paths import StrPath, as_path
+from scing_cli.core.index import as_file, choose_kind, join, read_stamp, write_lock
+from scing_cli.core.paths import StrPath
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
-from scing_cli.core.workflows.embed.embed_gallery import check_free
 from scing_cli.core.workflows.embed.embed_report import EmbedReport, report_of
 from scing_cli.core.workflows.embed.make_shard_plan import planning
 from scing_cli.core.workflows.embed.shard_plan import (
@@ -56,10 +55,11 @@ def merge_shards(
         IndexFileError: If a shard is missing, damaged or of another plan, or the index is there already.
         ImageError: If no image of any shard can be read.
     """
-    output = as_path(output)
+    place = as_file(output, "--merge")
+    output = place.named
     choose_kind(index_type, 0, 0)
-    check_writable(output)
-    check_free(output, force=force)
+    place.check_writable()
+    place.check_free(force=force)
     folder = shards_folder(output)
     settle_merge(folder, output, reporter)
     if not folder.is_dir():
@@ -68,7 +68,7 @@ def merge_shards(
         plan = read_plan(folder)
         if plan is None:
             raise _no_shards(output)
-        check_free(output, force=force)
+        place.check_free(force=force)
         left_out, indexes = _checked(plan)
         write_json(folder / MERGING, {"format": FORMAT, "former": _state(output)})
         try:
@@ -81,7 +81,7 @@ def merge_shards(
         report_left_out(left_out, plan.images, reporter, target=list_beside(output))
         _remove(plan, reporter)
     none = {"replaced": 0, "skipped": 0, "removed": 0}
-    return report_of(output, index, index.stamp.made_by(), (), left_out, added=len(index), **none)
+    return report_of(place, index, index.stamp.made_by(), (), left_out, added=len(index), **none)
 
 
 def settle_merge(folder: Path, output: Path, reporter: Reporter) -> None:

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 from scing_cli.core.errors import DataError, IndexFileError, counted, spelled
-from scing_cli.core.index import GalleryIndex, check_writable, write_lock
-from scing_cli.core.paths import StrPath, as_path
+from scing_cli.core.index import Gallery, as_place
+from scing_cli.core.paths import StrPath
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.embed.embed_report import EmbedReport, report_of
@@ -19,7 +19,7 @@ def keep_index(
     """Change an index without opening a model.
 
     Args:
-        index: The index.
+        index: The index: a file, or an address.
         prune: Drop the rows whose files are missing.
         compact: Write the index as two files, without the rows that were removed from it.
         reporter: Receives notes.
@@ -27,19 +27,22 @@ def keep_index(
     Raises:
         IndexFileError: If there is no such index, or it cannot be written.
     """
-    index = as_path(index)
-    check_writable(index)
-    if not index.exists():
-        raise IndexFileError(f"There is no index {index}.", f"Make one: scing embed --output {index}.")
-    with write_lock(index):
-        opened = GalleryIndex.read(index)
+    place = as_place(index)
+    if compact:
+        place.check_compact()
+    place.check_writable()
+    if not place.exists():
+        raise IndexFileError(f"There is no index {place}.", f"Make one: scing embed --output {place}.")
+    with place.lock():
+        opened = place.open_to_change()
+        unsettled = len(opened) != opened.stamp.count
         gone = drop_missing(opened, reporter) if prune else 0
-        if gone or (compact and opened.stamp.segments):
-            opened.write(index, locked=True, compact=compact)
-    return report_of(index, opened, opened.stamp.made_by(), added=0, replaced=0, skipped=len(opened), removed=gone)
+        if gone or unsettled or (compact and opened.stamp.segments):
+            place.write(opened, compact=compact)
+    return report_of(place, opened, opened.stamp.made_by(), added=0, replaced=0, skipped=len(opened), removed=gone)
 
 
-def drop_missing(index: GalleryIndex, reporter: Reporter) -> int:
+def drop_missing(index: Gallery, reporter: Reporter) -> int:
     """Remove the rows whose files are missing, of an observation all of them, and return their number.
 
     Raises:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from scing_cli.core.embeddings import Embedder
 from scing_cli.core.embeddings.text_embedder import TextEmbedder
 from scing_cli.core.errors import counted
 from scing_cli.core.evaluation import Side, own_rows
-from scing_cli.core.index import GalleryIndex, check_complete, file_keys
+from scing_cli.core.index import GalleryPlace, file_keys
 from scing_cli.core.manifest import Manifest, Sample, is_junk
 from scing_cli.core.spectra import file_of, views_of
 from scing_cli.core.workflows.evaluate.evaluation_request import Request
@@ -91,11 +90,10 @@ def _shown(side: Side, model: OpenedModel) -> set[str]:
 
 
 def _against_index(
-    model: OpenedModel, source: DataSet, index: Path, asked: Request, left_out: Mapping[str, LeftOut]
+    model: OpenedModel, source: DataSet, index: GalleryPlace, asked: Request, left_out: Mapping[str, LeftOut]
 ) -> Compared:
     split, reporter = asked.split, asked.reporter
-    check_complete(index)
-    opened = GalleryIndex.read(index)
+    opened = index.open()
     embedder = asked.embedder(model, index_descriptor(opened, index, asked.descriptor, reporter))
     gallery = indexed_side(opened, index, model, embedder, reporter)
     part = source.manifest.part(split)
@@ -130,8 +128,7 @@ def _words(model: OpenedModel, tower: TextEmbedder, manifest: Manifest, asked: R
     embedder = asked.embedder(model, "projected")
     left_out = {part: LeftOut(strict=asked.strict) for part in images.splits()}
     if asked.index is not None:
-        check_complete(asked.index)
-        pictures = indexed_side(GalleryIndex.read(asked.index), asked.index, model, embedder, reporter)
+        pictures = indexed_side(asked.index.open(), asked.index, model, embedder, reporter)
     else:
         parts = [
             cached_side(manifest, split, model, embedder, reporter, drop=asked.drop, left_out=own)

@@ -12,6 +12,7 @@ from scing_cli.core.datasets.left_out import report_left_out
 from scing_cli.core.embeddings.text_embedder import TextEmbedder
 from scing_cli.core.errors import SettingError
 from scing_cli.core.evaluation import Reranking
+from scing_cli.core.index import as_place
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.paths import StrPath, as_path, check_once
 from scing_cli.core.reporting import LIBRARY_REPORTER, Once
@@ -82,7 +83,7 @@ def evaluate(
     """
     if drop == EACH:
         raise SettingError(f"drop={EACH!r} gives several reports.", "evaluate_on returns all of them.")
-    data, index, output = as_path(data), as_path(index), as_path(output)
+    data, output = as_path(data), as_path(output)
     (report,) = evaluate_on(
         choice,
         [data],
@@ -114,7 +115,7 @@ def evaluate_on(
     queries: str = "images",
     direction: str | None = None,
     layout: str = "auto",
-    index: Path | None = None,
+    index: StrPath | None = None,
     protocol: str = "auto",
     descriptor: str = "projected",
     drop: str | None = None,
@@ -145,7 +146,7 @@ def evaluate_on(
         split=split,
         queries=queries,
         direction=direction,
-        index=index,
+        index=None if index is None else as_place(index),
         protocol=protocol,
         descriptor=descriptor,
         reranking=reranking,
@@ -233,7 +234,7 @@ def _score(model: OpenedModel, tower: TextEmbedder | None, source: DataSet, aske
         found.embedder.kind,
         whole.fingerprint(),
         split,
-        index=asked.index.name if asked.index else "",
+        index=asked.index.short if asked.index else "",
         precision=found.embedder.precision,
     )
     return write_report(

@@ -13,7 +13,7 @@ from scing_cli.core.encoders.geometry import check_descriptor
 from scing_cli.core.errors import SettingError
 from scing_cli.core.evaluation import TEXT, Reranking
 from scing_cli.core.evaluation.truth import checked_truth
-from scing_cli.core.index import check_complete, read_stamp
+from scing_cli.core.index import GalleryPlace
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.evaluate.ranked import check_cost
 from scing_cli.core.workflows.evaluate.report import check_folder
@@ -33,7 +33,7 @@ class Request:
     split: str
     queries: str
     direction: str | None
-    index: Path | None
+    index: GalleryPlace | None
     protocol: str
     descriptor: str
     reranking: Reranking | None
@@ -58,11 +58,10 @@ class Request:
         if self.output is not None:
             check_folder(self.output)
         if self.index is not None:
-            check_complete(self.index)
             self._check_index(self.index)
 
-    def _check_index(self, index: Path) -> None:
-        kind = read_stamp(index).descriptor
+    def _check_index(self, index: GalleryPlace) -> None:
+        kind = index.stamp().descriptor
         if self.direction and kind != "projected":
             raise SettingError(
                 f"{index} holds the descriptor {kind}: words are compared in the space that images and texts share.",

@@ -17,7 +17,7 @@ from scing_cli.core.datasets.passed_over import PassedOver, passed_text, report_
 from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.errors import DataError, ImageError, SettingError, counted, spelled
 from scing_cli.core.imagefile import image_size, is_folder
-from scing_cli.core.index import GalleryIndex, Hit, Rows
+from scing_cli.core.index import Gallery, Hit, Rows
 from scing_cli.core.paths import check_not_empty
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.spectra import Source, file_of
@@ -223,7 +223,7 @@ class QueryVectors:
 
 def embed_queries(
     asked: Asked,
-    index: GalleryIndex,
+    index: Gallery,
     model: OpenedModel,
     ready: Callable[[], Embedder] | None,
     *,

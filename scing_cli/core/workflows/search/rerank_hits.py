@@ -8,7 +8,7 @@ import numpy as np
 
 from scing_cli.core.embeddings import Vectors
 from scing_cli.core.errors import SettingError
-from scing_cli.core.index import GalleryIndex, Hit, RowFilter
+from scing_cli.core.index import Gallery, Hit, RowFilter
 from scing_cli.core.runtime import Reporter
 
 CANDIDATES = 200
@@ -28,7 +28,7 @@ def check_count(k: int) -> None:
 
 
 def reranked_hits(
-    index: GalleryIndex, vectors: Vectors, k: int, *, allowed: RowFilter | None = None, reporter: Reporter
+    index: Gallery, vectors: Vectors, k: int, *, allowed: RowFilter | None = None, reporter: Reporter
 ) -> list[list[Hit]]:
     """Search the index and order each query's nearest rows by k-reciprocal re-ranking.
 
@@ -57,7 +57,7 @@ def reranked_hits(
     return found
 
 
-def _in_order(index: GalleryIndex, vector: Vectors, hits: Sequence[Hit]) -> list[Hit]:
+def _in_order(index: Gallery, vector: Vectors, hits: Sequence[Hit]) -> list[Hit]:
     from scing_cli.core.evaluation import Reranking, reranked_distances
 
     if not hits:

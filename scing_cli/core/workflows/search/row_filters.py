@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterator
-from pathlib import Path
 
 from scing_cli.core.errors import SettingError, counted, spelled
-from scing_cli.core.index import RowFilter, Rows, open_index_rows
+from scing_cli.core.index import GalleryPlace, RowFilter, Rows
 from scing_cli.core.runtime import Reporter
 
 SHOWN = 20  # names listed in a message; of more, similar ones come first
@@ -29,7 +28,7 @@ def check_filters(
         SettingError: If names are missing and that is not allowed; the message says which ones the index has.
     """
     faults = list(_missing(rows, allowed))
-    if grouped and not set(rows.counts("identity")) - {""}:
+    if grouped and not rows.have("identity"):
         faults.append("--group identity: the index's rows have no identity, so that each row is a hit of its own.")
     if faults and not allow_missing:
         raise SettingError(
@@ -40,11 +39,11 @@ def check_filters(
 
 
 def check_index_filters(
-    index: Path, allowed: RowFilter, *, grouped: bool, allow_missing: bool, reporter: Reporter
+    index: GalleryPlace, allowed: RowFilter, *, grouped: bool, allow_missing: bool, reporter: Reporter
 ) -> None:
-    """Check the filters of an index file, as `check_filters` does; without any, its rows are not read."""
+    """Check the filters of an index, as `check_filters` does; without any, its rows are not read."""
     if allowed or grouped:
-        rows = open_index_rows(index)
+        rows = index.rows()
         check_filters(rows, allowed, grouped=grouped, allow_missing=allow_missing, reporter=reporter)
     elif allow_missing:
         reporter.note("--allow-missing has no effect: no filter is given.")
@@ -58,8 +57,9 @@ def _missing(rows: Rows, allowed: RowFilter) -> Iterator[str]:
         ("--exclude-identity", allowed.without_identities, "identity"),
     ):
         if names:
-            known = set(rows.counts(field)) - {""}
-            for name in sorted(names - known):
+            missing = sorted(names - rows.known(field, names - {""}))
+            known = set(rows.counts(field)) - {""} if missing else set()
+            for name in missing:
                 yield f"{option} {spelled(name)}: the index has no row of that {field}; {_known(name, known, field)}."
 
 
@@ -88,7 +88,7 @@ def report_counts(rows: Rows, k: int, allowed: RowFilter, *, once: bool, reporte
     Returns:
         The number of rows that pass the filters.
     """
-    passed = len(rows.ids(allowed)) if allowed else len(rows)
+    passed = rows.count(allowed)
     count = rows.people(allowed) if once else passed
     what = counted(count, "identity", "identities") if once else counted(count, "row")
     subject = "The filters leave" if allowed else "The index holds"

@@ -13,14 +13,14 @@ from scing_cli.core.embeddings import Vectors
 from scing_cli.core.errors import ScingError, SettingError
 from scing_cli.core.figures import check_picture
 from scing_cli.core.index import (
-    GalleryIndex,
+    Gallery,
+    GalleryPlace,
     Hit,
     RowFilter,
     Stamp,
+    as_place,
     best_of_each,
-    check_complete,
     file_keys,
-    read_stamp,
 )
 from scing_cli.core.manifest import Sample
 from scing_cli.core.paths import StrPath, as_path
@@ -99,7 +99,7 @@ def search(
 
     Args:
         photos: A file or a folder of files, or several; none for words alone, or for images of other spectra alone.
-        index: The index file.
+        index: The index: the path of a file, or an address such as `milvus://host/collection`.
         near_infrared: The near-infrared images of the same moments, as many and in the same order; without photos
             queries of their own.
         thermal: The thermal images, in the same way.
@@ -129,7 +129,7 @@ def search(
         SettingError: If a setting is not valid, a filter names what the index does not have, or no report of the model
             has a threshold for the rate.
     """
-    index, run, montage, saliency = as_path(index), as_path(run), as_path(montage), as_path(saliency)
+    place, run, montage, saliency = as_place(index), as_path(run), as_path(montage), as_path(saliency)
     machine = machine or Machine()
     if k < 1:
         raise SettingError(f"-k {k}: must be at least 1.")
@@ -138,15 +138,14 @@ def search(
     _check_pictures(montage, saliency)
     queried, passed = find_photos((photos, near_infrared, thermal), reporter)
     moved = MovedImages(Path(data)) if data is not None else None
-    check_complete(index)
-    stamp, allowed = read_stamp(index), allowed or RowFilter()
+    stamp, allowed = place.stamp(), allowed or RowFilter()
     # before the model is loaded
-    check_index_filters(index, allowed, grouped=each_identity_once, allow_missing=allow_missing, reporter=reporter)
+    check_index_filters(place, allowed, grouped=each_identity_once, allow_missing=allow_missing, reporter=reporter)
     wanted = wanted or MatchRule()
     texts = _checked_texts(texts, stamp, photos=bool(queried), rerank=rerank, wanted=wanted)
     opened_model = _model(
         stamp,
-        index,
+        place,
         run,
         file=as_path(model),
         saliency=saliency is not None,
@@ -157,13 +156,13 @@ def search(
     # The model loads in a thread while this one reads the index.
     kind, count = stamp.descriptor, len(queried)
     ready = choose_in_background(opened_model, machine, kind=kind, count=count, reporter=reporter) if queried else None
-    opened = GalleryIndex.read(index)
+    opened = place.open()
     rows = opened.table
     left = report_counts(rows, k, allowed, once=each_identity_once, reporter=reporter)
     queried = beside_gallery(queried, rows, opened_model, moved=moved, boxed=box is not None, reporter=reporter)
     left_out, asked = LeftOut(strict=strict), Asked(queried, texts, text_weight, box, join)
     embedded = embed_queries(asked, opened, opened_model, ready, left_out=left_out, reporter=reporter)
-    threshold = find_threshold(wanted, opened_model, opened.stamp, index, words=bool(texts))
+    threshold = find_threshold(wanted, opened_model, opened.stamp, place, words=bool(texts))
     hits = _hits(opened, embedded.vectors, k, allowed, once=each_identity_once, rerank=rerank, reporter=reporter)
     if threshold is not None:
         say_threshold(threshold, left, differs=_differs(join, opened_model), reporter=reporter)
@@ -196,7 +195,7 @@ def _report_left_out(left_out: LeftOut, total: int, picture: Path | None, report
 
 def _model(
     stamp: Stamp,
-    source: Path,
+    place: GalleryPlace,
     run: Path | None,
     *,
     file: Path | None,
@@ -213,16 +212,16 @@ def _model(
     elif file is not None:
         from scing_cli.core.workflows.search.moved_model import open_moved
 
-        model = open_moved(stamp, file, source=source, reporter=reporter)
+        model = open_moved(stamp, file, source=place, reporter=reporter)
     else:
-        model = reopen_model(stamp.model, stamp.model_digest, source=source, reporter=reporter)
+        model = reopen_model(stamp.model, stamp.model_digest, source=place, reporter=reporter)
     if saliency and model.engine is not None:
         raise SettingError(
             f"--saliency needs a CLIP: {model.label()} is a finished graph, which gives no gradients.",
             "Leave --saliency out; --montage draws the ranking without heat maps.",
         )
     if model.digest == stamp.model_digest:
-        find_threshold(wanted, model, stamp, source, words=words)
+        find_threshold(wanted, model, stamp, place, words=words)
     return model
 
 
@@ -238,7 +237,7 @@ def _checked_texts(texts: Sequence[str], stamp: Stamp, *, photos: bool, rerank: 
 
 
 def _hits(
-    index: GalleryIndex, vectors: Vectors, k: int, allowed: RowFilter, *, once: bool, rerank: bool, reporter: Reporter
+    index: Gallery, vectors: Vectors, k: int, allowed: RowFilter, *, once: bool, rerank: bool, reporter: Reporter
 ) -> list[list[Hit]]:
     """Return each photo's hits; with `rerank` more than k, and all rows of an identity."""
     if rerank:

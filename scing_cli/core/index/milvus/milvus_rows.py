@@ -1,0 +1,107 @@
+"""The rows of a gallery in Milvus."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from scing_cli.core.index.memory_rows import IntArray, Rows
+from scing_cli.core.index.milvus.expressions import FIELDS, among, both, passing, portions, row_of
+from scing_cli.core.index.milvus.server import STRONG, Server
+from scing_cli.core.index.rows import Row, RowFilter
+
+PAGE = 5000  # ids that are read together
+
+
+class MilvusRows(Rows):
+    """The rows of a range of ids.
+
+    Args:
+        server: The connection.
+        first: The lowest id.
+        end: The id after the highest.
+    """
+
+    def __init__(self, server: Server, first: int, end: int) -> None:
+        self._server = server
+        self._first, self._end = first, end
+        self.inside = f"id >= {first} and id < {end}"
+
+    def __len__(self) -> int:
+        return self.count()
+
+    def __iter__(self) -> Iterator[Row]:
+        """Yield the rows in order of ids."""
+        return (row_of(found) for page in self.pages(FIELDS) for found in page)
+
+    def ids(self, allowed: RowFilter | None = None) -> IntArray:
+        """Return the ids of the rows that pass a filter, ascending; all ids without one."""
+        return np.array([found["id"] for page in self.pages(["id"], passing(allowed)) for found in page], np.int64)
+
+    def find(self, ids: Iterable[int]) -> dict[int, Row]:
+        """Return the rows of those ids that are there."""
+        return {found["id"]: row_of(found) for found in self.of(sorted({int(number) for number in ids}), FIELDS)}
+
+    def count(self, allowed: RowFilter | None = None) -> int:
+        """Return the number of rows that pass a filter."""
+        return int(self._query(both(self.inside, passing(allowed)), ["count(*)"])[0]["count(*)"])
+
+    def known(self, field: str, names: Collection[str]) -> set[str]:
+        """Return those of some names that a row has in a field of text."""
+        return {name for name in names if self._any(among(field, [name]))}
+
+    def counts(self, field: str, allowed: RowFilter | None = None) -> Counter[str]:
+        """Return how many rows that pass a filter have each value of a field."""
+        pages = self.pages([field], passing(allowed))
+        return Counter(found[field] for page in pages for found in page)
+
+    def folders(self) -> set[str]:
+        """Return the folders of all paths, each with a slash at its end."""
+        return {path[: path.rfind("/") + 1] for path in self.counts("path")}
+
+    def at(self, paths: Iterable[str]) -> list[Row]:
+        """Return the rows of some paths, in order of ids."""
+        found = [
+            row_of(one)
+            for some in portions(sorted(set(paths)))
+            for one in self._query(both(self.inside, among("path", some)), FIELDS)
+        ]
+        return sorted(found, key=lambda row: row.id)
+
+    def have(self, field: str) -> bool:
+        """Return whether any row has a value of a field."""
+        return self._any(f'{field} != ""')
+
+    def observations(self) -> Iterator[Row]:
+        """Yield the rows that have images of their own for the spectra, in order of ids."""
+        return (row_of(found) for page in self.pages(FIELDS, 'views != ""') for found in page)
+
+    def of(self, ids: Sequence[int], fields: Sequence[str]) -> Iterator[Any]:
+        """Yield fields of the rows of those ids that are there, in order of ids.
+
+        Args:
+            ids: Ascending.
+            fields: The fields.
+        """
+        inside = [number for number in ids if self._first <= number < self._end]
+        for some in portions(inside):
+            yield from self._ordered(among("id", some), fields)
+
+    def pages(self, fields: Sequence[str], expression: str = "") -> Iterator[list[Any]]:
+        """Yield fields of all rows for which an expression holds, in order of ids, page by page."""
+        for start in range(self._first, self._end, PAGE):
+            within = f"id >= {start} and id < {min(start + PAGE, self._end)}"
+            yield self._ordered(both(within, expression), fields)
+
+    def _any(self, expression: str) -> bool:
+        return bool(self._query(both(self.inside, expression), ["id"], limit=1))
+
+    def _ordered(self, expression: str, fields: Sequence[str]) -> list[Any]:
+        return sorted(self._query(expression, list({"id", *fields})), key=lambda found: found["id"])
+
+    def _query(self, expression: str, fields: Sequence[str], **limit: int) -> list[Any]:
+        asked = {"output_fields": list(fields), "consistency_level": STRONG, **limit}
+        return list(self._server("query", filter=expression, **asked))

@@ -1,0 +1,91 @@
+"""Calls to Milvus, whose failures become messages."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import logging
+import os
+from typing import Any
+
+from scing_cli.core.errors import IndexFileError, one_line
+from scing_cli.core.index.milvus.address import TOKEN, Address
+
+SECONDS = 30.0  # after which a call counts as failed
+CONNECT = 10.0
+LONGEST = 300  # characters of the server's own words
+PERMISSION = ("permission deny", "privilege", "unauthenticated", "auth check failure")
+STRONG = "Strong"  # readers see all that was written before they ask
+
+
+class Server:
+    """A connection to the Milvus of an address, made at its first use.
+
+    Args:
+        address: The address.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+
+    def __call__(self, call: str, **given: Any) -> Any:
+        """Call a method of the client, with the collection's name.
+
+        Raises:
+            IndexFileError: If Milvus cannot be reached, or refuses.
+        """
+        return self.ask(call, collection_name=self.address.collection, **given)
+
+    def ask(self, call: str, **given: Any) -> Any:
+        """Call a method of the client.
+
+        Raises:
+            IndexFileError: If Milvus cannot be reached, or refuses.
+        """
+        try:
+            return getattr(self._client, call)(timeout=SECONDS, **given)
+        except IndexFileError:
+            raise
+        except Exception as error:  # the client raises its own errors, those of gRPC, and for a file any other
+            raise self._failure(error) from error
+
+    def exists(self) -> bool:
+        """Return whether the collection exists."""
+        return bool(self("has_collection"))
+
+    @functools.cached_property
+    def _client(self) -> Any:
+        pymilvus = _module("pymilvus")
+        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it prints a traceback of each refused call
+        if self.address.file is not None:
+            _module("milvus_lite", "milvus-lite")
+        given = {"db_name": self.address.database} if self.address.database else {}
+        try:
+            token = os.environ.get(TOKEN, "")
+            return pymilvus.MilvusClient(uri=self.address.uri, token=token, timeout=CONNECT, **given)
+        except Exception as error:  # as above
+            raise self._failure(error) from error
+
+    def _failure(self, error: Exception) -> IndexFileError:
+        text = one_line(Exception(getattr(error, "message", None) or error))
+        if token := os.environ.get(TOKEN):
+            for secret in filter(None, (token, token.partition(":")[2])):
+                text = text.replace(secret, "…")
+        shown = text[:LONGEST] + ("…" if len(text) > LONGEST else "")
+        if any(word in text.lower() for word in PERMISSION):
+            remedy = f"Set the token of a user who may use this collection: {TOKEN}=user:password."
+        elif self.address.file is not None:
+            remedy = "Is another process using the file? It may be used by one at a time."
+        else:
+            remedy = f"Does the server run, and is {self.address.uri} right? Then run the command again."
+        return IndexFileError(f"{self.address.text} cannot be used: {shown}", remedy)
+
+
+def _module(name: str, package: str | None = None) -> Any:
+    if importlib.util.find_spec(name) is None:
+        raise IndexFileError(
+            f"Addresses that begin with milvus:// need {package or name}, which is not installed.",
+            f"pip install 'scing-cli[milvus]'{f' {package}' if package else ''}",
+        )
+    return importlib.import_module(name)

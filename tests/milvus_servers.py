@@ -1,0 +1,111 @@
+"""A real Milvus server of the `milvus` wheel for tests, ended by its process id, and galleries to put there.
+
+One server runs at a time on a machine: the ports of its etcd are fixed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from scing_cli.core.index import Entry, GalleryIndex, Stamp, as_place
+
+MADE_BY: dict[str, Any] = {"model_digest": "a" * 64, "model": {"model": "scing-tiny"}, "descriptor": "projected"}
+NAMES = ("", 'a"b', "a'b", "a\\", "\u202ex", '"] or id > 0 or camera_key in ["', "x y")
+WIDTH = 24
+
+
+class MilvusProcess:
+    """A server with its data in a folder of its own.
+
+    Args:
+        folder: The folder.
+        guarded: Whether it asks for a user and a password.
+    """
+
+    def __init__(self, folder: Path, *, guarded: bool = False) -> None:
+        milvus = pytest.importorskip("milvus", reason="pip install milvus")
+        pytest.importorskip("pymilvus", reason="pip install 'scing-cli[milvus]'")
+        self._config = milvus.MilvusServerConfig(authorization_enabled=guarded)
+        self._server = milvus.MilvusServer(self._config)
+        self._server.set_base_dir(str(folder))
+
+    @property
+    def address(self) -> str:
+        """The beginning of its addresses."""
+        return f"milvus://127.0.0.1:{self._server.listen_port}"
+
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        return int(self._server.server_proc.pid)
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        self._server.start()
+
+    def kill(self) -> None:
+        """End it at once."""
+        process = self._server.server_proc
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            self._server.server_proc = None
+
+
+@contextlib.contextmanager
+def milvus_server(folder: Path, *, guarded: bool = False) -> Iterator[MilvusProcess]:
+    """Run a server while the block runs."""
+    server = MilvusProcess(folder, guarded=guarded)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+
+
+def unit(count, seed=0, width=WIDTH):
+    vectors = np.random.default_rng(seed).normal(size=(count, width)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def entries(count, start=0):
+    return [
+        Entry(
+            f"/d/f{number % 5}/im {NAMES[number % 7]}{number}.jpg",
+            number,
+            10**18 + number,
+            f"{number:064x}",
+            f"p{number % 90}" if number % 11 else "",
+            NAMES[number % 7],
+        )
+        for number in range(start, start + count)
+    ]
+
+
+def made(count, seed=0, width=WIDTH):
+    """Return an index in memory with equal vectors among its own."""
+    vectors = unit(count, seed, width)
+    vectors[count // 3 : count // 3 + 60] = vectors[count // 3]
+    return GalleryIndex.create(vectors, entries(count), **MADE_BY, kind="flat")
+
+
+def put(address, index):
+    """Write an index to a new collection."""
+    place = as_place(address)
+    gallery = place.create(Stamp(**MADE_BY, width=index.width), len(index))
+    gallery.borrow(lambda: index, index.table.ids())
+    place.write(gallery)
+    return place
+
+
+def found(gallery, queries, k, **options):
+    return [[(hit.score, hit.row) for hit in hits] for hits in gallery.search(queries, k, **options)]
