@@ -33,8 +33,9 @@ class MilvusProcess:
     def __init__(self, folder: Path, *, guarded: bool = False) -> None:
         milvus = pytest.importorskip("milvus", reason="pip install milvus")
         pytest.importorskip("pymilvus", reason="pip install 'scing-cli[milvus]'")
-        self._config = milvus.MilvusServerConfig(authorization_enabled=guarded)
-        self._server = milvus.MilvusServer(self._config)
+        config = milvus.MilvusServerConfig()
+        config.set("authorization_enabled", guarded)
+        self._server = milvus.MilvusServer(config)
         self._server.set_base_dir(str(folder))
 
     @property

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, overload
 
 from scing_cli.core.errors import DataError, SettingError, spelled
@@ -20,8 +19,8 @@ OTHER_KINDS = frozenset(
 )
 """Suffixes of files that are not CSV, in lower case."""
 StrPath = str | os.PathLike[str]
-ENGINES: Mapping[str, str] = MappingProxyType({"milvus": "scing_cli.core.index.milvus"})
-"""How the address of a gallery begins -> the module whose `place` function reads the address."""
+ENGINES = frozenset({"milvus"})
+"""How addresses of galleries begin; the module of this name in `core.index` has the function `place`, which reads one."""
 URL = re.compile(r"(https?|ftps?|sftp|ssh|s3|gs|hf|file|data):(?=/)", re.IGNORECASE)
 
 
@@ -58,14 +57,15 @@ def as_paths(values: StrPath | Iterable[StrPath]) -> list[Path]:
 
 
 def engine_of(value: StrPath) -> str | None:
-    """Return the module for the address of a gallery; None for a path.
+    """Return what keeps the gallery of an address; None for a path.
 
-    >>> engine_of("milvus://localhost/people"), engine_of("gallery.faiss")
-    ('scing_cli.core.index.milvus', None)
+    >>> engine_of("milvus+tls://localhost/people"), engine_of("gallery.faiss")
+    ('milvus', None)
     """
     text = value if isinstance(value, str) else ""
     scheme, found, _ = text.partition("://")
-    return ENGINES.get(scheme.lower().partition("+")[0]) if found else None
+    engine = scheme.lower().partition("+")[0]
+    return engine if found and engine in ENGINES else None
 
 
 def named_place(text: str) -> Path | str:

@@ -1,4 +1,4 @@
-"""Where a gallery is: a FAISS file, or a collection of a server. `ENGINES` in `paths.py` has a row for each server.
+"""Where a gallery is: a FAISS file, or a collection of a server. `ENGINES` in `paths.py` names the servers.
 
 A file is named by its path; all else by text such as `milvus://host:19530/people`, which no `Path` can hold.
 """
@@ -11,6 +11,7 @@ import importlib
 import os
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import cast
 
 from scing_cli.core.errors import IndexFileError, SettingError
 from scing_cli.core.index.disk import open_index_rows
@@ -188,8 +189,7 @@ class IndexFile(GalleryPlace):
 
     def write(self, gallery: Gallery, *, compact: bool = False) -> None:
         """Write the index; one rename commits all files."""
-        assert isinstance(gallery, GalleryIndex)
-        gallery.write(self._path, locked=True, compact=compact)
+        cast("GalleryIndex", gallery).write(self._path, locked=True, compact=compact)
 
 
 def as_place(value: StrPath | GalleryPlace) -> GalleryPlace:
@@ -208,7 +208,7 @@ def as_place(value: StrPath | GalleryPlace) -> GalleryPlace:
     if isinstance(value, GalleryPlace):
         return value
     if (engine := engine_of(value)) is not None:
-        place: GalleryPlace = importlib.import_module(engine).place(os.fspath(value))
+        place: GalleryPlace = importlib.import_module(f"{__package__}.{engine}").place(os.fspath(value))
         return place
     return IndexFile(as_path(value))
 

@@ -7,6 +7,7 @@ import dataclasses
 import time
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import cast
 
 from scing_cli.core.errors import IndexFileError, SettingError, counted
 from scing_cli.core.index.gallery_places import GalleryPlace
@@ -112,9 +113,9 @@ class MilvusPlace(GalleryPlace):
 
     def write(self, gallery: Gallery, *, compact: bool = False) -> None:
         """Write the changes of a gallery."""
-        assert isinstance(gallery, MilvusGallery)
-        assert not compact, "check_compact refuses"
-        gallery.write()
+        if compact:
+            self.check_compact()
+        cast("MilvusGallery", gallery).write()
 
     def _kept(self) -> Kept:
         """Return the newest stamp.

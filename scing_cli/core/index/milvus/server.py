@@ -78,7 +78,10 @@ class Server:
         elif self.address.file is not None:
             remedy = "Is another process using the file? It may be used by one at a time."
         else:
-            remedy = f"Does the server run, and is {self.address.uri} right? Then run the command again."
+            remedy = (
+                f"Does the server run at {self.address.uri}? If it asks for a user, does {TOKEN} name one? "
+                "Then run the command again."
+            )
         return IndexFileError(f"{self.address.text} cannot be used: {shown}", remedy)
 
 

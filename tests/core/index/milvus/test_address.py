@@ -55,7 +55,7 @@ def test_what_is_no_address_is_refused_with_the_forms_of_one(text):
 
 def test_a_password_in_an_address_is_refused_and_not_repeated():
     with pytest.raises(IndexFileError) as caught:
-        Address.parse("milvus://root:secret@host/people")
+        Address.parse("milvus://me:secret@host/people")
     assert "secret" not in f"{caught.value.what}{caught.value.remedy}"
     assert "SCING_MILVUS_TOKEN" in caught.value.remedy
 

@@ -28,7 +28,7 @@ def test_a_server_that_is_away_gives_one_message_and_loses_nothing(tmp_path):
             as_place(address).open()
         assert time.monotonic() - started < 120
         server.start()
-        again = as_place(address).open()
+        again = as_place(f"{server.address}/people").open()
         assert found(again, index.vectors([1]), 3) == found(index, index.vectors([1]), 3)
 
 
