@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from scing_cli.core.errors import IndexFileError
 from scing_cli.core.index import Entry, GalleryIndex, Stamp, as_place
 
 MADE_BY: dict[str, Any] = {"model_digest": "a" * 64, "model": {"model": "scing-tiny"}, "descriptor": "projected"}
@@ -51,6 +53,16 @@ class MilvusProcess:
     def start(self) -> None:
         """Start it and wait until it answers."""
         self._server.start()
+        until = time.monotonic() + 60
+        while time.monotonic() < until:  # the client of this process remembers for a while that a port was closed
+            try:
+                as_place(f"{self.address}/anything").exists()
+            except IndexFileError as error:
+                if "Fail connecting" not in error.what:
+                    return
+                time.sleep(0.5)
+            else:
+                return
 
     def kill(self) -> None:
         """End it at once."""

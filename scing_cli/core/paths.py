@@ -20,8 +20,8 @@ OTHER_KINDS = frozenset(
 """Suffixes of files that are not CSV, in lower case."""
 StrPath = str | os.PathLike[str]
 ENGINES = frozenset({"milvus"})
-"""How addresses of galleries begin; the module of this name in `core.index` has the function `place`, which reads one."""
-URL = re.compile(r"(https?|ftps?|sftp|ssh|s3|gs|hf|file|data):(?=/)", re.IGNORECASE)
+"""How addresses of galleries begin; the module of this name in `core.index` has a function `place`, which reads one."""
+URL = re.compile(r"(https?|ftps?|sftp|ssh|s3|gs|hf|file|data|milvus):(?=/)", re.IGNORECASE)
 
 
 @overload

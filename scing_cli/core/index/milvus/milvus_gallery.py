@@ -27,7 +27,7 @@ from scing_cli.core.index.store import Vectors
 from scing_cli.core.pairs import pair_scores
 
 MOST_FOUND = 16_384  # Milvus finds at most so many rows of a query
-MOST_BYTES = 64 << 20  # of vectors in one answer
+MOST_BYTES = 32 << 20  # of vectors in one answer; a server may send 64 MB
 UPLOADED = 4096  # rows that are read from their lender together
 PROBED = {"HNSW": "ef", "IVF_FLAT": "nprobe"}  # what a search may look at, where the owner chose an approximate index
 
@@ -74,7 +74,7 @@ class MilvusGallery(Gallery):
     def vectors(self, ids: Sequence[int] | IntArray | None = None) -> Vectors:
         """Return the vectors of M ids, shape (M, D), or of all vectors in order of ids, shape (N, D)."""
         if ids is None:
-            every = [found[VECTOR] for page in self._table.pages([VECTOR]) for found in page]
+            every = [found[VECTOR] for page in self._pages() for found in page]
             return np.array(every, np.float32).reshape(len(every), self.width)
         numbers = [int(number) for number in ids]
         found = {one["id"]: one[VECTOR] for one in self._table.of(sorted(set(numbers)), [VECTOR])}
@@ -206,7 +206,7 @@ class MilvusGallery(Gallery):
     def _scan(self, queries: Vectors, k: int, expression: str) -> list[list[Hit]]:
         """Compare each query with every row, for more hits, or nearer ties, than a search of Milvus returns."""
         best: list[list[tuple[float, int]]] = [[] for _ in queries]
-        for page in self._table.pages([VECTOR], expression):
+        for page in self._pages(expression):
             if not page:
                 continue
             vectors = np.array([found[VECTOR] for found in page], np.float32)
@@ -217,6 +217,10 @@ class MilvusGallery(Gallery):
                 best[number] = sorted([*best[number], *own])[:k]
         rows = self._table.find({number for own in best for _, number in own})
         return [[Hit(float(np.clip(-score, -1.0, 1.0)), rows[number]) for score, number in own] for own in best]
+
+    def _pages(self, expression: str = "") -> Iterator[list[Any]]:
+        """Yield the vectors of all rows for which an expression holds, in order of ids, page by page."""
+        return self._table.pages([VECTOR], expression, most=max(1, MOST_BYTES // (4 * self.width)))
 
     def _index_type(self) -> str:
         found = self._server("describe_index", index_name=VECTOR) or {}

@@ -90,10 +90,11 @@ class MilvusRows(Rows):
         for some in portions(inside):
             yield from self._ordered(among("id", some), fields)
 
-    def pages(self, fields: Sequence[str], expression: str = "") -> Iterator[list[Any]]:
-        """Yield fields of all rows for which an expression holds, in order of ids, page by page."""
-        for start in range(self._first, self._end, PAGE):
-            within = f"id >= {start} and id < {min(start + PAGE, self._end)}"
+    def pages(self, fields: Sequence[str], expression: str = "", *, most: int = PAGE) -> Iterator[list[Any]]:
+        """Yield fields of the rows for which an expression holds, in order of ids, in pages of `most` ids or fewer."""
+        size = min(most, PAGE)
+        for start in range(self._first, self._end, size):
+            within = f"id >= {start} and id < {min(start + size, self._end)}"
             yield self._ordered(both(within, expression), fields)
 
     def _any(self, expression: str) -> bool:

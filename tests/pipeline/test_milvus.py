@@ -1,0 +1,166 @@
+"""`embed`, `search` and `evaluate` with an address of Milvus, as a user types them, beside the same with index files."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from milvus_servers import milvus_server
+from patience import HANG
+from PIL import Image
+from pipeline.conftest import MODEL
+
+from scing_cli.core.errors import IndexFileError
+from scing_cli.core.index import as_place
+from scing_cli.core.index.milvus.server import Server
+from scing_cli.core.workflows.embed import partial_index
+from scing_cli.core.workflows.embed.embed_gallery import GalleryChoice, embed
+from scing_cli.core.workflows.shared.model import ModelChoice
+
+pytestmark = pytest.mark.milvus
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with milvus_server(tmp_path_factory.mktemp("milvus")) as running:
+        yield running
+
+
+@pytest.fixture
+def address(server, request):
+    return f"{server.address}/{request.node.name.translate(str.maketrans('[]-', '___'))}"
+
+
+@pytest.fixture
+def crops(world, here):
+    folder = here / "crops"
+    folder.mkdir()
+    for file in sorted(world.glob("*/*.jpg"))[:30]:
+        shutil.copy2(file, folder)
+    return folder
+
+
+def hits(file):
+    with file.open() as stream:
+        return list(csv.reader(stream))
+
+
+def test_all_commands_give_what_an_index_file_gives(scing, finished, world, here, address):
+    own = ("--run", finished)
+    for output in ("g.faiss", address):
+        done = scing("embed", *own, "--data", world, "--output", output, "--json")
+        assert done.code == 0, done.err
+        assert (done.json["index"], done.json["kind"], done.json["recall"]) == (str(output), "flat", None)
+    photos = sorted((world / "query").glob("*.jpg"))[:3]
+    camera = photos[0].name.split("_c")[1][0]
+    for more in ((), ("--group", "identity"), ("--exclude-camera", camera), ("--rerank",), ("--join", "mean")):
+        for name, index in (("a.csv", "g.faiss"), ("b.csv", address)):
+            done = scing("search", *photos, "--index", index, "-k", "7", "--csv", name, *more)
+            assert done.code == 0, done.err
+        assert hits(here / "a.csv") == hits(here / "b.csv")
+    theirs, ours = (
+        scing("evaluate", *own, "--data", world, "--index", index, "--json").json for index in ("g.faiss", address)
+    )
+    assert {key: theirs[key] for key in ("mAP", "rank1", "gallery")} == {
+        key: ours[key] for key in ("mAP", "rank1", "gallery")
+    }
+    assert "known: " in scing("search", photos[0], "--index", address, "--camera", "nowhere").err
+
+
+def test_a_gallery_grows_shrinks_and_is_replaced(scing, finished, crops, here, address):
+    own = ("--run", finished, "--images", crops, "--output", address)
+    files = sorted(crops.iterdir())
+    assert scing("embed", *own, "--json").json["added"] == 30
+    refused = scing("embed", *own)
+    assert refused.code == 2
+    assert f"{address} is there already." in refused.err
+    Image.new("RGB", (40, 90), "red").save(files[0])
+    files[1].unlink()
+    Image.new("RGB", (40, 90), "blue").save(crops / "new.png")
+    (crops / "broken.jpg").write_bytes(b"no image")
+    counts = scing("embed", *own, "--append", "--prune", "--json").json
+    assert [counts[name] for name in ("added", "replaced", "removed", "skipped", "count")] == [1, 1, 1, 28, 30]
+    listed = list(here.glob("*.left-out.csv"))
+    assert len(listed) == 1
+    again = scing("embed", *own, "--append", "--json").json
+    assert (again["added"], again["count"]) == (0, 30)
+    files[2].unlink()
+    assert scing("embed", "--output", address, "--prune", "--json").json["count"] == 29
+    assert scing("embed", *own, "--force", "--json").json["count"] == 29
+    assert (
+        scing("search", files[5], "--index", address, "-k", "1", "--json")
+        .json["results"][0]["hits"][0]["path"]
+        .endswith(files[5].name)
+    )
+
+
+def test_the_gallery_of_another_model_is_refused(scing, finished, crops, address):
+    assert scing("embed", "--run", finished, "--images", crops, "--output", address).code == 0
+    other = scing("embed", *MODEL, "--images", crops, "--output", address, "--append")
+    assert other.code == 2
+    assert f"{address} was made by another model" in other.err
+    photo = next(crops.iterdir())
+    wrong = scing("evaluate", *MODEL, "--data", crops.parent, "--index", address)
+    assert wrong.code == 2
+    moved = scing("search", photo, "--index", address, "--model", "elsewhere.json")
+    assert moved.code == 2
+    assert address in moved.err
+
+
+def test_what_an_address_cannot_do_is_refused_before_any_work(scing, crops, address):
+    own = ("embed", *MODEL, "--images", crops, "--output", address)
+    for more, message in (
+        (("--index-type", "hnsw"), "--index-type hnsw has no effect"),
+        (("--append", "--compact"), "Milvus compacts by itself"),
+        (("--shards", "3"), "--shards makes index files"),
+    ):
+        done = scing(*own, *more)
+        assert (done.code, done.out) == (2, "")
+        assert message in done.err
+    assert "--merge makes index files" in scing("embed", "--merge", "--output", address).err
+    assert "a password does not belong" in scing("search", "x.jpg", "--index", "milvus://me:pw@host/x").err
+
+
+def test_a_server_that_dies_amid_a_write_costs_nothing(server, finished, crops, here, monkeypatch):
+    """Runs last: the server starts again, perhaps at another port."""
+    ask, calls = Server.ask, []
+
+    def dying(self, call, **given):
+        calls.append(call)
+        if call == "upsert" and calls.count("upsert") == 2:  # the lease, then the rows
+            server.kill()
+        return ask(self, call, **given)
+
+    choice = (ModelChoice(run=finished), GalleryChoice(images=crops))
+    monkeypatch.setattr(Server, "ask", dying)
+    monkeypatch.setattr(partial_index, "WORTH", 0.0)
+    with pytest.raises(IndexFileError, match="cannot be used"):
+        embed(*choice, output=f"{server.address}/dies")
+    monkeypatch.setattr(Server, "ask", ask)
+    assert list(here.glob("dies.milvus.unfinished.*"))
+    server.start()
+    report = embed(*choice, output=f"{server.address}/dies")
+    assert (report.added, report.count) == (30, 30)
+    assert not list(here.glob("dies.milvus.unfinished.*"))
+    assert len(as_place(f"{server.address}/dies").open()) == 30
+
+
+def test_without_the_client_a_message_says_what_to_install(here):
+    code = (
+        "import importlib.util as u, sys; find = u.find_spec\n"
+        "u.find_spec = lambda name, *more: None if name == 'pymilvus' else find(name, *more)\n"
+        "from scing_cli.__main__ import main; sys.argv = ['scing', 'search', 'x.jpg', '--index', 'milvus://host/x']\n"
+        "main()"
+    )
+    (here / "x.jpg").write_bytes(b"x")
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG, env=os.environ, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert "pip install 'scing-cli[milvus]'" in done.stderr
+    assert json.dumps(done.stdout) == '""'
