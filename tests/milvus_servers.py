@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from scing_cli.core.errors import IndexFileError
-from scing_cli.core.index import Entry, GalleryIndex, Stamp, as_place
+from scing_cli.core.index import Entry, GalleryIndex, Stamp, as_location
 
 MADE_BY: dict[str, Any] = {"model_digest": "a" * 64, "model": {"model": "scing-tiny"}, "descriptor": "projected"}
 NAMES = ("", 'a"b', "a'b", "a\\", "\u202ex", '"] or id > 0 or camera_key in ["', "x y")
@@ -56,7 +56,7 @@ class MilvusProcess:
         until = time.monotonic() + 60
         while time.monotonic() < until:  # the client of this process remembers for a while that a port was closed
             try:
-                as_place(f"{self.address}/anything").exists()
+                as_location(f"{self.address}/anything").exists()
             except IndexFileError as error:
                 if "Fail connecting" not in error.what:
                     return
@@ -113,11 +113,11 @@ def made(count, seed=0, width=WIDTH):
 
 def put(address, index):
     """Write an index to a new collection."""
-    place = as_place(address)
-    gallery = place.create(Stamp(**MADE_BY, width=index.width), len(index))
+    location = as_location(address)
+    gallery = location.create(Stamp(**MADE_BY, width=index.width), len(index))
     gallery.borrow(lambda: index, index.table.ids())
-    place.write(gallery)
-    return place
+    location.write(gallery)
+    return location
 
 
 def found(gallery, queries, k, **options):

@@ -11,7 +11,7 @@ import typer
 from scing_cli.commands.console import set_debug
 from scing_cli.commands.model_options import MODEL
 from scing_cli.core.layouts import LAYOUTS
-from scing_cli.core.paths import named_place
+from scing_cli.core.paths import named_location
 from scing_cli.core.runtime import DEVICES, PRECISIONS
 
 MACHINE = "Machine"
@@ -154,7 +154,7 @@ Images = Annotated[
 ]
 IndexOutput = Annotated[
     Path,
-    typer.Option("--output", "-o", help="The index to write.", metavar="FILE|milvus://…", parser=named_place),
+    typer.Option("--output", "-o", help="The index to write.", metavar="FILE|milvus://…", parser=named_location),
 ]
 Append = Annotated[bool, typer.Option("--append", help="Add new and changed images to an existing index.")]
 Prune = Annotated[
@@ -184,11 +184,11 @@ IndexType = Annotated[
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing index.")]
 Index = Annotated[
-    Path, typer.Option("--index", help="The index to search.", metavar="FILE|milvus://…", parser=named_place)
+    Path, typer.Option("--index", help="The index to search.", metavar="FILE|milvus://…", parser=named_location)
 ]
 GalleryIndexFile = Annotated[
     Path | None,
-    typer.Option("--index", help="Use an index as the gallery.", metavar="FILE|milvus://…", parser=named_place),
+    typer.Option("--index", help="Use an index as the gallery.", metavar="FILE|milvus://…", parser=named_location),
 ]
 SavedEmbeddings = Annotated[
     Path | None,

@@ -20,8 +20,8 @@ OTHER_KINDS = frozenset(
 """Suffixes of files that are not CSV, in lower case."""
 StrPath = str | os.PathLike[str]
 ENGINES = frozenset({"milvus"})
-"""How addresses of galleries begin; the module of this name in `core.index` has a function `place`, which reads one."""
-URL = re.compile(r"(https?|ftps?|sftp|ssh|s3|gs|hf|file|data|milvus):(?=/)", re.IGNORECASE)
+"""How addresses of galleries begin. The module of such a name in `core.index` has a function `location`."""
+URL = re.compile(rf"(https?|ftps?|sftp|ssh|s3|gs|hf|file|data|{'|'.join(ENGINES)}):(?=/)", re.IGNORECASE)
 
 
 @overload
@@ -68,7 +68,7 @@ def engine_of(value: StrPath) -> str | None:
     return engine if found and engine in ENGINES else None
 
 
-def named_place(text: str) -> Path | str:
+def named_location(text: str) -> Path | str:
     """Return the address of a gallery as text, and all else as a path: the value of an option."""
     return text if engine_of(text) is not None else Path(text)
 

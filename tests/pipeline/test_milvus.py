@@ -16,7 +16,7 @@ from PIL import Image
 from pipeline.conftest import MODEL
 
 from scing_cli.core.errors import IndexFileError
-from scing_cli.core.index import as_place
+from scing_cli.core.index import as_location, partial_file
 from scing_cli.core.index.milvus.server import Server
 from scing_cli.core.workflows.embed import partial_index
 from scing_cli.core.workflows.embed.embed_gallery import GalleryChoice, embed
@@ -142,12 +142,12 @@ def test_a_server_that_dies_amid_a_write_costs_nothing(server, finished, crops, 
     with pytest.raises(IndexFileError, match="cannot be used"):
         embed(*choice, output=f"{server.address}/dies")
     monkeypatch.setattr(Server, "ask", ask)
-    assert list(here.glob("dies.milvus.unfinished.*"))
+    assert list(here.glob("dies-*.milvus.unfinished.*"))
     server.start()
     report = embed(*choice, output=f"{server.address}/dies")
     assert (report.added, report.count) == (30, 30)
-    assert not list(here.glob("dies.milvus.unfinished.*"))
-    assert len(as_place(f"{server.address}/dies").open()) == 30
+    assert not partial_file(as_location(f"{server.address}/dies").local).exists()
+    assert len(as_location(f"{server.address}/dies").open()) == 30
 
 
 def test_without_the_client_a_message_says_what_to_install(here):

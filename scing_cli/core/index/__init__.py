@@ -2,7 +2,7 @@
 
 from scing_cli.core.index.disk import open_index_rows
 from scing_cli.core.index.gallery import GalleryIndex
-from scing_cli.core.index.gallery_places import GalleryPlace, as_file, as_place
+from scing_cli.core.index.gallery_location import GalleryLocation, as_file, as_location
 from scing_cli.core.index.gallery_type import Gallery
 from scing_cli.core.index.index_files import check_complete, check_writable, files_of, partial_file
 from scing_cli.core.index.index_lock import write_lock
@@ -27,14 +27,14 @@ __all__ = [
     "Entry",
     "Gallery",
     "GalleryIndex",
-    "GalleryPlace",
+    "GalleryLocation",
     "Hit",
     "Row",
     "RowFilter",
     "Rows",
     "Stamp",
     "as_file",
-    "as_place",
+    "as_location",
     "best_of_each",
     "check_complete",
     "check_writable",

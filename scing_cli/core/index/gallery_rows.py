@@ -64,7 +64,8 @@ class GalleryRows(Rows):
 
     def have(self, field: str) -> bool:
         """Return whether any row has a value of a field."""
-        return any(table.have(field) for table in (*self.tables, self.changed)) and super().have(field)
+        some = any(table.have(field) for table in (*self.tables, self.changed))
+        return some and (not self._hidden() or super().have(field))
 
     def observations(self) -> Iterator[Row]:
         """Yield the rows that have images of their own for the spectra, in order of ids."""

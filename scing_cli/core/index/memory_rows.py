@@ -44,6 +44,11 @@ class Rows(abc.ABC):
         """
         return Counter(getattr(row, field) for row in self if not allowed or allowed(row))
 
+    def sample(self, count: int) -> list[Row]:
+        """Return about `count` rows that are spread over the gallery, or all if there are fewer."""
+        ids = self.ids()
+        return list(self.find(ids[:: max(1, len(ids) // max(1, count))]).values())
+
     def count(self, allowed: RowFilter | None = None) -> int:
         """Return the number of rows that pass a filter."""
         return len(self.ids(allowed)) if allowed else len(self)

@@ -89,7 +89,9 @@ class RowTable(Rows):
 
     def have(self, field: str) -> bool:
         """Return whether any row has a value of a field."""
-        return not self._lacks(field) and super().have(field)
+        if self._lacks(field):
+            return False
+        return bool(self._fetch(f"1 FROM rows WHERE {field} <> '' LIMIT 1", ()))
 
     def observations(self) -> Iterator[Row]:
         """Yield the rows that have images of their own for the spectra, in order of ids."""

@@ -16,7 +16,7 @@ from PIL import Image
 from scing_cli.core.embeddings import Vectors
 from scing_cli.core.errors import DataError, counted
 from scing_cli.core.figures import ranked_montage
-from scing_cli.core.index import Gallery, GalleryPlace, Hit, Row, RowFilter, as_place
+from scing_cli.core.index import Gallery, GalleryLocation, Hit, Row, RowFilter, as_location
 from scing_cli.core.library.loaded_model import Model, named_model
 from scing_cli.core.library.pictures_in import Pictures, as_pictures
 from scing_cli.core.paths import StrPath
@@ -54,21 +54,21 @@ class Index:
     """A gallery's vectors and rows; `load_index` opens one.
 
     Args:
-        place: Where it is.
+        location: Where it is.
         opened: What it holds.
         machine: For the model that embeds queries.
         reporter: Receives progress and messages.
     """
 
-    def __init__(self, place: GalleryPlace, opened: Gallery, machine: Machine, reporter: Reporter) -> None:
-        self.path = place.named
-        self._place = place
+    def __init__(self, location: GalleryLocation, opened: Gallery, machine: Machine, reporter: Reporter) -> None:
+        self.path = location.named
+        self._location = location
         self._opened = opened
         self._machine = machine
         self._reporter = reporter
 
     def __repr__(self) -> str:
-        return f"Index({str(self.path)!r}, {len(self)} rows, width={self.width})"
+        return f"Index({str(self.path)!r}, {self._opened.stamp.count} rows, width={self.width})"
 
     def __len__(self) -> int:
         return len(self._opened)
@@ -85,7 +85,7 @@ class Index:
         Raises:
             IndexFileError: If it is gone, or has changed.
         """
-        return named_model(self._opened.stamp, self._place, self._machine, self._reporter)
+        return named_model(self._opened.stamp, self._location, self._machine, self._reporter)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a record per row, in order of the ids: id, path, identity, camera, size, mtime, digest.
@@ -158,8 +158,8 @@ def load_index(path: StrPath, *, machine: Machine | None = None, reporter: Repor
     Raises:
         IndexFileError: If it cannot be read.
     """
-    place = as_place(path)
-    return Index(place, place.open(), machine or Machine(), reporter)
+    location = as_location(path)
+    return Index(location, location.open(), machine or Machine(), reporter)
 
 
 def draw_hits(images: Pictures, hits: Sequence[HitRecord], *, identities: Sequence[str] = ()) -> Image.Image:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from scing_cli.core.embeddings import Embedder, Vectors
 from scing_cli.core.errors import DataError, SettingError
-from scing_cli.core.index import GalleryPlace, Stamp, as_place
+from scing_cli.core.index import GalleryLocation, Stamp, as_location
 from scing_cli.core.library.pictures_in import Pictures, as_pictures, check_readable
 from scing_cli.core.paths import StrPath, as_path
 from scing_cli.core.reporting import LIBRARY_REPORTER
@@ -155,14 +155,14 @@ def load_model(
     if index is not None:
         if run is not None or model is not None:
             raise SettingError("Both an index and a model were named.", "Name one: index=, run= or model=.")
-        place = as_place(index)
-        return named_model(place.stamp(), place, machine or Machine(), reporter)
+        location = as_location(index)
+        return named_model(location.stamp(), location, machine or Machine(), reporter)
     name = None if model is None else os.fspath(model)
     opened = open_model(ModelChoice(run=as_path(run), model=name, pretrained=pretrained), reporter=reporter)
     return Model(opened, machine or Machine(), descriptor, reporter)
 
 
-def named_model(stamp: Stamp, source: GalleryPlace, machine: Machine, reporter: Reporter) -> Model:
+def named_model(stamp: Stamp, source: GalleryLocation, machine: Machine, reporter: Reporter) -> Model:
     """Open the model that an index names, for its descriptor.
 
     Args:

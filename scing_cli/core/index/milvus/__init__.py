@@ -1,11 +1,10 @@
 """Galleries in Milvus: one client for a server, a cluster, and a file for trying (milvus-lite).
 
 Modules, from left to right: `address -> server -> expressions -> milvus_rows -> milvus_writer -> milvus_gallery ->
-milvus_place`. A collection has the fields of `FIELDS`. Rows have ids from 0; those below 0 are for book-keeping:
-stamps, and the lease of a writer. The newest stamp says which range of ids belongs to the gallery. It is written last,
-so that rows of an unfinished write are never seen.
+milvus_location`. A collection has the vector, the fields of a row, and digests of the names that filters compare. Rows
+have ids from 0; records below 0 are the stamp, the journal and the lease of a writer.
 """
 
-from scing_cli.core.index.milvus.milvus_place import MilvusPlace, place
+from scing_cli.core.index.milvus.milvus_location import MilvusLocation, location
 
-__all__ = ["MilvusPlace", "place"]
+__all__ = ["MilvusLocation", "location"]

@@ -11,7 +11,7 @@ from scing_cli.core.errors import IndexFileError, spelled
 PORT = 19530
 FILE_SUFFIX = ".db"
 TOKEN = "SCING_MILVUS_TOKEN"  # noqa: S105
-USUAL = "gallery"  # the collection of a file, if none is named
+DEFAULT_COLLECTION = "gallery"  # the collection of a file, if none is named
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::(?P<port>\d{1,5}))?")
 FORMS = "milvus://HOST:PORT/COLLECTION, milvus://HOST:PORT/DATABASE/COLLECTION or milvus://FILE.db/COLLECTION"
@@ -51,9 +51,9 @@ class Address:
         'gallery'
         """
         scheme, _, rest = text.partition("://")
-        if "@" in rest.partition("/")[0]:
+        if "@" in rest and FILE_SUFFIX not in rest.rpartition("@")[2]:
             raise IndexFileError(
-                f"{scheme}://…@{spelled(rest.rpartition('@')[2])}: a password does not belong into an address, which "
+                f"{scheme}://…@{spelled(rest.rpartition('@')[2])}: a password does not belong in an address, which "
                 "is shown and stored.",
                 f"Set it in the environment, as {TOKEN}=user:password or {TOKEN}=token.",
             )
@@ -63,7 +63,7 @@ class Address:
         files = [number for number, part in enumerate(parts) if part.endswith(FILE_SUFFIX) and part != FILE_SUFFIX]
         if files and scheme.lower() == "milvus":
             end = files[-1] + 1
-            return cls(text, "/".join(parts[:end]), _collection(text, parts[end:] or [USUAL]))
+            return cls(text, "/".join(parts[:end]), _collection(text, parts[end:] or [DEFAULT_COLLECTION]))
         host, *inside = parts
         found = HOST.fullmatch(host)
         if found is None or int(found["port"] or PORT) > 65535:
@@ -87,4 +87,5 @@ def _collection(text: str, names: list[str]) -> str:
 
 
 def _wrong(text: str, why: str) -> IndexFileError:
-    return IndexFileError(f"{spelled(text)} is not the address of a Milvus collection: {why}.", f"Write {FORMS}.")
+    shown = text.partition("?")[0]  # what follows may be a token
+    return IndexFileError(f"{spelled(shown)} is not the address of a Milvus collection: {why}.", f"Write {FORMS}.")

@@ -1,7 +1,7 @@
 """The fields of a collection, and filters over them as Milvus's expressions.
 
 Text from outside never stands in an expression: names are compared by a digest, which has a field of its own. So no
-quote, backslash or other sign in a name can change what an expression means.
+quote, backslash or other character of a name can change what an expression means.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Value = TypeVar("Value")
 
 def key_of(text: str) -> str:
     """Return the digest by which a name is compared: 32 hexadecimal digits."""
-    return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:KEY_LENGTH]
 
 
 def entity(row: Row, vector: Any) -> dict[str, Any]:

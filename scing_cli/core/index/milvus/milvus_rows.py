@@ -14,6 +14,7 @@ from scing_cli.core.index.milvus.server import STRONG, Server
 from scing_cli.core.index.rows import Row, RowFilter
 
 PAGE = 5000  # ids that are read together
+ASKED = 20  # names that are looked for one by one; for more, all are read
 
 
 class MilvusRows(Rows):
@@ -51,7 +52,14 @@ class MilvusRows(Rows):
 
     def known(self, field: str, names: Collection[str]) -> set[str]:
         """Return those of some names that a row has in a field of text."""
+        if len(names) > ASKED:
+            return super().known(field, names)
         return {name for name in names if self._any(among(field, [name]))}
+
+    def sample(self, count: int) -> list[Row]:
+        """Return about `count` rows that are spread over the gallery, or all if there are fewer."""
+        step = max(1, (self._end - self._first) // max(1, count))
+        return list(self.find(range(self._first, self._end, step)).values())
 
     def counts(self, field: str, allowed: RowFilter | None = None) -> Counter[str]:
         """Return how many rows that pass a filter have each value of a field."""
@@ -77,6 +85,8 @@ class MilvusRows(Rows):
 
     def observations(self) -> Iterator[Row]:
         """Yield the rows that have images of their own for the spectra, in order of ids."""
+        if not self.have("views"):
+            return iter(())
         return (row_of(found) for page in self.pages(FIELDS, 'views != ""') for found in page)
 
     def of(self, ids: Sequence[int], fields: Sequence[str]) -> Iterator[Any]:

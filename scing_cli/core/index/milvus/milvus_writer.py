@@ -1,28 +1,33 @@
-"""Writes to a collection of Milvus: its fields, batches of rows, stamps, and the lease that one writer has at a time.
+"""Writes to a collection of Milvus: its fields, batches of rows, records, and the lease that one writer has at a time.
 
-Milvus has no locks and commits nothing as a whole. A writer leaves a lease in the collection and renews it with each
-batch; another one waits until it is gone, or has not changed for `PATIENCE` seconds. Rows that no stamp includes yet
-are not seen. Each write has a stamp of its own, and the newest one counts.
+Records have ids below 0. A stamp is one, and the newest counts; it says which range of ids belongs to the gallery, so
+that rows of an unfinished write are never seen. Milvus commits nothing as a whole: what changes rows that are there
+(other labels, removals) is first written down as a journal. The stamp that names the journal is the commit; whoever
+writes next carries the journal out, if its writer was killed. Milvus has no locks either: a writer renews its lease
+with each batch, and another one waits until it is gone, or has not changed for `PATIENCE` seconds.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import socket
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from scing_cli.core.artifacts.json_files import CHECKSUM, content_digest, with_checksum
-from scing_cli.core.errors import INDEX_AGAIN, IndexFileError, spelled
+from scing_cli.core.errors import IndexFileError, spelled
 from scing_cli.core.index.index_stamp import Stamp
 from scing_cli.core.index.milvus.expressions import (
+    FIELDS,
     KEY_LENGTH,
     KEYED,
     MOST_TEXT,
@@ -32,28 +37,43 @@ from scing_cli.core.index.milvus.expressions import (
     among,
     entity,
     portions,
+    row_of,
 )
+from scing_cli.core.index.milvus.milvus_rows import MilvusRows
 from scing_cli.core.index.milvus.server import STRONG, Server
-from scing_cli.core.index.rows import Row
+from scing_cli.core.index.rows import Labels, Row, labelled
 from scing_cli.core.index.store import Vectors
 
-LEASE = -1  # its id; that of a stamp is -2 - generation
-KEEPING = "views"  # the field that has the text of a stamp or a lease
+LEASE = -1  # its id; that of a stamp is -2 - generation, those of a journal are far below
+JOURNAL = -(2**62)
+RECORD = "views"  # the field that has the text of a record
+JOURNAL_BYTES = 60_000  # of one record of the journal
 MOST_BYTES = 8 << 20  # of one batch
 PATIENCE, PAUSE, SETTLE = 60.0, 1.0, 0.3  # seconds: until a lease counts as left behind, between looks, before a check
 FORMAT = 1
+Change = Labels | tuple[str, str] | None
+"""Other labels of a row; None to remove it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Kept:
-    """A stamp, and the lowest id of the gallery."""
+class StampRecord:
+    """A stamp as a collection has it.
+
+    Args:
+        stamp: The stamp.
+        first: The lowest id of the gallery.
+        journal: Records of changes that are not carried out yet; 0 once they are.
+        writer: The token of the process that wrote it.
+    """
 
     stamp: Stamp
     first: int
+    journal: int = 0
+    writer: str = ""
 
 
 class Writer:
-    """Reads and writes what a collection has besides rows.
+    """Reads and writes a collection.
 
     Args:
         server: The connection.
@@ -63,25 +83,19 @@ class Writer:
         self._server = server
         self._token = ""
 
-    def create(self, width: int) -> None:
-        """Create the collection, with an exact index."""
+    def prepare(self, width: int) -> None:
+        """Create the collection with an exact index and load it, as far as that is not done."""
         import pymilvus
 
-        kinds = pymilvus.DataType
-        schema = pymilvus.MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
-        schema.add_field("id", kinds.INT64, is_primary=True)
-        schema.add_field(VECTOR, kinds.FLOAT_VECTOR, dim=width)
-        for name in NUMBERS:
-            schema.add_field(name, kinds.INT64)
-        for name in TEXT:
-            schema.add_field(name, kinds.VARCHAR, max_length=MOST_TEXT)
-        for name in KEYED:
-            schema.add_field(f"{name}_key", kinds.VARCHAR, max_length=KEY_LENGTH)
-        index = pymilvus.MilvusClient.prepare_index_params()
-        index.add_index(VECTOR, index_type="FLAT", metric_type="IP")
-        self._server("create_collection", schema=schema, index_params=index, consistency_level=STRONG)
+        if not self._server.exists():
+            self._server("create_collection", schema=_schema(width), consistency_level=STRONG)
+        if not self._server("list_indexes"):
+            index = pymilvus.MilvusClient.prepare_index_params()
+            index.add_index(VECTOR, index_type="FLAT", metric_type="IP")
+            self._server("create_index", index_params=index)
+        self._server("load_collection")
 
-    def read(self) -> Kept | None:
+    def read(self) -> StampRecord | None:
         """Return the newest stamp; None if there is no collection, or one without a stamp.
 
         Raises:
@@ -90,37 +104,86 @@ class Writer:
         if not self._server.exists():
             return None
         self._check_own()
-        found = self._keeping(f"id < {LEASE}")
-        return _parsed(found[0][KEEPING], self._server.address.text) if found else None
+        if not self._server("list_indexes"):  # its writer was killed before it could be read
+            return None
+        found = self._records(f"id > {JOURNAL // 2} and id < {LEASE}")
+        return _parsed(found[0][RECORD], self._server.address.text) if found else None
 
-    def stamp(self, kept: Kept) -> None:
+    def write_stamp(self, record: StampRecord) -> None:
         """Write a stamp, which counts from then on, and remove the older ones."""
-        own = -2 - kept.stamp.generation
-        content = dataclasses.asdict(kept.stamp) | {"model": dict(kept.stamp.model), "first": kept.first}
-        content |= {"format": FORMAT, "metric": "inner product"}
-        self._keep(own, json.dumps(with_checksum(content), ensure_ascii=True, allow_nan=False), kept.stamp.width)
-        self._server("delete", filter=f"id > {own} and id < {LEASE}")
+        own = dataclasses.replace(record, writer=self._token)
+        number = -2 - record.stamp.generation
+        content = dataclasses.asdict(record.stamp) | {"model": dict(record.stamp.model), "first": record.first}
+        content |= {"journal": record.journal, "writer": self._token, "format": FORMAT, "metric": "inner product"}
+        text = json.dumps(with_checksum(content), ensure_ascii=True, allow_nan=False)
+        self._put_record(number, text, record.stamp.width)
+        if self.read() != own:
+            raise self._other(self._lease())
+        self._server("delete", filter=f"id > {number} and id < {LEASE}")
 
     def upsert(self, rows: Sequence[Row], vectors: Vectors) -> None:
-        """Write rows with their vectors, in batches; renews the lease before each."""
-        # several bytes for a sign of a name, and what a row is longer than its text
-        longest = max(sum(len(getattr(row, name)) for name in TEXT) for row in rows) * 2 + 400
+        """Write rows with their vectors, in batches.
+
+        Raises:
+            IndexFileError: If a name cannot be stored in Milvus, another process has taken the lease, or Milvus fails.
+        """
+        longest = max(map(_checked_size, rows)) + 400  # what a row is longer than its text
         size = max(1, MOST_BYTES // (4 * vectors.shape[1] + longest))
         for start in range(0, len(rows), size):
-            self.renew(vectors.shape[1])
+            self._renew(vectors.shape[1])
             some = zip(rows[start : start + size], vectors[start : start + size], strict=True)
             self._server("upsert", data=[entity(row, vector) for row, vector in some])
 
-    def delete(self, ids: Sequence[int]) -> None:
-        """Delete rows."""
-        for some in portions(ids):
-            self._server("delete", filter=among("id", some))
+    def write_journal(self, changes: Mapping[int, Change], width: int) -> int:
+        """Write down changes of rows that are there, and return the number of records."""
+        texts, left = [""], JOURNAL_BYTES
+        for number in sorted(changes):
+            text = f'"{number}": {json.dumps(changes[number])}'
+            if left < len(text):
+                texts, left = [*texts, ""], JOURNAL_BYTES
+            texts[-1] += f", {text}" if texts[-1] else text
+            left -= len(text) + 2
+        for record, text in enumerate(filter(None, texts)):
+            self._renew(width)
+            self._put_record(JOURNAL + record, f"{{{text}}}", width)
+        return len(texts) if changes else 0
+
+    def carry_out(self, record: StampRecord) -> StampRecord:
+        """Change the rows as the journal of the newest stamp says, and write the stamp without it.
+
+        Raises:
+            IndexFileError: If rows are there then that the stamp does not count.
+        """
+        if not record.journal:
+            return record
+        rows, width = MilvusRows(self._server, record.first, record.stamp.next_id), record.stamp.width
+        for number in range(JOURNAL, JOURNAL + record.journal):
+            found = self._records(f"id == {number}")
+            if not found:
+                raise IndexFileError(
+                    f"The journal of {self._server.address.text} is damaged: a record is missing.",
+                    "Embed the gallery again with --force.",
+                )
+            changes = {int(name): change for name, change in json.loads(found[0][RECORD]).items()}
+            labels = {name: tuple(change) for name, change in changes.items() if change is not None}
+            there = list(rows.of(sorted(labels), [*FIELDS, VECTOR]))
+            if there:
+                vectors = np.array([own[VECTOR] for own in there], np.float32)
+                self.upsert([labelled(row_of(own), labels[own["id"]]) for own in there], vectors)
+            self._delete(sorted(changes.keys() - labels.keys()), width)
+        done = dataclasses.replace(record, journal=0)
+        self.write_stamp(done)
+        return dataclasses.replace(done, writer=self._token)
 
     def delete_outside(self, first: int, end: int) -> None:
-        """Delete the rows that are in no range of ids: those of an unfinished write, or of a replaced gallery."""
+        """Delete the rows that are in no gallery: those of an unfinished write, and those of one that was replaced."""
         self._server("delete", filter=f"id >= {end}")
         if first:
             self._server("delete", filter=f"id >= 0 and id < {first}")
+
+    def delete_journal(self) -> None:
+        """Delete the records of a journal that no stamp names any more."""
+        self._server("delete", filter=f"id < {JOURNAL // 2}")
 
     @contextlib.contextmanager
     def leased(self, width: int) -> Iterator[None]:
@@ -131,24 +194,27 @@ class Writer:
         """
         self._wait()
         self._token = uuid.uuid4().hex
-        self._beat(width)
+        self._write_lease(width)
         time.sleep(SETTLE)  # two that found no lease at the same moment both left one: the later one counts
         self._check_mine()
         try:
             yield
-        finally:
-            with contextlib.suppress(IndexFileError):  # the lease is left behind, as after a kill
-                if self._lease().get("token") == self._token:
-                    self.delete([LEASE])
+        except IndexFileError:
+            raise  # Milvus may be away, and the lease stays behind, as after a kill
+        except BaseException:
+            with contextlib.suppress(IndexFileError):
+                self._release()
+            raise
+        with contextlib.suppress(IndexFileError):
+            self._release()
 
-    def renew(self, width: int) -> None:
-        """Renew the lease.
+    def _release(self) -> None:
+        if self._lease().get("token") == self._token:
+            self._server("delete", filter=f"id == {LEASE}")
 
-        Raises:
-            IndexFileError: If another process has taken it.
-        """
+    def _renew(self, width: int) -> None:
         self._check_mine()
-        self._beat(width)
+        self._write_lease(width)
 
     def _wait(self) -> None:
         seen, since = self._lease(), time.monotonic()
@@ -160,9 +226,9 @@ class Writer:
             if not now or time.monotonic() - since > PATIENCE:
                 return
 
-    def _beat(self, width: int) -> None:
-        held = {"token": self._token, "host": socket.gethostname(), "pid": os.getpid(), "beat": uuid.uuid4().hex}
-        self._keep(LEASE, json.dumps(held), width)
+    def _write_lease(self, width: int) -> None:
+        lease = {"token": self._token, "pid": os.getpid(), "turn": uuid.uuid4().hex, **_machine()}
+        self._put_record(LEASE, json.dumps(lease), width)
 
     def _check_mine(self) -> None:
         found = self._lease()
@@ -170,23 +236,28 @@ class Writer:
             raise self._other(found)
 
     def _lease(self) -> dict[str, Any]:
-        found = self._keeping(f"id == {LEASE}")
-        return dict(json.loads(found[0][KEEPING])) if found else {}
+        found = self._records(f"id == {LEASE}")
+        return dict(json.loads(found[0][RECORD])) if found else {}
 
-    def _other(self, lease: dict[str, Any]) -> IndexFileError:
+    def _other(self, lease: Mapping[str, Any]) -> IndexFileError:
         who = f" (process {lease['pid']} on {spelled(lease['host'])})" if lease else ""
         return IndexFileError(
             f"Another process is writing {self._server.address.text}{who}.",
             "Run the command again when it has ended; what was embedded is kept.",
         )
 
-    def _keep(self, number: int, text: str, width: int) -> None:
+    def _delete(self, ids: Collection[int], width: int) -> None:
+        for some in portions(sorted(ids)):
+            self._renew(width)
+            self._server("delete", filter=among("id", some))
+
+    def _put_record(self, number: int, text: str, width: int) -> None:
         row = Row(number, "", 0, 0, "", "", "", views=text)
         self._server("upsert", data=[entity(row, np.zeros(width, np.float32))])
 
-    def _keeping(self, expression: str) -> list[Any]:
-        """Return what is kept under negative ids, newest stamps first."""
-        found = self._server("query", filter=expression, output_fields=["id", KEEPING], consistency_level=STRONG)
+    def _records(self, expression: str) -> list[Any]:
+        """Return records, the newest stamps first."""
+        found = self._server("query", filter=expression, output_fields=["id", RECORD], consistency_level=STRONG)
         return sorted(found, key=lambda one: one["id"])
 
     def _check_own(self) -> None:
@@ -199,27 +270,82 @@ class Writer:
             )
 
 
-def _parsed(text: str, source: str) -> Kept:
+def _schema(width: int) -> Any:
+    import pymilvus
+
+    kinds = pymilvus.DataType
+    schema = pymilvus.MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
+    schema.add_field("id", kinds.INT64, is_primary=True)
+    schema.add_field(VECTOR, kinds.FLOAT_VECTOR, dim=width)
+    for name in NUMBERS:
+        schema.add_field(name, kinds.INT64)
+    for name in TEXT:
+        schema.add_field(name, kinds.VARCHAR, max_length=MOST_TEXT)
+    for name in KEYED:
+        schema.add_field(f"{name}_key", kinds.VARCHAR, max_length=KEY_LENGTH)
+    return schema
+
+
+def _checked_size(row: Row) -> int:
+    """Return the bytes of a row's text.
+
+    Raises:
+        IndexFileError: If a text is not Unicode, or too long.
+    """
+    total = 0
+    for name in TEXT:
+        text = getattr(row, name)
+        try:
+            size = len(text.encode())
+        except UnicodeEncodeError:
+            raise IndexFileError(
+                f"The {name} of {spelled(row.path)} is not UTF-8, which is all that Milvus stores.",
+                "Rename it, or write an index file.",
+            ) from None
+        if size > MOST_TEXT:
+            raise IndexFileError(
+                f"The {name} of {spelled(row.path)} has {size:,} bytes; Milvus stores {MOST_TEXT:,}.",
+                "Write an index file.",
+            )
+        total += size
+    return total
+
+
+def _parsed(text: str, source: str) -> StampRecord:
     from scing_cli.core.artifacts.schema_faults import find_fault  # imports pydantic
 
     try:
         content = json.loads(text)
         intact = content.pop(CHECKSUM, None) == content_digest(content)
         newer = content.pop("format") != FORMAT
-        first, _ = int(content.pop("first")), content.pop("metric")
+        first, journal, writer = int(content.pop("first")), int(content.pop("journal")), str(content.pop("writer"))
+        content.pop("metric")
         fault = "its checksum does not match" if not intact else "" if newer else find_fault("index stamp", content)
     except (ValueError, AttributeError, KeyError, TypeError):
         fault, newer = "it cannot be read", False
     if fault:
-        raise IndexFileError(f"The stamp of {source} is damaged: {fault}.", f"Embed the gallery again: {INDEX_AGAIN}")
+        raise IndexFileError(
+            f"The stamp of {source} is damaged: {fault}.", "Drop the collection, and embed the gallery again."
+        )
     if newer:
         raise IndexFileError(f"{source} was written by a newer scing.", "Install a newer scing-cli.")
-    return Kept(Stamp(**{**content, "segments": ()}), first)
+    return StampRecord(Stamp(**{**content, "segments": ()}), first, journal, writer)
 
 
-def _is_dead(lease: dict[str, Any]) -> bool:
-    """Return whether a lease is of a process of this host that is gone."""
-    if lease.get("host") != socket.gethostname() or os.name != "posix":
+@functools.cache
+def _machine() -> dict[str, str]:
+    """Return what tells this machine, and this space of process ids, from others of the same name."""
+    own = {"host": socket.gethostname()}
+    with contextlib.suppress(OSError):
+        own["boot"] = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        own["pids"] = str(Path("/proc/self/ns/pid").readlink())
+    return own
+
+
+def _is_dead(lease: Mapping[str, Any]) -> bool:
+    """Return whether a lease is of a process of this machine that is gone."""
+    own = _machine()
+    if len(own) < 3 or any(lease.get(name) != value for name, value in own.items()):
         return False
     try:
         os.kill(int(lease["pid"]), 0)

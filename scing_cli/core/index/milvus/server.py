@@ -16,6 +16,7 @@ SECONDS = 30.0  # after which a call counts as failed
 CONNECT = 10.0
 LONGEST = 300  # characters of the server's own words
 PERMISSION = ("permission deny", "privilege", "unauthenticated", "auth check failure")
+UNREACHED = (2, 14)  # codes of the client, and of gRPC, for a server that does not answer
 STRONG = "Strong"  # readers see all that was written before they ask
 
 
@@ -51,7 +52,9 @@ class Server:
             raise self._failure(error) from error
 
     def exists(self) -> bool:
-        """Return whether the collection exists."""
+        """Return whether the collection exists; a file that is not there is not made by asking."""
+        if self.address.file is not None and not self.address.file.exists():
+            return False
         return bool(self("has_collection"))
 
     @functools.cached_property
@@ -73,15 +76,18 @@ class Server:
             for secret in filter(None, (token, token.partition(":")[2])):
                 text = text.replace(secret, "…")
         shown = text[:LONGEST] + ("…" if len(text) > LONGEST else "")
-        if any(word in text.lower() for word in PERMISSION):
-            remedy = f"Set the token of a user who may use this collection: {TOKEN}=user:password."
-        elif self.address.file is not None:
-            remedy = "Is another process using the file? It may be used by one at a time."
-        else:
+        code = getattr(error, "code", None)
+        if code in UNREACHED or "deadline exceeded" in text.lower():
             remedy = (
                 f"Does the server run at {self.address.uri}? If it asks for a user, does {TOKEN} name one? "
                 "Then run the command again."
             )
+        elif any(word in text.lower() for word in PERMISSION):
+            remedy = f"Set the token of a user who may use this collection: {TOKEN}=user:password."
+        elif self.address.file is not None:
+            remedy = "Is another process using the file? It may be used by one at a time."
+        else:
+            remedy = "The log of the server may say more. Readers see the gallery as it was."
         return IndexFileError(f"{self.address.text} cannot be used: {shown}", remedy)
 
 

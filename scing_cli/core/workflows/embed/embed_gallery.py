@@ -9,8 +9,8 @@ from scing_cli.core.datasets.left_out import LeftOut, list_beside, report_left_o
 from scing_cli.core.embeddings import Embedder
 from scing_cli.core.embeddings.openvino_embedder import CROPS
 from scing_cli.core.encoders.geometry import check_descriptor
-from scing_cli.core.errors import IndexFileError, SettingError
-from scing_cli.core.index import Gallery, GalleryPlace, Stamp, as_place
+from scing_cli.core.errors import IndexFileError, SettingError, counted
+from scing_cli.core.index import Gallery, GalleryLocation, Stamp, as_location
 from scing_cli.core.paths import StrPath
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
@@ -75,71 +75,79 @@ def embed(
         IndexFileError: If the index exists and neither `append` nor `force` is set, it was made by another model,
             another process is writing it, or the path is not writable.
     """
-    place, left_out = as_place(output), LeftOut(strict=strict)
+    location, left_out = as_location(output), LeftOut(strict=strict)
     machine = machine or Machine()
-    place.check_kind(index_type)  # before any work
+    location.check_kind(index_type)  # before any work
     if compact:
-        place.check_compact()
-    check_output(place, append=append, force=force)
+        location.check_compact()
+    check_output(location, append=append, force=force)
     check_descriptor(descriptor)
     model, listed = open_and_list(choice, gallery, reporter)
     manifest, some = listed.manifest, listed.part(0, CROPS)
     crops = Crops(some.sources(model), some.cameras)
     embedder = choose_embedder(model, machine, kind=descriptor, crops=crops, count=len(manifest), reporter=reporter)
-    lock, unlocked = place.lock(), contextlib.nullcontext()
+    location.check_width(embedder.width)
+    lock, unlocked = location.lock(), contextlib.nullcontext()
     # Appending changes the index that is read here, so it stays locked; a new index is locked only while it is written.
     with lock if append else unlocked:
-        base = _base(place, model, embedder, index_type) if append and place.exists() else None
+        base = _base(location, model, embedder, index_type) if append and location.exists() else None
         unsettled = base is not None and len(base) != base.stamp.count
         gone = drop_missing(base, reporter) if base is not None and prune else 0
-        work = Work(model, embedder, place.local, machine, save_minutes, left_out, reporter)
+        work = Work(model, embedder, location.local, machine, save_minutes, left_out, reporter)
         with work.embedded(base, listed) as (new, committing):
             if len(left_out) >= len(manifest):
                 left_out.check_not_all([file_of(source) for source in listed.sources(model)])
             if base is not None:
                 new.warn_of_mixed_labels(base, reporter)
-            index = _joined(base, new, model, place, descriptor=descriptor, kind=index_type)
+                _warn_of_lost_rows(base, reporter)
+            index = _joined(base, new, model, location, descriptor=descriptor, kind=index_type)
             with unlocked if append else lock:
                 if base is None:
-                    place.check_free(force=force)
+                    location.check_free(force=force)
                 if len(new) or gone or new.relabelled or unsettled or (compact and index.stamp.segments):
-                    with committing():
-                        place.write(index, compact=compact)
+                    with committing(location.state):
+                        location.write(index, compact=compact)
     added = len(new) - new.replaced
     skipped = len(manifest) - len(new) - len(new.relabelled) - len(left_out)
-    report_left_out(left_out.dropped(), len(manifest), reporter, target=list_beside(place.local))
+    report_left_out(left_out.dropped(), len(manifest), reporter, target=list_beside(location.local))
     counts = {"added": added, "replaced": new.replaced, "skipped": skipped, "removed": gone}
     counts["relabelled"] = len(new.relabelled)
-    return report_of(place, index, model.label(), passed_over=listed.passed, left_out=left_out.dropped(), **counts)
+    return report_of(location, index, model.label(), passed_over=listed.passed, left_out=left_out.dropped(), **counts)
 
 
-def check_output(place: GalleryPlace, *, append: bool, force: bool) -> None:
+def check_output(location: GalleryLocation, *, append: bool, force: bool) -> None:
     """Raise before any work if the index could not be written at the end."""
     if append and force:
         raise SettingError("--append and --force were both given.", "--append adds to an index, --force replaces it.")
-    place.check_writable()
-    place.check_free(force=append or force)
+    location.check_writable()
+    location.check_free(force=append or force)
 
 
-def _base(place: GalleryPlace, model: OpenedModel, embedder: Embedder, index_type: str) -> Gallery:
-    index = place.open_to_change()
+def _base(location: GalleryLocation, model: OpenedModel, embedder: Embedder, index_type: str) -> Gallery:
+    index = location.open_to_change()
     if index_type not in ("auto", index.stamp.kind):
         raise IndexFileError(
-            f"{place} is of the type {index.stamp.kind}, but --index-type is {index_type}.",
+            f"{location} is of the type {index.stamp.kind}, but --index-type is {index_type}.",
             "Leave --index-type out, or replace the index: --force.",
         )
     index.check_model(model.digest, descriptor=embedder.kind, width=embedder.width, name=model.label())
     return index
 
 
+def _warn_of_lost_rows(base: Gallery, reporter: Reporter) -> None:
+    """Warn if a gallery on a server has not the rows that its stamp counts."""
+    if (lost := base.stamp.count - len(base)) > 0:
+        reporter.warn(f"Another program has removed {counted(lost, 'row')} of {base.name}.")
+
+
 def _joined(
-    base: Gallery | None, new: NewRows, model: OpenedModel, place: GalleryPlace, *, descriptor: str, kind: str
+    base: Gallery | None, new: NewRows, model: OpenedModel, location: GalleryLocation, *, descriptor: str, kind: str
 ) -> Gallery:
     """Return the index with the new rows, which are read when it is written."""
-    where = model.seen_from(place.local)
+    where = model.seen_from(location.local)
     index = base
     if index is None:
-        index = place.create(Stamp(model.digest, where, descriptor, new.lender.width, kind=kind), len(new))
+        index = location.create(Stamp(model.digest, where, descriptor, new.lender.width, kind=kind), len(new))
     new.add_to(index)
     index.name_model(where)  # it may have moved since the index was made
     return index

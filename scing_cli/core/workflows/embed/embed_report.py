@@ -8,7 +8,7 @@ from typing import Any
 
 from scing_cli.core.datasets.dataset import Dropped
 from scing_cli.core.datasets.passed_over import PassedOver
-from scing_cli.core.index import Gallery, GalleryPlace
+from scing_cli.core.index import Gallery, GalleryLocation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,7 @@ class EmbedReport:
 
 
 def report_of(
-    place: GalleryPlace,
+    location: GalleryLocation,
     index: Gallery,
     model: str,
     passed_over: tuple[PassedOver, ...] = (),
@@ -62,5 +62,5 @@ def report_of(
     properties: dict[str, Any] = {"width": index.width, "model": model, "kind": kind, "recall": recall, **counts}
     example = Path(next(iter(index.table)).path)
     return EmbedReport(
-        place.named, count=len(index), example=example, passed_over=passed_over, left_out=left_out, **properties
+        location.named, count=len(index), example=example, passed_over=passed_over, left_out=left_out, **properties
     )

@@ -14,7 +14,7 @@ from scing_cli.core.embeddings import Embedder
 from scing_cli.core.embeddings.openvino_embedder import CROPS
 from scing_cli.core.encoders.geometry import check_descriptor
 from scing_cli.core.errors import IndexFileError, IndexHeldError, InterruptionError, SettingError, counted
-from scing_cli.core.index import GalleryIndex, as_file, write_lock
+from scing_cli.core.index import GalleryIndex, as_file, as_location, write_lock
 from scing_cli.core.paths import StrPath, as_paths
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Advance, Reporter, Silent
@@ -95,13 +95,13 @@ def embed_shards(
     """
     from scing_cli.core.artifacts.shard_schemas import MOST_SHARDS  # pydantic takes a tenth of a second to import
 
-    place, machine = as_file(output, "--shards"), machine or Machine()
-    output = place.named
+    location, machine = as_file(output, "--shards"), machine or Machine()
+    output = location.named
     if not 1 <= shards <= MOST_SHARDS:
         raise SettingError(f"--shards {shards}: must be at least 1 and at most {MOST_SHARDS:,}.")
     if shard is not None and not 0 <= shard < shards:
         raise SettingError(f"--shard {shard}: the {shards:,} shards have the numbers 0 to {shards - 1}.")
-    check_output(place, append=False, force=force)
+    check_output(location, append=False, force=force)
     check_descriptor(descriptor)
     folder = shards_folder(output)
     settle_merge(folder, output, reporter)
@@ -248,7 +248,7 @@ def _make(plan: ShardPlan, number: int, work: Work) -> tuple[int, tuple[Dropped,
                     descriptor=own.embedder.kind,
                 )
                 new.add_to(index)
-                with committing():
+                with committing(as_location(target).state):
                     index.write(target, locked=True)
             plan.finish(number, len(new), left_out.dropped())
     return len(new), left_out.dropped()

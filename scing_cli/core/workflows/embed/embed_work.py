@@ -28,7 +28,7 @@ from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import OpenedModel
 
 PORTION = 1 << 15  # images
-Committing = Callable[[], contextlib.AbstractContextManager[None]]
+Committing = Callable[[Callable[[], object]], contextlib.AbstractContextManager[None]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,8 +69,7 @@ class NewRows:
     def add_to(self, index: Gallery) -> None:
         """Change an index. It reads the rows when it is written."""
         index.remove(self.stale)
-        for labels in self.relabelled:
-            index.relabel(labels)
+        index.relabel({number: own for labels in self.relabelled for number, own in labels.items()})
         index.borrow(lambda: self.lender, self.places, self.labels)
 
     def warn_of_mixed_labels(self, base: Gallery, reporter: Reporter) -> None:

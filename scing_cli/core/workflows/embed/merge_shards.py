@@ -55,11 +55,11 @@ def merge_shards(
         IndexFileError: If a shard is missing, damaged or of another plan, or the index is there already.
         ImageError: If no image of any shard can be read.
     """
-    place = as_file(output, "--merge")
-    output = place.named
+    location = as_file(output, "--merge")
+    output = location.named
     choose_kind(index_type, 0, 0)
-    place.check_writable()
-    place.check_free(force=force)
+    location.check_writable()
+    location.check_free(force=force)
     folder = shards_folder(output)
     settle_merge(folder, output, reporter)
     if not folder.is_dir():
@@ -68,7 +68,7 @@ def merge_shards(
         plan = read_plan(folder)
         if plan is None:
             raise _no_shards(output)
-        place.check_free(force=force)
+        location.check_free(force=force)
         left_out, indexes = _checked(plan)
         write_json(folder / MERGING, {"format": FORMAT, "former": _state(output)})
         try:
@@ -81,7 +81,7 @@ def merge_shards(
         report_left_out(left_out, plan.images, reporter, target=list_beside(output))
         _remove(plan, reporter)
     none = {"replaced": 0, "skipped": 0, "removed": 0}
-    return report_of(place, index, index.stamp.made_by(), (), left_out, added=len(index), **none)
+    return report_of(location, index, index.stamp.made_by(), (), left_out, added=len(index), **none)
 
 
 def settle_merge(folder: Path, output: Path, reporter: Reporter) -> None:

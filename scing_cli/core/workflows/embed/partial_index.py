@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -211,13 +211,17 @@ class PartialWriter:
             self._clear()
 
     @contextlib.contextmanager
-    def committing(self) -> Iterator[None]:
-        """Record whether the block replaces the index, even if it then raises: partial results are not needed then."""
-        before = _inode(self.partial.output)
+    def committing(self, state: Callable[[], object]) -> Iterator[None]:
+        """Record whether the block writes the index, even if it then raises: partial results are not needed then.
+
+        Args:
+            state: Returns something that a write changes; None if there is no index, or it cannot be known.
+        """
+        before = state()
         try:
             yield
         finally:
-            self._committed = _inode(self.partial.output) != before
+            self._committed = state() not in (before, None)
 
     @contextlib.contextmanager
     def _owned(self) -> Iterator[None]:
@@ -283,11 +287,3 @@ def nothing_new(output: Path) -> InterruptionError:
     partial = partial_file(output)
     kept = f"nothing new is kept, {partial} is unchanged" if partial.exists() else "nothing is kept"
     return InterruptionError(f"Interrupted; {kept}.", "Run the same command again.", number=INTERRUPTED, again=True)
-
-
-def _inode(file: Path) -> int | None:
-    """Return a file's inode, which changes when another file is renamed over it; None if there is no file."""
-    try:
-        return file.stat().st_ino
-    except OSError:
-        return None

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from scing_cli.core.errors import DataError, IndexFileError, counted, spelled
-from scing_cli.core.index import Gallery, as_place
+from scing_cli.core.index import Gallery, as_location
 from scing_cli.core.paths import StrPath
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
@@ -27,19 +27,19 @@ def keep_index(
     Raises:
         IndexFileError: If there is no such index, or it cannot be written.
     """
-    place = as_place(index)
+    location = as_location(index)
     if compact:
-        place.check_compact()
-    place.check_writable()
-    if not place.exists():
-        raise IndexFileError(f"There is no index {place}.", f"Make one: scing embed --output {place}.")
-    with place.lock():
-        opened = place.open_to_change()
+        location.check_compact()
+    location.check_writable()
+    if not location.exists():
+        raise IndexFileError(f"There is no index {location}.", f"Make one: scing embed --output {location}.")
+    with location.lock():
+        opened = location.open_to_change()
         unsettled = len(opened) != opened.stamp.count
         gone = drop_missing(opened, reporter) if prune else 0
         if gone or unsettled or (compact and opened.stamp.segments):
-            place.write(opened, compact=compact)
-    return report_of(place, opened, opened.stamp.made_by(), added=0, replaced=0, skipped=len(opened), removed=gone)
+            location.write(opened, compact=compact)
+    return report_of(location, opened, opened.stamp.made_by(), added=0, replaced=0, skipped=len(opened), removed=gone)
 
 
 def drop_missing(index: Gallery, reporter: Reporter) -> int:

@@ -15,7 +15,7 @@ from scing_cli.core.embeddings import Embedder
 from scing_cli.core.embeddings.text_embedder import TextEmbedder
 from scing_cli.core.errors import counted
 from scing_cli.core.evaluation import Side, own_rows
-from scing_cli.core.index import GalleryPlace, file_keys
+from scing_cli.core.index import GalleryLocation, file_keys
 from scing_cli.core.manifest import Manifest, Sample, is_junk
 from scing_cli.core.spectra import file_of, views_of
 from scing_cli.core.workflows.evaluate.evaluation_request import Request
@@ -90,7 +90,7 @@ def _shown(side: Side, model: OpenedModel) -> set[str]:
 
 
 def _against_index(
-    model: OpenedModel, source: DataSet, index: GalleryPlace, asked: Request, left_out: Mapping[str, LeftOut]
+    model: OpenedModel, source: DataSet, index: GalleryLocation, asked: Request, left_out: Mapping[str, LeftOut]
 ) -> Compared:
     split, reporter = asked.split, asked.reporter
     opened = index.open()

@@ -12,7 +12,7 @@ from scing_cli.core.datasets.left_out import report_left_out
 from scing_cli.core.embeddings.text_embedder import TextEmbedder
 from scing_cli.core.errors import SettingError
 from scing_cli.core.evaluation import Reranking
-from scing_cli.core.index import as_place
+from scing_cli.core.index import as_location
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.paths import StrPath, as_path, check_once
 from scing_cli.core.reporting import LIBRARY_REPORTER, Once
@@ -146,7 +146,7 @@ def evaluate_on(
         split=split,
         queries=queries,
         direction=direction,
-        index=None if index is None else as_place(index),
+        index=None if index is None else as_location(index),
         protocol=protocol,
         descriptor=descriptor,
         reranking=reranking,

@@ -13,7 +13,7 @@ from scing_cli.core.encoders.geometry import check_descriptor
 from scing_cli.core.errors import SettingError
 from scing_cli.core.evaluation import TEXT, Reranking
 from scing_cli.core.evaluation.truth import checked_truth
-from scing_cli.core.index import GalleryPlace
+from scing_cli.core.index import GalleryLocation
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.evaluate.ranked import check_cost
 from scing_cli.core.workflows.evaluate.report import check_folder
@@ -33,7 +33,7 @@ class Request:
     split: str
     queries: str
     direction: str | None
-    index: GalleryPlace | None
+    index: GalleryLocation | None
     protocol: str
     descriptor: str
     reranking: Reranking | None
@@ -60,7 +60,7 @@ class Request:
         if self.index is not None:
             self._check_index(self.index)
 
-    def _check_index(self, index: GalleryPlace) -> None:
+    def _check_index(self, index: GalleryLocation) -> None:
         kind = index.stamp().descriptor
         if self.direction and kind != "projected":
             raise SettingError(

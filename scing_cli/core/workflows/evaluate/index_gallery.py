@@ -9,13 +9,13 @@ import numpy as np
 from scing_cli.core.embeddings import Embedder
 from scing_cli.core.errors import IndexFileError, counted
 from scing_cli.core.evaluation import Side
-from scing_cli.core.index import Gallery, GalleryPlace, file_keys
+from scing_cli.core.index import Gallery, GalleryLocation, file_keys
 from scing_cli.core.manifest import is_junk
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.shared.model import OpenedModel
 
 
-def index_descriptor(index: Gallery, source: GalleryPlace, asked: str, reporter: Reporter) -> str:
+def index_descriptor(index: Gallery, source: GalleryLocation, asked: str, reporter: Reporter) -> str:
     """Return the descriptor of the queries: the index's, unless the user chose another than the usual one."""
     own = index.stamp.descriptor
     if asked != "projected" or own == asked:
@@ -25,7 +25,7 @@ def index_descriptor(index: Gallery, source: GalleryPlace, asked: str, reporter:
 
 
 def indexed_side(
-    index: Gallery, source: GalleryPlace, model: OpenedModel, embedder: Embedder, reporter: Reporter
+    index: Gallery, source: GalleryLocation, model: OpenedModel, embedder: Embedder, reporter: Reporter
 ) -> Side:
     """Return the rows of an index as gallery, without junk.
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from scing_cli.core.artifacts import REPORT_KIND, Run, read_json
 from scing_cli.core.errors import RunError, SettingError, counted, spelled
-from scing_cli.core.index import GalleryPlace, Hit, Stamp
+from scing_cli.core.index import GalleryLocation, Hit, Stamp
 from scing_cli.core.paths import paths_in_place
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.shared.model import OpenedModel
@@ -66,7 +66,7 @@ class Threshold:
 
 
 def find_threshold(
-    wanted: MatchRule, model: OpenedModel, stamp: Stamp, index: GalleryPlace, *, words: bool = False
+    wanted: MatchRule, model: OpenedModel, stamp: Stamp, index: GalleryLocation, *, words: bool = False
 ) -> Threshold | None:
     """Return the requested threshold; None if there is none.
 
@@ -99,7 +99,7 @@ def find_threshold(
 
 
 def _report(
-    wanted: MatchRule, run: Run | None, index: GalleryPlace, remedy: str, *, words: bool
+    wanted: MatchRule, run: Run | None, index: GalleryLocation, remedy: str, *, words: bool
 ) -> tuple[Path, Mapping[str, Any]]:
     if wanted.report is not None:
         file = wanted.report / "report.json" if wanted.report.is_dir() else wanted.report
@@ -122,7 +122,7 @@ def _remedy(model: OpenedModel, stamp: Stamp, *, words: bool) -> str:
     return f"Make one: scing evaluate {named}{kind} --data DIR --output report\n{then}; or name a score: --threshold."
 
 
-def _check_model(content: Mapping[str, Any], file: Path, stamp: Stamp, index: GalleryPlace, remedy: str) -> None:
+def _check_model(content: Mapping[str, Any], file: Path, stamp: Stamp, index: GalleryLocation, remedy: str) -> None:
     if content.get("model_digest") != stamp.model_digest:
         raise SettingError(f"{file} is the report of another model than the one that made {index}.", remedy)
     kind = content.get("descriptor")

@@ -8,12 +8,12 @@ from typing import Any
 
 from scing_cli.core.encoders.graph_names import is_graph_file
 from scing_cli.core.errors import SettingError, spelled
-from scing_cli.core.index import GalleryPlace, Stamp
+from scing_cli.core.index import GalleryLocation, Stamp
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.shared.model import FILES, OpenedModel, files_of_model, reopen_model
 
 
-def open_moved(stamp: Stamp, place: Path, *, source: GalleryPlace, reporter: Reporter) -> OpenedModel:
+def open_moved(stamp: Stamp, place: Path, *, source: GalleryLocation, reporter: Reporter) -> OpenedModel:
     """Open the model that made an index at another place, and check its digest.
 
     Args:
@@ -44,7 +44,7 @@ def open_moved(stamp: Stamp, place: Path, *, source: GalleryPlace, reporter: Rep
     return opened
 
 
-def _check_kind(where: Mapping[str, Any], place: Path, source: GalleryPlace) -> None:
+def _check_kind(where: Mapping[str, Any], place: Path, source: GalleryLocation) -> None:
     """Raise if an index was made by another kind of model than the place can have."""
     made_by = str(where.get("run") or where.get("model"))
     by_graph = "run" not in where and is_graph_file(made_by)

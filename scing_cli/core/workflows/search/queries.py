@@ -130,8 +130,7 @@ def hint_at_boxes(files: Sequence[Path], rows: Rows, reporter: Reporter) -> None
 
 def _some_files(rows: Rows) -> list[Path]:
     """Return the images of some rows that are spread over the gallery."""
-    ids = rows.ids()
-    return [Path(row.path) for row in rows.find(ids[:: max(len(ids) // SAMPLED, 1)]).values()]
+    return [Path(row.path) for row in rows.sample(SAMPLED)]
 
 
 def _is_scene(width: int, height: int, usual: float) -> bool:

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Collection, Iterator
 
 from scing_cli.core.errors import SettingError, counted, spelled
-from scing_cli.core.index import GalleryPlace, RowFilter, Rows
+from scing_cli.core.index import GalleryLocation, RowFilter, Rows
 from scing_cli.core.runtime import Reporter
 
 SHOWN = 20  # names listed in a message; of more, similar ones come first
@@ -39,7 +39,7 @@ def check_filters(
 
 
 def check_index_filters(
-    index: GalleryPlace, allowed: RowFilter, *, grouped: bool, allow_missing: bool, reporter: Reporter
+    index: GalleryLocation, allowed: RowFilter, *, grouped: bool, allow_missing: bool, reporter: Reporter
 ) -> None:
     """Check the filters of an index, as `check_filters` does; without any, its rows are not read."""
     if allowed or grouped:

@@ -14,11 +14,11 @@ from scing_cli.core.errors import ScingError, SettingError
 from scing_cli.core.figures import check_picture
 from scing_cli.core.index import (
     Gallery,
-    GalleryPlace,
+    GalleryLocation,
     Hit,
     RowFilter,
     Stamp,
-    as_place,
+    as_location,
     best_of_each,
     file_keys,
 )
@@ -129,7 +129,7 @@ def search(
         SettingError: If a setting is not valid, a filter names what the index does not have, or no report of the model
             has a threshold for the rate.
     """
-    place, run, montage, saliency = as_place(index), as_path(run), as_path(montage), as_path(saliency)
+    location, run, montage, saliency = as_location(index), as_path(run), as_path(montage), as_path(saliency)
     machine = machine or Machine()
     if k < 1:
         raise SettingError(f"-k {k}: must be at least 1.")
@@ -138,14 +138,14 @@ def search(
     _check_pictures(montage, saliency)
     queried, passed = find_photos((photos, near_infrared, thermal), reporter)
     moved = MovedImages(Path(data)) if data is not None else None
-    stamp, allowed = place.stamp(), allowed or RowFilter()
+    stamp, allowed = location.stamp(), allowed or RowFilter()
     # before the model is loaded
-    check_index_filters(place, allowed, grouped=each_identity_once, allow_missing=allow_missing, reporter=reporter)
+    check_index_filters(location, allowed, grouped=each_identity_once, allow_missing=allow_missing, reporter=reporter)
     wanted = wanted or MatchRule()
     texts = _checked_texts(texts, stamp, photos=bool(queried), rerank=rerank, wanted=wanted)
     opened_model = _model(
         stamp,
-        place,
+        location,
         run,
         file=as_path(model),
         saliency=saliency is not None,
@@ -156,13 +156,13 @@ def search(
     # The model loads in a thread while this one reads the index.
     kind, count = stamp.descriptor, len(queried)
     ready = choose_in_background(opened_model, machine, kind=kind, count=count, reporter=reporter) if queried else None
-    opened = place.open()
+    opened = location.open()
     rows = opened.table
     left = report_counts(rows, k, allowed, once=each_identity_once, reporter=reporter)
     queried = beside_gallery(queried, rows, opened_model, moved=moved, boxed=box is not None, reporter=reporter)
     left_out, asked = LeftOut(strict=strict), Asked(queried, texts, text_weight, box, join)
     embedded = embed_queries(asked, opened, opened_model, ready, left_out=left_out, reporter=reporter)
-    threshold = find_threshold(wanted, opened_model, opened.stamp, place, words=bool(texts))
+    threshold = find_threshold(wanted, opened_model, opened.stamp, location, words=bool(texts))
     hits = _hits(opened, embedded.vectors, k, allowed, once=each_identity_once, rerank=rerank, reporter=reporter)
     if threshold is not None:
         say_threshold(threshold, left, differs=_differs(join, opened_model), reporter=reporter)
@@ -195,7 +195,7 @@ def _report_left_out(left_out: LeftOut, total: int, picture: Path | None, report
 
 def _model(
     stamp: Stamp,
-    place: GalleryPlace,
+    location: GalleryLocation,
     run: Path | None,
     *,
     file: Path | None,
@@ -212,16 +212,16 @@ def _model(
     elif file is not None:
         from scing_cli.core.workflows.search.moved_model import open_moved
 
-        model = open_moved(stamp, file, source=place, reporter=reporter)
+        model = open_moved(stamp, file, source=location, reporter=reporter)
     else:
-        model = reopen_model(stamp.model, stamp.model_digest, source=place, reporter=reporter)
+        model = reopen_model(stamp.model, stamp.model_digest, source=location, reporter=reporter)
     if saliency and model.engine is not None:
         raise SettingError(
             f"--saliency needs a CLIP: {model.label()} is a finished graph, which gives no gradients.",
             "Leave --saliency out; --montage draws the ranking without heat maps.",
         )
     if model.digest == stamp.model_digest:
-        find_threshold(wanted, model, stamp, place, words=words)
+        find_threshold(wanted, model, stamp, location, words=words)
     return model
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from scing_cli.core.embeddings.graph_embedder import GraphEmbedder
 from scing_cli.core.encoders.graph_files.graph_encoder import GraphFile, load_graph_encoder, open_graph_file
 from scing_cli.core.errors import INDEX_AGAIN, IndexFileError, ScingError, SettingError, spelled
-from scing_cli.core.index import GalleryPlace
+from scing_cli.core.index import GalleryLocation
 from scing_cli.core.runtime import Reporter, cpu_has_bf16
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import RELATIVE_FILE, ModelChoice, OpenedModel
@@ -36,7 +36,7 @@ def open_graph_model(choice: ModelChoice, reporter: Reporter) -> OpenedModel:
     return _opened(file, options)
 
 
-def reopen_graph_model(where: Mapping[str, Any], digest: str, source: GalleryPlace) -> OpenedModel:
+def reopen_graph_model(where: Mapping[str, Any], digest: str, source: GalleryLocation) -> OpenedModel:
     """Open the file that made an index: where it lies seen from the index, else where it lay.
 
     Args:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from scing_cli.core.artifacts import VISUAL_REMEDY, Run, cache_folder, check_provenance, choose_run, open_run
 from scing_cli.core.encoders.graph_names import is_graph_file
 from scing_cli.core.errors import INDEX_AGAIN, IndexFileError, RunError, ScingError, SettingError
-from scing_cli.core.index import GalleryPlace
+from scing_cli.core.index import GalleryLocation
 from scing_cli.core.manifest import relative_path
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.shared.model_choice import ModelChoice
@@ -123,7 +123,7 @@ def open_model(choice: ModelChoice, *, reporter: Reporter) -> OpenedModel:
     return _trained(run, choice.missing)
 
 
-def reopen_model(where: Mapping[str, Any], digest: str, *, source: GalleryPlace, reporter: Reporter) -> OpenedModel:
+def reopen_model(where: Mapping[str, Any], digest: str, *, source: GalleryLocation, reporter: Reporter) -> OpenedModel:
     """Open the model that made an index.
 
     Raises:
@@ -167,7 +167,7 @@ def files_of_model(where: Mapping[str, Any]) -> list[str]:
     return [key for key in FILES if Path(where.get(key) or "").is_absolute()]
 
 
-def _near(where: Mapping[str, Any], digest: str, source: GalleryPlace) -> Run | None:
+def _near(where: Mapping[str, Any], digest: str, source: GalleryLocation) -> Run | None:
     """Return the run that lies where an index's run lay, seen from the index, if it has the model of the index.
 
     A copied folder with run and index uses its own run; a moved one needs no other path.
@@ -181,7 +181,7 @@ def _near(where: Mapping[str, Any], digest: str, source: GalleryPlace) -> Run | 
         return None
 
 
-def _checked(opened: OpenedModel, expected: str, source: GalleryPlace, remedy: str) -> OpenedModel:
+def _checked(opened: OpenedModel, expected: str, source: GalleryLocation, remedy: str) -> OpenedModel:
     if (found := opened.digest) == expected:
         return opened
     theirs = f"{opened.label()} has (visual {found[:8]}…)"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from scing_cli.core.encoders import hub
 from scing_cli.core.encoders.architecture import find_architecture
 from scing_cli.core.errors import INDEX_AGAIN, IndexFileError, ScingError
-from scing_cli.core.index import GalleryPlace
+from scing_cli.core.index import GalleryLocation
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.spectra import ordinary
 from scing_cli.core.workflows.shared.model import FILES, ModelChoice, OpenedModel, files_of_model, openvino_cache
@@ -71,7 +71,7 @@ def open_plain_model(choice: ModelChoice, reporter: Reporter) -> OpenedModel:
 
 
 def load_again(
-    places: Sequence[Mapping[str, Any]], digest: str, *, source: GalleryPlace, reporter: Reporter
+    places: Sequence[Mapping[str, Any]], digest: str, *, source: GalleryLocation, reporter: Reporter
 ) -> AnyImageEncoder:
     """Load the plain model that made an index.
 
@@ -105,7 +105,7 @@ def load_again(
     raise faults[0]
 
 
-def find_files(where: Mapping[str, Any], source: GalleryPlace, reporter: Reporter) -> dict[str, Any]:
+def find_files(where: Mapping[str, Any], source: GalleryLocation, reporter: Reporter) -> dict[str, Any]:
     """Return `Stamp.model` with the files of a plain CLIP that lie where they lay, seen from the index."""
     found = dict(where)
     for key in files_of_model(where):

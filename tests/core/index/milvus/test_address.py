@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from scing_cli.core.errors import IndexFileError
 from scing_cli.core.index.milvus.address import NAME, Address
-from scing_cli.core.paths import engine_of, named_place
+from scing_cli.core.paths import engine_of, named_location
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_an_address_names_a_server_or_a_file_and_a_collection(text, uri, databas
     found = Address.parse(text)
     assert (found.uri, found.database, found.collection) == (uri, database, collection)
     assert (found.file is None) == ("://" in uri)
-    assert named_place(text) == text
+    assert named_location(text) == text
 
 
 @pytest.mark.parametrize(
@@ -73,4 +73,4 @@ def test_only_text_with_a_known_beginning_is_an_address():
     assert engine_of("gallery.faiss") is None
     assert engine_of("http://host/people") is None
     assert engine_of("milvus.faiss") is None
-    assert str(named_place("gallery.faiss")) == "gallery.faiss"
+    assert str(named_location("gallery.faiss")) == "gallery.faiss"

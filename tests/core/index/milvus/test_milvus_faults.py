@@ -8,7 +8,7 @@ import pytest
 from milvus_servers import found, made, milvus_server, put
 
 from scing_cli.core.errors import IndexFileError
-from scing_cli.core.index import as_place
+from scing_cli.core.index import as_location
 
 pytestmark = pytest.mark.milvus
 
@@ -17,18 +17,18 @@ def test_a_server_that_is_away_gives_one_message_and_loses_nothing(tmp_path):
     index = made(3000)
     with milvus_server(tmp_path) as server:
         address = f"{server.address}/people"
-        place = put(address, index)
-        gallery = place.open()
+        location = put(address, index)
+        gallery = location.open()
         assert found(gallery, index.vectors([1]), 3) == found(index, index.vectors([1]), 3)
         server.kill()
         started = time.monotonic()
         with pytest.raises(IndexFileError, match="cannot be used"):
             gallery.search(index.vectors([1]), 3)
         with pytest.raises(IndexFileError, match="cannot be used"):
-            as_place(address).open()
+            as_location(address).open()
         assert time.monotonic() - started < 120
         server.start()
-        again = as_place(f"{server.address}/people").open()
+        again = as_location(f"{server.address}/people").open()
         assert found(again, index.vectors([1]), 3) == found(index, index.vectors([1]), 3)
 
 
@@ -37,16 +37,16 @@ def test_the_token_comes_from_the_environment_and_is_never_shown(tmp_path, monke
         address = f"{server.address}/people"
         monkeypatch.setenv("SCING_MILVUS_TOKEN", "root:wrongsecret")
         with pytest.raises(IndexFileError) as caught:
-            as_place(address).exists()
+            as_location(address).exists()
         assert "wrongsecret" not in f"{caught.value.what}{caught.value.remedy}"
         assert "SCING_MILVUS_TOKEN" in caught.value.remedy
         monkeypatch.setenv("SCING_MILVUS_TOKEN", "root:Milvus")
-        place = put(address, made(80))
-        assert len(place.open()) == 80
-        client = place._server._client
+        location = put(address, made(80))
+        assert len(location.open()) == 80
+        client = location._server._client
         client.create_user("reader", "readers1")
         monkeypatch.setenv("SCING_MILVUS_TOKEN", "reader:readers1")
         with pytest.raises(IndexFileError) as caught:
-            as_place(address).open()
+            as_location(address).open()
         assert "Set the token of a user who may use this collection" in caught.value.remedy
         assert "readers1" not in f"{caught.value.what}{caught.value.remedy}"

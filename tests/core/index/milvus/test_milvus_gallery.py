@@ -11,8 +11,8 @@ import pytest
 from milvus_servers import MADE_BY, NAMES, WIDTH, entries, found, made, milvus_server, put, unit
 
 from scing_cli.core.errors import IndexFileError, SettingError
-from scing_cli.core.index import GalleryIndex, RowFilter, Stamp, as_place
-from scing_cli.core.index.milvus import milvus_gallery, milvus_place, milvus_writer
+from scing_cli.core.index import GalleryIndex, RowFilter, Stamp, as_location
+from scing_cli.core.index.milvus import milvus_gallery, milvus_location, milvus_writer
 from scing_cli.core.index.milvus.milvus_writer import Writer
 from scing_cli.core.index.milvus.server import Server
 
@@ -39,7 +39,7 @@ def address(request, tmp_path):
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch):
     monkeypatch.setattr(milvus_writer, "PATIENCE", 4.0)
-    monkeypatch.setattr(milvus_place, "WAITS", 2)
+    monkeypatch.setattr(milvus_location, "WAITS", 2)
 
 
 def test_every_search_has_the_hits_scores_and_order_of_faiss(address):
@@ -77,9 +77,9 @@ def test_the_rows_are_those_of_faiss(address):
 def test_changes_give_what_faiss_has_after_them(address, tmp_path):
     index = made(300)
     index.write(tmp_path / "g.faiss")
-    place, rng = put(address, index), np.random.default_rng(0)
+    location, rng = put(address, index), np.random.default_rng(0)
     for turn in range(3):
-        gallery = place.open_to_change()
+        gallery = location.open_to_change()
         ids = index.table.ids()
         gone, named = rng.choice(ids, 40, replace=False).tolist(), rng.choice(ids, 30, replace=False).tolist()
         labels = dict.fromkeys(named, (f"n{turn}", NAMES[turn + 1], f"s{turn}"))
@@ -88,140 +88,190 @@ def test_changes_give_what_faiss_has_after_them(address, tmp_path):
             one.relabel(labels)
             one.remove(gone)
             one.borrow(lambda more=more: more, more.table.ids(), [(f"q{turn}", "c", "")] * 50)
-        place.write(gallery)
+        location.write(gallery)
         index.write(tmp_path / "g.faiss")
-        for reader in (gallery, place.open()):
+        for reader in (gallery, location.open()):
             assert list(reader.table) == list(index.table)
             assert found(reader, unit(3, seed=turn), 400) == found(index, unit(3, seed=turn), 400)
             assert (reader.stamp.count, reader.stamp.next_id) == (len(index), index.stamp.next_id)
-    assert place.open().stamp.generation == 4
+    assert location.open().stamp.generation == 4
 
 
 def test_a_replaced_gallery_has_new_ids_and_none_of_the_old_rows(address):
-    place = put(address, made(200))
+    location = put(address, made(200))
     other = made(90, seed=3)
-    gallery = place.create(Stamp(**MADE_BY, width=WIDTH), 90)
+    gallery = location.create(Stamp(**MADE_BY, width=WIDTH), 90)
     gallery.borrow(lambda: other, other.table.ids())
-    assert len(place.open()) == 200  # until it is written
-    place.write(gallery)
-    opened = place.open()
+    assert len(location.open()) == 200  # until it is written
+    location.write(gallery)
+    opened = location.open()
     assert [row.id for row in opened.table] == list(range(200, 290))
     assert np.array_equal(opened.vectors(), other.vectors())
     with pytest.raises(IndexFileError, match="a collection's width never changes"):
-        place.create(Stamp(**MADE_BY, width=WIDTH + 1), 1)
+        location.create(Stamp(**MADE_BY, width=WIDTH + 1), 1)
 
 
 class Cut(BaseException):
     """The process is gone."""
 
 
-def test_a_write_that_is_cut_at_any_call_changes_nothing_or_is_settled_by_the_next(address, monkeypatch):
-    place, more = put(address, made(80)), made(50, seed=4)
-    before = list(place.open().table)
+def state_of(gallery):
+    return [(row.path, row.identity) for row in gallery.table]
+
+
+def seen_by_a_reader(location):
+    try:
+        return state_of(location.open())
+    except IndexFileError as error:
+        return "refused" if "a change was interrupted" in error.what else error
+
+
+def test_a_write_that_is_cut_at_any_call_gives_the_former_gallery_or_the_new_one(address, monkeypatch):
+    """Readers never see a mixture; after the commit, whoever writes next carries the rest out."""
+    index, more = made(80), made(50, seed=4)
+    location = put(address, index)
+    before = state_of(location.open())
+    stale, named = [3, 4, 5], {7: ("new", "c", ""), 8: ("newer", "", "")}
+    renamed = {7: "new", 8: "newer"}
+    after = [(row.path, renamed.get(row.id, row.identity)) for row in index.table if row.id not in stale]
+    after += [(entry.path, entry.identity) for entry in entries(10)]
     ask, left = Server.ask, [0]
 
     def cut(self, call, **given):
-        if call in ("upsert", "delete"):
+        if call in ("upsert", "delete", "load_collection"):
             left[0] -= 1
             if left[0] < 0:
                 raise Cut
         return ask(self, call, **given)
 
+    monkeypatch.setattr(milvus_writer, "_is_dead", lambda _: True)  # a cut process leaves its lease behind
+    monkeypatch.setattr(milvus_writer, "SETTLE", 0.0)
+    seen = []
     for calls in itertools.count(0):
-        gallery = place.open_to_change()
-        stale = [row.id for row in gallery.table if row.path in {entry.path for entry in entries(10)}]
+        gallery = location.open_to_change()
+        if (now := state_of(gallery)) == after:
+            break
+        assert now == before
         gallery.remove(stale)
+        gallery.relabel(named)
         gallery.borrow(lambda: more, more.table.ids()[:10])
         left[0] = calls
         monkeypatch.setattr(Server, "ask", cut)
-        monkeypatch.setattr(milvus_writer, "_is_dead", lambda _: True)  # a cut process leaves its lease behind
-        try:
-            place.write(gallery)
-        except Cut:
-            monkeypatch.setattr(Server, "ask", ask)
-            seen = place.open_to_change()
-            rows = list(seen.table)
-            assert {row.path for row in rows} <= {row.path for row in before}
-            if seen.stamp.count == len(rows):
-                assert len(rows) == 80
-                continue
-            with pytest.raises(IndexFileError, match="its stamp counts"):
-                place.open()
-            continue
-        break
-    monkeypatch.setattr(Server, "ask", ask)
-    assert calls > 4
-    settled = place.open()
-    assert sorted(row.path for row in settled.table) == sorted(row.path for row in before)
-    assert len(settled) == 80
+        with pytest.raises(Cut):
+            location.write(gallery)
+        monkeypatch.setattr(Server, "ask", ask)
+        seen.append(seen_by_a_reader(location))
+        assert seen[-1] in (before, after, "refused")
+    assert calls > 6
+    assert before in seen
+    assert seen[-1] == "refused"
+    assert state_of(location.open()) == after
+    assert len(location.open()) == 87
+
+
+def test_a_journal_is_carried_out_from_any_call_on(address, monkeypatch):
+    index = made(300)
+    location = put(address, index)
+    monkeypatch.setattr(milvus_writer, "JOURNAL_BYTES", 300)  # many records
+    monkeypatch.setattr(milvus_writer, "_is_dead", lambda _: True)
+    monkeypatch.setattr(milvus_writer, "SETTLE", 0.0)
+    gallery = location.open_to_change()
+    gallery.remove(range(50))
+    gallery.relabel({number: (f"n{number}", '\u202e"', "s") for number in range(40, 90)})
+    monkeypatch.setattr(Writer, "carry_out", lambda *_: (_ for _ in ()).throw(Cut))
+    with pytest.raises(Cut):
+        location.write(gallery)
+    monkeypatch.undo()
+    monkeypatch.setattr(milvus_location, "WAITS", 1)
+    monkeypatch.setattr(milvus_writer, "_is_dead", lambda _: True)
+    ask = Server.ask
+    for allowed in (2, 7, 12):
+        left = [allowed]
+
+        def cut(self, call, left=left, **given):
+            left[0] -= call in ("upsert", "delete")
+            if left[0] < 0:
+                raise Cut
+            return ask(self, call, **given)
+
+        monkeypatch.setattr(Server, "ask", cut)
+        with pytest.raises(Cut):
+            location.open_to_change()
+        monkeypatch.setattr(Server, "ask", ask)
+        with pytest.raises(IndexFileError, match="a change was interrupted"):
+            location.open()
+    rows = list(location.open_to_change().table)
+    assert [row.id for row in rows] == list(range(50, 300))
+    assert [row.identity for row in rows[:41]] == [*(f"n{number}" for number in range(50, 90)), "p0" if 90 % 11 else ""]
+    assert len(location.open()) == 250
 
 
 def test_of_two_writers_one_is_refused(address, monkeypatch):
-    place, more = put(address, made(60)), made(30, seed=5)
-    first, second = place.open_to_change(), as_place(address).open_to_change() if "127" in address else None
-    second = second or place.open_to_change()
+    location, more = put(address, made(60)), made(30, seed=5)
+    first, second = location.open_to_change(), as_location(address).open_to_change() if "127" in address else None
+    second = second or location.open_to_change()
     for one in (first, second):
         one.borrow(lambda: more, more.table.ids())
-    place.write(first)
+    location.write(first)
     with pytest.raises(IndexFileError, match="changed by another process"):
-        place.write(second)
-    assert len(place.open()) == 90
+        location.write(second)
+    assert len(location.open()) == 90
     # one is writing: its lease changes
-    third = place.open_to_change()
+    third = location.open_to_change()
     third.borrow(lambda: more, more.table.ids())
-    writer = Writer(Server(place._address) if "127" in address else place._server)
+    writer = Writer(Server(location._address) if "127" in address else location._server)
     with writer.leased(WIDTH):
-        monkeypatch.setattr(milvus_writer.time, "sleep", lambda _: writer.renew(WIDTH))
+        monkeypatch.setattr(milvus_writer.time, "sleep", lambda _: writer._renew(WIDTH))
         with pytest.raises(IndexFileError, match="Another process is writing"):
-            place.write(third)
+            location.write(third)
     monkeypatch.undo()
-    assert len(place.open()) == 90
+    assert len(location.open()) == 90
     # one took the lease from another that was asleep
     with writer.leased(WIDTH):
-        Writer(writer._server)._beat(WIDTH)
+        Writer(writer._server)._write_lease(WIDTH)
         with pytest.raises(IndexFileError, match="Another process is writing"):
-            writer.renew(WIDTH)
+            writer._renew(WIDTH)
 
 
 def test_what_scing_did_not_make_is_left_alone(address):
     import pymilvus
 
-    place = as_place(address)
-    client = place._server._client
-    client.create_collection(place._address.collection, dimension=8, metric_type="IP")
+    location = as_location(address)
+    client = location._server._client
+    client.create_collection(location._address.collection, dimension=8, metric_type="IP")
     assert isinstance(client, pymilvus.MilvusClient)
-    for use in (place.exists, place.open, place.stamp, place.check_writable):
+    for use in (location.exists, location.open, location.stamp, location.check_writable):
         with pytest.raises(IndexFileError, match="a collection of something else"):
             use()
-    assert client.has_collection(place._address.collection)
+    assert client.has_collection(location._address.collection)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"checksum": "0"}', '{"format": 99, "checksum": "0"}', "\ud83d"])
 def test_a_damaged_stamp_is_refused(address, text):
-    place = put(address, made(80))
-    Writer(place._server)._keep(-9, text.encode("utf-8", "replace").decode(), WIDTH)
+    location = put(address, made(80))
+    Writer(location._server)._put_record(-9, text.encode("utf-8", "replace").decode(), WIDTH)
     with pytest.raises(IndexFileError, match="stamp"):
-        place.open()
+        location.open()
 
 
 def test_a_collection_without_a_stamp_is_not_whole(address):
-    place = as_place(address)
+    location = as_location(address)
     with pytest.raises(IndexFileError, match="There is no gallery"):
-        place.open()
-    Writer(place._server).create(WIDTH)
-    assert not place.exists()
+        location.open()
+    Writer(location._server).prepare(WIDTH)
+    assert not location.exists()
     with pytest.raises(IndexFileError, match="is not whole"):
-        place.open()
+        location.open()
     put(address, made(80)) if "127" in address else None
 
 
 def test_other_index_types_and_compaction_are_refused(address):
-    place = as_place(address)
-    place.check_kind("flat")
+    location = as_location(address)
+    location.check_kind("flat")
     with pytest.raises(SettingError, match="--index-type ivf has no effect"):
-        place.check_kind("ivf")
+        location.check_kind("ivf")
     with pytest.raises(SettingError, match="Milvus compacts by itself"):
-        place.check_compact()
+        location.check_compact()
 
 
 def test_more_rows_than_milvus_returns_are_compared_one_by_one(address, monkeypatch):
@@ -234,15 +284,15 @@ def test_more_rows_than_milvus_returns_are_compared_one_by_one(address, monkeypa
 
 def test_an_approximate_index_of_the_owner_is_noticed(server):
     address = f"{server.address}/approximate"
-    place, index = put(address, made(500)), made(500)
-    client, name = place._server._client, "approximate"
+    location, index = put(address, made(500)), made(500)
+    client, name = location._server._client, "approximate"
     client.release_collection(name)
     client.drop_index(name, index_name="vector")
     params = client.prepare_index_params()
     params.add_index("vector", index_type="HNSW", metric_type="IP", params={"M": 16, "efConstruction": 64})
     client.create_index(name, params)
     client.load_collection(name)
-    gallery = place.open()
+    gallery = location.open()
     assert gallery.is_approximate
     assert gallery.recall() is None
     (hits,) = gallery.search(index.vectors([9]), 5)

@@ -25,7 +25,7 @@ from scing_cli.core.index.memory_rows import Rows
 from scing_cli.core.paths import StrPath, as_path, engine_of
 
 
-class GalleryPlace(abc.ABC):
+class GalleryLocation(abc.ABC):
     """Where a gallery is, or is to be."""
 
     @property
@@ -50,6 +50,14 @@ class GalleryPlace(abc.ABC):
     @abc.abstractmethod
     def check_writable(self) -> None:
         """Raise IndexFileError if no gallery could be written here."""
+
+    @abc.abstractmethod
+    def state(self) -> object:
+        """Return something that every write changes; None if there is no gallery, or it cannot be known."""
+
+    @abc.abstractmethod
+    def check_width(self, width: int) -> None:
+        """Raise IndexFileError if no gallery of this width could be written here."""
 
     @abc.abstractmethod
     def stamp(self) -> Stamp:
@@ -85,7 +93,7 @@ class GalleryPlace(abc.ABC):
 
     @abc.abstractmethod
     def check_kind(self, kind: str) -> None:
-        """Raise SettingError if the place has no galleries of an index type."""
+        """Raise SettingError if there are no galleries of an index type here."""
 
     @abc.abstractmethod
     def check_compact(self) -> None:
@@ -93,7 +101,7 @@ class GalleryPlace(abc.ABC):
 
     @abc.abstractmethod
     def create(self, stamp: Stamp, count: int) -> Gallery:
-        """Return a gallery without vectors, which takes the place of one that is here once it is written.
+        """Return a gallery without vectors, which replaces one that is here once it is written.
 
         Args:
             stamp: Its model, descriptor, width and index type; the type may be `auto`.
@@ -102,7 +110,7 @@ class GalleryPlace(abc.ABC):
 
     @abc.abstractmethod
     def lock(self) -> AbstractContextManager[None]:
-        """Keep all other processes from writing, where that can be had; `write` is called inside."""
+        """Return the lock of the gallery, which servers do not have; `write` is called inside."""
 
     @abc.abstractmethod
     def write(self, gallery: Gallery, *, compact: bool = False) -> None:
@@ -130,7 +138,7 @@ class GalleryPlace(abc.ABC):
         return str(self.named)
 
 
-class IndexFile(GalleryPlace):
+class IndexFile(GalleryLocation):
     """A FAISS file with the files that belong to it.
 
     Args:
@@ -157,6 +165,16 @@ class IndexFile(GalleryPlace):
     def check_writable(self) -> None:
         """Raise IndexFileError if no index could be written here."""
         check_writable(self._path)
+
+    def state(self) -> object:
+        """Return the file's inode, which changes when another file is renamed over it."""
+        try:
+            return self._path.stat().st_ino
+        except OSError:
+            return None
+
+    def check_width(self, width: int) -> None:
+        """Accept every width."""
 
     def stamp(self) -> Stamp:
         """Read the stamp; partial results are refused."""
@@ -192,7 +210,7 @@ class IndexFile(GalleryPlace):
         cast("GalleryIndex", gallery).write(self._path, locked=True, compact=compact)
 
 
-def as_place(value: StrPath | GalleryPlace) -> GalleryPlace:
+def as_location(value: StrPath | GalleryLocation) -> GalleryLocation:
     """Return where a gallery is.
 
     Args:
@@ -202,19 +220,19 @@ def as_place(value: StrPath | GalleryPlace) -> GalleryPlace:
         IndexFileError: If an address is not valid, or the package for it is not installed.
         DataError: If it is a URL of another kind.
 
-    >>> str(as_place("gallery.faiss"))
+    >>> str(as_location("gallery.faiss"))
     'gallery.faiss'
     """
-    if isinstance(value, GalleryPlace):
+    if isinstance(value, GalleryLocation):
         return value
     if (engine := engine_of(value)) is not None:
-        place: GalleryPlace = importlib.import_module(f"{__package__}.{engine}").place(os.fspath(value))
-        return place
+        location: GalleryLocation = importlib.import_module(f"{__package__}.{engine}").location(os.fspath(value))
+        return location
     return IndexFile(as_path(value))
 
 
 def as_file(value: StrPath, option: str) -> IndexFile:
-    """Return the place of an index file.
+    """Return the location of an index file.
 
     Raises:
         SettingError: If it is an address; the message names the option that writes files.

@@ -1,28 +1,30 @@
-"""A collection of Milvus as the place of a gallery."""
+"""A collection of Milvus as the location of a gallery."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import cast
 
 from scing_cli.core.errors import IndexFileError, SettingError, counted
-from scing_cli.core.index.gallery_places import GalleryPlace
+from scing_cli.core.index.gallery_location import GalleryLocation
 from scing_cli.core.index.gallery_type import Gallery
+from scing_cli.core.index.index_files import check_writable
 from scing_cli.core.index.index_stamp import Stamp
 from scing_cli.core.index.milvus.address import Address
 from scing_cli.core.index.milvus.milvus_gallery import MilvusGallery
 from scing_cli.core.index.milvus.milvus_rows import MilvusRows
-from scing_cli.core.index.milvus.milvus_writer import PAUSE, Kept, Writer
+from scing_cli.core.index.milvus.milvus_writer import PAUSE, StampRecord, Writer
 from scing_cli.core.index.milvus.server import Server
 
-WAITS = 5  # looks at a gallery whose rows are not those of its stamp
+WAITS = 5  # attempts to open a gallery that is being changed
 
 
-class MilvusPlace(GalleryPlace):
+class MilvusLocation(GalleryLocation):
     """A collection.
 
     Args:
@@ -41,24 +43,32 @@ class MilvusPlace(GalleryPlace):
     @property
     def local(self) -> Path:
         """The file in the current folder that an index of this name would be."""
-        return Path(f"{self._address.collection}.milvus.faiss")
+        own = hashlib.sha256(self._address.text.encode()).hexdigest()[:8]  # other servers have collections of this name
+        return Path(f"{self._address.collection}-{own}.milvus.faiss")
 
     def exists(self) -> bool:
         """Return whether there is a gallery; a write that was never finished is none."""
         return self._writer.read() is not None
 
     def check_writable(self) -> None:
-        """Raise if Milvus cannot be reached, or the collection is not one of scing."""
+        """Raise if Milvus cannot be reached, the collection is not one of scing, or the folder cannot be written."""
+        check_writable(self.local)
         self._writer.read()
+
+    def state(self) -> object:
+        """Return what the next write changes."""
+        with contextlib.suppress(IndexFileError):
+            return self._writer.read()
+        return None
 
     def stamp(self) -> Stamp:
         """Read the newest stamp."""
-        return self._kept().stamp
+        return self._record().stamp
 
     def rows(self) -> MilvusRows:
         """Open the rows."""
-        kept = self._kept()
-        return MilvusRows(self._server, kept.first, kept.stamp.next_id)
+        record = self._record()
+        return MilvusRows(self._server, record.first, record.stamp.next_id)
 
     def open(self) -> MilvusGallery:
         """Open the gallery. While another process ends its write, wait for it.
@@ -67,20 +77,36 @@ class MilvusPlace(GalleryPlace):
             IndexFileError: If there is none, or an interrupted write has left rows missing.
         """
         for _ in range(WAITS):
-            gallery = self.open_to_change()
-            if (found := len(gallery)) == gallery.stamp.count:
+            record = self._record()
+            gallery = MilvusGallery(self._server, record, record)
+            if not record.journal and len(gallery) == record.stamp.count:
                 return gallery
             time.sleep(PAUSE)
+        if record.journal:
+            raise IndexFileError(
+                f"{self} is being changed, or a change was interrupted.",
+                "Wait for the other process; if there is none, any scing embed --append or --prune ends the change.",
+            )
         raise IndexFileError(
-            f"{self} has {counted(found, 'row')}, but its stamp counts {gallery.stamp.count:,}: a change was "
-            "interrupted, or another program has changed the collection.",
-            "Run the interrupted command again; or settle it: scing embed --append, with the options of before.",
+            f"{self} has {counted(len(gallery), 'row')}, but its stamp counts {record.stamp.count:,}: another program "
+            "has changed the collection.",
+            "Embed the images again that are missing: scing embed --append, with the options of before.",
         )
 
     def open_to_change(self) -> MilvusGallery:
-        """Open the gallery, also if an interrupted write has left rows missing."""
-        kept = self._kept()
-        return MilvusGallery(self._server, kept, kept)
+        """Open the gallery; a change that was interrupted is carried out first.
+
+        Raises:
+            IndexFileError: If there is none, or another process is writing it.
+        """
+        record = self._record()
+        if record.journal:
+            with self._writer.leased(record.stamp.width):
+                record = self._record()
+                self._writer.carry_out(record)
+                self._writer.delete_journal()
+            record = self._record()
+        return MilvusGallery(self._server, record, record)
 
     def check_kind(self, kind: str) -> None:
         """Raise for an index type other than the exact one."""
@@ -94,45 +120,8 @@ class MilvusPlace(GalleryPlace):
         """Raise for `--compact`."""
         raise SettingError(f"--compact has no effect on {self}: Milvus compacts by itself.", "Leave it out.")
 
-    def create(self, stamp: Stamp, count: int) -> MilvusGallery:  # noqa: ARG002
-        """Return a gallery whose ids follow those of one that it replaces.
-
-        Raises:
-            IndexFileError: If there is a collection for vectors of another width.
-        """
-        former = self._writer.read()
-        self._check_width(stamp.width)
-        first = former.stamp.next_id if former else 0
-        generation = former.stamp.generation if former else 0
-        own = dataclasses.replace(stamp, kind="flat", next_id=first, generation=generation)
-        return MilvusGallery(self._server, Kept(own, first), former)
-
-    def lock(self) -> AbstractContextManager[None]:
-        """Return nothing: `write` has a lease of its own, and refuses if the collection was changed meanwhile."""
-        return contextlib.nullcontext()
-
-    def write(self, gallery: Gallery, *, compact: bool = False) -> None:
-        """Write the changes of a gallery."""
-        if compact:
-            self.check_compact()
-        cast("MilvusGallery", gallery).write()
-
-    def _kept(self) -> Kept:
-        """Return the newest stamp.
-
-        Raises:
-            IndexFileError: If there is none.
-        """
-        if (kept := self._writer.read()) is not None:
-            return kept
-        if self._server.exists():
-            raise IndexFileError(
-                f"{self} is not whole: embed was interrupted before it was written.",
-                "Run the same scing embed again: it resumes and writes the gallery.",
-            )
-        raise IndexFileError(f"There is no gallery {self}.", f"Make one: scing embed --output {self}")
-
-    def _check_width(self, width: int) -> None:
+    def check_width(self, width: int) -> None:
+        """Raise if the collection is for vectors of another width."""
         if not self._server.exists():
             return
         fields = self._server("describe_collection")["fields"]
@@ -143,11 +132,49 @@ class MilvusPlace(GalleryPlace):
                 "Name another collection, or drop this one.",
             )
 
+    def create(self, stamp: Stamp, count: int) -> MilvusGallery:  # noqa: ARG002
+        """Return a gallery whose ids follow those of one that it replaces.
 
-def place(text: str) -> MilvusPlace:
-    """Return the place of an address.
+        Raises:
+            IndexFileError: If there is a collection for vectors of another width.
+        """
+        former = self._writer.read()
+        self.check_width(stamp.width)
+        first = former.stamp.next_id if former else 0
+        generation = former.stamp.generation if former else 0
+        own = dataclasses.replace(stamp, kind="flat", next_id=first, generation=generation)
+        return MilvusGallery(self._server, StampRecord(own, first), former)
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Return an empty context: `write` has a lease, and refuses if the collection was changed meanwhile."""
+        return contextlib.nullcontext()
+
+    def write(self, gallery: Gallery, *, compact: bool = False) -> None:
+        """Write the changes of a gallery."""
+        if compact:
+            self.check_compact()
+        cast("MilvusGallery", gallery).write()
+
+    def _record(self) -> StampRecord:
+        """Return the newest stamp.
+
+        Raises:
+            IndexFileError: If there is none.
+        """
+        if (record := self._writer.read()) is not None:
+            return record
+        if self._server.exists():
+            raise IndexFileError(
+                f"{self} is not whole: embed was interrupted before it was written.",
+                "Run the same scing embed again: it resumes and writes the gallery.",
+            )
+        raise IndexFileError(f"There is no gallery {self}.", f"Make one: scing embed --output {self}")
+
+
+def location(text: str) -> MilvusLocation:
+    """Return the location of an address.
 
     Raises:
         IndexFileError: If it is not one.
     """
-    return MilvusPlace(Address.parse(text))
+    return MilvusLocation(Address.parse(text))
