@@ -19,8 +19,9 @@ from scing_cli.core.index.index_stamp import Stamp
 from scing_cli.core.index.memory_rows import IntArray
 from scing_cli.core.index.milvus.expressions import FIELDS, VECTOR, both, passing, row_of
 from scing_cli.core.index.milvus.milvus_rows import MilvusRows
-from scing_cli.core.index.milvus.milvus_writer import Change, StampRecord, Writer
+from scing_cli.core.index.milvus.milvus_writer import Change, Writer
 from scing_cli.core.index.milvus.server import STRONG, Server
+from scing_cli.core.index.milvus.stamp_record import StampRecord
 from scing_cli.core.index.nearest import HALF_STEP, SPARE
 from scing_cli.core.index.rows import Hit, Labels, Row, RowFilter, labelled
 from scing_cli.core.index.store import Vectors

@@ -18,8 +18,9 @@ from scing_cli.core.index.index_stamp import Stamp
 from scing_cli.core.index.milvus.address import Address
 from scing_cli.core.index.milvus.milvus_gallery import MilvusGallery
 from scing_cli.core.index.milvus.milvus_rows import MilvusRows
-from scing_cli.core.index.milvus.milvus_writer import PAUSE, StampRecord, Writer
+from scing_cli.core.index.milvus.milvus_writer import PAUSE, Writer
 from scing_cli.core.index.milvus.server import Server
+from scing_cli.core.index.milvus.stamp_record import StampRecord
 
 WAITS = 5  # attempts to open a gallery that is being changed
 

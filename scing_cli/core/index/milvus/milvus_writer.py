@@ -11,26 +11,20 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import json
 import os
-import socket
 import time
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scing_cli.core.artifacts.json_files import CHECKSUM, content_digest, with_checksum
 from scing_cli.core.errors import IndexFileError, spelled
-from scing_cli.core.index.index_stamp import Stamp
+from scing_cli.core.index.milvus.collection_schema import checked_size, collection_schema
 from scing_cli.core.index.milvus.expressions import (
     FIELDS,
-    KEY_LENGTH,
     KEYED,
-    MOST_TEXT,
     NUMBERS,
     TEXT,
     VECTOR,
@@ -39,8 +33,10 @@ from scing_cli.core.index.milvus.expressions import (
     portions,
     row_of,
 )
+from scing_cli.core.index.milvus.lease_owner import is_dead, this_machine
 from scing_cli.core.index.milvus.milvus_rows import MilvusRows
 from scing_cli.core.index.milvus.server import STRONG, Server
+from scing_cli.core.index.milvus.stamp_record import StampRecord, parse_stamp, stamp_text
 from scing_cli.core.index.rows import Labels, Row, labelled
 from scing_cli.core.index.store import Vectors
 
@@ -50,26 +46,8 @@ RECORD = "views"  # the field that has the text of a record
 JOURNAL_BYTES = 60_000  # of one record of the journal
 MOST_BYTES = 8 << 20  # of one batch
 PATIENCE, PAUSE, SETTLE = 60.0, 1.0, 0.3  # seconds: until a lease counts as left behind, between looks, before a check
-FORMAT = 1
 Change = Labels | tuple[str, str] | None
 """Other labels of a row; None to remove it."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class StampRecord:
-    """A stamp as a collection has it.
-
-    Args:
-        stamp: The stamp.
-        first: The lowest id of the gallery.
-        journal: Records of changes that are not carried out yet; 0 once they are.
-        writer: The token of the process that wrote it.
-    """
-
-    stamp: Stamp
-    first: int
-    journal: int = 0
-    writer: str = ""
 
 
 class Writer:
@@ -88,7 +66,7 @@ class Writer:
         import pymilvus
 
         if not self._server.exists():
-            self._server("create_collection", schema=_schema(width), consistency_level=STRONG)
+            self._server("create_collection", schema=collection_schema(width), consistency_level=STRONG)
         if not self._server("list_indexes"):
             index = pymilvus.MilvusClient.prepare_index_params()
             index.add_index(VECTOR, index_type="FLAT", metric_type="IP")
@@ -107,16 +85,12 @@ class Writer:
         if not self._server("list_indexes"):  # its writer was killed before it could be read
             return None
         found = self._records(f"id > {JOURNAL // 2} and id < {LEASE}")
-        return _parsed(found[0][RECORD], self._server.address.text) if found else None
+        return parse_stamp(found[0][RECORD], self._server.address.text) if found else None
 
     def write_stamp(self, record: StampRecord) -> None:
         """Write a stamp, which counts from then on, and remove the older ones."""
-        own = dataclasses.replace(record, writer=self._token)
-        number = -2 - record.stamp.generation
-        content = dataclasses.asdict(record.stamp) | {"model": dict(record.stamp.model), "first": record.first}
-        content |= {"journal": record.journal, "writer": self._token, "format": FORMAT, "metric": "inner product"}
-        text = json.dumps(with_checksum(content), ensure_ascii=True, allow_nan=False)
-        self._put_record(number, text, record.stamp.width)
+        own, number = dataclasses.replace(record, writer=self._token), -2 - record.stamp.generation
+        self._put_record(number, stamp_text(own), record.stamp.width)
         if self.read() != own:
             raise self._other(self._lease())
         self._server("delete", filter=f"id > {number} and id < {LEASE}")
@@ -127,7 +101,7 @@ class Writer:
         Raises:
             IndexFileError: If a name cannot be stored in Milvus, another process has taken the lease, or Milvus fails.
         """
-        longest = max(map(_checked_size, rows)) + 400  # what a row is longer than its text
+        longest = max(map(checked_size, rows)) + 400  # what a row is longer than its text
         size = max(1, MOST_BYTES // (4 * vectors.shape[1] + longest))
         for start in range(0, len(rows), size):
             self._renew(vectors.shape[1])
@@ -218,7 +192,7 @@ class Writer:
 
     def _wait(self) -> None:
         seen, since = self._lease(), time.monotonic()
-        while seen and not _is_dead(seen):
+        while seen and not is_dead(seen):
             time.sleep(PAUSE)
             now = self._lease()
             if now and now != seen:
@@ -227,7 +201,7 @@ class Writer:
                 return
 
     def _write_lease(self, width: int) -> None:
-        lease = {"token": self._token, "pid": os.getpid(), "turn": uuid.uuid4().hex, **_machine()}
+        lease = {"token": self._token, "pid": os.getpid(), "turn": uuid.uuid4().hex, **this_machine()}
         self._put_record(LEASE, json.dumps(lease), width)
 
     def _check_mine(self) -> None:
@@ -268,89 +242,3 @@ class Writer:
                 f"{self._server.address.text} is a collection of something else: it was not made by scing.",
                 "Name another collection; scing changes no collection that it did not make.",
             )
-
-
-def _schema(width: int) -> Any:
-    import pymilvus
-
-    kinds = pymilvus.DataType
-    schema = pymilvus.MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
-    schema.add_field("id", kinds.INT64, is_primary=True)
-    schema.add_field(VECTOR, kinds.FLOAT_VECTOR, dim=width)
-    for name in NUMBERS:
-        schema.add_field(name, kinds.INT64)
-    for name in TEXT:
-        schema.add_field(name, kinds.VARCHAR, max_length=MOST_TEXT)
-    for name in KEYED:
-        schema.add_field(f"{name}_key", kinds.VARCHAR, max_length=KEY_LENGTH)
-    return schema
-
-
-def _checked_size(row: Row) -> int:
-    """Return the bytes of a row's text.
-
-    Raises:
-        IndexFileError: If a text is not Unicode, or too long.
-    """
-    total = 0
-    for name in TEXT:
-        text = getattr(row, name)
-        try:
-            size = len(text.encode())
-        except UnicodeEncodeError:
-            raise IndexFileError(
-                f"The {name} of {spelled(row.path)} is not UTF-8, which is all that Milvus stores.",
-                "Rename it, or write an index file.",
-            ) from None
-        if size > MOST_TEXT:
-            raise IndexFileError(
-                f"The {name} of {spelled(row.path)} has {size:,} bytes; Milvus stores {MOST_TEXT:,}.",
-                "Write an index file.",
-            )
-        total += size
-    return total
-
-
-def _parsed(text: str, source: str) -> StampRecord:
-    from scing_cli.core.artifacts.schema_faults import find_fault  # imports pydantic
-
-    try:
-        content = json.loads(text)
-        intact = content.pop(CHECKSUM, None) == content_digest(content)
-        newer = content.pop("format") != FORMAT
-        first, journal, writer = int(content.pop("first")), int(content.pop("journal")), str(content.pop("writer"))
-        content.pop("metric")
-        fault = "its checksum does not match" if not intact else "" if newer else find_fault("index stamp", content)
-    except (ValueError, AttributeError, KeyError, TypeError):
-        fault, newer = "it cannot be read", False
-    if fault:
-        raise IndexFileError(
-            f"The stamp of {source} is damaged: {fault}.", "Drop the collection, and embed the gallery again."
-        )
-    if newer:
-        raise IndexFileError(f"{source} was written by a newer scing.", "Install a newer scing-cli.")
-    return StampRecord(Stamp(**{**content, "segments": ()}), first, journal, writer)
-
-
-@functools.cache
-def _machine() -> dict[str, str]:
-    """Return what tells this machine, and this space of process ids, from others of the same name."""
-    own = {"host": socket.gethostname()}
-    with contextlib.suppress(OSError):
-        own["boot"] = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        own["pids"] = str(Path("/proc/self/ns/pid").readlink())
-    return own
-
-
-def _is_dead(lease: Mapping[str, Any]) -> bool:
-    """Return whether a lease is of a process of this machine that is gone."""
-    own = _machine()
-    if len(own) < 3 or any(lease.get(name) != value for name, value in own.items()):
-        return False
-    try:
-        os.kill(int(lease["pid"]), 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, ValueError, KeyError):
-        return False
-    return False

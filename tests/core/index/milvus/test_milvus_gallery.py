@@ -144,7 +144,7 @@ def test_a_write_that_is_cut_at_any_call_gives_the_former_gallery_or_the_new_one
                 raise Cut
         return ask(self, call, **given)
 
-    monkeypatch.setattr(milvus_writer, "_is_dead", lambda _: True)  # a cut process leaves its lease behind
+    monkeypatch.setattr(milvus_writer, "is_dead", lambda _: True)  # a cut process leaves its lease behind
     monkeypatch.setattr(milvus_writer, "SETTLE", 0.0)
     seen = []
     for calls in itertools.count(0):
@@ -173,7 +173,7 @@ def test_a_journal_is_carried_out_from_any_call_on(address, monkeypatch):
     index = made(300)
     location = put(address, index)
     monkeypatch.setattr(milvus_writer, "JOURNAL_BYTES", 300)  # many records
-    monkeypatch.setattr(milvus_writer, "_is_dead", lambda _: True)
+    monkeypatch.setattr(milvus_writer, "is_dead", lambda _: True)
     monkeypatch.setattr(milvus_writer, "SETTLE", 0.0)
     gallery = location.open_to_change()
     gallery.remove(range(50))
@@ -183,7 +183,7 @@ def test_a_journal_is_carried_out_from_any_call_on(address, monkeypatch):
         location.write(gallery)
     monkeypatch.undo()
     monkeypatch.setattr(milvus_location, "WAITS", 1)
-    monkeypatch.setattr(milvus_writer, "_is_dead", lambda _: True)
+    monkeypatch.setattr(milvus_writer, "is_dead", lambda _: True)
     ask = Server.ask
     for allowed in (2, 7, 12):
         left = [allowed]
