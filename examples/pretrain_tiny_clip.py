@@ -57,7 +57,7 @@ from scing_cli.core.synthetic import (
 )
 
 MODEL = "scing-tiny"
-COST = "1 h 52 min for scing-small on two shared cores; its card has the command"
+COST = "3 h 29 min for scing-small on two shared cores; its card has the commands"
 GROUP = 4  # look-alikes
 VIEWS = 2  # images of each person
 SITE, CAMERAS = 8, 4  # groups of people, and cameras, of one site

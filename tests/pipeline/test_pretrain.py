@@ -226,3 +226,17 @@ def test_options_that_do_not_go_together_are_refused(options, message, tmp_path,
     assert left.value.code == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_each_use_of_an_image_has_a_caption_of_its_own():
+    script = runpy.run_path(str(SCRIPT))
+    recipe = script["Recipe"](passes=4)
+    same = dataclasses.replace(recipe, without="retold")
+    drawn, once = (script["draw_group"](script["GroupTask"](one, 5, False, (128, 64))) for one in (recipe, same))
+    assert [image for image, _ in drawn] == [image for image, _ in once]
+    assert [captions[:1] for _, captions in drawn] == [captions for _, captions in once]
+    assert all(len(captions) == 4 and len(set(captions)) > 1 for _, captions in drawn)
+    uses = script["as_pairs"](drawn, (128, 64))
+    assert len(uses) == 4
+    assert all(use.pixels is uses[0].pixels for use in uses)
+    assert not all(torch.equal(use.ends, uses[0].ends) for use in uses)

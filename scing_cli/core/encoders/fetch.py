@@ -19,7 +19,7 @@ from scing_cli.core.artifacts import replacing
 from scing_cli.core.errors import WeightsError, one_line
 from scing_cli.core.runtime import Reporter
 
-OFFLINE_WAY = "To try scing without it: --model scing-tiny, a small model that comes with scing."
+OFFLINE_WAY = "To try scing without it: --model scing-small, a small model that comes with scing."
 PROBE_SECONDS = 3.0
 STALL_SECONDS = 30.0
 _CHUNK = 1 << 20

@@ -45,7 +45,7 @@ def test_another_tag_is_refused_and_the_shipped_one_named():
 def test_missing_weights_name_the_small_model_as_a_way_offline():
     with pytest.raises(WeightsError) as told:
         load_clip("ViT-B-16-quickgelu")
-    assert "--model scing-tiny" in str(told.value)
+    assert "--model scing-small" in str(told.value)
 
 
 @pytest.mark.parametrize("name", [NAME, SMALL])
@@ -86,12 +86,14 @@ def test_the_preprocessing_told_is_the_one_done(name):
     }
 
 
+@pytest.mark.parametrize("name", [NAME, SMALL])
 @torch.no_grad()
-def test_captions_find_their_images_among_people_never_seen(clip):
+def test_captions_find_their_images_among_people_never_seen(name):
     """Chance is 1 %; the people are of 100 groups, so that their captions can tell them apart."""
     people, cameras = draw_people(400, "test", "shipped")[::4], draw_cameras(5, "test", "shipped")
     drawn = [render(person, cameras[place % 5], "test", place) for place, person in enumerate(people)]
     pixels = torch.stack([as_tensor(image) for image, _ in drawn])
+    clip = load_clip(name)
     geometry = clip.image.geometry
     images = torch.nn.functional.normalize(clip.image(normalise(pixels, geometry.mean, geometry.std)).projected)
     texts = []
@@ -114,7 +116,7 @@ def test_the_larger_one_sees_more_where_cameras_and_light_are_others():
     pixels = torch.stack([as_tensor(image.resize((64, 128), Image.Resampling.BICUBIC)) for image in drawn])
     names = torch.arange(24).repeat_interleave(3)
     found = {name: mean_precision(load_clip(name), pixels, names) for name in (NAME, SMALL)}
-    assert found[SMALL] > found[NAME] + 0.05
+    assert found[SMALL] > found[NAME] + 0.1
     assert found[SMALL] > 0.4
 
 
