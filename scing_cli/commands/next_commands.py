@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from scing_cli.core.artifacts import Run
-    from scing_cli.core.workflows.embed.embed_report import EmbedReport
 
 INDEX = Path("gallery.faiss")
 
@@ -36,10 +35,9 @@ def embed_command(run: Run) -> str:
     return shlex.join(words)
 
 
-def search_command(report: EmbedReport) -> str:
-    """Return the command that searches for one of the images of an index."""
-    inside = report.example.is_relative_to(Path.cwd())
-    photo = str(report.example.relative_to(Path.cwd()) if inside else report.example)
+def search_command(location: Path | str, example: Path) -> str:
+    """Return the command that searches a gallery for one of its images."""
+    photo = str(example.relative_to(Path.cwd()) if example.is_relative_to(Path.cwd()) else example)
     photo = f"./{photo}" if photo.startswith("-") else photo  # otherwise it would be an option
-    index = [] if report.index == INDEX else ["--index", str(report.index)]
+    index = [] if location == INDEX else ["--index", str(location)]
     return shlex.join(["scing", "search", photo, *index])

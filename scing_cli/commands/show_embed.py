@@ -29,7 +29,8 @@ def show_embed(report: EmbedReport, terminal: Terminal) -> None:
     terminal.say(f"{report.index}: {counted(report.added, 'row')} added{counts}; {holds}.")
     if report.recall is not None:
         terminal.say(f"Type {report.kind}: recall@10 against flat is {report.recall:.3f} (stored vectors as queries).")
-    terminal.say(f"Next: {search_command(report)}")
+    if report.example is not None:
+        terminal.say(f"Next: {search_command(report.index, report.example)}")
 
 
 def show_shards(report: ShardsReport, terminal: Terminal) -> None:

@@ -32,20 +32,21 @@ def checked_size(row: Row) -> int:
     Raises:
         IndexFileError: If a text is not Unicode, or too long.
     """
-    total = 0
-    for name in TEXT:
-        text = getattr(row, name)
-        try:
-            size = len(text.encode())
-        except UnicodeEncodeError:
-            raise IndexFileError(
-                f"The {name} of {spelled(row.path)} is not UTF-8, which is all that Milvus stores.",
-                "Rename it, or write an index file.",
-            ) from None
-        if size > MOST_TEXT:
-            raise IndexFileError(
-                f"The {name} of {spelled(row.path)} has {size:,} bytes; Milvus stores {MOST_TEXT:,}.",
-                "Write an index file.",
-            )
-        total += size
-    return total
+    return sum(size_of(getattr(row, name), f"The {name} of {spelled(row.path)}", MOST_TEXT) for name in TEXT)
+
+
+def size_of(text: str, what: str, most: int) -> int:
+    """Return the bytes of a text.
+
+    Raises:
+        IndexFileError: If it is not Unicode, or longer than `most`; the message begins with `what`.
+    """
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise IndexFileError(
+            f"{what} is not UTF-8, which is all that Milvus stores.", "Rename it, or write an index file."
+        ) from None
+    if size > most:
+        raise IndexFileError(f"{what} has {size:,} bytes; Milvus stores {most:,}.", "Write an index file.")
+    return size

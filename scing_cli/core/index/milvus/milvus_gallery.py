@@ -17,6 +17,7 @@ from scing_cli.core.index.gallery_type import Gallery
 from scing_cli.core.index.hits import best_hits
 from scing_cli.core.index.index_stamp import Stamp
 from scing_cli.core.index.memory_rows import IntArray
+from scing_cli.core.index.milvus.collection_schema import size_of
 from scing_cli.core.index.milvus.expressions import FIELDS, VECTOR, both, passing, row_of
 from scing_cli.core.index.milvus.milvus_rows import MilvusRows
 from scing_cli.core.index.milvus.milvus_writer import Change, Writer
@@ -32,6 +33,7 @@ MOST_BYTES = 32 << 20  # of one answer; a server may send 64 MB
 ROW_BYTES = 1000  # about the text of a row
 MOST_PAIRS = 200_000_000  # of queries and rows, compared in one call: some seconds
 UPLOADED = 4096  # rows that are read from their lender together
+MOST_LABEL = 3000  # bytes; three of them, escaped, fit into a record of the journal
 PROBED = {"HNSW": "ef", "IVF_FLAT": "nprobe"}  # what a search may look at, where the owner chose an approximate index
 
 
@@ -40,12 +42,13 @@ class MilvusGallery(Gallery):
 
     Args:
         server: The connection.
+        writer: Writes to the collection.
         record: The stamp that was read; of a new gallery the one that is to be written.
         former: The stamp that is there; None without one.
     """
 
-    def __init__(self, server: Server, record: StampRecord, former: StampRecord | None) -> None:
-        self._server, self._writer = server, Writer(server)
+    def __init__(self, server: Server, writer: Writer, record: StampRecord, former: StampRecord | None) -> None:
+        self._server, self._writer = server, writer
         self._settle(record, former)
 
     def _settle(self, record: StampRecord, former: StampRecord | None) -> None:
@@ -117,7 +120,11 @@ class MilvusGallery(Gallery):
     def relabel(self, labels: Mapping[int, tuple[str, str] | Labels]) -> None:
         """Give rows other labels at the next write."""
         self._check_known(labels.keys())
-        self._changes |= {number: own for number, own in labels.items() if self._changes.get(number, own) is not None}
+        for number, own in labels.items():
+            for text in own:
+                size_of(text, f"A label of row {number}", MOST_LABEL)
+            if (former := self._changes.get(number, own)) is not None:  # it is not to be removed
+                self._changes[number] = (*own, *former[len(own) :])
 
     def name_model(self, model: Mapping[str, Any]) -> None:
         """Say where the encoder is now, as in `Stamp.model`."""
@@ -136,22 +143,17 @@ class MilvusGallery(Gallery):
         with writer.leased(stamp.width):
             if writer.read() != self._former:
                 raise self._changed()
-            # Rows behind the last stamp are of a write that was never finished: nobody has seen them.
-            writer.delete_outside(0, stamp.next_id)
+            writer.delete_unfinished(stamp.next_id, stamp.width)
             before = MilvusRows(self._server, first, stamp.next_id).count()
             end = self._upload(writer, stamp.next_id)
             removed = sum(change is None for change in self._changes.values())
             if MilvusRows(self._server, first, end).count() != before + end - stamp.next_id:
                 raise self._changed()
-            journal = writer.write_journal(self._changes, stamp.width)
+            journal = writer.write_journal(self._changes, stamp.generation + 1, stamp.width)
             count = before - removed + end - stamp.next_id
             made = dataclasses.replace(stamp, count=count, next_id=end, generation=stamp.generation + 1)
-            record = StampRecord(made, first, journal)
-            writer.write_stamp(record)
-            record = writer.carry_out(record)
-            writer.delete_outside(first, end)
-            writer.delete_journal()
-            record = writer.read() or record
+            record = writer.carry_out(writer.write_stamp(StampRecord(made, first, journal)))
+            writer.delete_former(record)
         self._settle(record, record)
 
     def _upload(self, writer: Writer, next_id: int) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import time
 from contextlib import AbstractContextManager
@@ -54,12 +53,13 @@ class MilvusLocation(GalleryLocation):
     def check_writable(self) -> None:
         """Raise if Milvus cannot be reached, the collection is not one of scing, or the folder cannot be written."""
         check_writable(self.local)
-        self._writer.read()
+        self._writer.read(load=True)
 
     def state(self) -> object:
-        """Return what the next write changes."""
+        """Return the generation of a stamp that was written from here; None if the newest is another one."""
         with contextlib.suppress(IndexFileError):
-            return self._writer.read()
+            record = self._writer.read()
+            return record.stamp.generation if record and record.writer == self._writer.token else None
         return None
 
     def stamp(self) -> Stamp:
@@ -79,7 +79,7 @@ class MilvusLocation(GalleryLocation):
         """
         for _ in range(WAITS):
             record = self._record()
-            gallery = MilvusGallery(self._server, record, record)
+            gallery = MilvusGallery(self._server, self._writer, record, record)
             if not record.journal and len(gallery) == record.stamp.count:
                 return gallery
             time.sleep(PAUSE)
@@ -100,14 +100,12 @@ class MilvusLocation(GalleryLocation):
         Raises:
             IndexFileError: If there is none, or another process is writing it.
         """
-        record = self._record()
+        record = self._record(load=True)
         if record.journal:
             with self._writer.leased(record.stamp.width):
-                record = self._record()
-                self._writer.carry_out(record)
-                self._writer.delete_journal()
-            record = self._record()
-        return MilvusGallery(self._server, record, record)
+                record = self._writer.carry_out(self._record())
+                self._writer.delete_former(record)
+        return MilvusGallery(self._server, self._writer, record, record)
 
     def check_kind(self, kind: str) -> None:
         """Raise for an index type other than the exact one."""
@@ -143,8 +141,9 @@ class MilvusLocation(GalleryLocation):
         self.check_width(stamp.width)
         first = former.stamp.next_id if former else 0
         generation = former.stamp.generation if former else 0
-        own = dataclasses.replace(stamp, kind="flat", next_id=first, generation=generation)
-        return MilvusGallery(self._server, StampRecord(own, first), former)
+        made_by = (stamp.model_digest, stamp.model, stamp.descriptor, stamp.width)
+        own = Stamp(*made_by, next_id=first, generation=generation)
+        return MilvusGallery(self._server, self._writer, StampRecord(own, first), former)
 
     def lock(self) -> AbstractContextManager[None]:
         """Return an empty context: `write` has a lease, and refuses if the collection was changed meanwhile."""
@@ -156,13 +155,13 @@ class MilvusLocation(GalleryLocation):
             self.check_compact()
         cast("MilvusGallery", gallery).write()
 
-    def _record(self) -> StampRecord:
+    def _record(self, *, load: bool = False) -> StampRecord:
         """Return the newest stamp.
 
         Raises:
             IndexFileError: If there is none.
         """
-        if (record := self._writer.read()) is not None:
+        if (record := self._writer.read(load=load)) is not None:
             return record
         if self._server.exists():
             raise IndexFileError(

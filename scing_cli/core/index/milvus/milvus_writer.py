@@ -35,17 +35,17 @@ from scing_cli.core.index.milvus.expressions import (
 )
 from scing_cli.core.index.milvus.lease_owner import is_dead, this_machine
 from scing_cli.core.index.milvus.milvus_rows import MilvusRows
-from scing_cli.core.index.milvus.server import STRONG, Server
+from scing_cli.core.index.milvus.server import STRONG, Server, ServerError
 from scing_cli.core.index.milvus.stamp_record import StampRecord, parse_stamp, stamp_text
 from scing_cli.core.index.rows import Labels, Row, labelled
 from scing_cli.core.index.store import Vectors
 
 LEASE = -1  # its id; that of a stamp is -2 - generation, those of a journal are far below
-JOURNAL = -(2**62)
+JOURNAL, GENERATION = -(2**62), 2**20  # the lowest id of a journal; ids of each generation
 RECORD = "views"  # the field that has the text of a record
 JOURNAL_BYTES = 60_000  # of one record of the journal
 MOST_BYTES = 8 << 20  # of one batch
-PATIENCE, PAUSE, SETTLE = 60.0, 1.0, 0.3  # seconds: until a lease counts as left behind, between looks, before a check
+PATIENCE, PAUSE, SETTLE = 100.0, 1.0, 0.3  # seconds: until a lease counts as left behind, between looks, before a check
 Change = Labels | tuple[str, str] | None
 """Other labels of a row; None to remove it."""
 
@@ -59,7 +59,7 @@ class Writer:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._token = ""
+        self.token = ""
 
     def prepare(self, width: int) -> None:
         """Create the collection with an exact index and load it, as far as that is not done."""
@@ -73,27 +73,41 @@ class Writer:
             self._server("create_index", index_params=index)
         self._server("load_collection")
 
-    def read(self) -> StampRecord | None:
+    def read(self, *, load: bool = False) -> StampRecord | None:
         """Return the newest stamp; None if there is no collection, or one without a stamp.
 
+        Args:
+            load: Load the collection of a server if it is not; that of a file always is.
+
         Raises:
-            IndexFileError: If the collection is not one of scing, or its newest stamp is damaged.
+            IndexFileError: If the collection is not one of scing or not loaded, or its newest stamp is damaged.
         """
         if not self._server.exists():
             return None
         self._check_own()
         if not self._server("list_indexes"):  # its writer was killed before it could be read
             return None
+        self._check_loaded(load=load or self._server.address.file is not None)
         found = self._records(f"id > {JOURNAL // 2} and id < {LEASE}")
         return parse_stamp(found[0][RECORD], self._server.address.text) if found else None
 
-    def write_stamp(self, record: StampRecord) -> None:
-        """Write a stamp, which counts from then on, and remove the older ones."""
-        own, number = dataclasses.replace(record, writer=self._token), -2 - record.stamp.generation
-        self._put_record(number, stamp_text(own), record.stamp.width)
+    def write_stamp(self, record: StampRecord, *, again: bool = False) -> StampRecord:
+        """Write a stamp, which counts from then on, remove the older ones, and return it as it was read again.
+
+        Args:
+            record: The stamp.
+            again: Whether it replaces one of the same generation.
+        """
+        text = stamp_text(dataclasses.replace(record, writer=self.token))
+        own, number = parse_stamp(text, self._server.address.text), -2 - record.stamp.generation
+        self._renew(record.stamp.width)
+        if not again and self._records(f"id == {number}"):
+            raise self._other(self._lease())
+        self._put_record(number, text, record.stamp.width)
         if self.read() != own:
             raise self._other(self._lease())
         self._server("delete", filter=f"id > {number} and id < {LEASE}")
+        return own
 
     def upsert(self, rows: Sequence[Row], vectors: Vectors) -> None:
         """Write rows with their vectors, in batches.
@@ -108,8 +122,8 @@ class Writer:
             some = zip(rows[start : start + size], vectors[start : start + size], strict=True)
             self._server("upsert", data=[entity(row, vector) for row, vector in some])
 
-    def write_journal(self, changes: Mapping[int, Change], width: int) -> int:
-        """Write down changes of rows that are there, and return the number of records."""
+    def write_journal(self, changes: Mapping[int, Change], generation: int, width: int) -> int:
+        """Write down changes of rows that are there, for the stamp of a generation; return the number of records."""
         texts, left = [""], JOURNAL_BYTES
         for number in sorted(changes):
             text = f'"{number}": {json.dumps(changes[number])}'
@@ -117,10 +131,11 @@ class Writer:
                 texts, left = [*texts, ""], JOURNAL_BYTES
             texts[-1] += f", {text}" if texts[-1] else text
             left -= len(text) + 2
-        for record, text in enumerate(filter(None, texts)):
+        written = list(filter(None, texts))
+        for record, text in enumerate(written):
             self._renew(width)
-            self._put_record(JOURNAL + record, f"{{{text}}}", width)
-        return len(texts) if changes else 0
+            self._put_record(_journal_of(generation) + record, f"{{{text}}}", width)
+        return len(written)
 
     def carry_out(self, record: StampRecord) -> StampRecord:
         """Change the rows as the journal of the newest stamp says, and write the stamp without it.
@@ -131,7 +146,8 @@ class Writer:
         if not record.journal:
             return record
         rows, width = MilvusRows(self._server, record.first, record.stamp.next_id), record.stamp.width
-        for number in range(JOURNAL, JOURNAL + record.journal):
+        start = _journal_of(record.stamp.generation)
+        for number in range(start, start + record.journal):
             found = self._records(f"id == {number}")
             if not found:
                 raise IndexFileError(
@@ -145,19 +161,19 @@ class Writer:
                 vectors = np.array([own[VECTOR] for own in there], np.float32)
                 self.upsert([labelled(row_of(own), labels[own["id"]]) for own in there], vectors)
             self._delete(sorted(changes.keys() - labels.keys()), width)
-        done = dataclasses.replace(record, journal=0)
-        self.write_stamp(done)
-        return dataclasses.replace(done, writer=self._token)
+        return self.write_stamp(dataclasses.replace(record, journal=0), again=True)
 
-    def delete_outside(self, first: int, end: int) -> None:
-        """Delete the rows that are in no gallery: those of an unfinished write, and those of one that was replaced."""
+    def delete_unfinished(self, end: int, width: int) -> None:
+        """Delete the rows of a write that was never finished: nobody has seen them."""
+        self._renew(width)
         self._server("delete", filter=f"id >= {end}")
-        if first:
-            self._server("delete", filter=f"id >= 0 and id < {first}")
 
-    def delete_journal(self) -> None:
-        """Delete the records of a journal that no stamp names any more."""
-        self._server("delete", filter=f"id < {JOURNAL // 2}")
+    def delete_former(self, record: StampRecord) -> None:
+        """Delete the rows of a gallery that was replaced, and the records of journals that were carried out."""
+        self._renew(record.stamp.width)
+        if record.first:
+            self._server("delete", filter=f"id >= 0 and id < {record.first}")
+        self._server("delete", filter=f"id < {_journal_of(record.stamp.generation + 1)}")
 
     @contextlib.contextmanager
     def leased(self, width: int) -> Iterator[None]:
@@ -167,14 +183,14 @@ class Writer:
             IndexFileError: If another one is writing.
         """
         self._wait()
-        self._token = uuid.uuid4().hex
+        self.token = uuid.uuid4().hex
         self._write_lease(width)
         time.sleep(SETTLE)  # two that found no lease at the same moment both left one: the later one counts
         self._check_mine()
         try:
             yield
-        except IndexFileError:
-            raise  # Milvus may be away, and the lease stays behind, as after a kill
+        except ServerError:
+            raise  # the lease stays behind, as after a kill
         except BaseException:
             with contextlib.suppress(IndexFileError):
                 self._release()
@@ -183,7 +199,7 @@ class Writer:
             self._release()
 
     def _release(self) -> None:
-        if self._lease().get("token") == self._token:
+        if self._lease().get("token") == self.token:
             self._server("delete", filter=f"id == {LEASE}")
 
     def _renew(self, width: int) -> None:
@@ -201,12 +217,12 @@ class Writer:
                 return
 
     def _write_lease(self, width: int) -> None:
-        lease = {"token": self._token, "pid": os.getpid(), "turn": uuid.uuid4().hex, **this_machine()}
+        lease = {"token": self.token, "pid": os.getpid(), "turn": uuid.uuid4().hex, **this_machine()}
         self._put_record(LEASE, json.dumps(lease), width)
 
     def _check_mine(self) -> None:
         found = self._lease()
-        if found.get("token") != self._token:
+        if found.get("token") != self.token:
             raise self._other(found)
 
     def _lease(self) -> dict[str, Any]:
@@ -234,6 +250,16 @@ class Writer:
         found = self._server("query", filter=expression, output_fields=["id", RECORD], consistency_level=STRONG)
         return sorted(found, key=lambda one: one["id"])
 
+    def _check_loaded(self, *, load: bool) -> None:
+        if str(self._server("get_load_state").get("state", "")).rpartition(".")[2] not in ("NotLoad", "released"):
+            return
+        if not load:
+            raise IndexFileError(
+                f"{self._server.address.text} is not loaded, so Milvus cannot search it.",
+                "Whoever runs the server loads the collection; scing embed --append does it too.",
+            )
+        self._server("load_collection")
+
     def _check_own(self) -> None:
         fields = {field["name"] for field in self._server("describe_collection")["fields"]}
         own = {"id", VECTOR, *NUMBERS, *TEXT, *(f"{name}_key" for name in KEYED)}
@@ -242,3 +268,8 @@ class Writer:
                 f"{self._server.address.text} is a collection of something else: it was not made by scing.",
                 "Name another collection; scing changes no collection that it did not make.",
             )
+
+
+def _journal_of(generation: int) -> int:
+    """Return the first id of the journal of a generation; those of later ones are greater."""
+    return JOURNAL + generation * GENERATION

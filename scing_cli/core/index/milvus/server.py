@@ -20,6 +20,10 @@ UNREACHED = (2, 14)  # codes of the client, and of gRPC, for a server that does 
 STRONG = "Strong"  # readers see all that was written before they ask
 
 
+class ServerError(IndexFileError):
+    """Milvus did not answer, or refused a call."""
+
+
 class Server:
     """A connection to the Milvus of an address, made at its first use.
 
@@ -70,7 +74,7 @@ class Server:
         except Exception as error:  # as above
             raise self._failure(error) from error
 
-    def _failure(self, error: Exception) -> IndexFileError:
+    def _failure(self, error: Exception) -> ServerError:
         text = one_line(Exception(getattr(error, "message", None) or error))
         if token := os.environ.get(TOKEN):
             for secret in filter(None, (token, token.partition(":")[2])):
@@ -88,7 +92,7 @@ class Server:
             remedy = "Is another process using the file? It may be used by one at a time."
         else:
             remedy = "The log of the server may say more. Readers see the gallery as it was."
-        return IndexFileError(f"{self.address.text} cannot be used: {shown}", remedy)
+        return ServerError(f"{self.address.text} cannot be used: {shown}", remedy)
 
 
 def _module(name: str, package: str | None = None) -> Any:

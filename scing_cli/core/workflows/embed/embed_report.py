@@ -29,7 +29,7 @@ class EmbedReport:
         passed_over: What was passed over in the folders of images.
         relabelled: Images that have not changed, but whose rows got another identity or camera.
         left_out: Images that cannot be read, with the reasons. If they have rows in the index, these are former ones.
-        example: One of its images.
+        example: One of its images; None if it has none.
     """
 
     index: Path | str
@@ -42,7 +42,7 @@ class EmbedReport:
     model: str
     kind: str
     recall: float | None
-    example: Path
+    example: Path | None
     passed_over: tuple[PassedOver, ...] = ()
     left_out: tuple[Dropped, ...] = ()
     relabelled: int = 0
@@ -60,7 +60,7 @@ def report_of(
     kind = index.stamp.kind
     recall = index.recall() if index.is_approximate else None
     properties: dict[str, Any] = {"width": index.width, "model": model, "kind": kind, "recall": recall, **counts}
-    example = Path(next(iter(index.table)).path)
+    example = next((Path(row.path) for row in index.table), None)
     return EmbedReport(
         location.named, count=len(index), example=example, passed_over=passed_over, left_out=left_out, **properties
     )

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import subprocess
+import sys
 import time
+from pathlib import Path
 
+import milvus_servers
 import numpy as np
 import pytest
 from milvus_servers import MADE_BY, NAMES, WIDTH, entries, found, made, milvus_server, put, unit
+from patience import HANG
 
 from scing_cli.core.errors import IndexFileError, SettingError
 from scing_cli.core.index import GalleryIndex, RowFilter, Stamp, as_location
 from scing_cli.core.index.milvus import milvus_gallery, milvus_location, milvus_writer
 from scing_cli.core.index.milvus.milvus_writer import Writer
 from scing_cli.core.index.milvus.server import Server
+from scing_cli.core.workflows.embed.upkeep import keep_index
 
 pytestmark = pytest.mark.milvus
 
@@ -138,7 +144,7 @@ def test_a_write_that_is_cut_at_any_call_gives_the_former_gallery_or_the_new_one
     ask, left = Server.ask, [0]
 
     def cut(self, call, **given):
-        if call in ("upsert", "delete", "load_collection"):
+        if call in ("upsert", "delete", "create_index", "load_collection"):
             left[0] -= 1
             if left[0] < 0:
                 raise Cut
@@ -263,6 +269,59 @@ def test_a_collection_without_a_stamp_is_not_whole(address):
     with pytest.raises(IndexFileError, match="is not whole"):
         location.open()
     put(address, made(80)) if "127" in address else None
+
+
+def test_another_process_opens_it(address):
+    """A file of milvus-lite is used by one process at a time, and not loaded in the next one."""
+    begin = (
+        f"import sys; sys.path.insert(0, {str(Path(milvus_servers.__file__).parent)!r}); import milvus_servers as m; "
+    )
+    for work, told in (
+        ("m.put(sys.argv[1], m.made(80))", ""),
+        ("print(len(m.as_location(sys.argv[1]).open()))", "80"),
+        ("g = m.as_location(sys.argv[1]); a = g.open_to_change(); a.remove([5]); g.write(a)", ""),
+        ("print(len(m.as_location(sys.argv[1]).open()))", "79"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", begin + work, address], capture_output=True, text=True, timeout=HANG, check=False
+        )
+        assert (done.returncode, done.stdout.strip()) == (0, told), done.stderr
+
+
+def test_labels_that_cannot_be_stored_are_refused_before_anything_is_written(address):
+    location = put(address, made(80))
+    gallery = location.open_to_change()
+    for label, message in (("a\udcff", "is not UTF-8"), ("\u4e00" * 2000, "has 6,000 bytes")):
+        with pytest.raises(IndexFileError, match=message):
+            gallery.relabel({3: ("a", label, "")})
+    longest = "\u4e00" * 1000
+    gallery.relabel(dict.fromkeys(range(40), (longest, longest, longest)))
+    gallery.relabel({3: ("short", "")})
+    location.write(gallery)
+    rows = location.open().table.find([2, 3])
+    assert rows[2].identity == rows[2].scene == rows[3].scene == longest
+    assert rows[3].identity == "short"
+
+
+def test_an_error_of_ones_own_leaves_no_lease_behind(address, monkeypatch):
+    location = put(address, made(80))
+    gallery, other = location.open_to_change(), location.open_to_change()
+    other.name_model({"model": "elsewhere"})
+    location.write(other)
+    with pytest.raises(IndexFileError, match="changed by another process"):
+        location.write(gallery)
+    monkeypatch.setattr(Writer, "_wait", lambda self: pytest.fail("a lease") if self._lease() else None)
+    location.write(location.open_to_change())
+
+
+def test_a_gallery_without_rows_has_no_next_command(address):
+    location = put(address, made(60))
+    gallery = location.open_to_change()
+    gallery.remove(range(60))
+    location.write(gallery)
+    report = keep_index(address, prune=True)
+    assert (report.count, report.example) == (0, None)
+    assert location.open().search(unit(1), 3) == [[]]
 
 
 def test_other_index_types_and_compaction_are_refused(address):
