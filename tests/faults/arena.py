@@ -25,7 +25,7 @@ from scing_cli.core.encoders.encoder_file import encoder_digest
 from scing_cli.core.encoders.openvino_model import load_openvino_model
 from scing_cli.core.encoders.weights import read_state
 from scing_cli.core.evaluation import read_saved
-from scing_cli.core.index import KINDS, GalleryIndex, read_stamp
+from scing_cli.core.index import KINDS, GalleryIndex, as_location, read_stamp
 from scing_cli.core.manifest import SPLITS
 from scing_cli.core.methods.prompts_file import check_identities, load_texts
 from scing_cli.core.runtime import Silent
@@ -159,10 +159,10 @@ class Arena:
         """As photos are searched: the index, the model that it names and its threshold."""
         index = self.folder / "own" / f"{kind}.faiss"
         stamp = read_stamp(index)
-        model = reopen_model(stamp.model, stamp.model_digest, source=index, reporter=Silent())
+        model = reopen_model(stamp.model, stamp.model_digest, source=as_location(index), reporter=Silent())
         opened = GalleryIndex.read(index)
         opened.check_model(model.digest, descriptor="projected", width=16, name=model.label())
-        threshold = find_threshold(MatchRule(false_match_rate=0.5), model, opened.stamp, index)
+        threshold = find_threshold(MatchRule(false_match_rate=0.5), model, opened.stamp, as_location(index))
         queries = np.random.default_rng(1).standard_normal((3, 16)).astype(np.float32)
         faiss.normalize_L2(queries)
         return opened.search(queries, 5), threshold, dataclasses.replace(stamp, model=dict(stamp.model)), model.cameras

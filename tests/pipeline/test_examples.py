@@ -149,7 +149,7 @@ def test_readmes_recipe_ends_in_pictures_and_a_report(scing, reader):
     recipe = re.findall(r"```bash\n(.*?)```", section(README, "Start with your own folder of crops"), re.DOTALL)
     for block in recipe:
         run_block(scing, "bash", block)
-    for picture in ("sheet.png", "tiny.png", "ranking.png"):
+    for picture in ("sheet.png", "small.png", "ranking.png"):
         with Image.open(picture) as drawn:
             assert drawn.width > 100
     assert Path("report", "report.html").exists()

@@ -92,7 +92,7 @@ MISSING = (
     "Fetch https://",
     "ViT-B-16-quickgelu-openai.pt",
     "--pretrained FILE",
-    "--model scing-tiny",
+    "--model scing-small",
 )
 
 

@@ -117,9 +117,9 @@ def test_it_shows_as_much_as_the_montage_and_says_so_once(scing, finished, world
 
 
 def test_a_picture_that_cannot_be_written_is_refused_before_the_work(scing, finished, world, here, monkeypatch):
-    from scing_cli.core.workflows.search import search_gallery
+    from scing_cli.core.index.gallery_location import IndexFile
 
-    monkeypatch.setattr(search_gallery, "GalleryIndex", None)  # it would fail otherwise
+    monkeypatch.setattr(IndexFile, "open", None)  # it would fail otherwise
     photo = min((world / "query").glob("*.jpg"))
     command = ("search", photo, "--index", finished.parent / "gallery.faiss", "--saliency")
     refuse(scing(*command, "a.xyz"), "--saliency a.xyz: unknown kind of picture", ".png")

@@ -13,7 +13,7 @@ from scing_cli.core.datasets import Dropped, read_data
 from scing_cli.core.datasets.camera_levels import SHORT_NUMBER
 from scing_cli.core.datasets.file_names import stated
 from scing_cli.core.datasets.folder_names import IDENTITY_NUMBER, is_aside, looks_like_camera
-from scing_cli.core.datasets.listing import THUMBNAILS
+from scing_cli.core.datasets.listing import SYSTEM, SYSTEM_STARTS, THUMBNAILS
 from scing_cli.core.datasets.not_people import doubt_people
 from scing_cli.core.errors import DataError
 from scing_cli.core.manifest import SPLITS, Sample
@@ -93,7 +93,8 @@ def test_an_empty_folder_has_no_layout(touch) -> None:
 
 
 WORD = st.text(st.characters(categories=["L", "N", "P", "Zs", "S"], exclude_characters="/"), min_size=1, max_size=6)
-NAME = WORD.filter(lambda word: not word.startswith(".") and word.casefold() not in THUMBNAILS)
+PASSED_OVER = SYSTEM | THUMBNAILS
+NAME = WORD.filter(lambda word: not word.startswith((".", *SYSTEM_STARTS)) and word.casefold() not in PASSED_OVER)
 
 
 @settings(deadline=None, max_examples=80)

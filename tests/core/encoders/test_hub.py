@@ -186,7 +186,7 @@ def test_fetching_keeps_nothing_else(address, tmp_path, path, message):
 
 def test_a_file_that_is_gone(address, monkeypatch):
     monkeypatch.setitem(hub.OPENAI, MODEL, hub.Published(f"{address}/gone.pt", quick_gelu=True))
-    with pytest.raises(WeightsError, match=r"gone\.pt does not exist any more[\s\S]*--model scing-tiny"):
+    with pytest.raises(WeightsError, match=r"gone\.pt does not exist any more[\s\S]*--model scing-small"):
         hub.find_weights(MODEL, "openai", reporter=Silent())
 
 

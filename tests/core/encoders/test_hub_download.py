@@ -148,7 +148,7 @@ def test_a_repository_without_safetensors(find):
 
 def test_a_repository_without_weights(find):
     error = find("gone")["error"]
-    assert re.search(r"open_clip_pytorch_model\.bin does not exist any more[\s\S]*--model scing-tiny", error)
+    assert re.search(r"open_clip_pytorch_model\.bin does not exist any more[\s\S]*--model scing-small", error)
 
 
 def test_a_file_of_another_digest_is_removed(find, tmp_path):
