@@ -22,6 +22,7 @@ from scing_cli.core.index import Entry, GalleryIndex, Stamp, as_location
 MADE_BY: dict[str, Any] = {"model_digest": "a" * 64, "model": {"model": "scing-tiny"}, "descriptor": "projected"}
 NAMES = ("", 'a"b', "a'b", "a\\", "\u202ex", '"] or id > 0 or camera_key in ["', "x y")
 WIDTH = 24
+TICK = "timeTickInterval: 200"  # ms; a reader of all that was written waits for the next tick
 
 
 class MilvusProcess:
@@ -35,7 +36,12 @@ class MilvusProcess:
     def __init__(self, folder: Path, *, guarded: bool = False) -> None:
         milvus = pytest.importorskip("milvus", reason="pip install milvus")
         pytest.importorskip("pymilvus", reason="pip install 'scing-cli[milvus]'")
-        config = milvus.MilvusServerConfig()
+        data = Path(milvus.__file__).parent / "data"
+        usual = (data / "config.yaml.template").read_text(encoding="utf-8")
+        template = folder / "config.template"
+        template.write_text(usual.replace(TICK, TICK.replace("200", "20")), encoding="utf-8")
+        config = milvus.MilvusServerConfig(template=str(template))
+        config.glog_conf_file = str(data / "glog.conf")
         config.set("authorization_enabled", guarded)
         self._server = milvus.MilvusServer(config)
         self._server.set_base_dir(str(folder))

@@ -17,6 +17,7 @@ from pipeline.conftest import MODEL
 
 from scing_cli.core.errors import IndexFileError
 from scing_cli.core.index import as_location, partial_file
+from scing_cli.core.index.milvus import server as milvus_server_module
 from scing_cli.core.index.milvus.server import Server
 from scing_cli.core.workflows.embed import partial_index
 from scing_cli.core.workflows.embed.embed_gallery import GalleryChoice, embed
@@ -138,6 +139,7 @@ def test_a_server_that_dies_amid_a_write_costs_nothing(server, finished, crops, 
 
     choice = (ModelChoice(run=finished), GalleryChoice(images=crops))
     monkeypatch.setattr(Server, "ask", dying)
+    monkeypatch.setattr(milvus_server_module, "SECONDS", 5.0)
     monkeypatch.setattr(partial_index, "WORTH", 0.0)
     with pytest.raises(IndexFileError, match="cannot be used"):
         embed(*choice, output=f"{server.address}/dies")

@@ -9,11 +9,13 @@ from milvus_servers import found, made, milvus_server, put
 
 from scing_cli.core.errors import IndexFileError
 from scing_cli.core.index import as_location
+from scing_cli.core.index.milvus import server as milvus_server_module
 
 pytestmark = pytest.mark.milvus
 
 
-def test_a_server_that_is_away_gives_one_message_and_loses_nothing(tmp_path):
+def test_a_server_that_is_away_gives_one_message_and_loses_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(milvus_server_module, "SECONDS", 5.0)
     index = made(3000)
     with milvus_server(tmp_path) as server:
         address = f"{server.address}/people"
