@@ -251,9 +251,10 @@ class Writer:
         return sorted(found, key=lambda one: one["id"])
 
     def _check_loaded(self, *, load: bool) -> None:
-        if str(self._server("get_load_state").get("state", "")).rpartition(".")[2] not in ("NotLoad", "released"):
+        state = str(self._server("get_load_state").get("state", "")).rpartition(".")[2]
+        if state in ("Loaded", "loaded"):
             return
-        if not load:
+        if not load and state in ("NotLoad", "released"):
             raise IndexFileError(
                 f"{self._server.address.text} is not loaded, so Milvus cannot search it.",
                 "Whoever runs the server loads the collection; scing embed --append does it too.",

@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import logging
 import os
+import time
 from typing import Any
 
 from scing_cli.core.errors import IndexFileError, one_line
@@ -16,6 +17,7 @@ SECONDS = 30.0  # after which a call counts as failed
 CONNECT = 10.0
 LONGEST = 300  # characters of the server's own words
 PERMISSION = ("permission deny", "privilege", "unauthenticated", "auth check failure")
+STARTING, PAUSE = 101, 0.5  # code of a server that has started and not loaded the collection yet; seconds
 UNREACHED = (2, 14)  # codes of the client, and of gRPC, for a server that does not answer
 STRONG = "Strong"  # readers see all that was written before they ask
 
@@ -48,12 +50,16 @@ class Server:
         Raises:
             IndexFileError: If Milvus cannot be reached, or refuses.
         """
-        try:
-            return getattr(self._client, call)(timeout=SECONDS, **given)
-        except IndexFileError:
-            raise
-        except Exception as error:  # the client raises its own errors, those of gRPC, and for a file any other
-            raise self._failure(error) from error
+        until = time.monotonic() + SECONDS
+        while True:
+            try:
+                return getattr(self._client, call)(timeout=SECONDS, **given)
+            except IndexFileError:
+                raise
+            except Exception as error:  # the client raises its own errors, those of gRPC, and for a file any other
+                if getattr(error, "code", None) != STARTING or time.monotonic() > until:
+                    raise self._failure(error) from error
+            time.sleep(PAUSE)
 
     def exists(self) -> bool:
         """Return whether the collection exists; a file that is not there is not made by asking."""
