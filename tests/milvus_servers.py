@@ -35,7 +35,7 @@ class MilvusProcess:
 
     def __init__(self, folder: Path, *, guarded: bool = False) -> None:
         milvus = pytest.importorskip("milvus", reason="pip install milvus")
-        pytest.importorskip("pymilvus", reason="pip install 'scing-cli[milvus]'")
+        pytest.importorskip("pymilvus", reason="pip install '.[milvus]'")
         data = Path(milvus.__file__).parent / "data"
         usual = (data / "config.yaml.template").read_text(encoding="utf-8")
         template = folder / "config.template"

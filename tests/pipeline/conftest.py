@@ -109,3 +109,13 @@ def own_run(finished, tmp_path):
 def own_world(world, tmp_path):
     """A copy of the drawn world that a test may change."""
     return Path(shutil.copytree(world, tmp_path / "world"))
+
+
+@pytest.fixture
+def crops(world: Path, here: Path) -> Path:
+    """Thirty images of the world in a folder."""
+    folder = here / "crops"
+    folder.mkdir()
+    for file in sorted(world.glob("*/*.jpg"))[:30]:
+        shutil.copy2(file, folder)
+    return folder

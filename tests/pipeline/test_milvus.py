@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import shutil
 import subprocess
 import sys
 
@@ -35,15 +34,6 @@ def server(tmp_path_factory):
 @pytest.fixture
 def address(server, request):
     return f"{server.address}/{request.node.name.translate(str.maketrans('[]-', '___'))}"
-
-
-@pytest.fixture
-def crops(world, here):
-    folder = here / "crops"
-    folder.mkdir()
-    for file in sorted(world.glob("*/*.jpg"))[:30]:
-        shutil.copy2(file, folder)
-    return folder
 
 
 def hits(file):
@@ -164,5 +154,5 @@ def test_without_the_client_a_message_says_what_to_install(here):
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG, env=os.environ, check=False
     )
     assert done.returncode == 2, done.stderr
-    assert "pip install 'scing-cli[milvus]'" in done.stderr
+    assert "pip install '.[milvus]'" in done.stderr
     assert json.dumps(done.stdout) == '""'

@@ -17,15 +17,6 @@ BATCH = ("--batch-size", "4")
 
 
 @pytest.fixture
-def crops(world, here):
-    folder = here / "crops"
-    folder.mkdir()
-    for file in sorted(world.glob("*/*.jpg"))[:30]:
-        shutil.copy2(file, folder)
-    return folder
-
-
-@pytest.fixture
 def embed(scing, finished, crops, here):
     def run(*more, images=crops, output="g.faiss", batch=BATCH):
         return scing("embed", "--run", finished, "--images", images, "--output", output, *batch, *more)

@@ -154,17 +154,17 @@ class GalleryIndex(Gallery):
         self._stamp = dataclasses.replace(self._stamp, count=len(self))
         return list(ids)
 
-    def borrow(self, lender: Callable[[], Lender], places: IntArray, labels: Sequence[Labels] | None = None) -> None:
+    def borrow(self, lender: Callable[[], Lender], ids: IntArray, labels: Sequence[Labels] | None = None) -> None:
         """Add rows of another index under new ids. `write` reads them there, piece by piece.
 
         Args:
             lender: Opens the other index, whose vectors are D wide; it stays as it is until this one is written.
-            places: Their N ids in it.
+            ids: Their N ids in it.
             labels: Identity, camera and scene of each; None for those that they have there.
         """
-        ids = self._new_ids(len(places))
-        if ids:
-            loan = Loan(lender, places, ids.start, labels)
+        new = self._new_ids(len(ids))
+        if new:
+            loan = Loan(lender, ids, new.start, labels)
             self._parts.stores.append(BorrowedStore(loan, self.width))
             self._rows.tables.append(BorrowedRows(loan))
         self._stamp = dataclasses.replace(self._stamp, count=len(self))

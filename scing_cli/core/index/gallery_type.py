@@ -55,12 +55,12 @@ class Gallery(abc.ABC):
         """Return recall@10 compared with an exact search, for stored vectors; None if nobody measures it."""
 
     @abc.abstractmethod
-    def borrow(self, lender: Callable[[], Lender], places: IntArray, labels: Sequence[Labels] | None = None) -> None:
+    def borrow(self, lender: Callable[[], Lender], ids: IntArray, labels: Sequence[Labels] | None = None) -> None:
         """Add rows of another index under new ids. They are read there, piece by piece, when they are written.
 
         Args:
             lender: Opens the other index, whose vectors are D wide; it stays as it is until they are written.
-            places: Their N ids in it.
+            ids: Their N ids in it.
             labels: Identity, camera and scene of each; None for those that they have there.
         """
 

@@ -51,7 +51,9 @@ class Address:
         'gallery'
         """
         scheme, _, rest = text.partition("://")
-        if "@" in rest and FILE_SUFFIX not in rest.rpartition("@")[2]:
+        parts = rest.rstrip("/").split("/")
+        files = [number for number, part in enumerate(parts) if part.endswith(FILE_SUFFIX) and part != FILE_SUFFIX]
+        if "@" in (parts[0] if files else rest):
             raise IndexFileError(
                 f"{scheme}://…@{spelled(rest.rpartition('@')[2])}: a password does not belong in an address, which "
                 "is shown and stored.",
@@ -59,8 +61,6 @@ class Address:
             )
         if scheme.lower() not in ("milvus", "milvus+tls"):
             raise _wrong(text, f"it begins with {spelled(scheme)}")
-        parts = rest.rstrip("/").split("/")
-        files = [number for number, part in enumerate(parts) if part.endswith(FILE_SUFFIX) and part != FILE_SUFFIX]
         if files and scheme.lower() == "milvus":
             end = files[-1] + 1
             return cls(text, "/".join(parts[:end]), _collection(text, parts[end:] or [DEFAULT_COLLECTION]))

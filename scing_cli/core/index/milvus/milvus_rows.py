@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
@@ -18,7 +19,7 @@ ASKED = 20  # names that are looked for one by one; for more, all are read
 
 
 class MilvusRows(Rows):
-    """The rows of a range of ids.
+    """The rows of a range of ids, as they were when they were first asked for their number.
 
     Args:
         server: The connection.
@@ -31,8 +32,19 @@ class MilvusRows(Rows):
         self._first, self._end = first, end
         self.inside = f"id >= {first} and id < {end}"
 
+    @functools.cached_property
+    def _whole(self) -> int:
+        return self._counted("")
+
+    def _counted(self, expression: str) -> int:
+        return int(self._query(both(self.inside, expression), ["count(*)"])[0]["count(*)"])
+
+    @functools.cached_property
+    def _observed(self) -> bool:
+        return self.have("views")
+
     def __len__(self) -> int:
-        return self.count()
+        return self._whole
 
     def __iter__(self) -> Iterator[Row]:
         """Yield the rows in order of ids."""
@@ -48,7 +60,7 @@ class MilvusRows(Rows):
 
     def count(self, allowed: RowFilter | None = None) -> int:
         """Return the number of rows that pass a filter."""
-        return int(self._query(both(self.inside, passing(allowed)), ["count(*)"])[0]["count(*)"])
+        return self._counted(passing(allowed)) if allowed else self._whole
 
     def known(self, field: str, names: Collection[str]) -> set[str]:
         """Return those of some names that a row has in a field of text."""
@@ -85,7 +97,7 @@ class MilvusRows(Rows):
 
     def observations(self) -> Iterator[Row]:
         """Yield the rows that have images of their own for the spectra, in order of ids."""
-        if not self.have("views"):
+        if not self._observed:
             return iter(())
         return (row_of(found) for page in self.pages(FIELDS, 'views != ""') for found in page)
 

@@ -141,7 +141,7 @@ class Writer:
         """Change the rows as the journal of the newest stamp says, and write the stamp without it.
 
         Raises:
-            IndexFileError: If rows are there then that the stamp does not count.
+            IndexFileError: If a record of the journal is missing, another process has the lease, or Milvus fails.
         """
         if not record.journal:
             return record

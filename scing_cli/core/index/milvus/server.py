@@ -105,6 +105,6 @@ def _module(name: str, package: str | None = None) -> Any:
     if importlib.util.find_spec(name) is None:
         raise IndexFileError(
             f"Addresses that begin with milvus:// need {package or name}, which is not installed.",
-            f"pip install 'scing-cli[milvus]'{f' {package}' if package else ''}",
+            f"pip install '.[milvus]'{f' {package}' if package else ''}",
         )
     return importlib.import_module(name)

@@ -9,7 +9,7 @@ from scing_cli.core.datasets.left_out import LeftOut, list_beside, report_left_o
 from scing_cli.core.embeddings import Embedder
 from scing_cli.core.embeddings.openvino_embedder import CROPS
 from scing_cli.core.encoders.geometry import check_descriptor
-from scing_cli.core.errors import IndexFileError, SettingError, counted
+from scing_cli.core.errors import IndexFileError, SettingError
 from scing_cli.core.index import Gallery, GalleryLocation, Stamp, as_location
 from scing_cli.core.paths import StrPath
 from scing_cli.core.reporting import LIBRARY_REPORTER
@@ -22,7 +22,7 @@ from scing_cli.core.workflows.embed.gallery_images import (
 )
 from scing_cli.core.workflows.embed.listed_gallery import open_and_list
 from scing_cli.core.workflows.embed.partial_index import MINUTES
-from scing_cli.core.workflows.embed.upkeep import drop_missing
+from scing_cli.core.workflows.embed.upkeep import drop_missing, has_other_rows
 from scing_cli.core.workflows.shared.embedder_choice import Crops, choose_embedder
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel
@@ -91,7 +91,7 @@ def embed(
     # Appending changes the index that is read here, so it stays locked; a new index is locked only while it is written.
     with lock if append else unlocked:
         base = _base(location, model, embedder, index_type) if append and location.exists() else None
-        unsettled = base is not None and len(base) != base.stamp.count
+        unsettled = base is not None and has_other_rows(base, reporter)
         gone = drop_missing(base, reporter) if base is not None and prune else 0
         work = Work(model, embedder, location.local, machine, save_minutes, left_out, reporter)
         with work.embedded(base, listed) as (new, committing):
@@ -99,7 +99,6 @@ def embed(
                 left_out.check_not_all([file_of(source) for source in listed.sources(model)])
             if base is not None:
                 new.warn_of_mixed_labels(base, reporter)
-                _warn_of_lost_rows(base, reporter)
             index = _joined(base, new, model, location, descriptor=descriptor, kind=index_type)
             with unlocked if append else lock:
                 if base is None:
@@ -132,12 +131,6 @@ def _base(location: GalleryLocation, model: OpenedModel, embedder: Embedder, ind
         )
     index.check_model(model.digest, descriptor=embedder.kind, width=embedder.width, name=model.label())
     return index
-
-
-def _warn_of_lost_rows(base: Gallery, reporter: Reporter) -> None:
-    """Warn if a gallery on a server has not the rows that its stamp counts."""
-    if (lost := base.stamp.count - len(base)) > 0:
-        reporter.warn(f"Another program has removed {counted(lost, 'row')} of {base.name}.")
 
 
 def _joined(

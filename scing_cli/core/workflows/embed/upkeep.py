@@ -35,11 +35,19 @@ def keep_index(
         raise IndexFileError(f"There is no index {location}.", f"Make one: scing embed --output {location}.")
     with location.lock():
         opened = location.open_to_change()
-        unsettled = len(opened) != opened.stamp.count
+        unsettled = has_other_rows(opened, reporter)
         gone = drop_missing(opened, reporter) if prune else 0
         if gone or unsettled or (compact and opened.stamp.segments):
             location.write(opened, compact=compact)
     return report_of(location, opened, opened.stamp.made_by(), added=0, replaced=0, skipped=len(opened), removed=gone)
+
+
+def has_other_rows(gallery: Gallery, reporter: Reporter) -> bool:
+    """Return whether a gallery has not the number of rows that its stamp counts; warn of rows that are gone."""
+    lost = gallery.stamp.count - len(gallery)
+    if lost > 0:
+        reporter.warn(f"Another program has removed {counted(lost, 'row')} of {gallery.name}.")
+    return lost != 0
 
 
 def drop_missing(index: Gallery, reporter: Reporter) -> int:

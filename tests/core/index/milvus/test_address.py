@@ -19,6 +19,7 @@ from scing_cli.core.paths import engine_of, named_location
         ("milvus://./gallery.db", "./gallery.db", "", "gallery"),
         ("milvus:///srv/a.db/people", "/srv/a.db", "", "people"),
         ("milvus://a.db.d/b.db", "a.db.d/b.db", "", "gallery"),
+        ("milvus://./me@home/b.db", "./me@home/b.db", "", "gallery"),
     ],
 )
 def test_an_address_names_a_server_or_a_file_and_a_collection(text, uri, database, collection):
@@ -53,9 +54,20 @@ def test_what_is_no_address_is_refused_with_the_forms_of_one(text):
     assert "milvus://HOST:PORT/COLLECTION" in str(caught.value.remedy)
 
 
-def test_a_password_in_an_address_is_refused_and_not_repeated():
+@pytest.mark.parametrize(
+    "text",
+    [
+        "milvus://me:secret@host/people",
+        "milvus://me:secret@my.dbhost/people",
+        "milvus://me:sec/secret@host/people",
+        "milvus://me:secret@host/people.db",
+        "milvus+tls://me:secret@host.db.example/people",
+        "milvus://host/people@secret@host",
+    ],
+)
+def test_a_password_in_an_address_is_refused_and_not_repeated(text):
     with pytest.raises(IndexFileError) as caught:
-        Address.parse("milvus://me:secret@host/people")
+        Address.parse(text)
     assert "secret" not in f"{caught.value.what}{caught.value.remedy}"
     assert "SCING_MILVUS_TOKEN" in caught.value.remedy
 
