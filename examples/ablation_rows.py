@@ -24,8 +24,9 @@ from scing_cli.core.datasets.hold_out import divide_people
 from scing_cli.core.errors import ScingError
 from scing_cli.core.manifest import with_own_paths, write_manifest
 from scing_cli.core.methods.prompts_file import load_texts
-from scing_cli.core.runtime import Reporter, Silent, default_workers
+from scing_cli.core.runtime import Reporter, Silent
 from scing_cli.core.settings import PromptSettings, VisualSettings, build_settings, saved_settings, unread
+from scing_cli.core.threads import default_workers
 from scing_cli.core.workflows.evaluate.evaluate_data import evaluate_on
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model_choice import ModelChoice

@@ -45,7 +45,7 @@ from scing_cli.core.batches.pixels import normalise
 from scing_cli.core.encoders.clip import ClipModel, load_clip, tokenize
 from scing_cli.core.encoders.compact_words import ROWS, without_untrained_words
 from scing_cli.core.encoders.initial import word_vectors
-from scing_cli.core.runtime import autocast, choose_device, choose_precision, default_workers, draw_seed, generator
+from scing_cli.core.runtime import autocast, choose_device, choose_precision, draw_seed, generator
 from scing_cli.core.synthetic import (
     LifelikeCamera,
     Rendering,
@@ -55,6 +55,7 @@ from scing_cli.core.synthetic import (
     render_lifelike,
     render_view,
 )
+from scing_cli.core.threads import default_workers
 
 MODEL = "scing-tiny"
 COST = "3 h 29 min for scing-small on two shared cores; its card has the commands"

@@ -23,7 +23,7 @@ from tiny import TINY_MODEL
 from scing_cli import environment
 from scing_cli.__main__ import main
 from scing_cli.core.encoders.fetch import Probe
-from scing_cli.core.runtime import default_threads
+from scing_cli.core.threads import default_threads
 
 MODEL = ("--model", TINY_MODEL, "--pretrained", "random")
 NAMES = ("plain.png", "d…é ж 李.png", "😀 ünï.png")

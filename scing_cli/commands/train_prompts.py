@@ -10,11 +10,13 @@ from scing_cli.commands import options
 from scing_cli.commands.console import Terminal
 from scing_cli.commands.next_commands import after_stage1
 from scing_cli.commands.option_checks import check_exist
+from scing_cli.commands.process_options import with_processes
 from scing_cli.commands.settings import Config, with_settings
 from scing_cli.commands.show_training import show_course, training_payload
 from scing_cli.commands.stage1_table import stage1_table
 from scing_cli.core.errors import SettingError
 from scing_cli.core.paths import as_paths
+from scing_cli.core.processes import ALONE, ProcessGroup
 from scing_cli.core.settings import (
     DataSettings,
     PromptSettings,
@@ -25,6 +27,7 @@ from scing_cli.core.settings import (
 )
 
 
+@with_processes
 @with_settings(PromptSettings)
 def train_prompts(
     *,
@@ -41,6 +44,7 @@ def train_prompts(
     strict: options.StrictImages = False,
     as_json: options.Json = False,
     debug: options.Debug = False,
+    group: ProcessGroup = ALONE,
 ) -> None:
     """Stage 1: make the run, and learn the method's prompts; the encoders are frozen by default."""
     from scing_cli.core.encoders import hub
@@ -68,7 +72,6 @@ def train_prompts(
     from scing_cli.core.workflows.shared.machine import Machine
     from scing_cli.core.workflows.train.prompts_stage import train_prompts as train
 
-    machine = Machine(device=device, workers=workers)
     report = train(
         source.path,
         settings,
@@ -79,14 +82,11 @@ def train_prompts(
         resume=resume,
         save_minutes=save_minutes,
         strict=strict,
-        machine=machine,
+        machine=Machine(device=device, workers=workers, group=group),
         reporter=terminal,
     )
-    payload = {
-        **training_payload(report),
-        "frozen": dict(report.frozen),
-        "passed_over": [dataclasses.asdict(entry) for entry in report.passed_over],
-    }
+    passed = [dataclasses.asdict(entry) for entry in report.passed_over]
+    payload = {**training_payload(report), "frozen": dict(report.frozen), "passed_over": passed}
     if not terminal.result(payload):
         show_course("Stage 1", report, terminal)
         terminal.say(f"Run: {report.run.path}")

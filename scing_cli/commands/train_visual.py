@@ -9,13 +9,16 @@ from typing import Any
 from scing_cli.commands import options
 from scing_cli.commands.console import Terminal
 from scing_cli.commands.next_commands import embed_command
+from scing_cli.commands.process_options import with_processes
 from scing_cli.commands.settings import Config, Validate, with_settings
 from scing_cli.commands.show_training import show_course, training_payload
 from scing_cli.commands.stage1_choice import chosen_run
 from scing_cli.core.artifacts import RUNS
+from scing_cli.core.processes import ALONE, ProcessGroup
 from scing_cli.core.settings import VisualSettings, read_config
 
 
+@with_processes
 @with_settings(VisualSettings)
 def train_visual(
     *,
@@ -33,6 +36,7 @@ def train_visual(
     strict: options.StrictImages = False,
     as_json: options.Json = False,
     debug: options.Debug = False,
+    group: ProcessGroup = ALONE,
 ) -> None:
     """Stage 2: tune the image encoder; with methods that learn from captions, both encoders."""
     table = read_config(config)["train-visual"]
@@ -51,7 +55,7 @@ def train_visual(
     from scing_cli.core.workflows.shared.machine import Machine
     from scing_cli.core.workflows.train.visual_stage import train_visual as train
 
-    machine = Machine(device=device, workers=workers)
+    machine = Machine(device=device, workers=workers, group=group)
     report = train(
         settings,
         run=run,

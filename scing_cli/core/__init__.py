@@ -2,8 +2,9 @@
 
 Data flows down this list. A file imports only from the entries above its own::
 
-    errors, paths, settings, artifacts, runtime, reporting
+    errors, paths, settings, artifacts, threads, runtime, reporting
                                             shared by all packages; each setting and method is described once
+    processes                               one training in several processes; alone, it does nothing
     manifest, image_formats, imagefile      one row per observation; suffixes; one image file -> pixels
     layouts                                 the table of all layouts
     datasets                                a folder in some layout -> Manifest

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from scing_cli.core.errors import ScingError, SettingError, counted
-from scing_cli.environment import most_threads
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -67,8 +66,12 @@ class Silent:
         """Say nothing."""
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str, number: int | None = None) -> torch.device:
     """Return the device for `auto`, `cpu` or `cuda`; `auto` uses CUDA if it is available.
+
+    Args:
+        name: One of `DEVICES`.
+        number: Which of several CUDA devices; None for the current one.
 
     Raises:
         SettingError: If the name is unknown, or CUDA is requested but not available.
@@ -82,7 +85,31 @@ def choose_device(name: str) -> torch.device:
 
     if name == "cuda" and not torch.cuda.is_available():
         raise none
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    if number is None:
+        return torch.device("cuda")
+    if number >= torch.cuda.device_count():
+        raise SettingError(
+            f"Process {number + 1} of this machine has no GPU of its own: torch finds {torch.cuda.device_count()}.",
+            "Start as many processes as there are GPUs: --processes auto. Or use --device cpu.",
+        )
+    torch.cuda.set_device(number)
+    return torch.device("cuda", number)
+
+
+def gpu_count() -> int:
+    """Return the number of GPUs that this process may use."""
+    if not may_have_gpu():
+        return 0
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def process_backend(device: torch.device) -> str:
+    """Return what several processes exchange tensors with: NCCL between GPUs, gloo for those in main memory."""
+    return "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
 
 
 def choose_precision(name: str, device: torch.device, *, auto: str) -> str:
@@ -210,23 +237,6 @@ def free_memory(device: torch.device) -> int:
     return 0
 
 
-def default_threads() -> int:
-    """Return the number of compute threads: `OMP_NUM_THREADS` if it is usable, else the cores this process may use."""
-    setting = os.environ.get("OMP_NUM_THREADS", "")
-    number = int(setting) if setting.isdecimal() and len(setting) < 10 else 0
-    return number if 1 <= number <= most_threads() else _cores()
-
-
-def default_workers() -> int:
-    """Return the number of threads that decode images: the cores this process may use, at most 16."""
-    return min(_cores(), 16)
-
-
-def _cores() -> int:
-    # The affinity respects taskset and the CPU set of a container; macOS and Windows do not have it.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def draw_seed(*key: int | str) -> int:
     """Return the 63-bit seed of a key such as (seed, stage, epoch, step, purpose).
 
@@ -269,15 +279,6 @@ def memory_advice(options: str) -> Iterator[None]:
         if isinstance(error, RuntimeError) and ("alloc" not in str(error) or "memory" not in str(error)):
             raise
         raise ScingError("This machine ran out of memory.", f"Options that help: {options}.") from error
-
-
-@contextlib.contextmanager
-def staying() -> Iterator[None]:
-    """Turn SystemExit within a block into RuntimeError; used for work in a thread pool."""
-    try:
-        yield
-    except SystemExit as error:  # from a pool's thread it would end the program without a message
-        raise RuntimeError(f"A thread tried to exit, with {error.code!r}.") from error
 
 
 @contextlib.contextmanager

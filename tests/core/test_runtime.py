@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from patience import HANG
 
-from scing_cli.core import runtime
+from scing_cli.core import runtime, threads
 from scing_cli.core.errors import ScingError, SettingError
 
 CPU = torch.device("cpu")
@@ -115,8 +115,8 @@ def test_what_torch_keeps_on_a_gpu_for_later_counts_as_free() -> None:
 
 @pytest.mark.parametrize(("cores", "workers"), [(1, 1), (2, 2), (16, 16), (128, 16)])
 def test_workers_are_as_many_as_cores_and_at_most_sixteen(cores: int, workers: int, monkeypatch) -> None:
-    monkeypatch.setattr(runtime, "_cores", lambda: cores)
-    assert runtime.default_workers() == workers
+    monkeypatch.setattr(threads, "_cores", lambda: cores)
+    assert threads.default_workers() == workers
 
 
 @given(KEYS, KEYS)
@@ -192,7 +192,7 @@ def test_the_silent_reporter_takes_every_call() -> None:
 def test_threads_follow_the_environment(wanted: str, expected: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", wanted)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    assert runtime.default_threads() == (expected or cores)
+    assert threads.default_threads() == (expected or cores)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -81,26 +82,55 @@ class Augmentation:
     black: tuple[float, float, float] = (-1.0, -1.0, -1.0)
     independent: bool = False
 
-    def __call__(self, pixels: Tensor, *key: int | str) -> Tensor:
-        """Augment a batch.
+    def __call__(self, pixels: Tensor, *key: int | str, own: Sequence[int] | None = None) -> Tensor:
+        """Augment a batch, or some of its images just as they would be with all the others.
 
         Args:
             pixels: Shape (B, 3 S, H, W), normalised floats, on any device; it is not modified.
             key: Key of the random parameters, such as (seed, stage, epoch, step, view).
+            own: Numbers of the images to return, in any order; None for all.
 
         Returns:
-            A new tensor of the same shape, dtype and device.
+            A new tensor, of the same dtype and device: (B, 3 S, H, W), or one image for each of `own`.
         """
         count, channels, height, width = pixels.shape
         if self.independent and channels > 3:
-            return self(pixels.reshape(-1, 3, height, width), *key).view_as(pixels)
+            each = channels // 3
+            chosen = None if own is None else [row * each + spectrum for row in own for spectrum in range(each)]
+            return self(pixels.reshape(-1, 3, height, width), *key, own=chosen).view(-1, channels, height, width)
         draws = self.draw(count, height, width, *key)
         if channels > 3:
-            own = self.draw(count * channels // 3, height, width, *key, "spectra")
-            draws = dataclasses.replace(draws, erased=own.erased)
+            of_spectra = self.draw(count * channels // 3, height, width, *key, "spectra")
+            draws = dataclasses.replace(draws, erased=of_spectra.erased)
         values = 3 * int(draws.erased[:, 2:].prod(axis=1).sum())
         noise = torch.randn(values, generator=generator(*key, "noise", device=pixels.device), device=pixels.device)
-        return self.apply(pixels, draws, noise)
+        return self.apply(pixels, draws, noise) if own is None else self._apply_some(pixels, draws, noise, own)
+
+    def _apply_some(self, pixels: Tensor, draws: Draws, noise: Tensor, own: Sequence[int]) -> Tensor:
+        """Apply the parameters to some images, (b,), and to those that they borrow an occlusion from."""
+        chosen = np.asarray(own, np.int64)
+        borrowed = draws.occluder[chosen[draws.occluded[chosen, 2] > 0]]
+        used, places = np.unique(np.concatenate([chosen, borrowed]), return_inverse=True)
+        spectra = pixels.shape[1] // 3
+        boxes = draws.erased.reshape(len(pixels), spectra, 4)
+        ends = 3 * boxes[:, :, 2:].prod(axis=2).sum(axis=1).cumsum()  # of each image's values in the noise
+        starts = np.concatenate([[0], ends[:-1]])
+        parts = [noise[starts[row] : ends[row]] for row in used]
+        place_of = np.zeros(len(pixels), np.int64)
+        place_of[used] = np.arange(len(used))
+        # an image that is only borrowed from is not needed whole: what it borrows itself, it borrows from itself
+        lenders = np.setdiff1d(used, chosen)
+        occluded = draws.occluded.copy()
+        occluded[lenders] = 0
+        some = Draws(
+            flip=draws.flip[used],
+            corner=draws.corner[used],
+            occluded=occluded[used],
+            occluder=place_of[draws.occluder[used]],
+            erased=boxes[used].reshape(-1, 4),
+        )
+        result = self.apply(pixels[to_device(used, pixels.device)], some, torch.cat(parts), alone=len(pixels) == 1)
+        return result[to_device(places[: len(chosen)], pixels.device)]
 
     def draw(self, count: int, height: int, width: int, *key: int | str) -> Draws:
         """Draw the random parameters of a batch."""
@@ -123,22 +153,24 @@ class Augmentation:
         )
 
     @torch.no_grad()
-    def apply(self, pixels: Tensor, draws: Draws, noise: Tensor) -> Tensor:
+    def apply(self, pixels: Tensor, draws: Draws, noise: Tensor, *, alone: bool | None = None) -> Tensor:
         """Apply the drawn parameters.
 
         Args:
             pixels: Shape (B, 3 S, H, W), floats.
             draws: Parameters for B images.
             noise: Values for the erased pixels in memory order: image, channel, row, column.
+            alone: Whether occlusions are black, as no other image could fill them; None if B is 1.
 
         Returns:
             A new tensor of the same shape.
         """
+        alone = len(pixels) == 1 if alone is None else alone
         result = _flip_and_crop(pixels, draws, self.padding, self._black(pixels))
         hidden = np.flatnonzero(draws.occluded[:, 2])
         if len(hidden):
             cover = self._black(pixels)
-            if len(pixels) > 1:
+            if not alone:
                 cover = result[to_device(draws.occluder[hidden], pixels.device)]
             indices = to_device(hidden, pixels.device)
             # what hides a spectrum must not make it look like a missing one

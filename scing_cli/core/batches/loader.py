@@ -16,8 +16,8 @@ from scing_cli.core.batches.pixels import Pixels, resize
 from scing_cli.core.datasets.left_out import LeftOut
 from scing_cli.core.errors import UNREADABLE_REMEDY, ImageError, SettingError
 from scing_cli.core.observation_images import read_views
-from scing_cli.core.runtime import staying
 from scing_cli.core.spectra import Source, file_of, views_of
+from scing_cli.core.threads import staying
 
 MOST = 8  # items per job at most: when a pool is closed, it waits for running jobs
 JOBS = 4  # jobs per thread: submitting a job holds the GIL, so jobs are not single items

@@ -10,8 +10,10 @@ from pathlib import Path
 from scing_cli.core.artifacts import csv_text, replacing
 from scing_cli.core.datasets.dataset import SHOWN_FAULTS, Dropped
 from scing_cli.core.errors import UNREADABLE_REMEDY, ImageError, ScingError, agreeing, counted, spelled
+from scing_cli.core.processes import ProcessGroup
 from scing_cli.core.runtime import Reporter
 
+_SENDABLE = (OSError, FileNotFoundError, PermissionError)  # causes that can be pickled
 COLUMNS = ("path", "reason")
 # The machine is at fault, not the file: to leave images out would hide it.
 MACHINE_REMEDY = "The image may be sound: this machine lacks memory or open files. Try fewer --workers, or ulimit -n."
@@ -49,6 +51,15 @@ class LeftOut:
         if self.strict:
             raise ImageError(error.what, STRICT_REMEDY) from error
         self._errors.setdefault(file, error)
+
+    def share(self, group: ProcessGroup) -> None:
+        """Take up the files that the other processes of a group have left out; all have the same ones then."""
+        own = [(file, error, error.__cause__) for file, error in self._errors.items()]
+        sendable = [(file, error, cause if type(cause) in _SENDABLE else None) for file, error, cause in own]
+        for file, error, cause in (entry for entries in group.everyone(sendable) for entry in entries):
+            if file not in self._errors:
+                error.__cause__ = cause
+                self._errors[file] = error
 
     def dropped(self) -> tuple[Dropped, ...]:
         """Return the files with their reasons, in the order in which they were found."""

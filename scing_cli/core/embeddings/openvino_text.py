@@ -15,7 +15,8 @@ from scing_cli.core.embeddings.openvino_embedder import LEAST_COSINE, put_folder
 from scing_cli.core.embeddings.text_embedder import TextEmbedder, Tokens, TorchTextEmbedder
 from scing_cli.core.encoders.openvino_model import GRAPH, WEIGHTS, brief, open_stamped, openvino_installed
 from scing_cli.core.errors import ScingError
-from scing_cli.core.runtime import Reporter, default_threads
+from scing_cli.core.runtime import Reporter
+from scing_cli.core.threads import default_threads
 
 if TYPE_CHECKING:
     from scing_cli.core.encoders.text import TextEncoder

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.encoders.text import TextEncoder
-from scing_cli.core.runtime import default_workers, draw_seed
+from scing_cli.core.runtime import draw_seed
+from scing_cli.core.threads import default_workers
 
 # The upper limit, which CLIP's training reaches. An untrained CLIP's 14.3 makes the softmax too flat for R4 and R7.
 LOGIT_SCALE = 100.0

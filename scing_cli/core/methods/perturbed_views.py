@@ -19,6 +19,7 @@ from scing_cli.core.encoders.image import ImageFeatures
 from scing_cli.core.encoders.spectral import AnyImageEncoder
 from scing_cli.core.methods.task import IMAGES, NOTHING, PIXELS, Batch, Batches, Cached, Key, not_cached
 from scing_cli.core.methods.visual_condition import Condition
+from scing_cli.core.processes import WHOLE, Share
 from scing_cli.core.runtime import Advance, Reporter, autocast, generator, to_device
 
 LARGE = 100e6  # bytes: the note names the memory of a bank from this size on
@@ -42,17 +43,18 @@ class ViewEncoder:
     run: RunBlock | None = None
     learns: bool = False
 
-    def __call__(self, pixels: Tensor, *keys: Key) -> Tensor:
-        """Encode one perturbed view of every image for each key.
+    def __call__(self, pixels: Tensor, *keys: Key, share: Share = WHOLE) -> Tensor:
+        """Encode one perturbed view of every own image for each key.
 
         Args:
             pixels: (B, 3, H, W) normalised, un-augmented.
             keys: One key per view: all its random draws are a function of the key.
+            share: Which b of the images are encoded.
 
         Returns:
-            (views * B, D) float32, not of unit length: the first views of all images, then the second ones.
+            (views * b, D) float32, not of unit length: the first views of all own images, then the second ones.
         """
-        perturbed = torch.cat([self.image(pixels, *key) for key in keys])
+        perturbed = torch.cat([self.image(pixels, *key, own=share.rows) for key in keys])
         with torch.set_grad_enabled(self.learns and torch.is_grad_enabled()):
             return projected(self.tower, perturbed, precision=self.precision, run=self.run)
 
@@ -81,14 +83,14 @@ class Views(Protocol):
         ...
 
     def pair(self, batch: Batch, key: Key) -> Tensor:
-        """Return the features of two views of each image, before dropout.
+        """Return the features of two views of each own image, before dropout.
 
         Args:
-            batch: Of B rows; with the inputs that `reads` names.
+            batch: Of B rows, b of them in the share of this process; with the inputs that `reads` names.
             key: All random draws are a function of it.
 
         Returns:
-            (2 B, D) float32, not of unit length: the first views of all images, then the second ones. With a graph if
+            (2 b, D) float32, not of unit length: the first views of all images, then the second ones. With a graph if
             the tower learns from them.
         """
         ...
@@ -115,7 +117,7 @@ class FreshViews:
         Raises:
             ValueError: If the batch has no pixels.
         """
-        return self.encode(batch.pixels, (*key, 1), (*key, 2))
+        return self.encode(batch.pixels, (*key, 1), (*key, 2), share=batch.share)
 
 
 class ViewBank:
@@ -163,7 +165,8 @@ class ViewBank:
         for number, batch in enumerate(batches_of(batch_rows)):
             if PIXELS not in batch.inputs:
                 raise ValueError("a bank of views needs pixels, and this batch has none")
-            features[to_device(list(batch.rows), device)] = self.encode(batch.pixels, (*key, number))
+            own = self.encode(batch.pixels, (*key, number), share=batch.share)
+            features[to_device(list(batch.rows), device)] = batch.share.whole(own)
             advance(len(batch.rows))
         return features
 
@@ -178,8 +181,9 @@ class ViewBank:
         draw, count = generator(*key, "views"), len(batch.rows)
         first = torch.randint(self.views, (count,), generator=draw)
         second = (first + torch.randint(1, self.views, (count,), generator=draw)) % self.views
-        rows = to_device(list(batch.rows) * 2, self.features.device)
-        return self.features[rows, to_device(torch.cat([first, second]), rows.device)]
+        rows = to_device(list(batch.rows), self.features.device)
+        views = [to_device(each, rows.device) for each in (first, second)]
+        return torch.cat([self.features[batch.share.take(rows), batch.share.take(each)] for each in views])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,11 +213,20 @@ class Perturbation:
             key: All random draws are a function of it.
 
         Returns:
-            (2 B, D) float32, scaled as `condition` says: all V', then all V''; with a graph if the tower learns.
+            (2 b, D) float32, scaled as `condition` says: V' of all own rows, then V''; a graph if the tower learns.
         """
-        return self.condition(self.drop(self.views.pair(batch, key), key))
+        return self.condition(self.drop(self.views.pair(batch, key), key, batch))
 
-    def drop(self, features: Tensor, key: Key) -> Tensor:
-        """Apply dropout to features (B, D); the mask is a function of `key` alone."""
-        keep = torch.rand(features.shape, generator=generator(*key, "dropout")) >= self.dropout
+    def drop(self, features: Tensor, key: Key, batch: Batch | None = None) -> Tensor:
+        """Apply dropout to features (R, D); the mask is a function of `key` alone.
+
+        Args:
+            features: Of R rows: of all that are drawn for, or of two views of the own rows of `batch`.
+            key: Of the mask.
+            batch: The mask is drawn for two views of all its rows; None to draw for R rows.
+        """
+        count = len(features) if batch is None else 2 * len(batch.rows)
+        keep = torch.rand(count, features.shape[1], generator=generator(*key, "dropout")) >= self.dropout
+        if batch is not None:
+            keep = batch.share.take(keep, copies=2)
         return features * to_device(keep, features.device) / (1 - self.dropout)

@@ -126,31 +126,37 @@ class PromptTuning:
         """Return L_i2t + L_t2i and, with a perturbation, lambda * L_con of a batch (Eq. 14-16)."""
         rows = to_device(list(batch.rows), self.labels.device)
         labels = self.labels[rows]
-        features, own = self._images(batch, rows)
-        conditions = own if self.perturbation is None else torch.cat([own, self.perturbation(batch, key)])  # (3 B, D)
-        copies = len(conditions) // len(features)
-        texts, added = self.texts(labels.repeat(copies), conditions)
-        text, *perturbed = torch.split(texts, len(features))
+        features, all_conditions, conditions = self._images(batch, rows)
+        share, copies = batch.share, 1
+        if self.perturbation is not None:
+            conditions, copies = torch.cat([conditions, self.perturbation(batch, key)]), 3  # (3 b, D)
+        texts, added = self.texts(share.take(labels).repeat(copies), conditions)
+        text, *perturbed = torch.split(share.whole(texts, copies=copies), len(features))
         of_query = self.negatives == "query"
-        i2t = self._of_query(features, own, labels) if of_query else self._contrast(features, text, labels)
+        i2t = (
+            self._of_query(features, batch, conditions, labels) if of_query else self._contrast(features, text, labels)
+        )
         t2i = self._contrast(text, features, labels)
         terms = {"contrast": i2t + t2i}  # Eq. 15
         figures = {"i2t": i2t.detach(), "t2i": t2i.detach()}
         if added is not None:
-            figures["visual_spread"] = added.detach().std(0, correction=0).mean()
-            figures |= self._gate_figures(own.detach())
+            figures["visual_spread"] = share.whole(added.detach(), copies=copies).std(0, correction=0).mean()
+            figures |= self._gate_figures(all_conditions.detach())
         if self.perturbation is not None:
             unit = [self.similarity.unit(part) for part in (features, text, *perturbed)]
             terms["consistency"] = self.perturbation.weight * self._consistency(*unit)
             figures["views_cosine"] = (unit[2] * unit[3]).detach().sum(1).mean()
         return Losses(terms, figures)
 
-    def _images(self, batch: Batch, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return V of a batch, (B, D): prepared for the similarity, and as the prompts' condition."""
+    def _images(self, batch: Batch, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return V of a batch, (B, D): prepared for the similarity, as the prompts' condition, and that of own rows."""
         if not self.learns_encoder:
-            return self.features[rows], self.conditions[rows]
-        features = projected(self.clip.image, batch.pixels, precision=self.precision, run=self.image_run)
-        return self.similarity.prepare(features), self.condition(features)
+            conditions = self.conditions[rows]
+            return self.features[rows], conditions, batch.share.take(conditions)
+        pixels = batch.share.take(batch.pixels)
+        own = projected(self.clip.image, pixels, precision=self.precision, run=self.image_run)
+        features = batch.share.whole(own)
+        return self.similarity.prepare(features), self.condition(features), self.condition(own)
 
     def _consistency(self, features: Tensor, text: Tensor, first: Tensor, second: Tensor) -> Tensor:
         """Return L_con (Eq. 14) or what R20 offers in its place or beside it."""
@@ -171,12 +177,20 @@ class PromptTuning:
             "alpha_over_channels": alpha.std(1, correction=0).mean(),
         }
 
-    def _of_query(self, features: Tensor, conditions: Tensor, labels: Tensor) -> Tensor:
-        """Return L_i2t where all texts that an image is compared with have its condition (R21)."""
+    def _of_query(self, features: Tensor, batch: Batch, conditions: Tensor, labels: Tensor) -> Tensor:
+        """Return L_i2t where all texts that an image is compared with have its condition (R21).
+
+        Args:
+            features: (B, D).
+            batch: Its share has b rows.
+            conditions: Those of the b own images, then those of other views.
+            labels: (B,).
+        """
         identities, own = torch.unique(labels, return_inverse=True)  # (P,), (B,)
-        count = len(identities)
-        texts, _ = self.texts(identities.repeat(len(features)), conditions.repeat_interleave(count, dim=0))  # (B P, D)
-        return own_condition_contrast(features, texts.view(len(features), count, -1), own, self.similarity.scale)
+        count, images = len(identities), conditions[: len(batch.share.take(labels))]
+        texts, _ = self.texts(identities.repeat(len(images)), images.repeat_interleave(count, dim=0))  # (b P, D)
+        texts = batch.share.whole(texts.view(len(images), count, -1))  # (B, P, D)
+        return own_condition_contrast(features, texts, own, self.similarity.scale)
 
     def _contrast(self, anchors: Tensor, others: Tensor, labels: Tensor) -> Tensor:
         if self.contrast == "infonce":

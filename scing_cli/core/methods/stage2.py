@@ -87,12 +87,13 @@ class VisualTuning:
             self.average.add(self.encoder)  # the weights after the step before
         rows = to_device(list(batch.rows), self.labels.device)
         labels = self.labels[rows]
-        images = self.augmentation(batch.pixels, *key)
+        images, copies = self.augmentation(batch.pixels, *key, own=batch.share.rows), 1
         if self.consistency is not None:
-            images = self.consistency.with_views(images, batch.pixels, key)
-        cameras = None if self.cameras is None else self.cameras[rows].repeat(len(images) // len(rows))
+            images, copies = self.consistency.with_views(images, batch, key), 2
+        cameras = None if self.cameras is None else batch.share.take(self.cameras[rows]).repeat(copies)
         with autocast(batch.pixels.device, self.precision):
-            encoded = self.encoder(images, cameras, run=self.run)
+            share = self.encoder(images, cameras, run=self.run)
+        encoded = ImageFeatures(*(batch.share.whole(part, copies=copies) for part in share))
         features = ImageFeatures(*(part[: len(rows)] for part in encoded))
         result: Losses = self.objective(features, labels)
         if self.consistency is not None:

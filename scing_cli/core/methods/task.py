@@ -8,6 +8,8 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
+from scing_cli.core.processes import WHOLE, Share
+
 Key = tuple[int | str, ...]
 PIXELS = "pixels"
 NOTHING: frozenset[str] = frozenset()
@@ -18,14 +20,19 @@ IMAGES = frozenset({PIXELS})
 class Batch:
     """One batch of training rows.
 
+    Where several processes train, each encodes the rows of its share, and all have the inputs and the losses of the
+    whole batch.
+
     Args:
         rows: Row numbers in the training part, length B.
         inputs: What the task reads of these rows, by name, on the device: `pixels` is (B, 3, H, W) float32, normalised
             and not augmented.
+        share: Which of the rows this process encodes.
     """
 
     rows: Sequence[int]
     inputs: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
+    share: Share = WHOLE
 
     @property
     def pixels(self) -> Tensor:

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from scing_cli.core.batches.augment import Augmentation
 from scing_cli.core.encoders.image import ImageFeatures
 from scing_cli.core.methods.losses import Similarity
-from scing_cli.core.methods.task import Key
+from scing_cli.core.methods.task import Batch, Key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,9 +37,9 @@ class VisualConsistency:
     perturb: Augmentation
     weight: float
 
-    def with_views(self, images: Tensor, pixels: Tensor, key: Key) -> Tensor:
-        """Return augmented images (B, 3, H, W), then a perturbed view of each of the un-augmented `pixels`."""
-        return torch.cat([images, self.perturb(pixels, *key, "view")])
+    def with_views(self, images: Tensor, batch: Batch, key: Key) -> Tensor:
+        """Return augmented images (b, 3, H, W), then a perturbed view of each: of the own b rows of a batch."""
+        return torch.cat([images, self.perturb(batch.pixels, *key, "view", own=batch.share.rows)])
 
     def loss(self, features: ImageFeatures, texts: Tensor, similarity: Similarity) -> Tensor:
         """Return the weighted loss from the features of images and views, (2 B, ...), and the texts w_k, (K, D)."""

@@ -28,11 +28,12 @@ from pathlib import Path
 from scing_cli.core.artifacts import acquire_lock, lock_holder, release_lock
 from scing_cli.core.errors import DataError, ScingError, SettingError
 from scing_cli.core.reporting import LIBRARY_REPORTER
-from scing_cli.core.runtime import Reporter, default_workers
+from scing_cli.core.runtime import Reporter
 from scing_cli.core.spectra import COLUMNS, VISIBLE, parse_spectra
 from scing_cli.core.synthetic.captions import WORDINGS
 from scing_cli.core.synthetic.plan import DRAWN, FOLDERS, LOOKS, SPLITS, Settings, Shot, plan
 from scing_cli.core.synthetic.worker import draw_all
+from scing_cli.core.threads import default_workers
 
 OBSERVATIONS = "observations.csv"
 

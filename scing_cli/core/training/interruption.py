@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+from scing_cli.core.processes import ProcessGroup
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -36,17 +38,37 @@ class Interruption:
 
     @contextlib.contextmanager
     def whole(self) -> Iterator[None]:
-        """Delay the first signal until the end of the block.
+        """Delay the first signal until the end of the block, or of the outermost of several.
 
         Raises:
             KeyboardInterrupt: After the block, if a signal was received.
         """
-        self._whole = True
+        before, self._whole = self._whole, True
         try:
             yield
         finally:
-            self._whole = False
-        if self.number is not None:
+            self._whole = before
+        if self.number is not None and not before:
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def noted(self) -> Iterator[None]:
+        """Only note the first signal; the block asks for it with `meet`."""
+        before, self._whole = self._whole, True
+        try:
+            yield
+        finally:
+            self._whole = before
+
+    def meet(self, group: ProcessGroup) -> None:
+        """Stop all processes of a group after the same step, if any of them has received a signal.
+
+        Raises:
+            KeyboardInterrupt: If one has.
+        """
+        number = group.highest(self.number or 0)
+        if number:
+            self.number = number
             raise KeyboardInterrupt
 
     def _receive(self, number: int, frame: FrameType | None) -> None:

@@ -8,39 +8,22 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from scing_cli.core.errors import TrainingError, counted
+from scing_cli.core.errors import ScingError, TrainingError, counted
 from scing_cli.core.methods.task import Batch, Batches, Key, Task
+from scing_cli.core.processes import ALONE, ProcessGroup
 from scing_cli.core.runtime import Advance, Reporter
-from scing_cli.core.training.gradients import gradient_norms
+from scing_cli.core.training.fit import Fit
+from scing_cli.core.training.gradients import device_of, gradient_norms, trainable_by_name
 from scing_cli.core.training.interruption import Interruption
 from scing_cli.core.training.metrics_file import MetricsLog
 from scing_cli.core.training.optimiser import AdamGroups, make_adam
 from scing_cli.core.training.schedule import LearningRate
-from scing_cli.core.training.state import Checkpoints, Progress
+from scing_cli.core.training.state import Checkpoint, Checkpoints, Progress
 from scing_cli.core.training.step_metrics import REMEDY, StepMetrics, read, require
 
 READ_EVERY = 50  # steps: reading figures waits for the accelerator
-
-
-@dataclasses.dataclass(frozen=True)
-class Fit:
-    """Summary of a finished training.
-
-    Args:
-        steps: Number of steps.
-        images: Number of training rows in them.
-        seconds: Time of the steps.
-        first: Mean of each figure over the first epoch.
-        last: Mean of each figure over the last epoch.
-    """
-
-    steps: int
-    images: int
-    seconds: float
-    first: Mapping[str, float]
-    last: Mapping[str, float]
 
 
 class Trainer:
@@ -60,6 +43,7 @@ class Trainer:
         describe: Training rows -> names of their images, for the message about a loss that is not finite.
         checkpoints: Saves steps, and restores the last one; None to do neither.
         interruption: Delays Ctrl-C while weights change.
+        group: The processes that take each step together; `log` and `checkpoints` are those of the first one.
     """
 
     def __init__(
@@ -78,6 +62,7 @@ class Trainer:
         describe: Callable[[Sequence[int]], str],
         checkpoints: Checkpoints | None = None,
         interruption: Interruption | None = None,
+        group: ProcessGroup = ALONE,
     ) -> None:
         self.task = task
         self.batch_sampler = batch_sampler
@@ -90,11 +75,13 @@ class Trainer:
         self.log = log
         self.reporter = reporter
         self.describe = describe
-        self.checkpoints = checkpoints
+        self.checkpoints = checkpoints if group.is_first else None
         self.interruption = interruption or Interruption()
+        self.group = group
         self.progress = Progress()
         self.read_every = 1 if device_of(task.trainable()).type == "cpu" else READ_EVERY
         self._unread: list[StepMetrics] = []
+        self._tensors: Mapping[str, Tensor] | None = None  # of the saved step that is restored
         self._loss = ""  # text: loss of the last step that was read
         self._in_step = False  # the optimiser is changing the weights: they must not be saved
         self._mark = 0.0  # time up to which seconds are counted
@@ -114,10 +101,10 @@ class Trainer:
         self._dry_run(dry_run)
         optimiser = self._optimiser()
         self._resume(optimiser)
-        self.log.restart(self.task.name, after=self.progress.epoch)
+        self.group.from_first(lambda: self.log.restart(self.task.name, after=self.progress.epoch))
         self._mark = time.monotonic()
         try:
-            with self.reporter.progress(self.task.name, self._length(epochs)) as advance:
+            with self.reporter.progress(self.task.name, self._length(epochs)) as advance, self._signals():
                 if self.progress.steps:
                     advance(self.progress.steps)
                 while self.progress.epoch < epochs:
@@ -132,27 +119,40 @@ class Trainer:
         done = self.progress
         return Fit(done.steps, done.images, done.seconds, done.first, done.last)
 
+    def _signals(self) -> contextlib.AbstractContextManager[None]:
+        """Return a context in which several processes only note signals: they stop together after a step."""
+        return self.interruption.noted() if self.group.size > 1 else contextlib.nullcontext()
+
     def _save_at_the_end(self, error: BaseException, optimiser: torch.optim.Optimizer) -> None:
         """Save the last step when an error or a signal ends the training."""
         # after a TrainingError the weights may be broken; after a second signal, stop at once
         if not self.checkpoints or self._in_step or self.interruption.again or isinstance(error, TrainingError):
             return
-        if self.interruption.number is not None:
+        if self.interruption.number is not None and not isinstance(error, ScingError):
             with contextlib.suppress(Exception, SystemExit):  # a closed stream must not prevent the save
                 self.reporter.note("Interrupted: saving the last step. A second Ctrl-C stops at once.")
-        with contextlib.suppress(TrainingError, RuntimeError):  # a figure is not finite; the device failed
+        with self._signals(), contextlib.suppress(TrainingError, RuntimeError):  # not finite; the device failed
             self._read()
             self.checkpoints.save_if_possible(self.progress, self.task.trainable(), optimiser)
 
     def _resume(self, optimiser: torch.optim.Optimizer) -> None:
         """Restore the last saved step."""
         self.progress, self._unread = Progress(), []
-        found = self.checkpoints.latest() if self.checkpoints else None
-        if found is not None:
+        progress = self.group.from_first(self._latest)
+        if progress is not None:
+            found = Checkpoint(progress, self.group.tensors_of_first(self._tensors))
             found.restore(self.task.trainable(), optimiser)
-            self.progress = found.progress
+            self.progress, self._tensors = progress, None
             done = f"{counted(self.progress.epoch, 'epoch')} and {counted(self.progress.step, 'step')}"
             self.reporter.note(f"Resuming after {done}.")
+
+    def _latest(self) -> Progress | None:
+        """Read the last saved step; return its progress."""
+        found = self.checkpoints.latest() if self.checkpoints else None
+        if found is None:
+            return None
+        self._tensors = found.tensors
+        return found.progress
 
     def _length(self, epochs: int) -> int:
         return epochs * len(self.batch_sampler(0))
@@ -169,16 +169,21 @@ class Trainer:
     def _dry_run(self, dry_run: Callable[[], None]) -> None:
         self.reporter.note("Dry run: one step, a few queries, one save. Then the training starts.")
         module = self.task.trainable()
+        if self.group.size > 1:  # all start from the same bits, whatever their machines compute
+            module.load_state_dict(self.group.tensors_of_first(module.state_dict()))
         before = {name: value.detach().clone() for name, value in module.state_dict().items()}
         batch = next(iter(self.batches_of(self.batch_sampler(0)[:1])))
         optimiser = self._optimiser()
         self._gradients(batch, (self.seed, self.task.name, "dry run", 0), optimiser)
         optimiser.step()
+        self.group.from_first(lambda: self._dry_save(module, optimiser, dry_run))
+        module.load_state_dict(before)
+        module.zero_grad(set_to_none=True)
+
+    def _dry_save(self, module: nn.Module, optimiser: torch.optim.Optimizer, dry_run: Callable[[], None]) -> None:
         if self.checkpoints:
             self.checkpoints.dry_run(module, optimiser)
         dry_run()
-        module.load_state_dict(before)
-        module.zero_grad(set_to_none=True)
 
     def _epoch(self, optimiser: torch.optim.Optimizer, advance: Advance) -> None:
         """Take the remaining steps of an epoch."""
@@ -187,6 +192,8 @@ class Trainer:
             group["lr"] = self.rate.at(epoch) * group["factor"]
         for batch in self.batches_of(self.batch_sampler(epoch)[self.progress.step :]):
             self._advance(batch, (self.seed, self.task.name, epoch, self.progress.step), optimiser)
+            if self.group.size > 1:
+                self.interruption.meet(self.group)
             advance(1, f"epoch {epoch + 1}{self._loss}")
 
     def _advance(self, batch: Batch, key: Key, optimiser: torch.optim.Optimizer) -> None:
@@ -254,7 +261,8 @@ class Trainer:
         pace = images / max(done.epoch_seconds, 1e-9)
         times = {"seconds": round(done.epoch_seconds, 3), "images_per_second": round(pace, 1)}
         with self.interruption.whole():
-            self.log.write({**row, **means, **done.norms, **times})
+            if self.group.is_first:
+                self.log.write({**row, **means, **done.norms, **times})
             self.progress = Progress(
                 epoch=done.epoch + 1,
                 steps=done.steps,
@@ -279,18 +287,14 @@ class Trainer:
         reading = StepMetrics.of(losses, batch.rows, key)
         if norms is None:
             read([reading], self.describe)
-            norms = gradient_norms(losses.terms, self.task.trainable())
+            norms = gradient_norms(losses.terms, self.task.trainable(), group=self.group)
             require(norms, "the gradient of", reading, self.describe)
         optimiser.zero_grad(set_to_none=True)
-        losses.total().backward()  # type: ignore[no-untyped-call]
+        with self.group.averaging([value for _, value in trainable_by_name(self.task.trainable())]):
+            losses.total().backward()  # type: ignore[no-untyped-call]
         return reading, norms
 
     def _check_weights(self) -> None:
         broken = [name for name, value in self.task.trainable().named_parameters() if not bool(value.isfinite().all())]
         if broken:
             raise TrainingError(f"{self.task.name}: {broken[0]} is not finite after the last step.", REMEDY)
-
-
-def device_of(module: nn.Module) -> torch.device:
-    """Return the device of a module's parameters."""
-    return next(module.parameters()).device

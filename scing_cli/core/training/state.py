@@ -171,13 +171,22 @@ class Checkpoints:
 
     def cached(self, name: str, make: Callable[[], Tensor]) -> Tensor:
         """Return the tensor stored under a name; compute and store it if there is none."""
-        file = self._path(name)
-        try:
-            value = _read(file, self.facts)[1]["value"]
-        except (RunError, KeyError):
+        value = self.stored(name)
+        if value is None:
             value = make()
-            self._write(name, {"value": value}, {})
+            self.store(name, value)
         return value
+
+    def stored(self, name: str) -> Tensor | None:
+        """Return the tensor stored under a name; None if there is none."""
+        try:
+            return _read(self._path(name), self.facts)[1]["value"]
+        except (RunError, KeyError):
+            return None
+
+    def store(self, name: str, value: Tensor) -> None:
+        """Store a tensor under a name."""
+        self._write(name, {"value": value}, {})
 
     def has_any(self) -> bool:
         """True if a step or a cached tensor is stored."""

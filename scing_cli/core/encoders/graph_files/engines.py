@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scing_cli.core.encoders.graph_files.graph_facts import GraphError, ImageInput
 from scing_cli.core.encoders.openvino_model import in_order
 from scing_cli.core.errors import spelled
-from scing_cli.core.runtime import default_threads
+from scing_cli.core.threads import default_threads
 
 Array = npt.NDArray[Any]
 Tag = TypeVar("Tag")

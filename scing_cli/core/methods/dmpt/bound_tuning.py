@@ -104,8 +104,9 @@ class BoundTuning:
         """Return the loss terms of a batch."""
         rows = to_device(list(batch.rows), self.labels.device)
         with autocast(batch.pixels.device, self.precision):
-            features = self.encoder(self.augmentation(batch.pixels, *key), run=self.run)
-        result: Losses = self.heads(features.projected.float(), self.labels[rows])
+            images = self.augmentation(batch.pixels, *key, own=batch.share.rows)
+            features = self.encoder(images, run=self.run)
+        result: Losses = self.heads(batch.share.whole(features.projected.float()), self.labels[rows])
         return result
 
 

@@ -97,11 +97,14 @@ class PairEncoder:
             masked: Probability with which each word's token is masked.
         """
         ids, ends = self._captions.batch(batch.rows)
-        ids = mask_words(ids, ends, masked, *key)
+        ids = batch.share.take(mask_words(ids, ends, masked, *key))
+        ends = ends if batch.share.rows is None else ends[list(batch.share.rows)]
         with autocast(self.labels.device, self.precision):
-            images = self.clip.image(self.augmentation(batch.pixels, *key), run=self.run).projected
+            augmented = self.augmentation(batch.pixels, *key, own=batch.share.rows)
+            images = self.clip.image(augmented, run=self.run).projected
             texts = self.clip.text(self.clip.text.embed(ids), ends.tolist())
-        return Pairs(images.float(), texts.float(), self.labels[to_device(list(batch.rows), self.labels.device)])
+        images, texts = (batch.share.whole(each.float()) for each in (images, texts))
+        return Pairs(images, texts, self.labels[to_device(list(batch.rows), self.labels.device)])
 
 
 class DomainTuning:

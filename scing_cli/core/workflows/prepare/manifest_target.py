@@ -6,7 +6,7 @@ from pathlib import Path
 
 from scing_cli.core.errors import SettingError
 from scing_cli.core.manifest import display_name
-from scing_cli.core.runtime import default_workers
+from scing_cli.core.threads import default_workers
 
 
 def check_workers(workers: int | None) -> int:

@@ -6,7 +6,9 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from scing_cli.core.errors import SettingError
-from scing_cli.core.runtime import PRECISIONS, choose_device, choose_precision, default_workers
+from scing_cli.core.processes import ALONE, ProcessGroup
+from scing_cli.core.runtime import PRECISIONS, choose_device, choose_precision
+from scing_cli.core.threads import default_workers
 
 if TYPE_CHECKING:
     import torch
@@ -26,12 +28,14 @@ class Machine:
         precision: auto, fp32 or bf16, for embedding; the precision of training is in the settings of each stage.
         workers: Number of threads that decode images; None for the number of cores.
         batch_size: Images per batch for embedding.
+        group: The processes that train together; each has the GPU of its number on its machine.
     """
 
     device: str = "auto"
     precision: str = "auto"
     workers: int | None = None
     batch_size: int = 64
+    group: ProcessGroup = ALONE
 
     def __post_init__(self) -> None:
         # Names are checked here, so that a wrong one is refused before torch is loaded.
@@ -49,11 +53,11 @@ class Machine:
         Raises:
             SettingError: If the device is unknown or not available.
         """
-        return choose_device(self.device)
+        return choose_device(self.device, self.group.local_rank if self.group.size > 1 else None)
 
     def threads(self) -> int:
-        """Return the number of threads that decode images."""
-        return self.workers or default_workers()
+        """Return the number of threads that decode images: this process' part of those of its machine."""
+        return max(1, (self.workers or default_workers()) // self.group.local_size)
 
     def embedder(
         self, encoder: AnyImageEncoder, *, kind: str = "projected", precision: str | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from scing_cli.core.datasets.left_out import LeftOut, listed
 from scing_cli.core.errors import DataError, ImageError, agreeing, counted, spelled
 from scing_cli.core.imagefile import read_image
 from scing_cli.core.manifest import Manifest
+from scing_cli.core.processes import ALONE, ProcessGroup
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.spectra import image_files
 from scing_cli.core.workflows.shared.vectors import in_threads
@@ -31,6 +33,7 @@ def readable_rows(
     workers: int,
     reporter: Reporter,
     spectra: Sequence[str] = (),
+    group: ProcessGroup = ALONE,
 ) -> Manifest:
     """Return the manifest without the rows of a split that have an image which cannot be decoded.
 
@@ -43,6 +46,7 @@ def readable_rows(
         left_out: Receives the files that cannot be decoded.
         workers: Threads that decode.
         reporter: Shows the progress.
+        group: The processes, each of which decodes a part.
 
     Raises:
         DataError: If more than a tenth of the rows would be left out.
@@ -51,7 +55,10 @@ def readable_rows(
     part = manifest.part(split).seen_in(spectra)
     sources = part.sources(spectra)
     files = list(dict.fromkeys(file for source in sources for file in image_files(source)))
-    find_unreadable(files, left_out=left_out, workers=workers, reporter=reporter)
+    each = math.ceil(len(files) / group.size)
+    own = files[group.rank * each : (group.rank + 1) * each]
+    group.together(lambda: find_unreadable(own, left_out=left_out, workers=workers, reporter=reporter))
+    left_out.share(group)
     lost = {file for file in files if file in left_out}
     damaged = {row for row, source in zip(part, sources, strict=True) if not lost.isdisjoint(image_files(source))}
     if len(damaged) > MOST_LEFT_OUT * len(part):

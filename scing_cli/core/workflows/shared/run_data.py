@@ -19,7 +19,8 @@ from scing_cli.core.errors import DataError, RunError, SettingError, counted, sp
 from scing_cli.core.index import file_keys
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.paths import StrPath, as_paths, check_once
-from scing_cli.core.runtime import Reporter, default_workers
+from scing_cli.core.runtime import Reporter
+from scing_cli.core.threads import default_workers
 
 SAMPLED = 100  # rows whose images are looked for
 

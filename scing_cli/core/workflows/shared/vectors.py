@@ -14,8 +14,9 @@ from scing_cli.core.embeddings import Embedder, Take, Vectors
 from scing_cli.core.errors import ImageError
 from scing_cli.core.imagefile import crop_box
 from scing_cli.core.observation_images import read_views
-from scing_cli.core.runtime import Reporter, memory_advice, staying
+from scing_cli.core.runtime import Reporter, memory_advice
 from scing_cli.core.spectra import Source, file_of, views_of
+from scing_cli.core.threads import staying
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

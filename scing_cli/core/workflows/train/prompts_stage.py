@@ -13,7 +13,7 @@ from scing_cli.core.datasets.dataset import Dropped
 from scing_cli.core.datasets.left_out import LeftOut, announce_left_out, report_left_out
 from scing_cli.core.datasets.passed_over import PassedOver
 from scing_cli.core.layouts import LAYOUTS
-from scing_cli.core.manifest import with_own_paths, write_manifest
+from scing_cli.core.manifest import Manifest, with_own_paths, write_manifest
 from scing_cli.core.paths import StrPath, as_path, as_paths
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter, memory_advice
@@ -91,7 +91,7 @@ def train_prompts(
         resume: True if there must be an unfinished training; False to start over; None to resume if there is one.
         save_minutes: Minutes between two saved steps; ends of epochs are saved as well.
         strict: Raise at the first training image that cannot be read, instead of leaving such images out.
-        machine: Device, precision and threads.
+        machine: Device, precision, threads, and the processes that train together.
         reporter: Shows progress.
 
     Raises:
@@ -106,13 +106,18 @@ def train_prompts(
     machine = dataclasses.replace(machine, batch_size=settings.batch_size)
     check_method(settings)
     check_used(settings)
-    source = read_sources(paths, layout=layout, include_val=include_val, reporter=reporter, check=_check_source)
-    manifest = captioned(with_own_paths(source.manifest), settings.method, reporter)
-    spectra = chosen_spectra(settings, manifest, reporter)
-    manifest = trainable_rows(manifest, spectra, reporter)
+    group = machine.group
+
+    def read() -> tuple[DataSet, Manifest, tuple[str, ...]]:
+        source = read_sources(paths, layout=layout, include_val=include_val, reporter=reporter, check=_check_source)
+        manifest = captioned(with_own_paths(source.manifest), settings.method, reporter)
+        spectra = chosen_spectra(settings, manifest, reporter)
+        return source, trainable_rows(manifest, spectra, reporter), spectra
+
+    source, manifest, spectra = group.from_first(read)
     left_out, total = LeftOut(strict=strict), image_count(manifest, "train", spectra)
     manifest = readable_rows(
-        manifest, "train", left_out=left_out, workers=machine.threads(), reporter=reporter, spectra=spectra
+        manifest, "train", left_out=left_out, workers=machine.threads(), reporter=reporter, spectra=spectra, group=group
     )
     announce_left_out(len(left_out), total, reporter, what="training image")
     check_training(manifest)
@@ -130,7 +135,7 @@ def train_prompts(
         "device": machine.device,
     }
     memory = memory_advice("a smaller --batch-size, --precision bf16, --stride 16, --device cpu")
-    with lock_prompts_run(run, manifest.name, facts, resume=resume) as target:
+    with group.entered(lambda: lock_prompts_run(run, manifest.name, facts, resume=resume)) as target:
         from scing_cli.core.encoders.compiled import compile_advice
 
         with memory, compile_advice():
@@ -145,11 +150,14 @@ def train_prompts(
                 machine=machine_of(inputs.embedder.device.type, inputs.embedder.precision, inputs.rows.part),
             )
             info = inputs.run_info(origin, settings) | ({PLANNED: {"train-visual": dict(visual)}} if visual else {})
-            session = TrainingSession(training, minutes=save_minutes, reporter=reporter)
+            session = TrainingSession(training, minutes=save_minutes, reporter=reporter, group=group)
             with session.running(resume=resume):
-                report = _train(open_or_create(target, info), inputs, settings, session, reporter)
-            listing = report.run.left_out("prompts")
-            report_left_out(left_out.dropped(), total, reporter, what="training image", target=listing)
+                opened = group.from_first(lambda: open_or_create(target, info))
+                report = _train(opened, inputs, settings, session, reporter)
+            left_out.share(group)
+            if group.is_first:
+                listing = report.run.left_out("prompts")
+                report_left_out(left_out.dropped(), total, reporter, what="training image", target=listing)
             return dataclasses.replace(report, left_out=left_out.dropped(), passed_over=source.passed)
 
 
@@ -161,10 +169,10 @@ def _train(
     opened: Run, inputs: Stage1Input, settings: PromptSettings, session: TrainingSession, reporter: Reporter
 ) -> PromptsReport:
     reporter.note(f"Run folder: {opened.path}")
-    write_manifest(inputs.manifest, opened.manifest, relative_to=inputs.manifest.root)
+    inputs.group.from_first(lambda: write_manifest(inputs.manifest, opened.manifest, relative_to=inputs.manifest.root))
     task = _task(inputs, settings, reporter)
     fit = None if task is None else _fit(task, opened, inputs, settings, session=session, reporter=reporter)
-    inputs.save(opened.stage("prompts"), opened.stage("visual"), task, settings)
+    inputs.group.from_first(lambda: inputs.save(opened.stage("prompts"), opened.stage("visual"), task, settings))
     rows, counts = inputs.rows, (inputs.trainable(task), inputs.frozen())
     people, images = len(rows.part.identities()), len(rows.part)
     return PromptsReport(opened, people, images, fit, *counts, captions=len(rows.captions))
@@ -182,7 +190,7 @@ def _fit(
     from scing_cli.core.methods.task import IMAGES
     from scing_cli.core.workflows.train.stage import dry_run_evaluation, train
 
-    task.prepare(inputs.batches(IMAGES), reporter, session.checkpoints.cached)
+    task.prepare(inputs.batches(IMAGES), reporter, session.cached)
 
     def dry_run(folder: Path) -> None:
         inputs.save(folder, folder / "visual", task, settings)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from scing_cli.core.artifacts import FORMAT, STAGES, Run, write_json
 from scing_cli.core.errors import InterruptionError, RunError, ScingError, counted
+from scing_cli.core.processes import ALONE, ProcessGroup
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.train.unfinished import (
     START_OVER,
@@ -20,6 +22,9 @@ from scing_cli.core.workflows.train.unfinished import (
     state_folder,
 )
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 class TrainingSession:
     """One training in a run folder that the caller has locked.
@@ -28,13 +33,17 @@ class TrainingSession:
         training: The training to start or to resume.
         minutes: Between two saved steps.
         reporter: Shows notes about resuming and about interruptions.
+        group: The processes of the training; the first one alone writes into the run folder.
     """
 
-    def __init__(self, training: Unfinished, *, minutes: float, reporter: Reporter) -> None:
+    def __init__(
+        self, training: Unfinished, *, minutes: float, reporter: Reporter, group: ProcessGroup = ALONE
+    ) -> None:
         from scing_cli.core.training import Checkpoints, Interruption
 
         self.training = training
         self.reporter = reporter
+        self.group = group
         self.checkpoints = Checkpoints(
             state_folder(training.folder), self._command, facts=training.facts, minutes=minutes, reporter=reporter
         )
@@ -50,23 +59,50 @@ class TrainingSession:
             resume: True if there must be an unfinished training; False to start over; None to resume if there is one.
 
         Raises:
-            RunError: If the unfinished training has other facts, or there is none to resume.
+            RunError: If the unfinished training has other facts, or there is none to resume; or the processes differ.
             InterruptionError: On Ctrl-C or SIGTERM; the last step is saved.
         """
-        machine = self._machine_of_start(resume=resume)
+        self._check_equal()
+        machine = self.group.from_first(lambda: self._machine_of_start(resume=resume))
         try:
             with self.interruption:
-                self._write(dataclasses.replace(self.training, machine=machine))
+                if self.group.is_first:
+                    self._write(dataclasses.replace(self.training, machine=machine))
                 yield self
         except BaseException as error:
-            saved = self._discard_unless_saved()
+            saved = self._discard_unless_saved() if self.group.is_first else True
             # a signal may surface as another error, of a library for example
             if self.interruption.number is not None and not isinstance(error, ScingError):
                 raise self._interruption_error(self.interruption.number, saved=saved) from error
             if saved and isinstance(error, ScingError):
                 self.reporter.note(f"{self._saved_steps().capitalize()}. To resume: {self._resume_command()}")
             raise
-        self._clear()
+        if self.group.is_first:
+            self._clear()
+
+    def _check_equal(self) -> None:
+        """Check that all processes train the same model on the same data.
+
+        Raises:
+            RunError: If they do not; the message names what differs.
+        """
+        first = self.group.from_first(lambda: dict(self.training.facts))
+        other = differences(first, self.training.facts)
+        for rank, text in enumerate(self.group.everyone(other)):
+            if text:
+                what = f"Process {rank} would train something else than process 0: {text}."
+                raise RunError(what, "Give all machines the same weights and the same images.")
+
+    def cached(self, name: str, make: Callable[[], Tensor]) -> Tensor:
+        """Return the tensor stored under a name; compute it in all processes, and store it, if there is none."""
+        if self.group.size == 1:
+            return self.checkpoints.cached(name, make)
+        stored = self.checkpoints.stored(name) if self.group.is_first else None
+        if self.group.from_first(lambda: stored is not None):
+            return self.group.tensors_of_first(None if stored is None else {"value": stored})["value"]
+        value = make()
+        self.group.from_first(lambda: self.checkpoints.store(name, value))
+        return value
 
     @property
     def _command(self) -> str:

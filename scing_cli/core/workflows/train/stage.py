@@ -79,6 +79,7 @@ def train(
         describe=rows.describe,
         checkpoints=session.checkpoints,
         interruption=session.interruption,
+        group=session.group,
     )
     return trainer.fit(settings.epochs, dry_run=run_in_scratch_folder, finish=finish)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from scing_cli.core.encoders.encoder_file import encoder_digest, save_encoders, 
 from scing_cli.core.errors import duration
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.methods import Batches, Origin, PromptStage, Task, load_method
+from scing_cli.core.processes import ALONE, ProcessGroup
 from scing_cli.core.runtime import Reporter, choose_precision
 from scing_cli.core.settings import PromptSettings, saved_settings
 from scing_cli.core.training import AdamGroups
@@ -43,6 +45,7 @@ class Stage1Input:
         text_digest: Of the text tower, as loaded.
         embedder: The image tower as an embedder.
         left_out: Receives images that cannot be read.
+        group: The processes of the training.
     """
 
     stage: PromptStage
@@ -53,6 +56,7 @@ class Stage1Input:
     text_digest: str
     embedder: TorchEmbedder
     left_out: LeftOut
+    group: ProcessGroup = ALONE
 
     def model_digest(self) -> str:
         """Return a digest of both towers and the logit scale."""
@@ -63,7 +67,9 @@ class Stage1Input:
         """Return a function from lists of rows to batches with these inputs."""
         embedder, image = self.embedder, self.clip.image
         device, workers, left_out, rows = embedder.device, embedder.workers, self.left_out, self.rows
-        return make_batches(rows, image, device=device, workers=workers, reads=reads, left_out=left_out)
+        return make_batches(
+            rows, image, device=device, workers=workers, reads=reads, left_out=left_out, group=self.group
+        )
 
     def origin(self, settings: PromptSettings) -> Origin:
         """Return the facts that are saved with the result."""
@@ -120,22 +126,23 @@ class Stage1Input:
 
     def encode(self, reporter: Reporter) -> Tensor:
         """Return V of every training image as the encoder is now, (N, D) float32 on the device."""
-        vectors = encode(self.rows.part, self.embedder, left_out=self.left_out, reporter=reporter)
+        vectors = encode(self.rows.part, self.embedder, left_out=self.left_out, reporter=reporter, group=self.group)
         return torch.from_numpy(vectors).to(self.embedder.device)
 
     def cost(self, task: Task, settings: PromptSettings) -> str:
         """Return what steps with the image encoder will need, judged from steps of a few images of different people."""
         first = {identity: row for row, identity in reversed(list(enumerate(self.rows.classes)))}
-        few = sorted(first.values())[:FEW] if len(first) >= FEW else range(min(FEW, len(self.rows.images)))
+        most = FEW * self.group.size
+        few = sorted(first.values())[:most] if len(first) >= most else range(min(most, len(self.rows.images)))
         batches = list(self.batches(task.reads)([list(few)[: max(1, len(few) // 2)], list(few)]))
         key = (settings.seed, task.name, "cost")
         (half, _), (kept, seconds) = (step_cost(task, batch, key) for batch in batches)
-        sizes = [len(batch.rows) for batch in batches]
+        sizes = [len(batch.share.rows or batch.rows) for batch in batches]
         each = (kept - half) / max(1, sizes[1] - sizes[0])  # bytes of an image; weights that are kept count once
-        size = min(settings.batch_size, len(self.rows.images))
+        size = math.ceil(min(settings.batch_size, len(self.rows.images)) / self.group.size)  # of a process
         weights = sum(value.numel() * 4 for value in self.clip.image.parameters()) * 4
         memory = (kept + each * (size - sizes[1]) + weights) / 1e9
-        time = duration(seconds / sizes[1] * len(self.rows.images) * settings.epochs)
+        time = duration(seconds / sizes[1] * len(self.rows.images) / self.group.size * settings.epochs)
         return (
             f"The image encoder learns too. Judged from {sizes[1]} images, a step of {size} needs "
             f"{memory:,.1f} GB (activations, weights, gradients, averages), and {settings.epochs} epochs take {time}. "
@@ -195,4 +202,4 @@ def read_input(
     part = manifest.part("train")
     stage, _ = load_method(settings.method).stages
     rows = training_rows(part, part.identities(), settings.method)
-    return Stage1Input(stage, manifest, rows, clip, digest, text_digest, embedder, left_out)
+    return Stage1Input(stage, manifest, rows, clip, digest, text_digest, embedder, left_out, machine.group)

@@ -122,7 +122,8 @@ class Stage2Input:
         embedder = self.machine.embedder(self.clip.image, precision=self.precision(settings))
 
         def make() -> Tensor:
-            return torch.from_numpy(encode(self.rows.part, embedder, left_out=self.left_out, reporter=reporter))
+            part, group = self.rows.part, self.machine.group
+            return torch.from_numpy(encode(part, embedder, left_out=self.left_out, reporter=reporter, group=group))
 
         return cached("features", make).to(embedder.device)
 
@@ -149,6 +150,7 @@ class Stage2Input:
             workers=self.machine.threads(),
             reads=reads,
             left_out=self.left_out,
+            group=self.machine.group,
         )
 
     def save(self, folder: Path) -> str:
@@ -218,7 +220,8 @@ def read_input(
     first, stage = load_method(settings.method).stages
     if first.load is None or stage is None:
         raise RunError(f"--method {settings.method} has no stage 2.", "Choose a run of another method.")
-    earlier = first.load(run.stage("prompts"))
+    load = first.load
+    earlier = machine.group.from_first(lambda: load(run.stage("prompts")))
     check_identities(earlier, run.identities, where=str(run.path))
     clip = starting_clip(run, earlier.model_digest, pretrained, reporter, text_digest=earlier.text_digest)
     clip = clip.reading(spectra_of(run), missing=run.info["model"].get("missing", "mean"), join="concat")

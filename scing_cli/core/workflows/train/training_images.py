@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import torch
 
-from scing_cli.core.batches import ImageLoader, normalise
+from scing_cli.core.batches import ImageLoader, normalise, sequential
 from scing_cli.core.batches.image_cache import DeviceImageCache
 from scing_cli.core.datasets.left_out import LeftOut
-from scing_cli.core.embeddings import Embedder, Vectors
+from scing_cli.core.embeddings import Embedder, Missing, Vectors
 from scing_cli.core.encoders.spectral import AnyImageEncoder
 from scing_cli.core.errors import UNREADABLE_REMEDY, ImageError, spelled
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.methods import Batch, Batches
 from scing_cli.core.methods.task import PIXELS
+from scing_cli.core.processes import ALONE, ProcessGroup, Share
 from scing_cli.core.runtime import Reporter
-from scing_cli.core.spectra import file_of
+from scing_cli.core.spectra import Source, file_of
 from scing_cli.core.workflows.train.training_rows import TrainingRows
 
 
@@ -43,8 +46,11 @@ def make_batches(
     workers: int,
     reads: frozenset[str],
     left_out: LeftOut | None = None,
+    group: ProcessGroup = ALONE,
 ) -> Batches:
     """Return a function from lists of training rows to batches on the device, with the inputs that a task reads.
+
+    Each of several processes decodes its share of a batch, and all get the pixels of all.
 
     An image that was sound before the training and cannot be decoded any more has the pixels of the next one of its
     identity, so that the batches stay as they are planned; it is added to `left_out`. Without that, it is an error.
@@ -65,24 +71,67 @@ def make_batches(
     cache = DeviceImageCache(loader, device, available=available, load=load) if PIXELS in reads else None
 
     def batches_of(batch_rows: Sequence[Sequence[int]]) -> Iterator[Batch]:
+        shares = [group.share(len(own)) for own in batch_rows]
         if cache is None:
-            yield from (Batch(own) for own in batch_rows)
+            yield from (Batch(own, share=share) for own, share in zip(batch_rows, shares, strict=True))
             return
         files = [[images[row] for row in own] for own in batch_rows]
-        for own, (_, pixels, missing) in zip(batch_rows, cache.batches(files), strict=True):
-            yield Batch(own, {PIXELS: normalise(pixels, geometry.mean, geometry.std, missing)})
+        decoded = [
+            [own[row] for row in share.rows or range(len(own))] for own, share in zip(files, shares, strict=True)
+        ]
+        loaded = group.agreed(cache.batches(decoded))
+        for own, share, (_, pixels, missing) in zip(batch_rows, shares, loaded, strict=True):
+            lacking = _of_all(missing, share, spectra=len(encoder.spectra))
+            whole = normalise(share.whole(pixels), geometry.mean, geometry.std, lacking)
+            yield Batch(own, {PIXELS: whole}, share)
 
     return batches_of
 
 
-def encode(part: Manifest, embedder: Embedder, *, left_out: LeftOut, reporter: Reporter) -> Vectors:
+def _encoded_in_shares(
+    files: Sequence[Source], embedder: Embedder, left_out: LeftOut, reporter: Reporter, group: ProcessGroup
+) -> Vectors:
+    batches = sequential(len(files), embedder.batch_size)
+    each = math.ceil(len(batches) / group.size)
+    own = [row for batch in batches[group.rank * each : (group.rank + 1) * each] for row in batch]
+    encoded = group.together(
+        lambda: embedder.files(
+            [files[row] for row in own],
+            unit=False,
+            reporter=reporter,
+            text="encode train",
+            left_out=left_out,
+            places=own,
+        )
+    )
+    left_out.share(group)
+    return np.concatenate(group.everyone(encoded))
+
+
+def _of_all(missing: Missing | None, share: Share, *, spectra: int) -> Missing | None:
+    """Return which spectra the observations of a batch lack, (B, S), from those of the share."""
+    if share.rows is None or not spectra:
+        return missing
+    own = torch.zeros(len(share.rows), spectra, dtype=torch.bool)
+    if missing is not None:
+        own |= torch.from_numpy(missing)
+    found: Missing = share.whole(own).numpy()
+    return found
+
+
+def encode(
+    part: Manifest, embedder: Embedder, *, left_out: LeftOut, reporter: Reporter, group: ProcessGroup = ALONE
+) -> Vectors:
     """Encode the training images; one that cannot be decoded any more gets the vector of the next one of its identity.
+
+    Each of several processes encodes whole batches, the same ones that one process would: so the bits are the same.
 
     Args:
         part: N training rows.
         embedder: The frozen encoder.
         left_out: Receives the images that cannot be decoded.
         reporter: Shows the progress.
+        group: The processes.
 
     Returns:
         Shape (N, D), float32, not of unit length.
@@ -91,7 +140,10 @@ def encode(part: Manifest, embedder: Embedder, *, left_out: LeftOut, reporter: R
         ImageError: If no image of an identity can be decoded.
     """
     files = part.sources(embedder.spectra)
-    vectors = embedder.files(files, unit=False, reporter=reporter, text="encode train", left_out=left_out)
+    if group.size == 1:
+        vectors = embedder.files(files, unit=False, reporter=reporter, text="encode train", left_out=left_out)
+    else:
+        vectors = _encoded_in_shares(files, embedder, left_out, reporter, group)
     others = others_of(part)
     for row in (row for row, file in enumerate(files) if file_of(file) in left_out):
         other = next((other for other in others(row) if file_of(files[other]) not in left_out), None)

@@ -28,8 +28,8 @@ from scing_cli.core.artifacts import (
 )
 from scing_cli.core.errors import RunError, SettingError
 from scing_cli.core.manifest import Manifest
-from scing_cli.core.runtime import default_threads
 from scing_cli.core.settings import METHODS, Schedule, build_settings, saved_settings, with_effect
+from scing_cli.core.threads import default_threads
 from scing_cli.core.workflows.train.run_lock import RunLockedError, is_locked, lock_run
 
 Kind = TypeVar("Kind", bound=Schedule)

@@ -108,11 +108,16 @@ def train_visual(
     """
     run, data = as_path(run), as_path(data)
     machine = machine or Machine()
-    run, name = existing_branch(run, name)
-    resumed = resume if name is None else False
-    opened, settings = choose_visual_run(
-        run, lambda _, method: of_method(settings, method), resume=resumed, reporter=reporter
-    )
+    group = machine.group
+
+    def choose() -> tuple[Run, VisualSettings, str | None]:
+        found, new = existing_branch(run, name)
+        resumed = resume if new is None else False
+        return *choose_visual_run(
+            found, lambda _, method: of_method(settings, method), resume=resumed, reporter=reporter
+        ), new
+
+    opened, settings, name = group.from_first(choose)
     if settings.independent_augmentation and len(spectra_of(opened)) < 2:
         raise SettingError(
             f"--independent-augmentation has no effect: {opened.path} reads one image of each observation.",
@@ -122,14 +127,12 @@ def train_visual(
         from scing_cli.core.encoders.compiled import prepare_compiling
 
         prepare_compiling(machine.torch_device(), reporter)
-    with branched(opened, name) as opened, lock_run(opened.path):
-        if opened.has("visual") and (resume is False or read_unfinished(opened.path, "visual") is None):
-            raise RunError(
-                f"{opened.path} already has a trained image encoder.",
-                f"Train another one from the same stage 1: scing train-visual --run {shlex.quote(str(opened.path))} "
-                f"--as NAME. Or remove {opened.stage('visual')}.",
-            )
-        left_out, manifest = LeftOut(strict=strict), run_manifest(opened, moved_to=data)
+    with (
+        group.entered(lambda: branched(opened, name)) as opened,
+        group.entered(lambda: lock_run(opened.path)),
+    ):
+        group.from_first(lambda: _check_untrained(opened, resume=resume))
+        left_out, manifest = LeftOut(strict=strict), group.from_first(lambda: run_manifest(opened, moved_to=data))
         if validate:
             check_validation(manifest, settings.method)
         model = opened.info["model"]
@@ -142,6 +145,7 @@ def train_visual(
             workers=machine.threads(),
             reporter=reporter,
             spectra=spectra_of(opened),
+            group=group,
         )
         validation = readable(manifest, "val") if validate else None
         manifest = readable(manifest, "train")
@@ -165,22 +169,36 @@ def train_visual(
             )
             moved = {"data": str(data.absolute()) if data is not None else None, "pretrained": pretrained}
             training = inputs.describe(settings, {**moved, "validate": validate})
-            session = TrainingSession(training, minutes=save_minutes, reporter=reporter)
+            session = TrainingSession(training, minutes=save_minutes, reporter=reporter, group=group)
             with session.running(resume=resume):
                 report = _train(inputs, settings, session, reporter)
-            scores = inputs.validate(validation, reporter) if validation is not None else None
-            report_left_out(left_out.dropped(), total, reporter, target=opened.left_out("visual"))
-            cautions = _cautions(validation, inputs) if validation is not None else ()
-            for caution in cautions:
-                reporter.warn(caution.text)
-            return dataclasses.replace(report, validation=scores, left_out=left_out.dropped(), cautions=cautions)
+            left_out.share(group)
+
+            def finish() -> VisualReport:
+                scores = inputs.validate(validation, reporter) if validation is not None else None
+                report_left_out(left_out.dropped(), total, reporter, target=opened.left_out("visual"))
+                cautions = _cautions(validation, inputs) if validation is not None else ()
+                for caution in cautions:
+                    reporter.warn(caution.text)
+                return dataclasses.replace(report, validation=scores, left_out=left_out.dropped(), cautions=cautions)
+
+            return group.from_first(finish)
+
+
+def _check_untrained(run: Run, *, resume: bool | None) -> None:
+    if run.has("visual") and (resume is False or read_unfinished(run.path, "visual") is None):
+        raise RunError(
+            f"{run.path} already has a trained image encoder.",
+            f"Train another one from the same stage 1: scing train-visual --run {shlex.quote(str(run.path))} "
+            f"--as NAME. Or remove {run.stage('visual')}.",
+        )
 
 
 def _train(inputs: Stage2Input, settings: VisualSettings, session: TrainingSession, reporter: Reporter) -> VisualReport:
     from scing_cli.core.workflows.train.stage import dry_run_evaluation, train
 
     run, rows = inputs.run, inputs.rows
-    task = inputs.task(settings, reporter, session.checkpoints.cached)
+    task = inputs.task(settings, reporter, session.cached)
 
     def dry_run(folder: Path) -> None:
         dry_run_evaluation(inputs.manifest, inputs.machine.embedder(inputs.clip.image))
@@ -199,16 +217,23 @@ def _train(inputs: Stage2Input, settings: VisualSettings, session: TrainingSessi
     )
     if inputs.stage.finish is not None:
         inputs.stage.finish(task)
+    run, digest = inputs.machine.group.from_first(lambda: _save(inputs, settings, reporter))
+    counts = inputs.trainable(task)
+    return VisualReport(
+        run, len(run.identities), len(rows.part), counts, fit, digest, None, captions=len(rows.captions)
+    )
+
+
+def _save(inputs: Stage2Input, settings: VisualSettings, reporter: Reporter) -> tuple[Run, str]:
+    """Write the result into the run; return the run and the digest of the image encoder."""
+    run = inputs.run
     changes = {"settings": {**run.info["settings"], "train-visual": saved_settings(settings)}}
     if inputs.manifest.root != Path(run.info["data"]["root"]):  # the data were moved: later commands find them
         changes["data"] = {**run.info["data"], "root": str(inputs.manifest.root.absolute())}
     run = update_run(run, changes)
     digest = inputs.save(run.stage("visual"))
     inputs.export_openvino(digest, reporter)
-    counts = inputs.trainable(task)
-    return VisualReport(
-        run, len(run.identities), len(rows.part), counts, fit, digest, None, captions=len(rows.captions)
-    )
+    return run, digest
 
 
 def _cautions(validation: Manifest, inputs: Stage2Input) -> tuple[Caution, ...]:

@@ -1,0 +1,121 @@
+"""Join the processes of a training at its start, and leave them at its end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+
+from scing_cli.core.errors import ScingError
+from scing_cli.core.processes.launched_record import Ending, launch_folder, write_ending
+from scing_cli.core.processes.peer_errors import PeerLostError
+from scing_cli.core.processes.process_group import ALONE, ProcessGroup
+from scing_cli.core.processes.started import Start, start_of
+
+LOOPBACK = "127.0.0.1"
+
+
+@contextlib.contextmanager
+def joined(device: str = "auto", *, quiet: bool = True) -> Iterator[ProcessGroup]:
+    """Yield the group of this process: `ALONE`, unless launcher, torchrun or srun started it as one of several.
+
+    All but process 0 are silent from then on. An error in the block is told to the other processes. In a process that
+    `launch` started, it is written down for the launcher, and the process exits.
+
+    Args:
+        device: One of `runtime.DEVICES`.
+        quiet: Whether processes other than the first one lose their output.
+
+    Raises:
+        SettingError: If the environment is inconsistent, or there are fewer GPUs than processes.
+        PeerLostError: If the processes do not find each other.
+    """
+    start = start_of()
+    if start is None:
+        yield ALONE
+        return
+    folder, group = launch_folder(), None
+    if quiet and start.rank:
+        _silence()
+    try:
+        if folder is not None:
+            write_ending(folder, None, start.rank)
+        group = _join(start, device)
+        yield group
+    except BaseException as error:
+        stopped = isinstance(error, SystemExit)
+        if group is not None and not stopped and not isinstance(error, PeerLostError):
+            group.leave(error)
+        if folder is None or stopped:
+            raise
+        for number in (signal.SIGINT, signal.SIGTERM):  # the launcher may be ending its processes
+            signal.signal(number, signal.SIG_IGN)
+        write_ending(folder, Ending.of(start.rank, error), start.rank)
+        known = isinstance(error, ScingError | KeyboardInterrupt) and not isinstance(error, PeerLostError)
+        if "--debug" in sys.argv:
+            raise
+        # 0: an error that is told needs no restart, and no other process has to be ended for it
+        sys.exit(0 if known else 1)
+    else:
+        group.leave()
+
+
+def _join(start: Start, device: str) -> ProcessGroup:
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
+    from torch.distributed.rendezvous import rendezvous
+
+    from scing_cli.core.processes.several_processes import PATIENCE, SeveralProcesses
+    from scing_cli.core.runtime import choose_device, process_backend
+
+    backend = process_backend(choose_device(device, start.local_rank))
+    with _no_output():  # gloo prints how many others it has found, on standard output
+        try:
+            if start.address is None:
+                store, _, _ = next(rendezvous("env://", timeout=PATIENCE))
+            else:
+                host, port = start.address
+                store = TCPStore(host, port, start.size, start.rank == 0, timeout=PATIENCE)
+        except RuntimeError as error:
+            where = ":".join(map(str, start.address or (os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"])))
+            raise PeerLostError(
+                f"Process {start.rank} of {start.size} does not reach the others at {where}.",
+                "Is this the first machine's address, is the port free and open?",
+            ) from error
+        return SeveralProcesses(
+            store,
+            rank=start.rank,
+            size=start.size,
+            local_rank=start.local_rank,
+            local_size=start.local_size,
+            backend=backend,
+        )
+
+
+def _silence() -> None:
+    """Send all that this process prints to nowhere."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    for number in (1, 2):
+        os.dup2(null, number)
+    os.close(null)
+
+
+@contextlib.contextmanager
+def _no_output() -> Iterator[None]:
+    """Lose what libraries print within a block."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    before = {number: os.dup(number) for number in (1, 2)}
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        for number in before:
+            os.dup2(null, number)
+        yield
+    finally:
+        for number, former in before.items():
+            os.dup2(former, number)
+            os.close(former)
+        os.close(null)

@@ -1,0 +1,178 @@
+"""Start several processes of the same command on this machine, with torch's elastic launcher."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from scing_cli.core.errors import InterruptionError, ScingError, SettingError
+from scing_cli.core.processes.launched_record import FOLDER, Ending, read_endings
+from scing_cli.core.processes.peer_errors import AGAIN
+
+TIME_TO_SAVE = 120  # seconds: after a signal, or when another process has ended
+DEFAULT_PORT = 29_400
+
+
+@dataclasses.dataclass(frozen=True)
+class Launch:
+    """How many processes to start, and where they meet.
+
+    Args:
+        processes: On each machine.
+        nodes: Number of machines.
+        node_rank: Number of this machine; the run folder is on machine 0.
+        rendezvous: HOST:PORT of machine 0, where processes of several machines meet.
+        max_restarts: How often they are started again if one of them ends without a message.
+    """
+
+    processes: int
+    nodes: int = 1
+    node_rank: int = 0
+    rendezvous: str = ""
+    max_restarts: int = 0
+
+    def meeting_point(self) -> tuple[str, int]:
+        """Return host and port of `rendezvous`.
+
+        Raises:
+            SettingError: If it is not HOST:PORT.
+        """
+        host, colon, port = self.rendezvous.rpartition(":")
+        host, port = (host, port) if colon else (self.rendezvous, str(DEFAULT_PORT))
+        host = host.removeprefix("[").removesuffix("]")
+        if not host or not port.isdecimal() or not 1 <= int(port) <= 65_535:
+            raise SettingError(
+                f"--rendezvous {self.rendezvous!r}: it should be HOST:PORT of machine 0.", "Such as gpu01:29400."
+            )
+        return host, int(port)
+
+
+def launch(how: Launch, arguments: Sequence[str]) -> None:
+    """Run `scing` with these arguments in several processes, and wait for them.
+
+    Process 0 prints. A signal reaches each process once; they save, and end.
+
+    Args:
+        how: How many processes, and where they meet.
+        arguments: Of the command line.
+
+    Raises:
+        ScingError: The error of a process, or one that names the process that ended without a message.
+        InterruptionError: After Ctrl-C or SIGTERM.
+        RuntimeError: The internal error of a process.
+    """
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import elastic_launch
+
+    logging.disable(logging.CRITICAL)  # the launcher of torch tells of each signal, with a traceback of each failure
+    folder = Path(tempfile.mkdtemp(prefix="scing-launch-"))
+    command = ("-m", "scing_cli", *arguments)
+    stopped, failed = 0, None
+    try:
+        with _environment(how, folder):
+            try:
+                elastic_launch(_config(how), sys.executable)(*command)
+            except SignalException as stop:
+                stopped = int(stop.sigval)
+            except ChildFailedError as failure:
+                failed = failure
+            except (RuntimeError, OSError) as error:
+                raise ScingError(
+                    f"The processes could not be started: {str(error).splitlines()[0]}",
+                    "Is the address of --rendezvous that of machine 0, is its port free and open?",
+                ) from error
+        _raise_ending(read_endings(folder), stopped, failed, how)
+    finally:
+        logging.disable(logging.NOTSET)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _raise_ending(endings: Sequence[Ending], stopped: int, failed: Any, how: Launch) -> None:
+    """Raise the error of the first process that has one of its own; nothing after success."""
+    own = next((ending for ending in endings if not ending.left_behind), None)
+    if stopped:
+        if own is not None and own.kind == InterruptionError.__name__:
+            raise dataclasses.replace(own, number=stopped).error()
+        if own is None:
+            raise InterruptionError(
+                "Interrupted before anything was saved.", "Run it again:", number=stopped, again=True
+            )
+    if own is not None:
+        raise own.error()
+    if failed is not None:
+        rank, failure = failed.get_first_failure()
+        gone = next((ending for ending in endings if ending.left_behind), None)
+        if failure.exitcode == 1 and gone is not None:  # another machine's process ended
+            raise gone.error()
+        what = f"Process {rank} of {how.processes * how.nodes} on {socket.gethostname()} {_ended(failure.exitcode)}."
+        restarts = f" It was started again {how.max_restarts} times." if how.max_restarts else ""
+        raise ScingError(what + restarts, AGAIN)
+
+
+def _ended(code: int) -> str:
+    """Return how a process ended, from its exit code.
+
+    >>> _ended(-9), _ended(3)
+    ('was ended by SIGKILL', 'ended with exit code 3')
+    """
+    if code >= 0:
+        return f"ended with exit code {code}"
+    with contextlib.suppress(ValueError):
+        return f"was ended by {signal.Signals(-code).name}"
+    return f"was ended by signal {-code}"
+
+
+def _config(how: Launch) -> Any:
+    from torch.distributed.launcher.api import LaunchConfig
+
+    several = how.nodes > 1
+    endpoint = "localhost:0"
+    settings: dict[str, Any] = {"timeout": 900}
+    if several:
+        host, port = how.meeting_point()
+        endpoint, settings = f"{host}:{port}", {**settings, "rank": how.node_rank}
+    return LaunchConfig(
+        min_nodes=how.nodes,
+        max_nodes=how.nodes,
+        nproc_per_node=how.processes,
+        run_id="scing",
+        rdzv_backend="static" if several else "c10d",
+        rdzv_endpoint=endpoint,
+        rdzv_configs=settings,
+        max_restarts=how.max_restarts,
+        monitor_interval=0.1,
+        local_addr=None if several else "localhost",
+    )
+
+
+@contextlib.contextmanager
+def _environment(how: Launch, folder: Path) -> Any:
+    """Set what the processes read, and the launcher itself; restore it afterwards."""
+    from scing_cli.core.threads import default_threads
+
+    wanted = {FOLDER: str(folder), "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(TIME_TO_SAVE)}
+    if "OMP_NUM_THREADS" not in os.environ:
+        wanted["OMP_NUM_THREADS"] = str(max(1, default_threads() // how.processes))
+    if how.nodes == 1 and sys.platform == "linux":
+        wanted["GLOO_SOCKET_IFNAME"] = os.environ.get("GLOO_SOCKET_IFNAME", "lo")  # whatever this host is called
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
