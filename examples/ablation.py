@@ -25,10 +25,10 @@ from ablation_rows import FIGURES, PAPER, ROWS, Cell, Tables, run_cells, tuned_r
 
 from scing_cli.commands.console import Terminal
 from scing_cli.core.artifacts import write_json
+from scing_cli.core.devices import choose_device, device_name
 from scing_cli.core.encoders import hub
 from scing_cli.core.errors import ScingError
 from scing_cli.core.figures.bar_chart import Bar, bar_chart
-from scing_cli.core.runtime import choose_device, device_name
 from scing_cli.core.settings import PromptSettings, build_settings, read_config
 from scing_cli.core.workflows.evaluate.evaluate_data import evaluate_on
 from scing_cli.core.workflows.shared.model import ModelChoice

@@ -61,13 +61,37 @@ def train(
     machine = Machine(device="cpu", workers=group.local_size, group=group)
     try:
         if stage == "prompts":
-            chosen = build_settings(PromptSettings, settings)
+            chosen = build_settings(PromptSettings, {}, settings)
             train_prompts(data, chosen, run=run, strict=strict, machine=machine, reporter=Silent())
         else:
-            chosen = build_settings(VisualSettings, settings)
+            chosen = build_settings(VisualSettings, {}, settings)
             train_visual(chosen, run=run, strict=strict, machine=machine, reporter=Silent())
     except ScingError as error:
         return f"{type(error).__name__}: {error.what}"
+    return None
+
+
+def train_and_damage(group: Any, *, settings: Mapping[str, Any], run: str, data: str, image: str) -> Any:
+    """Train stage 1 without mercy for images that cannot be read; one is damaged after all were found sound."""
+    from scing_cli.core.errors import ScingError
+    from scing_cli.core.runtime import Silent
+    from scing_cli.core.settings import PromptSettings, build_settings
+    from scing_cli.core.workflows.shared.machine import Machine
+    from scing_cli.core.workflows.train.prompts_stage import train_prompts
+
+    class Damaging(Silent):
+        def note(self, text: str) -> None:
+            if text.startswith("Trainable parameters"):
+                group.highest(0)  # all have read it for the last time as it was
+                if group.is_first:
+                    Path(image).write_bytes(Path(image).read_bytes()[:200])
+
+    machine = Machine(device="cpu", workers=group.local_size, group=group)
+    chosen = build_settings(PromptSettings, {}, settings)
+    try:
+        train_prompts(data, chosen, run=run, strict=True, machine=machine, reporter=Damaging())
+    except ScingError as error:
+        return [type(error).__name__, error.what, error.remedy]
     return None
 
 

@@ -2,7 +2,7 @@
 
 Data flows down this list. A file imports only from the entries above its own::
 
-    errors, paths, settings, artifacts, threads, runtime, reporting
+    errors, paths, settings, artifacts, threads, devices, runtime, reporting
                                             shared by all packages; each setting and method is described once
     processes                               one training in several processes; alone, it does nothing
     manifest, image_formats, imagefile      one row per observation; suffixes; one image file -> pixels

@@ -7,23 +7,20 @@ import functools
 import hashlib
 import operator
 import os
-import platform
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from scing_cli.core.errors import ScingError, SettingError, counted
+from scing_cli.core.errors import ScingError, SettingError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import torch
 
-DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", "fp32", "bf16")
 STAGED = 65_536  # bytes; the driver buffers copies up to this size, so they never block
 ISAS_WITHOUT_BF16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI")  # oneDNN's
-GPU_NODES = ("/dev/nvidiactl", "/dev/nvmap", "/dev/dxg", "/dev/kfd")  # NVIDIA, Jetson, WSL, AMD
 
 
 class Advance(Protocol):
@@ -66,52 +63,6 @@ class Silent:
         """Say nothing."""
 
 
-def choose_device(name: str, number: int | None = None) -> torch.device:
-    """Return the device for `auto`, `cpu` or `cuda`; `auto` uses CUDA if it is available.
-
-    Args:
-        name: One of `DEVICES`.
-        number: Which of several CUDA devices; None for the current one.
-
-    Raises:
-        SettingError: If the name is unknown, or CUDA is requested but not available.
-    """
-    if name not in DEVICES:
-        raise SettingError(f"--device {name!r} is unknown.", f"Known: {', '.join(DEVICES)}.")
-    none = SettingError("--device cuda: torch finds no CUDA device here.", "Use --device cpu, or check the driver.")
-    if name == "cuda" and not may_have_gpu():  # known without torch
-        raise none
-    import torch
-
-    if name == "cuda" and not torch.cuda.is_available():
-        raise none
-    if name == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
-    if number is None:
-        return torch.device("cuda")
-    if number >= torch.cuda.device_count():
-        raise SettingError(
-            f"Process {number + 1} of this machine has no GPU of its own: torch finds {torch.cuda.device_count()}.",
-            "Start as many processes as there are GPUs: --processes auto. Or use --device cpu.",
-        )
-    torch.cuda.set_device(number)
-    return torch.device("cuda", number)
-
-
-def gpu_count() -> int:
-    """Return the number of GPUs that this process may use."""
-    if not may_have_gpu():
-        return 0
-    import torch
-
-    return torch.cuda.device_count()
-
-
-def process_backend(device: torch.device) -> str:
-    """Return what several processes exchange tensors with: NCCL between GPUs, gloo for those in main memory."""
-    return "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-
-
 def choose_precision(name: str, device: torch.device, *, auto: str) -> str:
     """Return `fp32` or `bf16` for the two towers (R17).
 
@@ -150,26 +101,6 @@ def cpu_has_bf16() -> bool:
         flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
         return "amx_bf16" in flags or "avx512_bf16" in flags
     return False
-
-
-def may_have_gpu() -> bool:
-    """Return whether torch might find a GPU, without loading torch; False only if there certainly is none."""
-    if sys.platform != "linux":
-        return sys.platform != "darwin"
-    return any(Path(node).exists() for node in GPU_NODES)
-
-
-def device_name(device: torch.device) -> str:
-    """Return the GPU's name, or the CPU's name with its number of cores."""
-    import torch
-
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    name = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
-    return f"{name}, {counted(os.cpu_count() or 1, 'core', 'cores')}"
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
@@ -215,7 +146,7 @@ def coming_back(tensor: torch.Tensor) -> Callable[[], torch.Tensor]:
     host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
     host.copy_(tensor, non_blocking=True)
     done = torch.cuda.Event()  # type: ignore[no-untyped-call]
-    done.record()
+    done.record(torch.cuda.current_stream(tensor.device))
 
     def wait() -> torch.Tensor:
         done.synchronize()

@@ -5,8 +5,8 @@ python tests/benchmarks/gpu.py --device cpu --quick     a tiny model and tiny si
 python tests/benchmarks/gpu.py --parts stage2 files     some parts alone; the device's rates are always measured
 
 First the device itself: its bf16 matrix rate and how fast it copies. Then embedding, a step of either stage against the
-usual way, both stages for a few epochs, an index of files, evaluation; last, which kernels take the time, and whether
-torch.compile would pay. Prints a JSON line for each figure as it is found; at the end a JSON line that sums up the
+usual way, both stages for a few epochs, an index of files, evaluation; last, which kernels take the time, whether
+torch.compile would pay, and stage 2 in a process for each GPU. Prints a JSON line for each figure as it is found; at the end a JSON line that sums up the
 figures with an aim, and a table. A part that fails, or takes longer than it may, prints its error as a JSON line; the
 others still run. After Ctrl-C or SIGTERM no part begins, and the table is of what was found. What is counted as an
 operation: see `gpu_parts/ground.py`.
@@ -30,12 +30,12 @@ from pathlib import Path
 
 import measuring
 import torch
-from gpu_parts import compiling, embedding, profiling, ranking, rates, stages, steps
+from gpu_parts import compiling, embedding, profiling, ranking, rates, scaling, stages, steps
 from gpu_parts.ground import FULL, QUICK, Figure, Ground, temporary_place
 from gpu_parts.limits import Limit, told
 
+from scing_cli.core.devices import choose_device, device_name
 from scing_cli.core.errors import SettingError
-from scing_cli.core.runtime import choose_device, device_name
 
 CLOSING = 5.0  # seconds kept for the end
 HANGING = 10.0  # seconds after the last part's time in which a call that is waited for must have come back
@@ -65,6 +65,7 @@ PARTS = {
     "evaluation": Part(ranking.measure, 75),
     "profile": Part(profiling.measure, 20),
     "compile": Part(compiling.measure, 70),
+    "several": Part(scaling.measure, 60),
 }
 Found = list[tuple[str, str, Figure]]  # the part, the figure that it belongs to or its own name, the figure
 

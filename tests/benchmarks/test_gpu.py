@@ -20,7 +20,7 @@ from scing_cli.core.encoders.clip import empty_clip
 from scing_cli.core.errors import InterruptionError
 
 FOLDER = Path(__file__).resolve().parent
-PARTS = ["rates", "embedding", "stage2", "stage1", "stages", "files", "evaluation", "profile", "compile"]
+PARTS = ["rates", "embedding", "stage2", "stage1", "stages", "files", "evaluation", "profile", "compile", "several"]
 AIMED = {"embedding": 1, "stage2": 3, "stage1": 1, "stages": 2, "files": 1, "evaluation": 2}  # figures with an aim
 COMMAND = [sys.executable, str(FOLDER / "gpu.py"), "--device", "cpu", "--quick"]
 ENVIRONMENT = os.environ | {"HF_HUB_OFFLINE": "1"}

@@ -33,3 +33,16 @@ def test_a_benchmark_runs_and_prints_its_fields(script: str) -> None:
         assert told["versions"]["torch"]
     names = [told["name"] for told in lines]
     assert len(names) == len(set(names))
+
+
+def test_what_several_processes_exchange_and_repeat() -> None:
+    command = [sys.executable, str(FOLDER / "processes.py"), "--quick"]
+    environment = os.environ | {"HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG, env=environment)
+    assert done.returncode == 0, done.stderr
+    exchanged, repeated = (json.loads(row) for row in done.stdout.splitlines() if row.startswith("{"))
+    pixels, features = 4 * 3 * 32 * 16, 4 * (2 * 32 + 16) * 4  # of the own half of eight images; three features
+    assert exchanged["all_gather"] == pixels + features
+    learnt = exchanged["all_reduce"] - 3 * 8  # three flags
+    assert learnt % 4 == 0
+    assert 0 < repeated["share"] < 1

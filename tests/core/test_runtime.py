@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from patience import HANG
 
-from scing_cli.core import runtime, threads
+from scing_cli.core import devices, runtime, threads
 from scing_cli.core.errors import ScingError, SettingError
 
 CPU = torch.device("cpu")
@@ -29,16 +29,16 @@ KEYS = st.lists(
 
 
 def test_devices_are_chosen_by_name() -> None:
-    assert runtime.choose_device("cpu") == CPU
-    assert runtime.choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert devices.choose_device("cpu") == CPU
+    assert devices.choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     with pytest.raises(SettingError, match=r"(?s)--device 'gpu' is unknown\..*auto, cpu, cuda"):
-        runtime.choose_device("gpu")
+        devices.choose_device("gpu")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 def test_cuda_that_is_missing_is_refused() -> None:
     with pytest.raises(SettingError, match=r"(?s)finds no CUDA device.*--device cpu"):
-        runtime.choose_device("cuda")
+        devices.choose_device("cuda")
 
 
 def test_precision_is_bf16_only_where_the_caller_wants_it_and_the_machine_has_it(monkeypatch) -> None:
@@ -54,7 +54,7 @@ def test_precision_is_bf16_only_where_the_caller_wants_it_and_the_machine_has_it
 def test_a_cpu_is_named_with_its_cores(monkeypatch) -> None:
     for cores, end in ((3, "3 cores"), (1, "1 core")):
         monkeypatch.setattr(runtime.os, "cpu_count", lambda cores=cores: cores)
-        assert re.fullmatch(rf"\S.*, {end}", runtime.device_name(CPU))
+        assert re.fullmatch(rf"\S.*, {end}", devices.device_name(CPU))
 
 
 def test_bf16_of_this_cpu_is_a_plain_answer() -> None:
@@ -91,7 +91,7 @@ def test_free_memory_of_a_cpu_is_some_of_all_there_is() -> None:
 @needs_gpu
 @pytest.mark.parametrize("size", [100, 3_000_000])  # copied from where they are, and from pinned memory beside the rest
 def test_numbers_reach_a_gpu_whole_whatever_it_is_busy_with(size: int) -> None:
-    device = runtime.choose_device("cuda")
+    device = devices.choose_device("cuda")
     busy = torch.ones(2_000, 2_000, device=device)
     for number in range(20):
         values = np.arange(number, number + size, dtype=np.float32)
@@ -105,7 +105,7 @@ def test_numbers_reach_a_gpu_whole_whatever_it_is_busy_with(size: int) -> None:
 
 @needs_gpu
 def test_what_torch_keeps_on_a_gpu_for_later_counts_as_free() -> None:
-    device = runtime.choose_device("cuda")
+    device = devices.choose_device("cuda")
     before = runtime.free_memory(device)
     held = torch.empty(2**30, dtype=torch.uint8, device=device)
     assert before - runtime.free_memory(device) >= 2**30
@@ -206,8 +206,8 @@ def test_a_gpu_is_ruled_out_only_where_there_is_surely_none(
     if node:
         place.touch()
     monkeypatch.setattr(sys, "platform", platform)
-    monkeypatch.setattr(runtime, "GPU_NODES", (str(place),))
-    assert runtime.may_have_gpu() is expected
+    monkeypatch.setattr(devices, "GPU_NODES", (str(place),))
+    assert devices.may_have_gpu() is expected
 
 
 def test_memory_that_ran_out_is_told_without_torch() -> None:

@@ -5,8 +5,9 @@ Shapes: B batch, S spectra, 1 for ordinary images, D width of the descriptor.
 
 from __future__ import annotations
 
+import copy
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -30,6 +31,7 @@ class TorchEmbedder(Embedder):
         precision: As for `Embedder`.
         batch_size: As for `Embedder`.
         workers: As for `Embedder`.
+        others: Further devices, which get a copy of the encoder and every n-th batch, once there are several batches.
     """
 
     engine = "torch"
@@ -43,6 +45,7 @@ class TorchEmbedder(Embedder):
         precision: str,
         batch_size: int,
         workers: int,
+        others: Sequence[torch.device] = (),
     ) -> None:
         super().__init__(
             geometry=encoder.geometry,
@@ -58,21 +61,26 @@ class TorchEmbedder(Embedder):
         self.encoder = encoder.eval()
         self.spectra = encoder.spectra
         self.device = device
+        self.others = tuple(others)
 
     def stream(self, batches: Iterable[PixelBatch], *, unit: bool = True) -> Iterator[tuple[list[int], Vectors]]:
         """Embed batches as `Embedder.stream` describes."""
         # A GPU's results are copied back while it works on the next batches.
         waiting: deque[tuple[list[int], Callable[[], Tensor]]] = deque()
-        for rows, pixels, camera, missing in batches:
-            cameras = None if camera is None else to_device(camera, self.device)
-            vectors = self.tensors(torch.from_numpy(pixels), cameras=cameras, missing=missing, unit=unit)
+        towers, without = [(self.encoder, self.device)], list(self.others)
+        for number, (rows, pixels, camera, missing) in enumerate(batches):
+            if without and number == len(towers):  # copies of this moment's weights, once there are several batches
+                device = without.pop(0)
+                towers.append((copy.deepcopy(self.encoder).to(device).eval(), device))
+            tower, device = towers[number % len(towers)]
+            cameras = None if camera is None else to_device(camera, device)
+            vectors = self._vectors(tower, device, torch.from_numpy(pixels), cameras, missing, unit=unit)
             waiting.append((rows, coming_back(vectors)))
-            if len(waiting) > (0 if self.device.type == "cpu" else AHEAD):
+            if len(waiting) > (0 if self.device.type == "cpu" else AHEAD * len(towers)):
                 yield _finished(*waiting.popleft())
         while waiting:
             yield _finished(*waiting.popleft())
 
-    @torch.no_grad()
     def tensors(
         self, pixels: Tensor, *, cameras: Tensor | None = None, missing: Missing | None = None, unit: bool = True
     ) -> Tensor:
@@ -87,9 +95,22 @@ class TorchEmbedder(Embedder):
         Returns:
             (B, D) float32 on the device.
         """
-        normal = normalise(to_device(pixels, self.device), self.geometry.mean, self.geometry.std, missing)
-        with autocast(self.device, self.precision):
-            features = self.encoder(normal, cameras)
+        return self._vectors(self.encoder, self.device, pixels, cameras, missing, unit=unit)
+
+    @torch.no_grad()
+    def _vectors(
+        self,
+        tower: AnyImageEncoder,
+        device: torch.device,
+        pixels: Tensor,
+        cameras: Tensor | None,
+        missing: Missing | None,
+        *,
+        unit: bool,
+    ) -> Tensor:
+        normal = normalise(to_device(pixels, device), self.geometry.mean, self.geometry.std, missing)
+        with autocast(device, self.precision):
+            features = tower(normal, cameras)
         return descriptor(features, self.kind, unit=unit)
 
 

@@ -25,7 +25,7 @@ def joined(device: str = "auto", *, quiet: bool = True) -> Iterator[ProcessGroup
     `launch` started, it is written down for the launcher, and the process exits.
 
     Args:
-        device: One of `runtime.DEVICES`.
+        device: One of `devices.DEVICES`.
         quiet: Whether processes other than the first one lose their output.
 
     Raises:
@@ -66,8 +66,8 @@ def _join(start: Start, device: str) -> ProcessGroup:
     from torch.distributed import TCPStore  # type: ignore[attr-defined]
     from torch.distributed.rendezvous import rendezvous
 
+    from scing_cli.core.devices import choose_device, process_backend
     from scing_cli.core.processes.several_processes import PATIENCE, SeveralProcesses
-    from scing_cli.core.runtime import choose_device, process_backend
 
     backend = process_backend(choose_device(device, start.local_rank))
     with _no_output():  # gloo prints how many others it has found, on standard output

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from scing_cli.core.devices import gpu_count
 from scing_cli.core.errors import SettingError
 from scing_cli.core.processes.launch import Launch, launch
 from scing_cli.core.processes.launched_record import launch_folder
 from scing_cli.core.processes.started import start_of
-from scing_cli.core.runtime import gpu_count
 
 AUTO = "auto"
 MOST = 1024  # processes of one machine

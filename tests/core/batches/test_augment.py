@@ -274,3 +274,22 @@ def test_one_spectrum_is_an_ordinary_image() -> None:
     pixels = batch(6)
     plain, own = Augmentation(occlusion=0.5), Augmentation(occlusion=0.5, independent=True)
     assert torch.equal(plain(pixels, 1), own(pixels, 1))
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    count=st.integers(1, 6),
+    spectra=st.sampled_from([1, 3]),
+    independent=st.booleans(),
+    occlusion=st.sampled_from([0.0, 0.5, 1.0]),
+    seed=st.integers(0, 10**6),
+    data=st.data(),
+)
+def test_some_images_are_as_they_are_in_the_whole_batch(count, spectra, independent, occlusion, seed, data) -> None:
+    own = data.draw(st.lists(st.integers(0, count - 1), min_size=1, max_size=8))  # repeated and in any order
+    made = Augmentation(occlusion=occlusion, padding=3, independent=independent)
+    pixels = torch.randn(count, 3 * spectra, 12, 9, generator=torch.Generator().manual_seed(seed))
+    if spectra == 3:
+        pixels[0, 3:6] = torch.nan  # a missing spectrum
+    whole = made(pixels, seed, "view")
+    np.testing.assert_array_equal(made(pixels, seed, "view", own=own).numpy(), whole[own].numpy())

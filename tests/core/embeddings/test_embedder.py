@@ -155,3 +155,13 @@ def test_other_encoders_have_no_descriptor_class(clip):
     for encoder in (clip.image, SpectralEncoder(clip.image, ("rgb", "nir"))):
         with pytest.raises(SettingError, match="--descriptor class needs a model of --method dmpt"):
             embedder(dataclasses.replace(clip, image=encoder), kind="class")
+
+
+def test_further_devices_share_the_batches_and_follow_the_weights(files):
+    clip, others = tiny_clip(), (torch.device("cpu"), torch.device("cpu"))
+    alone, spread = embedder(clip, batch_size=2), embedder(clip, batch_size=2, others=others)
+    for _ in range(2):
+        expected, found = (each.files(files, reporter=Silent(), text="embed") for each in (alone, spread))
+        assert np.array_equal(found, expected)
+        with torch.no_grad():
+            clip.image.proj.mul_(torch.linspace(0.5, 2, clip.image.proj.shape[1]))

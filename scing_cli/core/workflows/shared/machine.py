@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from scing_cli.core.devices import choose_device, spare_devices
 from scing_cli.core.errors import SettingError
 from scing_cli.core.processes import ALONE, ProcessGroup
-from scing_cli.core.runtime import PRECISIONS, choose_device, choose_precision
+from scing_cli.core.runtime import PRECISIONS, choose_precision
 from scing_cli.core.threads import default_workers
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class Machine:
     """The user's choice of device, precision and threads.
 
     Args:
-        device: One of `runtime.DEVICES`.
+        device: One of `devices.DEVICES`.
         precision: auto, fp32 or bf16, for embedding; the precision of training is in the settings of each stage.
         workers: Number of threads that decode images; None for the number of cores.
         batch_size: Images per batch for embedding.
@@ -62,7 +63,10 @@ class Machine:
     def embedder(
         self, encoder: AnyImageEncoder, *, kind: str = "projected", precision: str | None = None
     ) -> TorchEmbedder:
-        """Return a torch embedder on the device; in float32 unless the user or the caller chose another precision."""
+        """Return a torch embedder on the device, and on the other GPUs that are free for this process.
+
+        It computes in float32 unless the user or the caller chose another precision.
+        """
         from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
 
         device = self.torch_device()
@@ -73,6 +77,7 @@ class Machine:
             precision=precision or choose_precision(self.precision, device, auto="fp32"),
             batch_size=self.batch_size,
             workers=self.threads(),
+            others=spare_devices(device),
         )
 
     def text_embedder(self, tower: TextEncoder) -> TextEmbedder:

@@ -18,9 +18,9 @@ from built import prompt_task_of, visual_task_of
 from patience import HANG
 from tiny import TINY_MODEL, tiny_clip
 
+from scing_cli.core.devices import device_name
 from scing_cli.core.errors import SettingError
 from scing_cli.core.methods import Batch, Similarity, Task
-from scing_cli.core.runtime import device_name
 from scing_cli.core.settings import METHODS, PromptSettings, VisualSettings
 from scing_cli.core.workflows.paper import efficiency, throughput
 from scing_cli.core.workflows.paper.efficiency import Efficiency, Setting, count_costs

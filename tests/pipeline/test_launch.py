@@ -1,0 +1,207 @@
+"""`--processes` from the command line: one output, one message, signals, lost processes, torchrun, two machines."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from patience import HANG
+from pipeline.conftest import FAST, MODEL
+
+LONG = ("--epochs", "60", "--batch-size", "16", "--lr", "1e-4", "--save-minutes", "0")
+AS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("ip") is not None
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    return tmp_path
+
+
+def start(*arguments, prefix=(), **environment):
+    command = [*prefix, sys.executable, "-m", "scing_cli", *map(str, arguments)]
+    ours = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **environment}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ours)
+
+
+def ended(process):
+    out, err = process.communicate(timeout=HANG)
+    return process.returncode, out, " ".join(err.split())
+
+
+def run(*arguments, **options):
+    return ended(start(*arguments, **options))
+
+
+def steps_of(folder):
+    """The saved steps of an unfinished training."""
+    return sorted((folder / "state").glob("train-*.[0-9]*-[0-9]*.safetensors"))
+
+
+def wait_for(condition, process):
+    deadline = time.monotonic() + HANG
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def ranks_of(process):
+    """The process ids of the ranks, by rank: the children of the launcher."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, ValueError):
+            if int((folder / "stat").read_text().rpartition(")")[2].split()[1]) == process.pid:
+                variables = dict(part.partition("=")[::2] for part in (folder / "environ").read_text().split("\0"))
+                if "RANK" in variables:
+                    found[int(variables["RANK"])] = int(folder.name)
+    return found
+
+
+def same_prompts(one, other):
+    return (
+        Path(one, "prompts/prompts.safetensors").read_bytes() == Path(other, "prompts/prompts.safetensors").read_bytes()
+    )
+
+
+def test_two_processes_print_one_json_object_and_refuse_with_one_message(world) -> None:
+    command = ("train-prompts", "--data", world, *MODEL, *FAST, "--processes", "2", "--json")
+    code, out, err = run(*command, "--run", "two")
+    assert code == 0, err
+    assert out.count("\n") == 1
+    assert json.loads(out)["run"] == "two"
+    assert err.count("Run folder: two") == 1
+    assert err.count("Dry run") == 1
+    code, out, err = run(*command, "--run", "two")
+    assert code == 2
+    assert err.count("Error:") == 1
+    assert json.loads(out)["exit_code"] == 2
+    alone = run("train-prompts", "--data", world, *MODEL, *FAST, "--json", "--run", "two")
+    assert alone[0] == 2
+    assert json.loads(alone[1]) == json.loads(out)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
+def test_a_lost_process_ends_all_with_one_message_or_is_started_again(world) -> None:
+    draw = random.Random(5)
+    command = ("train-prompts", "--data", world, *MODEL, *LONG, "--processes", "2", "--run")
+    assert run(*command, "whole")[0] == 0
+    for rank in (0, 1):
+        process = start(*command, f"lost {rank}")
+        wait_for(lambda rank=rank: len(steps_of(Path(f"lost {rank}"))) >= 1, process)
+        time.sleep(draw.uniform(0, 2))
+        os.kill(ranks_of(process)[rank], signal.SIGKILL)
+        code, _, err = ended(process)
+        assert code == 2, err
+        assert err.count("Error:") == 1
+        assert f"Process {rank} of 2 on " in err
+        assert "was ended by SIGKILL" in err
+        assert run(*command, f"lost {rank}")[0] == 0
+        assert same_prompts(f"lost {rank}", "whole")
+        process = start(*command, f"again {rank}", "--max-restarts", "3")
+        wait_for(lambda rank=rank: len(steps_of(Path(f"again {rank}"))) >= 1, process)
+        time.sleep(draw.uniform(0, 2))
+        os.kill(ranks_of(process)[rank], signal.SIGKILL)
+        code, _, err = ended(process)
+        assert code == 0, err
+        assert "Resuming after" in err
+        assert same_prompts(f"again {rank}", "whole")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_stops_all_and_any_number_of_processes_goes_on(world, number, code) -> None:
+    command = ("train-prompts", "--data", world, *MODEL, *LONG, "--run")
+    assert run(*command, "whole")[0] == 0
+    for processes in (2, 1, 3):
+        process = start(*command, "cut", "--processes", processes)
+        before = steps_of(Path("cut"))
+        wait_for(lambda before=before: steps_of(Path("cut")) != before, process)
+        process.send_signal(number)
+        found, _, err = ended(process)
+        assert found == code, err
+        assert err.count("Interrupted; saved:") == 1
+        assert "Resume with: scing train-prompts --resume --run cut" in err
+    found, _, err = run("train-prompts", "--resume", "--run", "cut", "--processes", "2")
+    assert found == 0, err
+    from safetensors.torch import load_file
+
+    one, other = (load_file(f"{folder}/prompts/prompts.safetensors") for folder in ("cut", "whole"))
+    for name, value in other.items():
+        assert float((one[name] - value).norm()) <= 1e-3 * float(value.norm()) + 1e-5, name
+
+
+@pytest.mark.long
+def test_torchrun_starts_it_too(world) -> None:
+    command = ("train-prompts", "--data", world, *MODEL, *FAST, "--run")
+    assert run(*command, "ours", "--processes", "2")[0] == 0
+    launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--")
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "GLOO_SOCKET_IFNAME": "lo"}
+    done = subprocess.run(
+        [*launcher, "scing_cli", *map(str, command), "theirs"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=HANG,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("Run folder: theirs") == 1
+    assert same_prompts("ours", "theirs")
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not AS_ROOT, reason="makes network namespaces")
+def test_two_machines_give_the_bits_of_one(world) -> None:
+    """Two network namespaces, each with a host name of its own, over a virtual cable."""
+    name = f"scing{os.getpid() % 10_000}"
+    spaces = [f"{name}a", f"{name}b"]
+    command = ("train-prompts", "--data", world, *MODEL, *FAST, "--run")
+    assert run(*command, "one host", "--processes", "2")[0] == 0
+
+    def ip(*arguments):
+        subprocess.run(["ip", *arguments], check=True, timeout=60)
+
+    try:
+        for space in spaces:
+            ip("netns", "add", space)
+        ip("link", "add", "wire", "netns", spaces[0], "type", "veth", "peer", "name", "wire", "netns", spaces[1])
+        for number, space in enumerate(spaces, 1):
+            ip("-n", space, "addr", "add", f"10.77.0.{number}/24", "dev", "wire")
+            for link in ("wire", "lo"):
+                ip("-n", space, "link", "set", link, "up")
+        several = ("--nodes", "2", "--rendezvous", "10.77.0.1:29400", "--node-rank")
+        processes = []
+        for number, space in enumerate(spaces):
+            inside = (
+                "ip",
+                "netns",
+                "exec",
+                space,
+                "unshare",
+                "--uts",
+                "sh",
+                "-c",
+                f'hostname {space}; exec "$@"',
+                "sh",
+            )
+            folder = ("two hosts",) if number == 0 else ("elsewhere",)  # the first one alone writes
+            processes.append(start(*command, *folder, *several, str(number), prefix=inside, GLOO_SOCKET_IFNAME="wire"))
+        results = [ended(process) for process in processes]
+    finally:
+        for space in spaces:
+            subprocess.run(["ip", "netns", "del", space], check=False, timeout=60)
+    assert [code for code, _, _ in results] == [0, 0], results
+    assert results[1][2].count("Run folder") == 0
+    assert not Path("elsewhere").exists()
+    assert same_prompts("two hosts", "one host")
