@@ -49,13 +49,12 @@ def train_prompts(
     """Stage 1: make the run, and learn the method's prompts; the encoders are frozen by default."""
     from scing_cli.core.encoders import hub
 
-    tables = read_config(config)
-    terminal = Terminal(as_json=as_json)
+    tables, terminal = group.from_first(lambda: read_config(config)), Terminal(as_json=as_json)
     table = stage1_table(tables["train-prompts"], picked.get("method"), config, terminal)
     if resume:
         from scing_cli.core.workflows.train.unfinished import choose_unfinished
 
-        unfinished = choose_unfinished(run, "prompts", warn=terminal.warn)
+        unfinished = group.from_first(lambda: choose_unfinished(run, "prompts", warn=terminal.warn))
         run, settings = unfinished.folder, unfinished.settings(PromptSettings, {**table, **picked})
         device = unfinished.device(device)
         tables["data"] = {**unfinished.data(), **tables["data"]}

@@ -39,19 +39,21 @@ def train_visual(
     group: ProcessGroup = ALONE,
 ) -> None:
     """Stage 2: tune the image encoder; with methods that learn from captions, both encoders."""
-    table = read_config(config)["train-visual"]
+    table = group.from_first(lambda: read_config(config)["train-visual"])
     terminal = Terminal(as_json=as_json)
     if resume:
         from scing_cli.core.workflows.train.unfinished import choose_unfinished
 
         named = run if name is None else (run.parent if run else RUNS) / name
-        unfinished = choose_unfinished(named, "visual", source=run, warn=terminal.warn)
+        unfinished = group.from_first(lambda: choose_unfinished(named, "visual", source=run, warn=terminal.warn))
         name = None
-        run, settings = unfinished.folder, unfinished.settings(VisualSettings, {**table, **picked})
+        run, begun = unfinished.folder, {**table, **picked}
+        settings = group.from_first(lambda: unfinished.settings(VisualSettings, begun))
         device, validate = unfinished.device(device), validate or unfinished.given.get("validate") is True
         data, pretrained = data or unfinished.moved("data", Path), pretrained or unfinished.moved("pretrained", str)
     else:
-        run, name, settings = chosen_run(run, name, table if config else None, picked, resume, terminal)
+        chosen = (run, name, table if config else None, picked, resume, terminal)
+        run, name, settings = group.from_first(lambda: chosen_run(*chosen))
     from scing_cli.core.workflows.shared.machine import Machine
     from scing_cli.core.workflows.train.visual_stage import train_visual as train
 

@@ -63,7 +63,7 @@ def joined(device: str = "auto", *, quiet: bool = True) -> Iterator[ProcessGroup
 
 
 def _join(start: Start, device: str) -> ProcessGroup:
-    from torch.distributed import TCPStore  # type: ignore[attr-defined]
+    from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
     from torch.distributed.rendezvous import rendezvous
 
     from scing_cli.core.devices import choose_device, process_backend
@@ -83,8 +83,9 @@ def _join(start: Start, device: str) -> ProcessGroup:
                 f"Process {start.rank} of {start.size} does not reach the others at {where}.",
                 "Is this the first machine's address, is the port free and open?",
             ) from error
+        # torch keeps one store over restarts: without a name for each, addresses of lost processes would be used again
         return SeveralProcesses(
-            store,
+            PrefixStore(f"scing/start-{start.restarts}", store),
             rank=start.rank,
             size=start.size,
             local_rank=start.local_rank,

@@ -41,7 +41,7 @@ def start_of(environment: Mapping[str, str] = os.environ) -> Start | None:
     Raises:
         SettingError: If the environment names a group of processes without a place in it.
     """
-    if "WORLD_SIZE" in environment or "RANK" in environment:
+    if "WORLD_SIZE" in environment:
         return _from_torchrun(environment)
     if "SLURM_STEP_NUM_TASKS" in environment:  # srun alone sets it: a batch script is no task of a step
         return _from_srun(environment)

@@ -23,6 +23,7 @@ SRUN = {
 def test_a_process_alone_is_alone() -> None:
     assert start_of({}) is None
     assert start_of({"RANK": "0", "WORLD_SIZE": "1"}) is None
+    assert start_of({"RANK": "a word of somebody else"}) is None
     assert start_of({"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}) is None
     batch_script = {"SLURM_NTASKS": "8", "SLURM_PROCID": "0", "SLURM_JOB_ID": "5"}  # no step of srun
     assert start_of(batch_script) is None
