@@ -26,7 +26,9 @@ NAMES = ("", 'a"b', "a'b", "a\\", "\u202ex", '"] or id > 0 or camera_key in ["',
 WIDTH = 24
 SESSION = 10  # seconds after which the parts of a server that was killed are taken for gone
 STARTS = 300.0  # seconds until a server that does not answer counts as broken
+PORTS_WAIT = 60.0  # seconds until a port that another server holds is an error
 PORTS = (2379, 2380)  # of its etcd; the second cannot be changed
+ROOT = "root:Milvus"  # the user that a guarded server begins with
 TICK = "timeTickInterval: 200"  # ms; a reader of all that was written waits for the next tick
 
 
@@ -43,7 +45,7 @@ class MilvusProcess:
         pytest.importorskip("pymilvus", reason="pip install '.[milvus]'")
         data = Path(milvus.__file__).parent / "data"
         usual = (data / "config.yaml.template").read_text(encoding="utf-8")
-        self._folder = folder
+        self._folder, self._guarded = folder, guarded
         template = folder / "config.template"
         template.write_text(usual.replace(TICK, TICK.replace("200", "20")), encoding="utf-8")
         config = milvus.MilvusServerConfig(template=str(template))
@@ -70,9 +72,10 @@ class MilvusProcess:
         Raises:
             RuntimeError: If it ends, or does not answer in time; the message has the end of its log.
         """
-        until = time.monotonic() + STARTS
+        until = time.monotonic() + PORTS_WAIT
         while not all(map(_is_free, PORTS)):
-            self._wait(until, "another server holds a port")
+            self._wait(until, f"another server holds port {PORTS[0]} or {PORTS[1]}")
+        until = time.monotonic() + STARTS
         self._server.start()
         while not self._is_healthy():
             self._wait(until, "it is not healthy")
@@ -96,10 +99,13 @@ class MilvusProcess:
             return False
 
     def _answers(self) -> bool:
-        try:
-            as_location(f"{self.address}/anything").exists()
-        except IndexFileError as error:
-            return "Fail connecting" not in error.what
+        with pytest.MonkeyPatch.context() as patched:
+            if self._guarded:  # it closes the connection of whom it does not know
+                patched.setenv("SCING_MILVUS_TOKEN", ROOT)
+            try:
+                as_location(f"{self.address}/anything").exists()
+            except IndexFileError as error:
+                return "Fail connecting" not in error.what
         return True
 
     def kill(self) -> None:
@@ -184,3 +190,14 @@ def put(address, index):
 
 def found(gallery, queries, k, **options):
     return [[(hit.score, hit.row) for hit in hits] for hits in gallery.search(queries, k, **options)]
+
+
+def state_of(gallery):
+    """Return all rows and vectors, to be compared."""
+    return gallery.rows(), gallery.vectors().tolist()
+
+
+def one_message(error):
+    """Return the text of an error, which must be of one line."""
+    assert "\n" not in error.value.what
+    return f"{error.value.what} {error.value.remedy}"
