@@ -14,13 +14,7 @@ from patience import HANG
 from PIL import Image
 from pipeline.conftest import MODEL
 
-from scing_cli.core.errors import IndexFileError
 from scing_cli.core.index import as_location, partial_file
-from scing_cli.core.index.milvus import server as milvus_server_module
-from scing_cli.core.index.milvus.server import Server
-from scing_cli.core.workflows.embed import partial_index
-from scing_cli.core.workflows.embed.embed_gallery import GalleryChoice, embed
-from scing_cli.core.workflows.shared.model import ModelChoice
 
 pytestmark = pytest.mark.milvus
 
@@ -90,17 +84,62 @@ def test_a_gallery_grows_shrinks_and_is_replaced(scing, finished, crops, here, a
     )
 
 
-def test_the_gallery_of_another_model_is_refused(scing, finished, crops, address):
-    assert scing("embed", "--run", finished, "--images", crops, "--output", address).code == 0
-    other = scing("embed", *MODEL, "--images", crops, "--output", address, "--append")
-    assert other.code == 2
-    assert f"{address} was made by another model" in other.err
+def test_a_gallery_of_another_model_or_width_is_refused_and_stays_whole(scing, finished, world, crops, address):
+    own = ("--run", finished, "--images", crops, "--output", address)
+    assert scing("embed", *own).code == 0
+    rows, vectors = as_location(address).open().rows(), as_location(address).open().vectors()
     photo = next(crops.iterdir())
-    wrong = scing("evaluate", *MODEL, "--data", crops.parent, "--index", address)
-    assert wrong.code == 2
-    moved = scing("search", photo, "--index", address, "--model", "elsewhere.json")
-    assert moved.code == 2
-    assert address in moved.err
+    for command, told in (
+        (("embed", *MODEL, "--images", crops, "--output", address, "--append"), "was made by another model"),
+        (("evaluate", *MODEL, "--data", world, "--index", address), "was made by another model"),
+        (("search", photo, "--index", address, "--model", "elsewhere.json"), address),
+        (("embed", *own, "--append", "--descriptor", "concat"), "a collection's width never changes"),
+        (("embed", *own, "--force", "--descriptor", "concat"), "a collection's width never changes"),
+    ):
+        done = scing(*command)
+        assert (done.code, done.out) == (2, ""), command
+        assert done.err.count("Error") == 1
+        assert address in done.err
+        assert told in done.err
+    left = as_location(address).open()
+    assert left.rows() == rows
+    assert left.vectors().tolist() == vectors.tolist()
+
+
+def test_names_that_mean_something_elsewhere_are_only_names(scing, finished, world, here, address):
+    names = ('a"b', "a'b", "a\\", "\u202ex", '"] or id > 0 or camera_key in ["')
+    files = sorted(world.glob("*/*.jpg"))[:30]
+    with (here / "people.csv").open("w", encoding="utf-8", newline="") as stream:
+        rows = [(file, names[n % 5], names[n // 5 % 5], "gallery") for n, file in enumerate(files)]
+        csv.writer(stream).writerows([("path", "identity", "camera", "split"), *rows])
+    for output in ("g.faiss", address):
+        assert (
+            scing("embed", "--run", finished, "--data", "people.csv", "--output", output, "--json").json["count"] == 30
+        )
+    for name in names:
+        for more in (("--camera", name), ("--exclude-camera", name), ("--identity", name, "--group", "identity")):
+            for table, index in (("a.csv", "g.faiss"), ("b.csv", address)):
+                done = scing("search", files[3], "--index", index, "-k", "9", "--csv", table, *more)
+                assert done.code == 0, done.err
+            assert hits(here / "a.csv") == hits(here / "b.csv")
+    unknown = scing("search", files[3], "--index", address, "--camera", "\u202ey")
+    assert (unknown.code, unknown.err.count("Error")) == (2, 1)
+    assert "\u202e" not in unknown.err
+
+
+def test_where_no_server_runs_one_message_says_so(scing, finished, crops, here):
+    away = "milvus://127.0.0.1:9/people"
+    photo = next(crops.iterdir())
+    for command in (
+        ("embed", "--run", finished, "--images", crops, "--output", away),
+        ("search", photo, "--index", away),
+        ("evaluate", "--run", finished, "--data", crops.parent, "--index", away),
+    ):
+        done = scing(*command)
+        assert (done.code, done.out, done.err.count("Error")) == (2, "", 1)
+        assert f"{away} cannot be used" in done.err
+        assert "Does the server run at http://127.0.0.1:9?" in done.err
+    assert not list(here.glob("people-*"))
 
 
 def test_what_an_address_cannot_do_is_refused_before_any_work(scing, crops, address):
@@ -117,29 +156,45 @@ def test_what_an_address_cannot_do_is_refused_before_any_work(scing, crops, addr
     assert "a password does not belong" in scing("search", "x.jpg", "--index", "milvus://me:pw@host/x").err
 
 
-def test_a_server_that_dies_amid_a_write_costs_nothing(server, finished, crops, here, monkeypatch):
-    """Runs last: the server starts again, perhaps at another port."""
-    ask, calls = Server.ask, []
+DYING = """
+import os, signal, sys
+from scing_cli.__main__ import main
+from scing_cli.core.index.milvus.server import Server
+from scing_cli.core.workflows.embed import partial_index
 
-    def dying(self, call, **given):
-        calls.append(call)
-        if call == "upsert" and calls.count("upsert") == 2:  # the lease, then the rows
-            server.kill()
-        return ask(self, call, **given)
+server, ask, partial_index.WORTH = int(sys.argv.pop(1)), Server.ask, 0.0
 
-    choice = (ModelChoice(run=finished), GalleryChoice(images=crops))
-    monkeypatch.setattr(Server, "ask", dying)
-    monkeypatch.setattr(milvus_server_module, "SECONDS", 5.0)
-    monkeypatch.setattr(partial_index, "WORTH", 0.0)
-    with pytest.raises(IndexFileError, match="cannot be used"):
-        embed(*choice, output=f"{server.address}/dies")
-    monkeypatch.setattr(Server, "ask", ask)
-    assert list(here.glob("dies-*.milvus.unfinished.*"))
+def dying(self, call, **given):
+    if call == "upsert" and given["data"][0]["id"] >= 0:  # rows, not the lease
+        os.kill(server, signal.SIGKILL)
+    return ask(self, call, **given)
+
+Server.ask = dying
+main()
+"""
+
+
+def test_a_server_that_dies_amid_a_write_costs_nothing(scing, server, finished, crops, address):
+    """The former gallery is there, what was embedded is kept, and the same command ends the work."""
+    own = ("embed", "--run", finished, "--images", crops, "--output", address)
+    assert scing(*own).code == 0
+    for color in ("red", "blue"):
+        Image.new("RGB", (40, 90), color).save(crops / f"{color}.png")
+    run = [sys.executable, "-c", DYING, server.pid, *own, "--append"]
+    done = subprocess.run(list(map(str, run)), capture_output=True, text=True, timeout=HANG, check=False)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert done.stderr.count("Error") == done.stderr.count(f"{address} cannot be used") == 1
+    assert "Traceback" not in done.stderr
+    assert partial_file(as_location(address).local).exists()
+    server.kill()
     server.start()
-    report = embed(*choice, output=f"{server.address}/dies")
-    assert (report.added, report.count) == (30, 30)
-    assert not partial_file(as_location(f"{server.address}/dies").local).exists()
-    assert len(as_location(f"{server.address}/dies").open()) == 30
+    former = as_location(address).open()
+    assert [row.id for row in former.rows()] == list(range(30))
+    again = scing(*own, "--append", "--json")
+    assert (again.json["added"], again.json["skipped"], again.json["count"]) == (2, 30, 32)
+    assert "2 images were embedded before the interruption" in again.err
+    assert not partial_file(as_location(address).local).exists()
+    assert len(as_location(address).open()) == 32
 
 
 def test_without_the_client_a_message_says_what_to_install(here):

@@ -22,6 +22,7 @@ from scing_cli.core.index.milvus.server import Server
 from scing_cli.core.index.milvus.stamp_record import StampRecord
 
 WAITS = 5  # attempts to open a gallery that is being changed
+RECENT = 10.0  # seconds: a stamp that was read so long ago is read again
 
 
 class MilvusLocation(GalleryLocation):
@@ -34,6 +35,7 @@ class MilvusLocation(GalleryLocation):
     def __init__(self, address: Address) -> None:
         self._address, self._server = address, Server(address)
         self._writer = Writer(self._server)
+        self._seen: tuple[StampRecord, float] | None = None  # by `stamp`, and when
 
     @property
     def named(self) -> str:
@@ -63,12 +65,14 @@ class MilvusLocation(GalleryLocation):
         return None
 
     def stamp(self) -> Stamp:
-        """Read the newest stamp."""
-        return self._record().stamp
+        """Read the newest stamp; `rows` and `open` take it over if they follow soon: each reading waits for a tick."""
+        record = self._record()
+        self._seen = record, time.monotonic()
+        return record.stamp
 
     def rows(self) -> MilvusRows:
         """Open the rows."""
-        record = self._record()
+        record = self._recent()
         return MilvusRows(self._server, record.first, record.stamp.next_id)
 
     def open(self) -> MilvusGallery:
@@ -78,7 +82,7 @@ class MilvusLocation(GalleryLocation):
             IndexFileError: If there is none, or an interrupted write has left rows missing.
         """
         for _ in range(WAITS):
-            record = self._record()
+            record, self._seen = self._recent(), None
             gallery = MilvusGallery(self._server, self._writer, record, record)
             if not record.journal and len(gallery) == record.stamp.count:
                 return gallery
@@ -153,7 +157,14 @@ class MilvusLocation(GalleryLocation):
         """Write the changes of a gallery."""
         if compact:
             self.check_compact()
+        self._seen = None
         cast("MilvusGallery", gallery).write()
+
+    def _recent(self) -> StampRecord:
+        """Return the stamp that `stamp` has just read, or read it. Who opened another one than the newest learns it."""
+        if self._seen is not None and time.monotonic() - self._seen[1] < RECENT:
+            return self._seen[0]
+        return self._record()
 
     def _record(self, *, load: bool = False) -> StampRecord:
         """Return the newest stamp.

@@ -53,7 +53,8 @@ def test_every_search_has_the_hits_scores_and_order_of_faiss(address):
     gallery = put(address, index).open()
     queries = np.concatenate([index.vectors([0, 5]), index.vectors([len(index) // 3 + 7]), unit(2, seed=9)])
     some = RowFilter(cameras=frozenset(NAMES[1:3]), without_identities=frozenset({"p3", "p4"}))
-    for k, options in itertools.product((1, 20, 70), ({}, {"each_identity_once": True}, {"allowed": some})):
+    once = {"each_identity_once": True}
+    for k, options in itertools.product((1, 20, 70), ({}, once, {"allowed": some}, {**once, "allowed": some})):
         assert found(gallery, queries, k, **options) == found(index, queries, k, **options)
     for name in NAMES:
         own = RowFilter(cameras=frozenset({name}))
@@ -78,6 +79,62 @@ def test_the_rows_are_those_of_faiss(address):
     assert (mine.have("identity"), mine.have("scene"), list(mine.observations())) == (True, False, [])
     assert np.array_equal(gallery.vectors(), index.vectors())
     assert np.array_equal(gallery.vectors([5, 5, 2]), index.vectors([5, 5, 2]))
+
+
+def test_names_of_any_characters_are_told_apart_as_in_faiss(address):
+    index = made(700)
+    index.relabel({number: (NAMES[number % 7], NAMES[number % 5], NAMES[number % 3]) for number in range(700)})
+    gallery, queries = put(address, index).open(), index.vectors([0, 300])
+    assert list(gallery.table) == list(index.table)
+    for name in NAMES[1:]:
+        one = frozenset({name})
+        for some in (
+            RowFilter(identities=one),
+            RowFilter(without_identities=one),
+            RowFilter(cameras=one, without_identities=one),
+        ):
+            for once in (False, True):
+                options = {"allowed": some, "each_identity_once": once}
+                assert found(gallery, queries, 9, **options) == found(index, queries, 9, **options)
+    assert gallery.table.known("identity", [*NAMES, 'a"', "x"]) == {*NAMES}
+    path = next(row.path for row in index.table if "\u202e" in row.path)
+    assert [row.path for row in gallery.table.at([path])] == [path]
+
+
+def test_the_stamp_is_read_once_for_what_follows_at_once(address, monkeypatch):
+    """And again after a search: what another process changed in between is noticed."""
+    location, ask, asked = put(address, made(80)), Server.ask, []
+
+    def counted(self, call, **given):
+        asked.append((call, given.get("filter", "")))
+        return ask(self, call, **given)
+
+    def stamps():
+        return sum(call == "query" and str(milvus_writer.LEASE) in expression for call, expression in asked)
+
+    monkeypatch.setattr(Server, "ask", counted)
+    assert location.stamp().count == 80
+    assert location.rows().known("camera", [NAMES[1]])
+    gallery = location.open()
+    assert stamps() == 1
+    gallery.search(unit(1), 3)
+    assert stamps() == 2
+    location.open()
+    assert stamps() == 3
+    location.stamp()
+    other = as_location(address) if "127" in address else location
+    changed = other.open_to_change()
+    changed.relabel({1: ("n", "c", "")})
+    other.write(changed)
+    gallery = location.open()
+    if other is location:  # its own write: it reads again
+        assert gallery.search(unit(1), 80)
+    else:
+        with pytest.raises(IndexFileError, match="changed by another process"):
+            gallery.search(unit(1), 80)
+    monkeypatch.setattr(milvus_location, "RECENT", 0.0)
+    location.stamp()
+    assert {row.identity for row in location.open().rows()} >= {"n"}
 
 
 def test_changes_give_what_faiss_has_after_them(address, tmp_path):
