@@ -34,8 +34,9 @@ VISUAL = {
     "own images": ("encoder", {}),
     "both towers": ("pairs", {"instances": None, "batch_size": 8}),
 }
-AGAIN = ("scing", "heads")  # trained twice
-IN_THREE = ("few rows", "cocoop", "pairs", "heads", "centroids")
+USUAL = {2: ("scing", "pairs", "heads", "centroids"), 3: ("few rows",)}
+EVERY = {2: (*PROMPTS, *VISUAL), 3: ("cocoop", "pairs", "heads", "centroids")}  # the long tier
+AGAIN = ("scing", "heads")  # trained twice by two processes
 LOSS = 1e-6  # relative
 WEIGHTS = 1e-4  # of the norm
 
@@ -51,10 +52,11 @@ def visual_job(name, run, start):
     return ("train", {"stage": "visual", "settings": {**SHORT, **VISUAL[name][1]}, "run": str(run)})
 
 
-@pytest.fixture(scope="module")
-def trained(world, spectra, tmp_path_factory):
-    """Folders by number of processes, with a run for each name; trained twice where the name ends with `again`."""
-    folder = tmp_path_factory.mktemp("ranks")
+def train_all(world, spectra, folder, plan):
+    """Fill folders by number of processes, with a run for each name; trained twice where the name ends with `again`."""
+    names = set(itertools.chain(*plan.values()))
+    visual = [name for name in VISUAL if name in names]
+    prompts = [name for name in PROMPTS if name in names or name in {VISUAL[later][0] for later in visual}]
 
     def data(name):
         return spectra if name == "spectra" else world
@@ -63,18 +65,28 @@ def trained(world, spectra, tmp_path_factory):
         assert [error for every in results for error in every if error] == []
 
     alone = folder / "1"
-    check(in_processes(1, [prompts_job(name, alone / name, data(name)) for name in PROMPTS], folder / "a"))
-    starts = {name: shutil.copytree(alone / start, folder / "starts" / name) for name, (start, _) in VISUAL.items()}
-    check(in_processes(1, [visual_job(name, alone / name, starts[name]) for name in VISUAL], folder / "b"))
-    for size, names in ((2, [*PROMPTS, *VISUAL]), (3, IN_THREE)):
+    check(in_processes(1, [prompts_job(name, alone / name, data(name)) for name in prompts], folder / "a"))
+    starts = {name: shutil.copytree(alone / VISUAL[name][0], folder / "starts" / name) for name in visual}
+    check(in_processes(1, [visual_job(name, alone / name, starts[name]) for name in visual], folder / "b"))
+    for size, own in plan.items():
         jobs = []
-        for name, repeat in itertools.product(names, ("", " again") if size == 2 else ("",)):
-            if repeat and name not in AGAIN:
+        for name, repeat in itertools.product(own, ("", " again")):
+            if repeat and (size != 2 or name not in AGAIN):
                 continue
             run = folder / str(size) / f"{name}{repeat}"
             jobs.append(prompts_job(name, run, data(name)) if name in PROMPTS else visual_job(name, run, starts[name]))
         check(in_processes(size, jobs, folder / f"c{size}"))
     return folder
+
+
+@pytest.fixture(scope="module")
+def trained(world, spectra, tmp_path_factory):
+    return train_all(world, spectra, tmp_path_factory.mktemp("usual"), USUAL)
+
+
+@pytest.fixture(scope="module")
+def all_trained(world, spectra, tmp_path_factory):
+    return train_all(world, spectra, tmp_path_factory.mktemp("every"), EVERY)
 
 
 def epochs(run, stage):
@@ -97,11 +109,23 @@ def flat(tensors):
     return torch.cat([tensors[name].double().flatten() for name in sorted(tensors)])
 
 
-TRAINED = [(2, name) for name in (*PROMPTS, *VISUAL)] + [(3, name) for name in IN_THREE]
+def cases(plan):
+    pairs = [(size, name) for size, names in plan.items() for name in names]
+    return pytest.mark.parametrize(("size", "name"), pairs, ids=[f"{size} {name}" for size, name in pairs])
 
 
-@pytest.mark.parametrize(("size", "name"), TRAINED, ids=[f"{size} {name}" for size, name in TRAINED])
+@cases(USUAL)
 def test_a_training_is_that_of_one_process(trained, size, name) -> None:
+    check_equal(trained, size, name)
+
+
+@pytest.mark.long
+@cases(EVERY)
+def test_every_training_is_that_of_one_process(all_trained, size, name) -> None:
+    check_equal(all_trained, size, name)
+
+
+def check_equal(trained, size, name):
     stage = "train-prompts" if name in PROMPTS else "train-visual"
     alone, run = trained / "1" / name, trained / str(size) / name
     assert {file.name for file in run.iterdir()} == {file.name for file in alone.iterdir()}
