@@ -115,6 +115,22 @@ def gather(group: Any, *, count: int, copies: int) -> Any:
     }
 
 
+def compressed(group: Any) -> Any:
+    """Return the mean gradient, sent in full and as bf16."""
+    import torch
+
+    weight = torch.zeros(1000, requires_grad=True)
+    value = torch.randn(1000, generator=torch.Generator().manual_seed(group.rank))
+    found = []
+    for group.compress in (False, True):
+        weight.grad = None
+        with group.averaging([weight]):
+            (weight * value).sum().backward()
+        found.append(weight.grad.tolist())
+    group.compress = False
+    return found
+
+
 def exchange(group: Any) -> Any:
     """Return what the meetings give in this process."""
     import torch

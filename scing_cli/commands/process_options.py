@@ -35,6 +35,10 @@ MaxRestarts = Annotated[
     int | None, _option("--max-restarts", "Go on by itself, so often, if a process is lost (default: 0).", "N")
 ]
 
+Compress = Annotated[
+    bool | None, _option("--compress-gradients", "Send gradients as bf16: half the traffic, other last digits.")
+]
+
 
 def with_processes(command: Command) -> Command:
     """Return a command with these options: it runs in each process, where its parameter `group` names the others."""
@@ -47,6 +51,7 @@ def with_processes(command: Command) -> Command:
             ("node_rank", NodeRank),
             ("rendezvous", Rendezvous),
             ("max_restarts", MaxRestarts),
+            ("compress", Compress),
         )
     ]
     parameters = [parameter for parameter in signature.parameters.values() if parameter.name != "group"] + own
@@ -60,7 +65,7 @@ def with_processes(command: Command) -> Command:
         start = start_of()
         if start is not None and start.restarts:  # what was saved before is what --no-resume had begun
             values["resume"] = None if values.get("resume") is False else values.get("resume")
-        with joined(values.get("device", "auto"), quiet=not debugging()) as group:
+        with joined(values.get("device", "auto"), quiet=not debugging(), compress=bool(choice.compress)) as group:
             command(group=group, **values)
 
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

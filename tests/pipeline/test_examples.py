@@ -217,14 +217,15 @@ def test_every_option_in_the_pages_exists(scing):
     known = set()
     for command in ((), ("prepare",), ("train-prompts",), ("train-visual",), ("embed",), ("evaluate",), ("search",)):
         known |= set(re.findall(r"--[a-z][a-z0-9-]+", scing(*command, "--help").out))
-    for script in (ROOT / "examples").glob("*.py"):
+    for script in (*(ROOT / "examples").glob("*.py"), ROOT / "tests" / "benchmarks" / "gpu.py"):
         known |= set(re.findall(r'add_argument\(\s*"(--[a-z-]+)"', script.read_text(encoding="utf-8")))
     known |= set(
         re.findall(r'addoption\(\s*"(--[a-z0-9-]+)"', (ROOT / "tests" / "conftest.py").read_text(encoding="utf-8"))
     )
     text = "\n".join(map(text_of, PAGES))
     slurm = {"--array", "--cpus-per-task", "--gpus-per-task", "--requeue", "--dependency", "--wrap"}
-    named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", text)) - {"--version"} - slurm
+    slurm |= {"--gpus-per-node", "--ntasks-per-node"}
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", text)) - {"--version", "--nproc-per-node"} - slurm
     assert named <= known | {"--help"}, named - known
 
 

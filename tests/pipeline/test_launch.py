@@ -161,6 +161,26 @@ def test_torchrun_starts_it_too(world) -> None:
 
 
 @pytest.mark.long
+def test_srun_needs_no_option(world) -> None:
+    """Two processes with the environment that srun gives them; Slurm itself is not here."""
+    command = ("train-prompts", "--data", world, *MODEL, *FAST, "--run")
+    assert run(*command, "ours", "--processes", "2")[0] == 0
+    task = {
+        "SLURM_STEP_NUM_TASKS": "2",
+        "SLURM_STEP_TASKS_PER_NODE": "2",
+        "SLURM_STEP_NODELIST": "localhost",
+        "SLURM_JOB_ID": str(os.getpid()),
+        "GLOO_SOCKET_IFNAME": "lo",
+    }
+    places = [{"SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank)} for rank in range(2)]
+    results = [ended(each) for each in [start(*command, "theirs", **task, **place) for place in places]]
+    assert [code for code, _, _ in results] == [0, 0], results
+    assert "Run folder: theirs" in results[0][2]
+    assert results[1][1:] == ("", "")
+    assert same_prompts("ours", "theirs")
+
+
+@pytest.mark.long
 @pytest.mark.skipif(not AS_ROOT, reason="makes network namespaces")
 def test_two_machines_give_the_bits_of_one(world) -> None:
     """Two network namespaces, each with a host name of its own, over a virtual cable."""

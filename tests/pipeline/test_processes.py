@@ -35,7 +35,7 @@ VISUAL = {
     "both towers": ("pairs", {"instances": None, "batch_size": 8}),
 }
 USUAL = {2: ("scing", "pairs", "heads", "centroids"), 3: ("few rows",)}
-EVERY = {2: (*PROMPTS, *VISUAL), 3: ("cocoop", "pairs", "heads", "centroids")}  # the long tier
+EVERY = dict.fromkeys((2, 3), (*PROMPTS, *VISUAL))  # the long tier
 AGAIN = ("scing", "heads")  # trained twice by two processes
 LOSS = 1e-6  # relative
 WEIGHTS = 1e-4  # of the norm

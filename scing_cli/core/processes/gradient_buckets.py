@@ -27,6 +27,7 @@ class GradientBuckets:
         parameters: That require gradients.
         size: Number of processes.
         meeting: Context of each exchange.
+        compress: Whether float32 gradients travel, and are added up, as bf16: half the bytes.
     """
 
     def __init__(
@@ -34,9 +35,12 @@ class GradientBuckets:
         parameters: Sequence[Tensor],
         size: int,
         meeting: Callable[[], contextlib.AbstractContextManager[None]],
+        *,
+        compress: bool = False,
     ) -> None:
         self.size = size
         self.meeting = meeting
+        self.compress = compress
         self.buckets = buckets_of(parameters)
         self._missing = [len(bucket) for bucket in self.buckets]  # parameters whose gradients are not there yet
         self._started = 0  # buckets: all processes start them in one order
@@ -60,7 +64,8 @@ class GradientBuckets:
         for work, flat, gradients in self._waiting:
             with self.meeting():
                 work.wait()
-            for gradient, part in zip(gradients, torch.split(flat.div_(self.size), sizes_of(gradients)), strict=True):
+            mean = flat if self.compress and flat.dtype == torch.bfloat16 else flat.div_(self.size)
+            for gradient, part in zip(gradients, torch.split(mean, sizes_of(gradients)), strict=True):
                 gradient.copy_(part.view_as(gradient))
 
     def _counter(self, number: int) -> Callable[[Tensor], None]:
@@ -77,6 +82,8 @@ class GradientBuckets:
         self._started += 1
         if gradients:
             flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+            if self.compress and flat.dtype == torch.float32:  # divided before the sum, as torch's own hook does
+                flat = flat.div_(self.size).bfloat16()
             with self.meeting():
                 self._waiting.append((dist.all_reduce(flat, async_op=True), flat, gradients))
 

@@ -18,7 +18,7 @@ LOOPBACK = "127.0.0.1"
 
 
 @contextlib.contextmanager
-def joined(device: str = "auto", *, quiet: bool = True) -> Iterator[ProcessGroup]:
+def joined(device: str = "auto", *, quiet: bool = True, compress: bool = False) -> Iterator[ProcessGroup]:
     """Yield the group of this process: `ALONE`, unless launcher, torchrun or srun started it as one of several.
 
     All but process 0 are silent from then on. An error in the block is told to the other processes. In a process that
@@ -27,6 +27,7 @@ def joined(device: str = "auto", *, quiet: bool = True) -> Iterator[ProcessGroup
     Args:
         device: One of `devices.DEVICES`.
         quiet: Whether processes other than the first one lose their output.
+        compress: Whether gradients travel as bf16.
 
     Raises:
         SettingError: If the environment is inconsistent, or there are fewer GPUs than processes.
@@ -42,7 +43,7 @@ def joined(device: str = "auto", *, quiet: bool = True) -> Iterator[ProcessGroup
     try:
         if folder is not None:
             write_ending(folder, None, start.rank)
-        group = _join(start, device)
+        group = _join(start, device, compress=compress)
         yield group
     except BaseException as error:
         stopped = isinstance(error, SystemExit)
@@ -62,7 +63,7 @@ def joined(device: str = "auto", *, quiet: bool = True) -> Iterator[ProcessGroup
         group.leave()
 
 
-def _join(start: Start, device: str) -> ProcessGroup:
+def _join(start: Start, device: str, *, compress: bool) -> ProcessGroup:
     from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
     from torch.distributed.rendezvous import rendezvous
 
@@ -91,6 +92,7 @@ def _join(start: Start, device: str) -> ProcessGroup:
             local_rank=start.local_rank,
             local_size=start.local_size,
             backend=backend,
+            compress=compress,
         )
 
 

@@ -25,6 +25,7 @@ class LaunchChoice:
         node_rank: Number of this machine.
         rendezvous: HOST:PORT of machine 0.
         max_restarts: How often lost processes are started again.
+        compress: Whether gradients travel as bf16.
     """
 
     processes: str | None = None
@@ -32,6 +33,7 @@ class LaunchChoice:
     node_rank: int | None = None
     rendezvous: str | None = None
     max_restarts: int | None = None
+    compress: bool | None = None
 
     def run(self, arguments: Sequence[str]) -> bool:
         """Start the processes and wait for them, if several are wanted and this is none of them.
@@ -47,10 +49,14 @@ class LaunchChoice:
         """
         if launch_folder() is not None and start_of() is not None:
             return False
-        how = self.checked()
+        how, start = self.checked(), start_of()
         if how is None:
+            if self.compress and start is None:
+                raise SettingError(
+                    "--compress-gradients has no effect on one process.", "Leave it out, or give --processes."
+                )
             return False
-        if start_of() is not None:
+        if start is not None:
             raise SettingError(
                 "--processes and --nodes have no effect here: torchrun or srun has started these processes.",
                 "Leave them out, or start scing by itself.",

@@ -25,12 +25,14 @@ class ProcessGroup:
         size: Number of processes.
         local_rank: Number of this process on its machine.
         local_size: Number of processes on its machine.
+        compress: Whether gradients travel as bf16.
     """
 
     rank = 0
     size = 1
     local_rank = 0
     local_size = 1
+    compress = False
 
     @property
     def is_first(self) -> bool:

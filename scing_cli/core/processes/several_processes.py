@@ -42,6 +42,7 @@ class SeveralProcesses(ProcessGroup):
         local_size: Number of processes on its machine.
         backend: `process_backend` of the training device.
         patience: How long a meeting waits for the others.
+        compress: Whether gradients travel as bf16.
     """
 
     def __init__(
@@ -54,10 +55,12 @@ class SeveralProcesses(ProcessGroup):
         local_size: int,
         backend: str,
         patience: dt.timedelta = PATIENCE,
+        compress: bool = False,
     ) -> None:
         self.rank, self.size = rank, size
         self.local_rank, self.local_size = local_rank, local_size
         self.host = socket.gethostname()
+        self.compress = compress
         self._store = store
         self._talk: Any = None
         with self._meeting():
@@ -155,7 +158,7 @@ class SeveralProcesses(ProcessGroup):
 
     def averaging(self, parameters: Sequence[Tensor]) -> contextlib.AbstractContextManager[object]:
         """Average gradients while the backward pass goes on."""
-        return GradientBuckets(parameters, self.size, self._meeting)
+        return GradientBuckets(parameters, self.size, self._meeting, compress=self.compress)
 
     def mean(self, gradients: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         """Average gradients that exist already, in one meeting."""

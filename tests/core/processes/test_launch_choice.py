@@ -56,6 +56,11 @@ def test_options_that_do_not_fit_together_are_refused(given, named) -> None:
         LaunchChoice(**given).checked()
 
 
+def test_gradients_of_one_process_are_not_sent() -> None:
+    with pytest.raises(SettingError, match="--compress-gradients has no effect"):
+        LaunchChoice(compress=True).run([])
+
+
 @pytest.mark.parametrize(
     ("text", "point"), [("gpu01:99", ("gpu01", 99)), ("gpu01", ("gpu01", 29_400)), ("[fe80::1]:7", ("fe80::1", 7))]
 )

@@ -16,6 +16,7 @@ def jobs(size):
     return [
         ("exchange", {}),
         *(("gather", {"count": count, "copies": copies}) for count, copies in COUNTS),
+        ("compressed", {}),
         *(("fail", {"rank": rank, "how": how}) for how, rank in [*FAILURES, ("agreed", size - 1)]),
     ]
 
@@ -61,10 +62,22 @@ def test_gradients_over_shares_are_those_of_one_process(results, number) -> None
         assert found == every[0][1 + number]  # to the bit
 
 
+def test_compressed_gradients_are_the_mean_to_the_digits_of_bf16(results) -> None:
+    size, every = results
+    values = [torch.randn(1000, generator=torch.Generator().manual_seed(rank)) for rank in range(size)]
+    mean = torch.stack(values).mean(0)
+    for ranked in every:
+        full, short = (torch.tensor(each) for each in ranked[1 + len(COUNTS)])
+        torch.testing.assert_close(full, mean)
+        assert not torch.equal(short, mean)
+        assert float((short - mean).norm() / mean.norm()) < 2**-7
+        assert torch.equal(short, torch.tensor(every[0][1 + len(COUNTS)][1]))
+
+
 def test_an_error_of_one_process_is_raised_in_all(results) -> None:
     _, every = results
     for ranked in every:
-        assert ranked[1 + len(COUNTS) :] == [["image 7 is damaged.", "Repair it."]] * (len(FAILURES) + 1)
+        assert ranked[2 + len(COUNTS) :] == [["image 7 is damaged.", "Repair it."]] * (len(FAILURES) + 1)
 
 
 @pytest.mark.parametrize(("count", "size"), [(1, 1), (7, 3), (2, 3), (64, 8)])

@@ -147,7 +147,7 @@ def train_prompts(
                 "prompts",
                 facts={**facts, "model": inputs.model_digest()},
                 given=given,
-                machine=machine_of(inputs.embedder.device.type, inputs.embedder.precision, inputs.rows.part),
+                machine=machine_of(inputs.embedder.device.type, inputs.embedder.precision, inputs.rows.part, group),
             )
             info = inputs.run_info(origin, settings) | ({PLANNED: {"train-visual": dict(visual)}} if visual else {})
             session = TrainingSession(training, minutes=save_minutes, reporter=reporter, group=group)

@@ -120,6 +120,9 @@ class TrainingSession:
         check_same(earlier, self.training.facts, resume=resume)
         self.reporter.note(f"Resuming the unfinished {self._command} in {folder}. {START_OVER}")
         start, now = dict(earlier.machine), dict(self.training.machine)
+        for machine in (start, now):  # what one process alone does not tell
+            machine.setdefault("processes", 1)
+            machine.setdefault("gradients", "fp32")
         if start.pop("images", None) != now.pop("images", None):
             self.reporter.warn("Image files were modified since the training started: its result may differ.")
         if other := differences(start, now):

@@ -81,7 +81,7 @@ class Stage2Input:
                 "prompts": self.earlier.digest(),
             },
             given={"settings": given_settings(settings), "device": self.machine.device, **given},
-            machine=machine_of(device.type, self.precision(settings), self.rows.part),
+            machine=machine_of(device.type, self.precision(settings), self.rows.part, self.machine.group),
         )
 
     def precision(self, settings: VisualSettings) -> str:

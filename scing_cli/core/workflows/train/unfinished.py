@@ -28,6 +28,7 @@ from scing_cli.core.artifacts import (
 )
 from scing_cli.core.errors import RunError, SettingError
 from scing_cli.core.manifest import Manifest
+from scing_cli.core.processes import ALONE, ProcessGroup
 from scing_cli.core.settings import METHODS, Schedule, build_settings, saved_settings, with_effect
 from scing_cli.core.threads import default_threads
 from scing_cli.core.workflows.train.run_lock import RunLockedError, is_locked, lock_run
@@ -241,14 +242,15 @@ def check_same(earlier: Unfinished, facts: Mapping[str, Any], *, resume: bool | 
         raise RunError(what, f"{way}. {START_OVER}")
 
 
-def machine_of(device: str, precision: str, part: Manifest) -> dict[str, Any]:
+def machine_of(device: str, precision: str, part: Manifest, group: ProcessGroup = ALONE) -> dict[str, Any]:
     """Return what the result of a training may depend on in addition to its facts."""
     # sizes and times instead of contents: reading all images would take too long
     files = [part.root / path for row in part for path in dict.fromkeys(path for path, _ in row.images.values())]
     states = [file.stat() for file in files if file.exists()]
     images = text_digest("\n".join(f"{state.st_size} {state.st_mtime_ns}" for state in states))
-    threads = default_threads()
-    return {"device": device, "precision": precision, "threads": threads, "versions": versions(), "images": images}
+    machine = {"device": device, "precision": precision, "threads": default_threads(), "versions": versions()}
+    processes = {"processes": group.size, **({"gradients": "bf16"} if group.compress else {})}
+    return {**machine, "images": images, **(processes if group.size > 1 else {})}
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
