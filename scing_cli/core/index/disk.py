@@ -132,7 +132,7 @@ def read_vectors(file: Path) -> Any:
 
 def _rows(path: Path, stamp: Stamp) -> GalleryRows:
     """Open the rows that belong to a stamp."""
-    tables = [_table(path, rows_file(path, part.generation), part.rows_digest) for part in stamp.parts]
+    tables = [_table(path, rows_file(path, part.generation), part.rows_digest, part.count) for part in stamp.parts]
     removed = _removed(path, stamp) if stamp.removed_digest else ()
     changed = MemoryRows()
     if stamp.changed_digest:
@@ -154,10 +154,10 @@ def _removed(path: Path, stamp: Stamp) -> list[int]:
     return [int(number) for number in np.frombuffer(content, "<i8")]
 
 
-def _table(path: Path, file: Path, digest: str) -> RowTable:
+def _table(path: Path, file: Path, digest: str, count: int | None = None) -> RowTable:
     """Open a file of rows."""
     try:
-        return RowTable.open(file, digest=digest)
+        return RowTable.open(file, digest=digest, count=count)
     except FileNotFoundError:
         raise _missing(path, file, "rows", digest) from None
     except IndexFileError as error:
