@@ -55,11 +55,17 @@ class InvertedStore(Store):
         places = np.empty(len(order), np.int64)
         places[order] = np.arange(len(order))
         vectors, done = np.empty((len(order), width), np.float32), 0
-        for number, size in self._lists():
-            codes = faiss.rev_swig_ptr(self.index.invlists.get_codes(number), size * width * 4)
-            vectors[places[done : done + size]] = codes.view(np.float32).reshape(size, width)
-            done += size
+        for _, own in self.blocks():
+            vectors[places[done : done + len(own)]] = own
+            done += len(own)
         return unordered[order], vectors
+
+    def blocks(self) -> Iterator[tuple[IntArray, Vectors]]:
+        """Yield the ids and a view of the vectors of each list."""
+        lists, width = self.index.invlists, self.index.d
+        for number, size in self._lists():
+            codes = faiss.rev_swig_ptr(lists.get_codes(number), size * width * 4)
+            yield faiss.rev_swig_ptr(lists.get_ids(number), size), codes.view(np.float32).reshape(size, width)
 
     def ids(self) -> IntArray:
         """Return the ids."""
@@ -72,9 +78,7 @@ class InvertedStore(Store):
 
     def _unordered(self) -> IntArray:
         """Return the ids in the order of the lists."""
-        lists = self.index.invlists
-        own = [faiss.rev_swig_ptr(lists.get_ids(number), size).copy() for number, size in self._lists()]
-        return np.concatenate([np.empty(0, np.int64), *own])
+        return np.concatenate([np.empty(0, np.int64), *(ids for ids, _ in self.blocks())])
 
     def vectors(self, ids: IntArray) -> Vectors:
         """Return the vectors of M ids, shape (M, D), found by the inverted file's map of ids."""
@@ -83,9 +87,7 @@ class InvertedStore(Store):
 
     def are_finite(self) -> bool:
         """Return whether all vectors are finite. Reads list by list, without a copy."""
-        lists, width = self.index.invlists, self.index.d
-        codes = (faiss.rev_swig_ptr(lists.get_codes(number), size * width * 4) for number, size in self._lists())
-        return all(bool(np.isfinite(own.view(np.float32).sum(dtype=np.float64))) for own in codes)
+        return all(bool(np.isfinite(own.sum(dtype=np.float64))) for _, own in self.blocks())
 
     def effort(self) -> int:
         """Return how many lists a search reads (nprobe)."""
@@ -101,6 +103,7 @@ class InvertedStore(Store):
 
     def add(self, vectors: Vectors, ids: IntArray) -> bool:
         """Add vectors. The first ones train the centroids, which are trained again after strong growth."""
+        self.recall = None
         retrained = not self.index.is_trained or _lists(self.index.ntotal + len(ids)) >= GROWTH * self.index.nlist
         if retrained:
             old_ids, old = self.stored()
@@ -123,6 +126,7 @@ class InvertedStore(Store):
 
     def remove(self, ids: IntArray) -> bool:
         """Remove vectors; the map of ids takes an array of them and no other selector."""
+        self.recall = None
         self.index.remove_ids(faiss.IDSelectorArray(ids))
         return False
 
