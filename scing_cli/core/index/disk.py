@@ -14,6 +14,7 @@ import numpy as np
 
 from scing_cli.core.artifacts import checked_once, file_digest
 from scing_cli.core.errors import INDEX_AGAIN, IndexFileError, counted, spelled
+from scing_cli.core.index.flat_file import read_flat
 from scing_cli.core.index.gallery_rows import GalleryRows
 from scing_cli.core.index.index_stamp import (
     REMEDY,
@@ -125,9 +126,10 @@ def read_vectors(file: Path) -> Any:
     Raises:
         RuntimeError: If faiss cannot read it.
     """
-    # On Windows, a file that is mapped could not be replaced; older versions of faiss cannot map all kinds.
-    mapped = 0 if sys.platform == "win32" else getattr(faiss, "IO_FLAG_MMAP_IFC", 0)
-    return faiss.read_index(str(file), mapped)
+    if sys.platform == "win32":  # there, a file that is mapped could not be replaced
+        return faiss.read_index(str(file))
+    # Older versions of faiss cannot map all kinds.
+    return read_flat(file) or faiss.read_index(str(file), getattr(faiss, "IO_FLAG_MMAP_IFC", 0))
 
 
 def _rows(path: Path, stamp: Stamp) -> GalleryRows:

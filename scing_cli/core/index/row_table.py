@@ -15,7 +15,7 @@ import numpy as np
 
 from scing_cli.core.artifacts import checked_once, file_digest, replacing
 from scing_cli.core.errors import WRITE_REMEDY, IndexFileError
-from scing_cli.core.index.memory_rows import IntArray, Rows
+from scing_cli.core.index.memory_rows import IntArray, Rows, folder_of
 from scing_cli.core.index.rows import FURTHER, Row, RowFilter
 
 # Text is bound as bytes and cast: Python's sqlite3 refuses file names that are not UTF-8 (surrogateescape) as str.
@@ -26,6 +26,7 @@ INSERT = (
 )
 FIELDS = ("identity", "camera")  # what filters ask for; each has an index
 COLUMNS = "id, path, size, mtime, digest, identity, camera"
+FOLDERS = "CREATE TABLE folders (name TEXT PRIMARY KEY) WITHOUT ROWID"
 AT_ONCE = 500  # rows fetched by one statement
 MOST_NAMES = 20_000  # names of a filter; SQLite takes 32,766 values in one statement
 
@@ -43,6 +44,7 @@ class RowTable(Rows):
         base.execute("PRAGMA temp_store = MEMORY")  # also where no folder for temporary files can be written
         self._base, self._lock = base, threading.RLock()
         there = {column[1] for column in base.execute("PRAGMA table_info(rows)")}
+        self._has_folders = bool(base.execute("PRAGMA table_info(folders)").fetchall())
         self._further = frozenset(there & set(FURTHER))
         self._columns = COLUMNS + "".join(f", {name}" if name in there else ", ''" for name in FURTHER)
         self._count = base.execute("SELECT COUNT(*) FROM rows").fetchone()[0] if count is None else count
@@ -155,7 +157,10 @@ class RowTable(Rows):
 
     def folders(self) -> set[str]:
         """Return the folders of all paths, each with a slash at its end."""
-        return {folder for (folder,) in self._fetch("DISTINCT rtrim(path, replace(path, '/', '')) FROM rows", ())}
+        what = "name FROM folders"
+        if not self._has_folders:  # a file of an earlier version
+            what = "DISTINCT rtrim(path, replace(path, '/', '')) FROM rows"
+        return {folder for (folder,) in self._fetch(what, ())}
 
     def at(self, paths: Iterable[str]) -> list[Row]:
         """Return the rows of some paths, in order of ids. Reads the table once, however many paths there are."""
@@ -197,14 +202,14 @@ def write_rows(target: Path, rows: Rows) -> str:
     Raises:
         IndexFileError: If SQLite cannot write the file.
     """
-    further = [name for name in FURTHER if rows.have(name)]
-    values = (
-        (
-            *(row.id, _bytes(row.path), row.size, row.mtime),
-            *map(_bytes, (row.digest, row.identity, row.camera, *(getattr(row, name) for name in further))),
-        )
-        for row in rows
-    )
+    further, folders = [name for name in FURTHER if rows.have(name)], set[str]()
+
+    def values() -> Iterator[tuple[object, ...]]:
+        for row in rows:
+            folders.add(folder_of(row.path))
+            named = (row.digest, row.identity, row.camera, *(getattr(row, name) for name in further))
+            yield (row.id, _bytes(row.path), row.size, row.mtime, *map(_bytes, named))
+
     with replacing(target) as temporary:
         try:
             with contextlib.closing(sqlite3.connect(temporary, isolation_level=None)) as base:
@@ -213,7 +218,11 @@ def write_rows(target: Path, rows: Rows) -> str:
                 base.execute("PRAGMA synchronous = OFF")
                 base.execute("BEGIN")
                 base.execute(TABLE.format(further="".join(f", {name} TEXT NOT NULL" for name in further)))
-                base.executemany(INSERT.format(further=", CAST(? AS TEXT)" * len(further)), values)
+                base.executemany(INSERT.format(further=", CAST(? AS TEXT)" * len(further)), values())
+                base.execute(FOLDERS)
+                base.executemany(
+                    "INSERT INTO folders VALUES (CAST(? AS TEXT))", ((_bytes(f),) for f in sorted(folders))
+                )
                 for name in FIELDS:
                     base.execute(f"CREATE INDEX {name} ON rows ({name})")
                 base.execute("COMMIT")

@@ -191,7 +191,7 @@ def vectors_of(index: Any) -> Vectors:
 
 def maps(index: Any, kind: type) -> bool:
     """Return whether a faiss index is an id map around an inner-product index of a type."""
-    inner = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexIDMap2) else None
+    inner = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexIDMap) else None
     return isinstance(inner, kind) and is_inner_product(index)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections import Counter
 from pathlib import Path
 
@@ -81,7 +83,7 @@ def test_every_question_has_the_answer_of_a_plain_list(
     wanted = data.draw(st.integers(1, 40))
     spread = gallery.sample(wanted)
     assert set(spread) <= set(rows)
-    assert len(set(spread)) == len(spread) <= max(wanted, len(rows) and wanted + len(tables))
+    assert len(set(spread)) == len(spread) <= 2 * (wanted + len(tables))
     assert len(rows) > wanted or spread == rows
     assert gallery.people(allowed) == len({own.identity or own.id for own in passed})
     assert list(gallery.observations()) == [own for own in rows if own.views]
@@ -125,9 +127,19 @@ def test_little_is_asked_for_little(tmp_path):
     assert (len(found), found) == (50, sorted(found))
     assert max(np.diff([0, *found, 15000])) <= 2 * 15000 // 50
     assert table.known("identity", {"p7", "p4999", "nobody"}) == {"p7", "p4999"}
+    assert len(table.folders()) == 1
     assert (len(table), steps[0] <= 60) == (5000, True), steps
     assert table.ids().tolist() == list(range(0, 15000, 3))
     assert steps[0] > 60
+
+
+def test_a_file_without_a_table_of_folders_is_read(tmp_path):
+    rows, file = [row(number, "a", "b") for number in range(40)], tmp_path / "rows"
+    write_rows(file, MemoryRows(rows))
+    with contextlib.closing(sqlite3.connect(file)) as base:
+        base.execute("DROP TABLE folders")
+    table = RowTable.open(file, digest=file_digest(file))
+    assert table.folders() == MemoryRows(rows).folders()
 
 
 def test_a_table_that_was_opened_stays_what_it_was(tmp_path):
