@@ -25,6 +25,7 @@ import sys
 import tempfile
 import threading
 import time
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,18 @@ def prune(path: Path, width: int, rows: int) -> list[Any]:
     return [len(index)]
 
 
+def as_gallery(path: Path) -> list[Any]:
+    """Read the rows as `evaluate --index` does."""
+    from scing_cli.core.index import as_location
+    from scing_cli.core.runtime import Silent
+    from scing_cli.core.workflows.evaluate.index_gallery import indexed_side
+
+    index = as_location(path).open()
+    model: Any = types.SimpleNamespace(digest=index.stamp.model_digest, label=str)
+    embedder: Any = types.SimpleNamespace(kind=index.stamp.descriptor, width=index.width)
+    return [len(indexed_side(index, as_location(path), model, embedder, Silent()))]
+
+
 def measure(action: str, path: Path, width: int, rows: int, kind: str) -> dict[str, Any]:
     """Run one action in this process."""
     import scing_cli.core.index.gallery
@@ -165,6 +178,7 @@ def measure(action: str, path: Path, width: int, rows: int, kind: str) -> dict[s
         "start, one camera": lambda: start(path, width, rows, camera=True),
         "append": lambda: append(path, width, rows),
         "prune": lambda: prune(path, width, rows),
+        "evaluate --index": lambda: as_gallery(path),
     }
     with watched_memory() as memory:
         began = time.perf_counter()
@@ -228,7 +242,8 @@ def main() -> None:
 def compare(versions: dict[str, Path], folder: Path, given: argparse.Namespace) -> None:
     places = {name: folder / name / "gallery.faiss" for name in versions}
     medians: dict[str, dict[str, float]] = {}
-    for action in ("make", *(["recall"] if given.kind != "flat" else []), *ACTIONS):
+    once = [] if given.former else ["evaluate --index"]
+    for action in ("make", *(["recall"] if given.kind != "flat" else []), *ACTIONS, *once):
         found: dict[str, list[dict[str, Any]]] = {name: [] for name in versions}
         repeats = given.repeats if action.startswith("start") else 1  # the others change the index
         for _ in range(repeats):
