@@ -33,6 +33,7 @@ class InvertedStore(Store):
 
     # The inverted file stores the ids itself: an `IndexIDMap2` around it gives wrong hits after `remove_ids`.
     kind = "ivf"
+    _ends: tuple[int, int] | None = None  # once they were looked for
 
     @classmethod
     def empty(cls, width: int, lists: int = 1) -> Any:
@@ -71,6 +72,13 @@ class InvertedStore(Store):
         """Return the ids."""
         return np.sort(self._unordered())
 
+    def ends(self) -> tuple[int, int]:
+        """Return the least and the greatest id; without vectors 0 and -1."""
+        if self._ends is None:
+            every = [(int(ids.min()), int(ids.max())) for ids, _ in self.blocks()]
+            self._ends = (min(least for least, _ in every), max(most for _, most in every)) if every else (0, -1)
+        return self._ends
+
     def _lists(self) -> Iterator[tuple[int, int]]:
         """Yield the number and size of each list that is not empty."""
         sizes = ((number, self.index.invlists.list_size(number)) for number in range(self.index.nlist))
@@ -103,7 +111,7 @@ class InvertedStore(Store):
 
     def add(self, vectors: Vectors, ids: IntArray) -> bool:
         """Add vectors. The first ones train the centroids, which are trained again after strong growth."""
-        self.recall = None
+        self.recall = self._ends = None
         retrained = not self.index.is_trained or _lists(self.index.ntotal + len(ids)) >= GROWTH * self.index.nlist
         if retrained:
             old_ids, old = self.stored()
@@ -121,12 +129,12 @@ class InvertedStore(Store):
         fresh.set_direct_map_type(faiss.DirectMap.Hashtable)
         for some in pieces(ids, fresh.d):
             fresh.add_with_ids(take(some), some)
-        self.index = fresh
+        self.index, self._ends = fresh, None
         return True
 
     def remove(self, ids: IntArray) -> bool:
         """Remove vectors; the map of ids takes an array of them and no other selector."""
-        self.recall = None
+        self.recall = self._ends = None
         self.index.remove_ids(faiss.IDSelectorArray(ids))
         return False
 
@@ -157,6 +165,11 @@ class GraphStore(Store):
         """Return the ids."""
         ids: IntArray = faiss.vector_to_array(self.index.id_map)
         return ids
+
+    def ends(self) -> tuple[int, int]:
+        """Return the least and the greatest id; without vectors 0 and -1."""
+        ids = self.index.id_map
+        return (ids.at(0), ids.at(len(self) - 1)) if len(self) else (0, -1)
 
     def effort(self) -> int:
         """Return how many candidates a search keeps (efSearch)."""

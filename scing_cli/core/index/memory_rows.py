@@ -55,7 +55,8 @@ class Rows(abc.ABC):
 
     def known(self, field: str, names: Collection[str]) -> set[str]:
         """Return those of some names that a row has in a field of text."""
-        return set(names) & self.counts(field).keys()
+        counts = self.counts(field)
+        return {name for name in names if counts[name]}
 
     def folders(self) -> set[str]:
         """Return the folders of all paths, each with a slash at its end."""
