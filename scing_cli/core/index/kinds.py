@@ -17,7 +17,17 @@ import numpy as np
 from scing_cli.core.errors import SettingError
 from scing_cli.core.index.flat_file import pieces
 from scing_cli.core.index.graph_links import connect
-from scing_cli.core.index.store import FlatStore, IntArray, Store, Vectors, faiss, is_inner_product, maps, vectors_of
+from scing_cli.core.index.store import (
+    FlatStore,
+    IntArray,
+    Store,
+    Vectors,
+    faiss,
+    is_inner_product,
+    mapped_ids,
+    maps,
+    vectors_of,
+)
 
 FLAT_UPTO = 200_000 * 512 * 4  # bytes of vectors; `auto` chooses an inverted file for more
 LINKS = 32  # neighbours of each vector in the graph (M of HNSW)
@@ -158,8 +168,8 @@ class GraphStore(Store):
         return maps(index, faiss.IndexHNSWFlat)
 
     def stored(self) -> tuple[IntArray, Vectors]:
-        """Return the ids and a view of the vectors."""
-        return self.ids(), vectors_of(self._graph().storage)
+        """Return views of the ids and of the vectors."""
+        return mapped_ids(self.index), vectors_of(self._graph().storage)
 
     def ids(self) -> IntArray:
         """Return the ids."""
@@ -185,7 +195,7 @@ class GraphStore(Store):
 
     def remove(self, ids: IntArray) -> bool:
         """Build a new graph of the remaining vectors; its effort must be tuned again."""
-        known, vectors = self.stored()
+        known, vectors = self.ids(), self.stored()[1]
         kept = ~np.isin(known, ids)
         fresh = GraphStore(self.empty(self.index.d))
         fresh.set_effort(self.effort())

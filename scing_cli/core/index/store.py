@@ -156,9 +156,7 @@ class FlatStore(Store):
 
     def stored(self) -> tuple[IntArray, Vectors]:
         """Return views of the ids and of the vectors."""
-        count = len(self)  # the ids are a view too, as long as there are any
-        ids = faiss.rev_swig_ptr(self.index.id_map.data(), count) if count else self.ids()
-        return ids, vectors_of(self.index.index)
+        return mapped_ids(self.index), vectors_of(self.index.index)
 
     def ids(self) -> IntArray:
         """Return the ids."""
@@ -180,6 +178,14 @@ class FlatStore(Store):
     def parameters(self, selector: Any) -> Any:
         """Return search parameters that select some ids."""
         return faiss.SearchParameters(sel=selector)
+
+
+def mapped_ids(index: Any) -> IntArray:
+    """Return the ids of an id map as a view, shape (N,)."""
+    if not index.ntotal:
+        return np.empty(0, np.int64)
+    ids: IntArray = faiss.rev_swig_ptr(index.id_map.data(), index.ntotal)
+    return ids
 
 
 def vectors_of(index: Any) -> Vectors:
