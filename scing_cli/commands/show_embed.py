@@ -28,9 +28,17 @@ def show_embed(report: EmbedReport, terminal: Terminal) -> None:
     holds = f"it holds {report.count:,} of width {report.width}"
     terminal.say(f"{report.index}: {counted(report.added, 'row')} added{counts}; {holds}.")
     if report.recall is not None:
-        terminal.say(f"Type {report.kind}: recall@10 against flat is {report.recall:.3f} (stored vectors as queries).")
+        terminal.say(_recall(report))
     if report.example is not None:
         terminal.say(f"Next: {search_command(report.index, report.example)}")
+
+
+def _recall(report: EmbedReport) -> str:
+    from scing_cli.core.index.tuning import AIM  # imports numpy
+
+    since = "" if report.recall_rows == report.count else f", when it had {report.recall_rows:,} rows"
+    few = "" if (report.recall or 0) >= AIM else f" Less than {AIM}: --index-type flat misses nothing."
+    return f"Type {report.kind}: recall@10 against flat is {report.recall:.3f}{since}.{few}"
 
 
 def show_shards(report: ShardsReport, terminal: Terminal) -> None:

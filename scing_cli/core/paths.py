@@ -99,7 +99,7 @@ def check_once(paths: Sequence[Path], option: str) -> None:
             raise SettingError(f"{option} {spelled(path)} was given twice.", "Name each one once.")
 
 
-def file_keys(files: Iterable[Path]) -> list[str]:
+def file_keys(files: Iterable[StrPath]) -> list[str]:
     """Return one key per image file, equal for equal files: the absolute path with links of folders resolved.
 
     A link to an image is not resolved, because a data set may consist of links into one store.

@@ -1,18 +1,22 @@
-"""Use an index of many rows, with this version and an earlier one in turns: start a search, append, prune.
+"""Use an index of many rows, with this version and an earlier one in turns: make it, start a search, append, prune.
 
     git worktree add ../former a61a631
     python tests/benchmarks/galleries.py --former ../former [--rows 1000000] [--width 512] [--repeats 3] [--kind flat]
+    python tests/benchmarks/galleries.py --rows 10000000 --width 64 [--kind ivf]    # this version alone
 
 Each measurement is a process of its own. Its time begins after the imports and without a model, and ends when the hits
 are there, or the changed index is committed; its memory is the most that it had besides mapped files, less what it had
-at the beginning. Vectors are unit vectors around 1,000 centres, paths have 55 characters. Both versions must find the
-same hits. One JSON line each; the last has the ratios of the medians. Linux only.
+at the beginning. Vectors are unit vectors around 1,000 centres, paths have 55 characters. This version makes the index
+piece by piece, as `embed` does; an earlier one that cannot has all rows in memory. Both versions must find the same
+hits. Of an ivf or hnsw, the recall@10 of new queries is compared with that of all rows, and with what the index states.
+One JSON line each; the last has the ratios of the medians. Linux only.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import statistics
@@ -21,6 +25,7 @@ import sys
 import tempfile
 import threading
 import time
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,11 +34,13 @@ import numpy as np
 
 CENTRES, CAMERAS, PEOPLE, CHANGED = 1000, 8, 20_000, 1000
 ACTIONS = ("start", "start, one camera", "append", "prune")
+BLOCK, QUERIES = 1 << 16, 200
+UNSEEN = 10**6  # seed of centres that the gallery does not have
 
 
-def unit(count: int, width: int, seed: int) -> Any:
+def unit(count: int, width: int, seed: int, centred: int = 0) -> Any:
     dice = np.random.default_rng(seed)
-    centres = np.random.default_rng(0).standard_normal((CENTRES, width), dtype=np.float32)
+    centres = np.random.default_rng(centred).standard_normal((CENTRES, width), dtype=np.float32)
     vectors = centres[dice.integers(0, CENTRES, count)] + dice.standard_normal((count, width), dtype=np.float32) / 2
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
@@ -54,13 +61,68 @@ def entries(first: int, count: int) -> list[Any]:
     ]
 
 
-def make(path: Path, rows: int, width: int, kind: str) -> None:
+class Drawn:
+    """The vectors and rows of the index, which are drawn when they are asked for."""
+
+    def __init__(self, rows: int, width: int) -> None:
+        self.rows, self.width, self.table = rows, width, self
+        self._block = functools.lru_cache(maxsize=1)(self._draw)
+
+    def _draw(self, block: int) -> Any:
+        return unit(min(BLOCK, self.rows - block * BLOCK), self.width, BLOCK + block)
+
+    def blocks(self) -> Iterator[Any]:
+        return map(self._block, range(-(-self.rows // BLOCK)))
+
+    def vectors(self, ids: Any) -> Any:
+        found = np.empty((len(ids), self.width), np.float32)
+        for block in np.unique(ids // BLOCK):
+            own = ids // BLOCK == block
+            found[own] = self._block(int(block))[ids[own] % BLOCK]
+        return found
+
+    def have(self, field: str) -> bool:
+        return field in {"identity", "camera"}
+
+    def find(self, ids: Any) -> dict[int, Any]:
+        from scing_cli.core.index import Row
+
+        return {number: Row.of(number, *entries(number, 1)) for number in ids}
+
+
+def make(path: Path, width: int, rows: int, kind: str) -> list[Any]:
     from scing_cli.core.index import GalleryIndex
 
-    index = GalleryIndex.create(
-        unit(rows, width, 1), entries(0, rows), model_digest="a" * 64, model={}, descriptor="projected", kind=kind
-    )
+    drawn, known = Drawn(rows, width), {"model_digest": "a" * 64, "model": {}, "descriptor": "projected"}
+    if hasattr(GalleryIndex, "borrow"):
+        index = GalleryIndex.empty(width, kind=kind, **known)
+        index.borrow(lambda: drawn, np.arange(rows))
+    else:
+        index = GalleryIndex.create(np.concatenate(list(drawn.blocks())), entries(0, rows), kind=kind, **known)
     index.write(path)
+    return [len(index)]
+
+
+def recall(path: Path, width: int, rows: int) -> list[Any]:
+    """Return recall@10 of new queries around the centres and around others, what is stated, and ms a query."""
+    import faiss
+
+    from scing_cli.core.index import GalleryIndex
+
+    index = GalleryIndex.read(path)
+    index.search(unit(1, width, 4), 10)
+    known, unseen = unit(QUERIES, width, 4), unit(QUERIES, width, 4, UNSEEN)
+    began = time.perf_counter()
+    found = [[hit.score for hit in index.search(query[None], 10)[0]] for query in np.concatenate([known, unseen])]
+    milliseconds = (time.perf_counter() - began) / len(found) * 1000
+    best = np.empty((len(found), 0), np.float32)
+    for block in Drawn(rows, width).blocks():
+        own, _ = faiss.knn(np.concatenate([known, unseen]), block, 10, metric=faiss.METRIC_INNER_PRODUCT)
+        best = np.sort(np.concatenate([best, own], axis=1), axis=1)[:, -10:]
+    shares = (np.array(found) >= best[:, :1] - 1e-5).mean(axis=1)
+    return [round(float(own), 4) for own in (shares[:QUERIES].mean(), shares[QUERIES:].mean(), index.recall())] + [
+        round(milliseconds, 2)
+    ]
 
 
 def start(path: Path, width: int, rows: int, *, camera: bool) -> list[Any]:
@@ -89,7 +151,19 @@ def prune(path: Path, width: int, rows: int) -> list[Any]:
     return [len(index)]
 
 
-def measure(action: str, path: Path, width: int, rows: int) -> dict[str, Any]:
+def as_gallery(path: Path) -> list[Any]:
+    """Read the rows as `evaluate --index` does."""
+    from scing_cli.core.index import as_location
+    from scing_cli.core.runtime import Silent
+    from scing_cli.core.workflows.evaluate.index_gallery import indexed_side
+
+    index = as_location(path).open()
+    model: Any = types.SimpleNamespace(digest=index.stamp.model_digest, label=str)
+    embedder: Any = types.SimpleNamespace(kind=index.stamp.descriptor, width=index.width)
+    return [len(indexed_side(index, as_location(path), model, embedder, Silent()))]
+
+
+def measure(action: str, path: Path, width: int, rows: int, kind: str) -> dict[str, Any]:
     """Run one action in this process."""
     import scing_cli.core.index.gallery
 
@@ -98,10 +172,13 @@ def measure(action: str, path: Path, width: int, rows: int) -> dict[str, Any]:
 
     faiss.IndexFlatIP(4)
     work: dict[str, Callable[[], list[Any]]] = {
+        "make": lambda: make(path, width, rows, kind),
+        "recall": lambda: recall(path, width, rows),
         "start": lambda: start(path, width, rows, camera=False),
         "start, one camera": lambda: start(path, width, rows, camera=True),
         "append": lambda: append(path, width, rows),
         "prune": lambda: prune(path, width, rows),
+        "evaluate --index": lambda: as_gallery(path),
     }
     with watched_memory() as memory:
         began = time.perf_counter()
@@ -154,11 +231,8 @@ def main() -> None:
     parser.add_argument("--child", nargs="*", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
-        action, path, rows, width, *kind = given.child
-        if action == "make":
-            make(Path(path), int(rows), int(width), kind[0])
-        else:
-            print(json.dumps(measure(action, Path(path), int(width), int(rows))))
+        action, path, rows, width, kind = given.child
+        print(json.dumps(measure(action, Path(path), int(width), int(rows), kind)))
         return
     versions = {"now": Path(__file__).parents[2]} | ({"former": given.former.resolve()} if given.former else {})
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
@@ -167,23 +241,19 @@ def main() -> None:
 
 def compare(versions: dict[str, Path], folder: Path, given: argparse.Namespace) -> None:
     places = {name: folder / name / "gallery.faiss" for name in versions}
-    for name, code in versions.items():
-        began = time.perf_counter()
-        child(code, "make", places[name], given.rows, given.width, given.kind)
-        print(
-            json.dumps(
-                {"version": name, "action": "make, with the data", "seconds": round(time.perf_counter() - began, 1)}
-            )
-        )
     medians: dict[str, dict[str, float]] = {}
-    for action in ACTIONS:
+    once = [] if given.former else ["evaluate --index"]
+    for action in ("make", *(["recall"] if given.kind != "flat" else []), *ACTIONS, *once):
         found: dict[str, list[dict[str, Any]]] = {name: [] for name in versions}
         repeats = given.repeats if action.startswith("start") else 1  # the others change the index
         for _ in range(repeats):
             for name, code in versions.items():
-                found[name].append(child(code, action, places[name], given.rows, given.width))
+                found[name].append(child(code, action, places[name], given.rows, given.width, given.kind))
         answers = [measured.pop("answer") for own in found.values() for measured in own]
-        if any(answer != answers[0] for answer in answers):
+        if action == "recall":
+            told = ("new queries", "of unseen things", "stated", "ms a query")
+            print(json.dumps({"action": action, "answers": [dict(zip(told, own, strict=True)) for own in answers]}))
+        elif given.kind == "flat" and any(answer != answers[0] for answer in answers):
             raise SystemExit(f"{action}: different answers: {answers}")
         for name, own in found.items():
             medians.setdefault(action, {})[name] = statistics.median(measured["seconds"] for measured in own)

@@ -11,7 +11,7 @@ import pytest
 from faults.disks import PAGE, Limited, memory_disk
 from pipeline.conftest import FAST, MODEL
 
-from scing_cli.core.index import commits
+from scing_cli.core.index import GalleryIndex, commits, files_of, read_stamp
 from scing_cli.core.index.flat_file import write_index
 
 TRAIN = (*MODEL, *FAST)
@@ -91,6 +91,41 @@ def test_embed_and_append_on_a_full_disk(scing, disk, finished, here):
     assert fills_up(scing, disk, command) >= 1
     assert fills_up(scing, disk, (*command, "--append", "--split", "query")) >= 1
     assert fills_up(scing, disk, (*command, "--force", "--split", "all")) >= 1
+
+
+def test_a_compaction_on_a_full_disk(scing, disk, finished, here, monkeypatch):
+    """Of an index of several segments, some of whose rows are removed."""
+    monkeypatch.setattr(commits, "LARGE", 0)
+    monkeypatch.setattr(commits, "WORTH", {"flat": 0})
+    shutil.copytree(finished, here / "run")
+    output = ("--output", disk.folder / "gallery.faiss")
+    for split in ("gallery", "query"):
+        assert scing("embed", "--run", here / "run", *output, "--split", split, "--append").code == 0
+    index = GalleryIndex.read(output[1])
+    index.remove([3])
+    index.write(output[1])
+    rows, vectors = index.rows(), index.vectors()
+    assert len(read_stamp(output[1]).segments) == 2
+    assert fills_up(scing, disk, ("embed", *output, "--compact")) >= 1
+    assert not read_stamp(output[1]).segments
+    compacted = GalleryIndex.read(output[1])
+    assert (compacted.rows(), compacted.vectors().tobytes()) == (rows, vectors.tobytes())
+
+
+@pytest.mark.parametrize("more", [(), ("--force",)], ids=["new", "force"])
+def test_a_merge_on_a_full_disk(scing, disk, finished, here, more):
+    """The shards stay as they are, and so does the index that is to be replaced."""
+    shutil.copytree(finished, here / "run")
+    output = ("--output", disk.folder / "gallery.faiss")
+    command = ("embed", "--run", here / "run", "--batch-size", "4")
+    assert scing(*command, "--output", "once.faiss").code == 0
+    if more:
+        assert scing(*command, *output, "--split", "query").code == 0
+    assert scing(*command, *output, "--shards", "3", *more).code == 0
+    assert fills_up(scing, disk, ("embed", *output, "--merge", *more)) >= 1
+    once, merged = (GalleryIndex.read(path) for path in (here / "once.faiss", output[1]))
+    assert (merged.rows(), merged.vectors().tobytes()) == (once.rows(), once.vectors().tobytes())
+    assert {file.name for file in disk.folder.iterdir()} == {file.name for file in files_of(output[1])}
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")

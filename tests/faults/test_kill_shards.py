@@ -122,7 +122,10 @@ def merge_killed(work, step):
         "g.shards"
     ).exists():  # it was killed after the rename, and its left-overs are for the next worker
         assert "is there already" in work.command(index, "--shards", "4").run().err
-    assert content(index) == content(work.once)  # of another generation, where the killed one had written rows
+    assert content(index) == content(work.once)
+    for file in work.once.parent.iterdir():
+        assert file.read_bytes() == (index.parent / file.name).read_bytes()
+    assert again.code or sorted(file.name for file in index.parent.iterdir()) == ["g.faiss", "g.rows-1"]
     return True
 
 
@@ -147,7 +150,9 @@ def test_a_kill_at_every_step_of_a_shard(work):
         command = work.command(index, "--shards", "2", "--shard", "1")
         if not command.run(Moment(step=step)).killed:
             break
-        assert work.command(index, "--shards", "2").run().code == 0
+        assert command.run().code == 0
+        assert read_plan(index.with_name("g.shards")).missing() == [0]
+        assert work.command(index, "--shards", "2", "--shard", "0").run().code == 0
         work.check(index)
     print(f"embed --shards 2 --shard 1: killed at each of {step - 1} steps, survived all")
     assert step > 30

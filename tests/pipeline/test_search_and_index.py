@@ -386,6 +386,7 @@ def test_every_kind_of_index_is_searched_and_grows(scing, finished, world, here,
     made = scing("embed", "--run", finished, "--index-type", kind, "--precision", "fp32", "--json").json
     assert made["kind"] == kind
     assert made["recall"] is None if kind == "flat" else 0.95 <= made["recall"] <= 1
+    assert made["recall_rows"] == (None if kind == "flat" else made["count"])
     evaluated = scing("evaluate", "--run", finished, "--index", "gallery.faiss", "--json").json
     assert evaluated["mAP"] == scing("evaluate", "--run", finished, "--json").json["mAP"]
     grown = scing("embed", "--run", finished, "--split", "query", "--append", "--json").json

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
 
 import pytest
 
-from scing_cli.core.artifacts import file_digest
+from scing_cli.core.artifacts import file_digest, write_json
 from scing_cli.core.index import GalleryIndex, index_lock, read_stamp, write_lock
 from scing_cli.core.workflows.embed import embed_shards as module
 from scing_cli.core.workflows.embed import merge_shards as merge_module
@@ -334,3 +335,43 @@ def test_a_merge_that_ended_before_it_removed_the_shards_is_settled(scing, embed
         with pytest.raises(Killed):
             scing("embed", "--merge", "--output", "g.faiss", "--force")
     assert scing("embed", "--merge", "--output", "g.faiss", "--force").code == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", "{}", '{"former": 3}', b"\xff\xfe", {}, {"former": ""}, {"former": [], "newest": 0},
+     {"former": "a/b", "newest": 0}, {"former": "", "newest": -1}, {"former": "", "newest": 0, "format": 9}],
+    ids=str,
+)  # fmt: skip
+def test_a_damaged_mark_of_a_merge_is_told(scing, embed, here, text):
+    """Cut, edited or with values that nobody writes: one message, and nothing is removed or merged."""
+    assert embed("--shards", "3").code == 0
+    mark = here / "g.shards" / "merging.json"
+    if isinstance(text, dict):
+        write_json(mark, {"format": 1, **text})
+    else:
+        mark.write_bytes(text if isinstance(text, bytes) else text.encode())
+    before = sorted(mark.parent.iterdir())
+    for told in (scing("embed", "--merge", "--output", "g.faiss"), embed("--shards", "3")):
+        assert (told.code, told.err.count("Error:")) == (2, 1), told.err
+        assert "g.shards/merging.json" in told.err
+        assert sorted(mark.parent.iterdir()) == before
+    mark.unlink()
+    assert scing("embed", "--merge", "--output", "g.faiss").code == 0
+
+
+def test_what_was_passed_over_is_counted_by_the_merge(scing, embed, crops, here):
+    """Also of a name that is not UTF-8."""
+    for name in ("notes.txt", "more.txt", ".hidden"):
+        (crops / name).write_text("x")
+    (crops / "gone.jpg").symlink_to("nowhere")
+    (crops / os.fsdecode(b"\xff.dat")).write_text("x")
+    plain = embed("--json", output="one.faiss").json
+    assert embed("--shards", "3").code == 0
+    merged = scing("embed", "--merge", "--output", "g.faiss", "--json")
+    assert len(merged.json["passed_over"]) == 4
+    kept = ("reason", "count")
+    assert [[entry[key] for key in kept] for entry in merged.json["passed_over"]] == [
+        [entry[key] for key in kept] for entry in plain["passed_over"]
+    ]
+    assert "Passed over: 1 dangling link" in " ".join(merged.err.split())

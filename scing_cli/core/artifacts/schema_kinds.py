@@ -22,5 +22,6 @@ KINDS: Mapping[str, type[schemas.Entry]] = MappingProxyType(
         "unfinished training": training.UnfinishedFile,
         "shard plan": shards.ShardPlanFile,
         "shard mark": shards.ShardMark,
+        "merge mark": shards.MergeMark,
     }
 )

@@ -287,3 +287,4 @@ class IndexStamp(Entry):
     segments: list[SegmentStamp] = Field(default_factory=list, max_length=MOST_SEGMENTS)
     removed_digest: Annotated[str, Field(pattern=r"^\w{0,128}$")] = ""
     changed_digest: Annotated[str, Field(pattern=r"^\w{0,128}$")] = ""
+    recall: Annotated[float, Field(ge=0, le=1)] | None = None

@@ -40,6 +40,15 @@ class PlannedShard(Entry):
     digest: Digest
 
 
+class PassedEntries(Entry):
+    """Entries of the listed folders that were passed over for one reason."""
+
+    reason: Word
+    suffix: Word
+    count: Annotated[int, Field(ge=1)]
+    example: Word
+
+
 class ShardPlanFile(Entry):
     """The plan of all shards, `plan.json`."""
 
@@ -49,6 +58,7 @@ class ShardPlanFile(Entry):
     root: PathText
     name: Word
     shards: Annotated[list[PlannedShard], Field(min_length=1, max_length=MOST_SHARDS)]
+    passed: list[PassedEntries] = Field(default_factory=list)
 
 
 class ShardMark(Entry):
@@ -58,3 +68,10 @@ class ShardMark(Entry):
     shard: Count
     rows: Count
     left_out: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
+
+
+class MergeMark(Entry):
+    """The mark of a merge that has begun, `merging.json`."""
+
+    former: Annotated[str, Field(pattern=r"^\w{0,128}$")]
+    newest: Count

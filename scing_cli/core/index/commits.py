@@ -42,6 +42,7 @@ from scing_cli.core.index.kinds import KINDS
 from scing_cli.core.index.parts import Parts
 from scing_cli.core.index.row_table import RowTable, write_rows
 from scing_cli.core.index.store import FlatStore, Store
+from scing_cli.core.index.tuning import measured_recall
 
 LARGE = 1 << 26  # bytes of vectors; a smaller index is always written as two files
 WORTH = {FlatStore.kind: 2}  # a whole index is written anew once 1 / this of it is in later segments
@@ -92,6 +93,8 @@ def commit(path: Path, parts: Parts, rows: GalleryRows, stamp: Stamp, *, former:
     generation = 1 + max([stamp.generation, *generations(path)])
     bare = dataclasses.replace(stamp, count=len(rows), generation=generation, rows_digest="", vectors_digest="")
     bare = dataclasses.replace(bare, segments=(), removed_digest="", changed_digest="")
+    if not keep:
+        bare = dataclasses.replace(bare, recall=None)
     if keep:
         return _commit_segments(path, parts, rows, bare, former=former, keep=keep)
     return _commit_whole(path, parts, rows, bare)
@@ -103,7 +106,7 @@ def _commit_whole(path: Path, parts: Parts, rows: GalleryRows, stamp: Stamp) -> 
         written = dataclasses.replace(stamp, rows_digest=write_rows(rows_file(path, stamp.generation), rows))
         table = RowTable.open(rows_file(path, stamp.generation), digest=written.rows_digest, known=True)
         with replacing(path) as temporary:
-            _write(temporary, _writer(parts, rows, stamp))
+            written = dataclasses.replace(written, recall=_write_vectors(temporary, parts, rows, stamp))
             written = append_stamp(temporary, written)
             store = KINDS[written.kind](read_vectors(temporary))
         remember(path, written)
@@ -112,12 +115,15 @@ def _commit_whole(path: Path, parts: Parts, rows: GalleryRows, stamp: Stamp) -> 
     return [store], GalleryRows([table]), written
 
 
-def _writer(parts: Parts, rows: GalleryRows, stamp: Stamp) -> Callable[[BinaryIO], None]:
+def _write_vectors(target: Path, parts: Parts, rows: GalleryRows, stamp: Stamp) -> float | None:
+    """Write all vectors; return the recall of an approximate index."""
     ids = rows.ids()
     if stamp.kind == FlatStore.kind:
-        return lambda stream: write_flat(stream, ids, stamp.width, parts.vectors)
+        _write(target, lambda stream: write_flat(stream, ids, stamp.width, parts.vectors))
+        return None
     whole = parts.whole(ids, rows.removed)
-    return lambda stream: write_index(stream, whole.index)
+    _write(target, lambda stream: write_index(stream, whole.index))
+    return round(measured_recall(whole), 4)
 
 
 def _commit_segments(path: Path, parts: Parts, rows: GalleryRows, stamp: Stamp, *, former: Stamp, keep: int) -> Opened:
@@ -134,7 +140,7 @@ def _commit_segments(path: Path, parts: Parts, rows: GalleryRows, stamp: Stamp, 
             kept.tables.append(RowTable.open(target, digest=digest, known=True))
             with replacing(file) as temporary:
                 _write(temporary, lambda stream: write_flat(stream, ids, stamp.width, parts.vectors))
-                own = dataclasses.replace(stamp, kind=FlatStore.kind, count=len(ids), rows_digest=digest)
+                own = dataclasses.replace(stamp, kind=FlatStore.kind, count=len(ids), rows_digest=digest, recall=None)
                 own = append_stamp(temporary, own)
             segments.append(own.parts[0])
             remember(file, segments[-1])

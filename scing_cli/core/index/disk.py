@@ -14,6 +14,7 @@ import numpy as np
 
 from scing_cli.core.artifacts import checked_once, file_digest
 from scing_cli.core.errors import INDEX_AGAIN, IndexFileError, counted, spelled
+from scing_cli.core.index.flat_file import read_flat
 from scing_cli.core.index.gallery_rows import GalleryRows
 from scing_cli.core.index.index_stamp import (
     REMEDY,
@@ -125,14 +126,15 @@ def read_vectors(file: Path) -> Any:
     Raises:
         RuntimeError: If faiss cannot read it.
     """
-    # On Windows, a file that is mapped could not be replaced; older versions of faiss cannot map all kinds.
-    mapped = 0 if sys.platform == "win32" else getattr(faiss, "IO_FLAG_MMAP_IFC", 0)
-    return faiss.read_index(str(file), mapped)
+    if sys.platform == "win32":  # there, a file that is mapped could not be replaced
+        return faiss.read_index(str(file))
+    # Older versions of faiss cannot map all kinds.
+    return read_flat(file) or faiss.read_index(str(file), getattr(faiss, "IO_FLAG_MMAP_IFC", 0))
 
 
 def _rows(path: Path, stamp: Stamp) -> GalleryRows:
     """Open the rows that belong to a stamp."""
-    tables = [_table(path, rows_file(path, part.generation), part.rows_digest) for part in stamp.parts]
+    tables = [_table(path, rows_file(path, part.generation), part.rows_digest, part.count) for part in stamp.parts]
     removed = _removed(path, stamp) if stamp.removed_digest else ()
     changed = MemoryRows()
     if stamp.changed_digest:
@@ -154,10 +156,10 @@ def _removed(path: Path, stamp: Stamp) -> list[int]:
     return [int(number) for number in np.frombuffer(content, "<i8")]
 
 
-def _table(path: Path, file: Path, digest: str) -> RowTable:
+def _table(path: Path, file: Path, digest: str, count: int | None = None) -> RowTable:
     """Open a file of rows."""
     try:
-        return RowTable.open(file, digest=digest)
+        return RowTable.open(file, digest=digest, count=count)
     except FileNotFoundError:
         raise _missing(path, file, "rows", digest) from None
     except IndexFileError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -54,13 +54,31 @@ class GalleryRows(Rows):
 
     def counts(self, field: str, allowed: RowFilter | None = None) -> Counter[str]:
         """Return how many rows that pass a filter have each value of a field."""
-        total, gone = Counter[str](), self._hidden()
+        total = Counter[str]()
         for table in self.tables:
             total.update(table.counts(field, allowed))
-            hidden = table.find(gone)
-            total.subtract(getattr(row, field) for row in hidden.values() if not allowed or allowed(row))
+        total.subtract(getattr(row, field) for row in self._hidden_rows() if not allowed or allowed(row))
         total.update(self.changed.counts(field, allowed))
         return +total  # only values that a row has
+
+    def sample(self, count: int) -> list[Row]:
+        """Return about `count` rows that are spread over the gallery, or all if there are fewer."""
+        whole = max(1, sum(map(len, self.tables)))
+        some = [row.id for table in self.tables for row in table.sample(-(-count * len(table) // whole))]
+        return list(self.find(some).values()) if len(self) > count else list(self)
+
+    def count(self, allowed: RowFilter | None = None) -> int:
+        """Return the number of rows that pass a filter."""
+        if not allowed:
+            return len(self)
+        gone = sum(map(allowed, self._hidden_rows()))
+        return sum(table.count(allowed) for table in self.tables) - gone + self.changed.count(allowed)
+
+    def known(self, field: str, names: Collection[str]) -> set[str]:
+        """Return those of some names that a row has in a field of text."""
+        found = {name for table in (*self.tables, self.changed) for name in table.known(field, names)}
+        doubtful = found & {getattr(row, field) for row in self._hidden_rows()}
+        return found - doubtful | super().known(field, doubtful) if doubtful else found
 
     def have(self, field: str) -> bool:
         """Return whether any row has a value of a field."""
@@ -117,3 +135,8 @@ class GalleryRows(Rows):
 
     def _hidden(self) -> set[int]:
         return self.removed | set(self.changed.ids().tolist())
+
+    def _hidden_rows(self) -> list[Row]:
+        """Return the rows of the tables that are removed, or have other labels by now, as they stand there."""
+        hidden = self._hidden()
+        return [row for table in self.tables for row in table.find(hidden).values()] if hidden else []

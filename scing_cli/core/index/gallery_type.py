@@ -52,7 +52,7 @@ class Gallery(abc.ABC):
 
     @abc.abstractmethod
     def recall(self) -> float | None:
-        """Return recall@10 compared with an exact search, for stored vectors; None if nobody measures it."""
+        """Return recall@10 compared with an exact search; None if nobody measures it."""
 
     @abc.abstractmethod
     def borrow(self, lender: Callable[[], Lender], ids: IntArray, labels: Sequence[Labels] | None = None) -> None:

@@ -92,6 +92,18 @@ def sweep_parts(index: Path) -> None:
             file.unlink(missing_ok=True)
 
 
+def sweep_newer(index: Path, newest: int) -> None:
+    """Remove the files of generations that a writer had begun before it was killed, so that the next has their names.
+
+    Args:
+        index: The `.faiss` file, which that writer did not replace.
+        newest: The last generation that had a file before.
+    """
+    for file, generation in _belonging(index).items():
+        if generation > newest:
+            file.unlink(missing_ok=True)
+
+
 def sweep(index: Path, written: Stamp) -> None:
     """Remove unneeded files: those of older states after a commit, the new ones after a failed commit.
 

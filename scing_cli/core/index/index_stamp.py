@@ -69,6 +69,7 @@ class Stamp:
         segments: The parts of an index that has more files than two, in order of ids.
         removed_digest: SHA-256 of the file of ids that were removed from segments; empty without one.
         changed_digest: SHA-256 of the file of rows that stand for those of segments; empty without one.
+        recall: Recall@10 of an approximate index when its first segment was written; None if it was not measured.
     """
 
     model_digest: str
@@ -84,6 +85,7 @@ class Stamp:
     segments: tuple[SegmentStamp, ...] = ()
     removed_digest: str = ""
     changed_digest: str = ""
+    recall: float | None = None
 
     @property
     def parts(self) -> tuple[SegmentStamp, ...]:
@@ -132,6 +134,8 @@ def append_stamp(index: Path, stamp: Stamp) -> Stamp:
         content["format"] = SEGMENTED
     else:  # as it was before there were segments
         content = {name: value for name, value in content.items() if name not in OF_SEGMENTS}
+    if own.recall is None:
+        del content["recall"]
     text = json.dumps(with_checksum(content), ensure_ascii=True, allow_nan=False).encode()
     with index.open("ab") as stream:
         stream.write(text + len(text).to_bytes(8, "little") + MAGIC)

@@ -17,7 +17,17 @@ import numpy as np
 from scing_cli.core.errors import SettingError
 from scing_cli.core.index.flat_file import pieces
 from scing_cli.core.index.graph_links import connect
-from scing_cli.core.index.store import FlatStore, IntArray, Store, Vectors, faiss, is_inner_product, maps, vectors_of
+from scing_cli.core.index.store import (
+    FlatStore,
+    IntArray,
+    Store,
+    Vectors,
+    faiss,
+    is_inner_product,
+    mapped_ids,
+    maps,
+    vectors_of,
+)
 
 FLAT_UPTO = 200_000 * 512 * 4  # bytes of vectors; `auto` chooses an inverted file for more
 LINKS = 32  # neighbours of each vector in the graph (M of HNSW)
@@ -33,6 +43,7 @@ class InvertedStore(Store):
 
     # The inverted file stores the ids itself: an `IndexIDMap2` around it gives wrong hits after `remove_ids`.
     kind = "ivf"
+    _ends: tuple[int, int] | None = None  # once they were looked for
 
     @classmethod
     def empty(cls, width: int, lists: int = 1) -> Any:
@@ -55,15 +66,28 @@ class InvertedStore(Store):
         places = np.empty(len(order), np.int64)
         places[order] = np.arange(len(order))
         vectors, done = np.empty((len(order), width), np.float32), 0
-        for number, size in self._lists():
-            codes = faiss.rev_swig_ptr(self.index.invlists.get_codes(number), size * width * 4)
-            vectors[places[done : done + size]] = codes.view(np.float32).reshape(size, width)
-            done += size
+        for _, own in self.blocks():
+            vectors[places[done : done + len(own)]] = own
+            done += len(own)
         return unordered[order], vectors
+
+    def blocks(self) -> Iterator[tuple[IntArray, Vectors]]:
+        """Yield the ids and a view of the vectors of each list."""
+        lists, width = self.index.invlists, self.index.d
+        for number, size in self._lists():
+            codes = faiss.rev_swig_ptr(lists.get_codes(number), size * width * 4)
+            yield faiss.rev_swig_ptr(lists.get_ids(number), size), codes.view(np.float32).reshape(size, width)
 
     def ids(self) -> IntArray:
         """Return the ids."""
         return np.sort(self._unordered())
+
+    def ends(self) -> tuple[int, int]:
+        """Return the least and the greatest id; without vectors 0 and -1."""
+        if self._ends is None:
+            every = [(int(ids.min()), int(ids.max())) for ids, _ in self.blocks()]
+            self._ends = (min(least for least, _ in every), max(most for _, most in every)) if every else (0, -1)
+        return self._ends
 
     def _lists(self) -> Iterator[tuple[int, int]]:
         """Yield the number and size of each list that is not empty."""
@@ -72,9 +96,7 @@ class InvertedStore(Store):
 
     def _unordered(self) -> IntArray:
         """Return the ids in the order of the lists."""
-        lists = self.index.invlists
-        own = [faiss.rev_swig_ptr(lists.get_ids(number), size).copy() for number, size in self._lists()]
-        return np.concatenate([np.empty(0, np.int64), *own])
+        return np.concatenate([np.empty(0, np.int64), *(ids for ids, _ in self.blocks())])
 
     def vectors(self, ids: IntArray) -> Vectors:
         """Return the vectors of M ids, shape (M, D), found by the inverted file's map of ids."""
@@ -83,9 +105,7 @@ class InvertedStore(Store):
 
     def are_finite(self) -> bool:
         """Return whether all vectors are finite. Reads list by list, without a copy."""
-        lists, width = self.index.invlists, self.index.d
-        codes = (faiss.rev_swig_ptr(lists.get_codes(number), size * width * 4) for number, size in self._lists())
-        return all(bool(np.isfinite(own.view(np.float32).sum(dtype=np.float64))) for own in codes)
+        return all(bool(np.isfinite(own.sum(dtype=np.float64))) for _, own in self.blocks())
 
     def effort(self) -> int:
         """Return how many lists a search reads (nprobe)."""
@@ -101,6 +121,7 @@ class InvertedStore(Store):
 
     def add(self, vectors: Vectors, ids: IntArray) -> bool:
         """Add vectors. The first ones train the centroids, which are trained again after strong growth."""
+        self.recall = self._ends = None
         retrained = not self.index.is_trained or _lists(self.index.ntotal + len(ids)) >= GROWTH * self.index.nlist
         if retrained:
             old_ids, old = self.stored()
@@ -118,11 +139,12 @@ class InvertedStore(Store):
         fresh.set_direct_map_type(faiss.DirectMap.Hashtable)
         for some in pieces(ids, fresh.d):
             fresh.add_with_ids(take(some), some)
-        self.index = fresh
+        self.index, self._ends = fresh, None
         return True
 
     def remove(self, ids: IntArray) -> bool:
         """Remove vectors; the map of ids takes an array of them and no other selector."""
+        self.recall = self._ends = None
         self.index.remove_ids(faiss.IDSelectorArray(ids))
         return False
 
@@ -146,13 +168,18 @@ class GraphStore(Store):
         return maps(index, faiss.IndexHNSWFlat)
 
     def stored(self) -> tuple[IntArray, Vectors]:
-        """Return the ids and a view of the vectors."""
-        return self.ids(), vectors_of(self._graph().storage)
+        """Return views of the ids and of the vectors."""
+        return mapped_ids(self.index), vectors_of(self._graph().storage)
 
     def ids(self) -> IntArray:
         """Return the ids."""
         ids: IntArray = faiss.vector_to_array(self.index.id_map)
         return ids
+
+    def ends(self) -> tuple[int, int]:
+        """Return the least and the greatest id; without vectors 0 and -1."""
+        ids = self.index.id_map
+        return (ids.at(0), ids.at(len(self) - 1)) if len(self) else (0, -1)
 
     def effort(self) -> int:
         """Return how many candidates a search keeps (efSearch)."""
@@ -168,7 +195,7 @@ class GraphStore(Store):
 
     def remove(self, ids: IntArray) -> bool:
         """Build a new graph of the remaining vectors; its effort must be tuned again."""
-        known, vectors = self.stored()
+        known, vectors = self.ids(), self.stored()[1]
         kept = ~np.isin(known, ids)
         fresh = GraphStore(self.empty(self.index.d))
         fresh.set_effort(self.effort())

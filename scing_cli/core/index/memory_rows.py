@@ -55,11 +55,12 @@ class Rows(abc.ABC):
 
     def known(self, field: str, names: Collection[str]) -> set[str]:
         """Return those of some names that a row has in a field of text."""
-        return set(names) & self.counts(field).keys()
+        counts = self.counts(field)
+        return {name for name in names if counts[name]}
 
     def folders(self) -> set[str]:
         """Return the folders of all paths, each with a slash at its end."""
-        return {row.path[: row.path.rfind("/") + 1] for row in self}
+        return {folder_of(row.path) for row in self}
 
     def at(self, paths: Iterable[str]) -> list[Row]:
         """Return the rows of some paths, in order of ids."""
@@ -78,6 +79,15 @@ class Rows(abc.ABC):
         """Return the number of identities of the rows that pass a filter; a row without one counts as an identity."""
         named = self.counts("identity", allowed)
         return len(named) + (named[""] - 1 if "" in named else 0)
+
+
+def folder_of(path: str) -> str:
+    """Return the folder of a path, with a slash at its end.
+
+    >>> folder_of("/crops/1.jpg"), folder_of("1.jpg")
+    ('/crops/', '')
+    """
+    return path[: path.rfind("/") + 1]
 
 
 class MemoryRows(Rows):

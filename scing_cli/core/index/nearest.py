@@ -39,16 +39,18 @@ def nearest(
 
 def _exact(store: Store, queries: Vectors, k: int, allowed: IntArray | None) -> Iterator[tuple[FloatArray, IntArray]]:
     ids, vectors = store.stored()
-    positions = np.arange(len(ids)) if allowed is None else np.searchsorted(ids, allowed)
+    positions = None if allowed is None else np.searchsorted(ids, allowed)
+    there = len(ids) if positions is None else len(positions)
     error = 1.01 * queries.shape[1] * HALF_STEP  # bound of a float32 score's error
-    fetched = store.candidates(queries, min(k + SPARE, len(positions)), allowed)
+    fetched = store.candidates(queries, min(k + SPARE, there), allowed)
     for query, rough, found in zip(queries, *fetched, strict=True):
         candidates = np.searchsorted(ids, found)
         scores, order = _order(query, vectors[candidates], candidates, k)
         worst = scores[order[-1]]
         # The last candidate's score is the highest that any other row can have.
-        if len(candidates) < len(positions) and rough[-1] + error >= worst:
-            candidates = positions[(vectors @ query)[positions] + error >= worst]
+        if len(candidates) < there and rough[-1] + error >= worst:
+            rival = vectors @ query + error >= worst
+            candidates = np.flatnonzero(rival) if positions is None else positions[rival[positions]]
             scores, order = _order(query, vectors[candidates], candidates, k)
         yield np.clip(scores[order], -1.0, 1.0), ids[candidates[order]]
 

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
+from scing_cli.core.index.flat_file import pieces
 from scing_cli.core.index.gallery_rows import GalleryRows
 from scing_cli.core.index.memory_rows import MemoryRows
 from scing_cli.core.index.nearest import FloatArray, nearest
@@ -37,7 +38,8 @@ class Parts:
         """Return a copy of the vectors of M ids, all of which must be there, shape (M, D)."""
         found = np.empty((len(ids), self.width), np.float32)
         for number, places in self.owners(ids):
-            found[places] = self.stores[number].vectors(ids[places])
+            for some in pieces(places, self.width):  # a store returns a copy
+                found[some] = self.stores[number].vectors(ids[some])
         return found
 
     def owners(self, ids: IntArray) -> Iterator[tuple[int, IntArray]]:
@@ -126,6 +128,8 @@ def _without(store: Store, removed: IntArray) -> IntArray | None:
         store: The vectors.
         removed: Ids of any store, ascending.
     """
+    if not len(removed):
+        return None
     first, last = store.ends()
     own = removed[np.searchsorted(removed, first) : np.searchsorted(removed, last, side="right")]
     if len(own) == 0:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from scing_cli.core.artifacts import checked_once, file_digest, replacing
 from scing_cli.core.errors import WRITE_REMEDY, IndexFileError
-from scing_cli.core.index.memory_rows import IntArray, Rows
+from scing_cli.core.index.memory_rows import IntArray, Rows, folder_of
 from scing_cli.core.index.rows import FURTHER, Row, RowFilter
 
 # Text is bound as bytes and cast: Python's sqlite3 refuses file names that are not UTF-8 (surrogateescape) as str.
@@ -25,6 +26,7 @@ INSERT = (
 )
 FIELDS = ("identity", "camera")  # what filters ask for; each has an index
 COLUMNS = "id, path, size, mtime, digest, identity, camera"
+FOLDERS = "CREATE TABLE folders (name TEXT PRIMARY KEY) WITHOUT ROWID"
 AT_ONCE = 500  # rows fetched by one statement
 MOST_NAMES = 20_000  # names of a filter; SQLite takes 32,766 values in one statement
 
@@ -34,25 +36,28 @@ class RowTable(Rows):
 
     Args:
         base: An open connection to the file, which never changes.
+        count: Number of rows, if it is known: SQLite reads a whole index of the table to count them.
     """
 
-    def __init__(self, base: sqlite3.Connection) -> None:
+    def __init__(self, base: sqlite3.Connection, count: int | None = None) -> None:
         base.text_factory = _text
         base.execute("PRAGMA temp_store = MEMORY")  # also where no folder for temporary files can be written
         self._base, self._lock = base, threading.RLock()
         there = {column[1] for column in base.execute("PRAGMA table_info(rows)")}
+        self._has_folders = bool(base.execute("PRAGMA table_info(folders)").fetchall())
         self._further = frozenset(there & set(FURTHER))
         self._columns = COLUMNS + "".join(f", {name}" if name in there else ", ''" for name in FURTHER)
-        (self._count,) = base.execute("SELECT COUNT(*) FROM rows").fetchone()
+        self._count = base.execute("SELECT COUNT(*) FROM rows").fetchone()[0] if count is None else count
 
     @classmethod
-    def open(cls, source: Path, *, digest: str, known: bool = False) -> RowTable:
+    def open(cls, source: Path, *, digest: str, known: bool = False, count: int | None = None) -> RowTable:
         """Open a file of rows.
 
         Args:
             source: The SQLite file.
             digest: Its SHA-256 according to the stamp.
             known: True right after a write: the file is not read for its digest.
+            count: Number of rows according to the stamp; None to count them.
 
         Raises:
             FileNotFoundError: If there is no such file.
@@ -67,7 +72,7 @@ class RowTable(Rows):
             place = f"{source.absolute().as_uri()}?immutable=1"
             base = sqlite3.connect(place, uri=True, check_same_thread=False)
             try:
-                return cls(base)
+                return cls(base, count)
             except BaseException:
                 base.close()
                 raise
@@ -99,13 +104,36 @@ class RowTable(Rows):
 
     def ids(self, allowed: RowFilter | None = None) -> IntArray:
         """Return the ids of the rows that pass a filter, ascending; all ids without one."""
-        if not allowed:
-            found = self._fetch("id FROM rows ORDER BY id", ())
-        elif (condition := _condition(allowed)) is not None:
-            found = self._fetch(f"id FROM rows WHERE {condition[0]} ORDER BY id", condition[1])
-        else:
-            found = [(row.id,) for row in self if allowed(row)]
-        return np.fromiter((number for (number,) in found), np.int64, len(found))
+        condition = _condition(allowed) if allowed else ("1", [])
+        if condition is None:
+            return np.fromiter((row.id for row in self if allowed is None or allowed(row)), np.int64)
+        what = f"id FROM rows WHERE {condition[0]} ORDER BY id"
+        with self._reading():  # one by one: as Python's objects, all of them would take a hundred bytes each
+            found = self._base.execute(f"SELECT {what}", condition[1])
+            return np.fromiter(itertools.chain.from_iterable(found), np.int64)
+
+    def sample(self, count: int) -> list[Row]:
+        """Return about `count` rows that are spread over the table, or all if there are fewer. Reads no others."""
+        if len(self) <= count:
+            return list(self)
+        ((first, last),) = self._fetch("(SELECT MIN(id) FROM rows), (SELECT MAX(id) FROM rows)", ())
+        ids = [first + (last - first) * step // count for step in range(count)]
+        near = [self._fetch("id FROM rows WHERE id >= ? ORDER BY id LIMIT 1", [number])[0][0] for number in ids]
+        return list(self.find(dict.fromkeys(near)).values())
+
+    def count(self, allowed: RowFilter | None = None) -> int:
+        """Return the number of rows that pass a filter."""
+        condition = _condition(allowed) if allowed else None
+        if condition is None:
+            return super().count(allowed)
+        return int(self._fetch(f"COUNT(*) FROM rows WHERE {condition[0]}", condition[1])[0][0])
+
+    def known(self, field: str, names: Collection[str]) -> set[str]:
+        """Return those of some names that a row has in a field of text."""
+        if field not in FIELDS:
+            return super().known(field, names)
+        asked = f"1 FROM rows WHERE {field} = CAST(? AS TEXT) LIMIT 1"
+        return {name for name in names if self._fetch(asked, [_bytes(name)])}
 
     def find(self, ids: Iterable[int]) -> dict[int, Row]:
         """Return the rows of those ids that are there."""
@@ -129,7 +157,10 @@ class RowTable(Rows):
 
     def folders(self) -> set[str]:
         """Return the folders of all paths, each with a slash at its end."""
-        return {folder for (folder,) in self._fetch("DISTINCT rtrim(path, replace(path, '/', '')) FROM rows", ())}
+        what = "name FROM folders"
+        if not self._has_folders:  # a file of an earlier version
+            what = "DISTINCT rtrim(path, replace(path, '/', '')) FROM rows"
+        return {folder for (folder,) in self._fetch(what, ())}
 
     def at(self, paths: Iterable[str]) -> list[Row]:
         """Return the rows of some paths, in order of ids. Reads the table once, however many paths there are."""
@@ -150,9 +181,14 @@ class RowTable(Rows):
         return field in FURTHER and field not in self._further
 
     def _fetch(self, what: str, values: Sequence[Any]) -> list[Any]:
+        with self._reading():
+            return self._base.execute(f"SELECT {what}", values).fetchall()
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
         try:
             with self._lock:
-                return self._base.execute(f"SELECT {what}", values).fetchall()
+                yield
         except sqlite3.Error as error:
             raise IndexFileError(f"The table of rows cannot be read: {error}.") from error
 
@@ -166,14 +202,14 @@ def write_rows(target: Path, rows: Rows) -> str:
     Raises:
         IndexFileError: If SQLite cannot write the file.
     """
-    further = [name for name in FURTHER if rows.have(name)]
-    values = (
-        (
-            *(row.id, _bytes(row.path), row.size, row.mtime),
-            *map(_bytes, (row.digest, row.identity, row.camera, *(getattr(row, name) for name in further))),
-        )
-        for row in rows
-    )
+    further, folders = [name for name in FURTHER if rows.have(name)], set[str]()
+
+    def values() -> Iterator[tuple[object, ...]]:
+        for row in rows:
+            folders.add(folder_of(row.path))
+            named = (row.digest, row.identity, row.camera, *(getattr(row, name) for name in further))
+            yield (row.id, _bytes(row.path), row.size, row.mtime, *map(_bytes, named))
+
     with replacing(target) as temporary:
         try:
             with contextlib.closing(sqlite3.connect(temporary, isolation_level=None)) as base:
@@ -182,7 +218,11 @@ def write_rows(target: Path, rows: Rows) -> str:
                 base.execute("PRAGMA synchronous = OFF")
                 base.execute("BEGIN")
                 base.execute(TABLE.format(further="".join(f", {name} TEXT NOT NULL" for name in further)))
-                base.executemany(INSERT.format(further=", CAST(? AS TEXT)" * len(further)), values)
+                base.executemany(INSERT.format(further=", CAST(? AS TEXT)" * len(further)), values())
+                base.execute(FOLDERS)
+                base.executemany(
+                    "INSERT INTO folders VALUES (CAST(? AS TEXT))", ((_bytes(f),) for f in sorted(folders))
+                )
                 for name in FIELDS:
                     base.execute(f"CREATE INDEX {name} ON rows ({name})")
                 base.execute("COMMIT")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import abc
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -18,6 +18,7 @@ from scing_cli.core.errors import DataError, share, spelled
 Vectors = npt.NDArray[np.float32]
 LENGTH_TOLERANCE = 1e-3
 IntArray = npt.NDArray[np.int64]
+BLOCK = 65536  # vectors compared at a time
 
 
 class _FirstUse:
@@ -43,6 +44,7 @@ class Store(abc.ABC):
 
     kind: ClassVar[str]
     approximate: ClassVar[bool] = True
+    recall: float | None = None  # as measured since the last change
 
     def __init__(self, index: Any) -> None:
         self.index = index
@@ -64,6 +66,11 @@ class Store(abc.ABC):
     @abc.abstractmethod
     def stored(self) -> tuple[IntArray, Vectors]:
         """Return the ids, shape (N,), ascending, and the vectors, shape (N, D), which may be a view."""
+
+    def blocks(self) -> Iterator[tuple[IntArray, Vectors]]:
+        """Yield all ids and views of their vectors piece by piece, in any order."""
+        ids, vectors = self.stored()
+        return ((ids[low : low + BLOCK], vectors[low : low + BLOCK]) for low in range(0, len(ids), BLOCK))
 
     def __len__(self) -> int:
         return int(self.index.ntotal)
@@ -148,8 +155,8 @@ class FlatStore(Store):
         return maps(index, faiss.IndexFlatIP)
 
     def stored(self) -> tuple[IntArray, Vectors]:
-        """Return the ids and a view of the vectors."""
-        return self.ids(), vectors_of(self.index.index)
+        """Return views of the ids and of the vectors."""
+        return mapped_ids(self.index), vectors_of(self.index.index)
 
     def ids(self) -> IntArray:
         """Return the ids."""
@@ -173,6 +180,14 @@ class FlatStore(Store):
         return faiss.SearchParameters(sel=selector)
 
 
+def mapped_ids(index: Any) -> IntArray:
+    """Return the ids of an id map as a view, shape (N,)."""
+    if not index.ntotal:
+        return np.empty(0, np.int64)
+    ids: IntArray = faiss.rev_swig_ptr(index.id_map.data(), index.ntotal)
+    return ids
+
+
 def vectors_of(index: Any) -> Vectors:
     """Return the vectors of a faiss flat index as a view, shape (N, D)."""
     flat = faiss.downcast_index(index)
@@ -182,7 +197,7 @@ def vectors_of(index: Any) -> Vectors:
 
 def maps(index: Any, kind: type) -> bool:
     """Return whether a faiss index is an id map around an inner-product index of a type."""
-    inner = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexIDMap2) else None
+    inner = faiss.downcast_index(index.index) if isinstance(index, faiss.IndexIDMap) else None
     return isinstance(inner, kind) and is_inner_product(index)
 
 

@@ -1,27 +1,81 @@
 """Recall of an approximate index, and the tuning of its search effort.
 
+Two kinds of queries measure the recall, and the worse of the two counts. A stored row, without itself among the hits,
+is as close to the gallery as a further photo of what it shows. A random mixture of rows, with their mean and their
+covariance, is close to none of them, as a photo of something new: an inverted file that finds the nearest rows of the
+first kind in few lists may miss those of the second.
+
 Q queries, N vectors, D width.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
 import numpy as np
 
 from scing_cli.core.index.nearest import HALF_STEP, nearest
-from scing_cli.core.index.store import Store, Vectors
+from scing_cli.core.index.store import BLOCK, IntArray, Store, Vectors, faiss
 
-BLOCK = 65536  # vectors compared at a time
 RECALL_AT = 10
-QUERIES = 200  # stored vectors that serve as queries
+QUERIES = 200  # of each kind
+MIXED = 2048  # rows of which the mixtures are made
 AIM = 0.95  # recall@10
-EFFORTS = (16, 32, 64, 128, 256, 512)  # lists of an inverted file, candidates of a graph
+EFFORTS = tuple(2**power for power in range(4, 13))  # lists of an inverted file, candidates of a graph
+NO_ROW = -1
+
+
+class Found(NamedTuple):
+    """What a store finds.
+
+    Args:
+        recall: Share of the true nearest rows, of the kind of queries for which it is smaller.
+        themselves: Whether every row is found with its own vector.
+    """
+
+    recall: float
+    themselves: bool
+
+
+class Trial:
+    """Queries with their true nearest rows.
+
+    Args:
+        store: The vectors.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        random, ids = np.random.default_rng(0), store.ids()
+        drawn = functools.partial(random.choice, ids, replace=False)
+        own = np.sort(drawn(min(len(ids), QUERIES)))
+        rows, mixed = store.vectors(own), store.vectors(np.sort(drawn(min(len(ids), MIXED))))
+        self.queries = np.concatenate([rows, mixtures(mixed, len(own), random)])
+        self.own = np.concatenate([own, np.full(len(own), NO_ROW)])
+        self.truth = best_scores(store, self.queries, self.own, min(RECALL_AT, len(ids) - 1))
+
+    def run(self) -> Found:
+        """Search with every query. A row of equal score counts as found."""
+        k, error = self.truth.shape[1], 2.02 * self.queries.shape[1] * HALF_STEP  # the scores of both sides are rounded
+        shares, themselves = [], True
+        answers = nearest(self._store, self.queries, k + 1)
+        for query, number, truth, (scores, ids) in zip(self.queries, self.own, self.truth, answers, strict=True):
+            others = scores[ids != number][:k]
+            shares.append(float((others >= truth[0] - error).sum()) / k if k else 1.0)
+            themselves &= number == NO_ROW or bool(scores[0] >= query @ query - error)
+        half = len(shares) // 2
+        return Found(min(float(np.mean(shares[:half])), float(np.mean(shares[half:]))), themselves)
 
 
 def measured_recall(store: Store) -> float:
-    """Return recall@10 compared with an exact search, with stored vectors as queries; 1 for a flat store."""
-    if not store.approximate or not len(store.ids()):
+    """Return recall@10 compared with an exact search, for the worse kind of queries; 1 for a flat store."""
+    if not store.approximate or not len(store):
         return 1.0
-    return recall(store, *_sample(store))
+    if store.recall is None:
+        store.recall = Trial(store).run().recall
+    return store.recall
 
 
 def tune(store: Store) -> None:
@@ -29,43 +83,61 @@ def tune(store: Store) -> None:
 
     If no effort is enough, the greatest one is set.
     """
-    if not store.approximate or not len(store.ids()):
+    if not store.approximate or not len(store):
         return
-    queries, truth = _sample(store)
+    trial = Trial(store)
     for effort in EFFORTS:
         store.set_effort(effort)
-        enough = recall(store, queries, truth) >= AIM and recall(store, queries, truth[:, -1:]) == 1
-        if enough or store.effort() < effort:
+        found = trial.run()
+        store.recall = found.recall
+        if (found.recall >= AIM and found.themselves) or store.effort() < effort:
             return
 
 
-def _sample(store: Store) -> tuple[Vectors, Vectors]:
-    """Return stored vectors as queries, shape (Q, D), and the scores of their true nearest rows, shape (Q, k)."""
-    vectors = store.stored()[1]
-    random = np.random.default_rng(0)
-    sample = np.sort(random.choice(len(vectors), min(len(vectors), QUERIES), replace=False))
-    queries = np.array(vectors[sample])
-    return queries, best_scores(vectors, queries, min(RECALL_AT, len(vectors)))
-
-
-def best_scores(vectors: Vectors, queries: Vectors, k: int) -> Vectors:
-    """Return each query's k best scores over all vectors, computed in float32: shape (Q, k), ascending."""
-    best = np.full((len(queries), k), -np.inf, np.float32)
-    for low in range(0, len(vectors), BLOCK):
-        best = np.concatenate([best, queries @ vectors[low : low + BLOCK].T], axis=1)
-        best = np.partition(best, best.shape[1] - k, axis=1)[:, -k:]
-    return np.sort(best, axis=1)
-
-
-def recall(store: Store, queries: Vectors, truth: Vectors) -> float:
-    """Return the share of the true nearest rows that a store finds. A row of equal score counts as found.
+def mixtures(vectors: Vectors, count: int, random: np.random.Generator) -> Vectors:
+    """Return random unit vectors, shape (Q, D), that have the mean and the covariance of some vectors.
 
     Args:
-        store: The vectors.
-        queries: Shape (Q, D), float32, unit length.
-        truth: Scores of the k nearest rows, shape (Q, k), ascending.
+        vectors: Shape (N, D), unit length.
+        count: Q, at most N.
+        random: Draws them.
     """
-    error = 2.02 * queries.shape[1] * HALF_STEP  # the scores of both sides are rounded
-    answers = nearest(store, queries, truth.shape[1])
-    found = sum(int((scores >= own[0] - error).sum()) for (scores, _), own in zip(answers, truth, strict=True))
-    return found / truth.size
+    mean = vectors.mean(axis=0, dtype=np.float64)
+    mixed = mean + random.standard_normal((count, len(vectors))) @ (vectors - mean) / len(vectors) ** 0.5
+    lengths = np.linalg.norm(mixed, axis=1, keepdims=True)
+    unit = np.where(lengths > 0, mixed / np.where(lengths > 0, lengths, 1), vectors[:count])
+    return np.ascontiguousarray(unit, dtype=np.float32)
+
+
+def best_scores(store: Store, queries: Vectors, own: IntArray, k: int) -> Vectors:
+    """Return each query's k best scores over all vectors, computed in float32: shape (Q, k), ascending.
+
+    Args:
+        store: The vectors; they are read piece by piece.
+        queries: Shape (Q, D).
+        own: The id of the row that is the query, which does not count; -1 for none.
+        k: Number of scores; less than N.
+    """
+    best = np.full((len(queries), k), -np.inf, np.float32)
+    for ids, vectors in _joined(store.blocks()):
+        reach = min(k + 1, len(ids))
+        scores, places = faiss.knn(queries, vectors, reach, metric=faiss.METRIC_INNER_PRODUCT)
+        scores[ids[places] == own[:, None]] = -np.inf
+        best = np.sort(np.concatenate([best, scores], axis=1), axis=1)[:, best.shape[1] + reach - k :]
+    return best
+
+
+def _joined(blocks: Iterator[tuple[IntArray, Vectors]]) -> Iterator[tuple[IntArray, Vectors]]:
+    """Yield small blocks together: a comparison of few vectors costs as much as one of many."""
+    some: list[tuple[IntArray, Vectors]] = []
+    for block in blocks:
+        some.append(block)
+        if sum(len(ids) for ids, _ in some) >= BLOCK:
+            yield _together(some)
+            some = []
+    if some:
+        yield _together(some)
+
+
+def _together(blocks: Sequence[tuple[IntArray, Vectors]]) -> tuple[IntArray, Vectors]:
+    return np.concatenate([ids for ids, _ in blocks]), np.concatenate([vectors for _, vectors in blocks])

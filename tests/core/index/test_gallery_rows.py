@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections import Counter
 from pathlib import Path
 
@@ -74,6 +76,15 @@ def test_every_question_has_the_answer_of_a_plain_list(
         assert gallery.have(field) == any(getattr(own, field) for own in rows)
         assert gallery.counts(field) == Counter(getattr(own, field) for own in rows)
         assert gallery.counts(field, allowed) == Counter(getattr(own, field) for own in passed)
+    for field in ("identity", "camera", "scene"):
+        names = data.draw(st.sets(NAMES))
+        assert gallery.known(field, names) == names & {getattr(own, field) for own in rows}
+    assert gallery.count(allowed) == len(passed)
+    wanted = data.draw(st.integers(1, 40))
+    spread = gallery.sample(wanted)
+    assert set(spread) <= set(rows)
+    assert len(set(spread)) == len(spread) <= 2 * (wanted + len(tables))
+    assert len(rows) > wanted or spread == rows
     assert gallery.people(allowed) == len({own.identity or own.id for own in passed})
     assert list(gallery.observations()) == [own for own in rows if own.views]
     assert {own.path[: own.path.rindex("/") + 1] for own in rows} <= gallery.folders()
@@ -100,6 +111,35 @@ def test_filters_use_an_index_of_the_table(tmp_path):
     for field in ("identity", "camera"):
         plan = table._base.execute(f"EXPLAIN QUERY PLAN SELECT id FROM rows WHERE {field} IN (CAST(? AS TEXT))", ["a"])
         assert f"USING COVERING INDEX {field}" in str(plan.fetchall())
+
+
+def test_little_is_asked_for_little(tmp_path):
+    """Of many rows, a sample, a filter's names and the number of rows are found without reading all of them."""
+    digest = write_rows(tmp_path / "rows", MemoryRows([row(3 * number, f"p{number}", "") for number in range(5000)]))
+    table, steps = RowTable.open(tmp_path / "rows", digest=digest, count=5000), [0]
+
+    def step() -> int:
+        steps[0] += 1
+        return 0
+
+    table._base.set_progress_handler(step, 100)  # calls it after every 100 instructions of SQLite's machine
+    found = [own.id for own in table.sample(50)]
+    assert (len(found), found) == (50, sorted(found))
+    assert max(np.diff([0, *found, 15000])) <= 2 * 15000 // 50
+    assert table.known("identity", {"p7", "p4999", "nobody"}) == {"p7", "p4999"}
+    assert len(table.folders()) == 1
+    assert (len(table), steps[0] <= 60) == (5000, True), steps
+    assert table.ids().tolist() == list(range(0, 15000, 3))
+    assert steps[0] > 60
+
+
+def test_a_file_without_a_table_of_folders_is_read(tmp_path):
+    rows, file = [row(number, "a", "b") for number in range(40)], tmp_path / "rows"
+    write_rows(file, MemoryRows(rows))
+    with contextlib.closing(sqlite3.connect(file)) as base:
+        base.execute("DROP TABLE folders")
+    table = RowTable.open(file, digest=file_digest(file))
+    assert table.folders() == MemoryRows(rows).folders()
 
 
 def test_a_table_that_was_opened_stays_what_it_was(tmp_path):

@@ -97,7 +97,7 @@ def test_a_file_without_observations_has_the_columns_that_it_always_had(tmp_path
     row = Row(0, "/a.jpg", 1, 2, "d" * 64, "anna", "door")
     write_rows(plain, MemoryRows([row]))
     with contextlib.closing(sqlite3.connect(plain)) as base:
-        ((text,),) = base.execute("SELECT sql FROM sqlite_master WHERE type = 'table'")
+        ((text,),) = base.execute("SELECT sql FROM sqlite_master WHERE name = 'rows'")
     assert "views" not in text
     assert " ".join(text.split()) == (
         "CREATE TABLE rows (id INTEGER PRIMARY KEY, path TEXT NOT NULL, size INTEGER NOT NULL, mtime INTEGER NOT NULL, "

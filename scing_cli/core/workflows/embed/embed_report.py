@@ -26,6 +26,8 @@ class EmbedReport:
         model: The model that made the vectors.
         kind: The index type.
         recall: Recall@10 compared with a flat index; None for a flat index, or where nobody measures it.
+        recall_rows: The number of rows for which it was measured: rows that were added to a large index since then are
+            compared one by one.
         passed_over: What was passed over in the folders of images.
         relabelled: Images that have not changed, but whose rows got another identity or camera.
         left_out: Images that cannot be read, with the reasons. If they have rows in the index, these are former ones.
@@ -42,6 +44,7 @@ class EmbedReport:
     model: str
     kind: str
     recall: float | None
+    recall_rows: int | None
     example: Path | None
     passed_over: tuple[PassedOver, ...] = ()
     left_out: tuple[Dropped, ...] = ()
@@ -59,7 +62,9 @@ def report_of(
     """Return the report for an index in its present state; `counts` are the report's counts of images and rows."""
     kind = index.stamp.kind
     recall = index.recall() if index.is_approximate else None
-    properties: dict[str, Any] = {"width": index.width, "model": model, "kind": kind, "recall": recall, **counts}
+    measured = None if recall is None else index.stamp.parts[0].count
+    properties: dict[str, Any] = {"width": index.width, "model": model, "kind": kind, **counts}
+    properties |= {"recall": recall, "recall_rows": measured}
     example = next((Path(row.path) for row in index.table), None)
     return EmbedReport(
         location.named, count=len(index), example=example, passed_over=passed_over, left_out=left_out, **properties

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import itertools
 import json
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from scing_cli.core.artifacts import FORMAT, acquire_lock, lock_holder, release_lock, replacing, write_json
+from scing_cli.core.datasets.passed_over import PassedOver
 from scing_cli.core.errors import DataError, IndexFileError, SettingError, spelled
 from scing_cli.core.manifest import CAPTION_COLUMN, is_text
 from scing_cli.core.runtime import Reporter
@@ -66,6 +68,7 @@ def write_plan(
             start += size
     content = {"format": FORMAT, "made_with": dict(made_with), "model": dict(model), "asked": dict(asked)}
     content |= {"root": root, "name": listed.manifest.name, "shards": [shard._asdict() for shard in shards]}
+    content["passed"] = [_as_text(entry) for entry in listed.passed]
     write_json(folder / PLAN, content)
     plan = read_plan(folder)
     if plan is None:
@@ -117,6 +120,16 @@ def check_same(plan: ShardPlan, count: int, wanted: Mapping[str, Any]) -> None:
                 f"{plan.folder} has a plan with {_said(name, known.get(name))}; this command has {_said(name, value)}.",
                 f"Use the same options on every machine. For other work: another --output, or remove {plan.folder}.",
             )
+
+
+def _as_text(entry: PassedOver) -> dict[str, Any]:
+    """Return what was passed over, ready for JSON: names that are not UTF-8 are spelled."""
+    texts = {
+        name: text if is_text(text) else spelled(text)
+        for name, text in dataclasses.asdict(entry).items()
+        if name != "count"
+    }
+    return {**texts, "count": entry.count}
 
 
 def _said(name: str, value: Any) -> str:

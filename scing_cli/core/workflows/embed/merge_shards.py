@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from scing_cli.core.artifacts import FORMAT, read_json, text_digest, write_json
+from scing_cli.core.artifacts import FORMAT, text_digest, write_json
 from scing_cli.core.datasets.dataset import Dropped
 from scing_cli.core.datasets.left_out import list_beside, listed, report_left_out
+from scing_cli.core.datasets.passed_over import report_passed
 from scing_cli.core.errors import (
     UNREADABLE_REMEDY,
     ImageError,
     IndexFileError,
     IndexHeldError,
-    RunError,
+    ScingError,
     counted,
     share,
 )
 from scing_cli.core.index import as_file, choose_kind, join, read_stamp, write_lock
+from scing_cli.core.index.index_files import generations, sweep_newer
 from scing_cli.core.paths import StrPath
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
@@ -29,6 +32,7 @@ from scing_cli.core.workflows.embed.shard_plan import (
     LISTING,
     PLAN,
     ShardPlan,
+    read_checked,
     read_plan,
     shards_folder,
     sweep_shards,
@@ -70,42 +74,59 @@ def merge_shards(
             raise _no_shards(output)
         location.check_free(force=force)
         left_out, indexes = _checked(plan)
-        write_json(folder / MERGING, {"format": FORMAT, "former": _state(output)})
-        try:
+        with _marked(folder, output):
             index = join(output, indexes, model=plan.model, kind=index_type, locked=True)
-        except IndexFileError as error:
-            if str(folder) not in error.what:
-                raise
-            again = f"Remove its files from {folder}, and run the embed command again: it makes this shard anew."
-            raise IndexFileError(error.what, again) from error
+        report_passed(plan.passed, reporter)
         report_left_out(left_out, plan.images, reporter, target=list_beside(output))
         _remove(plan, reporter)
     none = {"replaced": 0, "skipped": 0, "removed": 0}
-    return report_of(location, index, index.stamp.made_by(), (), left_out, added=len(index), **none)
+    return report_of(location, index, index.stamp.made_by(), plan.passed, left_out, added=len(index), **none)
 
 
 def settle_merge(folder: Path, output: Path, reporter: Reporter) -> None:
-    """Remove shards that were merged by a process that was killed before it could do so.
+    """Remove what a merge has left that was killed: the shards if the index has them, else its half-written files.
 
     Args:
         folder: The folder of the shards.
         output: The index.
         reporter: Receives a note.
+
+    Raises:
+        IndexFileError: If the mark of that merge is damaged, so that it cannot be known.
     """
-    if not (folder / MERGING).exists():
+    file = folder / MERGING
+    if not file.exists():
         return
     with planning(folder, reporter), write_lock(output):
-        try:
-            former = read_json(folder / MERGING).get("former")
-        except RunError:  # it is written in one step: another process has removed it
+        if not file.exists():  # another process has removed it
             return
+        known = f"If {output} has the images of these shards, remove {folder}; if not, remove {file}."
+        mark = read_checked("merge mark", file, f"{known} Then run the command again.")
         plan = read_plan(folder)
         if plan is None:
             sweep_shards(folder)
-        elif former != _state(output):
+        elif mark["former"] != _state(output):
             reporter.note(f"{output} has the shards of {folder} already: they are removed.")
             _remove(plan, reporter)
-        (folder / MERGING).unlink(missing_ok=True)
+        else:
+            sweep_newer(output, mark["newest"])
+        file.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _marked(folder: Path, output: Path) -> Iterator[None]:
+    """Mark shards as being merged, for `settle_merge`; without the index, the mark is removed again."""
+    former, newest = _state(output), max(generations(output), default=0)
+    write_json(folder / MERGING, {"format": FORMAT, "former": former, "newest": newest})
+    try:
+        yield
+    except ScingError as error:
+        if _state(output) == former:
+            (folder / MERGING).unlink(missing_ok=True)
+        if not isinstance(error, IndexFileError) or str(folder) not in error.what:
+            raise
+        again = f"Remove its files from {folder}, and run the embed command again: it makes this shard anew."
+        raise IndexFileError(error.what, again) from error
 
 
 def _state(output: Path) -> str:

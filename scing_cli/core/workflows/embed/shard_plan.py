@@ -27,6 +27,7 @@ from scing_cli.core.artifacts import (
     write_json,
 )
 from scing_cli.core.datasets.dataset import Dropped
+from scing_cli.core.datasets.passed_over import PassedOver
 from scing_cli.core.errors import IndexFileError, RunError
 from scing_cli.core.index.index_stamp import SUFFIX
 from scing_cli.core.manifest import Manifest, Sample
@@ -81,6 +82,7 @@ class ShardPlan:
         root: The folder that the paths of the listing are relative to.
         name: The name of the data.
         shards: The shards.
+        passed: What was passed over in the folders of images when they were listed.
     """
 
     folder: Path
@@ -91,6 +93,7 @@ class ShardPlan:
     root: Path
     name: str
     shards: Sequence[Shard]
+    passed: tuple[PassedOver, ...] = ()
 
     @property
     def images(self) -> int:
@@ -140,7 +143,7 @@ class ShardPlan:
         if not file.exists():
             return None
         again = f"Remove it, and run the embed command again with --shard {number}."
-        content = _read("shard mark", file, again)
+        content = read_checked("shard mark", file, again)
         if (content["plan"], content["shard"]) != (self.digest, number):
             raise IndexFileError(f"{file} is of another plan than {self.folder / PLAN}.", again)
         mark = Mark(content["rows"], tuple(Dropped(path, reason) for path, reason in content["left_out"]))
@@ -200,7 +203,7 @@ def read_plan(folder: Path) -> ShardPlan | None:
     file = folder / PLAN
     if not file.exists():
         return None
-    content = _read("shard plan", file, f"Remove {folder}, and run the embed command again.")
+    content = read_checked("shard plan", file, f"Remove {folder}, and run the embed command again.")
     shards = tuple(Shard(each["start"], each["size"], each["images"], each["digest"]) for each in content["shards"])
     return ShardPlan(
         folder,
@@ -211,11 +214,21 @@ def read_plan(folder: Path) -> ShardPlan | None:
         Path(content["root"]),
         content["name"],
         shards,
+        tuple(PassedOver(**entry) for entry in content.get("passed", ())),
     )
 
 
-def _read(kind: str, file: Path, remedy: str) -> dict[str, Any]:
-    """Read a JSON file of a kind; `remedy` says what to do if it is damaged."""
+def read_checked(kind: str, file: Path, remedy: str) -> dict[str, Any]:
+    """Read a JSON file of a folder of shards.
+
+    Args:
+        kind: Its schema, a key of `schema_kinds.KINDS`.
+        file: The file.
+        remedy: What to do if it is damaged.
+
+    Raises:
+        IndexFileError: If it is missing, damaged or has a value that nobody may write.
+    """
     try:
         content = read_json(file, remedy=remedy)
         check_content(kind, content, file, remedy=remedy)

@@ -15,9 +15,9 @@ from scing_cli.core.embeddings import Embedder
 from scing_cli.core.embeddings.text_embedder import TextEmbedder
 from scing_cli.core.errors import counted
 from scing_cli.core.evaluation import Side, own_rows
-from scing_cli.core.index import GalleryLocation, file_keys
+from scing_cli.core.index import GalleryLocation, Rows, file_keys
 from scing_cli.core.manifest import Manifest, Sample, is_junk
-from scing_cli.core.spectra import file_of, views_of
+from scing_cli.core.spectra import VISIBLE, file_of, views_of
 from scing_cli.core.workflows.evaluate.evaluation_request import Request
 from scing_cli.core.workflows.evaluate.index_gallery import index_descriptor, indexed_side
 from scing_cli.core.workflows.evaluate.vector_cache import cached_side
@@ -104,10 +104,16 @@ def _against_index(
             reporter.warn(warning)
     if own := sum(len(rows) > 0 for rows in own_rows(query, gallery)):
         reporter.warn(f"{counted(own, 'query is', 'queries are')} in {index} too, as gallery for all others.")
-    rows = opened.rows()
-    note_across(_shown(query, model), {spectrum for row in rows for spectrum in row.images}, model.missing, reporter)
-    digests = tuple(row.digest for row in rows if not is_junk(row.identity))
+    note_across(_shown(query, model), _shown_by(opened.table), model.missing, reporter)
+    digests = tuple(row.digest for row in opened.table if not is_junk(row.identity))
     return Compared(embedder, query, gallery, part, left_out, digests)
+
+
+def _shown_by(rows: Rows) -> set[str]:
+    """Return the spectra of an index's images."""
+    if not rows.have("views"):
+        return {VISIBLE} if len(rows) else set()
+    return {spectrum for row in rows for spectrum in row.images}
 
 
 def _both(
