@@ -13,7 +13,7 @@ import typer
 from scing_cli.commands.console import debugging
 from scing_cli.core.processes.join_group import joined
 from scing_cli.core.processes.launch_choice import LaunchChoice
-from scing_cli.core.processes.started import start_of
+from scing_cli.core.processes.launched_record import begun_run
 
 PANEL = "Several processes"
 Command = Callable[..., None]
@@ -60,12 +60,13 @@ def with_processes(command: Command) -> Command:
     @functools.wraps(command)
     def run(**values: Any) -> None:
         choice = LaunchChoice(**{name: values.pop(name) for name in names})
-        if choice.run(sys.argv[1:]):
+        device = values.get("device", "auto")
+        if choice.run(sys.argv[1:], device):
             return
-        start = start_of()
-        if start is not None and start.restarts:  # what was saved before is what --no-resume had begun
-            values["resume"] = None if values.get("resume") is False else values.get("resume")
-        with joined(values.get("device", "auto"), quiet=not debugging(), compress=bool(choice.compress)) as group:
+        begun = begun_run()
+        if begun is not None and values.get("resume") is False:  # these processes are started again
+            values |= {"resume": None, "run": begun} | ({"name": None} if "name" in values else {})
+        with joined(device, quiet=not debugging(), compress=bool(choice.compress)) as group:
             command(group=group, **values)
 
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

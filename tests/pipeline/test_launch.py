@@ -143,6 +143,77 @@ def test_a_signal_stops_all_and_any_number_of_processes_goes_on(world, number, c
 
 
 @pytest.mark.long
+@pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
+def test_a_process_lost_before_the_first_step_is_no_interruption(world) -> None:
+    """torch ends the other process by SIGTERM, which must not be taken for the user's."""
+    process = start("train-prompts", "--data", world, *MODEL, *LONG, "--processes", "2", "--run", "early")
+    wait_for(lambda: len(ranks_of(process)) == 2 and Path("early/state").exists(), process)
+    os.kill(ranks_of(process)[1], signal.SIGKILL)
+    code, _, err = ended(process)
+    assert code == 2, err
+    assert err.count("Error:") == 1
+    assert "was ended by SIGKILL" in err
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
+def test_a_signal_to_one_process_stops_all(world) -> None:
+    process = start("train-prompts", "--data", world, *MODEL, *LONG, "--processes", "2", "--run", "one")
+    wait_for(lambda: len(steps_of(Path("one"))) >= 1, process)
+    os.kill(ranks_of(process)[1], signal.SIGTERM)
+    code, _, err = ended(process)
+    assert code == 143, err
+    assert err.count("Interrupted; saved:") == 1
+    assert "Resume with: scing train-prompts --resume --run one" in err
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
+def test_what_was_ignored_at_the_start_stays_ignored_and_nothing_is_left_behind(world, tmp_path) -> None:
+    """As nohup does; and a module of the working folder is none of ours."""
+    Path("random.py").write_text("raise SystemExit('imported from the working folder')")
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    script = Path(sys.executable).with_name("scing")
+    if not script.exists():
+        pytest.skip("the command scing is not installed beside this Python")
+    command = ["nohup", script, "train-prompts", "--data", world, *MODEL, *FAST, "--processes", "2", "--run", "kept"]
+    environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen(
+        list(map(str, command)),
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(lambda: len(ranks_of(process)) == 2, process)
+    process.send_signal(signal.SIGHUP)
+    code, _, err = ended(process)
+    assert code == 0, err
+    assert Path("kept/prompts").is_dir()
+    assert list(folder.glob("torchelastic*")) == list(folder.glob("scing-launch*")) == []
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
+def test_a_restart_after_no_resume_does_not_take_an_older_training(world) -> None:
+    command = ("train-prompts", "--data", world, *MODEL, *LONG, "--processes", "2")
+    process = start(*command)
+    wait_for(lambda: any(steps_of(run) for run in Path("runs").glob("*")), process)
+    process.send_signal(signal.SIGTERM)
+    assert ended(process)[0] == 143
+    (older,) = Path("runs").iterdir()
+    before = [file.name for file in steps_of(older)]
+    process = start(*command, "--no-resume", "--max-restarts", "3")
+    wait_for(lambda: any(steps_of(run) for run in Path("runs").glob("*") if run != older), process)
+    os.kill(ranks_of(process)[1], signal.SIGKILL)
+    code, _, err = ended(process)
+    assert code == 0, err
+    assert err.count(f"Resuming the unfinished train-prompts in {older}") == 0
+    assert [file.name for file in steps_of(older)] == before
+
+
+@pytest.mark.long
 def test_torchrun_starts_it_too(world) -> None:
     command = ("train-prompts", "--data", world, *MODEL, *FAST, "--run")
     assert run(*command, "ours", "--processes", "2")[0] == 0

@@ -5,6 +5,7 @@ Shapes: B batch, S spectra, 1 for ordinary images, D width of the descriptor.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -71,7 +72,8 @@ class TorchEmbedder(Embedder):
         for number, (rows, pixels, camera, missing) in enumerate(batches):
             if without and number == len(towers):  # copies of this moment's weights, once there are several batches
                 device = without.pop(0)
-                towers.append((copy.deepcopy(self.encoder).to(device).eval(), device))
+                with contextlib.suppress(torch.OutOfMemoryError):  # another program uses it
+                    towers.append((copy.deepcopy(self.encoder).to(device).eval(), device))
             tower, device = towers[number % len(towers)]
             cameras = None if camera is None else to_device(camera, device)
             vectors = self._vectors(tower, device, torch.from_numpy(pixels), cameras, missing, unit=unit)

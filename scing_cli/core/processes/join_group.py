@@ -7,9 +7,10 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
-from scing_cli.core.errors import ScingError
-from scing_cli.core.processes.launched_record import Ending, launch_folder, write_ending
+from scing_cli.core.errors import InterruptionError, ScingError
+from scing_cli.core.processes.launched_record import Ending, launch_folder, write_done, write_ending
 from scing_cli.core.processes.peer_errors import PeerLostError
 from scing_cli.core.processes.process_group import ALONE, ProcessGroup
 from scing_cli.core.processes.started import Start, start_of
@@ -38,39 +39,64 @@ def joined(device: str = "auto", *, quiet: bool = True, compress: bool = False) 
         yield ALONE
         return
     folder, group = launch_folder(), None
-    if quiet and start.rank:
-        _silence()
     try:
         if folder is not None:
             write_ending(folder, None, start.rank)
         group = _join(start, device, compress=compress)
+        if quiet and start.rank:
+            _silence()
         yield group
+    except SystemExit:
+        raise
     except BaseException as error:
-        stopped = isinstance(error, SystemExit)
-        if group is not None and not stopped and not isinstance(error, PeerLostError):
+        if group is not None and not isinstance(error, PeerLostError):
             group.leave(error)
-        if folder is None or stopped:
+        if folder is None:
             raise
-        for number in (signal.SIGINT, signal.SIGTERM):  # the launcher may be ending its processes
-            signal.signal(number, signal.SIG_IGN)
-        write_ending(folder, Ending.of(start.rank, error), start.rank)
-        known = isinstance(error, ScingError | KeyboardInterrupt) and not isinstance(error, PeerLostError)
-        if "--debug" in sys.argv:
-            raise
-        # 0: an error that is told needs no restart, and no other process has to be ended for it
-        sys.exit(0 if known else 1)
+        _end(folder, error, start, group)
     else:
+        if folder is not None:
+            write_done(folder, start.rank)
         group.leave()
 
 
+def _end(folder: Path, error: BaseException, start: Start, group: ProcessGroup | None) -> None:
+    """Write down for the launcher why this process ends, and exit."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # the launcher may be ending its processes
+        signal.signal(number, signal.SIG_IGN)
+    write_ending(folder, Ending.of(start.rank, error), start.rank)
+    if "--debug" in sys.argv:
+        raise error
+    sys.exit(0 if group is not None and _is_told(error, group) else 1)
+
+
+def _is_told(error: BaseException, group: ProcessGroup) -> bool:
+    """Return whether all processes will end by themselves: then none has to be ended, or started again."""
+    if isinstance(error, PeerLostError) or not isinstance(error, ScingError | KeyboardInterrupt):
+        return False
+    if group.on_gpus:  # a process may wait for ever for what this one does not send
+        return False
+    # launchers of several machines wait minutes for each other, unless their processes fail
+    several = os.environ.get("GROUP_WORLD_SIZE", "1") != "1"
+    interrupted = isinstance(error, KeyboardInterrupt | InterruptionError)
+    return not (several and interrupted and os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") == "0")
+
+
 def _join(start: Start, device: str, *, compress: bool) -> ProcessGroup:
+    import torch
     from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
     from torch.distributed.rendezvous import rendezvous
 
-    from scing_cli.core.devices import choose_device, process_backend
+    from scing_cli.core.devices import choose_device, gpu_count, process_backend
     from scing_cli.core.processes.several_processes import PATIENCE, SeveralProcesses
+    from scing_cli.core.threads import default_threads
 
-    backend = process_backend(choose_device(device, start.local_rank))
+    gpu = 0 if start.by == "srun" and gpu_count() == 1 else start.local_rank  # Slurm may show each task its own alone
+    backend = process_backend(choose_device(device, gpu))
+    sharers = 1 if start.by == "srun" and os.environ.get("SLURM_CPUS_PER_TASK") else start.local_size
+    if "OMP_NUM_THREADS" not in os.environ:  # the launcher, and torchrun, set it
+        os.environ["OMP_NUM_THREADS"] = str(max(1, default_threads() // sharers))
+        torch.set_num_threads(default_threads())
     with _no_output():  # gloo prints how many others it has found, on standard output
         try:
             if start.address is None:
@@ -86,13 +112,15 @@ def _join(start: Start, device: str, *, compress: bool) -> ProcessGroup:
             ) from error
         # torch keeps one store over restarts: without a name for each, addresses of lost processes would be used again
         return SeveralProcesses(
-            PrefixStore(f"scing/start-{start.restarts}", store),
+            PrefixStore(f"scing/{start.step}/{start.restarts}", store),
             rank=start.rank,
             size=start.size,
             local_rank=start.local_rank,
             local_size=start.local_size,
             backend=backend,
             compress=compress,
+            gpu=gpu,
+            sharers=sharers,
         )
 
 

@@ -15,12 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from scing_cli.core.errors import InterruptionError, ScingError, SettingError
-from scing_cli.core.processes.launched_record import FOLDER, Ending, read_endings
+from scing_cli.core.errors import InterruptionError, ScingError, SettingError, counted
+from scing_cli.core.processes.launched_record import FOLDER, Ending, all_done, read_endings
 from scing_cli.core.processes.peer_errors import AGAIN
 
-TIME_TO_SAVE = 120  # seconds: after a signal, or when another process has ended
+TIME_TO_SAVE = 120  # seconds after a signal, where torch lets a launcher say so; else, and for a lost process, 30
 DEFAULT_PORT = 29_400
+HANDLED = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT") if hasattr(signal, name))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,12 +78,14 @@ def launch(how: Launch, arguments: Sequence[str]) -> None:
 
     logging.disable(logging.CRITICAL)  # the launcher of torch tells of each signal, with a traceback of each failure
     folder = Path(tempfile.mkdtemp(prefix="scing-launch-"))
-    command = ("-m", "scing_cli", *arguments)
+    # as this process was started: a script does not import from the current folder, python -m does
+    safe = () if Path(sys.argv[0]).name == "__main__.py" else ("-P",)
     stopped, failed = 0, None
+    handlers = {number: signal.getsignal(number) for number in HANDLED}
     try:
         with _environment(how, folder):
             try:
-                elastic_launch(_config(how), sys.executable)(*command)
+                elastic_launch(_config(how, folder), sys.executable)(*safe, "-m", "scing_cli", *arguments)
             except SignalException as stop:
                 stopped = int(stop.sigval)
             except ChildFailedError as failure:
@@ -92,8 +95,11 @@ def launch(how: Launch, arguments: Sequence[str]) -> None:
                     f"The processes could not be started: {str(error).splitlines()[0]}",
                     "Is the address of --rendezvous that of machine 0, is its port free and open?",
                 ) from error
-        _raise_ending(read_endings(folder), stopped, failed, how)
+        if not (stopped and all_done(folder, how.processes)):  # a signal after the end changes nothing
+            _raise_ending(read_endings(folder), stopped, failed, how)
     finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         logging.disable(logging.NOTSET)
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -101,22 +107,21 @@ def launch(how: Launch, arguments: Sequence[str]) -> None:
 def _raise_ending(endings: Sequence[Ending], stopped: int, failed: Any, how: Launch) -> None:
     """Raise the error of the first process that has one of its own; nothing after success."""
     own = next((ending for ending in endings if not ending.left_behind), None)
+    rank, failure = failed.get_first_failure() if failed is not None else (0, None)
+    interrupted = own is not None and own.kind == InterruptionError.__name__
     if stopped:
-        if own is not None and own.kind == InterruptionError.__name__:
+        if own is not None and interrupted:
             raise dataclasses.replace(own, number=stopped).error()
         if own is None:
-            raise InterruptionError(
-                "Interrupted before anything was saved.", "Run it again:", number=stopped, again=True
-            )
-    if own is not None:
-        raise own.error()
-    if failed is not None:
-        rank, failure = failed.get_first_failure()
+            raise InterruptionError("Interrupted.", f"{AGAIN.partition('.')[0]}:", number=stopped, again=True)
+    if own is not None and not (interrupted and failure is not None and failure.exitcode != 1):
+        raise own.error()  # an interruption beside a lost process is torch's, which ends the others
+    if failure is not None:
         gone = next((ending for ending in endings if ending.left_behind), None)
         if failure.exitcode == 1 and gone is not None:  # another machine's process ended
             raise gone.error()
         what = f"Process {rank} of {how.processes * how.nodes} on {socket.gethostname()} {_ended(failure.exitcode)}."
-        restarts = f" It was started again {how.max_restarts} times." if how.max_restarts else ""
+        restarts = f" It was started again {counted(how.max_restarts, 'time')}." if how.max_restarts else ""
         raise ScingError(what + restarts, AGAIN)
 
 
@@ -133,7 +138,8 @@ def _ended(code: int) -> str:
     return f"was ended by signal {-code}"
 
 
-def _config(how: Launch) -> Any:
+def _config(how: Launch, folder: Path) -> Any:
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
     from torch.distributed.launcher.api import LaunchConfig
 
     several = how.nodes > 1
@@ -153,7 +159,16 @@ def _config(how: Launch) -> Any:
         max_restarts=how.max_restarts,
         monitor_interval=0.1,
         local_addr=None if several else "localhost",
+        logs_specs=DefaultLogsSpecs(log_dir=str(folder / "logs")),
+        **_signals(LaunchConfig),
     )
+
+
+def _signals(kind: Any) -> dict[str, Any]:
+    """Return which signals end the processes: those that this process was not started to ignore, as by nohup."""
+    heard = [signal.Signals(number).name for number in HANDLED if signal.getsignal(number) is not signal.SIG_IGN]
+    known = {field.name for field in dataclasses.fields(kind)}
+    return {"signals_to_handle": ",".join(heard)} if "signals_to_handle" in known else {}
 
 
 @contextlib.contextmanager

@@ -35,11 +35,12 @@ class LaunchChoice:
     max_restarts: int | None = None
     compress: bool | None = None
 
-    def run(self, arguments: Sequence[str]) -> bool:
+    def run(self, arguments: Sequence[str], device: str = AUTO) -> bool:
         """Start the processes and wait for them, if several are wanted and this is none of them.
 
         Args:
             arguments: Of the command line, which all processes get.
+            device: One of `devices.DEVICES`.
 
         Returns:
             Whether it was so; if not, this process does the work.
@@ -60,6 +61,12 @@ class LaunchChoice:
             raise SettingError(
                 "--processes and --nodes have no effect here: torchrun or srun has started these processes.",
                 "Leave them out, or start scing by itself.",
+            )
+        gpus = gpu_count() if device != "cpu" else 0
+        if how.processes > gpus > 0:
+            raise SettingError(
+                f"--processes {how.processes}: each process needs a GPU of its own, and torch finds {gpus:,} here.",
+                "Use --processes auto, or --device cpu.",
             )
         launch(how, arguments)
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -11,6 +12,7 @@ from scing_cli.core import errors
 from scing_cli.core.errors import InterruptionError, ScingError
 from scing_cli.core.processes.peer_errors import PeerLostError
 
+RUN = "run"
 FOLDER = "SCING_LAUNCH"  # in the environment: the folder of these files
 
 
@@ -70,12 +72,39 @@ def launch_folder() -> Path | None:
 
 
 def write_ending(folder: Path, ending: Ending | None, rank: int) -> None:
-    """Write how a process ended; None removes the record of an earlier start."""
+    """Write how a process ended; None removes the record of an earlier start. Does nothing if the launcher is gone."""
     file = folder / f"{rank}.json"
-    if ending is None:
-        file.unlink(missing_ok=True)
-    else:
-        file.write_text(json.dumps(dataclasses.asdict(ending)), encoding="utf-8")
+    with contextlib.suppress(OSError):
+        if ending is None:
+            file.unlink(missing_ok=True)
+        else:
+            file.write_text(json.dumps(dataclasses.asdict(ending)), encoding="utf-8")
+
+
+def write_done(folder: Path, rank: int) -> None:
+    """Note that a process has done its work."""
+    with contextlib.suppress(OSError):
+        (folder / f"{rank}.done").touch()
+
+
+def all_done(folder: Path, processes: int) -> bool:
+    """Return whether so many processes of this machine have done their work."""
+    return len(list(folder.glob("*.done"))) >= processes
+
+
+def write_run(run: Path) -> None:
+    """Note, where there is a launcher, the run folder of a training that has begun: a restart goes on there."""
+    folder = launch_folder()
+    if folder is not None:
+        with contextlib.suppress(OSError):
+            (folder / RUN).write_text(str(run.absolute()), encoding="utf-8")
+
+
+def begun_run() -> Path | None:
+    """Return the run folder that an earlier start of these processes has begun; None if none has."""
+    folder = launch_folder()
+    file = folder / RUN if folder is not None else None
+    return Path(file.read_text(encoding="utf-8")) if file is not None and file.is_file() else None
 
 
 def read_endings(folder: Path) -> list[Ending]:

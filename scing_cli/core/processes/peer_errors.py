@@ -8,7 +8,8 @@ import pickle
 from scing_cli.core.errors import InterruptionError, ScingError
 
 AGAIN = (
-    "Run the same command again: it goes on from the last saved step. With --max-restarts N, it does so by itself. "
+    "Run the same command again, without --no-resume: it goes on from the last saved step. With --max-restarts N, it "
+    "does so by itself. "
     "If processes are ended without a message, the machine may lack memory."
 )
 

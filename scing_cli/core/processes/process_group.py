@@ -26,6 +26,10 @@ class ProcessGroup:
         local_rank: Number of this process on its machine.
         local_size: Number of processes on its machine.
         compress: Whether gradients travel as bf16.
+        gpu: Number of the GPU of this process on its machine; None to let the device's name decide.
+        sharers: How many processes share the cores that this one may use.
+        on_gpus: Whether tensors are exchanged between GPUs.
+        is_broken: Whether another process has left.
     """
 
     rank = 0
@@ -33,6 +37,15 @@ class ProcessGroup:
     local_rank = 0
     local_size = 1
     compress = False
+    gpu: int | None = None
+    sharers = 1
+    on_gpus = False
+    is_broken = False
+
+    @property
+    def is_stuck(self) -> bool:
+        """True if a GPU waits for a process that has left: nothing can be read from it any more."""
+        return self.is_broken and self.on_gpus
 
     @property
     def is_first(self) -> bool:

@@ -18,7 +18,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from scing_cli.core.errors import agreeing
+from scing_cli.core.errors import agreeing, one_line
 from scing_cli.core.processes.gradient_buckets import GradientBuckets, sizes_of
 from scing_cli.core.processes.peer_errors import AGAIN, PeerLostError, SentError
 from scing_cli.core.processes.process_group import ProcessGroup
@@ -43,6 +43,8 @@ class SeveralProcesses(ProcessGroup):
         backend: `process_backend` of the training device.
         patience: How long a meeting waits for the others.
         compress: Whether gradients travel as bf16.
+        gpu: As in `ProcessGroup`; None for `local_rank`.
+        sharers: As in `ProcessGroup`; None for `local_size`.
     """
 
     def __init__(
@@ -56,11 +58,16 @@ class SeveralProcesses(ProcessGroup):
         backend: str,
         patience: dt.timedelta = PATIENCE,
         compress: bool = False,
+        gpu: int | None = None,
+        sharers: int | None = None,
     ) -> None:
         self.rank, self.size = rank, size
         self.local_rank, self.local_size = local_rank, local_size
         self.host = socket.gethostname()
         self.compress = compress
+        self.on_gpus = backend != "gloo"
+        self.gpu = local_rank if gpu is None else gpu
+        self.sharers = local_size if sharers is None else sharers
         self._store = store
         self._talk: Any = None
         with self._meeting():
@@ -196,9 +203,10 @@ class SeveralProcesses(ProcessGroup):
         try:
             yield
         except RuntimeError as failure:
-            raise self._why_not() from failure
+            self.is_broken = True
+            raise self._why_not(failure) from failure
 
-    def _why_not(self) -> Exception:
+    def _why_not(self, failure: RuntimeError) -> Exception:
         """Return the error that another process left behind; if none did, one that names those that left."""
         silent = set(range(self.size)) - {self.rank}
         with contextlib.suppress(Exception):
@@ -212,14 +220,15 @@ class SeveralProcesses(ProcessGroup):
                     if self._store.check([f"scing/alive/{rank}"]):
                         silent.discard(rank)
                 time.sleep(0.05)
-        return PeerLostError(self.name_of(sorted(silent)), AGAIN)
+        return PeerLostError(self.name_of(sorted(silent)) if silent else self._no_name_for(failure), AGAIN)
+
+    def _no_name_for(self, failure: RuntimeError) -> str:
+        return f"The {self.size} processes of this training lost each other: {one_line(failure)[:300]}"
 
     def name_of(self, ranks: Sequence[int]) -> str:
-        """Return the sentence that some processes have left."""
+        """Return the sentence that some processes have left; at least one."""
         hosts = getattr(self, "hosts", [])
         names = [f"{rank} on {hosts[rank]}" if rank < len(hosts) else str(rank) for rank in ranks]
-        if not names:
-            return f"The {self.size} processes of this training lost each other."
         is_gone = agreeing(len(names), "has ended or cannot be reached", "have ended or cannot be reached")
         return f"{agreeing(len(names), 'Process', 'Processes')} {', '.join(names)} (of {self.size}) {is_gone}."
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from scing_cli.core.errors import SettingError
 
 LOWEST_PORT, PORTS = 20_000, 20_000  # of Slurm jobs, by their number
+STEP = 97  # ports between two steps of a job
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Start:
         local_size: Number of processes on its machine.
         by: What started them: `torchrun`, also for `launch`, or `srun`.
         restarts: How often they were started again.
+        step: Name of the group, apart from others of one job.
         address: Name of the machine where they meet, if the environment does not tell; with the port.
     """
 
@@ -32,6 +34,7 @@ class Start:
     local_size: int
     by: str
     restarts: int = 0
+    step: str = ""
     address: tuple[str, int] | None = None
 
 
@@ -73,10 +76,10 @@ def _from_srun(environment: Mapping[str, str]) -> Start | None:
     local_rank = _number(environment, "SLURM_LOCALID")
     tasks = environment.get("SLURM_STEP_TASKS_PER_NODE", "")
     local_size = tasks_of_node(tasks, _number(environment, "SLURM_NODEID", otherwise=0), at_least=local_rank + 1)
-    job = _number(environment, "SLURM_JOB_ID", otherwise=0)
+    job, step = (_number(environment, name, otherwise=0) for name in ("SLURM_JOB_ID", "SLURM_STEP_ID"))
     address = environment.get("MASTER_ADDR") or first_host(environment.get("SLURM_STEP_NODELIST", ""))
-    port = _number(environment, "MASTER_PORT", least=1, otherwise=LOWEST_PORT + job % PORTS)
-    return Start(rank, size, local_rank, local_size, "srun", 0, (address, port))
+    port = _number(environment, "MASTER_PORT", least=1, otherwise=LOWEST_PORT + (job + step * STEP) % PORTS)
+    return Start(rank, size, local_rank, local_size, "srun", 0, f"{job}.{step}", (address, port))
 
 
 def first_host(nodes: str) -> str:

@@ -61,12 +61,12 @@ class Interruption:
             self._whole = before
 
     def meet(self, group: ProcessGroup) -> None:
-        """Stop all processes of a group after the same step, if any of them has received a signal.
+        """Stop all processes of a group after the same step, if any of them has received a signal; nothing alone.
 
         Raises:
             KeyboardInterrupt: If one has.
         """
-        number = group.highest(self.number or 0)
+        number = group.highest(self.number or 0) if group.size > 1 else 0
         if number:
             self.number = number
             raise KeyboardInterrupt

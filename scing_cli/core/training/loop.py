@@ -110,6 +110,7 @@ class Trainer:
                 while self.progress.epoch < epochs:
                     self._epoch(optimiser, advance)
                     self._end_epoch(optimiser)
+                    self.interruption.meet(self.group)
             self._check_weights()
             if finish is not None:
                 finish()
@@ -126,7 +127,8 @@ class Trainer:
     def _save_at_the_end(self, error: BaseException, optimiser: torch.optim.Optimizer) -> None:
         """Save the last step when an error or a signal ends the training."""
         # after a TrainingError the weights may be broken; after a second signal, stop at once
-        if not self.checkpoints or self._in_step or self.interruption.again or isinstance(error, TrainingError):
+        broken = isinstance(error, TrainingError) or self.group.is_stuck
+        if not self.checkpoints or self._in_step or self.interruption.again or broken:
             return
         if self.interruption.number is not None and not isinstance(error, ScingError):
             with contextlib.suppress(Exception, SystemExit):  # a closed stream must not prevent the save
@@ -149,10 +151,8 @@ class Trainer:
     def _latest(self) -> Progress | None:
         """Read the last saved step; return its progress."""
         found = self.checkpoints.latest() if self.checkpoints else None
-        if found is None:
-            return None
-        self._tensors = found.tensors
-        return found.progress
+        self._tensors = found.tensors if found is not None else None
+        return found.progress if found is not None else None
 
     def _length(self, epochs: int) -> int:
         return epochs * len(self.batch_sampler(0))
@@ -192,8 +192,7 @@ class Trainer:
             group["lr"] = self.rate.at(epoch) * group["factor"]
         for batch in self.batches_of(self.batch_sampler(epoch)[self.progress.step :]):
             self._advance(batch, (self.seed, self.task.name, epoch, self.progress.step), optimiser)
-            if self.group.size > 1:
-                self.interruption.meet(self.group)
+            self.interruption.meet(self.group)
             advance(1, f"epoch {epoch + 1}{self._loss}")
 
     def _advance(self, batch: Batch, key: Key, optimiser: torch.optim.Optimizer) -> None:

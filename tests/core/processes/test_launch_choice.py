@@ -56,6 +56,17 @@ def test_options_that_do_not_fit_together_are_refused(given, named) -> None:
         LaunchChoice(**given).checked()
 
 
+def test_more_processes_than_gpus_are_refused_before_they_start(monkeypatch) -> None:
+    monkeypatch.setattr(launch_choice, "gpu_count", lambda: 2)
+    started = []
+    monkeypatch.setattr(launch_choice, "launch", lambda how, arguments: started.append(how.processes))
+    with pytest.raises(SettingError, match="--processes 3: each process needs a GPU of its own, and torch finds 2"):
+        LaunchChoice("3").run([])
+    assert LaunchChoice("3").run([], "cpu")
+    assert LaunchChoice("2").run([])
+    assert started == [3, 2]
+
+
 def test_gradients_of_one_process_are_not_sent() -> None:
     with pytest.raises(SettingError, match="--compress-gradients has no effect"):
         LaunchChoice(compress=True).run([])

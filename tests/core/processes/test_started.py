@@ -35,9 +35,10 @@ def test_torchrun_tells_the_place() -> None:
 
 
 def test_srun_tells_the_place_and_where_to_meet() -> None:
-    assert start_of(SRUN) == Start(4, 5, 0, 1, "srun", 0, ("gpu07", 20_000 + 1234567 % 20_000))
+    assert start_of(SRUN) == Start(4, 5, 0, 1, "srun", 0, "1234567.0", ("gpu07", 20_000 + 1234567 % 20_000))
+    assert start_of({**SRUN, "SLURM_STEP_ID": "3"}).address == ("gpu07", 20_000 + (1234567 + 3 * 97) % 20_000)
     own = {**SRUN, **MEETING, "SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_NODEID": "1"}
-    assert start_of(own) == Start(3, 5, 1, 2, "srun", 0, ("gpu01", 29500))
+    assert start_of(own) == Start(3, 5, 1, 2, "srun", 0, "1234567.0", ("gpu01", 29500))
 
 
 @pytest.mark.parametrize(

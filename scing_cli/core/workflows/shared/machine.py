@@ -54,18 +54,23 @@ class Machine:
         Raises:
             SettingError: If the device is unknown or not available.
         """
-        return choose_device(self.device, self.group.local_rank if self.group.size > 1 else None)
+        return choose_device(self.device, self.group.gpu)
 
     def threads(self) -> int:
         """Return the number of threads that decode images: this process' part of those of its machine."""
-        return max(1, (self.workers or default_workers()) // self.group.local_size)
+        return max(1, (self.workers or default_workers()) // self.group.sharers)
 
     def embedder(
-        self, encoder: AnyImageEncoder, *, kind: str = "projected", precision: str | None = None
+        self,
+        encoder: AnyImageEncoder,
+        *,
+        kind: str = "projected",
+        precision: str | None = None,
+        on_all: bool = False,
     ) -> TorchEmbedder:
-        """Return a torch embedder on the device, and on the other GPUs that are free for this process.
+        """Return a torch embedder on the device; in float32 unless the user or the caller chose another precision.
 
-        It computes in float32 unless the user or the caller chose another precision.
+        With `on_all`, the other GPUs of the machine help.
         """
         from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
 
@@ -77,7 +82,7 @@ class Machine:
             precision=precision or choose_precision(self.precision, device, auto="fp32"),
             batch_size=self.batch_size,
             workers=self.threads(),
-            others=spare_devices(device),
+            others=spare_devices(device) if on_all else (),
         )
 
     def text_embedder(self, tower: TextEncoder) -> TextEmbedder:

@@ -76,7 +76,7 @@ class OpenedModel:
             SettingError: If it does not give this kind of descriptor.
         """
         if self.engine is None:
-            return machine.embedder(self.encoder, kind=kind)
+            return machine.embedder(self.encoder, kind=kind, on_all=True)
         if kind != "projected":
             raise SettingError(
                 f"--descriptor {kind} needs a CLIP; {self.label()} gives one vector per image.",

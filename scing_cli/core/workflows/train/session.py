@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from scing_cli.core.artifacts import FORMAT, STAGES, Run, write_json
 from scing_cli.core.errors import InterruptionError, RunError, ScingError, counted
 from scing_cli.core.processes import ALONE, ProcessGroup
+from scing_cli.core.processes.launched_record import write_run
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.train.unfinished import (
     START_OVER,
@@ -68,12 +69,20 @@ class TrainingSession:
             with self.interruption:
                 if self.group.is_first:
                     self._write(dataclasses.replace(self.training, machine=machine))
+                    write_run(self.training.folder)
                 yield self
         except BaseException as error:
-            saved = self._discard_unless_saved() if self.group.is_first else True
+            number = self.interruption.number
+            if not self.group.is_first:  # the first process alone knows what is saved
+                if number is not None and not isinstance(error, ScingError):
+                    raise InterruptionError("Interrupted.", "", number=number) from error
+                raise
+            saved = self._discard_unless_saved()
+            if isinstance(error, InterruptionError):  # of another process
+                raise self._interruption_error(error.number, saved=saved) from error
             # a signal may surface as another error, of a library for example
-            if self.interruption.number is not None and not isinstance(error, ScingError):
-                raise self._interruption_error(self.interruption.number, saved=saved) from error
+            if number is not None and not isinstance(error, ScingError):
+                raise self._interruption_error(number, saved=saved) from error
             if saved and isinstance(error, ScingError):
                 self.reporter.note(f"{self._saved_steps().capitalize()}. To resume: {self._resume_command()}")
             raise

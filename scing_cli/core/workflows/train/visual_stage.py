@@ -182,7 +182,7 @@ def train_visual(
                     reporter.warn(caution.text)
                 return dataclasses.replace(report, validation=scores, left_out=left_out.dropped(), cautions=cautions)
 
-            return group.from_first(finish)
+            return finish() if group.is_first else report  # the others do not wait for a validation
 
 
 def _check_untrained(run: Run, *, resume: bool | None) -> None:
