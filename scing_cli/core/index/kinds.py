@@ -33,8 +33,8 @@ FLAT_UPTO = 200_000 * 512 * 4  # bytes of vectors; `auto` chooses an inverted fi
 LINKS = 32  # neighbours of each vector in the graph (M of HNSW)
 CONSTRUCTION = 200  # candidates for the neighbours of a new vector (efConstruction)
 PER_LIST = 39  # vectors per list: faiss warns when it trains with fewer
-TRAINED = 64  # vectors per list that train the centroids; more hardly move them
-ROUNDS = 10  # of k-means
+TRAINED = PER_LIST  # vectors per list that train the centroids; more hardly move them
+ROUNDS = 6  # of k-means; later ones hardly move the centroids either
 GROWTH = 2  # retrain the inverted lists once the index should have this many times as many
 
 
