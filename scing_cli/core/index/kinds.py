@@ -35,6 +35,7 @@ CONSTRUCTION = 200  # candidates for the neighbours of a new vector (efConstruct
 PER_LIST = 39  # vectors per list: faiss warns when it trains with fewer
 TRAINED = PER_LIST  # vectors per list that train the centroids; more hardly move them
 ROUNDS = 6  # of k-means; later ones hardly move the centroids either
+PRODUCTS = 1 << 23  # scores of vectors and centroids at a time
 GROWTH = 2  # retrain the inverted lists once the index should have this many times as many
 
 
@@ -128,7 +129,7 @@ class InvertedStore(Store):
             ids, vectors = np.concatenate([old_ids, ids]), np.concatenate([old, vectors])
             self.fill(ids, lambda some: vectors[np.searchsorted(ids, some)])
         else:
-            self.index.add_with_ids(vectors, ids)
+            _add_to_lists(self.index, vectors, ids)
         return retrained
 
     def fill(self, ids: IntArray, take: Callable[[IntArray], Vectors]) -> bool:
@@ -138,7 +139,7 @@ class InvertedStore(Store):
         fresh.train(take(ids[_sample(len(ids), TRAINED * lists)]))
         fresh.set_direct_map_type(faiss.DirectMap.Hashtable)
         for some in pieces(ids, fresh.d):
-            fresh.add_with_ids(take(some), some)
+            _add_to_lists(fresh, take(some), some)
         self.index, self._ends = fresh, None
         return True
 
@@ -147,6 +148,19 @@ class InvertedStore(Store):
         self.recall = self._ends = None
         self.index.remove_ids(faiss.IDSelectorArray(ids))
         return False
+
+
+def _add_to_lists(index: Any, vectors: Vectors, ids: IntArray) -> None:
+    """Add vectors to an inverted file, each to the list of its nearest centroid.
+
+    faiss finds that list in three times the time of a product of matrices.
+    """
+    centroids = faiss.downcast_index(index.quantizer).reconstruct_n(0, index.nlist)
+    step = max(1, PRODUCTS // index.nlist)
+    for start in range(0, len(ids), step):
+        some, own = np.ascontiguousarray(vectors[start : start + step], np.float32), ids[start : start + step].copy()
+        lists = (some @ centroids.T).argmax(axis=1)
+        index.add_core(len(own), *map(faiss.swig_ptr, (some, own, lists)))
 
 
 class GraphStore(Store):

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from scing_cli.core.index.nearest import HALF_STEP, nearest
-from scing_cli.core.index.store import BLOCK, IntArray, Store, Vectors, faiss
+from scing_cli.core.index.store import BLOCK, IntArray, Store, Vectors
 
 RECALL_AT = 10
 QUERIES = 200  # of each kind
@@ -120,10 +120,10 @@ def best_scores(store: Store, queries: Vectors, own: IntArray, k: int) -> Vector
     """
     best = np.full((len(queries), k), -np.inf, np.float32)
     for ids, vectors in _joined(store.blocks()):
-        reach = min(k + 1, len(ids))
-        scores, places = faiss.knn(queries, vectors, reach, metric=faiss.METRIC_INNER_PRODUCT)
-        scores[ids[places] == own[:, None]] = -np.inf
-        best = np.sort(np.concatenate([best, scores], axis=1), axis=1)[:, best.shape[1] + reach - k :]
+        scores = queries @ vectors.T
+        scores[ids == own[:, None]] = -np.inf
+        some = np.partition(scores, len(ids) - k, axis=1)[:, -k:] if k < len(ids) else scores
+        best = np.sort(np.concatenate([best, some], axis=1), axis=1)[:, best.shape[1] + some.shape[1] - k :]
     return best
 
 

@@ -25,6 +25,7 @@ from scing_cli.core.index import (
     choose_kind,
     commits,
     files_of,
+    kinds,
     read_stamp,
 )
 
@@ -310,3 +311,19 @@ def test_removing_nothing_and_everything(kind: str) -> None:
     assert (len(index), index.search(unit(1, WIDTH), 3)) == (0, [[]])
     assert index.add(unit(3, WIDTH, seed=1), entries(3, 90)) == [90, 91, 92]
     assert [hits[0].row.id for hits in index.search(unit(3, WIDTH, seed=1), 1)] == [90, 91, 92]
+
+
+@pytest.mark.parametrize("count", [40, 3000])
+def test_an_inverted_file_has_the_bytes_that_faiss_gives_it(count) -> None:
+    """Each vector is in the list of its nearest centroid, which faiss would search for itself."""
+    draw = np.random.default_rng(3).standard_normal((count, 24)).astype(np.float32)
+    vectors = draw / np.linalg.norm(draw, axis=1, keepdims=True)
+    ids = np.arange(5, 5 + count) * 3
+    made = []
+    for add in (kinds._add_to_lists, lambda index, some, own: index.add_with_ids(some, own)):
+        index = kinds.InvertedStore.empty(24, 9)
+        index.train(vectors[:400])
+        index.set_direct_map_type(faiss.DirectMap.Hashtable)
+        add(index, vectors, ids)
+        made.append(faiss.serialize_index(index).tobytes())
+    assert made[0] == made[1]
