@@ -23,7 +23,7 @@ from scing_cli.commands import completion, console
 from scing_cli.commands.failures import print_failure, print_usage_error
 from scing_cli.commands.typed import OnceCommand, completed, path_parameters, typed_command
 from scing_cli.core.errors import WRITE_REMEDY, InterruptionError, ScingError, spelled
-from scing_cli.environment import output_is_lost
+from scing_cli.environment import is_launched, output_is_lost
 
 LOST_REMEDY = "Leave it open, or send it to a file or to the null device. Files that the command writes are there."
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -173,7 +173,7 @@ def main(warnings: Sequence[str] = ()) -> None:
         warnings: What to warn of first.
     """
     code: str | int | None = 0
-    signals = _interrupt_on_sigterm()
+    signals = [] if is_launched() else _interrupt_on_sigterm()
     try:
         if completion.VARIABLE in os.environ:  # a script of a shell asks for words
             completion.prepare_completion()
@@ -182,7 +182,7 @@ def main(warnings: Sequence[str] = ()) -> None:
         app(prog_name=completion.PROGRAM)
     except SystemExit as end:  # raised by Typer: 0 at the end, 2 for a usage error, 130 on Ctrl-C, without a message
         code = end.code
-        if not code and output_is_lost():
+        if not code and output_is_lost() and not is_launched():
             console.show_error(f"Standard output is closed: the result was not printed.\n{LOST_REMEDY}")
             code = 2
     except InterruptionError as stop:

@@ -10,11 +10,13 @@ import contextlib
 import logging
 import os
 import re
+import signal
 import sys
 import warnings
 from pathlib import Path
 from typing import TextIO
 
+PR_SET_PDEATHSIG = 1  # of prctl: the signal that a process gets when its parent has ended
 PACKAGE = "scing_cli"
 THREAD_VARIABLES = (  # read by the libraries when they are imported; some end the process over a wrong value
     *("OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS"),
@@ -176,3 +178,22 @@ def _check_threads(name: str) -> str:
         return ""
     shown = text if len(text) <= 40 else text[:40] + "..."
     return f"{name}={shown} is not a number of threads from 1 to {most:,}: it is ignored."
+
+
+LAUNCHED = "SCING_LAUNCH"  # names the folder in which processes that `--processes` has started say how they ended
+
+
+def is_launched() -> bool:
+    """Return whether `--processes` has started this process, as one of several."""
+    return bool(os.environ.get(LAUNCHED)) and "RANK" in os.environ
+
+
+def follow_the_launcher() -> None:
+    """End with the launcher, and until the processes have met at every signal, without a word: it tells why."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    with contextlib.suppress(OSError, AttributeError, ImportError):  # Linux alone has it
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from scing_cli.commands.console import debugging
+from scing_cli.commands.console import Terminal, debugging
 from scing_cli.core.processes.join_group import joined
 from scing_cli.core.processes.launch_choice import LaunchChoice
 from scing_cli.core.processes.launched_record import begun_run
@@ -61,7 +61,7 @@ def with_processes(command: Command) -> Command:
     def run(**values: Any) -> None:
         choice = LaunchChoice(**{name: values.pop(name) for name in names})
         device = values.get("device", "auto")
-        if choice.run(sys.argv[1:], device):
+        if choice.run(sys.argv[1:], device, Terminal(as_json=False).note):
             return
         begun = begun_run()
         if begun is not None and values.get("resume") is False:  # these processes are started again

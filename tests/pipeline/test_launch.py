@@ -132,7 +132,12 @@ def test_a_signal_stops_all_and_any_number_of_processes_goes_on(world, number, c
         found, _, err = ended(process)
         assert found == code, err
         assert err.count("Interrupted; saved:") == 1
-        assert "Resume with: scing train-prompts --resume --run cut" in err
+        assert (
+            f"Resume with: scing train-prompts --resume --run cut --processes {processes}".removesuffix(
+                " --processes 1"
+            )
+            in err
+        )
     found, _, err = run("train-prompts", "--resume", "--run", "cut", "--processes", "2")
     assert found == 0, err
     from safetensors.torch import load_file
@@ -192,6 +197,56 @@ def test_what_was_ignored_at_the_start_stays_ignored_and_nothing_is_left_behind(
     assert code == 0, err
     assert Path("kept/prompts").is_dir()
     assert list(folder.glob("torchelastic*")) == list(folder.glob("scing-launch*")) == []
+
+
+@pytest.mark.long
+def test_a_closed_output_is_no_lost_process(world) -> None:
+    """With restarts, a training whose output nobody reads any more would begin again."""
+    command = (
+        "train-prompts",
+        "--data",
+        world,
+        *MODEL,
+        *FAST,
+        "--processes",
+        "2",
+        "--max-restarts",
+        "2",
+        "--run",
+        "shut",
+    )
+    process = start(*command)
+    process.stdout.close()
+    err = " ".join(process.stderr.read().split())
+    assert process.wait(HANG) == 141, err
+    assert "Error" not in err
+    assert err.count("Dry run") == 1
+    assert Path("shut/prompts").is_dir()
+
+
+@pytest.mark.long
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl")
+def test_processes_end_with_their_launcher_and_before_they_have_met(world) -> None:
+    command = ("train-prompts", "--data", world, *MODEL, *LONG, "--processes", "2", "--run")
+    process = start(*command, "orphans")
+    wait_for(lambda: len(steps_of(Path("orphans"))) >= 1, process)
+    ranks = ranks_of(process)
+    process.kill()
+    process.wait(HANG)
+    deadline = time.monotonic() + HANG
+    while any(Path(f"/proc/{number}").exists() for number in ranks.values()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert steps_of(Path("orphans"))
+    for delay in (0.0, 1.0, 3.0):
+        process = start(*command, "early", "--json")
+        wait_for(lambda process=process: len(ranks_of(process)) == 2, process)
+        time.sleep(delay)
+        os.kill(ranks_of(process)[0], signal.SIGTERM)
+        code, out, err = ended(process)
+        assert code in {2, 143}, err
+        assert out.count("\n") == 1
+        assert json.loads(out)["exit_code"] == code
 
 
 @pytest.mark.long

@@ -122,8 +122,8 @@ def best_scores(store: Store, queries: Vectors, own: IntArray, k: int) -> Vector
     for ids, vectors in _joined(store.blocks()):
         scores = queries @ vectors.T
         scores[ids == own[:, None]] = -np.inf
-        some = np.partition(scores, len(ids) - k, axis=1)[:, -k:] if k < len(ids) else scores
-        best = np.sort(np.concatenate([best, some], axis=1), axis=1)[:, best.shape[1] + some.shape[1] - k :]
+        some = np.partition(scores, len(ids) - k, axis=1)[:, len(ids) - k :] if 0 < k < len(ids) else scores
+        best = np.sort(np.concatenate([best, some], axis=1), axis=1)[:, some.shape[1] :]
     return best
 
 

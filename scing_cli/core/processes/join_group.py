@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def joined(device: str = "auto", *, quiet: bool = True, compress: bool = False) 
 
     Args:
         device: One of `devices.DEVICES`.
-        quiet: Whether processes other than the first one lose their output.
+        quiet: Whether processes other than the first one lose standard error too.
         compress: Whether gradients travel as bf16.
 
     Raises:
@@ -39,17 +40,21 @@ def joined(device: str = "auto", *, quiet: bool = True, compress: bool = False) 
         yield ALONE
         return
     folder, group = launch_folder(), None
+    heard: list[int] = []
     try:
         if folder is not None:
             write_ending(folder, None, start.rank)
         group = _join(start, device, compress=compress)
-        if quiet and start.rank:
-            _silence()
+        if start.rank:
+            _silence(errors=quiet)
+        if folder is not None:
+            _hear_signals(heard)
         yield group
-    except SystemExit:
-        raise
-    except BaseException as error:
-        if group is not None and not isinstance(error, PeerLostError):
+    except BaseException as raised:
+        error = raised
+        if heard and isinstance(raised, KeyboardInterrupt):
+            error = InterruptionError("Interrupted.", "", number=heard[-1])
+        if group is not None and not isinstance(error, PeerLostError | SystemExit):
             group.leave(error)
         if folder is None:
             raise
@@ -66,12 +71,14 @@ def _end(folder: Path, error: BaseException, start: Start, group: ProcessGroup |
         signal.signal(number, signal.SIG_IGN)
     write_ending(folder, Ending.of(start.rank, error), start.rank)
     if "--debug" in sys.argv:
-        raise error
+        traceback.print_exception(error)
     sys.exit(0 if group is not None and _is_told(error, group) else 1)
 
 
 def _is_told(error: BaseException, group: ProcessGroup) -> bool:
     """Return whether all processes will end by themselves: then none has to be ended, or started again."""
+    if isinstance(error, SystemExit):  # the output was closed, after all was done
+        return True
     if isinstance(error, PeerLostError) or not isinstance(error, ScingError | KeyboardInterrupt):
         return False
     if group.on_gpus:  # a process may wait for ever for what this one does not send
@@ -124,12 +131,25 @@ def _join(start: Start, device: str, *, compress: bool) -> ProcessGroup:
         )
 
 
-def _silence() -> None:
-    """Send all that this process prints to nowhere."""
+def _hear_signals(heard: list[int]) -> None:
+    """Make SIGINT and SIGTERM raise KeyboardInterrupt, as in a command of one process, and add their numbers to a list."""
+
+    def stop(number: int, frame: object) -> None:
+        del frame
+        heard.append(number)
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
+
+
+def _silence(*, errors: bool) -> None:
+    """Send what this process prints to nowhere; with `errors`, also what goes to standard error."""
     null = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    for number in (1, 2):
+    for number in (1, 2) if errors else (1,):
         os.dup2(null, number)
     os.close(null)
 

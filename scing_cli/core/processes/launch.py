@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from scing_cli.core.errors import InterruptionError, ScingError, SettingError, counted
-from scing_cli.core.processes.launched_record import FOLDER, Ending, all_done, read_endings
+from scing_cli.core.processes.launched_record import Ending, all_done, read_endings
 from scing_cli.core.processes.peer_errors import AGAIN
+from scing_cli.environment import LAUNCHED
 
 TIME_TO_SAVE = 120  # seconds after a signal, where torch lets a launcher say so; else, and for a lost process, 30
 DEFAULT_PORT = 29_400
@@ -57,6 +58,18 @@ class Launch:
             )
         return host, int(port)
 
+    def check_host(self) -> None:
+        """Check that the meeting point has an address.
+
+        Raises:
+            SettingError: If its name is not known.
+        """
+        host, port = self.meeting_point()
+        try:
+            socket.getaddrinfo(host, port)
+        except OSError as error:
+            raise SettingError(f"--rendezvous {self.rendezvous!r}: {host!r} has no address here.") from error
+
 
 def launch(how: Launch, arguments: Sequence[str]) -> None:
     """Run `scing` with these arguments in several processes, and wait for them.
@@ -72,6 +85,7 @@ def launch(how: Launch, arguments: Sequence[str]) -> None:
         InterruptionError: After Ctrl-C or SIGTERM.
         RuntimeError: The internal error of a process.
     """
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # torch reads it once, and warns at each attempt
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import elastic_launch
@@ -84,6 +98,9 @@ def launch(how: Launch, arguments: Sequence[str]) -> None:
     handlers = {number: signal.getsignal(number) for number in HANDLED}
     try:
         with _environment(how, folder):
+            for number in HANDLED:  # until torch hears them: it waits for other machines where Python does not
+                if handlers[number] is not signal.SIG_IGN:
+                    signal.signal(number, signal.SIG_DFL)
             try:
                 elastic_launch(_config(how, folder), sys.executable)(*safe, "-m", "scing_cli", *arguments)
             except SignalException as stop:
@@ -93,7 +110,8 @@ def launch(how: Launch, arguments: Sequence[str]) -> None:
             except (RuntimeError, OSError) as error:
                 raise ScingError(
                     f"The processes could not be started: {str(error).splitlines()[0]}",
-                    "Is the address of --rendezvous that of machine 0, is its port free and open?",
+                    "Is the address of --rendezvous that of machine 0, is its port free and open, and has each machine "
+                    "a --node-rank of its own?",
                 ) from error
         if not (stopped and all_done(folder, how.processes)):  # a signal after the end changes nothing
             _raise_ending(read_endings(folder), stopped, failed, how)
@@ -176,7 +194,7 @@ def _environment(how: Launch, folder: Path) -> Any:
     """Set what the processes read, and the launcher itself; restore it afterwards."""
     from scing_cli.core.threads import default_threads
 
-    wanted = {FOLDER: str(folder), "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(TIME_TO_SAVE)}
+    wanted = {LAUNCHED: str(folder), "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(TIME_TO_SAVE)}
     if "OMP_NUM_THREADS" not in os.environ:
         wanted["OMP_NUM_THREADS"] = str(max(1, default_threads() // how.processes))
     if how.nodes == 1 and sys.platform == "linux":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from scing_cli.core.devices import gpu_count
 from scing_cli.core.errors import SettingError
@@ -35,12 +35,13 @@ class LaunchChoice:
     max_restarts: int | None = None
     compress: bool | None = None
 
-    def run(self, arguments: Sequence[str], device: str = AUTO) -> bool:
+    def run(self, arguments: Sequence[str], device: str = AUTO, say: Callable[[str], object] = str) -> bool:
         """Start the processes and wait for them, if several are wanted and this is none of them.
 
         Args:
             arguments: Of the command line, which all processes get.
             device: One of `devices.DEVICES`.
+            say: Shows what several machines wait for.
 
         Returns:
             Whether it was so; if not, this process does the work.
@@ -67,6 +68,12 @@ class LaunchChoice:
             raise SettingError(
                 f"--processes {how.processes}: each process needs a GPU of its own, and torch finds {gpus:,} here.",
                 "Use --processes auto, or --device cpu.",
+            )
+        if how.nodes > 1:
+            how.check_host()
+            told = "" if how.node_rank == 0 else " Machine 0 tells how the training goes."
+            say(
+                f"Machine {how.node_rank} of {how.nodes} waits for the others at {how.rendezvous}, up to 15 minutes.{told}"
             )
         launch(how, arguments)
         return True

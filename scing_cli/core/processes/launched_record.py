@@ -11,9 +11,9 @@ from pathlib import Path
 from scing_cli.core import errors
 from scing_cli.core.errors import InterruptionError, ScingError
 from scing_cli.core.processes.peer_errors import PeerLostError
+from scing_cli.environment import LAUNCHED
 
 RUN = "run"
-FOLDER = "SCING_LAUNCH"  # in the environment: the folder of these files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Ending:
         kind: Name of the error's class.
         what: As `ScingError.what`.
         remedy: As `ScingError.remedy`.
-        number: Of the signal, for an interruption.
+        number: Of the signal, for an interruption; the code of an exit without a message.
         again: As `InterruptionError.again`.
     """
 
@@ -40,6 +40,8 @@ class Ending:
     def of(cls, rank: int, error: BaseException) -> Ending:
         """Describe an error."""
         kind = type(error).__name__.lstrip("_")
+        if isinstance(error, SystemExit):
+            return cls(rank, SystemExit.__name__, "", number=error.code if isinstance(error.code, int) else 1)
         if isinstance(error, InterruptionError):
             return cls(rank, InterruptionError.__name__, error.what, error.remedy, error.number, error.again)
         if isinstance(error, KeyboardInterrupt):
@@ -53,8 +55,10 @@ class Ending:
         """True if the process ended because another one had left."""
         return self.kind == PeerLostError.__name__
 
-    def error(self) -> Exception:
+    def error(self) -> BaseException:
         """Return the error for the launcher to raise."""
+        if self.kind == SystemExit.__name__:
+            return SystemExit(self.number)
         if self.kind == InterruptionError.__name__:
             return InterruptionError(self.what, self.remedy, number=self.number, again=self.again)
         if not self.kind:
@@ -67,8 +71,8 @@ class Ending:
 
 def launch_folder() -> Path | None:
     """Return the folder of the records; None if this process was not started by `launch`."""
-    folder = os.environ.get(FOLDER)
-    return Path(folder) if folder else None
+    folder = os.environ.get(LAUNCHED)
+    return Path(folder) if folder and Path(folder).is_dir() else None
 
 
 def write_ending(folder: Path, ending: Ending | None, rank: int) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from scing_cli.core.errors import SettingError
 
 LOWEST_PORT, PORTS = 20_000, 20_000  # of Slurm jobs, by their number
+HIGHEST_PORT = 65_535
 STEP = 97  # ports between two steps of a job
 
 
@@ -64,6 +65,7 @@ def _from_torchrun(environment: Mapping[str, str]) -> Start | None:
                 f"WORLD_SIZE is {size}, and {name} is not set: where should the processes meet?",
                 "Start them with --processes or torchrun, or unset WORLD_SIZE and RANK.",
             )
+    _number(environment, "MASTER_PORT", least=1, most=HIGHEST_PORT)
     restarts = _number(environment, "TORCHELASTIC_RESTART_COUNT", otherwise=0)
     return Start(rank, size, local_rank, local_size, "torchrun", restarts)
 
@@ -78,7 +80,9 @@ def _from_srun(environment: Mapping[str, str]) -> Start | None:
     local_size = tasks_of_node(tasks, _number(environment, "SLURM_NODEID", otherwise=0), at_least=local_rank + 1)
     job, step = (_number(environment, name, otherwise=0) for name in ("SLURM_JOB_ID", "SLURM_STEP_ID"))
     address = environment.get("MASTER_ADDR") or first_host(environment.get("SLURM_STEP_NODELIST", ""))
-    port = _number(environment, "MASTER_PORT", least=1, otherwise=LOWEST_PORT + (job + step * STEP) % PORTS)
+    port = _number(
+        environment, "MASTER_PORT", least=1, most=HIGHEST_PORT, otherwise=LOWEST_PORT + (job + step * STEP) % PORTS
+    )
     return Start(rank, size, local_rank, local_size, "srun", 0, f"{job}.{step}", (address, port))
 
 

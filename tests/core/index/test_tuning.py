@@ -66,8 +66,8 @@ def test_rows_as_queries_alone_would_promise_too_much():
     store.set_effort(2)
     rows = index.table.ids()[::20].tolist()
     assert counted_recall(index, index.vectors(rows), rows) > 0.9
-    assert counted_recall(index, drawn(300, 3)) < 0.5
-    assert tuning.Trial(store).run().recall < 0.5
+    assert counted_recall(index, drawn(300, 3)) < 0.6
+    assert tuning.Trial(store).run().recall < 0.6
 
 
 @pytest.mark.parametrize("effort", [1, 4, 16])

@@ -175,7 +175,8 @@ class TrainingSession:
         return InterruptionError(f"Interrupted; {self._saved_steps()}.", remedy, number=number)
 
     def _resume_command(self) -> str:
-        return f"scing {self._command} --resume --run {shlex.quote(str(self.training.folder))}"
+        several = f" --processes {self.group.local_size}" if self.group.size > 1 else ""
+        return f"scing {self._command} --resume --run {shlex.quote(str(self.training.folder))}{several}"
 
     def _saved_steps(self) -> str:
         progress = self.checkpoints.saved
