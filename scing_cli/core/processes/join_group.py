@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from scing_cli.core.errors import InterruptionError, ScingError
@@ -51,9 +51,7 @@ def joined(device: str = "auto", *, quiet: bool = True, compress: bool = False) 
             _hear_signals(heard)
         yield group
     except BaseException as raised:
-        error = raised
-        if heard and isinstance(raised, KeyboardInterrupt):
-            error = InterruptionError("Interrupted.", "", number=heard[-1])
+        error = _numbered(raised, heard)
         if group is not None and not isinstance(error, PeerLostError | SystemExit):
             group.leave(error)
         if folder is None:
@@ -63,6 +61,13 @@ def joined(device: str = "auto", *, quiet: bool = True, compress: bool = False) 
         if folder is not None:
             write_done(folder, start.rank)
         group.leave()
+
+
+def _numbered(error: BaseException, heard: Sequence[int]) -> BaseException:
+    """Return the error; for the interruption by a signal, one that has its number."""
+    if not heard or not isinstance(error, KeyboardInterrupt):
+        return error
+    return InterruptionError("Interrupted.", "", number=heard[-1])
 
 
 def _end(folder: Path, error: BaseException, start: Start, group: ProcessGroup | None) -> None:
@@ -132,7 +137,7 @@ def _join(start: Start, device: str, *, compress: bool) -> ProcessGroup:
 
 
 def _hear_signals(heard: list[int]) -> None:
-    """Make SIGINT and SIGTERM raise KeyboardInterrupt, as in a command of one process, and add their numbers to a list."""
+    """Make SIGINT and SIGTERM raise KeyboardInterrupt, as in one process alone, and add their numbers to a list."""
 
     def stop(number: int, frame: object) -> None:
         del frame

@@ -72,9 +72,8 @@ class LaunchChoice:
         if how.nodes > 1:
             how.check_host()
             told = "" if how.node_rank == 0 else " Machine 0 tells how the training goes."
-            say(
-                f"Machine {how.node_rank} of {how.nodes} waits for the others at {how.rendezvous}, up to 15 minutes.{told}"
-            )
+            waits = f"Machine {how.node_rank} of {how.nodes} waits for the others at {how.rendezvous}"
+            say(f"{waits}, up to 15 minutes.{told}")
         launch(how, arguments)
         return True
 
