@@ -23,6 +23,7 @@ from scing_cli.core.encoders.export_facts import export_facts
 from scing_cli.core.runtime import Silent
 from scing_cli.core.settings import PromptSettings
 from scing_cli.core.training import Trainer
+from scing_cli.core.workflows.embed import merge_shards as merging
 from scing_cli.core.workflows.embed.embed_gallery import GalleryChoice
 from scing_cli.core.workflows.embed.embed_shards import embed_shards
 from scing_cli.core.workflows.shared.model import ModelChoice
@@ -106,6 +107,15 @@ def contents(finished, both_towers, unfinished, world, tmp_path_factory) -> dict
     embed_shards(ModelChoice(run=finished), crops, shards=2, output=output, reporter=Silent())
     for name, kind in (("plan", "shard plan"), ("0000", "shard mark")):
         found[kind] = json.loads((place / "g.shards" / f"{name}.json").read_text())
+
+    def stop(*_: Any, **__: Any) -> None:  # amid the merge, whose mark is there then
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(merging, "join", stop)
+        with pytest.raises(KeyboardInterrupt):
+            merging.merge_shards(output, reporter=Silent())
+    found["merge mark"] = json.loads((place / "g.shards" / "merging.json").read_text())
     return found | {"index stamp": index_stamp(finished.parent / "gallery.faiss")[1]}
 
 

@@ -34,7 +34,7 @@ VISUAL = {
     "own images": ("encoder", {}),
     "both towers": ("pairs", {"instances": None, "batch_size": 8}),
 }
-USUAL = {2: ("scing", "pairs", "heads", "centroids"), 3: ("few rows",)}
+USUAL = {2: ("scing", "heads"), 3: ("few rows",)}
 EVERY = dict.fromkeys((2, 3), (*PROMPTS, *VISUAL))  # the long tier
 AGAIN = ("scing", "heads")  # trained twice by two processes
 LOSS = 1e-6  # relative

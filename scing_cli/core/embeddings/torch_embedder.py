@@ -76,7 +76,11 @@ class TorchEmbedder(Embedder):
                     towers.append((copy.deepcopy(self.encoder).to(device).eval(), device))
             tower, device = towers[number % len(towers)]
             cameras = None if camera is None else to_device(camera, device)
-            vectors = self._vectors(tower, device, torch.from_numpy(pixels), cameras, missing, unit=unit)
+            values = torch.from_numpy(pixels)
+            if tower is self.encoder:
+                vectors = self.tensors(values, cameras=cameras, missing=missing, unit=unit)
+            else:
+                vectors = self._vectors(tower, device, values, cameras, missing, unit=unit)
             waiting.append((rows, coming_back(vectors)))
             if len(waiting) > (0 if self.device.type == "cpu" else AHEAD * len(towers)):
                 yield _finished(*waiting.popleft())

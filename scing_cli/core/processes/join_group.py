@@ -77,7 +77,11 @@ def _end(folder: Path, error: BaseException, start: Start, group: ProcessGroup |
     write_ending(folder, Ending.of(start.rank, error), start.rank)
     if "--debug" in sys.argv:
         traceback.print_exception(error)
-    sys.exit(0 if group is not None and _is_told(error, group) else 1)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    # not sys.exit: threads of a group that was left in disorder may abort the interpreter's own end
+    os._exit(0 if group is not None and _is_told(error, group) else 1)
 
 
 def _is_told(error: BaseException, group: ProcessGroup) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import pickle
+import json
 
+from scing_cli.core import errors
 from scing_cli.core.errors import InterruptionError, ScingError
 
 AGAIN = (
@@ -20,59 +21,51 @@ class PeerLostError(ScingError):
 
 @dataclasses.dataclass(frozen=True)
 class SentError:
-    """An error as it travels: exceptions themselves lose their cause, and some cannot be read again.
+    """An error as it travels: texts, from which the receiver makes it anew.
 
     Args:
-        error: The error; of a kind that is no `ScingError`, its text.
-        cause: What caused it.
+        kind: Name of the error's class; empty for one that is no `ScingError`.
+        what: As `ScingError.what`.
+        remedy: As `ScingError.remedy`.
+        number: Of the signal, for an interruption.
         host: Where it was raised.
         rank: Of the process.
     """
 
-    error: Exception
-    cause: BaseException | None
+    kind: str
+    what: str
+    remedy: str
+    number: int
     host: str
     rank: int
 
     @classmethod
     def of(cls, error: BaseException, *, host: str, rank: int) -> SentError:
-        """Pack an error."""
+        """Describe an error."""
         if isinstance(error, KeyboardInterrupt):
             error = InterruptionError("Interrupted.", "", number=2)
-        cause = error.__cause__ if _travels(error.__cause__) else None
-        if not isinstance(error, Exception) or not _travels(error):
-            error = _plain(error)
-        return cls(error, cause, host, rank)
+        if isinstance(error, ScingError):
+            return cls(type(error).__name__, error.what, error.remedy, getattr(error, "number", 0), host, rank)
+        return cls("", f"{type(error).__name__}: {error}", "", 0, host, rank)
+
+    @classmethod
+    def read(cls, text: bytes) -> SentError:
+        """Read what `text` has written."""
+        return cls(**json.loads(text))
+
+    def text(self) -> str:
+        """Return it as JSON."""
+        return json.dumps(dataclasses.asdict(self))
 
     def raised(self, host: str) -> Exception:
         """Return the error to raise on a host; one of another host names that."""
-        error = self.error
-        if isinstance(error, ScingError) and host != self.host and not isinstance(error, InterruptionError):
-            error.what = f"On {self.host}: {error.what}"
-            error.args = (error.what, error.remedy)
-        error.__cause__ = self.cause
-        return error
-
-
-def _plain(error: BaseException) -> Exception:
-    if isinstance(error, InterruptionError):
-        return _StoppedError(error.what, error.remedy, error.number)
-    if isinstance(error, ScingError):
-        return ScingError(error.what, error.remedy)
-    return RuntimeError(f"{type(error).__name__}: {error}")
-
-
-class _StoppedError(InterruptionError):
-    """An interruption whose arguments have a place, as pickle needs."""
-
-    def __init__(self, what: str, remedy: str, number: int = 2) -> None:
-        super().__init__(what, remedy, number=number)
-        self.args = (what, remedy, number)
-
-
-def _travels(error: object) -> bool:
-    try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
-    except Exception:  # noqa: BLE001 - whatever an exception's own code raises
-        return False
-    return True
+        if self.kind == InterruptionError.__name__:
+            return InterruptionError(self.what, self.remedy, number=self.number)
+        where = f"On {self.host}: " if host != self.host else ""
+        if not self.kind:
+            return RuntimeError(f"{where}{self.what}")
+        known = getattr(errors, self.kind, ScingError)
+        if not (isinstance(known, type) and issubclass(known, ScingError)):
+            known = ScingError
+        made: Exception = known(f"{where}{self.what}", self.remedy)
+        return made

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import math
-import pickle
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -192,10 +191,12 @@ class SeveralProcesses(ProcessGroup):
         if error is not None:
             with contextlib.suppress(Exception):
                 sent = SentError.of(error, host=self.host, rank=self.rank)
-                self._store.set(_place(self.rank), pickle.dumps(sent))
+                self._store.set(_place(self.rank), sent.text())
             return  # the sockets close with the process; to close them in order needs the others
+        self._talk = None  # what is left at the interpreter's end would be torn down in any order, and may abort
         with contextlib.suppress(Exception):
             dist.destroy_process_group()
+        self._store = None
 
     @contextlib.contextmanager
     def _meeting(self) -> Iterator[None]:
@@ -215,8 +216,7 @@ class SeveralProcesses(ProcessGroup):
             while silent and time.monotonic() < deadline:
                 for rank in sorted(silent):
                     if self._store.check([_place(rank)]):
-                        sent: SentError = pickle.loads(self._store.get(_place(rank)))  # noqa: S301 - of our own group
-                        return sent.raised(self.host)
+                        return SentError.read(self._store.get(_place(rank))).raised(self.host)
                     if self._store.check([f"scing/alive/{rank}"]):
                         silent.discard(rank)
                 time.sleep(0.05)

@@ -104,7 +104,7 @@ def test_where_there_may_be_a_gpu_the_copy_serves_few_photos(monkeypatch: pytest
     monkeypatch.setattr(embedder_choice, "may_have_gpu", lambda: True)
     asked, found = [], "cuda"
 
-    def choose(name: str) -> torch.device:
+    def choose(name: str, number: int | None = None) -> torch.device:
         asked.append(name)
         return torch.device(found)
 
