@@ -19,9 +19,8 @@ import torch
 
 from scing_cli.commands.console import Terminal
 from scing_cli.core.artifacts import write_json
-from scing_cli.core.devices import DEVICES
+from scing_cli.core.devices import DEVICES, PRECISIONS
 from scing_cli.core.errors import ScingError
-from scing_cli.core.runtime import PRECISIONS
 from scing_cli.core.workflows.paper.efficiency import Efficiency, MethodCost, Setting, count_costs, table_2_mean
 from scing_cli.core.workflows.paper.throughput import Rate, measure_rate
 from scing_cli.core.workflows.shared.machine import Machine

@@ -42,11 +42,11 @@ from torch.nn import functional
 from scing_cli.core.artifacts import file_digest, replacing, write_json
 from scing_cli.core.batches.augment import Augmentation
 from scing_cli.core.batches.pixels import normalise
-from scing_cli.core.devices import choose_device
+from scing_cli.core.devices import choose_device, choose_precision
 from scing_cli.core.encoders.clip import ClipModel, load_clip, tokenize
 from scing_cli.core.encoders.compact_words import ROWS, without_untrained_words
 from scing_cli.core.encoders.initial import word_vectors
-from scing_cli.core.runtime import autocast, choose_precision, draw_seed, generator
+from scing_cli.core.runtime import autocast, draw_seed, generator
 from scing_cli.core.synthetic import (
     LifelikeCamera,
     Rendering,

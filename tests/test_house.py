@@ -1,4 +1,4 @@
-"""Rules of the code base: order of imports, short files, two modules that name the device, a fast start."""
+"""Rules of the code base: order of imports, short files, one module that names the device, a fast start."""
 
 from __future__ import annotations
 
@@ -128,8 +128,8 @@ def test_no_assert_guards_the_package() -> None:
     assert not found, listed("bad input needs an error that says what to do", found)
 
 
-def test_two_places_know_the_device() -> None:
-    knowing = {"scing_cli/core/devices.py", "scing_cli/core/runtime.py"}
+def test_one_place_knows_the_device() -> None:
+    knowing = {"scing_cli/core/devices.py"}
     found = [
         f"{name(path)}:{number}"
         for path in SOURCES

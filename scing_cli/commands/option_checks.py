@@ -11,9 +11,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from scing_cli.core.devices import DEVICES
+from scing_cli.core.devices import DEVICES, PRECISIONS
 from scing_cli.core.errors import SettingError
-from scing_cli.core.runtime import PRECISIONS
 
 
 def only_with(option: str, *, wanted: bool, given: Mapping[str, Any]) -> dict[str, Any]:

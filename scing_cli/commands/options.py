@@ -10,10 +10,9 @@ import typer
 
 from scing_cli.commands.console import set_debug
 from scing_cli.commands.model_options import MODEL
-from scing_cli.core.devices import DEVICES
+from scing_cli.core.devices import DEVICES, PRECISIONS
 from scing_cli.core.layouts import LAYOUTS
 from scing_cli.core.paths import named_location
-from scing_cli.core.runtime import PRECISIONS
 
 MACHINE = "Machine"
 RERANKING = "Re-ranking"

@@ -21,12 +21,11 @@ from measuring import in_turns, line, options, seconds, settle
 from stage2 import IDENTITIES, INSTANCES, TINY, inputs_of, trainer_of
 from torch.nn import functional
 
-from scing_cli.core.devices import DEVICES, choose_device, device_name
+from scing_cli.core.devices import DEVICES, choose_device, choose_precision, device_name
 from scing_cli.core.encoders import compiled
 from scing_cli.core.encoders.clip import ClipModel, load_clip
 from scing_cli.core.methods import Batch, StageInputs, Task, load_method
 from scing_cli.core.methods.stage2 import tune_visual
-from scing_cli.core.runtime import choose_precision
 from scing_cli.core.settings import PromptSettings, VisualSettings
 
 BANK = 8

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from scing_cli.core.devices import DEVICES, choose_device, device_name
+from scing_cli.core.devices import DEVICES, choose_device, choose_precision, device_name
 from scing_cli.core.encoders.clip import ClipModel, load_clip
 from scing_cli.core.encoders.image import ImageFeatures
 from scing_cli.core.methods import StageInputs, load_method
@@ -34,7 +34,6 @@ from scing_cli.core.methods.perturbed_views import FreshViews
 from scing_cli.core.methods.prompts import BEFORE
 from scing_cli.core.methods.stage1 import PromptTuning
 from scing_cli.core.methods.task import Batch
-from scing_cli.core.runtime import choose_precision
 from scing_cli.core.settings import PromptSettings
 
 TESTS = Path(__file__).parents[1]

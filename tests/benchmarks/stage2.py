@@ -26,13 +26,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from scing_cli.core.batches.augment import Augmentation
+from scing_cli.core.devices import choose_precision
 from scing_cli.core.encoders.clip import ClipModel, load_clip
 from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.methods import Batch, Batches, StageInputs, Task
 from scing_cli.core.methods.prompt_decoupling.pair_tuning import PairEncoder, PairTuning
 from scing_cli.core.methods.prompts_file import IdentityTexts
 from scing_cli.core.methods.stage2 import VisualTuning, tune_visual
-from scing_cli.core.runtime import Silent, choose_precision
+from scing_cli.core.runtime import Silent
 from scing_cli.core.settings import Schedule, VisualSettings
 from scing_cli.core.training import MetricsLog
 from scing_cli.core.training.loop import Trainer

@@ -43,32 +43,32 @@ def test_cuda_that_is_missing_is_refused() -> None:
 
 def test_precision_is_bf16_only_where_the_caller_wants_it_and_the_machine_has_it(monkeypatch) -> None:
     for has, auto, chosen in [(True, "bf16", "bf16"), (False, "bf16", "fp32"), (True, "fp32", "fp32")]:
-        monkeypatch.setattr(runtime, "has_bf16", lambda _device, has=has: has)
-        assert runtime.choose_precision("auto", CPU, auto=auto) == chosen
-        assert runtime.choose_precision("bf16", CPU, auto=auto) == "bf16"
-        assert runtime.choose_precision("fp32", CPU, auto=auto) == "fp32"
+        monkeypatch.setattr(devices, "has_bf16", lambda _device, has=has: has)
+        assert devices.choose_precision("auto", CPU, auto=auto) == chosen
+        assert devices.choose_precision("bf16", CPU, auto=auto) == "bf16"
+        assert devices.choose_precision("fp32", CPU, auto=auto) == "fp32"
     with pytest.raises(SettingError, match=r"(?s)--precision 'fp16' is unknown\..*auto, fp32, bf16"):
-        runtime.choose_precision("fp16", CPU, auto="bf16")
+        devices.choose_precision("fp16", CPU, auto="bf16")
 
 
 def test_a_cpu_is_named_with_its_cores(monkeypatch) -> None:
     for cores, end in ((3, "3 cores"), (1, "1 core")):
-        monkeypatch.setattr(runtime.os, "cpu_count", lambda cores=cores: cores)
+        monkeypatch.setattr(devices.os, "cpu_count", lambda cores=cores: cores)
         assert re.fullmatch(rf"\S.*, {end}", devices.device_name(CPU))
 
 
 def test_bf16_of_this_cpu_is_a_plain_answer() -> None:
-    assert isinstance(runtime.has_bf16(CPU), bool)
+    assert isinstance(devices.has_bf16(CPU), bool)
 
 
 def test_a_limit_of_onednn_takes_bf16_away(monkeypatch) -> None:
     """oneDNN computes torch's products: what it may not use, the processor has not for us."""
-    monkeypatch.setattr(runtime.Path, "read_text", lambda *_, **__: "flags : avx512f avx512_bf16 amx_bf16")
+    monkeypatch.setattr(devices.Path, "read_text", lambda *_, **__: "flags : avx512f avx512_bf16 amx_bf16")
     for limit, has in [("ALL", True), ("AVX512_CORE_BF16", True), ("AVX512_CORE_VNNI", False), ("avx2", False)]:
         monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
-        assert runtime.cpu_has_bf16() is has, limit
+        assert devices.cpu_has_bf16() is has, limit
     monkeypatch.delenv("ONEDNN_MAX_CPU_ISA")
-    assert runtime.cpu_has_bf16()
+    assert devices.cpu_has_bf16()
 
 
 def test_autocast_covers_its_block_only() -> None:
@@ -82,10 +82,10 @@ def test_autocast_covers_its_block_only() -> None:
 
 def test_free_memory_of_a_cpu_is_some_of_all_there_is() -> None:
     if not Path("/proc/meminfo").exists():
-        assert runtime.free_memory(CPU) == 0
+        assert devices.free_memory(CPU) == 0
         return
     everything = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    assert 0 < runtime.free_memory(CPU) <= everything
+    assert 0 < devices.free_memory(CPU) <= everything
 
 
 @needs_gpu
@@ -96,7 +96,7 @@ def test_numbers_reach_a_gpu_whole_whatever_it_is_busy_with(size: int) -> None:
     for number in range(20):
         values = np.arange(number, number + size, dtype=np.float32)
         busy = busy @ busy / 2_000
-        brought = runtime.to_device(values, device)
+        brought = devices.to_device(values, device)
         values.fill(-1)  # it was taken, or waited for
         doubled = 2 * brought
         del brought
@@ -106,11 +106,11 @@ def test_numbers_reach_a_gpu_whole_whatever_it_is_busy_with(size: int) -> None:
 @needs_gpu
 def test_what_torch_keeps_on_a_gpu_for_later_counts_as_free() -> None:
     device = devices.choose_device("cuda")
-    before = runtime.free_memory(device)
+    before = devices.free_memory(device)
     held = torch.empty(2**30, dtype=torch.uint8, device=device)
-    assert before - runtime.free_memory(device) >= 2**30
+    assert before - devices.free_memory(device) >= 2**30
     del held
-    assert abs(runtime.free_memory(device) - before) < 2**28
+    assert abs(devices.free_memory(device) - before) < 2**28
 
 
 @pytest.mark.parametrize(("cores", "workers"), [(1, 1), (2, 2), (16, 16), (128, 16)])
@@ -164,18 +164,18 @@ def test_a_seeded_block_leaves_the_global_state_alone() -> None:
 def test_memory_that_ran_out_names_the_options_that_help(failure: BaseException) -> None:
     with (
         pytest.raises(ScingError, match=r"(?s)ran out of memory\..*Options that help: --batch-size"),
-        runtime.memory_advice("--batch-size"),
+        devices.memory_advice("--batch-size"),
     ):
         raise failure
 
 
 def test_a_real_allocation_that_fails_is_recognised() -> None:
-    with pytest.raises(ScingError, match="This machine ran out of memory"), runtime.memory_advice("--batch-size"):
+    with pytest.raises(ScingError, match="This machine ran out of memory"), devices.memory_advice("--batch-size"):
         torch.empty(2**59, dtype=torch.uint8)
 
 
 def test_other_failures_pass_through() -> None:
-    with pytest.raises(RuntimeError, match="mat1 and mat2"), runtime.memory_advice("--batch-size"):
+    with pytest.raises(RuntimeError, match="mat1 and mat2"), devices.memory_advice("--batch-size"):
         torch.ones(2, 3) @ torch.ones(2, 3)
 
 
@@ -214,7 +214,7 @@ def test_memory_that_ran_out_is_told_without_torch() -> None:
     code = (
         "import sys\n"
         "from scing_cli.core.errors import ScingError\n"
-        "from scing_cli.core.runtime import memory_advice\n"
+        "from scing_cli.core.devices import memory_advice\n"
         "try:\n"
         "    with memory_advice('--few'):\n"
         "        raise MemoryError\n"

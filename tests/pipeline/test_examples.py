@@ -35,8 +35,8 @@ from tiny import TINY_MODEL
 
 from scing_cli import __version__
 from scing_cli.core.artifacts import Run
+from scing_cli.core.devices import memory_advice
 from scing_cli.core.errors import ScingError
-from scing_cli.core.runtime import memory_advice
 
 SMALL = {
     "train-prompts": (*MODEL, "--epochs", "1", "--batch-size", "16"),

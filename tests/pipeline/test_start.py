@@ -13,7 +13,8 @@ import pytest
 from patience import HANG
 
 from scing_cli.core.datasets import read_data
-from scing_cli.core.runtime import Silent, cpu_has_bf16
+from scing_cli.core.devices import cpu_has_bf16
+from scing_cli.core.runtime import Silent
 from scing_cli.core.synthetic import write_world
 from scing_cli.core.workflows.shared.embedder_choice import Crops, choose_embedder
 from scing_cli.core.workflows.shared.machine import Machine

@@ -20,7 +20,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from scing_cli.core.runtime import draw_seed, generator, to_device
+from scing_cli.core.devices import to_device
+from scing_cli.core.runtime import draw_seed, generator
 
 IntArray = npt.NDArray[np.int64]
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from scing_cli.core.batches.loader import ImageLoader, PixelBatch
-from scing_cli.core.runtime import free_memory, to_device
+from scing_cli.core.devices import free_memory, to_device
 
 SHARE = 4  # images are cached if they take at most 1 / SHARE of the free memory
 

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from scing_cli.core.devices import to_device
 from scing_cli.core.errors import DataError, SettingError
-from scing_cli.core.runtime import to_device
 
 if TYPE_CHECKING:
     import torch

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from scing_cli.core.batches import PixelBatch, normalise
+from scing_cli.core.devices import coming_back, to_device
 from scing_cli.core.embeddings import Embedder, Missing, Vectors
 from scing_cli.core.encoders.image import descriptor
 from scing_cli.core.encoders.spectral import AnyImageEncoder
-from scing_cli.core.runtime import autocast, coming_back, to_device
+from scing_cli.core.runtime import autocast
 
 AHEAD = 2  # batches queued on a device in addition to the one whose result is awaited
 

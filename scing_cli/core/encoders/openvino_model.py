@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from scing_cli.core.artifacts import FORMAT, STAMP, check_content, checked_once, file_digest, read_json, write_json
+from scing_cli.core.devices import cpu_has_bf16
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.errors import RunError, SettingError
-from scing_cli.core.runtime import cpu_has_bf16
 from scing_cli.core.threads import default_threads
 
 GRAPH, WEIGHTS = "encoder.xml", "encoder.bin"

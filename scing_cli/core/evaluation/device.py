@@ -16,9 +16,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from scing_cli.core.devices import to_device
 from scing_cli.core.evaluation.metrics import IntArray
 from scing_cli.core.evaluation.products import ArrayMet, Bounds, Scores
-from scing_cli.core.runtime import to_device
 
 MOST_LIMITS = 2**21  # of some queries, one query's as many as any's: 16 MB; where there are more, counting is the CPU's
 

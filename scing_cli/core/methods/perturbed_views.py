@@ -14,13 +14,14 @@ from torch import Tensor
 
 from scing_cli.core.batches import random_batches
 from scing_cli.core.batches.augment import Augmentation
+from scing_cli.core.devices import to_device
 from scing_cli.core.encoders.attention import RunBlock
 from scing_cli.core.encoders.image import ImageFeatures
 from scing_cli.core.encoders.spectral import AnyImageEncoder
 from scing_cli.core.methods.task import IMAGES, NOTHING, PIXELS, Batch, Batches, Cached, Key, not_cached
 from scing_cli.core.methods.visual_condition import Condition
 from scing_cli.core.processes import WHOLE, Share
-from scing_cli.core.runtime import Advance, Reporter, autocast, generator, to_device
+from scing_cli.core.runtime import Advance, Reporter, autocast, generator
 
 LARGE = 100e6  # bytes: the note names the memory of a bank from this size on
 

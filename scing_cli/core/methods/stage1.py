@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from scing_cli.core.devices import to_device
 from scing_cli.core.encoders.attention import RunBlock
 from scing_cli.core.encoders.clip import ClipModel
 from scing_cli.core.encoders.compiled import CompiledBlock
@@ -28,7 +29,7 @@ from scing_cli.core.methods.prompts_file import IdentityTexts, load_texts, save_
 from scing_cli.core.methods.stages import Origin, PromptStage, PromptTask, StageInputs
 from scing_cli.core.methods.task import IMAGES, NOTHING, Batch, Batches, Cached, Key, Losses, not_cached
 from scing_cli.core.methods.visual_condition import Condition, condition_of
-from scing_cli.core.runtime import Reporter, autocast, draw_seed, seeded, to_device
+from scing_cli.core.runtime import Reporter, autocast, draw_seed, seeded
 from scing_cli.core.settings import PromptSettings
 
 PROMPTS, ENCODER = "prompts", "encoder"  # the parts of what learns together (R22)

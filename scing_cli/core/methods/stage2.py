@@ -8,6 +8,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from scing_cli.core.batches.augment import Augmentation
+from scing_cli.core.devices import to_device
 from scing_cli.core.encoders.attention import RunBlock
 from scing_cli.core.encoders.compiled import CompiledBlock
 from scing_cli.core.encoders.image import ImageFeatures
@@ -21,7 +22,7 @@ from scing_cli.core.methods.stages import StageInputs, VisualStage
 from scing_cli.core.methods.task import IMAGES, Batch, Key, Losses
 from scing_cli.core.methods.visual_consistency import VisualConsistency
 from scing_cli.core.methods.weight_average import WeightAverage
-from scing_cli.core.runtime import autocast, to_device
+from scing_cli.core.runtime import autocast
 from scing_cli.core.settings import VisualSettings
 
 OCCLUSION = 0.5  # the least probability of an occlusion in a perturbed view (R14)

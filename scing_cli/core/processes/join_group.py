@@ -16,8 +16,6 @@ from scing_cli.core.processes.peer_errors import PeerLostError
 from scing_cli.core.processes.process_group import ALONE, ProcessGroup
 from scing_cli.core.processes.started import Start, start_of
 
-LOOPBACK = "127.0.0.1"
-
 
 @contextlib.contextmanager
 def joined(device: str = "auto", *, quiet: bool = True, compress: bool = False) -> Iterator[ProcessGroup]:

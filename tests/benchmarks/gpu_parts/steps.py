@@ -24,12 +24,12 @@ from gpu_parts import usual
 from gpu_parts.ground import Figure, Ground, text_operations
 from gpu_parts.limits import guarded
 from scing_cli.core.batches import identity_batches
+from scing_cli.core.devices import choose_precision
 from scing_cli.core.manifest import labels as classes_of
 from scing_cli.core.methods import Batch, Batches, StageInputs, Task, load_method
 from scing_cli.core.methods.stage1 import PromptTuning
 from scing_cli.core.methods.stage2 import tune_visual
 from scing_cli.core.methods.task import IMAGES
-from scing_cli.core.runtime import choose_precision
 from scing_cli.core.settings import PromptSettings, Schedule, VisualSettings
 from scing_cli.core.workflows.train.training_images import make_batches
 from scing_cli.core.workflows.train.training_rows import TrainingRows, training_rows

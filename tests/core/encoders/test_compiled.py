@@ -10,13 +10,14 @@ import torch
 from tiny import tiny_clip
 from torch._dynamo.testing import CompileCounterWithBackend
 
+from scing_cli.core.devices import memory_advice
 from scing_cli.core.encoders import compiled
 from scing_cli.core.encoders.attention import run_block
 from scing_cli.core.encoders.compiled import CompiledBlock, compile_advice, prepare_compiling
 from scing_cli.core.encoders.image import build_transformer
 from scing_cli.core.encoders.last_block import last_block, read_blocks
 from scing_cli.core.errors import DataError, ScingError, SettingError
-from scing_cli.core.runtime import Silent, autocast, memory_advice
+from scing_cli.core.runtime import Silent, autocast
 from scing_cli.core.training.gradients import gradient_norms
 
 CPU = torch.device("cpu")

@@ -11,9 +11,9 @@ from devices import needs_gpu
 from tiny import TINY_MODEL
 from torch.nn import functional as F
 
+from scing_cli.core.devices import choose_precision
 from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
 from scing_cli.core.encoders.clip import load_clip
-from scing_cli.core.runtime import choose_precision
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 MODELS = (TINY_MODEL, "ViT-B-16-quickgelu")

@@ -13,13 +13,13 @@ import torch
 from artifacts import edit_json
 from tiny import tiny_clip
 
+from scing_cli.core.devices import cpu_has_bf16
 from scing_cli.core.encoders import openvino_model
 from scing_cli.core.encoders.geometry import Geometry
 from scing_cli.core.encoders.image import ImageEncoder
 from scing_cli.core.encoders.initial import fill_image
 from scing_cli.core.encoders.openvino_model import GRAPH, WEIGHTS, load_openvino_model, write_openvino_model
 from scing_cli.core.errors import RunError
-from scing_cli.core.runtime import cpu_has_bf16
 
 pytest.importorskip("scing_cli.core.encoders.openvino_runtime", exc_type=ImportError)
 SIZES: dict[str, Any] = {"width": 32, "layers": 3, "heads": 4, "embed_dim": 24}

@@ -63,11 +63,11 @@ def test_rows_as_queries_alone_would_promise_too_much():
     """Near duplicates lie in one list each: few lists find those of a row, but not the nearest of anything new."""
     index = made("ivf", drawn(ROWS, 1, 0.05))
     store = index._parts.stores[0]
-    store.set_effort(2)
+    store.set_effort(1)
     rows = index.table.ids()[::20].tolist()
     assert counted_recall(index, index.vectors(rows), rows) > 0.9
-    assert counted_recall(index, drawn(300, 3)) < 0.6
-    assert tuning.Trial(store).run().recall < 0.6
+    assert counted_recall(index, drawn(300, 3)) < 0.5
+    assert tuning.Trial(store).run().recall < 0.5
 
 
 @pytest.mark.parametrize("effort", [1, 4, 16])

@@ -12,9 +12,10 @@ from tiny import tiny_clip
 from torch.nn import functional as F
 
 from scing_cli.core.batches import identity_batches
+from scing_cli.core.devices import choose_precision
 from scing_cli.core.manifest import Manifest, Sample
 from scing_cli.core.methods import Similarity
-from scing_cli.core.runtime import Silent, choose_precision
+from scing_cli.core.runtime import Silent
 from scing_cli.core.settings import PromptSettings, VisualSettings
 from scing_cli.core.training import LearningRate, MetricsLog, Trainer
 from scing_cli.core.workflows.train.training_images import make_batches

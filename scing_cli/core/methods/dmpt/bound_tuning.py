@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from scing_cli.core.batches.augment import Augmentation
+from scing_cli.core.devices import to_device
 from scing_cli.core.encoders.attention import RunBlock
 from scing_cli.core.encoders.bound_prompts import BoundPromptEncoder
 from scing_cli.core.encoders.clip import ClipModel
@@ -19,7 +20,7 @@ from scing_cli.core.encoders.tokenizer import tokens_of
 from scing_cli.core.methods.losses import soft_triplet
 from scing_cli.core.methods.objectives import IDENTITY_WEIGHT, neck_and_head
 from scing_cli.core.methods.task import IMAGES, Batch, Batches, Cached, Key, Losses, not_cached
-from scing_cli.core.runtime import Reporter, autocast, to_device
+from scing_cli.core.runtime import Reporter, autocast
 
 LABEL_SMOOTHING = 0.1
 PARTS = ("g", "s")  # of the descriptor

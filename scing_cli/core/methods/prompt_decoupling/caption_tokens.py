@@ -12,8 +12,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from scing_cli.core.devices import to_device
 from scing_cli.core.encoders.tokenizer import START, tokens_of
-from scing_cli.core.runtime import draw_seed, to_device
+from scing_cli.core.runtime import draw_seed
 
 # CLIP has no token for a masked word. IRRA uses the place of the vocabulary's rarest word, "jekyll".
 MASK = START - 1

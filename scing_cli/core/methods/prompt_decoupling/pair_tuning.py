@@ -15,13 +15,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from scing_cli.core.batches.augment import Augmentation
+from scing_cli.core.devices import to_device
 from scing_cli.core.encoders.attention import RunBlock
 from scing_cli.core.encoders.clip import ClipModel
 from scing_cli.core.errors import SettingError
 from scing_cli.core.methods.losses import PAIR_SCALE, itc, sdm, shared_identity
 from scing_cli.core.methods.prompt_decoupling.caption_tokens import CaptionTokens, mask_words
 from scing_cli.core.methods.task import IMAGES, Batch, Batches, Cached, Key, Losses, not_cached
-from scing_cli.core.runtime import Reporter, autocast, draw_seed, seeded, to_device
+from scing_cli.core.runtime import Reporter, autocast, draw_seed, seeded
 
 LOSSES = ("sdm", "sdm+id", "itc")  # of stage 2 (PD7)
 HEAD_DEVIATION = 0.001  # of the classifier's initial weights, as in IRRA

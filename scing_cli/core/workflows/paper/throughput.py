@@ -8,11 +8,11 @@ from time import perf_counter
 
 import torch
 
-from scing_cli.core.devices import device_name
+from scing_cli.core.devices import device_name, memory_advice
 from scing_cli.core.encoders.clip import load_clip
 from scing_cli.core.errors import SettingError
 from scing_cli.core.reporting import LIBRARY_REPORTER
-from scing_cli.core.runtime import Reporter, generator, memory_advice
+from scing_cli.core.runtime import Reporter, generator
 from scing_cli.core.workflows.shared.machine import Machine
 
 

@@ -14,13 +14,14 @@ from PIL import Image
 from torch import Tensor
 
 from scing_cli.core.batches import resize
+from scing_cli.core.devices import memory_advice
 from scing_cli.core.embeddings import Vectors
 from scing_cli.core.embeddings.saliency import saliency
 from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
 from scing_cli.core.errors import ImageError
 from scing_cli.core.figures import overlay, saliency_montage, together, write_picture
 from scing_cli.core.index import Row
-from scing_cli.core.runtime import Advance, Reporter, Silent, memory_advice
+from scing_cli.core.runtime import Advance, Reporter, Silent
 from scing_cli.core.spectra import VISIBLE, Observation, Source, View, views_of
 from scing_cli.core.workflows.search.montage_file import identity_of, layout_for, photo_of, query_cell, query_lines
 from scing_cli.core.workflows.search.queries import QueryHits

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from scing_cli.core.devices import may_have_gpu
+from scing_cli.core.devices import cpu_has_bf16, may_have_gpu
 from scing_cli.core.embeddings import Embedder
 from scing_cli.core.embeddings.openvino_embedder import (
     IN_FLIGHT,
@@ -19,7 +19,7 @@ from scing_cli.core.embeddings.openvino_embedder import (
 from scing_cli.core.encoders.geometry import check_descriptor
 from scing_cli.core.encoders.openvino_model import has_openvino_model, load_openvino_model, openvino_installed
 from scing_cli.core.errors import RunError
-from scing_cli.core.runtime import Reporter, cpu_has_bf16
+from scing_cli.core.runtime import Reporter
 from scing_cli.core.spectra import Source
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import OpenedModel

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scing_cli.core.devices import cpu_has_bf16
 from scing_cli.core.embeddings.graph_embedder import GraphEmbedder
 from scing_cli.core.encoders.graph_files.graph_encoder import GraphFile, load_graph_encoder, open_graph_file
 from scing_cli.core.errors import INDEX_AGAIN, IndexFileError, ScingError, SettingError, spelled
 from scing_cli.core.index import GalleryLocation
-from scing_cli.core.runtime import Reporter, cpu_has_bf16
+from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import RELATIVE_FILE, ModelChoice, OpenedModel
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from scing_cli.core.devices import choose_device, spare_devices
+from scing_cli.core.devices import PRECISIONS, choose_device, choose_precision, spare_devices
 from scing_cli.core.errors import SettingError
 from scing_cli.core.processes import ALONE, ProcessGroup
-from scing_cli.core.runtime import PRECISIONS, choose_precision
 from scing_cli.core.threads import default_workers
 
 if TYPE_CHECKING:

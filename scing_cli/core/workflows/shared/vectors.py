@@ -10,11 +10,12 @@ import numpy as np
 
 from scing_cli.core.batches import Pixels, missing_spectra, resize_views, sequential, shares
 from scing_cli.core.datasets.left_out import LeftOut
+from scing_cli.core.devices import memory_advice
 from scing_cli.core.embeddings import Embedder, Take, Vectors
 from scing_cli.core.errors import ImageError
 from scing_cli.core.imagefile import crop_box
 from scing_cli.core.observation_images import read_views
-from scing_cli.core.runtime import Reporter, memory_advice
+from scing_cli.core.runtime import Reporter
 from scing_cli.core.spectra import Source, file_of, views_of
 from scing_cli.core.threads import staying
 

@@ -12,11 +12,12 @@ from scing_cli.core.datasets import DataSet, check_training
 from scing_cli.core.datasets.dataset import Dropped
 from scing_cli.core.datasets.left_out import LeftOut, announce_left_out, report_left_out
 from scing_cli.core.datasets.passed_over import PassedOver
+from scing_cli.core.devices import memory_advice
 from scing_cli.core.layouts import LAYOUTS
 from scing_cli.core.manifest import Manifest, with_own_paths, write_manifest
 from scing_cli.core.paths import StrPath, as_path, as_paths
 from scing_cli.core.reporting import LIBRARY_REPORTER
-from scing_cli.core.runtime import Reporter, memory_advice
+from scing_cli.core.runtime import Reporter
 from scing_cli.core.settings import PromptSettings, check_method, check_used, given_settings, saved_settings
 from scing_cli.core.settings.schedule_settings import MINUTES
 from scing_cli.core.workflows.shared.machine import Machine

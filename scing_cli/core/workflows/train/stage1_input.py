@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from scing_cli.core.datasets.left_out import LeftOut
+from scing_cli.core.devices import choose_precision
 from scing_cli.core.embeddings.torch_embedder import TorchEmbedder
 from scing_cli.core.encoders.clip import ClipModel, load_clip
 from scing_cli.core.encoders.encoder_file import encoder_digest, save_encoders, tensors_digest
@@ -19,7 +20,7 @@ from scing_cli.core.errors import duration
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.methods import Batches, Origin, PromptStage, Task, load_method
 from scing_cli.core.processes import ALONE, ProcessGroup
-from scing_cli.core.runtime import Reporter, choose_precision
+from scing_cli.core.runtime import Reporter
 from scing_cli.core.settings import PromptSettings, saved_settings
 from scing_cli.core.training import AdamGroups
 from scing_cli.core.training.gradients import trainable_by_name

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from scing_cli.core.artifacts import Run
 from scing_cli.core.datasets.left_out import LeftOut
+from scing_cli.core.devices import choose_precision
 from scing_cli.core.embeddings.openvino_embedder import CROPS, make_openvino_model
 from scing_cli.core.embeddings.openvino_text import make_openvino_text
 from scing_cli.core.embeddings.text_embedder import TorchTextEmbedder
@@ -23,7 +24,7 @@ from scing_cli.core.manifest import Manifest
 from scing_cli.core.methods import Batches, Stage1Result, StageInputs, Task, VisualStage, load_method
 from scing_cli.core.methods.prompts_file import IdentityTexts, check_identities
 from scing_cli.core.methods.task import Cached, not_cached
-from scing_cli.core.runtime import Reporter, choose_precision
+from scing_cli.core.runtime import Reporter
 from scing_cli.core.settings import VisualSettings, given_settings, saved_settings
 from scing_cli.core.training import AdamGroups
 from scing_cli.core.workflows.shared.caption_side import captions_of, images_of_test

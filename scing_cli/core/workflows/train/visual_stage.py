@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 from scing_cli.core.artifacts import Run, update_run
 from scing_cli.core.datasets.dataset import Dropped
 from scing_cli.core.datasets.left_out import LeftOut, announce_left_out, report_left_out
+from scing_cli.core.devices import memory_advice
 from scing_cli.core.encoders import hub
 from scing_cli.core.errors import RunError, SettingError
 from scing_cli.core.evaluation import Scores
 from scing_cli.core.manifest import Manifest
 from scing_cli.core.paths import StrPath, as_path, file_keys
 from scing_cli.core.reporting import LIBRARY_REPORTER
-from scing_cli.core.runtime import Reporter, memory_advice
+from scing_cli.core.runtime import Reporter
 from scing_cli.core.settings import VisualSettings, of_method, saved_settings
 from scing_cli.core.settings.schedule_settings import MINUTES
 from scing_cli.core.workflows.shared.machine import Machine
