@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from scing_cli.core.errors import InterruptionError, ScingError
-from scing_cli.core.processes.launched_record import Ending, launch_folder, write_done, write_ending
-from scing_cli.core.processes.peer_errors import PeerLostError
+from scing_cli.core.processes.launched_record import forget, launch_folder, write_done, write_ending
+from scing_cli.core.processes.peer_errors import PeerLostError, SentError
 from scing_cli.core.processes.process_group import ALONE, ProcessGroup
 from scing_cli.core.processes.started import Start, start_of
 
@@ -41,7 +42,7 @@ def joined(device: str = "auto", *, quiet: bool = True, compress: bool = False) 
     heard: list[int] = []
     try:
         if folder is not None:
-            write_ending(folder, None, start.rank)
+            forget(folder, start.rank)
         group = _join(start, device, compress=compress)
         if start.rank:
             _silence(errors=quiet)
@@ -72,7 +73,7 @@ def _end(folder: Path, error: BaseException, start: Start, group: ProcessGroup |
     """Write down for the launcher why this process ends, and exit."""
     for number in (signal.SIGINT, signal.SIGTERM):  # the launcher may be ending its processes
         signal.signal(number, signal.SIG_IGN)
-    write_ending(folder, Ending.of(start.rank, error), start.rank)
+    write_ending(folder, SentError.of(error, host=socket.gethostname(), rank=start.rank))
     if "--debug" in sys.argv:
         traceback.print_exception(error)
     for stream in (sys.stdout, sys.stderr):

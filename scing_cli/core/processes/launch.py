@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from scing_cli.core.errors import InterruptionError, ScingError, SettingError, counted
-from scing_cli.core.processes.launched_record import Ending, all_done, read_endings
-from scing_cli.core.processes.peer_errors import AGAIN
+from scing_cli.core.processes.launched_record import all_done, read_endings
+from scing_cli.core.processes.peer_errors import AGAIN, SentError
 from scing_cli.environment import LAUNCHED
 
 TIME_TO_SAVE = 120  # seconds after a signal, where torch lets a launcher say so; else, and for a lost process, 30
@@ -122,23 +122,24 @@ def launch(how: Launch, arguments: Sequence[str]) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _raise_ending(endings: Sequence[Ending], stopped: int, failed: Any, how: Launch) -> None:
+def _raise_ending(endings: Sequence[SentError], stopped: int, failed: Any, how: Launch) -> None:
     """Raise the error of the first process that has one of its own; nothing after success."""
     own = next((ending for ending in endings if not ending.left_behind), None)
     rank, failure = failed.get_first_failure() if failed is not None else (0, None)
-    interrupted = own is not None and own.kind == InterruptionError.__name__
+    host = socket.gethostname()
+    interrupted = own is not None and own.interrupted
     if stopped:
         if own is not None and interrupted:
-            raise dataclasses.replace(own, number=stopped).error()
+            raise dataclasses.replace(own, number=stopped).raised(host)
         if own is None:
             raise InterruptionError("Interrupted.", f"{AGAIN.partition('.')[0]}:", number=stopped, again=True)
     if own is not None and not (interrupted and failure is not None and failure.exitcode != 1):
-        raise own.error()  # an interruption beside a lost process is torch's, which ends the others
+        raise own.raised(host)  # an interruption beside a lost process is torch's, which ends the others
     if failure is not None:
         gone = next((ending for ending in endings if ending.left_behind), None)
         if failure.exitcode == 1 and gone is not None:  # another machine's process ended
-            raise gone.error()
-        what = f"Process {rank} of {how.processes * how.nodes} on {socket.gethostname()} {_ended(failure.exitcode)}."
+            raise gone.raised(host)
+        what = f"Process {rank} of {how.processes * how.nodes} on {host} {_ended(failure.exitcode)}."
         restarts = f" It was started again {counted(how.max_restarts, 'time')}." if how.max_restarts else ""
         raise ScingError(what + restarts, AGAIN)
 

@@ -207,7 +207,7 @@ class SeveralProcesses(ProcessGroup):
             self.is_broken = True
             raise self._why_not(failure) from failure
 
-    def _why_not(self, failure: RuntimeError) -> Exception:
+    def _why_not(self, failure: RuntimeError) -> BaseException:
         """Return the error that another process left behind; if none did, one that names those that left."""
         silent = set(range(self.size)) - {self.rank}
         with contextlib.suppress(Exception):
