@@ -1,8 +1,11 @@
 """Train a small CLIP of the package on synthetic people and captions that are drawn during training.
 
-    python examples/pretrain_tiny_clip.py --output tiny            # the same command resumes
-    python examples/pretrain_tiny_clip.py --evaluate               # retrieval of images by captions, shipped model
-    python examples/pretrain_tiny_clip.py --evaluate --weights tiny/scing-tiny.safetensors
+    python examples/pretrain_tiny_clip.py --model scing-small --output first --precision fp32 --steps 1560 ...
+    python examples/pretrain_tiny_clip.py --evaluate --model scing-small   # images by captions, shipped weights
+    python examples/pretrain_tiny_clip.py --evaluate --model scing-small --weights first/scing-small.safetensors
+
+The whole commands that made scing-small's weights are in its card, scing_cli/assets/models/scing-small.md: a training
+from random weights, and one that goes on from its weights (`--start`). The same command resumes.
 
 Each person is drawn twice, by two of the cameras of a site; most images are lifelike, some are drawn. At each use, an
 image gets other colours, another size of its content, often fewer pixels, noise and compression, and another caption,
@@ -27,6 +30,7 @@ import json
 import math
 import multiprocessing
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -108,6 +112,7 @@ class Recipe:
         horizon: The step at which the cosine reaches 0; 0 for the last one.
         anneal: In so many last steps, the rate falls to 0 as a straight line.
         start: Digest of the weights that the training started from; empty for random ones. Set by `--start`.
+        model: Name of the model, or the digest of the JSON file that describes it. Set by `--model`.
         weight_decay: Weight decay of weights; biases, norms and embeddings have none.
         seed: Seed of all draws.
         precision: Precision of the towers: bf16, fp32, or auto for the faster one on this machine.
@@ -132,6 +137,7 @@ class Recipe:
     horizon: int = 0
     anneal: int = 0
     start: str = ""
+    model: str = ""
     weight_decay: float = 0.1
     seed: int = 0
     precision: str = "auto"
@@ -554,7 +560,7 @@ def _save(target: Path, step: int, recipe: Recipe, model: TinyClip, optimisers: 
     content = {
         "step": step,
         "recipe": dataclasses.asdict(recipe),
-        "pupil": model.state_dict(),
+        "model": model.state_dict(),
         "optimisers": optimisers.state(),
     }
     with replacing(target) as temporary:
@@ -568,7 +574,7 @@ def _restore(source: Path, recipe: Recipe, model: TinyClip, optimisers: Optimise
     content = torch.load(source, map_location="cpu", weights_only=True)
     if content["recipe"] != dataclasses.asdict(recipe):
         raise SystemExit(f"{source} was made with another recipe: {content['recipe']}. Name a new --output.")
-    model.load_state_dict(content["pupil"])
+    model.load_state_dict(content["model"])
     optimisers.restore(content["optimisers"])
     print(f"Resuming at step {content['step']} of {recipe.steps}.", flush=True)
     return int(content["step"])
@@ -585,10 +591,11 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--weights", help="file of the weights to evaluate")
     parser.add_argument("--model", default=MODEL, help="a model's name, or a JSON file in open_clip's form, 128x64")
     parser.add_argument("--start", type=Path, help="weights to start from, instead of random ones")
+    told = dict(re.findall(r"^        (\w+): (.+(?:\n {12}.+)*)", str(Recipe.__doc__), re.MULTILINE))
     for field in dataclasses.fields(Recipe):
-        if field.name == "start":
-            continue
-        parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default)
+        if field.name not in ("start", "model"):
+            option, words = f"--{field.name.replace('_', '-')}", " ".join(told[field.name].replace("%", "%%").split())
+            parser.add_argument(option, type=type(field.default), default=field.default, help=words)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--workers", type=int, default=default_workers(), help="processes that draw")
     parser.add_argument("--save-minutes", type=float, default=5.0)
@@ -617,8 +624,10 @@ def main() -> None:
     device = choose_device(given.device)
     given.precision = choose_precision(given.precision, device, auto="bf16")
     source = given.weights if given.evaluate else given.start
-    given.start = file_digest(given.start) if given.start else ""
-    recipe = Recipe(**{field.name: getattr(given, field.name) for field in dataclasses.fields(Recipe)})
+    decided = {field.name: getattr(given, field.name) for field in dataclasses.fields(Recipe)}
+    decided["start"] = file_digest(given.start) if given.start else ""
+    decided["model"] = file_digest(Path(given.model)) if Path(given.model).is_file() else given.model
+    recipe = Recipe(**decided)
     clip = load_clip(given.model, str(source) if source else None if given.evaluate else "random", seed=recipe.seed)
     if source is None and not given.evaluate:  # untrained words need not be saved if they start as those of seed 0
         table = clip.text.token_embedding.weight

@@ -9,8 +9,9 @@ measuring only, never for training.
 
 People are what differs from the median of all frames; boxes are linked over frames by their overlap. Printed is the
 AUC: how often two boxes of one track, at least 20 frames apart, are more similar than two boxes of one frame; 0.5 is
-chance. One camera and one light flatter colour, so a colour histogram is measured beside the model. Read the figure
-together with those of synthetic worlds with several cameras.
+chance. Few people make many pairs, so its 95 % interval is that of drawing whole tracks anew. One camera and one light
+flatter colour, so a colour histogram is measured beside the model. Read the figure together with those of synthetic
+worlds with several cameras.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ HEIGHTS, ASPECTS = (60, 300), (1.7, 4.2)  # of a person's box in pixels; height 
 OVERLAP = 0.35  # least intersection over union of a track's boxes in one of the next two frames
 LEAST_TRACK = 8  # boxes; shorter tracks are noise
 MOST_PAIRS = 200_000
+DRAWS = 500  # of all tracks, for the interval
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,12 +133,32 @@ def pairs_of(owners: npt.NDArray[np.int64], frames: npt.NDArray[np.int64]) -> tu
     return tuple(np.stack([first[row], second[row]], axis=1) for row in some)
 
 
-def auc(vectors: Vectors, same: npt.NDArray[np.int64], other: npt.NDArray[np.int64]) -> float:
-    """Return the share of pairs of pairs in which the positive one has the higher cosine; ties count half."""
+def auc(cosines: Sequence[Vectors], weights: Sequence[npt.NDArray[np.int64]] | None = None) -> float:
+    """Return the share of pairs of pairs in which the positive one has the higher cosine; ties count half.
+
+    Args:
+        cosines: Of the positive pairs, and of the negative ones.
+        weights: How often each of them counts.
+    """
+    positive, negative = cosines
+    often, others = weights or (np.ones(len(positive)), np.ones(len(negative)))
+    order = np.argsort(negative)
+    total = np.concatenate([[0.0], np.cumsum(others[order])])
+    below, upto = (total[np.searchsorted(negative[order], positive, side)] for side in ("left", "right"))
+    return float(((below + upto) * often).sum() / (2 * total[-1] * often.sum()))
+
+
+def measured(
+    vectors: Vectors, owners: npt.NDArray[np.int64], same: npt.NDArray[np.int64], other: npt.NDArray[np.int64]
+) -> list[float]:
+    """Return the AUC and its 95 % interval, for which whole tracks are drawn anew, with replacement."""
     cosines = [np.einsum("nd,nd->n", vectors[rows[:, 0]], vectors[rows[:, 1]]) for rows in (same, other)]
-    ordered = np.sort(cosines[1])
-    below, upto = (np.searchsorted(ordered, cosines[0], side) for side in ("left", "right"))
-    return float((below + upto).mean() / (2 * len(ordered)))
+    rng, count = np.random.default_rng(0), int(owners.max()) + 1
+    drawn = []
+    for _ in range(DRAWS):
+        times = np.bincount(rng.integers(0, count, count), minlength=count)
+        drawn.append(auc(cosines, (times[owners[same[:, 0]]], times[owners[other]].prod(axis=1))))
+    return [round(float(value), 4) for value in (auc(cosines), *np.quantile(drawn, (0.025, 0.975)))]
 
 
 def histogram(crop: Image.Image) -> Vectors:
@@ -185,13 +207,13 @@ def main() -> None:
     parser.add_argument("--model", default="scing-tiny")
     parser.add_argument("--weights", help="file of its weights; by default the model's own")
     parser.add_argument("--sheet", type=Path, help="write a picture of the tracks")
-    parser.add_argument("--every", type=int, default=4, help="take every Nth box of a track")
+    parser.add_argument("--every", type=int, default=1, help="take the boxes of every Nth frame")
     given = parser.parse_args()
     if given.every < 1:
         parser.error("--every must be at least 1")
     frames = read_frames(given.video)
     found = tracks(list(people(frames)))
-    chosen = [(owner, box) for owner, track in enumerate(found) for box in track[:: given.every]]
+    chosen = [(owner, box) for owner, track in enumerate(found) for box in track if box.frame % given.every == 0]
     crops = [Image.fromarray(frames[box.frame][box.top : box.bottom, box.left : box.right]) for _, box in chosen]
     owners = np.array([owner for owner, _ in chosen])
     if not chosen:
@@ -207,8 +229,8 @@ def main() -> None:
         "boxes": len(crops),
         "pairs of one track": len(same),
         "pairs of one frame": len(other),
-        "AUC, colour histogram": round(auc(np.stack([histogram(crop) for crop in crops]), same, other), 4),
-        f"AUC, {given.model}": round(auc(embedded(crops, given.model, given.weights), same, other), 4),
+        "AUC, colour histogram": measured(np.stack([histogram(crop) for crop in crops]), owners, same, other),
+        f"AUC, {given.model}": measured(embedded(crops, given.model, given.weights), owners, same, other),
     }
     print(json.dumps(figures))
 

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 SCRIPT = runpy.run_path(str(Path(__file__).with_name("photographs.py")))
-APART, LEAST_TRACK, Box, auc, histogram, pairs_of, tracks = (
-    SCRIPT[name] for name in ("APART", "LEAST_TRACK", "Box", "auc", "histogram", "pairs_of", "tracks")
+APART, LEAST_TRACK, Box, auc, histogram, measured, pairs_of, tracks = (
+    SCRIPT[name] for name in ("APART", "LEAST_TRACK", "Box", "auc", "histogram", "measured", "pairs_of", "tracks")
 )
 
 
@@ -52,11 +52,26 @@ def test_pairs_are_of_one_track_far_apart_or_of_one_frame() -> None:
 
 def test_the_auc_is_that_of_all_pairs_of_pairs() -> None:
     rng = np.random.default_rng(0)
-    vectors = rng.standard_normal((30, 4)).round(1).astype(np.float32)  # rounded: some cosines are equal
-    same, other = rng.integers(0, 30, (40, 2)), rng.integers(0, 30, (50, 2))
-    cosine = [[float(vectors[i] @ vectors[j]) for i, j in rows] for rows in (same, other)]
-    expected = np.mean([(a > b) + 0.5 * (a == b) for a, b in itertools.product(*cosine)])
-    assert auc(vectors, same, other) == pytest.approx(expected, abs=1e-3)
+    same, other = rng.standard_normal(40).round(1), rng.standard_normal(50).round(1)  # rounded: some are equal
+    often = rng.integers(0, 3, 40), rng.integers(0, 3, 50)
+    for weights in (None, often):
+        twice = (same, other) if weights is None else (same.repeat(often[0]), other.repeat(often[1]))
+        expected = np.mean([(a > b) + 0.5 * (a == b) for a, b in itertools.product(*twice)])
+        assert auc((same, other), weights) == pytest.approx(expected)
+
+
+def test_the_interval_holds_the_auc_and_is_that_of_whole_tracks() -> None:
+    """A quarter of the tracks says less."""
+    rng = np.random.default_rng(0)
+    centres = rng.standard_normal((40, 8))
+    vectors = np.repeat(centres, 6, axis=0) + rng.standard_normal((240, 8))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    owners, frames = np.repeat(np.arange(40), 6), np.tile(np.arange(6) * APART, 40)
+    many = measured(vectors, owners, *pairs_of(owners, frames))
+    kept = np.flatnonzero(owners < 10)
+    few = measured(vectors[kept], owners[kept], *pairs_of(owners[kept], frames[kept]))
+    assert many[1] < many[0] < many[2]
+    assert few[2] - few[1] > 1.3 * (many[2] - many[1])
 
 
 def test_a_histogram_knows_colours_and_where_they_are() -> None:

@@ -38,6 +38,7 @@ class Sensor:
         sharpening: Strength of the halo that cameras add.
         motion: Share of images with a visible motion blur.
         quality: Lowest and highest JPEG quality.
+        resized: Share of images that were made smaller and larger again on their way.
     """
 
     height: float
@@ -55,6 +56,7 @@ class Sensor:
     sharpening: float
     motion: float
     quality: tuple[int, int]
+    resized: float
 
     def perfect(self, height: float) -> Sensor:
         """Return a sensor with the same exposure that changes nothing else; all boxes have this height."""
@@ -74,6 +76,7 @@ class Sensor:
             sharpening=0.0,
             motion=0.0,
             quality=(95, 95),
+            resized=0.0,
         )
 
 
@@ -120,6 +123,7 @@ def draw_sensor(rng: np.random.Generator, ranges: SensorRanges) -> Sensor:
         sharpening=between(rng, 0.2, 1.4) if chance(rng, 0.5) else 0.0,
         motion=between(rng, 0.0, 0.25),
         quality=(max(worst, quality - 15), quality),
+        resized=0.12,
     )
 
 
@@ -147,7 +151,7 @@ def record(picture: Image.Image, sensor: Sensor, stretch: float, rng: np.random.
     image = Image.fromarray(np.clip(tones * 255 + 0.5, 0, 255).astype(np.uint8))
     if sensor.sharpening:
         image = image.filter(ImageFilter.UnsharpMask(1.0, int(sensor.sharpening * 100), 2))
-    if chance(rng, 0.12):  # an image that was made smaller and larger again on its way
+    if chance(rng, sensor.resized):
         share = between(rng, 0.4, 0.85)
         less = image.resize((max(8, round(width * share)), max(16, round(height * share))), Image.Resampling.BILINEAR)
         image = less.resize((width, height), pick(rng, (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC)))

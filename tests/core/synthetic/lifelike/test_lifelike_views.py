@@ -27,7 +27,7 @@ from scing_cli.core.synthetic.lifelike.skeleton import FOREARM, UPPER_ARM, Skele
 PEOPLE = draw_people(16, "test lifelike")
 CAMERAS = draw_lifelike_cameras(5, "test lifelike")
 CLEAN = Sensor(200, 0, 1, (1, 1, 1), 0, 0, mosaic=False, saturation=1, contrast=1, lift=0, vignette=0, blur=0,
-               sharpening=0, motion=0, quality=(95, 95))  # fmt: skip
+               sharpening=0, motion=0, quality=(95, 95), resized=0)  # fmt: skip
 
 
 @given(who=st.integers(0, 15), key=st.integers(0, 2**32), yaw=st.floats(-3.2, 3.2))
@@ -113,6 +113,18 @@ def test_a_clean_sensor_gives_the_picture_back_and_a_mosaic_keeps_grey() -> None
         pixels = np.asarray(found, dtype=float)
         assert pixels.std() < 1.5
         assert np.ptp(pixels.reshape(-1, 3).mean(axis=0)) < 1.5
+
+
+def test_a_perfect_sensor_keeps_every_image_sharp() -> None:
+    """Whatever is drawn for an image: nothing makes it smaller and larger again, blurs it or adds noise."""
+    grain = np.random.default_rng(0).integers(60, 120, (160, round(160 * SIZE[0] / SIZE[1]), 3)).astype(np.uint8)
+    sensor, sharp = CAMERAS[0].sensor.perfect(160), []
+    for number in range(40):
+        found = Image.open(io.BytesIO(record(Image.fromarray(grain), sensor, 1.0, dice("perfect", number))))
+        pixels = np.asarray(found, dtype=float)
+        assert pixels.shape == grain.shape
+        sharp.append(np.abs(np.diff(pixels, axis=1)).mean() / pixels.mean())
+    assert min(sharp) > 0.9 * max(sharp)
 
 
 def test_noise_balance_and_saturation_do_what_they_say() -> None:
