@@ -337,6 +337,32 @@ def test_a_merge_that_ended_before_it_removed_the_shards_is_settled(scing, embed
     assert scing("embed", "--merge", "--output", "g.faiss", "--force").code == 0
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_shards_stay_if_another_command_changed_the_index_after_a_merge_was_killed(
+    scing, embed, crops, here, tmp_path, monkeypatch, there
+):
+    """A nightly append has written the index since: nobody has merged the shards."""
+    nightly = tmp_path / "nightly"
+    nightly.mkdir()
+    shutil.copyfile(min(crops.iterdir()), nightly / "new.jpg")
+    if there:
+        assert embed("--append", images=nightly).code == 0
+    assert embed("--shards", "3", *(["--force"] if there else [])).code == 0
+
+    def killed(*_given, **_named):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(merge_module, "join", killed)
+        assert scing("embed", "--merge", "--output", "g.faiss", "--force").code == 130
+    (nightly / "new.jpg").rename(nightly / "newer.jpg")
+    assert embed("--append", images=nightly).code == 0
+    merged = scing("embed", "--merge", "--output", "g.faiss", "--force")
+    assert merged.code == 0, merged.err
+    assert "was changed after a merge that did not end, and lacks the shards of" in merged.err
+    assert GalleryIndex.read(here / "g.faiss").stamp.count == 30
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "{", "[]", "null", "{}", '{"former": 3}', b"\xff\xfe", {}, {"former": ""}, {"former": [], "newest": 0},

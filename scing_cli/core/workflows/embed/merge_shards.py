@@ -21,7 +21,7 @@ from scing_cli.core.errors import (
     counted,
     share,
 )
-from scing_cli.core.index import as_file, choose_kind, join, read_stamp, write_lock
+from scing_cli.core.index import GalleryIndex, as_file, choose_kind, join, read_stamp, write_lock
 from scing_cli.core.index.index_files import generations, sweep_newer
 from scing_cli.core.paths import StrPath
 from scing_cli.core.reporting import LIBRARY_REPORTER
@@ -40,6 +40,7 @@ from scing_cli.core.workflows.embed.shard_plan import (
 
 MERGING = "merging.json"
 SHOWN = 20  # ranges of missing shards that are named
+AT_ONCE = 4096  # rows that are compared together
 
 
 def merge_shards(
@@ -86,6 +87,8 @@ def merge_shards(
 def settle_merge(folder: Path, output: Path, reporter: Reporter) -> None:
     """Remove what a merge has left that was killed: the shards if the index has them, else its half-written files.
 
+    If the index was changed since then and does not have them, another command has changed it: the shards stay.
+
     Args:
         folder: The folder of the shards.
         output: The index.
@@ -106,8 +109,11 @@ def settle_merge(folder: Path, output: Path, reporter: Reporter) -> None:
         if plan is None:
             sweep_shards(folder)
         elif mark["former"] != _state(output):
-            reporter.note(f"{output} has the shards of {folder} already: they are removed.")
-            _remove(plan, reporter)
+            if not _has_all(output, plan):
+                reporter.note(f"{output} was changed after a merge that did not end, and lacks the shards of {folder}.")
+            else:
+                reporter.note(f"{output} has the shards of {folder} already: they are removed.")
+                _remove(plan, reporter)
         else:
             sweep_newer(output, mark["newest"])
         file.unlink(missing_ok=True)
@@ -127,6 +133,21 @@ def _marked(folder: Path, output: Path) -> Iterator[None]:
             raise
         again = f"Remove its files from {folder}, and run the embed command again: it makes this shard anew."
         raise IndexFileError(error.what, again) from error
+
+
+def _has_all(output: Path, plan: ShardPlan) -> bool:
+    """Return whether an index has the rows of all shards of a plan, under the ids that `join` gives them."""
+    try:
+        merged, first = GalleryIndex.read(output).table, 0
+        for index in _checked(plan)[1]:
+            rows = iter(GalleryIndex.read(index).table)
+            while some := [row._replace(id=first + place) for place, row in enumerate(itertools.islice(rows, AT_ONCE))]:
+                if merged.find(range(first, first + len(some))) != {row.id: row for row in some}:
+                    return False
+                first += len(some)
+    except (IndexFileError, ImageError):
+        return False
+    return True
 
 
 def _state(output: Path) -> str:
