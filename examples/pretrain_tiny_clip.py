@@ -594,7 +594,8 @@ def read_options() -> argparse.Namespace:
     told = dict(re.findall(r"^        (\w+): (.+(?:\n {12}.+)*)", str(Recipe.__doc__), re.MULTILINE))
     for field in dataclasses.fields(Recipe):
         if field.name not in ("start", "model"):
-            option, words = f"--{field.name.replace('_', '-')}", " ".join(told[field.name].replace("%", "%%").split())
+            words = " ".join(told[field.name].replace("%", "%%").split())
+            option = f"--{field.name.replace('_', '-')}"
             parser.add_argument(option, type=type(field.default), default=field.default, help=words)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--workers", type=int, default=default_workers(), help="processes that draw")

@@ -157,7 +157,9 @@ def measured(
     drawn = []
     for _ in range(DRAWS):
         times = np.bincount(rng.integers(0, count, count), minlength=count)
-        drawn.append(auc(cosines, (times[owners[same[:, 0]]], times[owners[other]].prod(axis=1))))
+        weights = times[owners[same[:, 0]]], times[owners[other]].prod(axis=1)
+        if all(weight.any() for weight in weights):
+            drawn.append(auc(cosines, weights))
     return [round(float(value), 4) for value in (auc(cosines), *np.quantile(drawn, (0.025, 0.975)))]
 
 

@@ -15,6 +15,7 @@ import torch
 from patience import HANG
 from safetensors.torch import load_file
 
+import scing_cli
 from scing_cli.core.artifacts import file_digest
 from scing_cli.core.encoders.clip import load_clip, tokenize
 from scing_cli.core.encoders.compact_words import ROWS
@@ -114,10 +115,17 @@ def test_the_learning_rate_falls_as_it_is_told():
 
 
 @needs_muon
-def test_another_recipe_does_not_go_on_in_the_same_folder(whole):
-    done = pretrain("--output", whole[0], "--steps", 25)
-    assert done.returncode == 1
-    assert "another recipe" in done.stderr
+def test_another_recipe_does_not_go_on_in_the_same_folder(whole, tmp_path):
+    """Nor does another model, whose weights have the same shapes."""
+    shipped = Path(scing_cli.__file__).parent / "assets" / "models" / "scing-tiny.json"
+    model = json.loads(shipped.read_text())
+    model["model_cfg"]["quick_gelu"] = True
+    other = tmp_path / "scing-tiny.json"
+    other.write_text(json.dumps(model))
+    for changed in (("--steps", 25), ("--steps", 24, "--model", other)):
+        done = pretrain("--output", whole[0], *changed)
+        assert done.returncode == 1
+        assert "another recipe" in done.stderr
 
 
 def test_shipped_weights_can_be_examined():

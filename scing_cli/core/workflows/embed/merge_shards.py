@@ -108,14 +108,14 @@ def settle_merge(folder: Path, output: Path, reporter: Reporter) -> None:
         plan = read_plan(folder)
         if plan is None:
             sweep_shards(folder)
-        elif mark["former"] != _state(output):
-            if not _has_all(output, plan):
-                reporter.note(f"{output} was changed after a merge that did not end, and lacks the shards of {folder}.")
-            else:
-                reporter.note(f"{output} has the shards of {folder} already: they are removed.")
-                _remove(plan, reporter)
-        else:
+        elif mark["former"] == _state(output):
             sweep_newer(output, mark["newest"])
+        elif _has_all(output, plan):
+            reporter.note(f"{output} has the shards of {folder} already: they are removed.")
+            _remove(plan, reporter)
+        else:
+            what = f"{output} was changed after a merge that did not end, and lacks the shards of {folder}"
+            reporter.note(f"{what}: they stay.")
         file.unlink(missing_ok=True)
 
 

@@ -93,6 +93,7 @@ def test_what_the_ranges_of_the_two_looks_set_does_not_overlap() -> None:
     met, unmet = (draw_lifelike_cameras(40, "ranges", look=look) for look in ("lifelike", "unmet"))
     settings = {
         "saturation": lambda camera: (camera.sensor.saturation, camera.sensor.saturation),
+        "warmth": lambda camera: (abs(camera.sensor.balance[0] - 1), abs(camera.sensor.balance[0] - 1)),
         "contrast": lambda camera: (camera.sensor.contrast, camera.sensor.contrast),
         "height": lambda camera: (camera.sensor.height, camera.sensor.height),
         "quality": lambda camera: camera.sensor.quality,
@@ -102,7 +103,7 @@ def test_what_the_ranges_of_the_two_looks_set_does_not_overlap() -> None:
     for name, read in settings.items():
         least, most = min(read(camera)[0] for camera in met), max(read(camera)[1] for camera in met)
         sides = {"below" if read(camera)[1] < least else "above" if read(camera)[0] > most else "" for camera in unmet}
-        assert sides == ({"above"} if name == "elevation" else {"below", "above"}), name
+        assert sides == ({"above"} if name in ("elevation", "warmth") else {"below", "above"}), name
 
 
 def test_a_clean_sensor_gives_the_picture_back_and_a_mosaic_keeps_grey() -> None:
