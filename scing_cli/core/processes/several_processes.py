@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn  # before there is a group: some defaults there would keep it, and its threads, for ever
 from torch import Tensor
 
 from scing_cli.core.errors import agreeing, one_line
