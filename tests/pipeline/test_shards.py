@@ -291,6 +291,37 @@ def test_a_worker_that_comes_after_the_merge_ends_in_peace(scing, embed, here, m
     assert len(GalleryIndex.read(here / "g.faiss")) == 30
 
 
+def test_a_worker_that_reads_the_listing_while_a_merge_ends_ends_in_peace(scing, embed, here, monkeypatch):
+    assert embed("--shards", "3").code == 0
+    open_model = module.open_model
+
+    def merged_meanwhile(*given, **named):
+        assert scing("embed", "--merge", "--output", "g.faiss").code == 0
+        return open_model(*given, **named)
+
+    monkeypatch.setattr(module, "open_model", merged_meanwhile)
+    told = embed("--shards", "3")
+    assert told.code == 0
+    assert "its shards were merged meanwhile." in told.err
+    assert not (here / "g.shards").exists()
+
+
+def test_a_worker_that_waits_for_a_plan_does_not_make_it_again(scing, embed, here, monkeypatch):
+    planning = module.planning
+
+    def made_and_merged_meanwhile(*given):
+        monkeypatch.setattr(module, "planning", planning)
+        assert embed("--shards", "3").code == 0
+        assert scing("embed", "--merge", "--output", "g.faiss").code == 0
+        return planning(*given)
+
+    monkeypatch.setattr(module, "planning", made_and_merged_meanwhile)
+    told = embed("--shards", "3")
+    assert told.code == 2
+    assert "g.faiss is there already" in told.err
+    assert not (here / "g.shards").exists()
+
+
 def test_shards_that_cannot_be_removed_do_no_harm(scing, embed, here, monkeypatch):
     assert embed("--shards", "3").code == 0
 

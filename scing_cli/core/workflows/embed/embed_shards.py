@@ -109,17 +109,19 @@ def embed_shards(
     plan, opened = read_plan(folder), None
     if plan is None:
         with planning(folder, reporter):
+            check_output(location, append=False, force=force)  # its shards may have been made and merged meanwhile
             plan = read_plan(folder)
             if plan is None:
                 plan, opened = _new_plan(output, wish, reporter)
-    model, embedder = opened or _opened(plan, wish, reporter)
-    work = Work(model, embedder, output, machine, save_minutes, LeftOut(strict=strict), reporter)
     made: list[tuple[int, int, tuple[Dropped, ...]]] = []
-    try:
-        for each in _make_all(plan, work, shard):
-            made.append(each)  # noqa: PERF402 - what was made counts when the loop is interrupted
-    except (KeyboardInterrupt, InterruptionError) as error:
-        raise _interrupted(plan, len(made)) from error
+    with _unless_merged(plan, reporter):
+        model, embedder = opened or _opened(plan, wish, reporter)
+        work = Work(model, embedder, output, machine, save_minutes, LeftOut(strict=strict), reporter)
+        try:
+            for each in _make_all(plan, work, shard):
+                made.append(each)  # noqa: PERF402 - what was made counts when the loop is interrupted
+        except (KeyboardInterrupt, InterruptionError) as error:
+            raise _interrupted(plan, len(made)) from error
     left_out = tuple(fault for _, _, faults in made for fault in faults)
     added = sum(rows for _, rows, _ in made)
     report_left_out(left_out, added + len(left_out), reporter)
@@ -155,6 +157,17 @@ def _opened(plan: ShardPlan, wish: Wish, reporter: Reporter) -> tuple[OpenedMode
     embedder = _embedder(model, wish, plan.listed(first), plan.images, reporter)
     check_same(plan, wish.shards, _made_with(model, embedder))
     return model, embedder
+
+
+@contextlib.contextmanager
+def _unless_merged(plan: ShardPlan, reporter: Reporter) -> Iterator[None]:
+    """End a block in peace if files are missing because another process has merged the shards."""
+    try:
+        yield
+    except IndexFileError:
+        if plan.is_there():
+            raise
+        reporter.note(f"{plan.folder} has no plan any more: its shards were merged meanwhile.")
 
 
 def _interrupted(plan: ShardPlan, made: int) -> InterruptionError:
@@ -198,8 +211,7 @@ def _make_all(plan: ShardPlan, work: Work, only: int | None) -> Iterator[tuple[i
         made_any = False
         for number in numbers:
             if not plan.is_there():
-                work.reporter.note(f"{plan.folder} has no plan any more: its shards were merged meanwhile.")
-                return
+                raise IndexFileError(f"{plan.folder} has no plan any more.", "Run the command again.")
             try:
                 made = _make(plan, number, work)
             except IndexHeldError as error:

@@ -85,11 +85,10 @@ def planning(folder: Path, reporter: Reporter) -> Iterator[None]:
     """
     file = folder / LOCK
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = acquire_lock(file)
+        handle = _acquire(file, patience=0)
         if handle is None:
             reporter.note(f"Another process makes or merges the plan{lock_holder(file)}: waiting for it.")
-            handle = acquire_lock(file, patience=PATIENCE)
+            handle = _acquire(file, patience=PATIENCE)
     except OSError as error:
         raise IndexFileError(f"Cannot write {folder}: {error.strerror}.", "Choose another --output.") from error
     if handle is None:
@@ -100,6 +99,14 @@ def planning(folder: Path, reporter: Reporter) -> Iterator[None]:
         release_lock(file, handle)
         with contextlib.suppress(OSError):  # it stays if there is anything in it
             folder.rmdir()
+
+
+def _acquire(file: Path, *, patience: float) -> int | None:
+    """Acquire a lock in a folder that another holder may remove at any time, when it is empty."""
+    while True:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            return acquire_lock(file, patience=patience)
 
 
 def check_same(plan: ShardPlan, count: int, wanted: Mapping[str, Any]) -> None:

@@ -70,10 +70,10 @@ def merge_shards(
     if not folder.is_dir():
         raise _no_shards(output)
     with planning(folder, reporter), write_lock(output):
+        location.check_free(force=force)  # another process may have merged them while this one waited
         plan = read_plan(folder)
         if plan is None:
             raise _no_shards(output)
-        location.check_free(force=force)
         left_out, indexes = _checked(plan)
         with _marked(folder, output):
             index = join(output, indexes, model=plan.model, kind=index_type, locked=True)

@@ -159,9 +159,9 @@ class ShardPlan:
 
     def missing(self) -> list[int]:
         """Return the numbers of the shards that are not finished; none if the plan is gone."""
-        if not self.is_there():
+        there = {file.name for file in self.folder.iterdir()} if self.folder.is_dir() else set()
+        if PLAN not in there:
             return []
-        there = {file.name for file in self.folder.iterdir()}
         return [n for n, shard in enumerate(self.shards) if shard.images and self.mark_file(n).name not in there]
 
     def is_there(self) -> bool:
@@ -203,7 +203,12 @@ def read_plan(folder: Path) -> ShardPlan | None:
     file = folder / PLAN
     if not file.exists():
         return None
-    content = read_checked("shard plan", file, f"Remove {folder}, and run the embed command again.")
+    try:
+        content = read_checked("shard plan", file, f"Remove {folder}, and run the embed command again.")
+    except IndexFileError:
+        if file.exists():
+            raise
+        return None  # its shards were merged just now
     shards = tuple(Shard(each["start"], each["size"], each["images"], each["digest"]) for each in content["shards"])
     return ShardPlan(
         folder,

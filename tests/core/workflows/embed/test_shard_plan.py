@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import doctest
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from patience import HANG
 
 from scing_cli.core.artifacts import read_json, write_json
 from scing_cli.core.datasets.dataset import Dropped
@@ -168,6 +171,25 @@ def test_who_comes_second_waits_for_the_listing(tmp_path, monkeypatch):
         with pytest.raises(IndexFileError, match="is still locked"), planning(tmp_path / "x", notes):
             pass
     assert "Another process makes or merges the plan (process " in notes.said
+    assert not (tmp_path / "x").exists()
+
+
+def test_who_waits_for_a_folder_that_is_removed_gets_a_new_one(tmp_path):
+    waiting = threading.Event()
+
+    class Notes(Silent):
+        def note(self, text):
+            waiting.set()
+
+    def come_second():
+        with planning(tmp_path / "x", Notes()):
+            return (tmp_path / "x").is_dir()
+
+    with ThreadPoolExecutor(1) as pool:
+        with planning(tmp_path / "x", Notes()):
+            second = pool.submit(come_second)
+            assert waiting.wait(HANG)
+        assert second.result(HANG)
     assert not (tmp_path / "x").exists()
 
 
