@@ -12,9 +12,9 @@ image gets other colours, another size of its content, often fewer pixels, noise
 because the text tower would learn the captions by heart. The loss has two parts: CLIP's, between images and captions,
 and the same between the two images of a person. After an easy first part, a batch consists of whole groups of four
 look-alikes, so that the colours of top and trousers are not enough to find an image, and in many images something hides
-much of the body. `--without` leaves out a part of the drawing or the recipe, to measure what it brings. The keys of all
-people begin with "pretrain": no data set of `scing prepare --synthetic` contains any of them. Training needs torch 2.9
-or newer (Muon).
+much of the body. `--without` leaves out a part of the drawing, and a number that is 0 a part of the recipe. The keys of
+all people begin with "pretrain": no data set of `scing prepare --synthetic` contains any of them. Training needs torch
+2.9 or newer (Muon).
 
 Every draw is a function of seed and step: all runs see the same images in the same order, also after a stop.
 """
@@ -83,7 +83,7 @@ PARTS: Mapping[str, Callable[[LifelikeCamera], LifelikeCamera]] = {
     "others": lambda camera: dataclasses.replace(camera, crowd=0.0, occluded=0.0),
 }
 """Part of the lifelike drawing -> the same camera without it."""
-LEFT_OUT = (*PARTS, "lifelike", "drawn", "identity", "jitter", "zoom", "worn", "retold")
+LEFT_OUT = (*PARTS, "retold")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,8 +103,8 @@ class Recipe:
         jitter: Spread of brightness, contrast, balance and strength of colours that an image gets at every use.
         zoom: Spread of the size of an image's content at every use, width and height each, as a share.
         worn: Share of images that are recorded a second time at a use: at fewer pixels, with noise and as a JPEG.
-        without: Parts that are left out: keys of `PARTS`, `lifelike`, `drawn`, `identity`, `jitter`, `zoom`, `worn` or
-            `retold`, with commas. Without `retold`, an image has the same caption at every use.
+        without: Parts of the drawing that are left out: keys of `PARTS`, or `retold`, with commas. Without `retold`, an
+            image has the same caption at every use. Other parts are left out by a number that is 0.
         muon_lr: Highest learning rate of the transformers' matrices (Muon).
         adam_lr: Highest learning rate of all other parameters (AdamW). Both rates rise over `warmup` steps, then fall
             as a cosine that reaches 0 at `horizon`.
@@ -146,11 +146,6 @@ class Recipe:
     def left_out(self) -> frozenset[str]:
         """The parts that are left out."""
         return frozenset(filter(None, self.without.split(",")))
-
-    @property
-    def share_drawn(self) -> float:
-        """Share of groups in the drawn look."""
-        return 1.0 if "lifelike" in self.left_out else 0.0 if "drawn" in self.left_out else self.drawn
 
     def share_of_rate(self, step: int) -> float:
         """Return the learning rate of one step as a share of the highest rate."""
@@ -204,7 +199,7 @@ def draw_group(task: GroupTask) -> list[Drawn]:
     rng = np.random.default_rng(draw_seed(*key, "hidden"))
     hidden = rng.random((GROUP, VIEWS)) < (0.0 if task.easy else recipe.occluded)
     site = ("pretrain", recipe.seed, "site", task.number // SITE)
-    drawn = rng.random() < recipe.share_drawn
+    drawn = rng.random() < recipe.drawn
     found = []
     for member, person in enumerate(draw_people(GROUP, *key)):
         for view, number in enumerate(rng.permutation(CAMERAS)[:VIEWS]):
@@ -500,16 +495,15 @@ def train(recipe: Recipe, given: argparse.Namespace, model: TinyClip, painter: P
         rows = _rows(recipe, number, within)
         some = chunk[within // recipe.chunk % len(chunk)].take(rows)
         seen = some.pixels.to(device)
-        if "jitter" not in recipe.left_out:
+        if recipe.jitter:
             seen = jittered(seen, recipe.jitter, recipe.seed, "jitter", step)
-        if "zoom" not in recipe.left_out:
+        if recipe.zoom:
             seen = zoomed(seen, recipe.zoom, recipe.seed, "zoom", step)
-        if "worn" not in recipe.left_out:
+        if recipe.worn:
             seen = worn(seen, recipe.worn, recipe.seed, "worn", step)
         pixels = augment(_pixels(model, seen), recipe.seed, "pretrain", step)
         captions, identity = model.losses(pixels, some, (rows // VIEWS).to(device), recipe.identity_scale)
-        weight = 0.0 if "identity" in recipe.left_out else recipe.identity_weight
-        (captions + weight * identity).backward()
+        (captions + recipe.identity_weight * identity).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimisers.step(step)
         if step % 20 == 0 or step == end - 1:

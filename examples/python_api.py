@@ -27,7 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--model", default="ViT-B-16-quickgelu")
-    parser.add_argument("--pretrained", help="by default the model's own: openai; scing-tiny brings its weights")
+    parser.add_argument("--pretrained", help="by default the model's own: openai; shipped models bring theirs")
     parser.add_argument("--epochs", type=int, default=120)
     parser.add_argument("--output", type=Path, default=Path("example"))
     given = parser.parse_args()

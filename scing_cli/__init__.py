@@ -5,7 +5,7 @@ costs nothing; each name is loaded when it is first used::
 
     import scing_cli as scing
 
-    model = scing.load_model("runs/market")           # or model="scing-tiny", or index="gallery.faiss"
+    model = scing.load_model("runs/market")           # or model="scing-small", or index="gallery.faiss"
     vectors = model.embed(["a.jpg", pil_image])       # (2, D) float32, unit length
     index = scing.load_index("gallery.faiss")
     hits = index.search(vectors, k=5)                 # records: pandas.DataFrame(hits)

@@ -18,7 +18,7 @@ PlainModel = Annotated[
     str | None,
     typer.Option(
         "--model",
-        help="A plain CLIP instead of a run, such as scing-tiny; or any encoder as ONNX or OpenVINO IR (.onnx, .xml).",
+        help="A plain CLIP instead of a run, such as scing-small; or any encoder as ONNX or OpenVINO IR (.onnx, .xml).",
         metavar="NAME|FILE",
         rich_help_panel=MODEL,
     ),

@@ -39,7 +39,7 @@ Wording = Annotated[
     str | None,
     _synthetic(
         "--wording",
-        text="Write two captions per image: usual, or unmet for words and sentences that scing-tiny has not met "
+        text="Write two captions per image: usual, or unmet for words and sentences that no shipped model has met "
         "(default: one caption in usual words).",
     ),
 ]

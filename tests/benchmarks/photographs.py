@@ -1,6 +1,6 @@
 """Measure how well a model tells real pedestrians apart, on a video that everybody may have.
 
-    python tests/benchmarks/photographs.py vtest.avi [--model scing-tiny] [--weights FILE] [--sheet sheet.png]
+    python tests/benchmarks/photographs.py vtest.avi [--model scing-small] [--weights FILE] [--sheet sheet.png]
 
 `vtest.avi` (768 x 576 pixels, 795 frames of one street, one fixed camera) lies in Debian's package opencv-doc, whose
 files are under the Apache and BSD licences: `apt-get download opencv-doc && dpkg-deb -x opencv-doc_*.deb doc` puts it
@@ -206,7 +206,7 @@ def sheet(crops: Sequence[Image.Image], owners: npt.NDArray[np.int64], target: P
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("video", type=Path)
-    parser.add_argument("--model", default="scing-tiny")
+    parser.add_argument("--model", default="scing-small")
     parser.add_argument("--weights", help="file of its weights; by default the model's own")
     parser.add_argument("--sheet", type=Path, help="write a picture of the tracks")
     parser.add_argument("--every", type=int, default=1, help="take the boxes of every Nth frame")

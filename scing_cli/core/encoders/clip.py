@@ -97,7 +97,7 @@ def load_clip(
     Args:
         name: One of `known_models()`, or the path of a JSON file in open_clip's format (`--model FILE.json`).
         pretrained: A tag that open_clip knows for the model, the path of a weights file, or `random`. The default is
-            the weights that ship with this package (`scing-tiny`), else `openai`.
+            the weights that ship with this package (`scing-small`, `scing-tiny`), else `openai`.
         stride: Step between patches in pixels; by default the patch's side (R15).
         size: Height and width in pixels; by default 256x128, or the model's own size if that is not square.
         statistics: `half` (mean = std = 0.5) or `clip` (CLIP's own), R11; `auto` for what the model's folder states,

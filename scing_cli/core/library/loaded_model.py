@@ -141,7 +141,7 @@ def load_model(
 
     Args:
         run: A run folder; with `model` and `index` None too, the newest finished run in `./runs`.
-        model: A plain CLIP's name, such as `scing-tiny`, or an `.onnx` or `.xml` file.
+        model: A plain CLIP's name, such as `scing-small`, or an `.onnx` or `.xml` file.
         pretrained: Its weights: a tag, a file or `random`.
         index: An index; its descriptor is used too.
         descriptor: `projected` or `concat` (R10).

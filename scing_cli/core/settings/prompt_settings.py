@@ -81,7 +81,7 @@ class PromptSettings(Schedule):
     model: Annotated[str, Setting("CLIP model to start from.", MODEL, metavar="NAME")] = "ViT-B-16-quickgelu"
     pretrained: Annotated[
         str | None,
-        Setting("Its weights.", MODEL, metavar="TAG|FILE|random", default="openai; scing-tiny has its own"),
+        Setting("Its weights.", MODEL, metavar="TAG|FILE|random", default="openai; shipped models have their own"),
     ] = None
     stride: Annotated[
         int | None,

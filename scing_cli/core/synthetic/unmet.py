@@ -1,4 +1,4 @@
-"""A wording that `scing-tiny` has not met: other nouns, other names of colours, other sentences, the same facts.
+"""A wording that no shipped model has met: other nouns, other names of colours, other sentences, the same facts.
 
 It makes the domain gap of text-to-image data sets offline: what the images show is known, how it is said is not. Two in
 three names of colours, clothes, bags, hats and hair are usual ones: without known words, a caption would say nothing to

@@ -1,6 +1,6 @@
 """The words of captions: a `Wording` holds them, `USUAL` is the one that captions have by default.
 
-`scing-tiny` was pretrained with captions in the usual wording. `unmet.py` has another one, in other words.
+The shipped models were pretrained with captions in the usual wording. `unmet.py` has another one, in other words.
 """
 
 from __future__ import annotations

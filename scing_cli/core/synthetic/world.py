@@ -80,7 +80,7 @@ def write_world(
         occluded_training: Share of training images, 0 to 1, in which something hides 30-60 % of the body. All other
             images stay the same.
         wording: `usual` or `unmet` for two different captions per image in this wording; by default one in the usual
-            wording. `scing-tiny` has not met the words and sentences of `unmet`. Images do not depend on it.
+            wording. No shipped model has met the words and sentences of `unmet`. Images do not depend on it.
         spectra: Keys of `SPECTRA`, for one registered image per spectrum and no captions; by default Market-1501's
             layout.
         night: Whether visible images are dark and noisy; needs `spectra`. Images of the other spectra stay the same.
