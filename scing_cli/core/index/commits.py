@@ -22,8 +22,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
-
 from scing_cli.core.artifacts import replacing
 from scing_cli.core.errors import WRITE_REMEDY, IndexFileError
 from scing_cli.core.index.disk import read_vectors, remember
@@ -41,7 +39,7 @@ from scing_cli.core.index.index_stamp import (
 from scing_cli.core.index.kinds import KINDS
 from scing_cli.core.index.parts import Parts
 from scing_cli.core.index.row_table import RowTable, write_rows
-from scing_cli.core.index.store import FlatStore, Store
+from scing_cli.core.index.store import FlatStore, IntArray, Store
 from scing_cli.core.index.tuning import measured_recall
 
 LARGE = 1 << 26  # bytes of vectors; a smaller index is always written as two files
@@ -166,11 +164,11 @@ def _link(source: Path, target: Path) -> None:
             shutil.copyfile(source, temporary)
 
 
-def _write_removed(target: Path, ids: set[int]) -> str:
+def _write_removed(target: Path, ids: IntArray) -> str:
     """Write ids, 8 bytes each, ascending; return the SHA-256 of the file. Without ids, there is no file."""
-    if not ids:
+    if not len(ids):
         return ""
-    content = np.array(sorted(ids), "<i8").tobytes()
+    content = ids.astype("<i8").tobytes()
     with replacing(target) as temporary:
         temporary.write_bytes(content)
     return hashlib.sha256(content).hexdigest()

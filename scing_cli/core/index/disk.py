@@ -28,7 +28,7 @@ from scing_cli.core.index.index_stamp import (
     vectors_file,
 )
 from scing_cli.core.index.kinds import KINDS
-from scing_cli.core.index.memory_rows import MemoryRows, Rows
+from scing_cli.core.index.memory_rows import IntArray, Rows
 from scing_cli.core.index.row_table import RowTable
 from scing_cli.core.index.store import FlatStore, Store, faiss
 
@@ -135,15 +135,15 @@ def read_vectors(file: Path) -> Any:
 def _rows(path: Path, stamp: Stamp) -> GalleryRows:
     """Open the rows that belong to a stamp."""
     tables = [_table(path, rows_file(path, part.generation), part.rows_digest, part.count) for part in stamp.parts]
-    removed = _removed(path, stamp) if stamp.removed_digest else ()
-    changed = MemoryRows()
+    removed = _removed(path, stamp) if stamp.removed_digest else None
+    changed = None
     if stamp.changed_digest:
-        changed = MemoryRows(_table(path, changed_file(path, stamp.generation), stamp.changed_digest))
+        changed = _table(path, changed_file(path, stamp.generation), stamp.changed_digest)
     return GalleryRows(tables, removed, changed)
 
 
-def _removed(path: Path, stamp: Stamp) -> list[int]:
-    """Read the ids that were removed."""
+def _removed(path: Path, stamp: Stamp) -> IntArray:
+    """Read the ids that were removed, ascending."""
     file = removed_file(path, stamp.generation)
     try:
         content = file.read_bytes()
@@ -153,7 +153,7 @@ def _removed(path: Path, stamp: Stamp) -> list[int]:
         raise IndexFileError(f"{file} cannot be read: {error.strerror}.", REMEDY) from error
     if hashlib.sha256(content).hexdigest() != stamp.removed_digest:
         raise IndexFileError(f"{path}: {file} is not the list of removed ids that belongs to it.", REMEDY)
-    return [int(number) for number in np.frombuffer(content, "<i8")]
+    return np.frombuffer(content, "<i8").astype(np.int64, copy=False)
 
 
 def _table(path: Path, file: Path, digest: str, count: int | None = None) -> RowTable:

@@ -179,7 +179,6 @@ class GalleryIndex(Gallery):
         if not ids:
             return
         self._parts.remove(np.array(sorted(ids), dtype=np.int64), self._rows)
-        self._rows.changed.drop(ids)
         self._stamp = dataclasses.replace(self._stamp, count=len(self))
 
     def relabel(self, labels: Mapping[int, tuple[str, str] | tuple[str, str, str]]) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import heapq
+import itertools
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from scing_cli.core.index.memory_rows import IntArray, MemoryRows, Rows
 from scing_cli.core.index.rows import Labels, Row, RowFilter, labelled
+
+PIECE = 2000  # rows that are compared at a time with the hidden ones
+FILTERS = {"camera": "cameras", "identity": "identities"}  # what a filter calls the names of a field
 
 
 class GalleryRows(Rows):
@@ -17,35 +22,37 @@ class GalleryRows(Rows):
 
     Args:
         tables: The tables; all ids of one are greater than those of the tables before it.
-        removed: Ids of rows that count as removed.
-        changed: Rows that stand for those of the same ids in the tables.
+        removed: Ids of rows that count as removed, ascending; None for none.
+        changed: Rows that stand for those of the same ids in the tables; none of them is removed.
     """
 
-    def __init__(self, tables: Sequence[Rows], removed: Iterable[int] = (), changed: MemoryRows | None = None) -> None:
+    def __init__(self, tables: Sequence[Rows], removed: IntArray | None = None, changed: Rows | None = None) -> None:
         self.tables = list(tables)
-        self.removed = set(removed)
+        self.removed = np.empty(0, np.int64) if removed is None else removed
         self.changed = changed if changed is not None else MemoryRows()
+
+    @functools.cached_property
+    def _hidden(self) -> IntArray:
+        """The ids of the rows of the tables that are removed, or have other labels by now, ascending."""
+        return _both(self.removed, self.changed.ids())
 
     def __len__(self) -> int:
         return sum(map(len, self.tables)) - len(self.removed)
 
     def __iter__(self) -> Iterator[Row]:
         """Yield the rows in order of ids."""
-        hidden = self._hidden()
-        unchanged = (row for table in self.tables for row in table if row.id not in hidden)
-        return heapq.merge(unchanged, self.changed, key=lambda row: row.id) if len(self.changed) else unchanged
+        return self._merged(iter)
 
     def ids(self, allowed: RowFilter | None = None) -> IntArray:
         """Return the ids of the rows that pass a filter, ascending; all ids without one."""
         found = np.concatenate([np.empty(0, np.int64), *(table.ids(allowed) for table in self.tables)])
-        if not (hidden := self._hidden()):
-            return found
-        found = np.setdiff1d(found, np.fromiter(hidden, np.int64, len(hidden)), assume_unique=True)
-        return np.union1d(found, self.changed.ids(allowed)) if len(self.changed) else found
+        if not allowed:
+            return _without(found, self.removed)
+        return _both(_without(found, self._hidden), self.changed.ids(allowed))
 
     def find(self, ids: Iterable[int]) -> dict[int, Row]:
         """Return the rows of those ids that are there."""
-        left = [number for number in map(int, ids) if number not in self.removed]
+        left = _without(np.fromiter(ids, np.int64), self.removed).tolist()
         found = self.changed.find(left)
         for table in reversed(self.tables):
             left = [number for number in left if number not in found]
@@ -57,7 +64,8 @@ class GalleryRows(Rows):
         total = Counter[str]()
         for table in self.tables:
             total.update(table.counts(field, allowed))
-        total.subtract(getattr(row, field) for row in self._hidden_rows() if not allowed or allowed(row))
+            hidden = np.intersect1d(self._hidden, table.ids(allowed)) if allowed and len(self._hidden) else self._hidden
+            total.subtract(table.values(field, hidden))
         total.update(self.changed.counts(field, allowed))
         return +total  # only values that a row has
 
@@ -69,27 +77,27 @@ class GalleryRows(Rows):
 
     def count(self, allowed: RowFilter | None = None) -> int:
         """Return the number of rows that pass a filter."""
-        if not allowed:
-            return len(self)
-        gone = sum(map(allowed, self._hidden_rows()))
-        return sum(table.count(allowed) for table in self.tables) - gone + self.changed.count(allowed)
+        if not allowed or len(self._hidden):
+            return super().count(allowed)
+        return sum(table.count(allowed) for table in self.tables)
 
     def known(self, field: str, names: Collection[str]) -> set[str]:
         """Return those of some names that a row has in a field of text."""
         found = {name for table in (*self.tables, self.changed) for name in table.known(field, names)}
-        doubtful = found & {getattr(row, field) for row in self._hidden_rows()}
-        return found - doubtful | super().known(field, doubtful) if doubtful else found
+        if not len(self._hidden):
+            return found
+        if field not in FILTERS:
+            return super().known(field, found)
+        return {name for name in found if len(self.ids(RowFilter(**{FILTERS[field]: frozenset({name})})))}
 
     def have(self, field: str) -> bool:
         """Return whether any row has a value of a field."""
         some = any(table.have(field) for table in (*self.tables, self.changed))
-        return some and (not self._hidden() or super().have(field))
+        return some and (not len(self._hidden) or super().have(field))
 
-    def observations(self) -> Iterator[Row]:
-        """Yield the rows that have images of their own for the spectra, in order of ids."""
-        if len(self.changed):
-            return super().observations()
-        return (row for table in self.tables for row in table.observations() if row.id not in self.removed)
+    def having(self, field: str) -> Iterator[Row]:
+        """Yield the rows that have a value of a field, in order of ids."""
+        return self._merged(lambda rows: rows.having(field))
 
     def folders(self) -> set[str]:
         """Return the folders of all paths, also of removed rows, each with a slash at its end."""
@@ -98,7 +106,7 @@ class GalleryRows(Rows):
     def at(self, paths: Iterable[str]) -> list[Row]:
         """Return the rows of some paths, in order of ids."""
         wanted = set(paths)
-        found = [row for table in self.tables for row in table.at(wanted) if row.id not in self.removed]
+        found = [row for table in self.tables for row in _left(table.at(wanted), self.removed)]
         changed = self.changed.find(row.id for row in found)  # these have other labels, never another path
         return [changed.get(row.id, row) for row in found]
 
@@ -109,11 +117,24 @@ class GalleryRows(Rows):
             count: Number of first tables.
             last: The greatest id of the first tables.
         """
-        sides = []
-        for tables, inside in ((self.tables[:count], last.__ge__), (self.tables[count:], last.__lt__)):
-            changed = MemoryRows(row for row in self.changed if inside(row.id))
-            sides.append(GalleryRows(tables, filter(inside, self.removed), changed))
-        return sides[0], sides[1]
+        place = np.searchsorted(self.removed, last, side="right")
+        early, late = self.changed, MemoryRows()
+        if (self.changed.ids() > last).any():
+            early = MemoryRows(row for row in self.changed if row.id <= last)
+            late = MemoryRows(row for row in self.changed if row.id > last)
+        first = GalleryRows(self.tables[:count], self.removed[:place], early)
+        return first, GalleryRows(self.tables[count:], self.removed[place:], late)
+
+    def remove(self, ids: IntArray) -> None:
+        """Count rows that are there as removed.
+
+        Args:
+            ids: Their ids, ascending.
+        """
+        if len(gone := np.intersect1d(self.changed.ids(), ids)):
+            self._change_in_memory().drop(gone.tolist())
+        self.removed = _both(self.removed, ids)
+        self.__dict__.pop("_hidden", None)
 
     def change(self, rows: Mapping[int, Row]) -> None:
         """Replace rows that are there."""
@@ -122,7 +143,9 @@ class GalleryRows(Rows):
             if isinstance(table, MemoryRows):
                 own = table.find(left)
                 table.put({number: left.pop(number) for number in own})
-        self.changed.put(left)
+        if left:
+            self._change_in_memory().put(left)
+            self.__dict__.pop("_hidden", None)
 
     def relabel(self, labels: Mapping[int, tuple[str, str] | Labels]) -> None:
         """Give rows that are there other labels.
@@ -133,10 +156,36 @@ class GalleryRows(Rows):
         found = self.find(labels)
         self.change({number: labelled(row, labels[number]) for number, row in found.items()})
 
-    def _hidden(self) -> set[int]:
-        return self.removed | set(self.changed.ids().tolist())
+    def _change_in_memory(self) -> MemoryRows:
+        """Return the changed rows as a table that can be changed; a search reads them where they lie."""
+        if not isinstance(self.changed, MemoryRows):
+            self.changed = MemoryRows(self.changed)
+        return self.changed
 
-    def _hidden_rows(self) -> list[Row]:
-        """Return the rows of the tables that are removed, or have other labels by now, as they stand there."""
-        hidden = self._hidden()
-        return [row for table in self.tables for row in table.find(hidden).values()] if hidden else []
+    def _merged(self, read: Callable[[Rows], Iterator[Row]]) -> Iterator[Row]:
+        """Yield what is read of each table in order of ids, with the changed rows in their places."""
+        found = itertools.chain.from_iterable(map(read, self.tables))
+        if not len(self._hidden):
+            return found
+        return heapq.merge(_left(found, self._hidden), read(self.changed), key=lambda row: row.id)
+
+
+def _both(ids: IntArray, others: IntArray) -> IntArray:
+    """Return ids and others, which are not among them, ascending."""
+    return np.sort(np.concatenate([ids, others])) if len(others) else ids
+
+
+def _without(ids: IntArray, hidden: IntArray) -> IntArray:
+    """Return the ids, in their order, that are not among the hidden ones, which are ascending."""
+    if not len(hidden):
+        return ids
+    left: IntArray = ids[hidden.take(np.searchsorted(hidden, ids), mode="clip") != ids]
+    return left
+
+
+def _left(rows: Iterable[Row], hidden: IntArray) -> Iterator[Row]:
+    """Yield the rows, in their order, whose ids are not among the hidden ones, which are ascending."""
+    reader = iter(rows)
+    while some := list(itertools.islice(reader, PIECE)):
+        left = set(_without(np.array([row.id for row in some], np.int64), hidden).tolist())
+        yield from (row for row in some if row.id in left)

@@ -35,6 +35,10 @@ class Rows(abc.ABC):
     def find(self, ids: Iterable[int]) -> dict[int, Row]:
         """Return the rows of those ids that are there."""
 
+    def values(self, field: str, ids: IntArray) -> Iterator[str]:
+        """Yield a field of text of the rows of those ids that are there, in any order."""
+        return (getattr(row, field) for row in self.find(ids.tolist()).values())
+
     def counts(self, field: str, allowed: RowFilter | None = None) -> Counter[str]:
         """Return how many rows that pass a filter have each value of a field.
 
@@ -69,11 +73,15 @@ class Rows(abc.ABC):
 
     def have(self, field: str) -> bool:
         """Return whether any row has a value of a field."""
-        return any(getattr(row, field) for row in self)
+        return any(True for _ in self.having(field))
+
+    def having(self, field: str) -> Iterator[Row]:
+        """Yield the rows that have a value of a field, in order of ids."""
+        return (row for row in self if getattr(row, field))
 
     def observations(self) -> Iterator[Row]:
         """Yield the rows that have images of their own for the spectra, in order of ids."""
-        return (row for row in self if row.views)
+        return self.having("views")
 
     def people(self, allowed: RowFilter | None = None) -> int:
         """Return the number of identities of the rows that pass a filter; a row without one counts as an identity."""

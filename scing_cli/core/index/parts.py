@@ -5,7 +5,7 @@ N vectors, D width, Q queries, M of some ids.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -65,10 +65,10 @@ class Parts:
                 if changed:
                     tune(store)
             else:
-                rows.removed.update(own.tolist())
+                rows.remove(own)
 
     def nearest(
-        self, queries: Vectors, k: int, allowed: IntArray | None, removed: Collection[int] = ()
+        self, queries: Vectors, k: int, allowed: IntArray | None, removed: IntArray
     ) -> list[tuple[FloatArray, IntArray]]:
         """Return each query's k best rows over all parts, as `nearest` does for one.
 
@@ -76,12 +76,11 @@ class Parts:
             queries: Shape (Q, D), float32, unit length, contiguous.
             k: Number of hits; at most the number of allowed rows.
             allowed: The ids that may be returned, ascending; None for all but the removed ones.
-            removed: Ids that do not count; only without `allowed`.
+            removed: Ids that do not count, ascending; only without `allowed`.
         """
         asked: list[tuple[Store, IntArray | None]]
         if allowed is None:
-            gone = np.sort(np.fromiter(removed, np.int64, len(removed)))
-            asked = [(store, _without(store, gone)) for store in self.stores]
+            asked = [(store, _without(store, removed)) for store in self.stores]
         else:
             asked = [(self.stores[number], allowed[places]) for number, places in self.owners(allowed)]
         counts = [len(store) if own is None else len(own) for store, own in asked]
@@ -94,7 +93,7 @@ class Parts:
             return answers[0]
         return [_best([own[query] for own in answers], k) for query in range(len(queries))]
 
-    def whole(self, ids: IntArray, removed: Collection[int]) -> Store:
+    def whole(self, ids: IntArray, removed: IntArray) -> Store:
         """Return all vectors as one store of the kind of the first part.
 
         Args:
@@ -102,11 +101,11 @@ class Parts:
             removed: Ids of this index that do not stay.
         """
         first = self.stores[0]
-        if len(self.stores) == 1 and not removed:
+        if len(self.stores) == 1 and not len(removed):
             return first
         added = ids[np.searchsorted(ids, first.ends()[1], side="right") :]
         known = first.ids()
-        gone = known[np.isin(known, np.fromiter(removed, np.int64, len(removed)))]
+        gone = known[np.isin(known, removed)]
         fresh = first.owned()
         retuned = [
             fresh.remove(gone) if len(gone) else False,

@@ -87,10 +87,7 @@ class RowTable(Rows):
 
     def __iter__(self) -> Iterator[Row]:
         """Yield the rows in order of ids."""
-        last: tuple[Any, ...] = (-(2**63),)
-        while page := self._fetch(f"{self._columns} FROM rows WHERE id > ? ORDER BY id LIMIT {4 * AT_ONCE}", last):
-            yield from map(Row._make, page)
-            last = page[-1][:1]
+        return self._pages("1")
 
     def have(self, field: str) -> bool:
         """Return whether any row has a value of a field."""
@@ -98,9 +95,9 @@ class RowTable(Rows):
             return False
         return bool(self._fetch(f"1 FROM rows WHERE {field} <> '' LIMIT 1", ()))
 
-    def observations(self) -> Iterator[Row]:
-        """Yield the rows that have images of their own for the spectra, in order of ids."""
-        return iter(()) if self._lacks("views") else super().observations()
+    def having(self, field: str) -> Iterator[Row]:
+        """Yield the rows that have a value of a field, in order of ids."""
+        return iter(()) if self._lacks(field) else self._pages(f"{field} <> ''")
 
     def ids(self, allowed: RowFilter | None = None) -> IntArray:
         """Return the ids of the rows that pass a filter, ascending; all ids without one."""
@@ -137,12 +134,11 @@ class RowTable(Rows):
 
     def find(self, ids: Iterable[int]) -> dict[int, Row]:
         """Return the rows of those ids that are there."""
-        wanted, found = [int(number) for number in ids], dict[int, Row]()
-        for start in range(0, len(wanted), AT_ONCE):
-            some = wanted[start : start + AT_ONCE]
-            rows = self._fetch(f"{self._columns} FROM rows WHERE id IN ({_places(some)})", some)
-            found |= {row[0]: Row._make(row) for row in rows}
-        return found
+        return {row[0]: Row._make(row) for row in self._of(self._columns, np.fromiter(ids, np.int64))}
+
+    def values(self, field: str, ids: IntArray) -> Iterator[str]:
+        """Yield a field of text of the rows of those ids that are there, in any order."""
+        return (text for (text,) in self._of("''" if self._lacks(field) else field, ids))
 
     def counts(self, field: str, allowed: RowFilter | None = None) -> Counter[str]:
         """Return how many rows that pass a filter have each value of a field."""
@@ -175,6 +171,20 @@ class RowTable(Rows):
             finally:
                 self._base.execute("DROP TABLE wanted")
         return list(map(Row._make, found))
+
+    def _of(self, columns: str, ids: IntArray) -> Iterator[Any]:
+        """Yield columns of the rows of those ids that are there."""
+        for start in range(0, len(ids), AT_ONCE):
+            some = ids[start : start + AT_ONCE].tolist()
+            yield from self._fetch(f"{columns} FROM rows WHERE id IN ({_places(some)})", some)
+
+    def _pages(self, condition: str) -> Iterator[Row]:
+        """Yield the rows for which an SQL condition holds, in order of ids. No statement stays open meanwhile."""
+        asked = f"{self._columns} FROM rows WHERE id > ? AND {condition} ORDER BY id LIMIT {4 * AT_ONCE}"
+        last: tuple[Any, ...] = (-(2**63),)
+        while page := self._fetch(asked, last):
+            yield from map(Row._make, page)
+            last = page[-1][:1]
 
     def _lacks(self, field: str) -> bool:
         """Return whether the file has no column of a field, because no row has a value of it."""

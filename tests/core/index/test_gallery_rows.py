@@ -28,6 +28,10 @@ def row(number: int, identity: str, camera: str, views: str = "") -> Row:
     return Row(number, f"/d {number % 3}'/\udcff/{number % 7}.jpg", 10 + number, 5, "", identity, camera, views)
 
 
+def on_disk(file: Path, rows: list[Row]) -> RowTable:
+    return RowTable.open(file, digest=write_rows(file, MemoryRows(sorted(rows))))
+
+
 @st.composite
 def tables(draw: st.DrawFn) -> list[list[Row]]:
     """Tables with ascending ids, with gaps."""
@@ -53,8 +57,7 @@ def test_every_question_has_the_answer_of_a_plain_list(
         if in_memory >> place & 1:
             opened.append(MemoryRows(rows))
         else:
-            digest = write_rows(folder / f"rows-{place}", MemoryRows(rows))
-            opened.append(RowTable.open(folder / f"rows-{place}", digest=digest))
+            opened.append(on_disk(folder / f"rows-{place}", rows))
     plain = {own.id: own for rows in tables for own in rows}
     gone = data.draw(st.sets(st.sampled_from(sorted(plain)))) if plain else set()
     kept = sorted(set(plain) - gone)
@@ -63,7 +66,17 @@ def test_every_question_has_the_answer_of_a_plain_list(
         if kept
         else {}
     )
-    gallery = GalleryRows(opened, gone)
+    first = data.draw(st.sets(st.sampled_from(sorted(gone)))) if gone else set()
+    lying = [own.id for place, rows in enumerate(tables) if not in_memory >> place & 1 for own in rows]
+    old = sorted(set(lying) - first)
+    written = data.draw(st.sets(st.sampled_from(old))) if old else set()
+    gallery = GalleryRows(
+        opened, np.array(sorted(first), np.int64), on_disk(folder / "changed", [row(n, "old", "") for n in written])
+    )
+    assert gallery.ids(RowFilter(identities=frozenset({"old"}))).tolist() == sorted(written)
+    gallery.remove(np.array(sorted(gone - first), np.int64))
+    assert gallery.ids().tolist() == kept
+    changed = {number: row(number, "old", "") for number in written - gone} | changed
     gallery.change(changed)
     rows = [changed.get(number, plain[number]) for number in kept]
     allowed = RowFilter(cameras, identities, without, no)
@@ -93,6 +106,13 @@ def test_every_question_has_the_answer_of_a_plain_list(
     asked = data.draw(st.lists(st.integers(0, 40)))
     assert gallery.find(asked) == {own.id: own for own in rows if own.id in set(asked)}
     assert {type(number) for number in gallery.find(np.array(asked, np.int64))} <= {int}
+    count = data.draw(st.integers(1, len(tables)))
+    last = max((own.id for table in tables[:count] for own in table), default=-1)
+    sides = gallery.split(count, last)
+    assert [list(side) for side in sides] == [
+        [own for own in rows if own.id <= last],
+        [own for own in rows if own.id > last],
+    ]
 
 
 def test_a_filter_of_more_names_than_a_statement_takes(tmp_path, monkeypatch):
@@ -131,6 +151,39 @@ def test_little_is_asked_for_little(tmp_path):
     assert (len(table), steps[0] <= 60) == (5000, True), steps
     assert table.ids().tolist() == list(range(0, 15000, 3))
     assert steps[0] > 60
+
+
+@pytest.mark.parametrize("hidden", ["one relabelled", "one removed", "many of both"])
+def test_hidden_rows_cost_no_reading_of_the_others(tmp_path, monkeypatch, hidden):
+    """As soon as one row was relabelled, every search with a photo used to read all rows of the gallery twice."""
+    rows = [row(n, f"p{n // 10}", f"c{n % 3}", VIEWS if n % 900 == 7 else "") for n in range(9000)]
+    changed, gone = {
+        "one relabelled": ([7], []),
+        "one removed": ([], [907]),
+        "many of both": (range(600), [*range(600, 900), 907]),
+    }[hidden]
+    gallery = GalleryRows(
+        [on_disk(tmp_path / "rows", rows)],
+        np.array(gone, np.int64),
+        on_disk(tmp_path / "changed", [rows[number]._replace(identity="new") for number in changed]),
+    )
+    left = [own._replace(identity="new") if own.id in changed else own for own in rows if own.id not in gone]
+    fetched, fetch = [0], RowTable._fetch
+
+    def counting(self, *asked):
+        found = fetch(self, *asked)
+        fetched[0] += len(found)
+        return found
+
+    monkeypatch.setattr(RowTable, "_fetch", counting)
+    assert list(gallery.observations()) == [own for own in left if own.views]
+    assert gallery.have("views")
+    assert gallery.known("camera", {"c1", "c4"}) == {"c1"}
+    assert gallery.known("identity", {"p0", "p70", "p300"}) == {own.identity for own in left} & {"p0", "p70", "p300"}
+    few = RowFilter(identities=frozenset({"p1", "p800"}))
+    assert gallery.count(few) == sum(map(few, left))
+    assert gallery.counts("camera", few) == Counter(own.camera for own in left if few(own))
+    assert fetched[0] < 200
 
 
 def test_a_file_without_a_table_of_folders_is_read(tmp_path):

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import os
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import faiss
@@ -130,6 +131,25 @@ def test_an_index_of_many_dead_rows_is_written_anew(written):
     index.write(written)
     assert names(written) == ["gallery.faiss", "gallery.rows-3"]
     assert [row.id for row in GalleryIndex.read(written).rows()] == [*range(25, 30), *range(31, 100)]
+
+
+@pytest.mark.parametrize("change", ["remove", "relabel"])
+def test_opening_makes_no_object_of_a_removed_or_relabelled_row(tmp_path, change):
+    path, count = tmp_path / "gallery.faiss", 10_000
+    gallery(unit(4 * count)).write(path)
+    index = GalleryIndex.read(path)
+    if change == "remove":
+        index.remove(range(count))
+    else:
+        index.relabel(dict.fromkeys(range(count), ("anna", "door")))
+    index.write(path)
+    assert len(GalleryIndex.read(path)) == len(index)  # its checksums are known from here on
+    tracemalloc.start()
+    opened = GalleryIndex.read(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert opened.table.find([7]) == index.table.find([7])
+    assert peak < 8 * 4 * count, peak  # a removed id takes 8 bytes
 
 
 def test_a_small_index_stays_two_files(written, monkeypatch):
