@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from scing_cli.core.index.flat_file import pieces
 from scing_cli.core.index.store import Store
 from scing_cli.core.pairs import pair_scores
 
@@ -60,21 +61,31 @@ def _approximate(
 ) -> Iterator[tuple[FloatArray, IntArray]]:
     """Rank the rows that faiss finds for each query, or all allowed rows if it finds fewer than k."""
     _, fetched = store.candidates(queries, k + SPARE, allowed)
-    everything: tuple[IntArray, Vectors] | None = None
+    short = np.flatnonzero(np.count_nonzero(fetched >= 0, axis=1) < k)  # -1 marks a missing hit
+    compared = iter(_compared(store, queries[short], k, allowed))
     for query, row in zip(queries, fetched, strict=True):
-        found = row[row >= 0]  # -1 marks a missing hit
+        found = row[row >= 0]
         if len(found) < k:
-            everything = everything or _allowed(store, allowed)
-            found, vectors = everything
+            scores, found = next(compared)
         else:
-            vectors = store.vectors(found)
-        scores, order = _order(query, vectors, found, k)
-        yield np.clip(scores[order], -1.0, 1.0), found[order]
+            scores, order = _order(query, store.vectors(found), found, k)
+            scores, found = scores[order], found[order]
+        yield np.clip(scores, -1.0, 1.0), found
 
 
-def _allowed(store: Store, allowed: IntArray | None) -> tuple[IntArray, Vectors]:
-    ids, vectors = store.stored()
-    return (ids, vectors) if allowed is None else (allowed, vectors[np.searchsorted(ids, allowed)])
+def _compared(store: Store, queries: Vectors, k: int, allowed: IntArray | None) -> list[tuple[FloatArray, IntArray]]:
+    """Return each query's k best of all allowed rows: scores and ids. The vectors are read piece by piece."""
+    best = [(np.empty(0), np.empty(0, np.int64))] * len(queries)
+    if not len(queries):
+        return best
+    for ids in pieces(store.ids() if allowed is None else allowed, queries.shape[1]):
+        vectors = store.vectors(ids)
+        for number, query in enumerate(queries):
+            scores = np.concatenate([best[number][0], pair_scores(query, vectors)])
+            found = np.concatenate([best[number][1], ids])
+            order = np.lexsort((found, -scores))[:k]
+            best[number] = scores[order], found[order]
+    return best
 
 
 def _order(query: Vectors, vectors: Vectors, ids: IntArray, k: int) -> tuple[FloatArray, IntArray]:

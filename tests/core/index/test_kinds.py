@@ -28,6 +28,8 @@ from scing_cli.core.index import (
     kinds,
     read_stamp,
 )
+from scing_cli.core.index.nearest import nearest
+from scing_cli.core.pairs import pair_scores
 
 WIDTH = 16
 REPLACE = Path.replace
@@ -299,6 +301,32 @@ def test_a_search_does_not_go_through_all_ids(kind: str, tmp_path: Path, monkeyp
     index._parts.stores[0] = store.owned()
     index._parts.stores[0].remove(np.array([0, 899]))
     assert index._parts.stores[0].ends() == (1, 898)
+
+
+@pytest.mark.parametrize("kind", ["ivf", "hnsw"])
+@pytest.mark.parametrize("step", [1, 3, 200])
+def test_a_filtered_search_reads_the_allowed_vectors_alone_and_in_pieces(
+    kind: str, step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where faiss finds too few rows, all allowed ones are compared: before, all vectors were copied for that."""
+    vectors = unit(3000, 64)
+    made(kind, vectors, entries(3000)).write(tmp_path / "gallery.faiss")
+    store = GalleryIndex.read(tmp_path / "gallery.faiss")._parts.stores[0]
+    store.set_effort(1)
+    monkeypatch.setattr("scing_cli.core.index.flat_file.PIECE", 64 * 256)  # bytes, of 64 vectors
+    allowed, asked, k = np.arange(0, 3000, step), unit(3, 64, seed=1), 3000 // max(step, 10)
+    _, found = store.candidates(asked, k, allowed)
+    assert (np.count_nonzero(found >= 0, axis=1) < k).all()
+    tracemalloc.start()
+    answers = list(nearest(store, asked, k, allowed=allowed))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    for query, (scores, ids) in zip(asked, answers, strict=True):
+        exact = pair_scores(query, vectors[allowed])
+        order = np.lexsort((allowed, -exact))[:k]
+        assert np.array_equal(ids, allowed[order])
+        assert np.array_equal(scores, exact[order])
+    assert peak < vectors.nbytes / 5
 
 
 @pytest.mark.parametrize("kind", KINDS)
