@@ -13,6 +13,7 @@ import numpy as np
 from scing_cli.core.index.memory_rows import IntArray, MemoryRows, Rows
 from scing_cli.core.index.rows import Labels, Row, RowFilter, labelled
 
+FEW = 20  # rows that are looked at before all
 PIECE = 2000  # rows that are compared at a time with the hidden ones
 FILTERS = {"camera": "cameras", "identity": "identities"}  # what a filter calls the names of a field
 
@@ -93,7 +94,10 @@ class GalleryRows(Rows):
     def have(self, field: str) -> bool:
         """Return whether any row has a value of a field."""
         some = any(table.have(field) for table in (*self.tables, self.changed))
-        return some and (not len(self._hidden) or super().have(field))
+        if not some or not len(self._hidden):
+            return some
+        few = self.sample(FEW)  # the first rows may all be removed
+        return any(getattr(row, field) for row in few) or super().have(field)
 
     def having(self, field: str) -> Iterator[Row]:
         """Yield the rows that have a value of a field, in order of ids."""
