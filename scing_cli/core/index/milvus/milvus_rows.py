@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from scing_cli.core.index.memory_rows import IntArray, Rows
+from scing_cli.core.index.memory_rows import IntArray, Rows, folder_of
 from scing_cli.core.index.milvus.expressions import FIELDS, among, both, passing, portions, row_of
 from scing_cli.core.index.milvus.server import STRONG, Server
 from scing_cli.core.index.rows import Row, RowFilter
@@ -52,7 +52,7 @@ class MilvusRows(Rows):
 
     def ids(self, allowed: RowFilter | None = None) -> IntArray:
         """Return the ids of the rows that pass a filter, ascending; all ids without one."""
-        return np.array([found["id"] for page in self.pages(["id"], passing(allowed)) for found in page], np.int64)
+        return np.fromiter((found["id"] for page in self.pages(["id"], passing(allowed)) for found in page), np.int64)
 
     def find(self, ids: Iterable[int]) -> dict[int, Row]:
         """Return the rows of those ids that are there."""
@@ -80,7 +80,7 @@ class MilvusRows(Rows):
 
     def folders(self) -> set[str]:
         """Return the folders of all paths, each with a slash at its end."""
-        return {path[: path.rfind("/") + 1] for path in self.counts("path")}
+        return {folder_of(found["path"]) for page in self.pages(["path"]) for found in page}
 
     def at(self, paths: Iterable[str]) -> list[Row]:
         """Return the rows of some paths, in order of ids."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import itertools
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import milvus_servers
@@ -17,7 +19,7 @@ from patience import HANG
 
 from scing_cli.core.errors import IndexFileError, SettingError
 from scing_cli.core.index import GalleryIndex, RowFilter, Stamp, as_location
-from scing_cli.core.index.milvus import milvus_gallery, milvus_location, milvus_writer
+from scing_cli.core.index.milvus import milvus_gallery, milvus_location, milvus_rows, milvus_writer
 from scing_cli.core.index.milvus.milvus_writer import Writer
 from scing_cli.core.index.milvus.server import Server
 from scing_cli.core.workflows.embed.upkeep import keep_index
@@ -79,6 +81,22 @@ def test_the_rows_are_those_of_faiss(address):
     assert (mine.have("identity"), mine.have("scene"), list(mine.observations())) == (True, False, [])
     assert np.array_equal(gallery.vectors(), index.vectors())
     assert np.array_equal(gallery.vectors([5, 5, 2]), index.vectors([5, 5, 2]))
+
+
+def test_paths_that_are_read_take_the_memory_of_a_page(server, monkeypatch):
+    monkeypatch.setattr(milvus_rows, "PAGE", 20)
+    count, length = 800, 10_000
+    images = [dataclasses.replace(entry, path=f"/d/{entry.path.rjust(length, '_')}") for entry in entries(count)]
+    index = GalleryIndex.create(unit(count), images, **MADE_BY, kind="flat")
+    table = put(f"{server.address}/long_paths", index).open().table
+    assert len(table.at([images[0].path])) == 1  # the client has been imported as a whole
+    tracemalloc.start()
+    try:
+        folders, peak = table.folders(), tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert folders == index.table.folders()
+    assert peak < count * length / 4
 
 
 def test_names_of_any_characters_are_told_apart_as_in_faiss(address):
