@@ -23,6 +23,8 @@ from scing_cli.core.index.index_stamp import Stamp, read_stamp
 from scing_cli.core.index.kinds import choose_kind
 from scing_cli.core.index.memory_rows import Rows
 from scing_cli.core.paths import StrPath, as_path, engine_of
+from scing_cli.core.reporting import LIBRARY_REPORTER
+from scing_cli.core.runtime import Reporter
 
 
 class GalleryLocation(abc.ABC):
@@ -210,11 +212,12 @@ class IndexFile(GalleryLocation):
         cast("GalleryIndex", gallery).write(self._path, locked=True, compact=compact)
 
 
-def as_location(value: StrPath | GalleryLocation) -> GalleryLocation:
+def as_location(value: StrPath | GalleryLocation, reporter: Reporter = LIBRARY_REPORTER) -> GalleryLocation:
     """Return where a gallery is.
 
     Args:
         value: The path of a `.faiss` file, or an address as text.
+        reporter: Receives progress of a server that gets a gallery ready.
 
     Raises:
         IndexFileError: If an address is not valid, or the package for it is not installed.
@@ -226,7 +229,8 @@ def as_location(value: StrPath | GalleryLocation) -> GalleryLocation:
     if isinstance(value, GalleryLocation):
         return value
     if (engine := engine_of(value)) is not None:
-        location: GalleryLocation = importlib.import_module(f"{__package__}.{engine}").location(os.fspath(value))
+        package = importlib.import_module(f"{__package__}.{engine}")
+        location: GalleryLocation = package.location(os.fspath(value), reporter)
         return location
     return IndexFile(as_path(value))
 

@@ -158,7 +158,7 @@ def load_index(path: StrPath, *, machine: Machine | None = None, reporter: Repor
     Raises:
         IndexFileError: If it cannot be read.
     """
-    location = as_location(path)
+    location = as_location(path, reporter)
     return Index(location, location.open(), machine or Machine(), reporter)
 
 

@@ -155,7 +155,7 @@ def load_model(
     if index is not None:
         if run is not None or model is not None:
             raise SettingError("Both an index and a model were named.", "Name one: index=, run= or model=.")
-        location = as_location(index)
+        location = as_location(index, reporter)
         return named_model(location.stamp(), location, machine or Machine(), reporter)
     name = None if model is None else os.fspath(model)
     opened = open_model(ModelChoice(run=as_path(run), model=name, pretrained=pretrained), reporter=reporter)

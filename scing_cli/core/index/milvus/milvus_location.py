@@ -20,6 +20,7 @@ from scing_cli.core.index.milvus.milvus_rows import MilvusRows
 from scing_cli.core.index.milvus.milvus_writer import PAUSE, Writer
 from scing_cli.core.index.milvus.server import Server
 from scing_cli.core.index.milvus.stamp_record import StampRecord
+from scing_cli.core.runtime import Reporter
 
 WAITS = 5  # attempts to open a gallery that is being changed
 RECENT = 10.0  # seconds: a stamp that was read so long ago is read again
@@ -30,10 +31,11 @@ class MilvusLocation(GalleryLocation):
 
     Args:
         address: Where it is.
+        reporter: Receives progress.
     """
 
-    def __init__(self, address: Address) -> None:
-        self._address, self._server = address, Server(address)
+    def __init__(self, address: Address, reporter: Reporter) -> None:
+        self._address, self._server = address, Server(address, reporter)
         self._writer = Writer(self._server)
         self._seen: tuple[StampRecord, float] | None = None  # by `stamp`, and when
 
@@ -182,10 +184,10 @@ class MilvusLocation(GalleryLocation):
         raise IndexFileError(f"There is no gallery {self}.", f"Make one: scing embed --output {self}")
 
 
-def location(text: str) -> MilvusLocation:
-    """Return the location of an address.
+def location(text: str, reporter: Reporter) -> MilvusLocation:
+    """Return the location of an address, whose reporter receives progress.
 
     Raises:
         IndexFileError: If it is not one.
     """
-    return MilvusLocation(Address.parse(text))
+    return MilvusLocation(Address.parse(text), reporter)

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from scing_cli.core.errors import IndexFileError, spelled
+from scing_cli.core.index.milvus.collection_load import load_collection
 from scing_cli.core.index.milvus.collection_schema import checked_size, collection_schema
 from scing_cli.core.index.milvus.expressions import (
     FIELDS,
@@ -71,7 +72,7 @@ class Writer:
             index = pymilvus.MilvusClient.prepare_index_params()
             index.add_index(VECTOR, index_type="FLAT", metric_type="IP")
             self._server("create_index", index_params=index)
-        self._server("load_collection")
+        load_collection(self._server, start=True)
 
     def read(self, *, load: bool = False) -> StampRecord | None:
         """Return the newest stamp; None if there is no collection, or one without a stamp.
@@ -87,7 +88,7 @@ class Writer:
         self._check_own()
         if not self._server("list_indexes"):  # its writer was killed before it could be read
             return None
-        self._check_loaded(load=load or self._server.address.file is not None)
+        load_collection(self._server, start=load or self._server.address.file is not None)
         found = self._records(f"id > {JOURNAL // 2} and id < {LEASE}")
         return parse_stamp(found[0][RECORD], self._server.address.text) if found else None
 
@@ -249,17 +250,6 @@ class Writer:
         """Return records, the newest stamps first."""
         found = self._server("query", filter=expression, output_fields=["id", RECORD], consistency_level=STRONG)
         return sorted(found, key=lambda one: one["id"])
-
-    def _check_loaded(self, *, load: bool) -> None:
-        state = str(self._server("get_load_state").get("state", "")).rpartition(".")[2]
-        if state in ("Loaded", "loaded"):
-            return
-        if not load and state in ("NotLoad", "released"):
-            raise IndexFileError(
-                f"{self._server.address.text} is not loaded, so Milvus cannot search it.",
-                "Whoever runs the server loads the collection; scing embed --append does it too.",
-            )
-        self._server("load_collection")
 
     def _check_own(self) -> None:
         fields = {field["name"] for field in self._server("describe_collection")["fields"]}

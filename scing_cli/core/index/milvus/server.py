@@ -12,6 +12,8 @@ from typing import Any
 
 from scing_cli.core.errors import IndexFileError, one_line
 from scing_cli.core.index.milvus.address import TOKEN, Address
+from scing_cli.core.reporting import LIBRARY_REPORTER
+from scing_cli.core.runtime import Reporter
 
 SECONDS = 30.0  # after which a call counts as failed
 CONNECT = 10.0
@@ -20,6 +22,7 @@ PERMISSION = ("permission deny", "privilege", "unauthenticated", "auth check fai
 STARTING, PAUSE = 101, 0.5  # code of a server that has started and not loaded the collection yet; seconds
 UNREACHED = (2, 14)  # codes of the client, and of gRPC, for a server that does not answer
 STRONG = "Strong"  # readers see all that was written before they ask
+RELEASED_REMEDY = "Whoever runs the server loads the collection; scing embed --append does it too."
 
 
 class ServerError(IndexFileError):
@@ -31,10 +34,11 @@ class Server:
 
     Args:
         address: The address.
+        reporter: Receives progress.
     """
 
-    def __init__(self, address: Address) -> None:
-        self.address = address
+    def __init__(self, address: Address, reporter: Reporter = LIBRARY_REPORTER) -> None:
+        self.address, self.reporter = address, reporter
 
     def __call__(self, call: str, **given: Any) -> Any:
         """Call a method of the client, with the collection's name.

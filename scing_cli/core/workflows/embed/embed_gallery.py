@@ -75,7 +75,7 @@ def embed(
         IndexFileError: If the index exists and neither `append` nor `force` is set, it was made by another model,
             another process is writing it, or the path is not writable.
     """
-    location, left_out = as_location(output), LeftOut(strict=strict)
+    location, left_out = as_location(output, reporter), LeftOut(strict=strict)
     machine = machine or Machine()
     location.check_kind(index_type)  # before any work
     if compact:

@@ -27,7 +27,7 @@ def keep_index(
     Raises:
         IndexFileError: If there is no such index, or it cannot be written.
     """
-    location = as_location(index)
+    location = as_location(index, reporter)
     if compact:
         location.check_compact()
     location.check_writable()

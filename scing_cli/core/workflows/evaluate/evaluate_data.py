@@ -146,7 +146,7 @@ def evaluate_on(
         split=split,
         queries=queries,
         direction=direction,
-        index=None if index is None else as_location(index),
+        index=None if index is None else as_location(index, reporter),
         protocol=protocol,
         descriptor=descriptor,
         reranking=reranking,

@@ -129,7 +129,8 @@ def search(
         SettingError: If a setting is not valid, a filter names what the index does not have, or no report of the model
             has a threshold for the rate.
     """
-    location, run, montage, saliency = as_location(index), as_path(run), as_path(montage), as_path(saliency)
+    location, run = as_location(index, reporter), as_path(run)
+    montage, saliency = as_path(montage), as_path(saliency)
     machine = machine or Machine()
     if k < 1:
         raise SettingError(f"-k {k}: must be at least 1.")
