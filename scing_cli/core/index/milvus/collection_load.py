@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from scing_cli.core.errors import IndexFileError, duration
-from scing_cli.core.index.milvus.server import RELEASED_REMEDY, Server
+from scing_cli.core.errors import duration
+from scing_cli.core.index.milvus.server import RELEASED_REMEDY, Server, ServerError
 
 STUCK = 300.0  # seconds without progress after which nobody waits any longer
 PAUSE = 0.2  # seconds between two looks
@@ -20,14 +20,14 @@ def load_collection(server: Server, *, start: bool) -> None:
         start: Load the collection if nobody has.
 
     Raises:
-        IndexFileError: If the collection is not loaded and `start` is not set, loading makes no progress, or Milvus
+        ServerError: If the collection is not loaded and `start` is not set, loading makes no progress, or Milvus
             fails.
     """
     state, _ = _state(server)
     if state in LOADED:
         return
     if state in RELEASED and not start:
-        raise IndexFileError(f"{server.address.text} is not loaded, so Milvus cannot search it.", RELEASED_REMEDY)
+        raise ServerError(f"{server.address.text} is not loaded, so Milvus cannot search it.", RELEASED_REMEDY)
     if state not in LOADING:
         server("load_collection", _async=True)
     with server.reporter.progress(f"Loading {server.address.text} (%)", 100) as advance:
@@ -41,7 +41,7 @@ def load_collection(server: Server, *, start: bool) -> None:
                 advance(percent - shown)
                 shown, moved = percent, time.monotonic()
             elif time.monotonic() - moved > STUCK:
-                raise IndexFileError(
+                raise ServerError(
                     f"{server.address.text} does not get loaded: Milvus has been at {shown} % for {duration(STUCK)}.",
                     "The log of the server may say why. If it goes on, run the command again later.",
                 )

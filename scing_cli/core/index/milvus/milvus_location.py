@@ -17,7 +17,7 @@ from scing_cli.core.index.index_stamp import Stamp
 from scing_cli.core.index.milvus.address import Address
 from scing_cli.core.index.milvus.milvus_gallery import MilvusGallery
 from scing_cli.core.index.milvus.milvus_rows import MilvusRows
-from scing_cli.core.index.milvus.milvus_writer import PAUSE, Writer
+from scing_cli.core.index.milvus.milvus_writer import FORMER, PAUSE, Writer
 from scing_cli.core.index.milvus.server import Server
 from scing_cli.core.index.milvus.stamp_record import StampRecord
 from scing_cli.core.runtime import Reporter
@@ -108,7 +108,7 @@ class MilvusLocation(GalleryLocation):
         """
         record = self._record(load=True)
         if record.journal:
-            with self._writer.leased(record.stamp.width):
+            with self._writer.leased(record.stamp.width, FORMER):
                 record = self._writer.carry_out(self._record())
                 self._writer.delete_former(record)
         return MilvusGallery(self._server, self._writer, record, record)
@@ -178,8 +178,8 @@ class MilvusLocation(GalleryLocation):
             return record
         if self._server.exists():
             raise IndexFileError(
-                f"{self} is not whole: embed was interrupted before it was written.",
-                "Run the same scing embed again: it resumes and writes the gallery.",
+                f"{self} is not whole: embed has not written it yet, was interrupted before, or its index is gone.",
+                "Wait for the other process; if there is none, run the same scing embed again: it writes the gallery.",
             )
         raise IndexFileError(f"There is no gallery {self}.", f"Make one: scing embed --output {self}")
 

@@ -47,6 +47,14 @@ RECORD = "views"  # the field that has the text of a record
 JOURNAL_BYTES = 60_000  # of one record of the journal
 MOST_BYTES = 8 << 20  # of one batch
 PATIENCE, PAUSE, SETTLE = 100.0, 1.0, 0.3  # seconds: until a lease counts as left behind, between looks, before a check
+BEFORE = "This command has changed nothing that readers see: run it again."
+AMID = "Whether the change is written is not known: run the command again."
+PENDING = (
+    "The change is written, but perhaps not carried out, and until then the gallery is refused: "
+    "any scing embed --append or --prune ends it."
+)
+WRITTEN = "The change is written; what it replaced may be left, which the next write deletes."
+FORMER = "This command was ending an earlier change that had been interrupted: run it again."
 Change = Labels | tuple[str, str] | None
 """Other labels of a row; None to remove it."""
 
@@ -61,6 +69,7 @@ class Writer:
     def __init__(self, server: Server) -> None:
         self._server = server
         self.token = ""
+        self._outcome = BEFORE  # what is to be said if Milvus fails now
 
     def prepare(self, width: int) -> None:
         """Create the collection with an exact index and load it, as far as that is not done."""
@@ -104,9 +113,13 @@ class Writer:
         self._renew(record.stamp.width)
         if not again and self._records(f"id == {number}"):
             raise self._other(self._lease())
+        if not again:
+            self._outcome = AMID
         self._put_record(number, text, record.stamp.width)
         if self.read() != own:
             raise self._other(self._lease())
+        if self._outcome != FORMER:
+            self._outcome = PENDING if record.journal else WRITTEN
         self._server("delete", filter=f"id > {number} and id < {LEASE}")
         return own
 
@@ -177,12 +190,17 @@ class Writer:
         self._server("delete", filter=f"id < {_journal_of(record.stamp.generation + 1)}")
 
     @contextlib.contextmanager
-    def leased(self, width: int) -> Iterator[None]:
+    def leased(self, width: int, outcome: str = BEFORE) -> Iterator[None]:
         """Keep other processes of scing from writing to the collection.
 
+        Args:
+            width: D.
+            outcome: What an error of Milvus means until a stamp is written: `BEFORE`, or `FORMER`, which stays.
+
         Raises:
-            IndexFileError: If another one is writing.
+            IndexFileError: If another one is writing, or Milvus fails; the message says what has been written.
         """
+        self._outcome = outcome
         self._wait()
         self.token = uuid.uuid4().hex
         self._write_lease(width)
@@ -190,8 +208,8 @@ class Writer:
         self._check_mine()
         try:
             yield
-        except ServerError:
-            raise  # the lease stays behind, as after a kill
+        except ServerError as error:  # the lease stays behind, as after a kill
+            raise ServerError(error.what, f"{error.remedy} {self._outcome}".strip()) from error
         except BaseException:
             with contextlib.suppress(IndexFileError):
                 self._release()
@@ -232,10 +250,9 @@ class Writer:
 
     def _other(self, lease: Mapping[str, Any]) -> IndexFileError:
         who = f" (process {lease['pid']} on {spelled(lease['host'])})" if lease else ""
-        return IndexFileError(
-            f"Another process is writing {self._server.address.text}{who}.",
-            "Run the command again when it has ended; what was embedded is kept.",
-        )
+        again = "Run the command again when it has ended; what was embedded is kept."
+        remedy = self._outcome if self._outcome in (PENDING, WRITTEN) else again
+        return IndexFileError(f"Another process is writing {self._server.address.text}{who}.", remedy)
 
     def _delete(self, ids: Collection[int], width: int) -> None:
         for some in portions(sorted(ids)):

@@ -19,14 +19,15 @@ SECONDS = 30.0  # after which a call counts as failed
 CONNECT = 10.0
 LONGEST = 300  # characters of the server's own words
 PERMISSION = ("permission deny", "privilege", "unauthenticated", "auth check failure")
-STARTING, PAUSE = 101, 0.5  # code of a server that has started and not loaded the collection yet; seconds
+RELEASED, PAUSE = 101, 0.5  # code of a collection that is not loaded, or not yet by a server that starts; seconds
+DROPPED = 100  # code of a collection that is not there
 UNREACHED = (2, 14)  # codes of the client, and of gRPC, for a server that does not answer
 STRONG = "Strong"  # readers see all that was written before they ask
 RELEASED_REMEDY = "Whoever runs the server loads the collection; scing embed --append does it too."
 
 
 class ServerError(IndexFileError):
-    """Milvus did not answer, or refused a call."""
+    """Milvus did not answer, refused a call, or has not loaded the collection."""
 
 
 class Server:
@@ -61,7 +62,7 @@ class Server:
             except IndexFileError:
                 raise
             except Exception as error:  # the client raises its own errors, those of gRPC, and for a file any other
-                if getattr(error, "code", None) != STARTING or time.monotonic() > until:
+                if getattr(error, "code", None) != RELEASED or time.monotonic() > until:
                     raise self._failure(error) from error
             time.sleep(PAUSE)
 
@@ -82,26 +83,31 @@ class Server:
             token = os.environ.get(TOKEN, "")
             return pymilvus.MilvusClient(uri=self.address.uri, token=token, timeout=CONNECT, **given)
         except Exception as error:  # as above
-            raise self._failure(error) from error
+            raise self._failure(error, connecting=True) from error
 
-    def _failure(self, error: Exception) -> ServerError:
+    def _failure(self, error: Exception, *, connecting: bool = False) -> ServerError:
+        """Return the message of an error. What it means for a gallery that is being written, `Writer` adds."""
         text = one_line(Exception(getattr(error, "message", None) or error))
         if token := os.environ.get(TOKEN):
             for secret in filter(None, (token, token.partition(":")[2])):
                 text = text.replace(secret, "…")
         shown = text[:LONGEST] + ("…" if len(text) > LONGEST else "")
         code = getattr(error, "code", None)
-        if code in UNREACHED or "deadline exceeded" in text.lower():
+        if code == DROPPED:
+            remedy = "Another program has dropped the collection."
+        elif self.address.file is not None:
+            remedy = "Is another process using the file? It may be used by one at a time." if connecting else ""
+        elif code in UNREACHED or "deadline exceeded" in text.lower():
             remedy = (
-                f"Does the server run at {self.address.uri}? If it asks for a user, does {TOKEN} name one? "
-                "Then run the command again."
+                f"Does the server run at {self.address.uri}? It must answer within {SECONDS:.0f} seconds. "
+                f"If it asks for a user, does {TOKEN} name one?"
             )
         elif any(word in text.lower() for word in PERMISSION):
             remedy = f"Set the token of a user who may use this collection: {TOKEN}=user:password."
-        elif self.address.file is not None:
-            remedy = "Is another process using the file? It may be used by one at a time."
+        elif code == RELEASED:
+            remedy = RELEASED_REMEDY
         else:
-            remedy = "The log of the server may say more. Readers see the gallery as it was."
+            remedy = "The log of the server may say more."
         return ServerError(f"{self.address.text} cannot be used: {shown}", remedy)
 
 

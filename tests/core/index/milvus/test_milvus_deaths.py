@@ -10,7 +10,7 @@ from milvus_servers import made, milvus_server, one_message, put, state_of
 from scing_cli.core.errors import IndexFileError
 from scing_cli.core.index import as_location
 from scing_cli.core.index.milvus import milvus_writer
-from scing_cli.core.index.milvus.milvus_writer import JOURNAL, LEASE
+from scing_cli.core.index.milvus.milvus_writer import AMID, BEFORE, JOURNAL, LEASE
 from scing_cli.core.index.milvus.server import Server
 
 pytestmark = pytest.mark.milvus
@@ -63,6 +63,7 @@ def test_a_server_that_dies_leaves_the_former_gallery_or_the_new_one(server, mom
     monkeypatch.setattr(Server, "ask", ask)
     assert f"Does the server run at http{server.address.removeprefix('milvus')}?" in one_message(caught)
     assert len(batches) >= 2
+    assert (AMID if moment == "after the stamp" else BEFORE) in one_message(caught)
     server.kill()
     server.start()
     if moment == "after the stamp":
