@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -91,6 +93,27 @@ def test_embed_and_append_on_a_full_disk(scing, disk, finished, here):
     assert fills_up(scing, disk, command) >= 1
     assert fills_up(scing, disk, (*command, "--append", "--split", "query")) >= 1
     assert fills_up(scing, disk, (*command, "--force", "--split", "all")) >= 1
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_an_append_to_a_large_index_on_a_full_disk(scing, disk, finished, here, monkeypatch, links):
+    """The first makes an index of two segments out of one of two files, the second adds to its segments."""
+
+    def no_links(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(commits, "LARGE", 0)
+    monkeypatch.setattr(commits, "WORTH", {"flat": 0})
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    shutil.copytree(finished, here / "run")
+    command = ("embed", "--run", here / "run", "--output", disk.folder / "gallery.faiss")
+    assert scing(*command, "--split", "train").code == 0
+    for split in ("gallery", "query"):
+        before = len(GalleryIndex.read(command[-1]))
+        assert fills_up(scing, disk, (*command, "--append", "--split", split)) >= 1
+        assert len(read_stamp(command[-1]).segments) >= 2
+        assert len(GalleryIndex.read(command[-1])) > before
 
 
 def test_a_compaction_on_a_full_disk(scing, disk, finished, here, monkeypatch):

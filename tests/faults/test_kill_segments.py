@@ -12,6 +12,7 @@ import pytest
 from core.index.test_gallery import entries, gallery, unit
 
 from scing_cli.core.index import GalleryIndex, commits, files_of, read_stamp
+from scing_cli.core.index.index_files import _needed
 
 WORK = """
 import os, signal, sys
@@ -75,7 +76,7 @@ def test_a_killed_write_leaves_one_of_two_states(tmp_path, monkeypatch, work):
         again = GalleryIndex.read(path)
         again.add(unit(1, seed=8), entries(1, start=again.stamp.next_id))
         again.write(path)
-        assert {file.name for file in folder.iterdir()} == {file.name for file in files_of(path)}
+        assert set(folder.iterdir()) == set(files_of(path)) == {path, *_needed(path, read_stamp(path))}
         assert len(files_of(path)) <= 3 + 2 * max(1, len(read_stamp(path).segments))
         assert np.array_equal(GalleryIndex.read(path).vectors()[-1], unit(1, seed=8)[0])
         shutil.rmtree(folder)

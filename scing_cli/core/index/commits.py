@@ -71,7 +71,7 @@ def parts_to_keep(parts: Parts, rows: GalleryRows, kind: str) -> int:
 def commit(path: Path, parts: Parts, rows: GalleryRows, stamp: Stamp, *, former: Stamp, keep: int) -> Opened:
     """Write a new generation of an index. The former one stays valid until the final rename.
 
-    The caller must hold the write lock. Temporary files of writers that were killed are removed.
+    The caller must hold the write lock. Files of writers that were killed are removed.
 
     Args:
         path: The `.faiss` file.
@@ -89,6 +89,7 @@ def commit(path: Path, parts: Parts, rows: GalleryRows, stamp: Stamp, *, former:
     """
     sweep_parts(path)  # this process holds the lock, so no other writer still needs them
     generation = 1 + max([stamp.generation, *generations(path)])
+    sweep(path, generation)  # before the write, which may need their room
     bare = dataclasses.replace(stamp, count=len(rows), generation=generation, rows_digest="", vectors_digest="")
     bare = dataclasses.replace(bare, segments=(), removed_digest="", changed_digest="")
     if not keep:
@@ -99,7 +100,6 @@ def commit(path: Path, parts: Parts, rows: GalleryRows, stamp: Stamp, *, former:
 
 
 def _commit_whole(path: Path, parts: Parts, rows: GalleryRows, stamp: Stamp) -> Opened:
-    written = stamp
     try:
         written = dataclasses.replace(stamp, rows_digest=write_rows(rows_file(path, stamp.generation), rows))
         table = RowTable.open(rows_file(path, stamp.generation), digest=written.rows_digest, known=True)
@@ -109,7 +109,7 @@ def _commit_whole(path: Path, parts: Parts, rows: GalleryRows, stamp: Stamp) -> 
             store = KINDS[written.kind](read_vectors(temporary))
         remember(path, written)
     finally:
-        sweep(path, written)
+        sweep(path, stamp.generation)
     return [store], GalleryRows([table]), written
 
 
@@ -125,7 +125,7 @@ def _write_vectors(target: Path, parts: Parts, rows: GalleryRows, stamp: Stamp) 
 
 
 def _commit_segments(path: Path, parts: Parts, rows: GalleryRows, stamp: Stamp, *, former: Stamp, keep: int) -> Opened:
-    generation, written = stamp.generation, stamp
+    generation = stamp.generation
     kept, rest = rows.split(keep, parts.stores[keep - 1].ends()[1])
     stores, segments, ids = parts.stores[:keep], list(former.parts[:keep]), rest.ids()
     try:
@@ -150,7 +150,7 @@ def _commit_segments(path: Path, parts: Parts, rows: GalleryRows, stamp: Stamp, 
             temporary.touch()
             written = append_stamp(temporary, written)
     finally:
-        sweep(path, written)
+        sweep(path, stamp.generation)
     return stores, kept, written
 
 

@@ -104,16 +104,21 @@ def sweep_newer(index: Path, newest: int) -> None:
             file.unlink(missing_ok=True)
 
 
-def sweep(index: Path, written: Stamp) -> None:
-    """Remove unneeded files: those of older states after a commit, the new ones after a failed commit.
+def sweep(index: Path, generation: int) -> None:
+    """Remove all files that the state on the disk does not need. The caller must hold the write lock.
 
-    If the index cannot be read, nothing is removed, because it may need either. The next commit removes them.
+    After a commit these are the files of older states, after a failed one those that it wrote, before one those that a
+    killed process left. If the index cannot be read, nothing is removed, because it may need any of them.
+
+    Args:
+        index: The `.faiss` file; without it, only the files of one generation are removed.
+        generation: The generation that is being written.
     """
     with contextlib.suppress(IndexFileError, OSError):
-        committed = _is_there(index) and read_stamp(index) == written
-        needed = _needed(index, written) if committed else set()
-        for file, generation in _belonging(index).items():
-            if file not in needed and (committed or generation == written.generation):
+        there = _is_there(index)
+        needed = _needed(index, read_stamp(index)) if there else set()
+        for file, own in _belonging(index).items():
+            if file not in needed and (there or own == generation):
                 file.unlink(missing_ok=True)
 
 
