@@ -25,6 +25,7 @@ INSERT = (
     "INSERT INTO rows VALUES (?, CAST(? AS TEXT), ?, ?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT){further})"
 )
 FIELDS = ("identity", "camera")  # what filters ask for; each has an index
+INDEXED = (*FIELDS, "path")  # earlier versions wrote no index of paths: their tables are read as a whole
 COLUMNS = "id, path, size, mtime, digest, identity, camera"
 FOLDERS = "CREATE TABLE folders (name TEXT PRIMARY KEY) WITHOUT ROWID"
 AT_ONCE = 500  # rows fetched by one statement
@@ -159,7 +160,7 @@ class RowTable(Rows):
         return {folder for (folder,) in self._fetch(what, ())}
 
     def at(self, paths: Iterable[str]) -> list[Row]:
-        """Return the rows of some paths, in order of ids. Reads the table once, however many paths there are."""
+        """Return the rows of some paths, in order of ids. Reads no others, except in a file of an earlier version."""
         wanted = [(_bytes(path),) for path in paths]
         if not wanted:
             return []
@@ -233,7 +234,7 @@ def write_rows(target: Path, rows: Rows) -> str:
                 base.executemany(
                     "INSERT INTO folders VALUES (CAST(? AS TEXT))", ((_bytes(f),) for f in sorted(folders))
                 )
-                for name in FIELDS:
+                for name in INDEXED:
                     base.execute(f"CREATE INDEX {name} ON rows ({name})")
                 base.execute("COMMIT")
         except sqlite3.Error as error:

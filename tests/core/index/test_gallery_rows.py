@@ -186,6 +186,27 @@ def test_hidden_rows_cost_no_reading_of_the_others(tmp_path, monkeypatch, change
     assert fetched[0] < 200
 
 
+@pytest.mark.parametrize("earlier", [False, True])
+def test_rows_are_found_by_path_without_reading_all_of_them(tmp_path, earlier):
+    """Else each portion of an append would read the whole table. A file of an earlier version has no index for that."""
+    rows = [row(number, "", "")._replace(path=f"/d\udcff/{number % 40}/{number}.jpg") for number in range(5000)]
+    file = tmp_path / "rows"
+    write_rows(file, MemoryRows(rows))
+    if earlier:
+        with contextlib.closing(sqlite3.connect(file)) as base:
+            base.execute("DROP INDEX path")
+    table, steps = RowTable.open(file, digest=file_digest(file), count=5000), [0]
+
+    def step() -> int:
+        steps[0] += 1
+        return 0
+
+    table._base.set_progress_handler(step, 100)
+    paths = [own.path for own in rows[4000:3900:-5]] + ["/none/1.jpg"]
+    assert table.at(paths) == [own for own in rows if own.path in paths]
+    assert (steps[0] > 60) == earlier, steps
+
+
 def test_a_file_without_a_table_of_folders_is_read(tmp_path):
     rows, file = [row(number, "a", "b") for number in range(40)], tmp_path / "rows"
     write_rows(file, MemoryRows(rows))
