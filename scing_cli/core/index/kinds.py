@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from scing_cli.core.errors import SettingError
-from scing_cli.core.index.flat_file import pieces
 from scing_cli.core.index.graph_links import connect
+from scing_cli.core.index.inverted_lists import add_to_lists, copy_lists, fill_lists, list_of, used_lists
 from scing_cli.core.index.store import (
     FlatStore,
     IntArray,
@@ -35,7 +35,6 @@ CONSTRUCTION = 200  # candidates for the neighbours of a new vector (efConstruct
 PER_LIST = 39  # vectors per list: faiss warns when it trains with fewer
 TRAINED = PER_LIST  # vectors per list that train the centroids; more hardly move them
 ROUNDS = 6  # of k-means; later ones hardly move the centroids either
-PRODUCTS = 1 << 23  # scores of vectors and centroids at a time
 GROWTH = 2  # retrain the inverted lists once the index should have this many times as many
 
 
@@ -74,10 +73,7 @@ class InvertedStore(Store):
 
     def blocks(self) -> Iterator[tuple[IntArray, Vectors]]:
         """Yield the ids and a view of the vectors of each list."""
-        lists, width = self.index.invlists, self.index.d
-        for number, size in self._lists():
-            codes = faiss.rev_swig_ptr(lists.get_codes(number), size * width * 4)
-            yield faiss.rev_swig_ptr(lists.get_ids(number), size), codes.view(np.float32).reshape(size, width)
+        return (list_of(self.index, number) for number in used_lists(self.index))
 
     def ids(self) -> IntArray:
         """Return the ids."""
@@ -89,11 +85,6 @@ class InvertedStore(Store):
             every = [(int(ids.min()), int(ids.max())) for ids, _ in self.blocks()]
             self._ends = (min(least for least, _ in every), max(most for _, most in every)) if every else (0, -1)
         return self._ends
-
-    def _lists(self) -> Iterator[tuple[int, int]]:
-        """Yield the number and size of each list that is not empty."""
-        sizes = ((number, self.index.invlists.list_size(number)) for number in range(self.index.nlist))
-        return ((number, size) for number, size in sizes if size)
 
     def _unordered(self) -> IntArray:
         """Return the ids in the order of the lists."""
@@ -120,47 +111,51 @@ class InvertedStore(Store):
         """Return search parameters that select some ids; the effort stays."""
         return faiss.SearchParametersIVF(sel=selector, nprobe=self.index.nprobe)
 
+    def is_outgrown(self, count: int) -> bool:
+        """Return whether the centroids are to be trained again, or were never trained."""
+        return not self.index.is_trained or _lists(count) >= GROWTH * self.index.nlist
+
     def add(self, vectors: Vectors, ids: IntArray) -> bool:
         """Add vectors. The first ones train the centroids, which are trained again after strong growth."""
         self.recall = self._ends = None
-        retrained = not self.index.is_trained or _lists(self.index.ntotal + len(ids)) >= GROWTH * self.index.nlist
-        if retrained:
-            old_ids, old = self.stored()
-            ids, vectors = np.concatenate([old_ids, ids]), np.concatenate([old, vectors])
-            self.fill(ids, lambda some: vectors[np.searchsorted(ids, some)])
+        outgrown = self.is_outgrown(len(self) + len(ids))
+        if outgrown:
+            fresh = InvertedStore(self.empty(self.index.d))
+
+            def take(some: IntArray) -> Vectors:
+                old, new = np.split(some, [np.searchsorted(some, ids[0])])
+                return np.concatenate([self.vectors(old), vectors[np.searchsorted(ids, new)]])
+
+            fresh.fill(np.concatenate([self.ids(), ids]), take)
+            self.index = fresh.index
         else:
-            _add_to_lists(self.index, vectors, ids)
-        return retrained
+            add_to_lists(self.index, vectors, ids)
+        return outgrown
 
     def fill(self, ids: IntArray, take: Callable[[IntArray], Vectors]) -> bool:
-        """Train the centroids with a sample of the vectors, and add all of them instead of what there was."""
-        lists = _lists(len(ids))
-        fresh = self.empty(self.index.d, lists)
-        fresh.train(take(ids[_sample(len(ids), TRAINED * lists)]))
-        fresh.set_direct_map_type(faiss.DirectMap.Hashtable)
-        for some in pieces(ids, fresh.d):
-            _add_to_lists(fresh, take(some), some)
-        self.index, self._ends = fresh, None
-        return True
+        """Add vectors piece by piece. A sample of the first ones trains the centroids."""
+        index, untrained = self.index, not self.index.is_trained
+        if untrained:
+            lists = _lists(len(ids))
+            index = self.empty(index.d, lists)
+            index.train(take(ids[_sample(len(ids), TRAINED * lists)]))
+            index.set_direct_map_type(faiss.DirectMap.Hashtable)
+        fill_lists(index, ids, take)
+        self.index, self.recall, self._ends = index, None, None
+        return untrained
+
+    def without(self, ids: IntArray) -> tuple[InvertedStore, bool]:
+        """Return a copy without some vectors, which can be changed, and False. Copies list by list."""
+        index = self.empty(self.index.d, self.index.nlist)
+        index.nprobe = self.index.nprobe
+        copy_lists(self.index, index, without=ids)
+        return InvertedStore(index), False
 
     def remove(self, ids: IntArray) -> bool:
         """Remove vectors; the map of ids takes an array of them and no other selector."""
         self.recall = self._ends = None
         self.index.remove_ids(faiss.IDSelectorArray(ids))
         return False
-
-
-def _add_to_lists(index: Any, vectors: Vectors, ids: IntArray) -> None:
-    """Add vectors to an inverted file, each to the list of its nearest centroid.
-
-    faiss finds that list in three times the time of a product of matrices.
-    """
-    centroids = faiss.downcast_index(index.quantizer).reconstruct_n(0, index.nlist)
-    step = max(1, PRODUCTS // index.nlist)
-    for start in range(0, len(ids), step):
-        some, own = np.ascontiguousarray(vectors[start : start + step], np.float32), ids[start : start + step].copy()
-        lists = (some @ centroids.T).argmax(axis=1)
-        index.add_core(len(own), *map(faiss.swig_ptr, (some, own, lists)))
 
 
 class GraphStore(Store):
@@ -206,6 +201,13 @@ class GraphStore(Store):
     def parameters(self, selector: Any) -> Any:
         """Return search parameters that select some ids; the effort stays."""
         return faiss.SearchParametersHNSW(sel=selector, efSearch=self.effort())
+
+    def without(self, ids: IntArray) -> tuple[GraphStore, bool]:
+        """Return a copy without some vectors; if one is gone, it is a new graph, whose effort must be tuned."""
+        if not len(ids):
+            return self.owned(), False
+        fresh = GraphStore(self.index)
+        return fresh, fresh.remove(ids)
 
     def remove(self, ids: IntArray) -> bool:
         """Build a new graph of the remaining vectors; its effort must be tuned again."""

@@ -94,7 +94,7 @@ class Parts:
         return [_best([own[query] for own in answers], k) for query in range(len(queries))]
 
     def whole(self, ids: IntArray, removed: IntArray) -> Store:
-        """Return all vectors as one store of the kind of the first part.
+        """Return all vectors as one store of the kind of the first part. An inverted file is the only copy of them.
 
         Args:
             ids: The ids that stay, ascending.
@@ -106,18 +106,15 @@ class Parts:
         added = ids[np.searchsorted(ids, first.ends()[1], side="right") :]
         known = first.ids()
         gone = known[np.isin(known, removed)]
-        fresh = first.owned()
-        retuned = [
-            fresh.remove(gone) if len(gone) else False,
-            self._add(fresh, added) if len(added) else False,
-        ]
-        if any(retuned):
+        if len(added) and (len(gone) == len(known) or first.is_outgrown(len(ids))):
+            fresh = type(first)(first.empty(self.width))
+            changed = fresh.fill(ids, self.vectors)
+        else:
+            fresh, changed = first.without(gone)
+            changed |= len(added) > 0 and fresh.fill(added, self.vectors)
+        if changed:
             tune(fresh)
         return fresh
-
-    def _add(self, store: Store, ids: IntArray) -> bool:
-        """Add vectors of this index to a store; return whether its effort must be tuned."""
-        return store.add(self.vectors(ids), ids) if len(store) else store.fill(ids, self.vectors)
 
 
 def _without(store: Store, removed: IntArray) -> IntArray | None:

@@ -84,6 +84,15 @@ class Store(abc.ABC):
         """Return a copy that can be changed; the vectors of a file that was mapped into memory cannot."""
         return type(self)(faiss.deserialize_index(faiss.serialize_index(self.index)))
 
+    def without(self, ids: IntArray) -> tuple[Self, bool]:
+        """Return a copy without some vectors, which can be changed, and whether its effort must be tuned."""
+        fresh = self.owned()
+        return fresh, fresh.remove(ids) if len(ids) else False
+
+    def is_outgrown(self, count: int) -> bool:  # noqa: ARG002 - of an inverted file
+        """Return whether a store of `count` vectors is made anew instead of adding to this one."""
+        return False
+
     @abc.abstractmethod
     def effort(self) -> int:
         """Return the search effort, in lists or candidates; 0 for an exact search."""
@@ -102,10 +111,10 @@ class Store(abc.ABC):
         return False
 
     def fill(self, ids: IntArray, take: Callable[[IntArray], Vectors]) -> bool:
-        """Add the first vectors; return whether the effort must be tuned.
+        """Add vectors; return whether the effort must be tuned again.
 
         Args:
-            ids: Their ids, ascending.
+            ids: Their ids, ascending, greater than all stored ones.
             take: Returns the vectors of some ids, shape (M, D).
         """
         return self.add(take(ids), ids)

@@ -120,11 +120,19 @@ def best_scores(store: Store, queries: Vectors, own: IntArray, k: int) -> Vector
     """
     best = np.full((len(queries), k), -np.inf, np.float32)
     for ids, vectors in _joined(store.blocks()):
-        scores = queries @ vectors.T
-        scores[ids == own[:, None]] = -np.inf
-        some = np.partition(scores, len(ids) - k, axis=1)[:, len(ids) - k :] if 0 < k < len(ids) else scores
+        some = _scores(queries, own, ids, vectors, k)
         best = np.sort(np.concatenate([best, some], axis=1), axis=1)[:, some.shape[1] :]
     return best
+
+
+def _scores(queries: Vectors, own: IntArray, ids: IntArray, vectors: Vectors, k: int) -> Vectors:
+    """Return each query's k best scores over a block, in any order, or all if there are fewer."""
+    scores = queries @ vectors.T
+    scores[ids == own[:, None]] = -np.inf
+    if 0 < k < len(ids):
+        scores.partition(len(ids) - k, axis=1)
+        return scores[:, len(ids) - k :].copy()  # not a view of all of them
+    return scores
 
 
 def _joined(blocks: Iterator[tuple[IntArray, Vectors]]) -> Iterator[tuple[IntArray, Vectors]]:

@@ -25,6 +25,7 @@ from scing_cli.core.index import (
     choose_kind,
     commits,
     files_of,
+    inverted_lists,
     kinds,
     read_stamp,
 )
@@ -348,10 +349,14 @@ def test_an_inverted_file_has_the_bytes_that_faiss_gives_it(count) -> None:
     vectors = draw / np.linalg.norm(draw, axis=1, keepdims=True)
     ids = np.arange(5, 5 + count) * 3
     made = []
-    for add in (kinds._add_to_lists, lambda index, some, own: index.add_with_ids(some, own)):
+    for add in (
+        inverted_lists.add_to_lists,
+        lambda index, some, own: inverted_lists.fill_lists(index, own, lambda ids: some[np.searchsorted(own, ids)]),
+        lambda index, some, own: index.add_with_ids(some, own),
+    ):
         index = kinds.InvertedStore.empty(24, 9)
         index.train(vectors[:400])
         index.set_direct_map_type(faiss.DirectMap.Hashtable)
         add(index, vectors, ids)
         made.append(faiss.serialize_index(index).tobytes())
-    assert made[0] == made[1]
+    assert made[0] == made[1] == made[2]
