@@ -12,6 +12,8 @@ from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.embed.embed_report import EmbedReport, report_of
 
+MOST_NAMES = 1 << 20  # of files that are known at a time, about 100 bytes each; those of one folder may be more
+
 
 def keep_index(
     index: StrPath, *, prune: bool = False, compact: bool = False, reporter: Reporter = LIBRARY_REPORTER
@@ -71,10 +73,16 @@ def drop_missing(index: Gallery, reporter: Reporter) -> int:
 
 
 class Folders:
-    """Tells whether files are missing; each folder is listed once, which is much faster than a look at each file."""
+    """Tells whether files are missing; each folder is listed once, which is much faster than a look at each file.
+
+    Of more than `MOST_NAMES` names, those of the folder that was used least recently are forgotten. From then on, each
+    file of that folder is looked at.
+    """
 
     def __init__(self) -> None:
-        self._names: dict[str, frozenset[str]] = {}
+        self._names: dict[str, frozenset[str]] = {}  # the last one was asked for last
+        self._forgotten = set[str]()
+        self._count = 0  # of names, with those of the folders
 
     def lack(self, file: str) -> bool:
         """Return whether a file is missing.
@@ -83,10 +91,23 @@ class Folders:
             DataError: If that cannot be known.
         """
         folder, name = os.path.split(file)
-        if folder not in self._names:
-            self._names[folder] = _names(folder)
         # A name that is not listed may still be there: by another spelling, or in a folder that cannot be listed.
-        return name not in self._names[folder] and _is_missing(Path(file))
+        return name not in self._listed(folder) and _is_missing(Path(file))
+
+    def _listed(self, folder: str) -> frozenset[str]:
+        """Return the names that are known to be in a folder; none if they are forgotten."""
+        if folder in self._forgotten:
+            return frozenset()
+        if folder in self._names:
+            self._names[folder] = self._names.pop(folder)  # now the last one
+            return self._names[folder]
+        names = self._names[folder] = _names(folder)
+        self._count += 1 + len(names)
+        while self._count > MOST_NAMES and len(self._names) > 1:
+            oldest = next(iter(self._names))
+            self._count -= 1 + len(self._names.pop(oldest))
+            self._forgotten.add(oldest)
+        return names
 
 
 def _names(folder: str) -> frozenset[str]:
