@@ -170,7 +170,7 @@ class GalleryIndex(Gallery):
         self._stamp = dataclasses.replace(self._stamp, count=len(self))
 
     def remove(self, ids: Collection[int]) -> None:
-        """Remove rows. Their ids are never used again. The disk changes only with `write`.
+        """Remove rows; an id may be named twice. Their ids are never used again. The disk changes only with `write`.
 
         Raises:
             ValueError: If an id is unknown.
@@ -178,7 +178,7 @@ class GalleryIndex(Gallery):
         self._check_known(ids)
         if not ids:
             return
-        self._parts.remove(np.array(sorted(ids), dtype=np.int64), self._rows)
+        self._parts.remove(np.unique(np.fromiter(ids, np.int64, len(ids))), self._rows)
         self._stamp = dataclasses.replace(self._stamp, count=len(self))
 
     def relabel(self, labels: Mapping[int, tuple[str, str] | tuple[str, str, str]]) -> None:

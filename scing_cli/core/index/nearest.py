@@ -83,9 +83,15 @@ def _compared(store: Store, queries: Vectors, k: int, allowed: IntArray | None) 
         for number, query in enumerate(queries):
             scores = np.concatenate([best[number][0], pair_scores(query, vectors)])
             found = np.concatenate([best[number][1], ids])
-            order = np.lexsort((found, -scores))[:k]
-            best[number] = scores[order], found[order]
-    return best
+            # sorted now and then: to sort for each piece would take long where k is large
+            best[number] = _best(scores, found, k) if len(found) > 2 * k else (scores, found)
+    return [_best(*each, k) for each in best]
+
+
+def _best(scores: FloatArray, ids: IntArray, k: int) -> tuple[FloatArray, IntArray]:
+    """Return the k best scores and their ids, equal scores by id."""
+    order = np.lexsort((ids, -scores))[:k]
+    return scores[order], ids[order]
 
 
 def _order(query: Vectors, vectors: Vectors, ids: IntArray, k: int) -> tuple[FloatArray, IntArray]:

@@ -122,6 +122,21 @@ def without(*cameras: str) -> RowFilter:
     return RowFilter(without_cameras=frozenset(cameras))
 
 
+@pytest.mark.parametrize("reopened", [False, True])
+def test_a_row_that_is_removed_twice_counts_once(tmp_path: Path, reopened: bool) -> None:
+    index = gallery(unit(20))
+    if reopened:
+        index.write(tmp_path / "g.faiss")
+        index = GalleryIndex.read(tmp_path / "g.faiss")
+    index.remove([5, 3, 5])
+    assert len(index) == 18
+    assert len(index.search(unit(1), 20)[0]) == 18
+    index.write(tmp_path / "g.faiss")
+    assert [row.id for row in GalleryIndex.read(tmp_path / "g.faiss").rows()] == [
+        n for n in range(20) if n not in (3, 5)
+    ]
+
+
 def test_removed_rows_are_gone_and_their_ids_are_not_given_again(written: Path) -> None:
     index = GalleryIndex.read(written)
     index.remove([0, 7, 19])
