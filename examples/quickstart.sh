@@ -23,12 +23,12 @@ say() {
 synthetic=(--synthetic --identities 256 --test-identities 48 --cameras 4 --images-per-camera 2 --occluded-training 0.5)
 say scing prepare plain "${synthetic[@]}"
 say scing prepare occluded "${synthetic[@]}" --occluded-queries
-say scing train-prompts --data plain --model scing-tiny --epochs 3 --lr 3e-3 --run runs/plain
-say scing train-visual --run runs/plain --epochs 8 --lr 5e-4 --milestones 6,7 --warmup-epochs 1 --batch-size 128
+say scing train-prompts --data plain --model scing-small --views bank:4 --epochs 12 --lr 3e-3 --schedule cosine --run runs/plain
+say scing train-visual --run runs/plain --epochs 8 --lr 2.5e-4 --schedule cosine --warmup-epochs 1 --batch-size 64
 say scing embed --run runs/plain --output gallery.faiss
 
 for queries in plain occluded; do
-  say scing evaluate --model scing-tiny --data "$queries" --json > "zero-shot-$queries.json"
+  say scing evaluate --model scing-small --data "$queries" --json > "zero-shot-$queries.json"
   say scing evaluate --run runs/plain --data "$queries" --split query --json > "trained-$queries.json"
 done
 

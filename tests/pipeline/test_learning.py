@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -129,25 +130,35 @@ def test_both_stages_lift_the_ranking_of_people_never_seen(scing, tmp_path, monk
     assert np.mean(gains) >= 10
 
 
+SMALL = ("--config", Path(__file__).parents[2] / "examples" / "configs" / "scing-small.toml")
+TINY = ("--epochs", 4, "--lr", "3e-3")
+TINY_2 = ("--epochs", 12, "--lr", "5e-4", "--milestones", "8,11", "--warmup-epochs", 1, "--batch-size", 128)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_training_closes_much_of_the_gap_that_the_shipped_model_leaves(scing, tmp_path, monkeypatch, capsys, seed):
+@pytest.mark.parametrize(
+    ("name", "most", "options", "options2"),
+    [("scing-tiny", 65, TINY, TINY_2), ("scing-small", 80, SMALL, SMALL)],
+    ids=["scing-tiny", "scing-small"],
+)
+def test_training_closes_much_of_the_gap_that_a_shipped_model_leaves(
+    scing, tmp_path, monkeypatch, capsys, name, most, options, options2, seed
+):
     """1,024 people to train on, half of their images occluded; 128 others, plain and occluded queries, before and after."""
     monkeypatch.chdir(tmp_path)
     drawn = ("--synthetic", "--identities", 1024, "--test-identities", 128, "--occluded-training", 0.5, "--seed", seed)
     assert scing("prepare", "plain", *drawn).code == 0
     assert scing("prepare", "occluded", *drawn, "--occluded-queries").code == 0
-    worlds, model = ("plain", "occluded"), ("--model", "scing-tiny")
+    worlds, model = ("plain", "occluded"), ("--model", name)
     before = {world: scing("evaluate", *model, "--data", world, "--json").json["mAP"] for world in worlds}
-    stage1 = ("--epochs", 4, "--lr", "3e-3", "--seed", seed)
-    assert scing("train-prompts", "--data", "plain", *model, "--run", "run", *stage1).code == 0
-    stage2 = ("--epochs", 12, "--lr", "5e-4", "--milestones", "8,11", "--warmup-epochs", 1, "--batch-size", 128)
-    assert scing("train-visual", "--run", "run", *stage2, "--seed", seed).code == 0
+    assert scing("train-prompts", "--data", "plain", *model, "--run", "run", *options, "--seed", seed).code == 0
+    assert scing("train-visual", "--run", "run", *options2, "--seed", seed).code == 0
     after = {world: scing("evaluate", "--run", "run", "--data", world, "--json").json["mAP"] for world in worlds}
     closed = {world: (after[world] - before[world]) / (100 - before[world]) for world in worlds}
     with capsys.disabled():
-        print(json.dumps({"seed": seed, "zero-shot": before, "stage 2": after, "closed": closed}))
-    assert 25 <= before["occluded"] < before["plain"] <= 65  # something is known, and much is left to learn
+        print(json.dumps({"model": name, "seed": seed, "zero-shot": before, "stage 2": after, "closed": closed}))
+    assert 25 <= before["occluded"] < before["plain"] <= most  # something is known, and much is left to learn
     assert min(closed.values()) >= 0.3
 
 
