@@ -1,4 +1,4 @@
-"""The comparison of two versions on a large index runs at a small size; no time is checked."""
+"""What is measured on large indexes runs at a small size; no time is checked."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from patience import HANG
 
 SCRIPT = Path(__file__).with_name("galleries.py")
@@ -24,3 +25,18 @@ def test_both_versions_give_the_same_hits_and_rows() -> None:
     }
     assert set(last["former / now"]) == set(actions)
     assert all(ratio > 0 for ratio in last["former / now"].values())
+
+
+@pytest.mark.long
+def test_all_commands_run_on_an_index_of_drawn_rows() -> None:
+    command = [sys.executable, str(SCRIPT.with_name("gallery_commands.py")), "--rows", "2000", "--width", "16"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG)
+    assert done.returncode == 0, done.stderr
+    told = [json.loads(row) for row in done.stdout.splitlines()]
+    assert [row["command"].split()[0].strip(",") for row in told] == [
+        *["search"] * 3,
+        "evaluate",
+        *["embed"] * 4,
+        "search",
+    ]
+    assert all(row["seconds"] > 0 < row["MB"] and row["rows"] == 2000 for row in told)

@@ -201,6 +201,26 @@ def test_equations_13_and_14_the_consistency(seed, size):
     assert float(losses.consistency(*triple)) == pytest.approx(expected, abs=2e-6)
 
 
+def test_equal_texts_have_no_consistency_gradient():
+    """Stage 1 begins with texts that no view changes. Adam would make whole steps of gradients that are only rounding."""
+    text = unit_vectors(24, seed=0)
+    others = [text.clone().requires_grad_() for _ in range(2)]
+    loss = losses.consistency(text, *others)
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert all(float(other.grad.abs().max()) == 0 for other in others)
+
+
+def test_the_consistency_of_nearly_equal_texts_keeps_its_digits():
+    text, turn = unit_vectors(24, seed=1), unit_vectors(24, seed=2)
+    triple = [torch.nn.functional.normalize(text + step * turn, dim=1) for step in (0.0, 1e-4, -1e-4)]
+    expected = oracle.consistency_loss(
+        *(torch.nn.functional.normalize(part.double(), dim=1).numpy() for part in triple)
+    )
+    assert 1e-9 < expected < 1e-7
+    assert float(losses.consistency(*triple)) == pytest.approx(expected, rel=1e-2)
+
+
 @pytest.mark.parametrize("banked", [False, True])
 def test_equation_16_the_sum_of_stage_1(clip, banked):
     prompts = learner(clip)
