@@ -5,7 +5,8 @@
     python examples/pretrain_tiny_clip.py --evaluate --model scing-small --weights first/scing-small.safetensors
 
 The whole commands that made scing-small's weights are in its card, scing_cli/assets/models/scing-small.md: a training
-from random weights, and one that goes on from its weights (`--start`). The same command resumes.
+from random weights, and one that goes on from its weights (`--start`). The defaults of the options made neither of the
+shipped models. The same command resumes.
 
 Each person is drawn twice, by two of the cameras of a site; most images are lifelike, some are drawn. At each use, an
 image gets other colours, another size of its content, often fewer pixels, noise and compression, and another caption,

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Run all six commands on synthetic people, offline, with the small CLIP that comes with scing. This takes a few minutes on
+# Run all six commands on synthetic people, offline, with scing-small, a small CLIP that comes with scing. This takes a few minutes on
 # two cores. All files are written into a new folder.
 # Usage: bash examples/quickstart.sh [FOLDER]
 set -euo pipefail

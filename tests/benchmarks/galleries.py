@@ -3,12 +3,13 @@
     git worktree add ../former a61a631
     python tests/benchmarks/galleries.py --former ../former [--rows 1000000] [--width 512] [--repeats 3] [--kind flat]
     python tests/benchmarks/galleries.py --rows 10000000 --width 64 [--kind ivf]    # this version alone
+    python tests/benchmarks/galleries.py --former ../former --former-rows 100000 --kind ivf    # a tenth as many there
 
 Each measurement is a process of its own. Its time begins after the imports and without a model, and ends when the hits
 are there, or the changed index is committed; its memory is the most that it had besides mapped files, less what it had
 at the beginning. Vectors are unit vectors around 1,000 centres, paths have 55 characters. This version makes the index
-piece by piece, as `embed` does; an earlier one that cannot has all rows in memory. Both versions must find the same
-hits. Of an ivf or hnsw, the recall@10 of new queries is compared with that of all rows, and with what the index states.
+piece by piece, as `embed` does; an earlier one that cannot has all rows in memory. `cpu` is the time of all cores. Both
+versions must find the same hits. Of an ivf or hnsw, the recall@10 of new queries is compared with that of all rows, and with what the index states.
 One JSON line each; the last has the ratios of the medians. Linux only.
 """
 
@@ -62,24 +63,26 @@ def entries(first: int, count: int) -> list[Any]:
 
 
 class Drawn:
-    """The vectors and rows of the index, which are drawn when they are asked for."""
+    """The vectors and rows of the index. The vectors lie in a file, so that nothing that is timed draws them."""
 
-    def __init__(self, rows: int, width: int) -> None:
-        self.rows, self.width, self.table = rows, width, self
-        self._block = functools.lru_cache(maxsize=1)(self._draw)
+    def __init__(self, rows: int, width: int, source: Path) -> None:
+        self.rows, self.width, self.table, self.source = rows, width, self, source
 
-    def _draw(self, block: int) -> Any:
-        return unit(min(BLOCK, self.rows - block * BLOCK), self.width, BLOCK + block)
+    def draw(self) -> None:
+        whole = np.lib.format.open_memmap(self.source, "w+", np.float32, (self.rows, self.width))
+        for first in range(0, self.rows, BLOCK):
+            whole[first : first + BLOCK] = unit(min(BLOCK, self.rows - first), self.width, BLOCK + first // BLOCK)
+        whole.flush()
+
+    @functools.cached_property
+    def _whole(self) -> Any:
+        return np.load(self.source, mmap_mode="r")
 
     def blocks(self) -> Iterator[Any]:
-        return map(self._block, range(-(-self.rows // BLOCK)))
+        return (np.array(self._whole[first : first + BLOCK]) for first in range(0, self.rows, BLOCK))
 
     def vectors(self, ids: Any) -> Any:
-        found = np.empty((len(ids), self.width), np.float32)
-        for block in np.unique(ids // BLOCK):
-            own = ids // BLOCK == block
-            found[own] = self._block(int(block))[ids[own] % BLOCK]
-        return found
+        return self._whole[ids]
 
     def have(self, field: str) -> bool:
         return field in {"identity", "camera"}
@@ -90,10 +93,14 @@ class Drawn:
         return {number: Row.of(number, *entries(number, 1)) for number in ids}
 
 
+def drawn_for(path: Path, width: int, rows: int) -> Drawn:
+    return Drawn(rows, width, path.parent.with_suffix(".npy"))
+
+
 def make(path: Path, width: int, rows: int, kind: str) -> list[Any]:
     from scing_cli.core.index import GalleryIndex
 
-    drawn, known = Drawn(rows, width), {"model_digest": "a" * 64, "model": {}, "descriptor": "projected"}
+    drawn, known = drawn_for(path, width, rows), {"model_digest": "a" * 64, "model": {}, "descriptor": "projected"}
     if hasattr(GalleryIndex, "borrow"):
         index = GalleryIndex.empty(width, kind=kind, **known)
         index.borrow(lambda: drawn, np.arange(rows))
@@ -116,7 +123,7 @@ def recall(path: Path, width: int, rows: int) -> list[Any]:
     found = [[hit.score for hit in index.search(query[None], 10)[0]] for query in np.concatenate([known, unseen])]
     milliseconds = (time.perf_counter() - began) / len(found) * 1000
     best = np.empty((len(found), 0), np.float32)
-    for block in Drawn(rows, width).blocks():
+    for block in drawn_for(path, width, rows).blocks():
         own, _ = faiss.knn(np.concatenate([known, unseen]), block, 10, metric=faiss.METRIC_INNER_PRODUCT)
         best = np.sort(np.concatenate([best, own], axis=1), axis=1)[:, -10:]
     shares = (np.array(found) >= best[:, :1] - 1e-5).mean(axis=1)
@@ -172,6 +179,7 @@ def measure(action: str, path: Path, width: int, rows: int, kind: str) -> dict[s
 
     faiss.IndexFlatIP(4)
     work: dict[str, Callable[[], list[Any]]] = {
+        "draw": lambda: [drawn_for(path, width, rows).draw()],
         "make": lambda: make(path, width, rows, kind),
         "recall": lambda: recall(path, width, rows),
         "start": lambda: start(path, width, rows, camera=False),
@@ -181,10 +189,10 @@ def measure(action: str, path: Path, width: int, rows: int, kind: str) -> dict[s
         "evaluate --index": lambda: as_gallery(path),
     }
     with watched_memory() as memory:
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), time.process_time()
         answer = work[action]()
-        seconds = time.perf_counter() - began
-    return {"seconds": round(seconds, 3), "MB": round(memory[0]), "answer": answer}
+        seconds, cpu = time.perf_counter() - began, time.process_time() - busy
+    return {"seconds": round(seconds, 3), "cpu": round(cpu, 3), "MB": round(memory[0]), "answer": answer}
 
 
 @contextlib.contextmanager
@@ -224,6 +232,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--former", type=Path, help="a checkout of the version to compare with")
     parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--former-rows", type=int, help="of the other version; by default as many")
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--kind", default="flat", choices=["flat", "ivf", "hnsw"])
@@ -241,6 +250,10 @@ def main() -> None:
 
 def compare(versions: dict[str, Path], folder: Path, given: argparse.Namespace) -> None:
     places = {name: folder / name / "gallery.faiss" for name in versions}
+    sizes = {"now": given.rows, "former": given.former_rows or given.rows}
+    alike = given.kind == "flat" and sizes["now"] == sizes["former"]
+    for name, code in versions.items():
+        child(code, "draw", places[name], sizes[name], given.width, given.kind)
     medians: dict[str, dict[str, float]] = {}
     once = [] if given.former else ["evaluate --index"]
     for action in ("make", *(["recall"] if given.kind != "flat" else []), *ACTIONS, *once):
@@ -248,18 +261,18 @@ def compare(versions: dict[str, Path], folder: Path, given: argparse.Namespace) 
         repeats = given.repeats if action.startswith("start") else 1  # the others change the index
         for _ in range(repeats):
             for name, code in versions.items():
-                found[name].append(child(code, action, places[name], given.rows, given.width, given.kind))
+                found[name].append(child(code, action, places[name], sizes[name], given.width, given.kind))
         answers = [measured.pop("answer") for own in found.values() for measured in own]
         if action == "recall":
             told = ("new queries", "of unseen things", "stated", "ms a query")
             print(json.dumps({"action": action, "answers": [dict(zip(told, own, strict=True)) for own in answers]}))
-        elif given.kind == "flat" and any(answer != answers[0] for answer in answers):
+        elif alike and any(answer != answers[0] for answer in answers):
             raise SystemExit(f"{action}: different answers: {answers}")
         for name, own in found.items():
             medians.setdefault(action, {})[name] = statistics.median(measured["seconds"] for measured in own)
             print(json.dumps({"version": name, "action": action, "measured": own}), flush=True)
     ratios = {action: round(own["former"] / own["now"], 1) for action, own in medians.items() if "former" in own}
-    print(json.dumps({"rows": given.rows, "width": given.width, "kind": given.kind, "former / now": ratios}))
+    print(json.dumps({"rows": sizes, "width": given.width, "kind": given.kind, "former / now": ratios}))
 
 
 if __name__ == "__main__":

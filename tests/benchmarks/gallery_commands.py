@@ -35,14 +35,16 @@ class Filed(Drawn):
     """The rows of the index, whose files are below a folder."""
 
     def __init__(self, folder: Path, rows: int, width: int) -> None:
-        super().__init__(rows, width)
+        super().__init__(rows, width, folder / "vectors.npy")
         self.folder = folder
 
     def file(self, number: int) -> Path:
         return self.folder / f"hall-{number // IN_FOLDER}" / f"{number:012d}_crop.jpg"
 
     def write(self) -> None:
-        """Write the files."""
+        """Write the files, and draw the vectors."""
+        self.folder.mkdir()
+        self.draw()
         for number in range(self.rows):
             if number % IN_FOLDER == 0:
                 self.file(number).parent.mkdir(parents=True)
