@@ -37,6 +37,7 @@ from scing_cli.core.index.index_stamp import (
     vectors_file,
 )
 from scing_cli.core.index.kinds import KINDS
+from scing_cli.core.index.memory_rows import Rows
 from scing_cli.core.index.parts import Parts
 from scing_cli.core.index.row_table import RowTable, write_rows
 from scing_cli.core.index.store import FlatStore, IntArray, Store
@@ -144,7 +145,7 @@ def _commit_segments(path: Path, parts: Parts, rows: GalleryRows, stamp: Stamp, 
             remember(file, segments[-1])
             stores.append(FlatStore(read_vectors(file)))
         removed = _write_removed(removed_file(path, generation), kept.removed)
-        changed = write_rows(changed_file(path, generation), kept.changed) if len(kept.changed) else ""
+        changed = _write_changed(path, kept.changed, generation, former)
         written = dataclasses.replace(stamp, segments=tuple(segments), removed_digest=removed, changed_digest=changed)
         with replacing(path) as temporary:
             temporary.touch()
@@ -162,6 +163,17 @@ def _link(source: Path, target: Path) -> None:
     except OSError:
         with replacing(target) as temporary:
             shutil.copyfile(source, temporary)
+
+
+def _write_changed(path: Path, rows: Rows, generation: int, former: Stamp) -> str:
+    """Write the rows that have other labels; those that are as they were read get a second name. Return the digest."""
+    if not len(rows):
+        return ""
+    target = changed_file(path, generation)
+    if not isinstance(rows, RowTable):
+        return write_rows(target, rows)
+    _link(changed_file(path, former.generation), target)
+    return former.changed_digest
 
 
 def _write_removed(target: Path, ids: IntArray) -> str:

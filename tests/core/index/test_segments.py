@@ -17,6 +17,7 @@ from core.index.test_gallery import entries, gallery, unit, with_stamp
 from scing_cli.core.errors import IndexFileError
 from scing_cli.core.index import GalleryIndex, RowFilter, commits, files_of, open_index_rows, read_stamp
 from scing_cli.core.index.flat_file import pieces, write_flat
+from scing_cli.core.index.row_table import write_rows
 from scing_cli.core.index.store import FlatStore
 
 
@@ -86,6 +87,31 @@ def test_a_prune_writes_ids_alone(written):
     again.write(written)
     assert "gallery.removed-3" not in names(written)
     assert np.frombuffer(written.with_name("gallery.removed-4").read_bytes(), "<i8").tolist() == [5, 6, 104]
+
+
+def test_other_labels_are_written_once(written, monkeypatch):
+    index = GalleryIndex.read(written)
+    index.relabel(dict.fromkeys(range(0, 40, 2), ("anna", "door")))
+    index.write(written)
+    before, counts = written.with_name("gallery.changed-2").read_bytes(), []
+
+    def counting(target, rows):
+        counts.append(len(rows))
+        return write_rows(target, rows)
+
+    monkeypatch.setattr(commits, "write_rows", counting)
+    appended(written, 1)
+    assert counts == [1]
+    assert written.with_name("gallery.changed-3").read_bytes() == before
+    assert "gallery.changed-2" not in names(written)
+    again = GalleryIndex.read(written)
+    assert [row.id for row in again.rows() if row.identity == "anna"] == list(range(0, 40, 2))
+    again.relabel({1: ("bert", "gate")})
+    again.remove([0])
+    again.write(written)
+    assert counts == [1, 20]
+    last = GalleryIndex.read(written).table
+    assert (last.known("identity", {"bert"}), last.count(RowFilter(identities=frozenset({"anna"})))) == ({"bert"}, 19)
 
 
 def test_other_labels_are_kept_beside(written):

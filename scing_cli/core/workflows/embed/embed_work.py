@@ -16,7 +16,7 @@ import numpy as np
 from scing_cli.core.datasets.left_out import LeftOut
 from scing_cli.core.embeddings import Embedder
 from scing_cli.core.errors import share
-from scing_cli.core.index import Gallery, GalleryIndex
+from scing_cli.core.index import Gallery, GalleryIndex, RowFilter
 from scing_cli.core.index.memory_rows import IntArray
 from scing_cli.core.index.rows import Labels
 from scing_cli.core.runtime import Advance, Reporter, Silent
@@ -74,11 +74,13 @@ class NewRows:
 
     def warn_of_mixed_labels(self, base: Gallery, reporter: Reporter) -> None:
         """Warn if images without identities are added to an index of labelled ones, or the other way round."""
+        if not len(self):
+            return
         stale = [row.identity for row in base.table.find(self.stale).values()]
         rows = len(base) - len(stale)
-        named = rows - base.table.counts("identity")[""] + stale.count("")
+        named = rows - base.table.count(RowFilter(identities=frozenset({""}))) + stale.count("")
         added = sum(bool(identity) for identity, _, _ in self.labels)
-        if not (len(self) and ((named and not added) or (added == len(self) and named < rows))):
+        if not ((named and not added) or (added == len(self) and named < rows)):
             return
         without = rows - named + len(self) - added
         have = share(without, rows + len(self), "row", "has", "have")
