@@ -90,7 +90,9 @@ class Drawn:
     def find(self, ids: Any) -> dict[int, Any]:
         from scing_cli.core.index import Row
 
-        return {number: Row.of(number, *entries(number, 1)) for number in ids}
+        first, last = int(min(ids)), int(max(ids))
+        known = entries(first, last - first + 1) if last - first < 2 * len(ids) else None
+        return {number: Row.of(number, known[number - first] if known else entries(number, 1)[0]) for number in ids}
 
 
 def drawn_for(path: Path, width: int, rows: int) -> Drawn:

@@ -15,6 +15,7 @@ from scing_cli.core.index.flat_file import pieces
 from scing_cli.core.index.store import IntArray, Vectors, faiss
 
 PRODUCTS = 1 << 23  # scores of vectors and centroids at a time
+ROUNDS = 6  # of k-means; later ones hardly move the centroids
 
 
 def used_lists(index: Any) -> list[int]:
@@ -29,9 +30,39 @@ def list_of(index: Any, number: int) -> tuple[IntArray, Vectors]:
     return faiss.rev_swig_ptr(lists.get_ids(number), size), codes.view(np.float32).reshape(size, width)
 
 
+def centroids_of(vectors: Vectors, count: int) -> Vectors:
+    """Return the centroids of vectors, by k-means on the unit sphere.
+
+    faiss's own k-means takes three times as long, for centroids that are no nearer.
+
+    Args:
+        vectors: Shape (N, D), unit length; N is at least `count`.
+        count: Number of centroids, K. One that no vector is nearest to stays as it is.
+
+    Returns:
+        Shape (K, D), unit length.
+    """
+    drawn = np.random.default_rng(0).choice(len(vectors), count, replace=False)
+    centroids = np.array(vectors[np.sort(drawn)], np.float32)
+    for _ in range(ROUNDS):
+        lists = _nearest(centroids, vectors)
+        sizes = np.bincount(lists, minlength=count)
+        used = sizes > 0
+        sums = np.add.reduceat(vectors[np.argsort(lists, kind="stable")], (np.cumsum(sizes) - sizes)[used], axis=0)
+        lengths = np.linalg.norm(sums, axis=1, keepdims=True)
+        centroids[used] = np.where(lengths > 0, sums / np.maximum(lengths, np.finfo(np.float32).tiny), centroids[used])
+    return centroids
+
+
+def set_centroids(index: Any, centroids: Vectors) -> None:
+    """Give an inverted file without centroids its own, one for each list."""
+    index.quantizer.add(centroids)
+    index.is_trained = True
+
+
 def add_to_lists(index: Any, vectors: Vectors, ids: IntArray) -> None:
     """Add vectors to an inverted file, each to the list of its nearest centroid."""
-    _add(index, vectors, ids, _nearest(index, vectors))
+    _add(index, vectors, ids, _nearest(_centroids(index), vectors))
 
 
 def fill_lists(index: Any, ids: IntArray, take: Callable[[IntArray], Vectors]) -> None:
@@ -42,7 +73,8 @@ def fill_lists(index: Any, ids: IntArray, take: Callable[[IntArray], Vectors]) -
         ids: The ids of the vectors.
         take: Returns the vectors of some ids, shape (N, D).
     """
-    lists = np.concatenate([np.empty(0, np.int32), *(_nearest(index, take(some)) for some in pieces(ids, index.d))])
+    centroids = _centroids(index)
+    lists = np.concatenate([np.empty(0, np.int32), *(_nearest(centroids, take(some)) for some in pieces(ids, index.d))])
     for number, added in enumerate(np.bincount(lists, minlength=index.nlist).tolist()):
         size = index.invlists.list_size(number)
         index.invlists.resize(number, size + added)
@@ -61,8 +93,7 @@ def copy_lists(source: Any, target: Any, *, without: IntArray) -> None:
         target: The other one.
         without: The ids that are not copied, ascending.
     """
-    target.quantizer.add(_centroids(source))
-    target.is_trained = True
+    set_centroids(target, _centroids(source))
     for number in used_lists(source):
         ids, vectors = list_of(source, number)
         stay = np.searchsorted(without, ids) == np.searchsorted(without, ids, side="right")
@@ -72,9 +103,9 @@ def copy_lists(source: Any, target: Any, *, without: IntArray) -> None:
     target.set_direct_map_type(faiss.DirectMap.Hashtable)
 
 
-def _nearest(index: Any, vectors: Vectors) -> npt.NDArray[np.int32]:
-    """Return the number of the list of each vector. faiss finds it in three times the time of a product of matrices."""
-    centroids, step = _centroids(index), max(1, PRODUCTS // index.nlist)
+def _nearest(centroids: Vectors, vectors: Vectors) -> npt.NDArray[np.int32]:
+    """Return the nearest centroid of each vector. faiss finds it in three times the time of a product of matrices."""
+    step = max(1, PRODUCTS // len(centroids))
     lists = np.empty(len(vectors), np.int32)
     for start in range(0, len(vectors), step):
         some = np.ascontiguousarray(vectors[start : start + step], np.float32)

@@ -16,7 +16,15 @@ import numpy as np
 
 from scing_cli.core.errors import SettingError
 from scing_cli.core.index.graph_links import connect
-from scing_cli.core.index.inverted_lists import add_to_lists, copy_lists, fill_lists, list_of, used_lists
+from scing_cli.core.index.inverted_lists import (
+    add_to_lists,
+    centroids_of,
+    copy_lists,
+    fill_lists,
+    list_of,
+    set_centroids,
+    used_lists,
+)
 from scing_cli.core.index.store import (
     FlatStore,
     IntArray,
@@ -32,9 +40,8 @@ from scing_cli.core.index.store import (
 FLAT_UPTO = 200_000 * 512 * 4  # bytes of vectors; `auto` chooses an inverted file for more
 LINKS = 32  # neighbours of each vector in the graph (M of HNSW)
 CONSTRUCTION = 200  # candidates for the neighbours of a new vector (efConstruction)
-PER_LIST = 39  # vectors per list: faiss warns when it trains with fewer
+PER_LIST = 39  # vectors per list: the fewest that faiss trains with unwarned
 TRAINED = PER_LIST  # vectors per list that train the centroids; more hardly move them
-ROUNDS = 6  # of k-means; later ones hardly move the centroids either
 GROWTH = 2  # retrain the inverted lists once the index should have this many times as many
 
 
@@ -48,10 +55,7 @@ class InvertedStore(Store):
     @classmethod
     def empty(cls, width: int, lists: int = 1) -> Any:
         """Return an inverted file without vectors and without trained centroids."""
-        index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, lists, faiss.METRIC_INNER_PRODUCT)
-        index.cp.min_points_per_centroid = 1  # no warning about few vectors
-        index.cp.niter = ROUNDS
-        return index
+        return faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, lists, faiss.METRIC_INNER_PRODUCT)
 
     @classmethod
     def fits(cls, index: Any) -> bool:
@@ -138,7 +142,7 @@ class InvertedStore(Store):
         if untrained:
             lists = _lists(len(ids))
             index = self.empty(index.d, lists)
-            index.train(take(ids[_sample(len(ids), TRAINED * lists)]))
+            set_centroids(index, centroids_of(take(ids[_sample(len(ids), TRAINED * lists)]), lists))
             index.set_direct_map_type(faiss.DirectMap.Hashtable)
         fill_lists(index, ids, take)
         self.index, self.recall, self._ends = index, None, None
