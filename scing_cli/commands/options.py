@@ -12,10 +12,11 @@ from scing_cli.commands.console import set_debug
 from scing_cli.commands.model_options import MODEL
 from scing_cli.core.devices import DEVICES, PRECISIONS
 from scing_cli.core.layouts import LAYOUTS
-from scing_cli.core.paths import named_location
+from scing_cli.core.paths import ENGINES, named_location
 
 MACHINE = "Machine"
 RERANKING = "Re-ranking"
+GALLERY = "|".join(["FILE", *(f"{name}://…" for name in ENGINES)])
 
 
 def _machine(name: str, *, text: str, known: Sequence[str] = ()) -> Any:
@@ -154,7 +155,7 @@ Images = Annotated[
 ]
 IndexOutput = Annotated[
     Path,
-    typer.Option("--output", "-o", help="The index to write.", metavar="FILE|milvus://…", parser=named_location),
+    typer.Option("--output", "-o", help="The index to write.", metavar=GALLERY, parser=named_location),
 ]
 Append = Annotated[bool, typer.Option("--append", help="Add new and changed images to an existing index.")]
 Prune = Annotated[
@@ -183,12 +184,10 @@ IndexType = Annotated[
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing index.")]
-Index = Annotated[
-    Path, typer.Option("--index", help="The index to search.", metavar="FILE|milvus://…", parser=named_location)
-]
+Index = Annotated[Path, typer.Option("--index", help="The index to search.", metavar=GALLERY, parser=named_location)]
 GalleryIndexFile = Annotated[
     Path | None,
-    typer.Option("--index", help="Use an index as the gallery.", metavar="FILE|milvus://…", parser=named_location),
+    typer.Option("--index", help="Use an index as the gallery.", metavar=GALLERY, parser=named_location),
 ]
 SavedEmbeddings = Annotated[
     Path | None,

@@ -19,9 +19,10 @@ OTHER_KINDS = frozenset(
 )
 """Suffixes of files that are not CSV, in lower case."""
 StrPath = str | os.PathLike[str]
-ENGINES = frozenset({"milvus"})
-"""How addresses of galleries begin. The module of such a name in `core.index` has a function `location`."""
-URL = re.compile(rf"(https?|ftps?|sftp|ssh|s3|gs|hf|file|data|{'|'.join(ENGINES)}):(?=/)", re.IGNORECASE)
+ENGINES = {"milvus": ".milvus"}
+"""What keeps galleries besides files: how its addresses begin, and the module, as `core.index` names it, whose function
+`location` returns where one is."""
+SCHEMES = ("https?", "ftps?", "sftp", "ssh", "s3", "gs", "hf", "file", "data")  # of other URLs
 
 
 @overload
@@ -79,7 +80,7 @@ def check_local(path: Path) -> Path:
     Raises:
         DataError: If it is a URL, and there is no file of that name.
     """
-    match = URL.match(str(path))
+    match = re.match(rf"({'|'.join([*SCHEMES, *ENGINES])}):(?=/)", str(path), re.IGNORECASE)
     if match is None or os.path.lexists(path):
         return path
     slashes = "///" if match[1].lower() == "file" else "//"  # a Path has one of them

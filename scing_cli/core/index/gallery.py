@@ -121,6 +121,11 @@ class GalleryIndex(Gallery):
         return self._parts.approximate
 
     @property
+    def is_split(self) -> bool:
+        """Whether it was written as several segments."""
+        return bool(self._stamp.segments)
+
+    @property
     def table(self) -> Rows:
         """The rows, which are read when they are asked for."""
         return self._rows

@@ -22,7 +22,7 @@ from scing_cli.core.index.index_lock import write_lock
 from scing_cli.core.index.index_stamp import Stamp, read_stamp
 from scing_cli.core.index.kinds import choose_kind
 from scing_cli.core.index.memory_rows import Rows
-from scing_cli.core.paths import StrPath, as_path, engine_of
+from scing_cli.core.paths import ENGINES, StrPath, as_path, engine_of
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
 
@@ -229,8 +229,8 @@ def as_location(value: StrPath | GalleryLocation, reporter: Reporter = LIBRARY_R
     if isinstance(value, GalleryLocation):
         return value
     if (engine := engine_of(value)) is not None:
-        package = importlib.import_module(f"{__package__}.{engine}")
-        location: GalleryLocation = package.location(os.fspath(value), reporter)
+        module = importlib.import_module(ENGINES[engine], __package__)
+        location: GalleryLocation = module.location(os.fspath(value), reporter)
         return location
     return IndexFile(as_path(value))
 

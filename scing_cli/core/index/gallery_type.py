@@ -42,6 +42,11 @@ class Gallery(abc.ABC):
         """Whether a search may miss a row."""
 
     @property
+    def is_split(self) -> bool:
+        """Whether `--compact` would write fewer files."""
+        return False
+
+    @property
     @abc.abstractmethod
     def table(self) -> Rows:
         """The rows, which are read when they are asked for."""

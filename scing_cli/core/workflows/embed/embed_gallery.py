@@ -103,7 +103,7 @@ def embed(
             with unlocked if append else lock:
                 if base is None:
                     location.check_free(force=force)
-                if len(new) or gone or new.relabelled or unsettled or (compact and index.stamp.segments):
+                if len(new) or gone or new.relabelled or unsettled or (compact and index.is_split):
                     with committing(location.state):
                         location.write(index, compact=compact)
     added = len(new) - new.replaced

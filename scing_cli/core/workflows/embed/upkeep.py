@@ -39,7 +39,7 @@ def keep_index(
         opened = location.open_to_change()
         unsettled = has_other_rows(opened, reporter)
         gone = drop_missing(opened, reporter) if prune else 0
-        if gone or unsettled or (compact and opened.stamp.segments):
+        if gone or unsettled or (compact and opened.is_split):
             location.write(opened, compact=compact)
     return report_of(location, opened, opened.stamp.made_by(), added=0, replaced=0, skipped=len(opened), removed=gone)
 
