@@ -102,6 +102,8 @@ class RowTable(Rows):
 
     def ids(self, allowed: RowFilter | None = None) -> IntArray:
         """Return the ids of the rows that pass a filter, ascending; all ids without one."""
+        if allowed and (without := allowed.only_without()):
+            return self._all_but(without)
         condition = _condition(allowed) if allowed else ("1", [])
         if condition is None:
             return np.fromiter((row.id for row in self if allowed is None or allowed(row)), np.int64)
@@ -109,6 +111,14 @@ class RowTable(Rows):
         with self._reading():  # one by one: as Python's objects, all of them would take a hundred bytes each
             found = self._base.execute(f"SELECT {what}", condition[1])
             return np.fromiter(itertools.chain.from_iterable(found), np.int64)
+
+    def _all_but(self, filters: Sequence[RowFilter]) -> IntArray:
+        """Return the ids of the rows that pass none of the filters. Reads the others, which are mostly fewer."""
+        gone = np.unique(np.concatenate([self.ids(each) for each in filters]))
+        first, last = self._fetch("(SELECT MIN(id) FROM rows), (SELECT MAX(id) FROM rows)", ())[0]
+        whole = len(self) > 0 and last - first + 1 == len(self)  # no id is missing, as before any removal
+        ids = np.arange(first, last + 1) if whole else self.ids()
+        return np.delete(ids, np.searchsorted(ids, gone))
 
     def sample(self, count: int) -> list[Row]:
         """Return about `count` rows that are spread over the table, or all if there are fewer. Reads no others."""
@@ -121,7 +131,7 @@ class RowTable(Rows):
 
     def count(self, allowed: RowFilter | None = None) -> int:
         """Return the number of rows that pass a filter."""
-        condition = _condition(allowed) if allowed else None
+        condition = _condition(allowed) if allowed and not allowed.only_without() else None
         if condition is None:
             return super().count(allowed)
         return int(self._fetch(f"COUNT(*) FROM rows WHERE {condition[0]}", condition[1])[0][0])

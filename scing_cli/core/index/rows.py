@@ -162,6 +162,17 @@ class RowFilter:
     def __bool__(self) -> bool:
         return self != RowFilter()
 
+    def only_without(self) -> list[RowFilter]:
+        """Return what must not be, as filters that such rows pass; none if anything must be.
+
+        >>> RowFilter(without_cameras=frozenset({"door"})).only_without() == [RowFilter(cameras=frozenset({"door"}))]
+        True
+        """
+        if self.cameras or self.identities:
+            return []
+        cameras, identities = RowFilter(cameras=self.without_cameras), RowFilter(identities=self.without_identities)
+        return [each for each in (cameras, identities) if each]
+
     def __call__(self, row: Row) -> bool:
         """Return whether a row passes the filter."""
         return (
