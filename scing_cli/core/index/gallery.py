@@ -172,7 +172,7 @@ class GalleryIndex(Gallery):
             loan = Loan(lender, ids, new.start, labels)
             self._parts.stores.append(BorrowedStore(loan, self.width))
             self._rows.tables.append(BorrowedRows(loan))
-        self._stamp = dataclasses.replace(self._stamp, count=len(self))
+        self._stamp = dataclasses.replace(self._stamp, count=self._stamp.count + len(new))
 
     def remove(self, ids: Collection[int]) -> None:
         """Remove rows; an id may be named twice. Their ids are never used again. The disk changes only with `write`.

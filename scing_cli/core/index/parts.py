@@ -28,6 +28,7 @@ class Parts:
     def __init__(self, stores: Sequence[Store], width: int) -> None:
         self.stores = list(stores)
         self.width = width
+        self._ends = np.empty(0, np.int64)  # of all stores but the last: only that one gets greater ids
 
     @property
     def approximate(self) -> bool:
@@ -44,11 +45,14 @@ class Parts:
 
     def owners(self, ids: IntArray) -> Iterator[tuple[int, IntArray]]:
         """Yield the number of each part that has some of these ids, and the places of its own in `ids`."""
-        ends = np.maximum.accumulate([store.ends()[1] for store in self.stores])  # an empty store has no id of its own
-        owners = np.searchsorted(ends, ids)
-        for number in range(len(self.stores)):
-            if len(places := np.flatnonzero(owners == number)):
-                yield number, places
+        new = self.stores[len(self._ends) : -1]
+        if new:  # an empty store has no id of its own
+            self._ends = np.maximum.accumulate([*self._ends, *(store.ends()[1] for store in new)])
+        owners = np.searchsorted(self._ends, ids)  # there may be thousands of parts, and few of them own these ids
+        order = np.argsort(owners, kind="stable")
+        starts = np.flatnonzero(np.diff(owners[order], prepend=-1))
+        for places in np.split(order, starts[1:]) if len(ids) else ():
+            yield int(owners[places[0]]), places
 
     def remove(self, ids: IntArray, rows: GalleryRows) -> None:
         """Remove vectors with their rows; of what was read from files, only the ids are noted.
