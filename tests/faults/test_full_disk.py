@@ -95,20 +95,20 @@ def test_embed_and_append_on_a_full_disk(scing, disk, finished, here):
     assert fills_up(scing, disk, (*command, "--force", "--split", "all")) >= 1
 
 
-@pytest.mark.parametrize("links", [True, False])
-def test_an_append_to_a_large_index_on_a_full_disk(scing, disk, finished, here, monkeypatch, links):
+@pytest.mark.parametrize(("kind", "links"), [("flat", True), ("flat", False), ("ivf", True), ("hnsw", True)])
+def test_an_append_to_a_large_index_on_a_full_disk(scing, disk, finished, here, monkeypatch, kind, links):
     """The first makes an index of two segments out of one of two files, the second adds to its segments."""
 
     def no_links(*_):
         raise OSError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(commits, "LARGE", 0)
-    monkeypatch.setattr(commits, "WORTH", {"flat": 0})
+    monkeypatch.setattr(commits, "WORTH", {kind: 0})
     if not links:
         monkeypatch.setattr(os, "link", no_links)
     shutil.copytree(finished, here / "run")
     command = ("embed", "--run", here / "run", "--output", disk.folder / "gallery.faiss")
-    assert scing(*command, "--split", "train").code == 0
+    assert scing(*command, "--split", "train", "--index-type", kind).code == 0
     for split in ("gallery", "query"):
         before = len(GalleryIndex.read(command[-1]))
         assert fills_up(scing, disk, (*command, "--append", "--split", split)) >= 1
@@ -116,14 +116,15 @@ def test_an_append_to_a_large_index_on_a_full_disk(scing, disk, finished, here, 
         assert len(GalleryIndex.read(command[-1])) > before
 
 
-def test_a_compaction_on_a_full_disk(scing, disk, finished, here, monkeypatch):
+@pytest.mark.parametrize("kind", ["flat", "ivf", "hnsw"])
+def test_a_compaction_on_a_full_disk(scing, disk, finished, here, monkeypatch, kind):
     """Of an index of several segments, some of whose rows are removed."""
     monkeypatch.setattr(commits, "LARGE", 0)
-    monkeypatch.setattr(commits, "WORTH", {"flat": 0})
+    monkeypatch.setattr(commits, "WORTH", {kind: 0})
     shutil.copytree(finished, here / "run")
     output = ("--output", disk.folder / "gallery.faiss")
-    for split in ("gallery", "query"):
-        assert scing("embed", "--run", here / "run", *output, "--split", split, "--append").code == 0
+    for split, more in (("gallery", ("--index-type", kind)), ("query", ("--append",))):
+        assert scing("embed", "--run", here / "run", *output, "--split", split, *more).code == 0
     index = GalleryIndex.read(output[1])
     index.remove([3])
     index.write(output[1])

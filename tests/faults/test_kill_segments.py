@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import numpy as np
 import pytest
 from core.index.test_gallery import entries, gallery, unit
+from patience import HANG
 
 from scing_cli.core.index import GalleryIndex, commits, files_of, read_stamp
 from scing_cli.core.index.index_files import _needed
@@ -21,28 +23,40 @@ sys.path[:0] = [{tests!r}]
 from core.index.test_gallery import entries, unit
 from scing_cli.core.index import GalleryIndex, commits
 
-commits.LARGE = 0
-left = [int(sys.argv[3])]
+commits.LARGE = commits.WORTH_APPROXIMATE = 0
 
-def step(real):
-    def work(*given, **named):
-        left[0] -= 1
-        if not left[0]:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return real(*given, **named)
-    return work
+def write(path, work, left):
+    def step(real):
+        def done(*given, **named):
+            nonlocal left
+            left -= 1
+            if not left:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(*given, **named)
+        return done
 
-index = GalleryIndex.read(Path(sys.argv[1]))
-if sys.argv[2] == "append":
-    index.add(unit(10, seed=5), entries(10, start=index.stamp.next_id))
-elif sys.argv[2] == "prune":
-    index.remove([3, 4, 101])
-else:
-    index.relabel({{7: ("anna", "door")}})
-Path.replace, Path.unlink = step(Path.replace), step(Path.unlink)
-os.link, os.fsync = step(os.link), step(os.fsync)
-index.write(Path(sys.argv[1]), compact=sys.argv[2] == "compact")
+    index = GalleryIndex.read(path)
+    if work == "append":
+        index.add(unit(10, seed=5), entries(10, start=index.stamp.next_id))
+    elif work == "prune":
+        index.remove([3, 4, 101])
+    else:
+        index.relabel({{7: ("anna", "door")}})
+    Path.replace, Path.unlink = step(Path.replace), step(Path.unlink)
+    os.link, os.fsync = step(os.link), step(os.fsync)
+    index.write(path, compact=work == "compact")
+
+for number, folder in enumerate(sys.argv[2:], 1):
+    process = os.fork()
+    if not process:
+        write(Path(folder, "gallery.faiss"), sys.argv[1], number)
+        os._exit(0)
+    code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    print(code, flush=True)
+    if code != -signal.SIGKILL:
+        break
 """
+STEPS = 60  # more than any of the works has
 
 
 def state(path):
@@ -50,36 +64,43 @@ def state(path):
     return index.rows(), index.vectors().tobytes(), index.stamp.next_id
 
 
+@pytest.mark.parametrize("kind", ["flat", "ivf", "hnsw"])
 @pytest.mark.parametrize("work", ["append", "prune", "relabel", "compact"])
-def test_a_killed_write_leaves_one_of_two_states(tmp_path, monkeypatch, work):
+def test_a_killed_write_leaves_one_of_two_states(tmp_path, monkeypatch, work, kind):
     monkeypatch.setattr(commits, "LARGE", 0)
-    script = WORK.format(tests=str(next(place for place in sys.path if place.endswith("tests"))))
+    monkeypatch.setattr(commits, "WORTH_APPROXIMATE", 0)
     start = tmp_path / "start" / "gallery.faiss"
-    gallery(unit(100)).write(start)
+    gallery(unit(100), kind=kind).write(start)
     index = GalleryIndex.read(start)
     index.add(unit(30, seed=3), entries(30, start=100))
     index.remove([50])
     index.write(start)
+    assert len(read_stamp(start).segments) == 2
     former, seen = state(start), set()
-    for number in range(1, 60):
-        folder = tmp_path / str(number)
+    folders = [tmp_path / str(number) for number in range(1, STEPS)]
+    for folder in folders:
         shutil.copytree(start.parent, folder)
+    script = WORK.format(tests=str(next(place for place in sys.path if place.endswith("tests"))))
+    done = subprocess.run(
+        [sys.executable, "-c", script, work, *folders],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},  # it forks
+        capture_output=True,
+        text=True,
+        timeout=HANG,
+    )
+    codes = list(map(int, done.stdout.split()))
+    assert codes[5:], done.stderr
+    assert codes == [-signal.SIGKILL] * (len(codes) - 1) + [0], done.stderr  # the last one had no more steps
+    for folder, code in zip(folders, codes, strict=False):
         path = folder / "gallery.faiss"
-        done = subprocess.run([sys.executable, "-c", script, path, work, str(number)], capture_output=True, text=True)
-        assert done.returncode in {0, -signal.SIGKILL}, done.stderr
         found = state(path)
         seen.add(found == former)
-        if done.returncode == 0:
-            assert number > 5
-            assert found != former
-            break
+        assert code or found != former
         again = GalleryIndex.read(path)
         again.add(unit(1, seed=8), entries(1, start=again.stamp.next_id))
         again.write(path)
         assert set(folder.iterdir()) == set(files_of(path)) == {path, *_needed(path, read_stamp(path))}
         assert len(files_of(path)) <= 3 + 2 * max(1, len(read_stamp(path).segments))
         assert np.array_equal(GalleryIndex.read(path).vectors()[-1], unit(1, seed=8)[0])
-        shutil.rmtree(folder)
-    else:
-        pytest.fail("the work has more steps than that")
+        assert read_stamp(path).kind == kind
     assert seen == {True, False}
