@@ -88,6 +88,18 @@ def check_local(path: Path) -> Path:
     raise DataError(f"{spelled(url)} is not a file: scing reads local files; download it first.")
 
 
+def lasting(path: Path) -> Path:
+    """Return an absolute path without `..`: it stays right when the folder that it was seen from is gone.
+
+    >>> lasting(Path("/no-run/../no-crops/a.jpg")).as_posix()
+    '/no-crops/a.jpg'
+    """
+    path = path.absolute()
+    if ".." not in path.parts:
+        return path  # links stay as they are named
+    return Path(os.path.realpath(path)) if path.name == ".." else Path(os.path.realpath(path.parent), path.name)
+
+
 def check_once(paths: Sequence[Path], option: str) -> None:
     """Check that no place is named twice, in whatever spelling.
 

@@ -73,6 +73,15 @@ def test_a_photo_of_an_unknown_camera_goes_without_and_it_is_said(scing, trained
     assert len(found.json["results"][0]["hits"]) == 10
 
 
+def test_shards_are_embedded_with_their_cameras(scing, trained, here):
+    own = ("embed", "--run", trained, "--split", "all", "--batch-size", "4")
+    assert scing(*own, "--output", "one.faiss").code == 0
+    assert scing(*own, "--output", "g.faiss", "--shards", "3").code == 0
+    assert scing("embed", "--merge", "--output", "g.faiss").code == 0
+    for suffix in ("faiss", "rows-1"):
+        assert (here / f"g.{suffix}").read_bytes() == (here / f"one.{suffix}").read_bytes()
+
+
 def test_no_format_holds_camera_vectors(scing, trained, here):
     for name, chosen in (("e.onnx", "onnx"), ("clip", "open_clip")):
         refused = scing("embed", "--run", trained, "--export", name)

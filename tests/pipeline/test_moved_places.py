@@ -9,7 +9,7 @@ import pytest
 from pipeline.test_refused import refuse
 
 from scing_cli.core.artifacts import read_json, write_json
-from scing_cli.core.index import GalleryIndex, read_stamp
+from scing_cli.core.index import GalleryIndex, observed, read_stamp, rows
 
 
 @pytest.fixture
@@ -101,3 +101,25 @@ def test_a_stamp_that_leads_anywhere_is_harmless(scing, place):
         result = scing("search", "photo.jpg", "--json")
         assert ("results" in result.json) == valid
         assert valid or "gallery.faiss has an invalid value: model.relative_run" in result.err
+
+
+def test_rows_do_not_lead_through_the_folder_that_they_were_made_in(scing, finished, crops, here, monkeypatch):
+    """`--images ../crops` used to be written as `/.../work/../crops`, which is nowhere once `work` is gone."""
+    index, work = here / "g.faiss", here / "work"
+    own = ("embed", "--run", finished, "--output", index, "--json")
+    for place in (rows, observed):
+        monkeypatch.setattr(place, "lasting", Path.absolute)
+    work.mkdir()
+    monkeypatch.chdir(work)
+    assert scing(*own, "--images", "../crops").code == 0
+    former = [row.path for row in GalleryIndex.read(index).rows()]
+    assert former[0].startswith(f"{work}/../crops/")  # as in an index of an earlier version
+    monkeypatch.undo()
+    monkeypatch.chdir(work)
+    again = scing(*own, "--images", "../crops", "--append")
+    assert (again.json["added"], again.json["skipped"]) == (0, 30)
+    assert scing(*own, "--images", "../crops", "--force").code == 0
+    assert [row.path for row in GalleryIndex.read(index).rows()] == [str(file) for file in sorted(crops.iterdir())]
+    monkeypatch.chdir(here)
+    work.rmdir()
+    assert scing("embed", "--prune", "--output", index, "--json").json["removed"] == 0

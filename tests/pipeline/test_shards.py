@@ -10,7 +10,9 @@ import pytest
 
 from scing_cli.core.artifacts import file_digest, write_json
 from scing_cli.core.index import GalleryIndex, index_lock, read_stamp, write_lock
+from scing_cli.core.synthetic import write_world
 from scing_cli.core.workflows.embed import embed_shards as module
+from scing_cli.core.workflows.embed import embed_work
 from scing_cli.core.workflows.embed import merge_shards as merge_module
 from scing_cli.core.workflows.embed.shard_plan import read_plan
 
@@ -127,6 +129,50 @@ def test_labels_cameras_and_a_data_set(scing, finished, world, here):
     assert scing("embed", "--merge", "--output", "g.faiss").code == 0
     assert bytes_of(here / "g.faiss") == bytes_of(here / "one.faiss")
     assert {row.identity for row in GalleryIndex.read(here / "g.faiss").rows()} != {""}
+
+
+def test_several_folders_of_images(scing, finished, world, here):
+    """In another order they are another plan."""
+    folders = ("--images", world / "query", "--images", world / "bounding_box_test")
+    shared = ("embed", "--run", finished, *BATCH)
+    assert scing(*shared, *folders, "--output", "one.faiss").code == 0
+    assert scing(*shared, *folders, "--output", "g.faiss", "--shards", "3", "--shard", "1").code == 0
+    turned = scing(*shared, *folders[2:], *folders[:2], "--output", "g.faiss", "--shards", "3")
+    assert (turned.code, "this command has images" in turned.err) == (2, True), turned.err
+    assert scing(*shared, *folders, "--output", "g.faiss", "--shards", "3").code == 0
+    assert scing("embed", "--merge", "--output", "g.faiss").code == 0
+    assert bytes_of(here / "g.faiss") == bytes_of(here / "one.faiss")
+
+
+def test_several_data_sets(scing, finished, world, tmp_path_factory, here):
+    other = tmp_path_factory.mktemp("data") / "other"
+    write_world(other, identities=4, cameras=2, images_per_camera=1, seed=9, workers=1)
+    shared = ("embed", "--run", finished, "--data", world, "--data", other, *BATCH)
+    assert scing(*shared, "--output", "one.faiss").code == 0
+    assert scing(*shared, "--output", "g.faiss", "--shards", "5").code == 0
+    assert scing("embed", "--merge", "--output", "g.faiss").code == 0
+    assert bytes_of(here / "g.faiss") == bytes_of(here / "one.faiss")
+
+
+def test_processes_that_work_in_other_folders(scing, embed, crops, here, monkeypatch):
+    """What is relative to the folder that a process works in is the same place for all of them."""
+    assert embed(output="one.faiss").code == 0
+    assert embed("--shards", "4", "--shard", "2", images=crops.relative_to(here)).code == 0
+    (here / "elsewhere").mkdir()
+    monkeypatch.chdir(here / "elsewhere")
+    assert embed("--shards", "4", output="../g.faiss", images=f"../{crops.name}").code == 0
+    monkeypatch.chdir(here.parent)
+    assert scing("embed", "--merge", "--output", here / "g.faiss").code == 0
+    assert bytes_of(here / "g.faiss") == bytes_of(here / "one.faiss")
+
+
+@pytest.mark.parametrize("portion", [1, 7])
+def test_portions_of_a_shard(scing, embed, here, monkeypatch, portion):
+    assert embed(output="one.faiss").code == 0
+    monkeypatch.setattr(embed_work, "PORTION", portion)
+    assert embed("--shards", "2").code == 0
+    assert scing("embed", "--merge", "--output", "g.faiss").code == 0
+    assert bytes_of(here / "g.faiss") == bytes_of(here / "one.faiss")
 
 
 def test_observations_in_several_spectra(scing, spectra, here):

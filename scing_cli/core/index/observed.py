@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from scing_cli.core.paths import lasting
 from scing_cli.core.spectra import SPECTRA, View
 
 LATEST = 2**63 - 1  # the greatest integer of SQLite; as nanoseconds since 1970, a time in 2262
@@ -37,7 +38,7 @@ def observed_state(images: Mapping[str, View]) -> tuple[int, int, str]:
     """
     states = {view.file: file_state(view.file) for view in images.values()}
     entries = [
-        [spectrum, view.file.absolute().as_posix(), view.part, *states[view.file]] for spectrum, view in images.items()
+        [spectrum, lasting(view.file).as_posix(), view.part, *states[view.file]] for spectrum, view in images.items()
     ]
     sizes, times = zip(*states.values(), strict=True)
     return sum(sizes), max(times), json.dumps(entries, separators=(",", ":"))

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from scing_cli.core.artifacts import file_digest
 from scing_cli.core.index.observed import file_state, joint_digest, observed_images, observed_state
+from scing_cli.core.paths import lasting
 from scing_cli.core.spectra import VISIBLE, Observation, Source, View
 
 FURTHER = ("views", "scene")  # columns that a file has only if a row has a value
@@ -103,7 +104,7 @@ def entry_of(
     Raises:
         OSError: If a file cannot be read, or is a pipe or a device.
     """
-    path = file.absolute().as_posix()
+    path = lasting(file).as_posix()
     if images is None:
         size, mtime = file_state(file)
         return Entry(path, size, mtime, file_digest(file), identity, camera, scene=scene)

@@ -15,7 +15,7 @@ from scing_cli.core.embeddings.openvino_embedder import CROPS
 from scing_cli.core.encoders.geometry import check_descriptor
 from scing_cli.core.errors import IndexFileError, IndexHeldError, InterruptionError, SettingError, counted
 from scing_cli.core.index import GalleryIndex, as_file, as_location, write_lock
-from scing_cli.core.paths import StrPath, as_paths
+from scing_cli.core.paths import StrPath, as_paths, lasting
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Advance, Reporter, Silent
 from scing_cli.core.workflows.embed.embed_gallery import check_output
@@ -180,7 +180,7 @@ def _asked(gallery: GalleryChoice) -> dict[str, Any]:
     """Return which images are asked for, ready for JSON."""
     places = {"images": gallery.images, "data": gallery.data}
     named = {
-        name: None if given is None else [path.absolute().as_posix() for path in as_paths(given)]
+        name: None if given is None else [lasting(path).as_posix() for path in as_paths(given)]
         for name, given in places.items()
     }
     return {**named, "layout": gallery.layout, "split": gallery.split}

@@ -15,6 +15,7 @@ from scing_cli.core.artifacts import FORMAT, acquire_lock, lock_holder, release_
 from scing_cli.core.datasets.passed_over import PassedOver
 from scing_cli.core.errors import DataError, IndexFileError, SettingError, spelled
 from scing_cli.core.manifest import CAPTION_COLUMN, is_text
+from scing_cli.core.paths import lasting
 from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.embed.listed_gallery import Listed
 from scing_cli.core.workflows.embed.shard_plan import LISTING, PLAN, Shard, ShardPlan, read_plan, sweep_shards
@@ -46,7 +47,7 @@ def write_plan(
         DataError: If the name of the images' folder is not UTF-8.
         ScingError: If a file cannot be written.
     """
-    root = listed.manifest.root.absolute().as_posix()
+    root = lasting(listed.manifest.root).as_posix()
     if not is_text(root):
         raise DataError(
             f"{spelled(root)} has a name that is not UTF-8, which a plan cannot hold.", "Rename the folder."
