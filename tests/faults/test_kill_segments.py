@@ -56,7 +56,7 @@ for number, folder in enumerate(sys.argv[2:], 1):
     if code != -signal.SIGKILL:
         break
 """
-STEPS = 60  # more than any of the works has
+STEPS = 30  # more than any of the works has
 
 
 def state(path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -67,7 +68,8 @@ def test_images_that_cannot_be_read_are_left_out_and_listed(scing, embed, crops,
     assert embed(output="one.faiss").code == 0
     made = embed("--shards", "8")
     assert "5 of 30 images cannot be read and are left out." in made.err
-    assert not (here / "g.shards" / "0002.faiss").exists()
+    assert not list((here / "g.shards").glob("0002*.faiss"))
+    assert len(list((here / "g.shards").glob("0003*.faiss"))) == 1
     merged = scing("embed", "--merge", "--output", "g.faiss")
     assert "5 of 30 images cannot be read and are left out. All are listed in g.left-out.csv." in merged.err
     assert bytes_of(here / "g.faiss") == bytes_of(here / "one.faiss")
@@ -234,6 +236,9 @@ def test_foreign_cut_and_swapped_shards_are_named(scing, embed, here):
     assert embed("--shards", "4").code == 0
     folder = here / "g.shards"
     shutil.copytree(folder, here / "kept")
+    indexes = sorted(folder.glob("*.faiss"))
+    names = [index.name for index in indexes]
+    assert [name[:5] for name in names] == ["0000-", "0001-", "0002-", "0003-"]
 
     def merge():
         told = scing("embed", "--merge", "--output", "g.faiss")
@@ -243,22 +248,22 @@ def test_foreign_cut_and_swapped_shards_are_named(scing, embed, here):
         shutil.copytree(here / "kept", folder)
         return told.err
 
-    shutil.copy(folder / "0001.faiss", folder / "0002.faiss")
-    assert "0002.faiss is not shard 2 of this plan." in merge()
+    shutil.copy(indexes[1], indexes[2])
+    assert f"{names[2]} is not shard 2 of this plan." in merge()
     shutil.copy(folder / "0001.json", folder / "0002.json")
     assert "0002.json is of another plan" in merge()
-    (folder / "0003.faiss").write_bytes((folder / "0003.faiss").read_bytes()[:-40])
-    assert "0003.faiss is cut short" in merge()
-    (folder / "0003.faiss").unlink()
+    indexes[3].write_bytes(indexes[3].read_bytes()[:-40])
+    assert f"{names[3]} is cut short" in merge()
+    indexes[3].unlink()
     told = merge()
-    assert "There is no index g.shards/0003.faiss" in told.replace(str(here) + "/", "")
+    assert f"There is no index g.shards/{names[3]}" in told.replace(str(here) + "/", "")
     assert "run the embed command again with --shard 3" in told
-    (folder / "0000.rows-1").write_bytes((folder / "0002.rows-1").read_bytes())
+    indexes[0].with_suffix(".rows-1").write_bytes(indexes[2].with_suffix(".rows-1").read_bytes())
     assert "it makes this shard anew" in merge()
-    content = bytearray((folder / "0001.faiss").read_bytes())
+    content = bytearray(indexes[1].read_bytes())
     content[90] ^= 1
-    (folder / "0001.faiss").write_bytes(content)
-    assert "0001.faiss is damaged" in merge()
+    indexes[1].write_bytes(content)
+    assert f"{names[1]} is damaged" in merge()
     (folder / "plan.json").write_text("{}")
     assert "checksum does not match" in merge()
     (folder / "mine.txt").write_text("mine")
@@ -277,14 +282,15 @@ def test_a_damaged_mark_is_made_again(embed, here):
 def test_a_shard_in_work_is_left_to_its_process(scing, embed, here):
     assert embed("--shards", "3", "--shard", "0").code == 0
     plan = read_plan(here / "g.shards")
-    with write_lock(plan.index(1)):
+    with write_lock(plan.work(1)):
         told = embed("--shards", "3", "--shard", "1")
         assert (told.code, "Nothing is left to do here." in told.err) == (0, True)
         assert embed("--shards", "3", "--json").json["missing"] == [1]
     assert embed("--shards", "3", "--json").json["made"] == [1]
-    with write_lock(plan.index(2)):
+    index = Path(plan.mark(2).index)
+    with write_lock(plan.work(2)):
         assert "still makes shard 2" in scing("embed", "--merge", "--output", "g.faiss").err
-        left = ["0002.faiss", "0002.json", "0002.rows-1"]
+        left = [index.name, index.with_suffix(".rows-1").name, "0002.json"]
         assert sorted(file.name for file in plan.folder.iterdir()) == [".0002.faiss.lock", *left]
 
 

@@ -68,6 +68,7 @@ class ShardMark(Entry):
     shard: Count
     rows: Count
     left_out: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
+    index: Annotated[str, Field(pattern=r"^\d{4,6}-[0-9a-f]{8}\.faiss$")] | None = None
 
 
 class MergeMark(Entry):

@@ -86,18 +86,22 @@ def commit(path: Path, parts: Parts, rows: GalleryRows, stamp: Stamp, *, former:
         The vectors, rows and stamp as written; they stay those of this commit when another process writes the index.
 
     Raises:
-        ScingError: If faiss or SQLite cannot write, for example because the disk is full.
+        ScingError: If faiss or SQLite cannot write, for example because the disk is full, or a file vanishes meanwhile.
     """
     sweep_parts(path)  # this process holds the lock, so no other writer still needs them
     generation = 1 + max([stamp.generation, *generations(path)])
     sweep(path, generation)  # before the write, which may need their room
     bare = dataclasses.replace(stamp, count=len(rows), generation=generation, rows_digest="", vectors_digest="")
     bare = dataclasses.replace(bare, segments=(), removed_digest="", changed_digest="")
-    if not keep:
-        bare = dataclasses.replace(bare, recall=None)
-    if keep:
-        return _commit_segments(path, parts, rows, bare, former=former, keep=keep)
-    return _commit_whole(path, parts, rows, bare)
+    try:
+        if keep:
+            return _commit_segments(path, parts, rows, bare, former=former, keep=keep)
+        return _commit_whole(path, parts, rows, dataclasses.replace(bare, recall=None))
+    except FileNotFoundError as error:  # a file that was there, or has just been written
+        raise IndexFileError(
+            f"{error.filename} vanished while {path} was written.",
+            "Does another process write this index, on a file system without locks? Run the command again.",
+        ) from error
 
 
 def _commit_whole(path: Path, parts: Parts, rows: GalleryRows, stamp: Stamp) -> Opened:

@@ -25,7 +25,7 @@ from scing_cli.core.workflows.embed.listed_gallery import Listed, open_and_list
 from scing_cli.core.workflows.embed.make_shard_plan import check_same, planning, write_plan
 from scing_cli.core.workflows.embed.merge_shards import settle_merge
 from scing_cli.core.workflows.embed.partial_index import INTERRUPTED, MINUTES
-from scing_cli.core.workflows.embed.shard_plan import ShardPlan, read_plan, shards_folder
+from scing_cli.core.workflows.embed.shard_plan import Mark, ShardPlan, read_plan, shards_folder
 from scing_cli.core.workflows.shared.embedder_choice import Crops, choose_embedder
 from scing_cli.core.workflows.shared.machine import Machine
 from scing_cli.core.workflows.shared.model import ModelChoice, OpenedModel, open_model
@@ -244,14 +244,15 @@ def _make(plan: ShardPlan, number: int, work: Work) -> tuple[int, tuple[Dropped,
     """
     if _is_finished(plan, number):
         return None
-    target, left_out = plan.index(number), LeftOut(strict=work.left_out.strict)
+    place, left_out = plan.work(number), LeftOut(strict=work.left_out.strict)
     bars = _ShardBars(work.reporter, f"shard {number} of {len(plan.shards)}")
-    own = dataclasses.replace(work, output=target, left_out=left_out, reporter=bars)
-    with write_lock(target, patience=0):
+    own = dataclasses.replace(work, output=place, left_out=left_out, reporter=bars)
+    with write_lock(place, patience=0):
         if _is_finished(plan, number):
             return None
         with own.embedded(None, plan.listed(number)) as (new, committing):
             left_out.check_reachable(REACH_REMEDY)
+            target = plan.new_index(number)
             if len(new):
                 index = GalleryIndex.empty(
                     own.embedder.width,
@@ -262,7 +263,7 @@ def _make(plan: ShardPlan, number: int, work: Work) -> tuple[int, tuple[Dropped,
                 new.add_to(index)
                 with committing(as_location(target).state):
                     index.write(target, locked=True)
-            plan.finish(number, len(new), left_out.dropped())
+            plan.finish(number, Mark(len(new), left_out.dropped(), target.name))
     return len(new), left_out.dropped()
 
 

@@ -31,6 +31,7 @@ from scing_cli.core.workflows.embed.make_shard_plan import planning
 from scing_cli.core.workflows.embed.shard_plan import (
     LISTING,
     PLAN,
+    Mark,
     ShardPlan,
     read_checked,
     read_plan,
@@ -181,23 +182,23 @@ def _checked(plan: ShardPlan) -> tuple[tuple[Dropped, ...], list[Path]]:
             raise IndexFileError(f"{plan.mark_file(number)} was removed just now.", "Run the command again.")
         left_out += mark.left_out
         if mark.rows:
-            _check_index(plan, number, mark.rows)
-            indexes.append(plan.index(number))
+            _check_index(plan, number, mark)
+            indexes.append(plan.folder / mark.index)
     if not indexes:
         lines = [f"None of the {counted(plan.images, 'image')} can be read:", *listed(left_out)]
         raise ImageError("\n".join(lines), UNREADABLE_REMEDY)
     return tuple(left_out), indexes
 
 
-def _check_index(plan: ShardPlan, number: int, rows: int) -> None:
+def _check_index(plan: ShardPlan, number: int, mark: Mark) -> None:
     """Check that the index of a shard is of this plan and this shard."""
-    file = plan.index(number)
+    file = plan.folder / mark.index
     again = f"Remove {plan.mark_file(number)}, and run the embed command again with --shard {number}."
     try:
         stamp = read_stamp(file)
     except IndexFileError as error:
         raise IndexFileError(error.what, again) from error
-    if (stamp.model.get("plan"), stamp.model.get("shard"), stamp.count) != (plan.digest, number, rows):
+    if (stamp.model.get("plan"), stamp.model.get("shard"), stamp.count) != (plan.digest, number, mark.rows):
         raise IndexFileError(f"{file} is not shard {number} of this plan.", again)
 
 
@@ -228,7 +229,7 @@ def _remove(plan: ShardPlan, reporter: Reporter) -> None:
 def _remove_all(plan: ShardPlan, reporter: Reporter) -> None:
     (plan.folder / PLAN).unlink(missing_ok=True)
     (plan.folder / LISTING).unlink(missing_ok=True)
-    held = [number for number in range(len(plan.shards)) if _is_held(plan.index(number))]
+    held = [number for number in range(len(plan.shards)) if _is_held(plan.work(number))]
     for number in held:
         reporter.warn(f"Another process still makes shard {number}, which is merged already: its files stay.")
     sweep_shards(plan.folder, keep=held)

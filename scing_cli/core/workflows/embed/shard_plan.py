@@ -1,8 +1,9 @@
 """The plan of `scing embed --shards`: which image belongs to which shard, and what all shards have in common.
 
 `gallery.shards/` next to `gallery.faiss` has `plan.json`, the listing of the images that was made once
-(`listing.jsonl`, a line for each image), and for each finished shard an index (`0007.faiss` with its rows, unless no
-image could be read) and a mark (`0007.json`), which is written last.
+(`listing.jsonl`, a line for each image), and for each finished shard an index (such as `0007-1f0a8c3e.faiss` with its
+rows, unless no image could be read) and a mark (`0007.json`), which is written last and names the index. Every process
+gives an index a name of its own: also where no lock keeps two of them apart, one rename finishes a shard.
 
 A shard is a range of the listing that begins where a batch of the whole begins, so that its vectors are those that one
 process would compute. Its number decides its images, and the plan's digest is in the index of every shard: the same
@@ -15,6 +16,7 @@ import dataclasses
 import hashlib
 import json
 import re
+import secrets
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,7 +37,7 @@ from scing_cli.core.workflows.embed.listed_gallery import Listed
 
 PLAN, LISTING = "plan.json", "listing.jsonl"
 FILES = re.compile(
-    r"\.?(\d{4,})(?:\.unfinished)?\.(?:json|faiss|(?:rows|vectors|removed|changed)-\d+)(?:\.lock|\.[0-9a-f]{8}\.part)?"
+    r"\.?(\d{4,})(?:-[0-9a-f]{8}|\.unfinished)?\.(?:json|faiss|(?:rows|vectors|removed|changed)-\d+)(?:\.lock|\.[0-9a-f]{8}\.part)?"
 )
 DIGITS = 4  # of a shard's number in names of files; more where they are needed
 
@@ -63,10 +65,12 @@ class Mark:
     Args:
         rows: Number of rows of its index.
         left_out: The images that cannot be read.
+        index: The name of its index; a shard without rows has none.
     """
 
     rows: int
     left_out: tuple[Dropped, ...]
+    index: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,9 +104,13 @@ class ShardPlan:
         """Number of images of all shards."""
         return sum(shard.images for shard in self.shards)
 
-    def index(self, number: int) -> Path:
-        """Return the file of a shard's index."""
+    def work(self, number: int) -> Path:
+        """Return the file after which the lock and the partial results of a shard are named."""
         return self.folder / f"{self._numbered(number)}{SUFFIX}"
+
+    def new_index(self, number: int) -> Path:
+        """Return a file for a shard's index that no other process writes."""
+        return self.folder / f"{self._numbered(number)}-{secrets.token_hex(4)}{SUFFIX}"
 
     def mark_file(self, number: int) -> Path:
         """Return the file that is written when a shard is finished."""
@@ -146,16 +154,17 @@ class ShardPlan:
         content = read_checked("shard mark", file, again)
         if (content["plan"], content["shard"]) != (self.digest, number):
             raise IndexFileError(f"{file} is of another plan than {self.folder / PLAN}.", again)
-        mark = Mark(content["rows"], tuple(Dropped(path, reason) for path, reason in content["left_out"]))
+        lost = tuple(Dropped(path, reason) for path, reason in content["left_out"])
+        mark = Mark(content["rows"], lost, content.get("index") or self.work(number).name)
         if mark.rows + len(mark.left_out) != self.shards[number].images:
             raise IndexFileError(f"{file} does not have the number of images of its shard.", again)
         return mark
 
-    def finish(self, number: int, rows: int, left_out: Sequence[Dropped]) -> None:
+    def finish(self, number: int, mark: Mark) -> None:
         """Write the mark of a shard whose index is written."""
-        lost = [[fault.path, fault.reason] for fault in left_out]
-        content = {"format": FORMAT, "plan": self.digest, "shard": number, "rows": rows, "left_out": lost}
-        write_json(self.mark_file(number), content)
+        lost = [[fault.path, fault.reason] for fault in mark.left_out]
+        content = {"format": FORMAT, "plan": self.digest, "shard": number, "rows": mark.rows, "left_out": lost}
+        write_json(self.mark_file(number), {**content, "index": mark.index})
 
     def missing(self) -> list[int]:
         """Return the numbers of the shards that are not finished; none if the plan is gone."""

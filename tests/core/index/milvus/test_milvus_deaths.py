@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from milvus_servers import made, milvus_server, one_message, put, state_of
+from milvus_servers import found, made, milvus_server, one_message, put, state_of
 
 from scing_cli.core.errors import IndexFileError
 from scing_cli.core.index import as_location
@@ -78,3 +78,24 @@ def test_a_server_that_dies_leaves_the_former_gallery_or_the_new_one(server, mom
     rows, vectors = state_of(as_location(address).open())
     assert rows == list(index.table)
     assert vectors == index.vectors().tolist()
+
+
+@pytest.mark.parametrize("moment", ["query", "search"])
+def test_a_server_that_dies_amid_a_search_is_one_message(server, moment, monkeypatch):
+    """Before it counts the rows, or before it compares them."""
+    index, ask, died = made(300), Server.ask, []
+    address = f"{server.address}/amid_a_{moment}"
+    gallery = put(address, index).open()
+
+    def dying(self, call, **given):
+        if call == moment and not died:
+            died.append(call)
+            server.kill()
+        return ask(self, call, **given)
+
+    monkeypatch.setattr(Server, "ask", dying)
+    with pytest.raises(IndexFileError, match="cannot be used") as caught:
+        gallery.search(index.vectors([1, 2]), 5)
+    assert "Does the server run at" in one_message(caught)
+    server.start()
+    assert found(as_location(address).open(), index.vectors([1, 2]), 5) == found(index, index.vectors([1, 2]), 5)

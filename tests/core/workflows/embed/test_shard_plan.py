@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import json
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,7 +22,7 @@ from scing_cli.core.runtime import Silent
 from scing_cli.core.workflows.embed import make_shard_plan, merge_shards, shard_plan
 from scing_cli.core.workflows.embed.listed_gallery import Listed
 from scing_cli.core.workflows.embed.make_shard_plan import check_same, planning, write_plan
-from scing_cli.core.workflows.embed.shard_plan import read_plan, shards_folder
+from scing_cli.core.workflows.embed.shard_plan import Mark, read_plan, shards_folder
 
 MADE = {"model_digest": "a41f" * 16, "engine": "torch", "precision": "fp32", "descriptor": "projected", "width": 24}
 ASKED = {"images": ["/crops"], "data": None, "layout": "auto", "split": "gallery"}
@@ -69,10 +70,19 @@ def test_a_mark_says_what_was_left_out(tmp_path):
     plan = planned(tmp_path, listing(10), 2)
     assert plan.mark(0) is None
     lost = (Dropped("/crops/ä \u202e.jpg", "is \u202e cut"),)
-    plan.finish(0, 3, lost)
-    assert plan.mark(0) == shard_plan.Mark(3, lost)
+    plan.finish(0, Mark(3, lost, "0000-0a1b2c3d.faiss"))
+    assert plan.mark(0) == Mark(3, lost, "0000-0a1b2c3d.faiss")
     assert plan.missing() == [1]
-    assert planned(tmp_path / "few", listing(3), 2).mark(0) == shard_plan.Mark(0, ())
+    assert planned(tmp_path / "few", listing(3), 2).mark(0) == Mark(0, ())
+
+
+def test_a_mark_of_an_earlier_version_names_no_index(tmp_path):
+    plan = planned(tmp_path, listing(10), 2)
+    plan.finish(0, Mark(4, (), "0000.faiss"))
+    content = read_json(plan.mark_file(0))
+    del content["index"]
+    write_json(plan.mark_file(0), content)
+    assert plan.mark(0) == Mark(4, (), "0000.faiss")
 
 
 @pytest.mark.parametrize(
@@ -83,11 +93,12 @@ def test_a_mark_says_what_was_left_out(tmp_path):
         ({"rows": 7}, "does not have the number of images"),
         ({"rows": -1}, "has an invalid value"),
         ({"left_out": [["one"]]}, "has an invalid value"),
+        ({"index": "../0000-0a1b2c3d.faiss"}, "has an invalid value"),
     ],
 )
 def test_a_mark_of_another_plan_or_with_odd_values_is_refused(tmp_path, change, message):
     plan = planned(tmp_path, listing(10), 2)
-    plan.finish(0, 4, ())
+    plan.finish(0, Mark(4, (), "0000-0a1b2c3d.faiss"))
     content = read_json(plan.mark_file(0))
     write_json(plan.mark_file(0), content | change)
     with pytest.raises(IndexFileError, match=message) as told:
@@ -121,8 +132,15 @@ def test_a_changed_listing_or_plan_is_refused(tmp_path):
 
 def test_a_new_plan_takes_nothing_of_a_former_one(tmp_path):
     plan = planned(tmp_path, listing(10), 2)
-    plan.finish(0, 4, ())
-    left = ["0000.faiss", "0001.rows-3", ".0001.unfinished.faiss.lock", "0001.unfinished.vectors-2"]
+    plan.finish(0, Mark(4, (), "0000-0a1b2c3d.faiss"))
+    left = [
+        "0000.faiss",
+        "0000-0a1b2c3d.faiss",
+        "0001-0a1b2c3d.rows-1",
+        "0001.rows-3",
+        ".0001.unfinished.faiss.lock",
+        "0001.unfinished.vectors-2",
+    ]
     left += [".0001.unfinished.rows-1.0a1b2c3d.part", ".0000.json.0a1b2c3d.part"]
     others = ["mine.txt", "0001.jpg", "g.faiss", "12.json"]
     for name in (*left, *others):
@@ -202,7 +220,8 @@ def test_a_folder_that_is_not_utf8_is_refused(tmp_path):
 
 def test_names_of_files_have_as_many_digits_as_they_need(tmp_path):
     plan = planned(tmp_path, listing(3), 20_000, 1)
-    assert plan.index(7).name == "00007.faiss"
+    assert plan.work(7).name == "00007.faiss"
+    assert re.fullmatch(r"00007-[0-9a-f]{8}\.faiss", plan.new_index(7).name)
     assert planned(tmp_path / "few", listing(3), 3, 1).mark_file(2).name == "0002.json"
     assert shards_folder(Path("a.b/g.x.faiss")) == Path("a.b/g.x.shards")
 
