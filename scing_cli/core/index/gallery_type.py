@@ -6,6 +6,7 @@ Q queries, N vectors, M ids, D width. Vectors are unit length, so an inner produ
 from __future__ import annotations
 
 import abc
+import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ from scing_cli.core.index.index_stamp import Stamp
 from scing_cli.core.index.memory_rows import IntArray, Rows
 from scing_cli.core.index.rows import Hit, Labels, Row, RowFilter
 from scing_cli.core.index.store import Vectors, check_unit
+
+AT_ONCE = 4096  # rows that are looked up together
 
 
 class Gallery(abc.ABC):
@@ -151,5 +154,7 @@ class Gallery(abc.ABC):
         check_model(self.stamp, digest, descriptor=descriptor, width=width, name=name, index=self.name)
 
     def _check_known(self, ids: Collection[int]) -> None:
-        if unknown := set(ids) - self.table.find(ids).keys():
-            raise ValueError(f"no rows {sorted(unknown)}")
+        left = iter(ids)
+        while some := set(itertools.islice(left, AT_ONCE)):  # not all rows at once
+            if unknown := some - self.table.find(some).keys():
+                raise ValueError(f"no rows {sorted(unknown)}")

@@ -298,3 +298,16 @@ def test_a_compact_index_has_the_bytes_of_one_that_was_made_at_once(written):
     whole.write(written.with_name("whole.faiss"))
     digests = [read_stamp(path).vectors_digest for path in (written, written.with_name("whole.faiss"))]
     assert digests[0] == digests[1] != hashlib.sha256(b"").hexdigest()
+
+
+def test_rows_that_are_removed_are_never_all_in_memory(tmp_path):
+    path = tmp_path / "gallery.faiss"
+    gallery(unit(20_000, 4)).write(path)
+    index = GalleryIndex.read(path)
+    gone = list(range(15_000))
+    tracemalloc.start()
+    index.remove(gone)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 200 * len(gone)  # it used to be 500
+    assert len(index) == 5000

@@ -58,17 +58,21 @@ def drop_missing(index: Gallery, reporter: Reporter) -> int:
     Raises:
         DataError: If a folder cannot be read, or if all files are missing, as when a disk is not mounted.
     """
-    folders = Folders()
-    gone = [row for row in index.table if all(map(folders.lack, row.places))]
+    folders, parents, gone, first = Folders(), set[str](), list[int](), ""
+    for row in index.table:
+        if all(map(folders.lack, row.places)):
+            gone.append(row.id)
+            parents.add(os.path.dirname(row.path))  # noqa: PTH120 - of millions
+            first = first or row.path
     if gone and len(gone) == len(index):
         raise DataError(
-            f"Every image of the index is missing, for example {spelled(gone[0].path)}: nothing was removed.",
+            f"Every image of the index is missing, for example {spelled(first)}: nothing was removed.",
             "Is their disk mounted? Was their folder renamed? If they were deleted, delete the index file itself.",
         )
-    lost = sorted(folder for folder in {Path(row.path).parent for row in gone} if not folder.is_dir())
+    lost = sorted(folder for folder in map(Path, parents) if not folder.is_dir())
     if lost:
         reporter.warn(f"{counted(len(lost), 'whole folder is', 'whole folders are')} missing, for example {lost[0]}.")
-    index.remove([row.id for row in gone])
+    index.remove(gone)
     return len(gone)
 
 
