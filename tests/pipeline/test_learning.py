@@ -163,7 +163,7 @@ def test_training_closes_much_of_the_gap_that_a_shipped_model_leaves(
 
 
 def trained_map(scing, run, device, seed):
-    """Return the mAP of people never seen after both stages on a device, from the shipped model."""
+    """Return the mAP of people never seen after both stages on a device, from scing-tiny."""
     common = ("--device", device, "--seed", seed)
     stage1 = ("--model", "scing-tiny", "--epochs", 3, "--lr", "3e-3", *common)
     assert scing("train-prompts", "--data", "world", "--run", run, *stage1).code == 0
@@ -175,7 +175,7 @@ def trained_map(scing, run, device, seed):
 @needs_gpu
 @pytest.mark.long
 def test_a_gpu_learns_as_much_as_the_cpu(scing, tmp_path, monkeypatch, capsys):
-    """Three seeds on each: means that are no farther apart than seeds are, and well above the shipped model."""
+    """Three seeds on each: means that are no farther apart than seeds are, and well above scing-tiny."""
     monkeypatch.chdir(tmp_path)
     drawn = ("--identities", 192, "--test-identities", 64, "--occluded-training", 0.5, "--occluded-queries")
     assert scing("prepare", "world", "--synthetic", *drawn).code == 0

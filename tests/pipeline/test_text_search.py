@@ -46,7 +46,7 @@ def photo(world):
 
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory):
-    """Twelve people never seen in training, with an index of the shipped model."""
+    """Twelve people never seen in training, with an index of scing-tiny."""
     folder = tmp_path_factory.mktemp("shipped")
     write_world(folder / "people", identities=12, cameras=2, images_per_camera=2, seed=77, workers=2)
     choice = scing_cli.GalleryChoice(data=folder / "people")
