@@ -35,7 +35,7 @@ def as_path(value: StrPath | None) -> Path | None:
     """Return a path as a `Path`; None stays None.
 
     Raises:
-        DataError: If it is empty or a URL.
+        DataError: If it is empty, has a null character, or is a URL.
 
     >>> as_path("a.jpg") == Path("a.jpg"), as_path(None)
     (True, None)
@@ -78,8 +78,10 @@ def check_local(path: Path) -> Path:
     """Return a path that is not a URL.
 
     Raises:
-        DataError: If it is a URL, and there is no file of that name.
+        DataError: If it is a URL, and there is no file of that name, or no file can have its name.
     """
+    if "\0" in str(path):
+        raise DataError(f"{spelled(str(path))} has a null character, which no path can have.")
     match = re.match(rf"({'|'.join([*SCHEMES, *ENGINES])}):(?=/)", str(path), re.IGNORECASE)
     if match is None or os.path.lexists(path):
         return path

@@ -70,8 +70,12 @@ def _same(one: object, other: object) -> bool:
 
 def _fault(kind: type[Entry], content: Mapping[str, Any]) -> str:
     try:
-        # as JSON, because strict types of Python would refuse a list for a tuple
-        kind.model_validate_json(json.dumps(content))
+        # As JSON, because strict types of Python would refuse a list for a tuple. Bytes of a file's name that are not
+        # UTF-8 stand in it as surrogates, which pydantic refuses: it reads a sign for each.
+        named = json.dumps(content, ensure_ascii=False).encode("utf-8", "surrogateescape")
+        kind.model_validate_json(named.decode("utf-8", "replace"))
+    except UnicodeEncodeError as error:
+        return f"its content has a lone surrogate, {error.object[error.start]!a}"
     except ValidationError as error:
         return _first(error)
     return ""

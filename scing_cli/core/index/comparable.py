@@ -13,7 +13,12 @@ def check_width(vectors: Vectors, width: int, index: str) -> None:
     Raises:
         IndexFileError: If they are not; the message names `index`.
     """
-    if vectors.ndim != 2 or vectors.shape[1] != width:
+    if vectors.ndim != 2:
+        raise IndexFileError(
+            f"{index} holds vectors {width} wide; these are an array of {vectors.ndim} dimensions.",
+            f"Give one vector, shape ({width},), or several, shape (N, {width}).",
+        )
+    if vectors.shape[1] != width:
         raise IndexFileError(
             f"{index} holds vectors {width} wide; these are {vectors.shape[-1]} wide.",
             f"Use the model and descriptor that made it, or embed again: {INDEX_AGAIN}",

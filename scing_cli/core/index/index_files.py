@@ -8,6 +8,7 @@ process that was killed.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import tempfile
 from pathlib import Path
@@ -24,6 +25,7 @@ from scing_cli.core.index.index_stamp import (
 )
 
 PARTIAL_SUFFIX = ".unfinished.faiss"
+LONGEST = ".{}.unfinished.removed-1000000.01234567.part"  # of the names of the files that belong to an index
 
 
 def check_name(path: Path) -> None:
@@ -58,16 +60,25 @@ def check_writable(path: Path) -> None:
     """Check that an index can be written to a path, before the work starts. Leaves no file behind.
 
     Raises:
-        IndexFileError: If the name is not valid, the folder is missing or not writable, or the path is a folder.
+        IndexFileError: If the name is not valid or too long, the folder is missing or not writable, or the path is
+            something else than a file.
     """
     check_name(path)
-    if path.is_dir():
-        raise IndexFileError(f"{path} is a folder.", "Name a file for the index in it.")
-    if not path.parent.is_dir():
-        raise IndexFileError(
-            f"Cannot write {path}: there is no folder {path.parent}.", "Create the folder first, or name another path."
-        )
+    if path.name.endswith(PARTIAL_SUFFIX):
+        raise IndexFileError(f"{path}: such a name is that of partial results.", "Name the index otherwise.")
     try:
+        if path.is_dir():
+            raise IndexFileError(f"{path} is a folder.", "Name a file for the index in it.")
+        if path.exists() and not path.is_file():
+            raise IndexFileError(f"{path} is not a regular file.", "Name another file for the index.")
+        if not path.parent.is_dir():
+            raise IndexFileError(
+                f"Cannot write {path}: there is no folder {path.parent}.",
+                "Create the folder first, or name another path.",
+            )
+        path.with_name(LONGEST.format(path.name.removesuffix(SUFFIX))).exists()  # raises if the name is too long
+        with os.scandir(path.parent):
+            pass
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:

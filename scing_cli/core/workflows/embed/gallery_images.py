@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
@@ -50,6 +51,9 @@ class GalleryChoice:
             raise SettingError(
                 "--data and --images were both given.", "--images takes a plain folder, --data a data set."
             )
+        for name, given in (("data", self.data), ("images", self.images)):
+            if given is not None and not isinstance(given, str | os.PathLike) and not given:
+                raise SettingError(f"{name} names no folder.", "Name one, or leave it out.")
         if self.images is not None and self.layout not in ("auto", "images"):
             raise SettingError("--layout has no effect with --images.", "Use --data to read a data set by its layout.")
         if self.images is not None and self.split not in ("gallery", "all"):

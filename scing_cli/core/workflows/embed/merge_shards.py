@@ -33,6 +33,7 @@ from scing_cli.core.workflows.embed.shard_plan import (
     PLAN,
     Mark,
     ShardPlan,
+    check_readable,
     read_checked,
     read_plan,
     shards_folder,
@@ -96,8 +97,9 @@ def settle_merge(folder: Path, output: Path, reporter: Reporter) -> None:
         reporter: Receives a note.
 
     Raises:
-        IndexFileError: If the mark of that merge is damaged, so that it cannot be known.
+        IndexFileError: If the folder cannot be read, or the mark of that merge is damaged, so that it cannot be known.
     """
+    check_readable(folder)
     file = folder / MERGING
     if not file.exists():
         return

@@ -101,7 +101,8 @@ class PartialIndex:
     def clear(self) -> None:
         """Remove the file and its rows."""
         for file in files_of(self.path):
-            file.unlink(missing_ok=True)
+            if not file.is_dir():  # which is not of scing
+                file.unlink(missing_ok=True)
 
 
 def _made(stamp: Stamp) -> tuple[object, ...]:

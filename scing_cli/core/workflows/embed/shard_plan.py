@@ -12,9 +12,11 @@ work done twice gives the same file.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
+import os
 import re
 import secrets
 from collections.abc import Collection, Mapping, Sequence
@@ -33,9 +35,11 @@ from scing_cli.core.datasets.passed_over import PassedOver
 from scing_cli.core.errors import IndexFileError, RunError
 from scing_cli.core.index.index_stamp import SUFFIX
 from scing_cli.core.manifest import Manifest, Sample
+from scing_cli.core.safe_reading import check_ordinary
 from scing_cli.core.workflows.embed.listed_gallery import Listed
 
 PLAN, LISTING = "plan.json", "listing.jsonl"
+LATEST = 2**62  # bytes; no file is as long
 FILES = re.compile(
     r"\.?(\d{4,})(?:-[0-9a-f]{8}|\.unfinished)?\.(?:json|faiss|(?:rows|vectors|removed|changed)-\d+)(?:\.lock|\.[0-9a-f]{8}\.part)?"
 )
@@ -124,20 +128,26 @@ class ShardPlan:
         """
         shard, file = self.shards[number], self.folder / LISTING
         try:
+            check_ordinary(file)
             with file.open("rb") as stream:
-                stream.seek(shard.start)
-                content = stream.read(shard.size)
+                stream.seek(min(shard.start, LATEST))
+                content = stream.read(min(shard.size, file.stat().st_size))
         except OSError as error:
             raise _damaged(self.folder, f"{file} cannot be read: {error.strerror}.") from error
+        except ValueError as error:
+            raise _damaged(self.folder, f"{file} cannot be read: {error}.") from error
         if hashlib.sha256(content).hexdigest() != shard.digest:
             raise _damaged(self.folder, f"{file} was changed since the plan was made.")
-        rows = [json.loads(line) for line in content.splitlines()]
-        samples = tuple(
-            Sample(path, identity, camera, extra=tuple((name, value) for name, value in extra))
-            for path, identity, camera, extra, _ in rows
-        )
-        cameras = None if not rows or rows[0][-1] is None else [row[-1] for row in rows]
-        return Listed(Manifest(self.root, samples, self.name), cameras)
+        try:
+            rows = list(map(_read_line, content.splitlines()))
+        except (ValueError, TypeError) as error:
+            raise _damaged(self.folder, f"{file} has a line that is not one of scing.") from error
+        if len(rows) != shard.images:
+            raise _damaged(self.folder, f"{file} does not have the number of images of the plan.")
+        cameras = [camera for _, camera in rows]
+        known = [camera for camera in cameras if camera is not None]
+        samples = tuple(sample for sample, _ in rows)
+        return Listed(Manifest(self.root, samples, self.name), known if len(known) == len(rows) > 0 else None)
 
     def mark(self, number: int) -> Mark | None:
         """Return the mark of a finished shard, for one without images too; None if the shard is not finished.
@@ -168,7 +178,9 @@ class ShardPlan:
 
     def missing(self) -> list[int]:
         """Return the numbers of the shards that are not finished; none if the plan is gone."""
-        there = {file.name for file in self.folder.iterdir()} if self.folder.is_dir() else set()
+        there = set[str]()
+        with contextlib.suppress(FileNotFoundError), os.scandir(self.folder) as found:
+            there = {file.name for file in found if file.is_file()}
         if PLAN not in there:
             return []
         return [n for n, shard in enumerate(self.shards) if shard.images and self.mark_file(n).name not in there]
@@ -190,7 +202,7 @@ def sweep_shards(folder: Path, *, keep: Collection[int] = ()) -> None:
     """
     for file in list(folder.iterdir()) if folder.is_dir() else ():
         found = FILES.fullmatch(file.name)
-        if found and int(found[1]) not in keep:
+        if found and int(found[1]) not in keep and not file.is_dir():
             file.unlink(missing_ok=True)
 
 
@@ -201,6 +213,19 @@ def shards_folder(output: Path) -> Path:
     'gallery.shards'
     """
     return output.with_name(output.name.removesuffix(SUFFIX) + ".shards")
+
+
+def check_readable(folder: Path) -> None:
+    """Check that this user can list a folder of shards and read its files, if it is there.
+
+    Raises:
+        IndexFileError: If not.
+    """
+    try:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder):
+            (folder / PLAN).exists()
+    except OSError as error:
+        raise IndexFileError(f"{folder} cannot be read: {error.strerror}.", "Whoever made it can allow it.") from error
 
 
 def read_plan(folder: Path) -> ShardPlan | None:
@@ -219,6 +244,8 @@ def read_plan(folder: Path) -> ShardPlan | None:
             raise
         return None  # its shards were merged just now
     shards = tuple(Shard(each["start"], each["size"], each["images"], each["digest"]) for each in content["shards"])
+    if not any(shard.images for shard in shards):
+        raise _damaged(folder, f"{file} plans no image.")
     return ShardPlan(
         folder,
         text_digest(json.dumps(content, sort_keys=True)),
@@ -249,6 +276,22 @@ def read_checked(kind: str, file: Path, remedy: str) -> dict[str, Any]:
     except RunError as error:
         raise IndexFileError(error.what, error.remedy) from error
     return content
+
+
+def _read_line(line: bytes) -> tuple[Sample, str | None]:
+    """Return an image of the listing, and the camera that the encoder is told.
+
+    Raises:
+        ValueError: If the line is none that the listing can have.
+        TypeError: For the same reason.
+    """
+    path, identity, camera, further, seen_by = json.loads(line)
+    extra = tuple((name, value) for name, value in further)
+    texts = [path, identity, camera, *(text for pair in extra for text in pair)] + [seen_by] * (seen_by is not None)
+    if not all(isinstance(text, str) and "\0" not in text for text in texts) or not path:
+        raise ValueError
+    os.fsencode("".join(texts))  # raises for what cannot be a file's name
+    return Sample(path, identity, camera, extra=extra), seen_by
 
 
 def _damaged(folder: Path, what: str) -> IndexFileError:
