@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -24,7 +23,9 @@ GROW = """
 import sys
 from pathlib import Path
 import numpy as np
-from scing_cli.core.index import Entry, GalleryIndex, write_lock
+from scing_cli.core.index import Entry, GalleryIndex, commits, write_lock
+if sys.argv[3:]:  # every append is a segment, now and then merged with others
+    commits.LARGE = 0
 path, dice = Path(sys.argv[1]), np.random.default_rng(1)
 for number in range(int(sys.argv[2])):
     with write_lock(path, patience=30):
@@ -152,8 +153,9 @@ def test_a_search_beside_appends_sees_the_state_before_or_after_one(finished, in
     assert len(set(counts)) > 2
 
 
+@pytest.mark.parametrize("segments", [False, True], ids=["two files", "segments"])
 @pytest.mark.parametrize("commits", [40, pytest.param(2000, marks=pytest.mark.long)])
-def test_readers_beside_a_writer_never_see_a_state_between(tmp_path, commits):
+def test_readers_beside_a_writer_never_see_a_state_between(tmp_path, commits, segments):
     """Vector, id and row of every answer belong together, and their number is that of some commit."""
     dice = np.random.default_rng(1)
     vectors = dice.normal(size=(3, 16)).astype("f4")
@@ -161,8 +163,8 @@ def test_readers_beside_a_writer_never_see_a_state_between(tmp_path, commits):
     path = tmp_path / "gallery.faiss"
     entries = [Entry(f"/{number}.jpg") for number in range(3)]
     GalleryIndex.create(vectors, entries, model_digest="a", model={}, descriptor="projected").write(path)
-    writer = subprocess.Popen([sys.executable, "-c", GROW, str(path), str(commits)], env={**os.environ})
-    seen = []
+    writer = subprocess.Popen([sys.executable, "-c", GROW, str(path), str(commits), *["segments"] * segments])
+    seen, several = [], 0
     while writer.poll() is None or len(seen) < 2:
         index = GalleryIndex.read(path)
         hits = index.search(vectors, len(index))
@@ -171,7 +173,9 @@ def test_readers_beside_a_writer_never_see_a_state_between(tmp_path, commits):
             assert sorted(hit.row.id for hit in own) == list(range(len(index)))
             assert all(hit.row.path == f"/{hit.row.id}.jpg" for hit in own)
         seen.append(len(index))
+        several += len(index.stamp.segments) > 1
     assert writer.returncode == 0
+    assert (several > 0) == segments
     assert seen == sorted(seen)
     assert len(GalleryIndex.read(path)) == 3 + 3 * commits
     print(f"{len(seen)} searches beside {commits} commits saw {len(set(seen))} states, none between")

@@ -420,6 +420,30 @@ def test_a_merge_that_ended_before_it_removed_the_shards_is_settled(scing, embed
     assert scing("embed", "--merge", "--output", "g.faiss", "--force").code == 0
 
 
+@pytest.mark.parametrize("more", [(), ("--force",)])
+def test_a_merge_that_was_killed_at_its_end_is_ended_by_the_same_command(scing, embed, crops, here, monkeypatch, more):
+    """It used to say that the index is there already, and the list of unreadable images was never written."""
+    min(crops.iterdir()).write_bytes(b"no image")
+    assert embed("--shards", "3").code == 0
+
+    class Killed(BaseException):
+        pass
+
+    def gone(*_given, **_named):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(merge_module, "report_passed", gone)
+        with pytest.raises(Killed):
+            scing("embed", "--merge", "--output", "g.faiss")
+    assert not (here / "g.left-out.csv").exists()
+    again = scing("embed", "--merge", "--output", "g.faiss", "--json", *more)
+    assert again.code == 0, again.err
+    assert (again.json["added"], again.json["count"], len(again.json["left_out"])) == (29, 29, 1)
+    assert (here / "g.left-out.csv").exists()
+    assert not (here / "g.shards").exists()
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_shards_stay_if_another_command_changed_the_index_after_a_merge_was_killed(
     scing, embed, crops, here, tmp_path, monkeypatch, there

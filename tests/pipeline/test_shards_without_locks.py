@@ -9,6 +9,7 @@ import pytest
 from pipeline.test_shards import bytes_of
 
 from scing_cli.core.artifacts import files
+from scing_cli.core.workflows.embed import embed_shards
 
 SHARD = ("--shards", "2", "--shard", "1", "--batch-size", "8")
 
@@ -62,3 +63,22 @@ def test_a_process_that_makes_a_shard_amid_another_does_no_harm(
         if not others:
             break
     assert tried > 10
+
+
+def test_who_lists_the_images_longer_takes_the_plan_of_another(scing, finished, crops, here, monkeypatch, no_locks):
+    """It used to remove the shards that were finished by then."""
+    own = ("embed", "--run", finished, "--images", crops, "--batch-size", "8", "--output")
+    assert scing(*own, "one.faiss").code == 0
+    shards, real, others = (*own, "g.faiss", "--shards", "2", "--shard"), embed_shards.open_and_list, []
+
+    def slow(*given, **named):
+        listed = real(*given, **named)
+        if not others:
+            others.append(None)
+            others[0] = scing(*shards, "0")
+        return listed
+
+    monkeypatch.setattr(embed_shards, "open_and_list", slow)
+    assert scing(*shards, "1").code == others[0].code == 0
+    assert scing("embed", "--merge", "--output", "g.faiss").code == 0
+    assert bytes_of(here / "g.faiss") == bytes_of(here / "one.faiss")

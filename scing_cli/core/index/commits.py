@@ -41,7 +41,7 @@ from scing_cli.core.index.memory_rows import Rows
 from scing_cli.core.index.parts import Parts
 from scing_cli.core.index.row_table import RowTable, write_rows
 from scing_cli.core.index.store import FlatStore, IntArray, Store
-from scing_cli.core.index.tuning import measured_recall
+from scing_cli.core.index.tuning import AIM, measured_recall, tune
 
 LARGE = 1 << 26  # bytes of vectors; a smaller index is always written as two files
 WORTH = {FlatStore.kind: 2}  # a whole index is written anew once 1 / this of it is in later segments
@@ -125,6 +125,8 @@ def _write_vectors(target: Path, parts: Parts, rows: GalleryRows, stamp: Stamp) 
         _write(target, lambda stream: write_flat(stream, ids, stamp.width, parts.vectors))
         return None
     whole = parts.whole(ids, rows.removed)
+    if measured_recall(whole) < AIM:  # of rows that were added
+        tune(whole)
     _write(target, lambda stream: write_index(stream, whole.index))
     return round(measured_recall(whole), 4)
 

@@ -8,6 +8,7 @@ N vectors, D width, Q queries.
 
 from __future__ import annotations
 
+import math
 import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -111,9 +112,9 @@ class InvertedStore(Store):
         """Set how many lists a search reads (nprobe); at most all of them."""
         self.index.nprobe = min(effort, self.index.nlist)
 
-    def parameters(self, selector: Any) -> Any:
-        """Return search parameters that select some ids; the effort stays."""
-        return faiss.SearchParametersIVF(sel=selector, nprobe=self.index.nprobe)
+    def parameters(self, selector: Any, times: float) -> Any:
+        """Return search parameters that select some ids, with so many times the effort."""
+        return faiss.SearchParametersIVF(sel=selector, nprobe=min(self.index.nlist, math.ceil(self.effort() * times)))
 
     def is_outgrown(self, count: int) -> bool:
         """Return whether the centroids are to be trained again, or were never trained."""
@@ -202,9 +203,9 @@ class GraphStore(Store):
         """Set how many candidates a search keeps (efSearch)."""
         self._graph().hnsw.efSearch = effort
 
-    def parameters(self, selector: Any) -> Any:
-        """Return search parameters that select some ids; the effort stays."""
-        return faiss.SearchParametersHNSW(sel=selector, efSearch=self.effort())
+    def parameters(self, selector: Any, times: float) -> Any:
+        """Return search parameters that select some ids, with so many times the effort."""
+        return faiss.SearchParametersHNSW(sel=selector, efSearch=min(len(self), math.ceil(self.effort() * times)))
 
     def without(self, ids: IntArray) -> tuple[GraphStore, bool]:
         """Return a copy without some vectors; if one is gone, it is a new graph, whose effort must be tuned."""

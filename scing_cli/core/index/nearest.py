@@ -21,6 +21,7 @@ Vectors = npt.NDArray[np.float32]
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 SPARE = 16  # candidates beyond k
+FEW = 4096  # allowed rows of an approximate index that are all compared: that costs as much as to search for them
 HALF_STEP = 2.0**-24  # unit roundoff of float32: an inner product of unit vectors is off by little more than D times it
 
 
@@ -59,8 +60,16 @@ def _exact(store: Store, queries: Vectors, k: int, allowed: IntArray | None) -> 
 def _approximate(
     store: Store, queries: Vectors, k: int, allowed: IntArray | None
 ) -> Iterator[tuple[FloatArray, IntArray]]:
-    """Rank the rows that faiss finds for each query, or all allowed rows if it finds fewer than k."""
-    _, fetched = store.candidates(queries, k + SPARE, allowed)
+    """Rank the rows that faiss finds for each query, or all allowed rows if they are few or it finds fewer than k.
+
+    The nearest allowed rows are farther away than the nearest of all: faiss looks as far as it must to meet as many
+    allowed rows as it would meet rows without a filter.
+    """
+    if allowed is not None and len(allowed) <= FEW:
+        yield from ((np.clip(scores, -1.0, 1.0), ids) for scores, ids in _compared(store, queries, k, allowed))
+        return
+    times = 1 if allowed is None else len(store) / len(allowed)
+    _, fetched = store.candidates(queries, k + SPARE, allowed, times)
     short = np.flatnonzero(np.count_nonzero(fetched >= 0, axis=1) < k)  # -1 marks a missing hit
     compared = iter(_compared(store, queries[short], k, allowed))
     for query, row in zip(queries, fetched, strict=True):

@@ -102,8 +102,8 @@ class Store(abc.ABC):
         """Set the search effort, in lists or candidates. It is written with the index."""
 
     @abc.abstractmethod
-    def parameters(self, selector: Any) -> Any:
-        """Return faiss's search parameters that select some ids."""
+    def parameters(self, selector: Any, times: float) -> Any:
+        """Return faiss's search parameters that select some ids, with so many times the search effort."""
 
     def add(self, vectors: Vectors, ids: IntArray) -> bool:
         """Add vectors under ids greater than all stored ones; return whether the effort must be tuned again."""
@@ -135,15 +135,24 @@ class Store(abc.ABC):
         # Unit vectors cannot overflow the sum: it is finite exactly if all of them are.
         return bool(np.isfinite(vectors.sum(dtype=np.float64)))
 
-    def candidates(self, queries: Vectors, k: int, allowed: IntArray | None) -> tuple[Vectors, IntArray]:
-        """Return the k best rows that faiss finds: scores and ids, shape (Q, k); id -1 where it finds fewer."""
+    def candidates(
+        self, queries: Vectors, k: int, allowed: IntArray | None, times: float = 1
+    ) -> tuple[Vectors, IntArray]:
+        """Return the k best rows that faiss finds: scores and ids, shape (Q, k); id -1 where it finds fewer.
+
+        Args:
+            queries: Shape (Q, D).
+            k: Number of rows.
+            allowed: The ids that may be found, ascending; None for all.
+            times: With `allowed`: so many times the search effort.
+        """
         if allowed is None:
             scores, ids = self.index.search(queries, k)
         else:
             bits = np.zeros(int(allowed[-1]) + 1, dtype=bool)
             bits[allowed] = True
             selector = faiss.IDSelectorBitmap(np.packbits(bits, bitorder="little"))
-            scores, ids = self.index.search(queries, k, params=self.parameters(selector))
+            scores, ids = self.index.search(queries, k, params=self.parameters(selector, times))
         return scores, ids
 
 
@@ -184,7 +193,7 @@ class FlatStore(Store):
     def set_effort(self, effort: int) -> None:
         """Do nothing: an exact search has no effort to set."""
 
-    def parameters(self, selector: Any) -> Any:
+    def parameters(self, selector: Any, times: float) -> Any:  # noqa: ARG002 - an exact search has no effort
         """Return search parameters that select some ids."""
         return faiss.SearchParameters(sel=selector)
 

@@ -17,9 +17,9 @@ from scing_cli.core.errors import IndexFileError, IndexHeldError, InterruptionEr
 from scing_cli.core.index import GalleryIndex, as_file, as_location, write_lock
 from scing_cli.core.paths import StrPath, as_paths, lasting
 from scing_cli.core.reporting import LIBRARY_REPORTER
-from scing_cli.core.runtime import Advance, Reporter, Silent
+from scing_cli.core.runtime import Reporter
 from scing_cli.core.workflows.embed.embed_gallery import check_output
-from scing_cli.core.workflows.embed.embed_work import Work
+from scing_cli.core.workflows.embed.embed_work import ShardBars, Work
 from scing_cli.core.workflows.embed.gallery_images import GalleryChoice
 from scing_cli.core.workflows.embed.listed_gallery import Listed, open_and_list
 from scing_cli.core.workflows.embed.make_shard_plan import check_same, planning, write_plan
@@ -101,10 +101,11 @@ def embed_shards(
         raise SettingError(f"--shards {shards}: must be at least 1 and at most {MOST_SHARDS:,}.")
     if shard is not None and not 0 <= shard < shards:
         raise SettingError(f"--shard {shard}: the {shards:,} shards have the numbers 0 to {shards - 1}.")
+    folder = shards_folder(output)
+    location.check_writable()
+    settle_merge(folder, output, reporter)
     check_output(location, append=False, force=force)
     check_descriptor(descriptor)
-    folder = shards_folder(output)
-    settle_merge(folder, output, reporter)
     wish = Wish(choice, gallery, shards, descriptor, machine)
     plan, opened = read_plan(folder), None
     if plan is None:
@@ -146,6 +147,9 @@ def _new_plan(output: Path, wish: Wish, reporter: Reporter) -> tuple[ShardPlan, 
     embedder = _embedder(model, wish, listed, len(listed.manifest), reporter)
     made_with, where = _made_with(model, embedder), model.seen_from(output)
     folder, asked = shards_folder(output), _asked(wish.gallery)
+    if (plan := read_plan(folder)) is not None:  # made while this process listed the images: no lock kept it away
+        check_same(plan, wish.shards, {**asked, **made_with})
+        return plan, (model, embedder)
     return write_plan(folder, listed, wish.shards, made_with=made_with, model=where, asked=asked), (model, embedder)
 
 
@@ -245,7 +249,7 @@ def _make(plan: ShardPlan, number: int, work: Work) -> tuple[int, tuple[Dropped,
     if _is_finished(plan, number):
         return None
     place, left_out = plan.work(number), LeftOut(strict=work.left_out.strict)
-    bars = _ShardBars(work.reporter, f"shard {number} of {len(plan.shards)}")
+    bars = ShardBars(work.reporter, f"shard {number} of {len(plan.shards)}")
     own = dataclasses.replace(work, output=place, left_out=left_out, reporter=bars)
     with write_lock(place, patience=0):
         if _is_finished(plan, number):
@@ -270,30 +274,3 @@ def _make(plan: ShardPlan, number: int, work: Work) -> tuple[int, tuple[Dropped,
 def shard_model(plan: ShardPlan, number: int, model: Mapping[str, Any]) -> dict[str, Any]:
     """Return `Stamp.model` of a shard's index, which also says of which plan and which shard it is."""
     return {**model, "plan": plan.digest, "shard": number}
-
-
-class _ShardBars:
-    """Shows one bar for each shard.
-
-    Args:
-        reporter: Where it is shown.
-        text: The title.
-    """
-
-    def __init__(self, reporter: Reporter, text: str) -> None:
-        self._reporter, self._text = reporter, text
-
-    @contextlib.contextmanager
-    def progress(self, description: str, total: int) -> Iterator[Advance]:
-        """Show the progress of embedding, and no other."""
-        shown = self._reporter if description == "embed" else Silent()
-        with shown.progress(self._text, total) as advance:
-            yield advance
-
-    def note(self, text: str) -> None:
-        """Pass a note on."""
-        self._reporter.note(text)
-
-    def warn(self, text: str) -> None:
-        """Pass a warning on."""
-        self._reporter.warn(text)

@@ -203,3 +203,30 @@ class _WithoutBars(Silent):
             return
         with super().progress(description, total) as advance:
             yield advance
+
+
+class ShardBars:
+    """Shows one bar for each shard.
+
+    Args:
+        reporter: Where it is shown.
+        text: The title.
+    """
+
+    def __init__(self, reporter: Reporter, text: str) -> None:
+        self._reporter, self._text = reporter, text
+
+    @contextlib.contextmanager
+    def progress(self, description: str, total: int) -> Iterator[Advance]:
+        """Show the progress of embedding, and no other."""
+        shown = self._reporter if description == "embed" else Silent()
+        with shown.progress(self._text, total) as advance:
+            yield advance
+
+    def note(self, text: str) -> None:
+        """Pass a note on."""
+        self._reporter.note(text)
+
+    def warn(self, text: str) -> None:
+        """Pass a warning on."""
+        self._reporter.warn(text)

@@ -21,7 +21,7 @@ from scing_cli.core.errors import (
     counted,
     share,
 )
-from scing_cli.core.index import GalleryIndex, as_file, choose_kind, join, read_stamp, write_lock
+from scing_cli.core.index import GalleryIndex, GalleryLocation, as_file, choose_kind, join, read_stamp, write_lock
 from scing_cli.core.index.index_files import generations, sweep_newer
 from scing_cli.core.paths import StrPath
 from scing_cli.core.reporting import LIBRARY_REPORTER
@@ -66,9 +66,10 @@ def merge_shards(
     output = location.named
     choose_kind(index_type, 0, 0)
     location.check_writable()
-    location.check_free(force=force)
     folder = shards_folder(output)
-    settle_merge(folder, output, reporter)
+    if (merged := settle_merge(folder, output, reporter)) is not None:  # by a process that was killed just after it
+        return _report(location, GalleryIndex.read(output), *merged)
+    location.check_free(force=force)
     if not folder.is_dir():
         raise _no_shards(output)
     with planning(folder, reporter), write_lock(output):
@@ -79,14 +80,26 @@ def merge_shards(
         left_out, indexes = _checked(plan)
         with _marked(folder, output):
             index = join(output, indexes, model=plan.model, kind=index_type, locked=True)
-        report_passed(plan.passed, reporter)
-        report_left_out(left_out, plan.images, reporter, target=list_beside(output))
-        _remove(plan, reporter)
+        _end(plan, left_out, output, reporter)
+    return _report(location, index, plan, left_out)
+
+
+def _end(plan: ShardPlan, left_out: tuple[Dropped, ...], output: Path, reporter: Reporter) -> None:
+    """Say what the index of a plan lacks, and remove its shards."""
+    report_passed(plan.passed, reporter)
+    report_left_out(left_out, plan.images, reporter, target=list_beside(output))
+    _remove(plan, reporter)
+
+
+def _report(
+    location: GalleryLocation, index: GalleryIndex, plan: ShardPlan, left_out: tuple[Dropped, ...]
+) -> EmbedReport:
     none = {"replaced": 0, "skipped": 0, "removed": 0}
-    return report_of(location, index, index.stamp.made_by(), plan.passed, left_out, added=len(index), **none)
+    made_by = index.stamp.made_by()
+    return report_of(location, index, made_by, plan.passed, left_out, added=len(index), **none)
 
 
-def settle_merge(folder: Path, output: Path, reporter: Reporter) -> None:
+def settle_merge(folder: Path, output: Path, reporter: Reporter) -> tuple[ShardPlan, tuple[Dropped, ...]] | None:
     """Remove what a merge has left that was killed: the shards if the index has them, else its half-written files.
 
     If the index was changed since then and does not have them, another command has changed it: the shards stay.
@@ -96,16 +109,19 @@ def settle_merge(folder: Path, output: Path, reporter: Reporter) -> None:
         output: The index.
         reporter: Receives a note.
 
+    Returns:
+        The plan whose shards the index has, and the images that cannot be read; None if the index has none of it.
+
     Raises:
         IndexFileError: If the folder cannot be read, or the mark of that merge is damaged, so that it cannot be known.
     """
     check_readable(folder)
-    file = folder / MERGING
+    file, merged = folder / MERGING, None
     if not file.exists():
-        return
+        return None
     with planning(folder, reporter), write_lock(output):
         if not file.exists():  # another process has removed it
-            return
+            return None
         known = f"If {output} has the images of these shards, remove {folder}; if not, remove {file}."
         mark = read_checked("merge mark", file, f"{known} Then run the command again.")
         plan = read_plan(folder)
@@ -113,13 +129,15 @@ def settle_merge(folder: Path, output: Path, reporter: Reporter) -> None:
             sweep_shards(folder)
         elif mark["former"] == _state(output):
             sweep_newer(output, mark["newest"])
-        elif _has_all(output, plan):
+        elif (left_out := _merged(output, plan)) is not None:
             reporter.note(f"{output} has the shards of {folder} already: they are removed.")
-            _remove(plan, reporter)
+            _end(plan, left_out, output, reporter)
+            merged = plan, left_out
         else:
             what = f"{output} was changed after a merge that did not end, and lacks the shards of {folder}"
             reporter.note(f"{what}: they stay.")
         file.unlink(missing_ok=True)
+    return merged
 
 
 @contextlib.contextmanager
@@ -138,19 +156,20 @@ def _marked(folder: Path, output: Path) -> Iterator[None]:
         raise IndexFileError(error.what, again) from error
 
 
-def _has_all(output: Path, plan: ShardPlan) -> bool:
-    """Return whether an index has the rows of all shards of a plan, under the ids that `join` gives them."""
+def _merged(output: Path, plan: ShardPlan) -> tuple[Dropped, ...] | None:
+    """Return the images of a plan that cannot be read, if an index has the rows of all shards, as `join` gives them."""
     try:
         merged, first = GalleryIndex.read(output).table, 0
-        for index in _checked(plan)[1]:
+        left_out, indexes = _checked(plan)
+        for index in indexes:
             rows = iter(GalleryIndex.read(index).table)
             while some := [row._replace(id=first + place) for place, row in enumerate(itertools.islice(rows, AT_ONCE))]:
                 if merged.find(range(first, first + len(some))) != {row.id: row for row in some}:
-                    return False
+                    return None
                 first += len(some)
     except (IndexFileError, ImageError):
-        return False
-    return True
+        return None
+    return left_out
 
 
 def _state(output: Path) -> str:
