@@ -63,6 +63,10 @@ def _consistent(path: Path, read: Callable[[Path, Stamp], Read]) -> Read:
         except IndexFileError:
             if read_stamp(path) == stamp:  # otherwise a writer has replaced the index: read the new one
                 raise
+        except OSError as error:  # such as a file of the former index that has been removed just now
+            if read_stamp(path) == stamp:
+                what = f"{error.filename or path} cannot be read: {error.strerror}."
+                raise IndexFileError(what, REMEDY) from error
         else:
             if read_stamp(path) == stamp:
                 return found

@@ -15,7 +15,16 @@ import pytest
 from core.index.test_gallery import entries, gallery, unit, with_stamp
 
 from scing_cli.core.errors import IndexFileError
-from scing_cli.core.index import GalleryIndex, RowFilter, commits, files_of, open_index_rows, read_stamp
+from scing_cli.core.index import (
+    GalleryIndex,
+    RowFilter,
+    commits,
+    disk,
+    files_of,
+    open_index_rows,
+    read_stamp,
+    row_table,
+)
 from scing_cli.core.index.flat_file import pieces, write_flat
 from scing_cli.core.index.row_table import write_rows
 from scing_cli.core.index.store import FlatStore
@@ -311,3 +320,27 @@ def test_rows_that_are_removed_are_never_all_in_memory(tmp_path):
     tracemalloc.stop()
     assert peak < 200 * len(gone)  # it used to be 500
     assert len(index) == 5000
+
+
+@pytest.mark.parametrize("opened", [GalleryIndex.read, open_index_rows], ids=["index", "rows"])
+@pytest.mark.parametrize("name", ["check_vectors", "read_vectors", "checked_rows"])
+def test_a_segment_that_a_writer_removes_amid_the_reading_is_read_anew(written, monkeypatch, opened, name):
+    """Whatever the reader has just looked at: then it reads the index that the writer made."""
+    index = GalleryIndex.read(written)
+    index.add(unit(30, seed=3), entries(30, start=100))
+    index.write(written)
+    place, call = (row_table, "checked_once") if name == "checked_rows" else (disk, name)
+    real, done = getattr(place, call), []
+
+    def step(*given, **named):
+        if not done:
+            done.append(None)
+            writer = GalleryIndex.read(written)
+            writer.remove([0])
+            writer.write(written, compact=True)
+        return real(*given, **named)
+
+    monkeypatch.setattr(place, call, step)
+    found = opened(written)
+    assert bool(done) or opened is open_index_rows
+    assert len(found) == 130 - len(done)
