@@ -28,6 +28,26 @@ def embed(scing, finished, crops, here):
     return run
 
 
+class Killed(BaseException):
+    """The end of a process, which no code of it hears of."""
+
+
+@pytest.fixture
+def killed_at(monkeypatch):
+    """Run a merge that ends where it would call a function."""
+
+    def gone(*_given, **_named):
+        raise Killed
+
+    def run(name, command):
+        with monkeypatch.context() as patch:
+            patch.setattr(merge_module, name, gone)
+            with pytest.raises(Killed):
+                command()
+
+    return run
+
+
 def bytes_of(name):
     return [file_digest(file) for file in (name, name.with_suffix(".rows-1"))]
 
@@ -390,20 +410,11 @@ def test_shards_that_cannot_be_removed_do_no_harm(scing, embed, here, monkeypatc
     assert scing("embed", "--merge", "--output", "g.faiss", "--force").code == 0
 
 
-def test_a_merge_that_ended_before_it_removed_the_shards_is_settled(scing, embed, crops, here, monkeypatch):
+def test_a_merge_that_ended_before_it_removed_the_shards_is_settled(scing, embed, crops, here, killed_at):
     """What it merged is not taken for the work of a later command, whose images are others by now."""
     assert embed("--shards", "3").code == 0
 
-    class Killed(BaseException):
-        pass
-
-    def gone(*_given, **_named):
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(merge_module, "_remove", gone)
-        with pytest.raises(Killed):
-            scing("embed", "--merge", "--output", "g.faiss")
+    killed_at("_remove", lambda: scing("embed", "--merge", "--output", "g.faiss"))
     assert GalleryIndex.read(here / "g.faiss").stamp.count == 30
     first, *_, last = sorted(crops.iterdir())
     shutil.copyfile(last, first)
@@ -412,30 +423,18 @@ def test_a_merge_that_ended_before_it_removed_the_shards_is_settled(scing, embed
     assert scing("embed", "--merge", "--output", "g.faiss", "--force").code == 0
     vectors = GalleryIndex.read(here / "g.faiss").vectors()
     assert abs(float(vectors[0] @ vectors[-1]) - 1) < 1e-5
-    with monkeypatch.context() as patch:
-        patch.setattr(merge_module, "join", gone)
-        assert embed("--shards", "3", "--force").code == 0
-        with pytest.raises(Killed):
-            scing("embed", "--merge", "--output", "g.faiss", "--force")
+    assert embed("--shards", "3", "--force").code == 0
+    killed_at("join", lambda: scing("embed", "--merge", "--output", "g.faiss", "--force"))
     assert scing("embed", "--merge", "--output", "g.faiss", "--force").code == 0
 
 
 @pytest.mark.parametrize("more", [(), ("--force",)])
-def test_a_merge_that_was_killed_at_its_end_is_ended_by_the_same_command(scing, embed, crops, here, monkeypatch, more):
+def test_a_merge_that_was_killed_at_its_end_is_ended_by_the_same_command(scing, embed, crops, here, killed_at, more):
     """It used to say that the index is there already, and the list of unreadable images was never written."""
     min(crops.iterdir()).write_bytes(b"no image")
     assert embed("--shards", "3").code == 0
 
-    class Killed(BaseException):
-        pass
-
-    def gone(*_given, **_named):
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(merge_module, "report_passed", gone)
-        with pytest.raises(Killed):
-            scing("embed", "--merge", "--output", "g.faiss")
+    killed_at("report_passed", lambda: scing("embed", "--merge", "--output", "g.faiss"))
     assert not (here / "g.left-out.csv").exists()
     again = scing("embed", "--merge", "--output", "g.faiss", "--json", *more)
     assert again.code == 0, again.err

@@ -18,7 +18,6 @@ from scing_cli.core.index import GalleryIndex, as_file, as_location, write_lock
 from scing_cli.core.paths import StrPath, as_paths, lasting
 from scing_cli.core.reporting import LIBRARY_REPORTER
 from scing_cli.core.runtime import Reporter
-from scing_cli.core.workflows.embed.embed_gallery import check_output
 from scing_cli.core.workflows.embed.embed_work import ShardBars, Work
 from scing_cli.core.workflows.embed.gallery_images import GalleryChoice
 from scing_cli.core.workflows.embed.listed_gallery import Listed, open_and_list
@@ -104,13 +103,13 @@ def embed_shards(
     folder = shards_folder(output)
     location.check_writable()
     settle_merge(folder, output, reporter)
-    check_output(location, append=False, force=force)
+    location.check_free(force=force)
     check_descriptor(descriptor)
     wish = Wish(choice, gallery, shards, descriptor, machine)
     plan, opened = read_plan(folder), None
     if plan is None:
         with planning(folder, reporter):
-            check_output(location, append=False, force=force)  # its shards may have been made and merged meanwhile
+            location.check_free(force=force)  # its shards may have been made and merged meanwhile
             plan = read_plan(folder)
             if plan is None:
                 plan, opened = _new_plan(output, wish, reporter)

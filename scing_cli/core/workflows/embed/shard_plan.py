@@ -69,7 +69,7 @@ class Mark:
     Args:
         rows: Number of rows of its index.
         left_out: The images that cannot be read.
-        index: The name of its index; a shard without rows has none.
+        index: The name of its index; of a shard without rows there is no such file.
     """
 
     rows: int
